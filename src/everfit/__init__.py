@@ -1,0 +1,1 @@
+"""Everfit keeps machine-learning models fit for purpose after they ship."""

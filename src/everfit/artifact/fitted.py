@@ -1,0 +1,28 @@
+"""A fitted estimator with everything needed to ask it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from everfit.artifact.schema import InputSchema
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """What a trainer returned, together with the schema of what it was fitted on.
+
+    ``predict`` takes float64 of shape ``(rows, columns)``, encoded by ``schema``, and returns float64: shape
+    ``(rows,)`` with the chance of the positive class (binary) or the value (regression), shape ``(rows, classes)``
+    with the classes' chances in the order of ``schema.classes`` (multiclass).
+    """
+
+    estimator: Any
+    schema: InputSchema
+    predict: Callable[[NDArray[np.float64]], NDArray[np.float64]] = field(compare=False)

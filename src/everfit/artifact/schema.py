@@ -1,0 +1,87 @@
+"""What a packaged model takes: the request's fields, what is looked up, what is computed, and the matrix's columns.
+
+It is data, not code: the prediction service needs nothing else to turn a request into a row of numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from everfit.core.evidence import Task
+
+FieldType = Literal["string", "integer", "number", "boolean", "instant", "date"]
+"""Types of request fields; ``instant`` is RFC 3339 with a zone in JSON, ``datetime`` in UTC inside."""
+
+
+class RequestField(Struct, frozen=True, kw_only=True):
+    """A field that a caller sends. Every field may be null; a key or event time that is null finds nothing."""
+
+    name: str
+    type: FieldType
+    example: str | int | float | bool | None = None
+    """JSON form of a value seen in training."""
+
+
+class Lookup(Struct, frozen=True, kw_only=True):
+    """Features to fetch from the online store."""
+
+    view: str
+    keys: tuple[str, ...]
+    """Request fields, in the order of the view's entities."""
+    features: tuple[str, ...]
+    """Names within the view; the column is ``view.feature``."""
+    ttl_us: int
+    """A value older than this at the event time counts as missing; microseconds."""
+
+
+class Computation(Struct, frozen=True, kw_only=True):
+    """On-demand features.
+
+    ``expressions`` holds, for every output, a Polars expression over the request's fields as JSON; where the function
+    could not be written so, it is empty and ``code`` names the package's signed file.
+    """
+
+    name: str
+    outputs: tuple[str, ...]
+    """Names within the transformation; the column is ``name.output``."""
+    expressions: tuple[str, ...] = ()
+    code: str = ""
+
+
+class Column(Struct, frozen=True, kw_only=True):
+    """A column of the matrix that the estimator sees.
+
+    ``number`` and ``boolean`` become their float64; ``category`` becomes the index of its value in ``categories``.
+    Missing, and a category that was not seen in training, become NaN.
+    """
+
+    name: str
+    kind: Literal["number", "boolean", "category"]
+    categories: tuple[str | int, ...] = ()
+
+
+class InputSchema(Struct, frozen=True, kw_only=True):
+    """Everything between a request and the estimator's matrix, and the meaning of its answers."""
+
+    model: str
+    task: Task
+    request: tuple[RequestField, ...]
+    event_time: str
+    """The request field that says when the question is asked; empty when the service's clock does."""
+    lookups: tuple[Lookup, ...]
+    computations: tuple[Computation, ...]
+    columns: tuple[Column, ...]
+    classes: tuple[str | int | bool, ...] = ()
+    """The label's values in the order of the probabilities, the positive one last for binary; empty for regression."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The matrix's columns."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def categorical(self) -> tuple[int, ...]:
+        """The positions of the categorical columns."""
+        return tuple(place for place, column in enumerate(self.columns) if column.kind == "category")

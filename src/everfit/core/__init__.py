@@ -1,0 +1,1 @@
+"""What every room stands on: errors, records, settings, the clock. No input or output here."""

@@ -1,0 +1,52 @@
+"""Durations as people write them: ``90s``, ``15m``, ``3h``, ``30d``, ``2w``."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from everfit.core.errors import DefinitionError
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_TERM = re.compile(r"(\d+)(ms|s|m|h|d|w)")
+
+
+def parse_duration(text: str | timedelta, *, name: str = "duration") -> timedelta:
+    """Read a positive duration.
+
+    Args:
+        text: One or more terms of a whole number and a unit (``ms s m h d w``), largest first: ``"1d12h"``.
+        name: What the duration is for; it opens the error message.
+
+    Raises:
+        DefinitionError: If it is not a positive duration.
+
+    >>> parse_duration("1d12h")
+    datetime.timedelta(days=1, seconds=43200)
+    """
+    if isinstance(text, timedelta):
+        span = text
+    else:
+        terms = _TERM.findall(text) if isinstance(text, str) else []
+        if not terms or "".join(number + unit for number, unit in terms) != text:
+            raise DefinitionError(f"{name} must be a positive duration such as '3h'", value=text)
+        span = timedelta(seconds=sum(int(number) * _SECONDS[unit] for number, unit in terms))
+    if span <= timedelta(0):
+        raise DefinitionError(f"{name} must be a positive duration such as '3h'", value=text)
+    return span
+
+
+def format_duration(span: timedelta) -> str:
+    """Write a duration with as few terms as it needs.
+
+    >>> format_duration(timedelta(hours=36))
+    '1d12h'
+    """
+    left_ms = round(span.total_seconds() * 1000)
+    parts = []
+    for unit in ("d", "h", "m", "s", "ms"):
+        size_ms = round(_SECONDS[unit] * 1000)
+        count, left_ms = divmod(left_ms, size_ms)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"

@@ -1,0 +1,89 @@
+"""What the stations hand each other when it carries frames or arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from everfit.core.records import FrameManifest
+
+Task = Literal["binary", "multiclass", "regression"]
+
+ID = "event_id"
+TIME = "event_time"
+LABEL = "label"
+KNOWN_AT = "label_known_at"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingFrame:
+    """Point-in-time correct rows, ordered by event time and id.
+
+    ``data`` has :data:`ID`, :data:`TIME` (``Datetime("us", "UTC")``), the request fields under their own names, the
+    features under ``view.feature`` names, :data:`LABEL` (null where it was not known at ``manifest.as_of``) and
+    :data:`KNOWN_AT`.
+    """
+
+    data: pl.DataFrame
+    features: tuple[str, ...]
+    """The columns the estimator sees, in order."""
+    request: tuple[str, ...]
+    manifest: FrameManifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFreshness:
+    """How old the newest row of a source was at the end of the frame, against the ttl of its view."""
+
+    source: str
+    view: str
+    age: timedelta | None
+    """``None`` if the source holds no row at all."""
+    ttl: timedelta
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """All that gates may look at. Arrays are aligned with the rows of ``holdout``, all of which are labelled.
+
+    Predictions are the chance of the positive class, shape ``(rows,)`` (binary), the classes' chances, shape
+    ``(rows, classes)`` (multiclass), or the value, shape ``(rows,)`` (regression). ``truth`` is 0/1 for binary, the
+    class's index for multiclass, the value for regression.
+    """
+
+    model: str
+    task: Task
+    metric: str
+    features: tuple[str, ...]
+    reference: pl.DataFrame
+    """The labelled rows the candidate learnt from; columns as in :class:`TrainingFrame`."""
+    holdout: pl.DataFrame
+    unlabelled: int
+    """Rows in the hold-out's time range without a label yet, left out of ``holdout``."""
+    classes: tuple[str | int | bool, ...]
+    truth: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+    baseline: NDArray[np.float64]
+    """What the trivial baseline answers: the training rows' rate, class shares or median."""
+    champion: NDArray[np.float64] | None
+    champion_version: int | None
+    champion_problem: str
+    """Why the champion could not be scored on these rows; empty if it was, or if there is none."""
+    freshness: Sequence[SourceFreshness]
+    frame_end: datetime
+    bootstrap: int
+    seed: int
+    fit_again: Callable[[], tuple[NDArray[np.float64], NDArray[np.float64]]] = field(compare=False)
+    """Fits twice with the same seed on the same (bounded) rows and returns both predictions of the hold-out."""
+    predict_packaged: Callable[[], NDArray[np.float64]] = field(compare=False)
+    """The hold-out's predictions by the package as saved and loaded again."""
+    answer: Callable[[Mapping[str, Any]], NDArray[np.float64]] = field(compare=False)
+    """One row through the packaged serving path: feature name to value, ``None`` for missing; shape ``(1,)`` or
+    ``(1, classes)``."""

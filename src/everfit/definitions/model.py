@@ -1,0 +1,147 @@
+"""What is predicted, from what, how it is learnt and when it may ship."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from everfit.core.errors import DefinitionError
+from everfit.core.evidence import Task
+from everfit.definitions.events import Events, Label
+from everfit.definitions.gate import Gate
+from everfit.definitions.names import require_name
+from everfit.definitions.on_demand import OnDemand
+from everfit.definitions.space import Choice, Float, Int, Parameter
+from everfit.definitions.view import FeatureView
+
+DEFAULT_METRIC: Mapping[Task, str] = {"binary": "log_loss", "multiclass": "log_loss", "regression": "mae"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainer:
+    """The function that fits an estimator, and what tuning may vary of its arguments."""
+
+    function: Callable[..., Any]
+    space: Mapping[str, Parameter]
+
+
+class Model:
+    """The definition of one model.
+
+    Args:
+        name: Its name in the registry and in URLs.
+        task: ``binary``, ``multiclass`` or ``regression``.
+        events: The moments at which a prediction is asked.
+        request: The columns of the events' source that a caller sends.
+        features: Views, on-demand transformations and names of request fields, in the order the estimator sees them.
+        label: The answer and when it was known.
+        metric: What tuning optimises and gates compare; by default log loss, or the mean absolute error.
+        slices: Request fields or features by whose values metrics are broken down.
+        description: A line for readers.
+
+    Raises:
+        DefinitionError: If the parts do not fit together.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        task: Task,
+        events: Events,
+        request: Sequence[str],
+        features: Sequence[FeatureView | OnDemand | str],
+        label: Label,
+        metric: str | None = None,
+        slices: Sequence[str] = (),
+        description: str = "",
+    ) -> None:
+        self.name = require_name(name, of="a model")
+        if task not in get_args(Task):
+            raise self._wrong("task must be one of binary, multiclass and regression", task)
+        self.task: Task = task
+        self.events = events
+        self.request = tuple(request)
+        self.features = tuple(features)
+        self.label = label
+        self.metric = metric or DEFAULT_METRIC[task]
+        self.slices = tuple(slices)
+        self.description = description
+        self.gates: tuple[Gate, ...] = ()
+        self._trainer: Trainer | None = None
+        self._check()
+
+    @property
+    def views(self) -> tuple[FeatureView, ...]:
+        """The feature views among the features."""
+        return tuple(part for part in self.features if isinstance(part, FeatureView))
+
+    @property
+    def on_demand(self) -> tuple[OnDemand, ...]:
+        """The on-demand transformations among the features."""
+        return tuple(part for part in self.features if isinstance(part, OnDemand))
+
+    def trainer(self, **space: Parameter) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Register the function that fits an estimator.
+
+        The function is called with ``X``, float64 of shape ``(rows, features)`` with missing values as NaN and
+        categories as codes, ``y`` of shape ``(rows,)``, and one argument for each parameter of ``space``. It returns
+        anything with ``predict``, and ``predict_proba`` for classification. What else it may ask for by name is listed
+        in :mod:`everfit.training.trainer`.
+
+        Args:
+            **space: What tuning may vary, by argument name.
+        """
+        for argument, parameter in space.items():
+            if not isinstance(parameter, Float | Int | Choice):
+                raise self._wrong(f"the parameter {argument} must be Float, Int or Choice", parameter)
+
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            if self._trainer is not None:
+                raise self._wrong("a model has one trainer", self._trainer.function.__name__)
+            self._trainer = Trainer(function=function, space=dict(space))
+            return function
+
+        return register
+
+    @property
+    def learner(self) -> Trainer:
+        """The trainer.
+
+        Raises:
+            DefinitionError: If none was registered.
+        """
+        if self._trainer is None:
+            raise self._wrong("a model needs a trainer", None, f"Decorate a function with @{self.name}.trainer().")
+        return self._trainer
+
+    def ship_when(self, *gates: Gate) -> None:
+        """Say which gates a candidate must pass, beside those that every candidate must pass.
+
+        Args:
+            *gates: Gates such as :class:`everfit.BeatsChampion`, or functions decorated with :func:`everfit.gate`.
+        """
+        for candidate in gates:
+            if not isinstance(candidate, Gate):
+                raise self._wrong("ship_when takes gates", candidate, "Decorate your own with @everfit.gate.")
+        self.gates = gates
+
+    def _check(self) -> None:
+        if not self.features:
+            raise self._wrong("a model needs at least one feature", None)
+        names = [part if isinstance(part, str) else part.name for part in self.features]
+        doubles = sorted({name for name in names if names.count(name) > 1})
+        if doubles:
+            raise self._wrong("features must not be named twice", doubles)
+        for part in self.features:
+            if isinstance(part, str) and part not in self.request:
+                raise self._wrong("a feature given by name must be a request field", part)
+            if isinstance(part, FeatureView):
+                for key in part.keys:
+                    if key not in self.request:
+                        remedy = f"Add {key!r} to request, so that {part.name} can be looked up."
+                        raise self._wrong("the keys of every view must be request fields", key, remedy)
+
+    def _wrong(self, rule: str, value: object, remedy: str = "") -> DefinitionError:
+        return DefinitionError(rule, value=value, remedy=remedy, place=f"model {self.name}")

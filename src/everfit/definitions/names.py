@@ -1,0 +1,22 @@
+"""Names of definitions: they become columns, folders, URLs and registry entries, so they are held to one form."""
+
+from __future__ import annotations
+
+import re
+
+from everfit.core.errors import DefinitionError
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+def require_name(name: object, *, of: str) -> str:
+    """Return the name if it is usable everywhere.
+
+    Raises:
+        DefinitionError: If it is not a lower-case identifier of at most 63 characters.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise DefinitionError(
+            f"the name of {of} must be lower-case letters, digits and underscores, and start with a letter", value=name
+        )
+    return name

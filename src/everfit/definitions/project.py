@@ -1,0 +1,92 @@
+"""Everything that one project file defines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from everfit.core.errors import DefinitionError
+from everfit.core.settings import Settings
+from everfit.definitions.model import Model
+from everfit.definitions.source import Source
+from everfit.definitions.view import FeatureView
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """The definitions of a project, by name."""
+
+    root: Path
+    settings: Settings
+    sources: Mapping[str, Source]
+    views: Mapping[str, FeatureView]
+    models: Mapping[str, Model]
+
+    @property
+    def name(self) -> str:
+        """The project's name."""
+        return self.settings.project.name
+
+    def model(self, name: str | None = None) -> Model:
+        """The model of that name; without a name, the only one.
+
+        Raises:
+            DefinitionError: If there is none, or if there are several and none was named.
+        """
+        return _pick(self.models, name, kind="model")
+
+    def view(self, name: str) -> FeatureView:
+        """The feature view of that name.
+
+        Raises:
+            DefinitionError: If there is none.
+        """
+        return _pick(self.views, name, kind="feature view")
+
+
+def collect_project(namespace: Mapping[str, object], *, root: Path, settings: Settings) -> Project:
+    """Gather the definitions that a module holds, and those they lead to.
+
+    Raises:
+        DefinitionError: If two different definitions share a name, or there is no model and no view.
+    """
+    values = list(namespace.values())
+    models = [value for value in values if isinstance(value, Model)]
+    views = [value for value in values if isinstance(value, FeatureView)]
+    views += [view for model in models for view in model.views]
+    sources = [value for value in values if isinstance(value, Source)]
+    sources += [view.source for view in views] + [model.events.source for model in models]
+    if not models and not views:
+        raise DefinitionError(
+            "a project must define a model or a feature view", remedy="See docs/tutorial for a first one."
+        )
+    return Project(
+        root=root,
+        settings=settings,
+        sources=_by_name(sources, kind="source"),
+        views=_by_name(views, kind="feature view"),
+        models=_by_name(models, kind="model"),
+    )
+
+
+_Named = TypeVar("_Named", Source, FeatureView, Model)
+
+
+def _by_name(definitions: Iterable[_Named], *, kind: str) -> dict[str, _Named]:
+    found: dict[str, _Named] = {}
+    for definition in definitions:
+        if found.setdefault(definition.name, definition) is not definition:
+            raise DefinitionError(f"two {kind}s must not share a name", value=definition.name)
+    return found
+
+
+def _pick(known: Mapping[str, _Named], name: str | None, *, kind: str) -> _Named:
+    if name is None and len(known) == 1:
+        return next(iter(known.values()))
+    if name is None or name not in known:
+        listed = ", ".join(sorted(known)) or "none"
+        rule = f"there must be a {kind} of that name" if name else f"say which {kind}, since there are {len(known)}"
+        raise DefinitionError(rule, value=name, remedy=f"Defined are: {listed}.")
+    return known[name]

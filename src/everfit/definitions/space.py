@@ -1,0 +1,94 @@
+"""Search-space parameters: what tuning may vary."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+
+from everfit.core.errors import DefinitionError
+
+
+@dataclass(frozen=True)
+class Float:
+    """A real number in ``[low, high]``.
+
+    Args:
+        low: The smallest value.
+        high: The greatest value.
+        log: Whether to search on a logarithmic scale; then ``low`` must be positive.
+        default: The value without tuning, by default the middle of the scale.
+    """
+
+    low: float
+    high: float
+    _: KW_ONLY
+    log: bool = False
+    default: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_range(self)
+
+    @property
+    def untuned(self) -> float:
+        """The value without tuning."""
+        return _middle(self) if self.default is None else self.default
+
+
+@dataclass(frozen=True)
+class Int:
+    """A whole number in ``[low, high]``; the arguments are those of :class:`Float`."""
+
+    low: int
+    high: int
+    _: KW_ONLY
+    log: bool = False
+    default: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_range(self)
+
+    @property
+    def untuned(self) -> int:
+        """The value without tuning."""
+        return round(_middle(self)) if self.default is None else self.default
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several values; ``default`` is the first unless given."""
+
+    options: Sequence[str | int | float | bool | None]
+    _: KW_ONLY
+    default: str | int | float | bool | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", tuple(self.options))
+        if not self.options:
+            raise DefinitionError("a choice needs at least one option")
+        if self.default is not None and self.default not in self.options:
+            raise DefinitionError("the default of a choice must be one of its options", value=self.default)
+
+    @property
+    def untuned(self) -> str | int | float | bool | None:
+        """The value without tuning."""
+        return self.options[0] if self.default is None else self.default
+
+
+Parameter = Float | Int | Choice
+
+
+def _check_range(parameter: Float | Int) -> None:
+    low, high = parameter.low, parameter.high
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise DefinitionError("a range must have a finite low below a finite high", value=(low, high))
+    if parameter.log and low <= 0:
+        raise DefinitionError("a range on a logarithmic scale must start above 0", value=low)
+    if parameter.default is not None and not low <= parameter.default <= high:
+        raise DefinitionError(f"the default must be between {low} and {high} inclusive", value=parameter.default)
+
+
+def _middle(parameter: Float | Int) -> float:
+    if parameter.log:
+        return math.sqrt(parameter.low * parameter.high)
+    return (parameter.low + parameter.high) / 2

@@ -1,0 +1,28 @@
+"""What training gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from everfit.artifact.fitted import Fitted
+from everfit.core.evidence import Task
+from everfit.core.records import Score, SliceScore, Split, Trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """An estimator that never saw the hold-out, and how it did there."""
+
+    model: str
+    task: Task
+    metric: str
+    fitted: Fitted
+    params: Mapping[str, str | int | float | bool | None]
+    seed: int
+    split: Split
+    trials: tuple[Trial, ...]
+    scores: tuple[Score, ...]
+    """On the hold-out, the model's own metric first."""
+    slices: tuple[SliceScore, ...]
+    fit_seconds: float
