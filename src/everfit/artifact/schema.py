@@ -40,13 +40,16 @@ class Computation(Struct, frozen=True, kw_only=True):
     """On-demand features.
 
     ``expressions`` holds, for every output, a Polars expression over the request's fields as JSON; where the function
-    could not be written so, it is empty and ``code`` names the package's signed file.
+    could not be written so, it is empty and ``code`` names the package's signed file. Either way the request's fields
+    have the types of :data:`FieldType`: String, Int64, Float64, Boolean, ``Datetime("us", "UTC")`` and Date.
     """
 
     name: str
     outputs: tuple[str, ...]
     """Names within the transformation; the column is ``name.output``."""
     expressions: tuple[str, ...] = ()
+    lists: dict[str, tuple[str | int | float | bool | None, ...]] = {}
+    """Literal lists within the expressions by their digest, since Polars writes them as Arrow bytes."""
     code: str = ""
 
 

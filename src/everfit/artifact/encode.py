@@ -1,0 +1,125 @@
+"""From columns of values to the matrix that estimators see: whole frames, and single rows without a frame.
+
+Both ways give the same numbers; a property test holds them to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from everfit.artifact.schema import Column, InputSchema
+from everfit.core.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+_NAN = float("nan")
+
+
+def encode_frame(schema: InputSchema, frame: pl.DataFrame) -> NDArray[np.float64]:
+    """Encode a frame.
+
+    Args:
+        schema: What the estimator takes.
+        frame: Has every column of ``schema.columns``; others are ignored.
+
+    Returns:
+        Float64 in C order, shape ``(rows, columns)``. Missing values, and categories that were not seen in training,
+        are NaN.
+
+    Raises:
+        InvalidRequestError: If a column is absent, or its type cannot be what the schema says.
+    """
+    import numpy as np
+
+    matrix = np.empty((frame.height, len(schema.columns)), dtype=np.float64)
+    for place, column in enumerate(schema.columns):
+        if column.name not in frame.columns:
+            raise InvalidRequestError(
+                "every column of the schema must be given", value=frame.columns, place=column.name
+            )
+        values = frame[column.name]
+        matrix[:, place] = _codes(column, values) if column.kind == "category" else _numbers(column, values)
+    return matrix
+
+
+def _codes(column: Column, values: pl.Series) -> NDArray[np.float64]:
+    import polars as pl
+
+    if not column.categories or values.dtype == pl.Null:
+        return pl.repeat(_NAN, len(values), dtype=pl.Float64, eager=True).to_numpy()
+    if not isinstance(values.dtype, pl.String | pl.Categorical | pl.Enum):
+        raise _wrong_type(column, values.dtype)
+    codes = {value: float(code) for code, value in enumerate(column.categories)}
+    found = values.cast(pl.String).replace_strict(codes, default=_NAN, return_dtype=pl.Float64)
+    return found.fill_null(_NAN).to_numpy()
+
+
+def _numbers(column: Column, values: pl.Series) -> NDArray[np.float64]:
+    import polars as pl
+
+    dtype = values.dtype
+    if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)):
+        raise _wrong_type(column, dtype)
+    return values.cast(pl.Float64).fill_null(_NAN).to_numpy()
+
+
+def _wrong_type(column: Column, got: object) -> InvalidRequestError:
+    return InvalidRequestError(f"the column must hold a {column.kind}", value=str(got), place=column.name)
+
+
+class RowEncoder:
+    """Encodes one row at a time, in about 0.1 µs a column, without Polars or NumPy.
+
+    Args:
+        schema: What the estimator takes.
+    """
+
+    def __init__(self, schema: InputSchema) -> None:
+        self._columns = schema.columns
+        self._plan = tuple((column.name, _converter(column)) for column in schema.columns)
+
+    def encode(self, values: Mapping[str, Any]) -> list[float]:
+        """Encode a row.
+
+        Args:
+            values: Column name to Python value; an absent name counts as missing, others are ignored.
+
+        Returns:
+            One float per column of the schema, in its order.
+
+        Raises:
+            InvalidRequestError: If a value cannot be what the schema says.
+        """
+        get = values.get
+        try:
+            return [convert(get(name)) for name, convert in self._plan]
+        except (TypeError, ValueError, OverflowError) as problem:
+            raise self._explain(values) from problem
+
+    def _explain(self, values: Mapping[str, Any]) -> InvalidRequestError:
+        for column, (name, convert) in zip(self._columns, self._plan, strict=True):
+            try:
+                convert(values.get(name))
+            except (TypeError, ValueError, OverflowError):
+                return InvalidRequestError(f"the column must hold a {column.kind}", value=values[name], place=name)
+        return InvalidRequestError("the row cannot be encoded", value=dict(values))
+
+
+def _converter(column: Column) -> Callable[[Any], float]:
+    if column.kind == "category":
+        codes = {value: float(code) for code, value in enumerate(column.categories)}
+
+        def code(value: Any) -> float:
+            return codes.get(value, _NAN)
+
+        return code
+    return _number
+
+
+def _number(value: Any) -> float:
+    # A product instead of float(): text is refused instead of parsed, and the sign of zero survives.
+    return _NAN if value is None else value * 1.0  # type: ignore[no-any-return]
