@@ -1,0 +1,61 @@
+"""Progress on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+
+class Bars:
+    """A bar for every piece of long work, on standard error; a line at its end where there is no terminal."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._rich: RichProgress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Bars:
+        if not self._quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+            self._rich = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=28),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("[dim]{task.fields[note]}"),
+                console=Console(stderr=True),
+            )
+            self._rich.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._rich is not None:
+            self._rich.stop()
+
+    def start(self, task: str, total: int | None = None) -> None:
+        """A bar appears."""
+        if self._rich is not None:
+            self._tasks[task] = self._rich.add_task(task, total=total, note="")
+
+    def advance(self, task: str, steps: int = 1, note: str = "") -> None:
+        """It grows."""
+        if self._rich is not None and task in self._tasks:
+            self._rich.update(self._tasks[task], advance=steps, note=note)
+
+    def finish(self, task: str, note: str = "") -> None:
+        """It is full."""
+        if self._rich is not None and task in self._tasks:
+            total = self._rich.tasks[self._tasks[task]].total
+            self._rich.update(self._tasks[task], completed=total or 1, total=total or 1, note=note)
+        elif not self._quiet:
+            sys.stderr.write(f"{task}: {note or 'done'}\n")

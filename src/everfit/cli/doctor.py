@@ -1,0 +1,23 @@
+"""``everfit doctor``: is this machine, and this project's state, in order?"""
+
+from __future__ import annotations
+
+import typer
+
+from everfit.cli.options import AsJson, ProjectFolder
+
+
+def doctor(project: ProjectFolder = None, as_json: AsJson = False) -> None:
+    """Look at versions, stores, keys and packages, and say what is wrong."""
+    from everfit.cli.diagnosis import diagnose
+    from everfit.cli.output import console, print_json
+
+    findings = diagnose(project)
+    healthy = all(finding.ok for finding in findings)
+    if as_json:
+        print_json({"healthy": healthy, "findings": findings})
+    else:
+        for finding in findings:
+            mark = "[green]✓[/]" if finding.ok else "[red]✗[/]"
+            console().print(f"{mark} [bold]{finding.what}[/]  {finding.sentence}")
+    raise typer.Exit(0 if healthy else 1)

@@ -1,0 +1,83 @@
+"""``everfit models``, ``promote`` and ``rollback``: the registry."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from everfit.cli.options import AsJson, ModelName, ProjectFolder, Reason
+
+
+def models(
+    model: ModelName = None,
+    history: Annotated[bool, typer.Option("--history", help="Show who was champion when, and why.")] = False,
+    project: ProjectFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the registered versions, or the history of their aliases."""
+    from everfit.cli.output import print_json, print_rows
+    from everfit.wiring import open_system
+
+    system = open_system(project)
+    names = [system.project.model(model).name] if model else list(system.project.models)
+    if history:
+        changes = [change for name in names for change in system.registry.history(name)]
+        if as_json:
+            print_json(changes)
+            return
+        rows = [
+            (f"{each.changed_at:%Y-%m-%d %H:%M:%S}", each.model, each.alias, each.version or "–", each.actor, each.reason)
+            for each in changes
+        ]
+        print_rows("", ("when (UTC)", "model", "alias", "version", "who", "why"), rows)
+        return
+    versions = [version for name in names for version in system.registry.versions(name)]
+    if as_json:
+        print_json(versions)
+        return
+    rows = [
+        (each.model, each.version, ", ".join(each.aliases), f"{each.created_at:%Y-%m-%d %H:%M}", each.digest[7:19],
+         each.tags.get("everfit.score", ""), each.tags.get("everfit.form", ""))
+        for each in versions
+    ]  # fmt: skip
+    print_rows("", ("model", "version", "aliases", "made (UTC)", "digest", "score", "form"), rows)
+
+
+def promote(
+    model: ModelName = None,
+    version: Annotated[str, typer.Argument(help="A version's number or alias.")] = "challenger",
+    reason: Reason = "started by hand",
+    project: ProjectFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a version the champion, which is what is served."""
+    from everfit.cli.output import console, print_json
+    from everfit.wiring import actor, open_system
+
+    system = open_system(project)
+    name = system.project.model(model).name
+    chosen = system.registry.promote(name, version, actor=actor(), reason=reason)
+    if as_json:
+        print_json(chosen)
+    else:
+        console().print(f"[green]✓[/] {name} version {chosen.version} is the champion.")
+
+
+def rollback(
+    model: ModelName = None,
+    reason: Reason = "started by hand",
+    project: ProjectFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the previous champion the champion again."""
+    from everfit.cli.output import console, print_json
+    from everfit.wiring import actor, open_system
+
+    system = open_system(project)
+    name = system.project.model(model).name
+    chosen = system.registry.roll_back(name, actor=actor(), reason=reason)
+    if as_json:
+        print_json(chosen)
+    else:
+        console().print(f"[green]✓[/] {name} version {chosen.version} is the champion again.")

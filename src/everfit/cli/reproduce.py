@@ -1,0 +1,34 @@
+"""``everfit reproduce``: was this version really made from what is recorded?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from everfit.cli.options import AsJson, ProjectFolder
+
+
+def reproduce(
+    version: Annotated[str, typer.Argument(help="A version's number or alias.")] = "champion",
+    model: Annotated[str | None, typer.Option("--model", help="Model, where the project has several.")] = None,
+    project: ProjectFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a version again from its recorded code, data and seed, and compare the predictions."""
+    from everfit.cli.bars import Bars
+    from everfit.cli.output import console, print_json
+    from everfit.cycle import reproduce as run
+    from everfit.wiring import open_system
+
+    system = open_system(project)
+    with Bars(quiet=as_json) as progress:
+        outcome = run(system, model, version, progress=progress)
+    if as_json:
+        print_json(outcome)
+    else:
+        mark = "[green]✓ identical[/]" if outcome.identical else "[red]✗ different[/]"
+        console().print(f"{mark}  {outcome.model} version {outcome.version}: {outcome.sentence}")
+        for difference in outcome.differences:
+            console().print(f"  • {difference}")
+    raise typer.Exit(0 if outcome.identical else 1)

@@ -1,0 +1,57 @@
+"""``everfit train``: from the project file to a registered version."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from everfit.cli.options import AsJson, AsOf, End, ModelName, ProjectFolder, Reason, Start
+
+
+def train(
+    model: ModelName = None,
+    start: Start = None,
+    end: End = None,
+    as_of: AsOf = None,
+    trials: Annotated[int | None, typer.Option("--trials", help="Tuning trials.", show_default="[training] trials")] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", help="Time budget of the tuning.", show_default="[training] seconds")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything random.", show_default="[training] seed")] = None,
+    reason: Reason = "started by hand",
+    project: ProjectFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train, test and register a version; it becomes the challenger if every gate passes."""
+    from everfit.cli.bars import Bars
+    from everfit.cli.instants import read_instant
+    from everfit.cli.output import console, print_gates, print_json, print_scores
+    from everfit.cycle import learn
+    from everfit.wiring import open_system
+
+    flags = {"training.trials": trials, "training.seconds": seconds, "training.seed": seed}
+    system = open_system(project, flags={key: value for key, value in flags.items() if value is not None})
+    with Bars(quiet=as_json) as progress:
+        outcome = learn(
+            system,
+            model,
+            start=read_instant(start, name="--start"),
+            end=read_instant(end, name="--end"),
+            as_of=read_instant(as_of, name="--as-of"),
+            reason=reason,
+            progress=progress,
+        )
+    if as_json:
+        print_json(outcome)
+    else:
+        print_scores(outcome.scores)
+        print_gates(outcome.report)
+        if outcome.version is not None:
+            console().print(
+                f"[green]✓[/] [bold]{outcome.model} version {outcome.version.version}[/] is registered as challenger, "
+                f"trained on {outcome.manifest.labelled:,} labelled rows. Next: everfit promote {outcome.model}"
+            )
+        else:
+            console().print(f"[red]✗[/] {outcome.model} was not registered: a gate refused it (run {outcome.run_id}).")
+    raise typer.Exit(0 if outcome.version is not None else 1)

@@ -1,0 +1,70 @@
+"""Whether the labels can be learnt from, and the rest of the model's definition."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from everfit.core.errors import EverfitError
+from everfit.core.evidence import LABEL, TrainingFrame
+from everfit.design.findings import error, from_exception, warning
+from everfit.measures.quality import metric_for
+
+if TYPE_CHECKING:
+    from everfit.core.records import Problem
+    from everfit.definitions.model import Model
+
+FEW_ROWS = 200
+
+
+def check_model(model: Model) -> list[Problem]:
+    """Whether it has a trainer that takes what tuning gives it, and a metric of its task."""
+    place, problems = f"model {model.name}", []
+    try:
+        metric_for(model.metric, model.task)
+    except EverfitError as raised:
+        problems.append(from_exception(f"{place}, metric", raised))
+    try:
+        learner = model.learner
+    except EverfitError as raised:
+        return [*problems, from_exception(place, raised)]
+    arguments = inspect.signature(learner.function).parameters
+    takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in arguments.values())
+    for name in learner.space:
+        if name not in arguments and not takes_any:
+            remedy = f"Add the argument {name} to {learner.function.__name__}, or drop it from the search space."
+            problems.append(
+                error(f"{place}, trainer", "a tuned parameter must be an argument of the trainer", name, remedy)
+            )
+    return problems
+
+
+def check_labels(model: Model, frame: TrainingFrame) -> list[Problem]:
+    """Whether there are enough labels, of more than one value, and of the task's type."""
+    place = f"model {model.name}, label"
+    labels = frame.data[LABEL].drop_nulls()
+    if labels.is_empty():
+        return [
+            error(place, "there must be labelled rows", f"0 of {frame.data.height}", "Check known_at and the window.")
+        ]
+    if model.task == "regression" and not labels.dtype.is_numeric():
+        return [error(place, "a regression's label must be a number", labels.dtype)]
+    if model.task == "binary" and not set(labels.unique().cast(pl.Int64, strict=False)) <= {0, 1}:
+        return [error(place, "a binary label must be true/false or 0/1", labels.unique().head(5).to_list())]
+    if labels.n_unique() < 2:
+        remedy = "Look at the expression and its units, or widen the window."
+        return [error(place, "a label must take more than one value", f"always {labels[0]!r}", remedy)]
+    if len(labels) < FEW_ROWS:
+        return [warning(place, f"fewer than {FEW_ROWS} labelled rows make every figure shaky", len(labels))]
+    return []
+
+
+def check_slices(model: Model, frame: TrainingFrame) -> list[Problem]:
+    """Whether the columns that metrics are broken down by are there."""
+    return [
+        error(f"model {model.name}, slices", "a slice must be a request field or a feature", name)
+        for name in model.slices
+        if name not in frame.data.columns
+    ]

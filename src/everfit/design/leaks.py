@@ -1,0 +1,161 @@
+"""Leaks: what a feature could not have known when the question was asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from everfit.core.evidence import KNOWN_AT, LABEL, TIME, TrainingFrame
+from everfit.design.findings import error, warning
+from everfit.measures.quality import roc_auc
+
+if TYPE_CHECKING:
+    from everfit.core.records import Problem
+    from everfit.definitions.model import Model
+    from everfit.definitions.view import FeatureView
+    from everfit.store.reader import Reader
+
+ALMOST_PERFECT = 0.985
+"""An area under the ROC curve that a single honest feature hardly reaches."""
+_SAMPLE = 50_000
+
+
+def check_leaks(model: Model, frame: TrainingFrame) -> list[Problem]:
+    """Look for features that know too much, on the labelled rows of a frame."""
+    labelled = frame.data.filter(pl.col(LABEL).is_not_null())
+    if len(labelled) > _SAMPLE:
+        labelled = labelled.sample(_SAMPLE, seed=0)
+    return [
+        *_label_in_request(model),
+        *_early_labels(model, labelled),
+        *_late_instants(model, labelled),
+        *_almost_perfect(model, frame, labelled),
+    ]
+
+
+def check_view_against_label(model: Model, view: FeatureView, reader: Reader) -> list[Problem]:
+    """Whether a computed view uses outcomes before they were known.
+
+    The outcomes that were not known at some instant are blanked out; the view's rows up to that instant must come
+    out the same, or else they were computed from what nobody could know.
+    """
+    label_columns = _label_columns(model)
+    if view.transform is None or view.source is not model.events.source:
+        return []
+    rows = reader.scan(view.source)
+    schema = rows.collect_schema()
+    if not {view.timestamp, model.label.known_at, *label_columns} <= set(schema):
+        return []
+    instant = rows.select(pl.col(view.timestamp).cast(pl.Int64).median().cast(pl.Int64).cast(schema[view.timestamp]))
+    cut = instant.collect().item()
+    span = view.look_back * 2
+    recent = rows.filter(pl.col(view.timestamp) <= cut)
+    if view.lookback is not None:
+        recent = recent.filter(pl.col(view.timestamp) >= cut - span)
+    unknown = pl.col(model.label.known_at).is_null() | (pl.col(model.label.known_at) > cut)
+    blanked = recent.with_columns(
+        pl.when(unknown).then(None).otherwise(pl.col(name)).alias(name) for name in label_columns
+    )
+    order = [view.timestamp, *view.keys]
+    as_is, as_known = (view.transform(each).collect().sort(order) for each in (recent, blanked))
+    if as_is.equals(as_known):
+        return []
+    return [
+        error(
+            f"feature view {view.name}",
+            f"a row at {view.timestamp} must use only outcomes known by then",
+            f"it changes when {', '.join(label_columns)} after {cut} is taken away",
+            f"Compute it at the time at which outcomes are known: timestamp={model.label.known_at!r}.",
+        )
+    ]
+
+
+def _label_in_request(model: Model) -> list[Problem]:
+    used = set(_label_columns(model)) | {model.label.known_at}
+    return [
+        error(
+            f"model {model.name}, request", "the label must not be asked of the caller", name, "Remove it from request."
+        )
+        for name in model.request
+        if name in used
+    ]
+
+
+def _early_labels(model: Model, rows: pl.DataFrame) -> list[Problem]:
+    early = rows.filter(pl.col(KNOWN_AT) < pl.col(TIME)).height
+    if not early:
+        return []
+    remedy = "A label known before the question is asked makes the question pointless: check both columns."
+    value = f"{early} of {rows.height} rows"
+    return [error(f"model {model.name}, label", "no label may be known before its event", value, remedy)]
+
+
+def _late_instants(model: Model, rows: pl.DataFrame) -> list[Problem]:
+    problems = []
+    for name in model.request:
+        dtype = rows.schema.get(name)
+        if not isinstance(dtype, pl.Datetime) or name == model.events.timestamp:
+            continue
+        # Plans lie ahead of the question by right; only an instant that the outcome settles is suspicious.
+        late = rows.filter(pl.col(name) > pl.col(TIME)).height
+        close = rows.filter((pl.col(name) - pl.col(KNOWN_AT)).abs() <= pl.duration(minutes=1)).height
+        if late and close > rows.height / 2:
+            value = f"{name} is later than the event in {late} of {rows.height} rows and coincides with the label"
+            remedy = "It is known only with the outcome: remove it from request."
+            problems.append(error(f"model {model.name}, request", "a field must be known at the event", value, remedy))
+    return problems
+
+
+def _almost_perfect(model: Model, frame: TrainingFrame, rows: pl.DataFrame) -> list[Problem]:
+    problems = []
+    truth = rows[LABEL]
+    for name in frame.features:
+        strength = _strength(rows[name], truth, task=model.task)
+        if strength >= ALMOST_PERFECT:
+            value = f"{strength:.4f} on {rows.height} rows"
+            remedy = "Make sure that it was known when the question was asked; drop it if it was not."
+            problems.append(
+                warning(
+                    f"model {model.name}, feature {name}",
+                    "no single feature should predict the label alone",
+                    value,
+                    remedy,
+                )
+            )
+    return problems
+
+
+def _strength(values: pl.Series, truth: pl.Series, *, task: str) -> float:
+    """How well one column orders the label: 0.5 for not at all, 1 for perfectly."""
+    if truth.n_unique() < 2 or values.null_count() == len(values):
+        return 0.5
+    if task == "multiclass":
+        return max(_strength(values, (truth == one).cast(pl.Float64), task="binary") for one in truth.unique())
+    target = truth.cast(pl.Float64).to_numpy()
+    if not (values.dtype.is_numeric() or values.dtype == pl.Boolean):
+        # A category is scored by the label's rate in it among the other half of the rows, so that none scores itself.
+        half = len(values) // 2
+        rates = (
+            pl.DataFrame({"value": values[:half], "target": target[:half]})
+            .group_by("value")
+            .agg(pl.col("target").mean())
+        )
+        scored = pl.DataFrame({"value": values[half:]}).join(rates, on="value", how="left", maintain_order="left")
+        score, target = scored["target"].fill_null(target[:half].mean()).to_numpy(), target[half:]
+        if target.min() == target.max():
+            return 0.5
+    else:
+        number = values.cast(pl.Float64)
+        score = number.fill_null(number.median()).fill_nan(number.median()).to_numpy()
+    if task == "regression":
+        ranks = [pl.Series(each).rank().to_numpy() for each in (score, target)]
+        return 0.5 + abs(float(np.corrcoef(ranks[0], ranks[1])[0, 1])) / 2 if np.ptp(score) > 0 else 0.5
+    area = roc_auc(target, score)
+    return max(area, 1 - area)
+
+
+def _label_columns(model: Model) -> list[str]:
+    value = model.label.value
+    return [value] if isinstance(value, str) else list(value.meta.root_names())

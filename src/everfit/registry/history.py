@@ -1,0 +1,48 @@
+"""The append-only record of alias changes. The one writer of ``alias_changes``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+
+from everfit.core.records import AliasChange
+from everfit.store.ledger import ALIAS_CHANGES
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class AliasHistory:
+    """Reads and appends; nothing is ever changed or removed."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def append(self, change: AliasChange) -> None:
+        """Add one line."""
+        row = {
+            "model": change.model,
+            "alias": change.alias,
+            "version": change.version,
+            "changed_at_us": (change.changed_at - _EPOCH) // timedelta(microseconds=1),
+            "actor": change.actor,
+            "reason": change.reason,
+        }
+        with self._engine.begin() as connection:
+            connection.execute(ALIAS_CHANGES.insert().values(**row))
+
+    def of(self, model: str) -> tuple[AliasChange, ...]:
+        """All changes of one model, oldest first."""
+        query = sa.select(ALIAS_CHANGES).where(ALIAS_CHANGES.c.model == model).order_by(ALIAS_CHANGES.c.number)
+        with self._engine.connect() as connection:
+            return tuple(
+                AliasChange(
+                    model=row["model"],
+                    alias=row["alias"],
+                    version=row["version"],
+                    changed_at=_EPOCH + timedelta(microseconds=row["changed_at_us"]),
+                    actor=row["actor"],
+                    reason=row["reason"],
+                )
+                for row in connection.execute(query).mappings()
+            )

@@ -1,0 +1,39 @@
+"""A quiet MLflow client. The only place, with the pyfunc loader, where MLflow is imported."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from everfit.core.errors import StoreError
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+
+def connect(tracking_uri: str) -> MlflowClient:
+    """A client of that tracking store and of the registry in it.
+
+    Raises:
+        StoreError: If the store cannot be opened.
+    """
+    # The first use of a database announces 65 migrations, line by line.
+    for name in ("mlflow.store.db.utils", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+    from sqlalchemy.exc import SQLAlchemyError
+
+    if tracking_uri.startswith("sqlite:///"):
+        Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+        client.search_registered_models(max_results=1)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise StoreError(
+            f"MLflow's store could not be opened: {error}",
+            value=tracking_uri,
+            remedy="Check [stores] tracking in everfit.toml, and that the server is up if it is one.",
+        ) from error
+    return client

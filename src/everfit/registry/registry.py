@@ -1,0 +1,237 @@
+"""Model versions on MLflow: any MLflow client or UI sees them, and so does ``mlflow.pyfunc.load_model``.
+
+MLflow holds runs, versions, aliases and tags; the ledger holds the history of the aliases. Everything here can be
+done twice with the effect of once, since a step may run again after a crash.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+from everfit.core.clock import Clock
+from everfit.core.errors import RegistryError, UnknownVersionError
+from everfit.core.records import AliasChange, GateReport, ModelVersion
+from everfit.registry.history import AliasHistory
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+DIGEST_TAG = "everfit.digest"
+PACKAGE_FOLDER = "model"
+
+
+class Registry:
+    """Versions, aliases and their history.
+
+    Args:
+        tracking_uri: MLflow's tracking URI, which is also its registry's.
+        artifacts: Where packages are kept when MLflow is a database without a server; ``None`` leaves it to the server.
+        history: The ledger's record of alias changes.
+        cache: A folder for packages that are downloaded from a server.
+        clock: What time it is.
+    """
+
+    def __init__(
+        self, tracking_uri: str, *, artifacts: Path | None, history: AliasHistory, cache: Path, clock: Clock
+    ) -> None:
+        from everfit.registry.mlflow_client import connect
+
+        self._client = connect(tracking_uri)
+        self._artifacts = artifacts
+        self._history = history
+        self._cache = cache
+        self._clock = clock
+
+    def start_run(self, model: str, *, params: Mapping[str, object], tags: Mapping[str, str]) -> str:
+        """Open a run in the model's experiment and return its id."""
+        experiment = self._client.get_experiment_by_name(model)
+        if experiment is None:
+            location = self._artifacts.joinpath(model).as_uri() if self._artifacts else None
+            experiment_id = self._client.create_experiment(model, artifact_location=location)
+        else:
+            experiment_id = experiment.experiment_id
+        run = self._client.create_run(experiment_id, tags=dict(tags))
+        for key, value in params.items():
+            self._client.log_param(run.info.run_id, key, value)
+        return str(run.info.run_id)
+
+    def end_run(
+        self, run_id: str, *, status: str, metrics: Mapping[str, float] = {}, report: GateReport | None = None
+    ) -> None:
+        """Close a run with its metrics and gate report; ``status`` is ``FINISHED`` or ``FAILED``."""
+        from mlflow.entities import Metric
+
+        now_ms = int(self._clock.now().timestamp() * 1000)
+        self._client.log_batch(run_id, metrics=[Metric(key, value, now_ms, 0) for key, value in metrics.items()])
+        if report is not None:
+            import msgspec
+
+            text = msgspec.json.format(msgspec.json.encode(report)).decode()
+            self._client.log_text(run_id, text, "gate_report.json")
+            self._client.set_tag(run_id, "everfit.gates", "passed" if report.passed else "failed")
+        self._client.set_terminated(run_id, status=status)
+
+    def register(self, model: str, *, package: Path, digest: str, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
+        """Make a package a version; the same package is the same version, however often it is registered.
+
+        Args:
+            model: The model's name.
+            package: The package's folder.
+            digest: Its digest.
+            run_id: The run that made it.
+            tags: Lineage: run, code, data and order, each as text.
+        """
+        for version in self.versions(model):
+            if version.digest == digest:
+                return version
+        self._client.log_artifacts(run_id, str(package), PACKAGE_FOLDER)
+        self._ensure_model(model)
+        source = f"{self._client.get_run(run_id).info.artifact_uri}/{PACKAGE_FOLDER}"
+        made = self._client.create_model_version(model, source=source, run_id=run_id, tags={**tags, DIGEST_TAG: digest})
+        return self.version(model, int(made.version))
+
+    def versions(self, model: str) -> tuple[ModelVersion, ...]:
+        """All versions of a model, oldest first; none if the model is not registered."""
+        found = self._client.search_model_versions(f"name = '{model}'", max_results=10_000)
+        aliases = self._aliases(model)
+        return tuple(sorted((_as_record(each, aliases) for each in found), key=lambda version: version.version))
+
+    def models(self) -> tuple[str, ...]:
+        """The names of all registered models."""
+        return tuple(sorted(each.name for each in self._client.search_registered_models(max_results=1000)))
+
+    def version(self, model: str, which: int | str) -> ModelVersion:
+        """A version by its number or by an alias.
+
+        Raises:
+            UnknownVersionError: If there is none.
+        """
+        known = self.versions(model)
+        for version in known:
+            if str(which) == str(version.version) or which in version.aliases:
+                return version
+        names = [f"{each.version}" + "".join(f" ({alias})" for alias in each.aliases) for each in known]
+        raise UnknownVersionError(
+            f"there must be such a version of {model}",
+            value=which,
+            remedy=f"Known are: {', '.join(names)}." if names else "None is registered yet: run 'everfit train'.",
+        )
+
+    def champion(self, model: str) -> ModelVersion | None:
+        """The version that serves, if there is one."""
+        return next((each for each in self.versions(model) if CHAMPION in each.aliases), None)
+
+    def nominate(self, version: ModelVersion, *, actor: str, reason: str) -> ModelVersion:
+        """Make a version the challenger."""
+        return self._point(version.model, {CHALLENGER: version.version}, actor=actor, reason=reason)[CHALLENGER]
+
+    def promote(self, model: str, which: int | str, *, actor: str, reason: str) -> ModelVersion:
+        """Make a version the champion; the champion until now becomes ``previous``.
+
+        Raises:
+            UnknownVersionError: If there is no such version.
+        """
+        chosen, champion = self.version(model, which), self.champion(model)
+        if champion is not None and champion.version == chosen.version:
+            return champion
+        target: dict[str, int | None] = {CHAMPION: chosen.version}
+        if champion is not None:
+            target[PREVIOUS] = champion.version
+        if CHALLENGER in chosen.aliases:
+            target[CHALLENGER] = None
+        return self._point(model, target, actor=actor, reason=reason)[CHAMPION]
+
+    def roll_back(self, model: str, *, actor: str, reason: str) -> ModelVersion:
+        """Make the previous champion the champion again, and the present one ``previous``.
+
+        Raises:
+            RegistryError: If there was no champion before this one.
+        """
+        champion = self.champion(model)
+        before = next((each for each in self.versions(model) if PREVIOUS in each.aliases), None)
+        if champion is None or before is None:
+            raise RegistryError(
+                f"a rollback of {model} needs a champion and one before it",
+                value=f"champion {champion.version}" if champion else "no champion",
+                remedy="Promote a version by number instead: everfit promote MODEL VERSION.",
+            )
+        target = {CHAMPION: before.version, PREVIOUS: champion.version}
+        return self._point(model, target, actor=actor, reason=reason)[CHAMPION]
+
+    def history(self, model: str) -> tuple[AliasChange, ...]:
+        """Who was what, when and why, oldest first."""
+        return self._history.of(model)
+
+    def fetch(self, version: ModelVersion) -> Path:
+        """A local folder with the version's package; whoever opens it verifies it."""
+        if urlparse(version.location).scheme == "file":
+            return Path(url2pathname(urlparse(version.location).path))
+        folder = self._cache / version.digest.removeprefix("sha256:")
+        if not folder.is_dir():
+            self._cache.mkdir(parents=True, exist_ok=True)
+            partial = folder.with_suffix(".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            self._client.download_artifacts(version.run_id, PACKAGE_FOLDER, str(partial))
+            partial.joinpath(PACKAGE_FOLDER).rename(folder)
+            partial.rmdir()
+        return folder
+
+    def run_metrics(self, run_id: str) -> dict[str, float]:
+        """The metrics of a run."""
+        return dict(self._client.get_run(run_id).data.metrics)
+
+    def _point(
+        self, model: str, target: Mapping[str, int | None], *, actor: str, reason: str
+    ) -> dict[str, ModelVersion]:
+        # The champion moves last: until then the old one serves, and doing it all again ends in the same state.
+        present = self._aliases(model)
+        for alias in sorted(target, key=lambda name: name == CHAMPION):
+            version = target[alias]
+            if present.get(alias) == version:
+                continue
+            # The history is written first: an alias that moved without a line would be a change without a reason.
+            self._history.append(
+                AliasChange(
+                    model=model,
+                    alias=alias,
+                    version=version,
+                    changed_at=self._clock.now(),
+                    actor=actor,
+                    reason=reason,
+                )
+            )
+            if version is None:
+                self._client.delete_registered_model_alias(model, alias)
+            else:
+                self._client.set_registered_model_alias(model, alias, str(version))
+        return {alias: self.version(model, number) for alias, number in target.items() if number is not None}
+
+    def _aliases(self, model: str) -> dict[str, int]:
+        found: Iterable[Any] = self._client.search_registered_models(f"name = '{model}'")
+        return {alias: int(number) for each in found for alias, number in dict(each.aliases).items()}
+
+    def _ensure_model(self, model: str) -> None:
+        if not self._client.search_registered_models(f"name = '{model}'"):
+            self._client.create_registered_model(model)
+
+
+def _as_record(found: MlflowVersion, aliases: Mapping[str, int]) -> ModelVersion:
+    number = int(found.version)
+    return ModelVersion(
+        model=found.name,
+        version=number,
+        digest=found.tags.get(DIGEST_TAG, ""),
+        run_id=found.run_id or "",
+        location=found.source,
+        created_at=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
+        aliases=tuple(sorted(alias for alias, pointed in aliases.items() if pointed == number)),
+        tags={key: value for key, value in found.tags.items() if key != DIGEST_TAG},
+    )

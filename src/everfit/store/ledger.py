@@ -1,0 +1,68 @@
+"""The ledger: what the loop decided, in SQL. SQLite by default, PostgreSQL beyond one machine.
+
+Migrations live in ``store/migrations``; opening a ledger brings it up to date.
+
+| table | its one writer |
+| --- | --- |
+| ``alias_changes`` | ``registry.history`` |
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from everfit.core.errors import StoreError
+
+METADATA = sa.MetaData()
+
+ALIAS_CHANGES = sa.Table(
+    "alias_changes",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("model", sa.String(63), nullable=False, index=True),
+    sa.Column("alias", sa.String(63), nullable=False),
+    sa.Column("version", sa.Integer, nullable=True),
+    sa.Column("changed_at_us", sa.BigInteger, nullable=False),
+    sa.Column("actor", sa.String(255), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+)
+
+
+def open_ledger(url: str) -> sa.Engine:
+    """Open the database and migrate it to the newest form.
+
+    Args:
+        url: A SQLAlchemy URL; the folder of an SQLite file is made if it is missing.
+
+    Raises:
+        StoreError: If it cannot be opened or migrated.
+    """
+    from alembic import command
+    from alembic.config import Config
+
+    try:
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() == "sqlite" and parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(parsed)
+        if engine.dialect.name == "sqlite":
+            sa.event.listen(engine, "connect", _prepare_sqlite)
+        config = Config()
+        config.set_main_option("script_location", "everfit:store/migrations")
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except (sa.exc.SQLAlchemyError, OSError, ImportError) as error:
+        raise StoreError(
+            f"the ledger could not be opened: {error}", value=url, remedy="Check [stores] ledger in everfit.toml."
+        ) from error
+    return engine
+
+
+def _prepare_sqlite(connection: object, _record: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA busy_timeout = 10000")
+    cursor.close()

@@ -1,0 +1,197 @@
+"""Settings become a running system: the only place that picks implementations."""
+
+from __future__ import annotations
+
+import getpass
+import importlib
+import os
+import socket
+import sys
+import tomllib
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from everfit.core.clock import Clock, SystemClock
+from everfit.core.errors import EverfitError, ProjectError, SettingsError
+from everfit.core.settings import Settings, resolve_settings
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from everfit.cycle import System
+    from everfit.definitions.project import Project
+    from everfit.registry.registry import Registry
+
+SETTINGS_FILE = "everfit.toml"
+STATE_FOLDER = ".everfit"
+
+
+def find_root(folder: Path | None = None) -> Path:
+    """The project's folder: the given one, or the nearest one upwards that holds everfit.toml.
+
+    Raises:
+        ProjectError: If there is none.
+    """
+    start = (folder or Path.cwd()).resolve()
+    for candidate in (start,) if folder else (start, *start.parents):
+        if (candidate / SETTINGS_FILE).is_file():
+            return candidate
+    raise ProjectError(
+        f"a project's folder must hold {SETTINGS_FILE}",
+        value=str(start),
+        remedy="Make a project with 'everfit init NAME', or name its folder with --project.",
+    )
+
+
+def load_settings(root: Path, flags: Mapping[str, Any] | None = None) -> Settings:
+    """Read everfit.toml, the variables and the flags.
+
+    Raises:
+        SettingsError: If the file is not TOML, or any setting is unknown or unusable.
+    """
+    path = root / SETTINGS_FILE
+    try:
+        file = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path} must be readable TOML: {error}") from error
+    return resolve_settings(file, os.environ, flags)
+
+
+def load_project(folder: Path | str | None = None, flags: Mapping[str, Any] | None = None) -> Project:
+    """Import the project's module and gather its definitions.
+
+    Args:
+        folder: The project's folder; by default the nearest one with everfit.toml.
+        flags: Settings by dotted name, ``{"training.trials": 5}``.
+
+    Raises:
+        ProjectError: If there is no project, or its module cannot be imported.
+        DefinitionError: If its definitions do not fit together.
+        SettingsError: If a setting is wrong.
+    """
+    from everfit.definitions.project import collect_project
+
+    root = find_root(None if folder is None else Path(folder))
+    settings = load_settings(root, flags)
+    module = import_definitions(root, settings.project.module)
+    return collect_project(vars(module), root=root, settings=settings)
+
+
+def open_system(
+    folder: Path | str | None = None, flags: Mapping[str, Any] | None = None, clock: Clock | None = None
+) -> System:
+    """Put a project's parts together; arguments and errors are those of :func:`load_project`."""
+    from everfit.artifact.signing import open_keys
+    from everfit.cycle import System
+    from everfit.store.deployment import DeploymentRecord
+    from everfit.store.online import SqliteOnlineStore
+    from everfit.store.reader import Reader
+
+    project = load_project(folder, flags)
+    state = project.root / STATE_FOLDER
+    clock = clock or SystemClock()
+    signer, trust = open_keys(state / "keys")
+    return System(
+        project=project,
+        clock=clock,
+        state=state,
+        reader=Reader(project.root, project.settings.paths),
+        online=SqliteOnlineStore(online_path(project.root, project.settings)),
+        deployment=DeploymentRecord(state / "deployment.json"),
+        signer=signer,
+        trust=trust,
+        connect_registry=lambda: open_registry(project.root, project.settings, clock),
+    )
+
+
+def open_registry(root: Path, settings: Settings, clock: Clock) -> Registry:
+    """Connect MLflow and the ledger."""
+    from everfit.registry.history import AliasHistory
+    from everfit.registry.registry import Registry
+    from everfit.store.ledger import open_ledger
+
+    tracking = anchor_url(settings.stores.tracking, root)
+    state = root / STATE_FOLDER
+    is_server = tracking.startswith(("http://", "https://"))
+    return Registry(
+        tracking,
+        artifacts=None if is_server else state / "artifacts",
+        history=AliasHistory(open_ledger(anchor_url(settings.stores.ledger, root))),
+        cache=state / "cache",
+        clock=clock,
+    )
+
+
+def online_path(root: Path, settings: Settings) -> Path:
+    """The file of the online store.
+
+    Raises:
+        SettingsError: If its URL is not an SQLite file's.
+    """
+    url = anchor_url(settings.stores.online, root)
+    if not url.startswith("sqlite:///"):
+        raise SettingsError("[stores] online must be the URL of an SQLite file", value=settings.stores.online)
+    return Path(url.removeprefix("sqlite:///"))
+
+
+def anchor_url(url: str, root: Path) -> str:
+    """Take a relative SQLite path from the project's folder.
+
+    >>> anchor_url("sqlite:///.everfit/ledger.db", Path("/srv/late"))
+    'sqlite:////srv/late/.everfit/ledger.db'
+    """
+    scheme, found, path = url.partition(":///")
+    if not found or not scheme.startswith("sqlite") or path.startswith("/"):
+        return url
+    return f"{scheme}:///{root / path}"
+
+
+def actor() -> str:
+    """Who acts, for the record: user and machine."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # no such user in the password file, as in many containers
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
+
+
+def import_definitions(root: Path, name: str) -> ModuleType:
+    """Import a project's module with its folder first on the path.
+
+    Raises:
+        ProjectError: If there is no such module, or it raises while it is imported.
+    """
+    if not (root / f"{name}.py").is_file() and not (root / name / "__init__.py").is_file():
+        raise ProjectError(
+            "[project] module must name a Python module beside everfit.toml", value=name, place=str(root / SETTINGS_FILE)
+        )
+    _forget_foreign_modules(root)
+    sys.path.insert(0, str(root))
+    try:
+        return importlib.import_module(name)
+    except EverfitError:
+        raise
+    except Exception as error:  # noqa: BLE001 - it is the user's code, which may raise anything
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [each for each in frames if each.filename.startswith(str(root))]
+        place = f"{own[-1].filename}:{own[-1].lineno}" if own else str(root / f"{name}.py")
+        raise ProjectError(
+            f"the project's module could not be imported: {type(error).__name__}: {error}", place=place
+        ) from error
+    finally:
+        sys.path.remove(str(root))
+
+
+def _forget_foreign_modules(root: Path) -> None:
+    """Drop modules of another project that bear the same names, so that one process can open several projects."""
+    own = {path.stem for path in root.glob("*.py")} | {path.parent.name for path in root.glob("*/__init__.py")}
+    for name in own & set(sys.modules):
+        file = getattr(sys.modules[name], "__file__", None)
+        if file is not None and not Path(file).is_relative_to(root) and _is_project(Path(file)):
+            del sys.modules[name]
+
+
+def _is_project(file: Path) -> bool:
+    return any((folder / SETTINGS_FILE).is_file() for folder in list(file.parents)[:2])
