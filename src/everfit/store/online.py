@@ -1,0 +1,421 @@
+"""The newest feature values of every entity, for predictions that cannot wait for history.
+
+:class:`OnlineReader` is what a prediction service needs, :class:`OnlineStore` adds what fills it, and
+:class:`SqliteOnlineStore` keeps both promises with one file. Nothing here imports Polars or NumPy.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+from weakref import WeakSet
+
+import msgspec
+from msgspec import Struct
+
+from everfit.core.errors import StoreError
+
+Key = tuple[Any, ...]
+"""The values of a view's keys, in the order of its entities: strings, integers or dates."""
+
+_LARGEST_QUERY = 512
+
+
+class ViewState(Struct, frozen=True, kw_only=True):
+    """What a store knows about a view."""
+
+    view: str
+    features: tuple[str, ...]
+    """The names of a row's values, in order."""
+    definition: str
+    """A digest of what the rows were computed by; rows of another definition are of no use."""
+    watermark_us: int | None
+    """Everything known up to here has been written (microseconds since 1970); ``None`` before the first time."""
+
+
+class OnlineRow(Struct, frozen=True, array_like=True):
+    """One entity's values."""
+
+    event_us: int
+    """Event time, in microseconds since 1970."""
+    created_us: int
+    """Known time, in microseconds since 1970."""
+    values: list[Any]
+    """In the order of the view's features."""
+
+
+class OnlineReader(Protocol):
+    """Looks up the newest values of entities.
+
+    Every implementation promises:
+
+    - **The same rule as the point-in-time join.** With ``at_us``, a row is visible if its event time lies in
+      ``[at_us - ttl_us, at_us]`` and its known time is not after ``at_us``. Without (``None``), every row is.
+      What was newest earlier is gone: ask history for that.
+    - **Nulls are values**: a null in the newest row stays null. An unknown entity, or a view that was never written,
+      is no row: ``None`` in place of the list.
+    - **Equal keys are one key**, whatever type carries them: ``3`` and ``numpy.int64(3)``, a date and its ISO text.
+    - **Any thread** may call any method of one object, any number of processes may open one store, and a reader
+      never waits for a writer. A read sees a write as soon as it was acknowledged.
+    """
+
+    def state(self, view: str) -> ViewState | None:
+        """The features, definition and watermark of a view; ``None`` if it was never written."""
+        ...
+
+    def get_one(
+        self, view: str, key: Key, *, at_us: int | None, ttl_us: int, features: tuple[str, ...] | None = None
+    ) -> list[Any] | None:
+        """The values of one entity that are visible at an instant.
+
+        Args:
+            view: The view's name.
+            key: The values of its keys, in the order of its entities.
+            at_us: The instant, in microseconds since 1970; ``None`` for the newest row, however old.
+            ttl_us: How old a row may be, in microseconds.
+            features: The names to return, in this order, whatever the order they are stored in; a name that the
+                view does not have is null. By default all, in the order of :meth:`state`.
+        """
+        ...
+
+    def get(
+        self,
+        view: str,
+        keys: Sequence[Key],
+        *,
+        at_us: int | None,
+        ttl_us: int,
+        features: tuple[str, ...] | None = None,
+    ) -> list[list[Any] | None]:
+        """What :meth:`get_one` answers for each key, in order, as of one state of the store."""
+        ...
+
+
+class OnlineStore(OnlineReader, Protocol):
+    """Keeps the newest row of every entity, view by view.
+
+    Besides what :class:`OnlineReader` promises:
+
+    - **The newest wins**: of two rows of one entity, the one with the later event time stays, and of two with the
+      same event time the one that became known later, in whatever order they were written. On a full tie the one
+      written last stays. So writing the same rows again changes nothing.
+    - **All or nothing**: each call takes effect as a whole, the watermark with its rows, and once it has returned it
+      survives the death of the process.
+    """
+
+    def create(self, view: str, features: Sequence[str], *, definition: str = "") -> None:
+        """Make an empty view, instead of any that had this name."""
+        ...
+
+    def write_columns(
+        self,
+        view: str,
+        keys: Sequence[Sequence[Any]],
+        event_us: Sequence[int],
+        created_us: Sequence[int],
+        columns: Sequence[Sequence[Any]],
+        *,
+        watermark_us: int | None = None,
+    ) -> int:
+        """Write rows that are given by columns; quickest with one row per entity, in the order of the keys.
+
+        Args:
+            view: The view's name.
+            keys: One column per key.
+            event_us: Event times, in microseconds since 1970.
+            created_us: Known times, in microseconds since 1970.
+            columns: One column per feature, in the view's order.
+            watermark_us: The watermark from now on; by default it stays.
+
+        Returns:
+            How many rows won, that is, were new or newer than what was there.
+
+        Raises:
+            StoreError: If there is no such view, or there is not one column per feature.
+        """
+        ...
+
+    def replace(self, view: str, *, by: str) -> None:
+        """Let the view ``by`` take the name ``view``, and drop what had that name; readers see one or the other."""
+        ...
+
+
+class SqliteOnlineStore:
+    """The promises of :class:`OnlineStore` in one SQLite file.
+
+    A table per view, ordered by the msgpack of the key, with the values as one msgpack array. Rows outlive a killed
+    process as soon as they were acknowledged; after a power failure the store may be a few transactions behind, but
+    rows and watermarks agree. Each thread gets a connection of its own. Do not carry an open store across ``fork``.
+
+    Args:
+        path: The file; it and its folder are made if they are missing.
+        busy_ms: How long a writer waits for another one.
+
+    Raises:
+        StoreError: If the file cannot be opened, or is not such a store.
+    """
+
+    def __init__(self, path: Path, *, busy_ms: int = 60_000) -> None:
+        self.path = path
+        self._busy_ms = busy_ms
+        self._local = threading.local()
+        self._sessions: WeakSet[_Session] = WeakSet()
+        self._session()
+
+    def close(self) -> None:
+        """Close the connections of all threads; no other call may be running."""
+        for session in list(self._sessions):
+            session.connection.close()
+        self._local = threading.local()
+
+    def state(self, view: str) -> ViewState | None:
+        """See :meth:`OnlineReader.state`."""
+        with _named(self.path):
+            found = self._session().table(view)
+        return None if found is None else found.state
+
+    def get_one(
+        self, view: str, key: Key, *, at_us: int | None, ttl_us: int, features: tuple[str, ...] | None = None
+    ) -> list[Any] | None:
+        """See :meth:`OnlineReader.get_one`."""
+        session = self._session()
+        try:
+            plan = session.plans[view, features]
+            row = session.execute(plan.select, (_encode(key),)).fetchone()
+        except (KeyError, sqlite3.Error):
+            # Not asked before, or the view was replaced: look again, once.
+            return self.get(view, (key,), at_us=at_us, ttl_us=ttl_us, features=features)[0]
+        if row is None:
+            return None
+        event_us, created_us, payload = row
+        if at_us is not None and not (at_us - ttl_us <= event_us <= at_us and created_us <= at_us):
+            return None
+        return plan.decode(payload)
+
+    def get(
+        self,
+        view: str,
+        keys: Sequence[Key],
+        *,
+        at_us: int | None,
+        ttl_us: int,
+        features: tuple[str, ...] | None = None,
+    ) -> list[list[Any] | None]:
+        """See :meth:`OnlineReader.get`."""
+        blobs = [_encode(key) for key in keys]
+        found: dict[bytes, list[Any]] = {}
+        with _named(self.path):
+            plan, rows = self._session().look_up(view, features, blobs)
+        if plan is not None:
+            for blob, event_us, created_us, payload in rows:
+                if at_us is None or (at_us - ttl_us <= event_us <= at_us and created_us <= at_us):
+                    found[blob] = plan.decode(payload)
+        return [found.get(blob) for blob in blobs]
+
+    def create(self, view: str, features: Sequence[str], *, definition: str = "") -> None:
+        """See :meth:`OnlineStore.create`."""
+        with _named(self.path), self._session().transaction() as connection:
+            _drop(connection, view)
+            number = connection.execute(
+                "INSERT INTO views (name, features, definition) VALUES (?, ?, ?)",
+                (view, json.dumps(list(features)), definition),
+            ).lastrowid
+            connection.execute(
+                f"CREATE TABLE rows_{number} (key BLOB PRIMARY KEY, event_us INTEGER NOT NULL, "
+                "created_us INTEGER NOT NULL, payload BLOB NOT NULL) WITHOUT ROWID"
+            )
+
+    def write_columns(
+        self,
+        view: str,
+        keys: Sequence[Sequence[Any]],
+        event_us: Sequence[int],
+        created_us: Sequence[int],
+        columns: Sequence[Sequence[Any]],
+        *,
+        watermark_us: int | None = None,
+    ) -> int:
+        """See :meth:`OnlineStore.write_columns`."""
+        encoded = map(_encode, zip(*keys, strict=True))
+        payloads: Iterable[bytes] = (
+            map(_encode, zip(*columns, strict=True)) if columns else map(_encode, [()] * len(event_us))
+        )
+        rows = zip(encoded, event_us, created_us, payloads, strict=True)
+        session = self._session()
+        with _named(self.path), session.transaction() as connection:
+            table = session.table(view)
+            if table is None:
+                raise StoreError("rows can only be written to a view that was created", value=view)
+            if len(columns) != len(table.state.features):
+                raise StoreError(
+                    f"view {view} has {len(table.state.features)} features, one column each", value=len(columns)
+                )
+            before = connection.total_changes
+            connection.executemany(table.upsert, rows)
+            written = connection.total_changes - before
+            if watermark_us is not None:
+                connection.execute("UPDATE views SET watermark_us = ? WHERE name = ?", (watermark_us, view))
+        return written
+
+    def replace(self, view: str, *, by: str) -> None:
+        """See :meth:`OnlineStore.replace`."""
+        session = self._session()
+        with _named(self.path), session.transaction() as connection:
+            if session.table(by) is None:
+                raise StoreError("only a view that exists can take another's place", value=by)
+            _drop(connection, view)
+            connection.execute("UPDATE views SET name = ? WHERE name = ?", (view, by))
+
+    def _session(self) -> _Session:
+        try:
+            return self._local.session  # type: ignore[no-any-return]
+        except AttributeError:
+            with _named(self.path):
+                session = self._local.session = _Session(self.path, self._busy_ms)
+            self._sessions.add(session)
+            return session
+
+
+class _Plan(NamedTuple):
+    """How to read a view's rows."""
+
+    table: str
+    select: str
+    decode: Callable[[bytes], list[Any]]
+
+
+class _Table(NamedTuple):
+    """Where a view's rows are."""
+
+    name: str
+    state: ViewState
+
+    @property
+    def upsert(self) -> str:
+        """The statement that lets the newer row win."""
+        return (
+            f"INSERT INTO {self.name} VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET event_us = excluded.event_us, "  # noqa: S608 - the name is a number of ours
+            "created_us = excluded.created_us, payload = excluded.payload "
+            "WHERE (excluded.event_us, excluded.created_us) >= (event_us, created_us)"
+        )
+
+    def plan(self, features: tuple[str, ...] | None) -> _Plan:
+        """How to read the features of these names."""
+        stored = self.state.features
+        decode: Callable[[bytes], list[Any]] = _decode
+        if features is not None and features != stored:
+            # One null behind the stored values stands for every feature that is not stored.
+            places = [stored.index(name) if name in stored else len(stored) for name in features]
+
+            def decode(payload: bytes) -> list[Any]:
+                values = _decode(payload)
+                values.append(None)
+                return [values[place] for place in places]
+
+        return _Plan(self.name, f"SELECT event_us, created_us, payload FROM {self.name} WHERE key = ?", decode)  # noqa: S608
+
+
+class _Session:
+    """One thread's connection, and what it has learnt about the views."""
+
+    def __init__(self, path: Path, busy_ms: int) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Only close() reaches a connection from another thread.
+        self.connection = sqlite3.connect(path, timeout=busy_ms / 1000, isolation_level=None, check_same_thread=False)
+        self.execute = self.connection.execute
+        self.plans: dict[tuple[str, tuple[str, ...] | None], _Plan] = {}
+        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "mmap_size = 1073741824", "cache_size = -65536"):
+            self.execute(f"PRAGMA {pragma}").fetchall()
+        self.execute(
+            "CREATE TABLE IF NOT EXISTS views (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, "
+            "features TEXT NOT NULL, definition TEXT NOT NULL, watermark_us INTEGER)"
+        )
+
+    def table(self, view: str) -> _Table | None:
+        """Where the rows of a view are at present."""
+        row = self.execute(
+            "SELECT number, features, definition, watermark_us FROM views WHERE name = ?", (view,)
+        ).fetchone()
+        if row is None:
+            return None
+        number, features, definition, watermark_us = row
+        names = tuple(json.loads(features))
+        state = ViewState(view=view, features=names, definition=definition, watermark_us=watermark_us)
+        return _Table(f"rows_{number}", state)
+
+    def look_up(
+        self, view: str, features: tuple[str, ...] | None, blobs: list[bytes]
+    ) -> tuple[_Plan | None, list[tuple[bytes, int, int, bytes]]]:
+        """The rows of these keys, all of one state of the store."""
+        plan = self.plans.get((view, features))
+        if plan is not None:
+            try:
+                return plan, self._select(plan, blobs)
+            except sqlite3.OperationalError:
+                pass  # The view was replaced since, and its old table dropped.
+        self.plans.pop((view, features), None)
+        self.execute("BEGIN")
+        try:
+            table = self.table(view)
+            if table is None:
+                return None, []
+            plan = self.plans[view, features] = table.plan(features)
+            return plan, self._select(plan, blobs)
+        finally:
+            self.execute("ROLLBACK")
+
+    def _select(self, plan: _Plan, blobs: list[bytes]) -> list[tuple[bytes, int, int, bytes]]:
+        rows: list[tuple[bytes, int, int, bytes]] = []
+        for start in range(0, len(blobs), _LARGEST_QUERY):
+            part = blobs[start : start + _LARGEST_QUERY]
+            # A power of two of places, the last key repeated: few statements to prepare, whatever the request.
+            places = 1 << (len(part) - 1).bit_length()
+            part += part[-1:] * (places - len(part))
+            marks = ",".join("?" * places)
+            rows += self.execute(
+                f"SELECT key, event_us, created_us, payload FROM {plan.table} WHERE key IN ({marks})",
+                part,
+            ).fetchall()
+        return rows
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One transaction that writes; undone if anything is raised."""
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield self.connection
+        except BaseException:
+            self.execute("ROLLBACK")
+            raise
+        self.execute("COMMIT")
+
+
+def _drop(connection: sqlite3.Connection, view: str) -> None:
+    for (number,) in connection.execute("SELECT number FROM views WHERE name = ?", (view,)).fetchall():
+        connection.execute(f"DROP TABLE rows_{number}")
+        connection.execute("DELETE FROM views WHERE number = ?", (number,))
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say which file an error of SQLite or of the disk is about."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(f"the online store {path} cannot be used: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy scalar as the Python value that it stands for."""
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"cannot be stored: {type(value).__name__}")
+
+
+_encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
+_decode = msgspec.msgpack.Decoder(list[Any]).decode
