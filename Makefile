@@ -1,0 +1,74 @@
+# Everything lives in .venv. The first target that needs it makes it, from python3 (3.11 or newer) alone.
+
+PYTHON ?= python3
+# A folder with flights.parquet, weather.parquet, ...: `make demo DATA=../shared/data`.
+DATA ?=
+# What to hand on to pytest: `make test ARGS='-k join -x'`.
+ARGS ?=
+JOBS ?= 2
+
+BIN := .venv/bin
+# A slow line is no reason to give up half-way.
+export UV_HTTP_TIMEOUT ?= 180
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test slow check format bench docs lock clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+setup: .venv/.developer  ## Install Everfit and its developers' tools into .venv
+
+demo: .venv/.runtime  ## From nothing to an answered prediction; DATA=folder takes the real flights
+	$(BIN)/everfit demo $(if $(DATA),--data $(DATA))
+
+test: .venv/.developer  ## Run the everyday tests
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" $(ARGS)
+
+slow: .venv/.developer  ## Run the tests that take longer than ten seconds each
+	$(BIN)/python -m pytest -n $(JOBS) -m slow $(ARGS)
+
+check: .venv/.developer  ## Format, lint, types, layers, and documentation that cannot lie
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m docs.generate --check
+
+format: .venv/.developer  ## Put the code into the form that `make check` asks for
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: .venv/.developer  ## Measure Everfit against its goals and its peers
+	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: .venv/.developer  ## Write the generated reference pages and the included code again
+	$(BIN)/python -m docs.generate
+
+lock: .venv/.uv  ## Pin the newest versions that fit together
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --upgrade \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet --output-file constraints.txt
+
+clean:  ## Remove the environment and every cache; keep what a project remembers (.everfit)
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmarks/.environments benchmarks/.data
+
+.venv/.uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Everfit needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || sh .ci/install-system python3-venv
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8'
+	@touch $@
+
+.venv/.runtime: .venv/.uv pyproject.toml constraints.txt
+	$(INSTALL) --editable .
+	@touch $@
+
+.venv/.developer: .venv/.uv pyproject.toml constraints.txt
+	@ldconfig -p 2>/dev/null | grep -q libgomp || sh .ci/install-system libgomp1
+	$(INSTALL) --editable '.[all]' --group dev
+	@touch $@ .venv/.runtime
