@@ -120,6 +120,6 @@ def _converter(column: Column) -> Callable[[Any], float]:
     return _number
 
 
-def _number(value: Any) -> float:
+def _number(value: float | None) -> float:
     # A product instead of float(): text is refused instead of parsed, and the sign of zero survives.
-    return _NAN if value is None else value * 1.0  # type: ignore[no-any-return]
+    return _NAN if value is None else value * 1.0

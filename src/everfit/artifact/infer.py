@@ -1,0 +1,213 @@
+"""What a packaged model will take, read off a training frame."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from everfit.artifact import expressions
+from everfit.artifact.schema import Column, Computation, FieldType, InputSchema, Lookup, RequestField
+from everfit.core.errors import DefinitionError
+from everfit.core.evidence import LABEL, Task, TrainingFrame
+
+if TYPE_CHECKING:
+    import polars as pl
+    from polars._typing import PolarsDataType
+
+    from everfit.definitions.model import Model
+    from everfit.definitions.on_demand import OnDemand
+    from everfit.definitions.view import FeatureView
+
+_PROOF_ROWS = 2_000
+"""Rows on which on-demand functions and their expressions are compared."""
+_LONE_ROWS = 8
+"""Rows that are also computed alone, as they are when serving."""
+
+
+def infer_schema(model: Model, frame: TrainingFrame, rows: pl.DataFrame) -> InputSchema:
+    """Infer what a model takes.
+
+    Args:
+        model: The definition.
+        frame: The frame it is trained on, for its columns and types.
+        rows: The rows it learns from: categories, classes and examples come from nowhere else.
+
+    Returns:
+        The schema, with categories and classes sorted.
+
+    Raises:
+        DefinitionError: If a request field or a feature is of a type that models or requests cannot have, or if an
+            on-demand transformation does not compute every row from that row alone.
+    """
+    place = f"model {model.name}"
+    types = frame.data.schema
+    request = tuple(
+        RequestField(name=name, type=field_type(name, types[name], place=place), example=_example(rows[name]))
+        for name in frame.request
+    )
+    event_time = model.events.timestamp
+    return InputSchema(
+        model=model.name,
+        task=model.task,
+        request=request,
+        event_time=event_time if event_time in frame.request else "",
+        lookups=tuple(_lookup(view, frame) for view in model.views),
+        computations=tuple(_computation(part, frame, request, rows) for part in model.on_demand),
+        columns=tuple(_column(name, rows[name], place=place) for name in frame.features),
+        classes=_classes(model.task, rows[LABEL]),
+    )
+
+
+def field_type(name: str, dtype: PolarsDataType, *, place: str) -> FieldType:
+    """The type of a request field whose column has this Polars type.
+
+    Raises:
+        DefinitionError: If requests cannot carry it.
+    """
+    import polars as pl
+
+    if dtype == pl.Boolean:
+        return "boolean"
+    if dtype.is_integer():
+        return "integer"
+    if dtype.is_numeric() or dtype == pl.Null:
+        return "number"
+    if dtype == pl.Date:
+        return "date"
+    if isinstance(dtype, pl.Datetime):
+        return "instant"
+    if isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
+        return "string"
+    remedy = f"Give {name} as text, a number, a boolean, a date or an instant."
+    raise DefinitionError(
+        "a request field must be of a type that JSON can carry", value=str(dtype), remedy=remedy, place=place
+    )
+
+
+def request_frame(request: tuple[RequestField, ...], rows: pl.DataFrame) -> pl.DataFrame:
+    """The request's fields of some rows, with the types that they have when serving.
+
+    Args:
+        request: The fields.
+        rows: Has a column of each field's name.
+    """
+    import polars as pl
+
+    types: dict[FieldType, PolarsDataType] = {
+        "string": pl.String(),
+        "integer": pl.Int64(),
+        "number": pl.Float64(),
+        "boolean": pl.Boolean(),
+        "instant": pl.Datetime("us", "UTC"),
+        "date": pl.Date(),
+    }
+    return rows.select(pl.col(field.name).cast(types[field.type]) for field in request)
+
+
+def _lookup(view: FeatureView, frame: TrainingFrame) -> Lookup:
+    return Lookup(
+        view=view.name,
+        keys=view.keys,
+        features=_within(view.name, frame),
+        ttl_us=round(view.time_to_live.total_seconds() * 1e6),
+    )
+
+
+def _within(part: str, frame: TrainingFrame) -> tuple[str, ...]:
+    """The features of a view or transformation, by their names within it."""
+    return tuple(name.removeprefix(f"{part}.") for name in frame.features if name.startswith(f"{part}."))
+
+
+def _computation(
+    part: OnDemand, frame: TrainingFrame, request: tuple[RequestField, ...], rows: pl.DataFrame
+) -> Computation:
+    outputs = _within(part.name, frame)
+    sample = rows.head(_PROOF_ROWS)
+    given = request_frame(request, sample)
+    expected = sample.select(**{output: f"{part.name}.{output}" for output in outputs})
+    _require_equal(part, expected, part.function(given).select(outputs), "give the same on a request's types")
+    lone = [part.function(given[place]).select(outputs) for place in range(min(_LONE_ROWS, given.height))]
+    for place, row in enumerate(lone):
+        _require_equal(part, expected[place], row, "compute every row from that row alone")
+    found = expressions.record(part.function, given.columns)
+    if found is not None and set(outputs) <= set(found):
+        texts = tuple(found[output] for output in outputs)
+        computed = given.select(
+            expressions.to_polars(text).alias(output) for output, text in zip(outputs, texts, strict=True)
+        )
+        if _equal(expected, computed):
+            lists = expressions.literal_lists(texts)
+            return Computation(name=part.name, outputs=outputs, expressions=texts, lists=lists)
+    return Computation(name=part.name, outputs=outputs, code=f"code/{part.name}.pkl")
+
+
+def _require_equal(part: OnDemand, expected: pl.DataFrame, got: pl.DataFrame, must: str) -> None:
+    if _equal(expected, got):
+        return
+    raise DefinitionError(
+        f"an on-demand transformation must {must}",
+        value=got.head(3).to_dicts(),
+        remedy=f"History gave {expected.head(3).to_dicts()}; requests carry Int64, Float64, String, Boolean, Date and "
+        'Datetime("us", "UTC"), one row at a time.',
+        place=f"on-demand {part.name}",
+    )
+
+
+def _equal(one: pl.DataFrame, other: pl.DataFrame) -> bool:
+    """Whether both frames encode to the same numbers, categories and gaps."""
+    import polars as pl
+
+    if one.columns != other.columns or one.height != other.height:
+        return False
+    for name in one.columns:
+        left, right = (
+            column.cast(pl.String if isinstance(column.dtype, pl.String | pl.Categorical | pl.Enum) else pl.Float64)
+            for column in (one[name], other[name])
+        )
+        if left.dtype != right.dtype and not (left.is_null().all() and right.is_null().all()):
+            return False
+        if left.dtype == right.dtype and not left.equals(right, null_equal=True):
+            return False
+    return True
+
+
+def _column(name: str, values: pl.Series, *, place: str) -> Column:
+    import polars as pl
+
+    dtype = values.dtype
+    if dtype == pl.Boolean:
+        return Column(name=name, kind="boolean")
+    if dtype.is_numeric() or dtype == pl.Null:
+        return Column(name=name, kind="number")
+    if isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
+        categories = values.drop_nulls().cast(pl.String).unique().sort().to_list()
+        return Column(name=name, kind="category", categories=tuple(categories))
+    raise DefinitionError(
+        "a feature must be a number, a boolean or a category",
+        value=str(dtype),
+        remedy=f"Derive numbers from {name} with @on_demand.",
+        place=place,
+    )
+
+
+def _classes(task: Task, labels: pl.Series) -> tuple[str | int | bool, ...]:
+    import polars as pl
+
+    if task == "regression":
+        return ()
+    if task == "binary":
+        return (False, True) if labels.dtype == pl.Boolean else (0, 1)
+    text = isinstance(labels.dtype, pl.String | pl.Categorical | pl.Enum)
+    return tuple(labels.drop_nulls().cast(pl.String if text else pl.Int64).unique().sort().to_list())
+
+
+def _example(values: pl.Series) -> str | int | float | bool | None:
+    known = values.drop_nulls()
+    if known.is_empty():
+        return None
+    value: Any = known[0]
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, date):
+        return value.isoformat()
+    return value if isinstance(value, str | int | float | bool) else float(value)
