@@ -98,6 +98,7 @@ class System:
     """The folder that holds everything this project remembers."""
     reader: Reader
     online: OnlineStore
+    deployment: DeploymentRecord
     signer: Signer
     trust: Trust
     connect_registry: Callable[[], Registry]
@@ -106,3 +107,164 @@ class System:
     def registry(self) -> Registry:
         """The registry; connected when first used, since MLflow takes seconds to import."""
         return self.connect_registry()
+
+
+class Learned(Struct, frozen=True, kw_only=True):
+    """What a training came to."""
+
+    model: str
+    run_id: str
+    version: ModelVersion | None
+    """``None`` if a gate refused the candidate."""
+    report: GateReport
+    manifest: FrameManifest
+    split: Split
+    params: dict[str, str | int | float | bool | None]
+    scores: tuple[Score, ...]
+    slices: tuple[SliceScore, ...]
+    trials: int
+
+
+class ViewDescription(Struct, frozen=True, kw_only=True):
+    """A feature view, for readers."""
+
+    name: str
+    keys: tuple[str, ...]
+    source: str
+    ttl: str
+    features: tuple[str, ...]
+    materialized_until: datetime | None
+    description: str
+
+
+def check(system: System, *, as_of: datetime | None = None, progress: Progress = Silent()) -> DesignCheck:
+    """Hold the definitions against the data.
+
+    Everything is looked at, whatever was found before, so that all problems come out at once; only what needs a
+    training frame is left out where there is no making one.
+    """
+    from everfit.design import labels, leaks, sources
+    from everfit.design.findings import from_exception
+    from everfit.features.compute import view_rows
+
+    project, reader = system.project, system.reader
+    as_of = as_of or system.clock.now()
+    checked: list[str] = []
+    problems: list[Problem] = []
+
+    def look(what: str, found: list[Problem]) -> None:
+        checked.append(what)
+        problems.extend(found)
+        progress.advance("Checking", note=what)
+
+    progress.start("Checking", total=len(project.sources) + len(project.views) + 3 * len(project.models))
+    for source in project.sources.values():
+        look(f"source {source.name}", sources.check_source(source, reader))
+    for view in project.views.values():
+        found = sources.check_view(view, reader)
+        if not found and not problems:
+            try:
+                view_rows(view, reader, as_of=as_of).head(1).collect()
+            except EverfitError as error:
+                found = [from_exception(f"feature view {view.name}", error)]
+        look(f"feature view {view.name}", found)
+    for model in project.models.values():
+        look(f"model {model.name}", labels.check_model(model))
+        look(f"events of {model.name}", sources.check_events(model, reader))
+        if any(problem.severity == "error" for problem in problems):
+            continue
+        look(f"labels, leaks and slices of {model.name}", _check_frame(system, model, as_of, leaks, labels))
+    progress.finish("Checking")
+    return DesignCheck(project=project.name, checked=tuple(checked), problems=tuple(dict.fromkeys(problems)))
+
+
+def _check_frame(system: System, model: Model, as_of: datetime, leaks: ModuleType, labels: ModuleType) -> list[Problem]:
+    from everfit.design.findings import from_exception
+    from everfit.features.history import build_frame
+
+    try:
+        frame = build_frame(model, system.reader, as_of=as_of)
+    except EverfitError as error:
+        return [from_exception(f"model {model.name}", error)]
+    found: list[Problem] = [*labels.check_labels(model, frame), *labels.check_slices(model, frame)]
+    found += leaks.check_leaks(model, frame)
+    for view in model.views:
+        found += leaks.check_view_against_label(model, view, system.reader)
+    return found
+
+
+def describe_views(system: System) -> tuple[ViewDescription, ...]:
+    """All feature views of the project, with how far the online store has them."""
+    from everfit.features.compute import feature_names
+    from everfit.features.materialize import materialized_until
+
+    return tuple(
+        ViewDescription(
+            name=view.name,
+            keys=view.keys,
+            source=view.source.name,
+            ttl=format_duration(view.time_to_live),
+            features=feature_names(view, system.reader),
+            materialized_until=materialized_until(view, system.online),
+            description=view.description,
+        )
+        for view in system.project.views.values()
+    )
+
+
+def materialize(
+    system: System,
+    views: Sequence[str] | None = None,
+    *,
+    until: datetime | None = None,
+    full: bool = False,
+    progress: Progress = Silent(),
+) -> tuple[MaterializedView, ...]:
+    """Bring the online store up to date.
+
+    Args:
+        system: The parts.
+        views: Names of feature views; all of them by default.
+        until: Nothing known later is written; now by default.
+        full: Write everything again, not only what is new.
+        progress: Hears how far it is.
+    """
+    from everfit.features.materialize import materialize as run
+
+    chosen = [system.project.view(name) for name in views or system.project.views]
+    return run(chosen, system.reader, system.online, until=until or system.clock.now(), full=full, progress=progress)
+
+
+def online_features(
+    system: System, view: str, key: Sequence[str], *, at: datetime | None = None
+) -> dict[str, object] | None:
+    """What the online store answers for one entity at an instant, now by default; ``None`` if no row is usable."""
+    from everfit.features.lookup import look_up
+
+    return look_up(system.project.view(view), key, system.online, at=at or system.clock.now())
+
+
+def promote(system: System, model: str, which: int | str, *, actor: str, reason: str) -> ModelVersion:
+    """Make a version the champion and let it serve.
+
+    The package is verified first; the alias moves before the deployment record, and doing it again mends whatever a
+    crash left between the two.
+    """
+    from everfit.artifact.package import open_package
+
+    chosen = system.registry.version(model, which)
+    open_package(system.registry.fetch(chosen), trust=system.trust)
+    return _deploy(system, system.registry.promote(model, chosen.version, actor=actor, reason=reason))
+
+
+def roll_back(system: System, model: str, *, actor: str, reason: str) -> ModelVersion:
+    """Make the previous champion the champion again and let it serve."""
+    return _deploy(system, system.registry.roll_back(model, actor=actor, reason=reason))
+
+
+def _deploy(system: System, version: ModelVersion) -> ModelVersion:
+    folder = system.registry.fetch(version)
+    within = folder.relative_to(system.state) if folder.is_relative_to(system.state) else folder
+    deployed = Deployed(model=version.model, version=version.version, digest=version.digest, folder=str(within))
+    system.deployment.put(deployed, changed_at=system.clock.now())
+    return version

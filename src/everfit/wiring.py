@@ -165,7 +165,9 @@ def import_definitions(root: Path, name: str) -> ModuleType:
     """
     if not (root / f"{name}.py").is_file() and not (root / name / "__init__.py").is_file():
         raise ProjectError(
-            "[project] module must name a Python module beside everfit.toml", value=name, place=str(root / SETTINGS_FILE)
+            "[project] module must name a Python module beside everfit.toml",
+            value=name,
+            place=str(root / SETTINGS_FILE),
         )
     _forget_foreign_modules(root)
     sys.path.insert(0, str(root))
@@ -173,7 +175,7 @@ def import_definitions(root: Path, name: str) -> ModuleType:
         return importlib.import_module(name)
     except EverfitError:
         raise
-    except Exception as error:  # noqa: BLE001 - it is the user's code, which may raise anything
+    except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         own = [each for each in frames if each.filename.startswith(str(root))]
         place = f"{own[-1].filename}:{own[-1].lineno}" if own else str(root / f"{name}.py")

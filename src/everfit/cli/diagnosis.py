@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from everfit.cycle import System
 
 _CORE = ("polars", "mlflow-skinny", "scikit-learn", "optuna", "sqlalchemy", "uvicorn")
-_OPTIONAL = {"lightgbm": "lightgbm", "xgboost": "xgboost", "onnxruntime": "onnx", "connectorx": "sql", "pandas": "pyfunc"}
+_OPTIONAL = {
+    "lightgbm": "lightgbm",
+    "xgboost": "xgboost",
+    "onnxruntime": "onnx",
+    "connectorx": "sql",
+    "pandas": "pyfunc",
+}
 _LOW_DISK_BYTES = 1024**3
 
 

@@ -23,7 +23,14 @@ def list_views(project: ProjectFolder = None, as_json: AsJson = False) -> None:
         print_json(found)
         return
     rows = [
-        (each.name, ", ".join(each.keys), each.source, each.ttl, ", ".join(each.features), each.materialized_until or "never")
+        (
+            each.name,
+            ", ".join(each.keys),
+            each.source,
+            each.ttl,
+            ", ".join(each.features),
+            each.materialized_until or "never",
+        )
         for each in found
     ]
     print_rows("", ("view", "keys", "source", "ttl", "features", "materialized until"), rows)
@@ -31,8 +38,12 @@ def list_views(project: ProjectFolder = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def materialize(
-    views: Annotated[list[str] | None, typer.Argument(help="Views; all of them by default.", show_default=False)] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Nothing known later is written.", show_default="now")] = None,
+    views: Annotated[
+        list[str] | None, typer.Argument(help="Views; all of them by default.", show_default=False)
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", help="Nothing known later is written.", show_default="now")
+    ] = None,
     full: Annotated[bool, typer.Option("--full", help="Write everything again, not only what is new.")] = False,
     project: ProjectFolder = None,
     as_json: AsJson = False,
@@ -72,7 +83,9 @@ def get(
     if as_json:
         print_json({"view": view, "key": key, "features": values})
     elif values is None:
-        console().print(f"{view} has no usable row for {', '.join(key)}: unknown, not materialized, or older than its ttl.")
+        console().print(
+            f"{view} has no usable row for {', '.join(key)}: unknown, not materialized, or older than its ttl."
+        )
     else:
         for name, value in values.items():
             console().print(f"{name} = {value}")

@@ -27,7 +27,14 @@ def models(
             print_json(changes)
             return
         rows = [
-            (f"{each.changed_at:%Y-%m-%d %H:%M:%S}", each.model, each.alias, each.version or "–", each.actor, each.reason)
+            (
+                f"{each.changed_at:%Y-%m-%d %H:%M:%S}",
+                each.model,
+                each.alias,
+                each.version or "–",
+                each.actor,
+                each.reason,
+            )
             for each in changes
         ]
         print_rows("", ("when (UTC)", "model", "alias", "version", "who", "why"), rows)
@@ -53,11 +60,12 @@ def promote(
 ) -> None:
     """Make a version the champion, which is what is served."""
     from everfit.cli.output import console, print_json
+    from everfit.cycle import promote as run
     from everfit.wiring import actor, open_system
 
     system = open_system(project)
     name = system.project.model(model).name
-    chosen = system.registry.promote(name, version, actor=actor(), reason=reason)
+    chosen = run(system, name, version, actor=actor(), reason=reason)
     if as_json:
         print_json(chosen)
     else:
@@ -72,11 +80,12 @@ def rollback(
 ) -> None:
     """Make the previous champion the champion again."""
     from everfit.cli.output import console, print_json
+    from everfit.cycle import roll_back
     from everfit.wiring import actor, open_system
 
     system = open_system(project)
     name = system.project.model(model).name
-    chosen = system.registry.roll_back(name, actor=actor(), reason=reason)
+    chosen = roll_back(system, name, actor=actor(), reason=reason)
     if as_json:
         print_json(chosen)
     else:

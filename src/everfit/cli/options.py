@@ -24,7 +24,9 @@ ModelName = Annotated[
 Reason = Annotated[str, typer.Option("--reason", help="Why; it goes into the history.")]
 AsOf = Annotated[
     str | None,
-    typer.Option("--as-of", help="Use only what was known then, e.g. 2013-03-01 or 2013-03-01T00:00Z.", show_default="now"),
+    typer.Option(
+        "--as-of", help="Use only what was known then, e.g. 2013-03-01 or 2013-03-01T00:00Z.", show_default="now"
+    ),
 ]
 Start = Annotated[str | None, typer.Option("--start", help="First event time, inclusive.", show_default="all history")]
 End = Annotated[str | None, typer.Option("--end", help="Last event time, exclusive.", show_default="--as-of")]

@@ -10,7 +10,9 @@ from everfit.cli.options import AsJson, ProjectFolder
 
 
 def serve(
-    host: Annotated[str | None, typer.Option("--host", help="Address to listen on.", show_default="[serving] host")] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", help="Address to listen on.", show_default="[serving] host")
+    ] = None,
     port: Annotated[
         int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.", show_default="[serving] port")
     ] = None,

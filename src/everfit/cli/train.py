@@ -14,11 +14,15 @@ def train(
     start: Start = None,
     end: End = None,
     as_of: AsOf = None,
-    trials: Annotated[int | None, typer.Option("--trials", help="Tuning trials.", show_default="[training] trials")] = None,
+    trials: Annotated[
+        int | None, typer.Option("--trials", help="Tuning trials.", show_default="[training] trials")
+    ] = None,
     seconds: Annotated[
         float | None, typer.Option("--seconds", help="Time budget of the tuning.", show_default="[training] seconds")
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything random.", show_default="[training] seed")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Seed of everything random.", show_default="[training] seed")
+    ] = None,
     reason: Reason = "started by hand",
     project: ProjectFolder = None,
     as_json: AsJson = False,

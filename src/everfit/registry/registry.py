@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 from everfit.core.clock import Clock
 from everfit.core.errors import RegistryError, UnknownVersionError
@@ -91,9 +89,15 @@ class Registry:
         for version in self.versions(model):
             if version.digest == digest:
                 return version
-        self._client.log_artifacts(run_id, str(package), PACKAGE_FOLDER)
         self._ensure_model(model)
-        source = f"{self._client.get_run(run_id).info.artifact_uri}/{PACKAGE_FOLDER}"
+        if self._artifacts is None:
+            self._client.log_artifacts(run_id, str(package), PACKAGE_FOLDER)
+            source = f"{self._client.get_run(run_id).info.artifact_uri}/{PACKAGE_FOLDER}"
+        else:
+            # Where MLflow would put it, unless the state folder has been moved since the first run.
+            folder = self._local_folder(model, run_id)
+            shutil.copytree(package, folder, dirs_exist_ok=True)
+            source = folder.as_uri()
         made = self._client.create_model_version(model, source=source, run_id=run_id, tags={**tags, DIGEST_TAG: digest})
         return self.version(model, int(made.version))
 
@@ -171,8 +175,9 @@ class Registry:
 
     def fetch(self, version: ModelVersion) -> Path:
         """A local folder with the version's package; whoever opens it verifies it."""
-        if urlparse(version.location).scheme == "file":
-            return Path(url2pathname(urlparse(version.location).path))
+        if self._artifacts is not None:
+            # Not version.location: that is absolute, and the state folder may have been moved since.
+            return self._local_folder(version.model, version.run_id)
         folder = self._cache / version.digest.removeprefix("sha256:")
         if not folder.is_dir():
             self._cache.mkdir(parents=True, exist_ok=True)
@@ -213,6 +218,10 @@ class Registry:
             else:
                 self._client.set_registered_model_alias(model, alias, str(version))
         return {alias: self.version(model, number) for alias, number in target.items() if number is not None}
+
+    def _local_folder(self, model: str, run_id: str) -> Path:
+        assert self._artifacts is not None
+        return self._artifacts / model / run_id / "artifacts" / PACKAGE_FOLDER
 
     def _aliases(self, model: str) -> dict[str, int]:
         found: Iterable[Any] = self._client.search_registered_models(f"name = '{model}'")

@@ -1,0 +1,172 @@
+"""The tour that ``everfit demo`` gives: each stop is the command that a user would type."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from everfit.core.errors import ProjectError, SourceError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from everfit.definitions.model import Model
+
+_START_TIMEOUT_S = 60.0
+_FLIGHTS_FILE = "flights.parquet"
+
+
+def tour(*, data: Path | None, folder: Path | None, as_json: bool) -> None:
+    """Walk the ring once.
+
+    Args:
+        data: The folder with the flights; without it, the simulated deliveries.
+        folder: Where to keep the project; by default it is removed at the end.
+        as_json: Print one JSON document at the end instead of a tale.
+
+    Raises:
+        SourceError: If there are no flights in ``data``.
+        EverfitError: Whatever a stop of the tour refuses.
+    """
+    if data is not None and not (data / _FLIGHTS_FILE).is_file():
+        raise SourceError(f"the data folder must hold {_FLIGHTS_FILE}", value=str(data))
+    with _project_folder(folder) as parent:
+        root = parent / ("deliveries" if data is None else "flights")
+        shutil.copytree(
+            example(root.name), root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", ".everfit")
+        )
+        environment = dict(os.environ)
+        if data is not None:
+            environment["EVERFIT_PATHS_DATA"] = str(data.resolve())
+        _Guide(root, environment, as_json=as_json).walk()
+
+
+def example(name: str) -> Path:
+    """The folder of an example: inside the installed package, or beside the sources in a checkout.
+
+    Raises:
+        ProjectError: If it is in neither place.
+    """
+    package = Path(__file__).parent.parent
+    for folder in (package / "examples" / name, package.parent.parent / "examples" / name):
+        if (folder / "everfit.toml").is_file():
+            return folder
+    raise ProjectError("the examples must be installed with everfit", value=name, remedy="Install everfit again.")
+
+
+class _Guide:
+    def __init__(self, root: Path, environment: dict[str, str], *, as_json: bool) -> None:
+        self._root = root
+        self._environment = environment
+        self._quiet = as_json
+
+    def walk(self) -> None:
+        started = time.monotonic()
+        model, ask_from, row = self._question()
+        until = ask_from.isoformat()
+        self._stop("Hold the definitions against the data", "check", "--as-of", until)
+        trained = self._stop("Train, test and register a version", "train", model, "--as-of", until)
+        self._stop("Make it the champion", "promote", model, "--reason", "the demo")
+        self._stop("Fill the online store", "features", "materialize", "--until", until)
+        with self._service() as url:
+            answer = self._stop("Ask it over HTTP", "predict", model, json.dumps(row, default=str), "--url", url)
+        if self._quiet:
+            from everfit.cli.output import print_json
+
+            print_json({"trained": trained, "request": row, "answer": answer})
+            return
+        seconds = time.monotonic() - started
+        self._say(f"\nFrom nothing to an answered prediction in {seconds:.0f} s. Next: everfit init my-project\n")
+
+    def _question(self) -> tuple[str, Any, dict[str, Any]]:
+        """The last event of the example: everything before it is history, it is what is asked."""
+        from everfit.core.settings import Settings
+        from everfit.store.reader import Reader
+        from everfit.wiring import load_project
+
+        paths = {"data": self._environment["EVERFIT_PATHS_DATA"]} if "EVERFIT_PATHS_DATA" in self._environment else {}
+        project = load_project(self._root, flags={f"paths.{key}": value for key, value in paths.items()})
+        settings: Settings = project.settings
+        model = project.model()
+        row = newest_event(model, Reader(self._root, settings.paths))
+        return model.name, row[model.events.timestamp], {name: row[name] for name in model.request}
+
+    def _stop(self, title: str, *command: str) -> Any:
+        self._say(f"\n\033[1m{title}\033[0m\n$ everfit {' '.join(_shown(word) for word in command)}\n")
+        # One step is one process, as it is for a user; the JSON of the demo needs the JSON of its steps.
+        line = [sys.executable, "-m", "everfit", *command, "--project", str(self._root)]
+        done = subprocess.run(  # noqa: S603 - our own command
+            [*line, "--json"] if self._quiet else line,
+            env=self._environment,
+            stdout=subprocess.PIPE if self._quiet else None,
+            check=False,
+        )
+        if done.returncode:
+            raise ProjectError(
+                "every stop of the demo must succeed", value=f"everfit {command[0]}: exit {done.returncode}"
+            )
+        return json.loads(done.stdout) if self._quiet else None
+
+    @contextmanager
+    def _service(self) -> Iterator[str]:
+        line = [sys.executable, "-m", "everfit", "serve", "--port", "0", "--json", "--project", str(self._root)]
+        self._say("\n\033[1mServe it\033[0m\n$ everfit serve\n")
+        process = subprocess.Popen(line, env=self._environment, stdout=subprocess.PIPE)  # noqa: S603 - our own command
+        assert process.stdout is not None
+        try:
+            text = b""
+            deadline = time.monotonic() + _START_TIMEOUT_S
+            while not text.endswith(b"}\n") or text.count(b"{") != text.count(b"}"):
+                line_read = process.stdout.readline()
+                text += line_read
+                if not line_read or time.monotonic() > deadline:
+                    raise ProjectError("the prediction service must start", value=f"exit {process.poll()}")
+            url = json.loads(text)["url"]
+            self._say(f"Serving at {url}\n")
+            yield url
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+    def _say(self, text: str) -> None:
+        if not self._quiet:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+
+def newest_event(model: Model, reader: Any) -> dict[str, Any]:
+    """The newest event that a model could be asked about, with all columns of its source."""
+    import polars as pl
+
+    events = model.events
+    rows: pl.LazyFrame = reader.scan(events.source).drop_nulls([events.timestamp, events.id])
+    if events.where is not None:
+        rows = rows.filter(events.where)
+    # Not among the last ones: feeds end at different times, and a question without features is a dull one.
+    end = pl.col(events.timestamp).max()
+    found = rows.filter(pl.col(events.timestamp) <= end - timedelta(days=2)).sort(events.timestamp, events.id)
+    return found.tail(1).collect().to_dicts()[0]
+
+
+def _shown(word: str) -> str:
+    return f"'{word}'" if word.startswith("{") else word
+
+
+@contextmanager
+def _project_folder(folder: Path | None) -> Iterator[Path]:
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="everfit-demo-") as made:
+        yield Path(made)
