@@ -9,17 +9,38 @@ are the ones still to come.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from everfit.core.clock import Clock
+from everfit.core.duration import format_duration
+from everfit.core.errors import EverfitError
+from everfit.core.progress import SILENT, Progress
+from everfit.core.records import (
+    DesignCheck,
+    FrameManifest,
+    GateReport,
+    ModelVersion,
+    Problem,
+    Score,
+    SliceScore,
+    Split,
+)
+from everfit.store.deployment import Deployed, DeploymentRecord
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from everfit.artifact.signing import Signer, Trust
+    from everfit.definitions.model import Model
     from everfit.definitions.project import Project
+    from everfit.features.materialize import MaterializedView
     from everfit.registry.registry import Registry
     from everfit.store.online import OnlineStore
     from everfit.store.reader import Reader
@@ -137,7 +158,7 @@ class ViewDescription(Struct, frozen=True, kw_only=True):
     description: str
 
 
-def check(system: System, *, as_of: datetime | None = None, progress: Progress = Silent()) -> DesignCheck:
+def check(system: System, *, as_of: datetime | None = None, progress: Progress = SILENT) -> DesignCheck:
     """Hold the definitions against the data.
 
     Everything is looked at, whatever was found before, so that all problems come out at once; only what needs a
@@ -218,7 +239,7 @@ def materialize(
     *,
     until: datetime | None = None,
     full: bool = False,
-    progress: Progress = Silent(),
+    progress: Progress = SILENT,
 ) -> tuple[MaterializedView, ...]:
     """Bring the online store up to date.
 

@@ -32,3 +32,7 @@ class Silent:
 
     def finish(self, task: str, note: str = "") -> None:
         """Ignore it."""
+
+
+SILENT: Progress = Silent()
+"""The listener of those who do not say."""
