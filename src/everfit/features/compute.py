@@ -1,0 +1,174 @@
+"""The one place that turns a feature view into rows, for history and for the online store alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from everfit.core.errors import SourceError, TimestampError
+from everfit.store.instants import INSTANT, require_instant, to_instant
+from everfit.store.reader import Reader, require_columns
+
+if TYPE_CHECKING:
+    from everfit.definitions.entity import Entity
+    from everfit.definitions.view import FeatureView
+
+
+def view_rows(
+    view: FeatureView,
+    reader: Reader,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    as_of: datetime | None = None,
+) -> pl.LazyFrame:
+    """The view's rows with event times in ``[since, until)``, as they were known at ``as_of``.
+
+    The computation sees only source rows that were known at ``as_of`` and lie before ``until``, and, given ``since``,
+    no further back than the view's look-back. A source row is known at its ``created``, or at its event time if the
+    source has none; a null there means not known yet.
+
+    Args:
+        view: The definition.
+        reader: Reads the view's source.
+        since: First event time, inclusive; aware.
+        until: Last event time, exclusive; aware.
+        as_of: Nothing known later is used; aware.
+
+    Returns:
+        The keys in their entities' types, the timestamp and created columns as ``Datetime("us", "UTC")``, then the
+        features. Rows without a key or time are left out; rows are in no particular order.
+
+    Raises:
+        SourceError: If a column is missing or a key has a type that its entity's cannot be made from.
+        TimestampError: If a time column, or an argument, has no time zone.
+    """
+    for name, bound in (("since", since), ("until", until), ("as_of", as_of)):
+        if bound is not None and bound.tzinfo is None:
+            raise TimestampError(f"{name} must have a time zone", value=bound, remedy="Give it tzinfo=UTC.")
+    place = f"feature view {view.name}"
+    rows = _source_rows(view, reader, since=since, until=until, as_of=as_of, place=place)
+    if view.transform is not None:
+        rows = view.transform(rows)
+        if not isinstance(rows, pl.LazyFrame):
+            raise SourceError(
+                "a feature view's function must return a LazyFrame", value=type(rows).__name__, place=place
+            )
+    return _shape(rows, view, since=since, until=until, as_of=as_of, place=place)
+
+
+def feature_names(view: FeatureView, rows: pl.LazyFrame) -> tuple[str, ...]:
+    """The features among the columns of :func:`view_rows`, in order."""
+    return tuple(name for name in rows.collect_schema() if name not in {*view.keys, view.timestamp, view.created})
+
+
+def _source_rows(
+    view: FeatureView,
+    reader: Reader,
+    *,
+    since: datetime | None,
+    until: datetime | None,
+    as_of: datetime | None,
+    place: str,
+) -> pl.LazyFrame:
+    """What of the source the computation may see."""
+    rows = reader.scan(view.source)
+    schema = rows.collect_schema()
+    require_columns([view.timestamp], schema, place=f"{place}, source {view.source.name}")
+    event = to_instant(view.timestamp, schema[view.timestamp], place=place)
+    keep = []
+    if as_of is not None:
+        known = view.source.created
+        keep.append((to_instant(known, schema[known], place=place) if known else event) <= _literal(as_of))
+    if since is not None:
+        keep.append(event >= _literal(since - view.look_back))
+    if until is not None:
+        keep.append(event < _literal(until))
+    return rows.filter(*keep) if keep else rows
+
+
+def _shape(
+    rows: pl.LazyFrame,
+    view: FeatureView,
+    *,
+    since: datetime | None,
+    until: datetime | None,
+    as_of: datetime | None,
+    place: str,
+) -> pl.LazyFrame:
+    """Exactly the view's columns, in their types, and none of the rows that only the computation needed."""
+    schema = _schema(rows, place)
+    times = [view.timestamp, *([view.created] if view.created else [])]
+    require_columns([*view.keys, *times, *(view.features or ())], schema, place=place)
+    own = {*view.keys, *times}
+    features = [name for name in schema if name not in own] if view.features is None else list(view.features)
+    if not features:
+        raise SourceError("a feature view must give at least one feature", value=list(schema), place=place)
+    for column in times:
+        require_instant(column, schema[column], place=place)
+    keys = [_key(entity, schema[entity.key], place=place) for entity in view.entities]
+    instants = [to_instant(column, schema[column], place=place).alias(column) for column in times]
+    return rows.select(*keys, *instants, *features).filter(
+        *_within(view, since=since, until=until, as_of=as_of), *(pl.col(key).is_not_null() for key in view.keys)
+    )
+
+
+def _within(
+    view: FeatureView, *, since: datetime | None, until: datetime | None, as_of: datetime | None
+) -> Sequence[pl.Expr]:
+    event = pl.col(view.timestamp)
+    keep = [event.is_not_null()]
+    if since is not None:
+        keep.append(event >= _literal(since))
+    if until is not None:
+        keep.append(event < _literal(until))
+    if as_of is not None:
+        keep.append(event <= _literal(as_of))
+    if view.created:
+        known = pl.col(view.created)
+        keep.append(known.is_not_null() if as_of is None else known <= _literal(as_of))
+    return keep
+
+
+def _key(entity: Entity, dtype: pl.DataType, *, place: str) -> pl.Expr:
+    """The key in its entity's type; only casts that keep every value or fail.
+
+    Raises:
+        SourceError: If the types mean different things.
+    """
+    wanted = entity.dtype
+    text = dtype in (pl.String, pl.Categorical, pl.Enum)
+    if dtype == wanted:
+        return pl.col(entity.key)
+    if (dtype.is_integer() and wanted.is_integer()) or (text and wanted == pl.String) or dtype == pl.Null:
+        return pl.col(entity.key).cast(wanted)
+    raise SourceError(
+        f"the key {entity.key} must be {wanted}, as entity {entity.name} says",
+        value=str(dtype),
+        place=place,
+        remedy=f"Declare the entity with dtype=pl.{dtype}, or cast the column where the data is made.",
+    )
+
+
+def _schema(rows: pl.LazyFrame, place: str) -> pl.Schema:
+    try:
+        return rows.collect_schema()
+    except pl.exceptions.PolarsError as error:
+        raise SourceError(f"its computation must fit the source's columns: {error}", place=place) from error
+
+
+def _literal(instant: datetime) -> pl.Expr:
+    return pl.lit(instant, dtype=INSTANT)
+
+
+def horizon(view: FeatureView, first_event: datetime) -> datetime | None:
+    """The oldest row that an event at ``first_event`` can see, or ``None`` where all history must be read.
+
+    A computation that names no look-back may use any history before its rows, so nothing of it can be cut off.
+    """
+    if view.transform is not None and view.lookback is None:
+        return None
+    return first_event - view.time_to_live - timedelta(microseconds=1)

@@ -1,0 +1,29 @@
+"""How old the newest row of each view was at the end of a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import polars as pl
+
+from everfit.core.evidence import SourceFreshness
+from everfit.definitions.view import FeatureView
+from everfit.features.compute import view_rows
+from everfit.store.reader import Reader
+
+
+def measure_freshness(views: Iterable[FeatureView], reader: Reader, *, at: datetime) -> tuple[SourceFreshness, ...]:
+    """The age at ``at`` of each view's newest row that was known then, in the views' order.
+
+    Raises:
+        SourceError: If a source cannot be read or lacks a column.
+        TimestampError: If an instant has no time zone.
+    """
+    return tuple(_measure(view, reader, at=at) for view in views)
+
+
+def _measure(view: FeatureView, reader: Reader, *, at: datetime) -> SourceFreshness:
+    newest = view_rows(view, reader, as_of=at).select(pl.col(view.timestamp).max()).collect().item()
+    age = None if newest is None else at - newest
+    return SourceFreshness(source=view.source.name, view=view.name, age=age, ttl=view.time_to_live)

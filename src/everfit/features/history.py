@@ -1,0 +1,227 @@
+"""Training frames: every event of a window with the features as they were known then, and its label if known by now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import polars as pl
+
+from everfit.core.duration import format_duration
+from everfit.core.errors import DataError, DefinitionError, DuplicateError, EmptyWindowError, LabelError, TimestampError
+from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME, TrainingFrame
+from everfit.core.progress import Progress, Silent
+from everfit.core.records import FrameManifest, SourceVersion
+from everfit.definitions.model import Model
+from everfit.definitions.on_demand import OnDemand
+from everfit.definitions.view import FeatureView
+from everfit.features.compute import feature_names, horizon, view_rows
+from everfit.features.join import ViewRows, point_in_time_join
+from everfit.store.digest import frame_digest
+from everfit.store.instants import INSTANT, to_instant
+from everfit.store.reader import Reader, require_columns
+
+_OWN = (ID, TIME, LABEL, KNOWN_AT)
+_TASK = "features"
+
+
+def build_frame(
+    model: Model,
+    reader: Reader,
+    *,
+    as_of: datetime,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    progress: Progress | None = None,
+) -> TrainingFrame:
+    """The rows a model can learn from, with nothing in them that was not known at ``as_of``.
+
+    Args:
+        model: What is asked, from which data.
+        reader: Reads its sources.
+        as_of: The present of this frame; aware. Labels known later are null, events and feature rows later are absent.
+        start: First event time, inclusive; by default that of the first event.
+        end: Last event time, exclusive; by default ``as_of``.
+        progress: Hears about each view.
+
+    Returns:
+        One row per event, labelled or not, ordered by event time and id; see :class:`TrainingFrame`.
+
+    Raises:
+        SourceError: If a source cannot be read or lacks a column.
+        TimestampError: If an instant has no time zone.
+        DuplicateError: If two events share an id.
+        DataError: If an event has no id, or an on-demand function returns another number of rows.
+        LabelError: If the label has a type that the task cannot learn.
+        EmptyWindowError: If there is no event in the window.
+    """
+    listener = progress or Silent()
+    end = as_of if end is None else end
+    for name, bound in (("as_of", as_of), ("start", start), ("end", end)):
+        if bound is not None and bound.tzinfo is None:
+            raise TimestampError(f"{name} must have a time zone", value=bound, remedy="Give it tzinfo=UTC.")
+    listener.start(_TASK, total=len(model.views) + 2)
+    events = _read_events(model, reader, as_of=as_of, start=start, end=end)
+    listener.advance(_TASK, note=f"{events.height} events")
+    first: datetime = events[TIME][0]
+    for view in model.views:
+        rows = _view(view, reader, first=first, as_of=as_of)
+        events = point_in_time_join(events, [rows], time=TIME)
+        listener.advance(_TASK, note=view.name)
+    for part in model.on_demand:
+        events = pl.concat([events, _on_demand(part, events.select(model.request))], how="horizontal")
+    data, features = _arrange(model, events)
+    manifest = FrameManifest(
+        model=model.name,
+        start=first if start is None else start,
+        end=end,
+        as_of=as_of,
+        sources=_versions(model, reader),
+        views=tuple(view.name for view in model.views),
+        query=describe_query(model),
+        columns=tuple(data.columns),
+        rows=data.height,
+        labelled=data.height - data[LABEL].null_count(),
+        digest=frame_digest(data),
+    )
+    listener.finish(_TASK, note=f"{data.height} rows, {manifest.labelled} labelled")
+    return TrainingFrame(data=data, features=features, request=model.request, manifest=manifest)
+
+
+def describe_query(model: Model) -> str:
+    """What the frame is made of, in words."""
+    events, label = model.events, model.label
+    value = label.value if isinstance(label.value, str) else str(label.value)
+    parts = [f"events {events.source.name} by {events.id} at {events.timestamp}"]
+    if events.where is not None:
+        parts.append(f"where {events.where}")
+    parts.append(f"label {value} known at {label.known_at}")
+    parts += [
+        f"view {view.name} of {view.source.name}, ttl {format_duration(view.time_to_live)}" for view in model.views
+    ]
+    parts += [f"on demand {part.name}" for part in model.on_demand]
+    return "; ".join(parts)
+
+
+def _read_events(
+    model: Model, reader: Reader, *, as_of: datetime, start: datetime | None, end: datetime
+) -> pl.DataFrame:
+    """The window's events: id, time, request fields, label and its known time, ordered by time and id."""
+    events, place = model.events, f"model {model.name}, events"
+    rows = reader.scan(events.source)
+    schema = rows.collect_schema()
+    taken = [name for name in model.request if name in _OWN]
+    if taken:
+        rule = f"a request field must not be called one of {', '.join(_OWN)}"
+        raise DefinitionError(rule, value=taken[0], place=place)
+    value = pl.col(model.label.value) if isinstance(model.label.value, str) else model.label.value
+    used = [events.id, events.timestamp, *model.request, model.label.known_at, *value.meta.root_names()]
+    if events.where is not None:
+        used += events.where.meta.root_names()
+        rows = rows.filter(events.where)
+    require_columns(used, schema, place=place)
+    time = to_instant(events.timestamp, schema[events.timestamp], place=place)
+    known = to_instant(model.label.known_at, schema[model.label.known_at], place=f"model {model.name}, label")
+    moment = pl.lit(as_of, dtype=INSTANT)
+    inside = [time < pl.lit(end, dtype=INSTANT), time <= moment]
+    if start is not None:
+        inside.append(time >= pl.lit(start, dtype=INSTANT))
+    if events.source.created is not None:
+        inside.append(to_instant(events.source.created, schema[events.source.created], place=place) <= moment)
+    chosen = rows.filter(pl.all_horizontal(inside) | time.is_null()).select(
+        pl.col(events.id).alias(ID),
+        time.alias(TIME),
+        *model.request,
+        pl.when(known <= moment).then(value).alias(LABEL),
+        pl.when(known <= moment).then(known).alias(KNOWN_AT),
+    )
+    frame = chosen.collect().sort(TIME, ID)
+    _check_events(model, frame, place=place)
+    if frame.is_empty():
+        raise EmptyWindowError(
+            f"there must be events from {start or 'the beginning'} until {end}",
+            place=place,
+            remedy=_extent(rows, time),
+        )
+    return frame
+
+
+def _check_events(model: Model, frame: pl.DataFrame, *, place: str) -> None:
+    for column, name in ((ID, model.events.id), (TIME, model.events.timestamp)):
+        missing = frame[column].null_count()
+        if missing:
+            raise DataError(f"{name} must not be null, but {missing} of {frame.height} rows have none", place=place)
+    if frame[ID].n_unique() < frame.height:
+        doubles = frame.filter(pl.col(ID).is_duplicated())[ID].unique(maintain_order=True)
+        raise DuplicateError(
+            f"{model.events.id} must be unique, but {len(doubles)} ids are not",
+            value=doubles.head(3).to_list(),
+            place=place,
+            remedy="Keep one row for each event, or narrow events with where.",
+        )
+    _check_label(model, frame[LABEL])
+
+
+def _check_label(model: Model, label: pl.Series) -> None:
+    place, dtype = f"model {model.name}, label", label.dtype
+    if model.task == "regression":
+        fits = dtype.is_numeric()
+    elif model.task == "multiclass":
+        fits = dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum, pl.Boolean)
+    else:
+        fits = dtype == pl.Boolean or (dtype.is_numeric() and bool(label.drop_nulls().is_in([0, 1]).all()))
+    if not fits and label.null_count() < len(label):
+        wanted = {"binary": "a boolean or 0/1", "multiclass": "text or an integer", "regression": "a number"}
+        found = label.drop_nulls().unique().sort().head(3).to_list()
+        raise LabelError(f"the label of a {model.task} model must be {wanted[model.task]}", value=found, place=place)
+
+
+def _extent(rows: pl.LazyFrame, time: pl.Expr) -> str:
+    first, last = rows.select(time.min().alias("first"), time.max().alias("last")).collect().row(0)
+    if first is None:
+        return "The source has no events that pass its filter."
+    return f"The source has events from {first} to {last}."
+
+
+def _view(view: FeatureView, reader: Reader, *, first: datetime, as_of: datetime) -> ViewRows:
+    rows = view_rows(view, reader, since=horizon(view, first), as_of=as_of)
+    return ViewRows(
+        name=view.name,
+        rows=rows,
+        keys=view.keys,
+        time=view.timestamp,
+        created=view.created,
+        features=feature_names(view, rows),
+        ttl=view.time_to_live,
+        rereadable=view.transform is None and view.source.kind in {"parquet", "csv", "delta"},
+    )
+
+
+def _on_demand(part: OnDemand, request: pl.DataFrame) -> pl.DataFrame:
+    place = f"on-demand transformation {part.name}"
+    try:
+        features = part.function(request)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"it must run on the request's fields: {error}", place=place) from error
+    if not isinstance(features, pl.DataFrame):
+        raise DataError("it must return a Polars DataFrame", value=type(features).__name__, place=place)
+    if features.height != request.height:
+        raise DataError(f"it must return {request.height} rows, one for each", value=features.height, place=place)
+    return features.select(pl.all().name.prefix(f"{part.name}."))
+
+
+def _arrange(model: Model, joined: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """The columns in the model's order, each once, and the names of the features among them."""
+    features: list[str] = []
+    for part in model.features:
+        if isinstance(part, str):
+            features.append(part)
+        else:
+            features += [name for name in joined.columns if name.startswith(f"{part.name}.")]
+    computed: Sequence[str] = [name for name in features if name not in model.request]
+    return joined.select(ID, TIME, *model.request, *computed, LABEL, KNOWN_AT), tuple(features)
+
+
+def _versions(model: Model, reader: Reader) -> tuple[SourceVersion, ...]:
+    sources = {source.name: source for source in (model.events.source, *(view.source for view in model.views))}
+    return tuple(reader.version(sources[name]) for name in sorted(sources))

@@ -1,0 +1,61 @@
+"""One form for instants: ``Datetime("us", "UTC")``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from everfit.core.errors import TimestampError
+
+INSTANT = pl.Datetime("us", "UTC")
+
+
+def to_instant(column: str, dtype: pl.DataType, *, place: str) -> pl.Expr:
+    """The column as ``Datetime("us", "UTC")``; a date stands for its midnight in UTC.
+
+    Raises:
+        TimestampError: If the column holds neither UTC-aware instants nor dates.
+    """
+    require_instant(column, dtype, place=place)
+    if dtype == INSTANT:
+        return pl.col(column)
+    if dtype == pl.Date:
+        return pl.col(column).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    return pl.col(column).dt.convert_time_zone("UTC").dt.cast_time_unit("us")
+
+
+def require_instant(column: str, dtype: pl.DataType, *, place: str) -> None:
+    """Refuse a column that is neither an instant with a time zone nor a date.
+
+    Raises:
+        TimestampError: With the remedy that fits the column's type.
+    """
+    if dtype == pl.Date or (isinstance(dtype, pl.Datetime) and dtype.time_zone is not None):
+        return
+    if isinstance(dtype, pl.Datetime):
+        remedy = (
+            f'Say which zone it is in where the data is made: pl.col("{column}").dt.replace_time_zone("UTC") if it is '
+            f'UTC, else .dt.replace_time_zone("Europe/Paris").dt.convert_time_zone("UTC").'
+        )
+        raise TimestampError(
+            f"{column} must be an instant with a time zone", value=str(dtype), place=place, remedy=remedy
+        )
+    if dtype == pl.String:
+        remedy = "Write instants as ISO 8601 with a zone, such as 2024-03-01T08:30:00Z, in every row."
+    else:
+        remedy = (
+            f'Convert it: pl.from_epoch("{column}", time_unit="s").dt.replace_time_zone("UTC") if it counts seconds.'
+        )
+    raise TimestampError(
+        f"{column} must be an instant with a time zone, or a date", value=str(dtype), place=place, remedy=remedy
+    )
+
+
+def aware_to_utc(schema: Mapping[str, pl.DataType]) -> list[pl.Expr]:
+    """Expressions that bring every aware instant of a schema to ``Datetime("us", "UTC")``; none where all are."""
+    return [
+        to_instant(column, dtype, place=column)
+        for column, dtype in schema.items()
+        if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None and dtype != INSTANT
+    ]

@@ -1,0 +1,223 @@
+"""Reads sources: files, Delta tables, SQL queries and Polars functions, all as lazy frames with aware instants."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from glob import glob
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from everfit.core.errors import SourceError
+from everfit.core.records import SourceVersion
+from everfit.store.digest import canonical_order, frame_digest
+from everfit.store.instants import aware_to_utc, require_instant
+
+if TYPE_CHECKING:
+    from everfit.definitions.source import Source
+
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_PASSWORD = re.compile(r"(?<=://)([^:/@]*):[^@]*@")
+_ISO_INSTANT = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)$"
+
+
+class Reader:
+    """Turns the sources of one project into rows. It keeps nothing: every call reads again.
+
+    Args:
+        root: The project's folder; relative paths start here.
+        paths: What ``{name}`` in a path or URL stands for; relative values start at ``root``.
+    """
+
+    def __init__(self, root: Path, paths: Mapping[str, str]) -> None:
+        self._root = root
+        self._paths = dict(paths)
+
+    def scan(self, source: Source) -> pl.LazyFrame:
+        """The source's rows, lazily.
+
+        Every aware instant comes as ``Datetime("us", "UTC")``; dates stay dates.
+
+        Raises:
+            SourceError: If it cannot be read, or lacks its timestamp or created column.
+            TimestampError: If one of those holds neither aware instants nor dates.
+        """
+        place = f"source {source.name}"
+        try:
+            rows = self._open(source)
+            schema = rows.collect_schema()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise self._unreadable(source, error) from error
+        declared = [column for column in (source.timestamp, source.created) if column]
+        require_columns(declared, schema, place=place)
+        for column in declared:
+            require_instant(column, schema[column], place=place)
+        instants = aware_to_utc(schema)
+        return rows.with_columns(instants) if instants else rows
+
+    def version(self, source: Source) -> SourceVersion:
+        """Exactly which rows the source holds now.
+
+        Files are hashed by content, in the order of their paths; a Delta table tells its version; the rows of a query
+        or function are hashed in an order of their own, so that the order they arrive in does not matter.
+
+        Raises:
+            SourceError: If it cannot be read.
+        """
+        files = 0
+        if source.kind in {"parquet", "csv"}:
+            found = self._files(source)
+            files, version = len(found), _hash_files(found)
+        elif source.kind == "delta":
+            version = f"delta:{self._delta_version(source)}"
+        else:
+            version = frame_digest(canonical_order(self.scan(source).collect()))
+        return SourceVersion(
+            name=source.name, kind=source.kind, location=_location(source), version=version, files=files
+        )
+
+    def _open(self, source: Source) -> pl.LazyFrame:
+        if source.kind == "parquet":
+            return pl.scan_parquet(self._files(source))
+        if source.kind == "csv":
+            return self._scan_csv(source)
+        if source.kind == "delta":
+            return self._scan_delta(source)
+        return self._query(source) if source.kind == "sql" else self._call(source)
+
+    def _scan_csv(self, source: Source) -> pl.LazyFrame:
+        files = self._files(source)
+        separator = "\t" if str(source.path).lower().endswith(".tsv") else ","
+        return pl.scan_csv(files, separator=separator, try_parse_dates=True, infer_schema_length=10_000)
+
+    def _scan_delta(self, source: Source) -> pl.LazyFrame:
+        from deltalake.exceptions import DeltaError
+
+        place = self._place(source.path or "", source)
+        try:
+            return pl.scan_delta(str(place))
+        except DeltaError as error:
+            raise self._unreadable(source, error) from error
+
+    def _delta_version(self, source: Source) -> int:
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
+
+        try:
+            return int(DeltaTable(str(self._place(source.path or "", source))).version())
+        except DeltaError as error:
+            raise self._unreadable(source, error) from error
+
+    def _query(self, source: Source) -> pl.LazyFrame:
+        from sqlalchemy import create_engine
+        from sqlalchemy.exc import SQLAlchemyError
+
+        url = self._fill(source.url or "", source)
+        if url.startswith("sqlite:///") and not url.startswith("sqlite:////") and ":memory:" not in url:
+            file = self._root / url.removeprefix("sqlite:///")
+            if not file.exists():
+                raise self._missing(source, file)
+            url = f"sqlite:///{file}"
+        try:
+            engine = create_engine(url)
+            try:
+                with engine.connect() as connection:
+                    rows = pl.read_database(source.query or "", connection, infer_schema_length=None)
+            finally:
+                engine.dispose()
+        except (SQLAlchemyError, ImportError) as error:
+            raise self._unreadable(source, error) from error
+        return _parse_instants(rows).lazy()
+
+    def _call(self, source: Source) -> pl.LazyFrame:
+        rows: object = source.function() if source.function else None
+        if not isinstance(rows, pl.LazyFrame | pl.DataFrame):
+            raise SourceError(
+                "a source's function must return a Polars LazyFrame or DataFrame",
+                value=type(rows).__name__,
+                place=f"source {source.name}",
+            )
+        return rows.lazy()
+
+    def _files(self, source: Source) -> list[Path]:
+        pattern = self._place(source.path or "", source)
+        found = [pattern] if pattern.is_file() else [Path(file) for file in glob(str(pattern), recursive=True)]
+        files = sorted(file for file in found if file.is_file())
+        if not files:
+            raise self._missing(source, pattern)
+        return files
+
+    def _place(self, path: str, source: Source) -> Path:
+        return self._root / Path(self._fill(path, source)).expanduser()
+
+    def _fill(self, text: str, source: Source) -> str:
+        for name in _PLACEHOLDER.findall(text):
+            if name not in self._paths:
+                raise SourceError(
+                    f"{{{name}}} in a source must be set under [paths]",
+                    value=text,
+                    place=f"source {source.name}",
+                    remedy=f'Add {name} = "…" under [paths] in everfit.toml, or set EVERFIT_PATHS_{name.upper()}.',
+                )
+        return _PLACEHOLDER.sub(lambda match: self._paths[match[1]], text)
+
+    def _missing(self, source: Source, looked: Path) -> SourceError:
+        remedy = f"{_location(source)!r} leads there; correct it, or the setting under [paths] that it uses."
+        return SourceError(
+            "there must be a file to read", value=str(looked), place=f"source {source.name}", remedy=remedy
+        )
+
+    def _unreadable(self, source: Source, error: Exception) -> SourceError:
+        reason = _hide_password(str(error).strip().partition("\n")[0])
+        return SourceError(
+            f"{_location(source)} must be readable as {source.kind}: {reason}", place=f"source {source.name}"
+        )
+
+
+def require_columns(wanted: Iterable[str], present: Iterable[str], *, place: str) -> None:
+    """Refuse rows that lack a column.
+
+    Raises:
+        SourceError: Naming the columns that come close.
+    """
+    known = list(present)
+    for column in wanted:
+        if column not in known:
+            close = difflib.get_close_matches(column, known, n=3)
+            hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(known) or 'none'}."
+            raise SourceError("a column that is used must exist", value=column, place=place, remedy=hint)
+
+
+def _location(source: Source) -> str:
+    if source.path is not None:
+        return source.path
+    if source.function is not None:
+        return f"{source.function.__module__}.{source.function.__qualname__}"
+    return f"{_hide_password(source.url or '')} {source.query}"
+
+
+def _hide_password(text: str) -> str:
+    return _PASSWORD.sub(r"\1:***@", text)
+
+
+def _hash_files(files: Iterable[Path]) -> str:
+    """One digest of the files' own digests, so that no two sets of files can run together into the same bytes."""
+    whole = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            whole.update(hashlib.file_digest(stream, "sha256").digest())
+    return f"sha256:{whole.hexdigest()}"
+
+
+def _parse_instants(rows: pl.DataFrame) -> pl.DataFrame:
+    """SQLite keeps instants as text: columns of nothing but ISO 8601 instants with a zone become instants."""
+    instants = [
+        column.str.to_datetime(time_unit="us", time_zone="UTC")
+        for column in rows.iter_columns()
+        if column.dtype == pl.String and column.null_count() < rows.height and column.str.contains(_ISO_INSTANT).all()
+    ]
+    return rows.with_columns(instants) if instants else rows
