@@ -114,12 +114,33 @@ class _Slots:
 
     def entry(self, code: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.int64]:
         """The slot in which a row becomes visible, or ``-1`` if it never does."""
-        rank = np.searchsorted(self.times, known, side="left")
-        slot = np.searchsorted(self.packed, code * self.stride + rank, side="left")
-        slot[rank == len(self.times)] = len(self)
-        reachable = slot < len(self)
-        reachable[reachable] = self.code[slot[reachable]] == code[reachable]
-        return np.where(reachable, slot, -1)
+        rank = _search(self.times, known)
+        slot = _search(self.packed, code * self.stride + rank)
+        slot[rank == len(self.times)] = -1
+        slot[slot == len(self)] = -1
+        slot[self.code[slot] != code] = -1
+        return slot
+
+
+def _search(ordered: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """``np.searchsorted``, several times faster on values in no order: it is kind to the cache if they ascend."""
+    if bool(np.all(values[1:] >= values[:-1])):
+        return np.searchsorted(ordered, values)
+    order = _argsort(values)
+    found = np.empty(len(values), dtype=np.int64)
+    found[order] = np.searchsorted(ordered, values[order])
+    return found
+
+
+def _argsort(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Indices that sort the values; their position rides in the low bits where there is room, as sorting numbers is
+    four times as fast as sorting indices.
+    """
+    bits = len(values).bit_length()
+    low = values.min()
+    if int(values.max() - low) >> (62 - bits):
+        return np.argsort(values)
+    return np.sort(((values - low) << bits) | np.arange(len(values))) & ((1 << bits) - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +211,7 @@ def _winners(entries: _Entries, slots: _Slots, rows: pl.LazyFrame, view: ViewRow
     if not tied.any():
         return entries
     ties = entries[tied]
-    values = _gather(rows, ties.row, view.features)
+    values = _gather(rows, pl.Series(ties.row), view.features)
     ordered = values.with_columns(pl.Series(_CODE, ties.slot)).with_row_index(_ROW)
     chosen = (
         ordered.sort(_CODE, *view.features, nulls_last=False, maintain_order=True)
@@ -224,23 +245,17 @@ def _by_event(winners: _Entries, slots: _Slots, view: ViewRows) -> pl.Series:
 
 
 def _fetch(rows: pl.LazyFrame, wanted: pl.Series, view: ViewRows) -> pl.DataFrame:
-    """The features of the wanted rows, under their full names."""
-    present = wanted.drop_nulls().unique().sort()
-    values = _gather(rows, present.to_numpy(), view.features)
-    position = wanted.replace_strict(present, pl.int_range(len(present), eager=True), default=None)
-    out = values.select(pl.all().name.prefix(f"{view.name}."))[position]
+    """The features of the wanted rows, under their full names; null where no row is wanted."""
+    out = _gather(rows, wanted, view.features).select(pl.all().name.prefix(f"{view.name}."))
     if view.flag_found:
         out = out.with_columns(wanted.is_not_null().alias(f"{view.name}.__found"))
     return out
 
 
-def _gather(rows: pl.LazyFrame, index: NDArray[np.int64], columns: Sequence[str]) -> pl.DataFrame:
+def _gather(rows: pl.LazyFrame, index: pl.Series, columns: Sequence[str]) -> pl.DataFrame:
     """Some rows of some columns, holding only a few whole columns at a time."""
-    at = pl.Series(index, dtype=pl.UInt32)
-    return pl.concat(
-        [rows.select(group).collect()[at] for group in _groups(columns)],
-        how="horizontal",
-    )
+    parts = [rows.select(group).collect().select(pl.all().gather(index)) for group in _groups(columns)]
+    return pl.concat(parts, how="horizontal")
 
 
 def _groups(columns: Sequence[str]) -> Iterator[Sequence[str]]:
