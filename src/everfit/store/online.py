@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakSet
@@ -23,7 +25,8 @@ from everfit.core.errors import StoreError
 Key = tuple[Any, ...]
 """The values of a view's keys, in the order of its entities: strings, integers or dates."""
 
-_LARGEST_QUERY = 512
+_KEYS_PER_QUERY = 512
+_ROWS_PER_STATEMENT = 64
 
 
 class ViewState(Struct, frozen=True, kw_only=True):
@@ -241,11 +244,11 @@ class SqliteOnlineStore:
         watermark_us: int | None = None,
     ) -> int:
         """See :meth:`OnlineStore.write_columns`."""
-        encoded = map(_encode, zip(*keys, strict=True))
-        payloads: Iterable[bytes] = (
-            map(_encode, zip(*columns, strict=True)) if columns else map(_encode, [()] * len(event_us))
+        # In the order of the table, SQLite fills page after page; equal keys stay in the order they came in.
+        rows = sorted(
+            zip(map(_encode, zip(*keys, strict=True)), event_us, created_us, _payloads(columns, event_us), strict=True),
+            key=itemgetter(0),
         )
-        rows = zip(encoded, event_us, created_us, payloads, strict=True)
         session = self._session()
         with _named(self.path), session.transaction() as connection:
             table = session.table(view)
@@ -256,7 +259,7 @@ class SqliteOnlineStore:
                     f"view {view} has {len(table.state.features)} features, one column each", value=len(columns)
                 )
             before = connection.total_changes
-            connection.executemany(table.upsert, rows)
+            _upsert(connection, table.name, rows)
             written = connection.total_changes - before
             if watermark_us is not None:
                 connection.execute("UPDATE views SET watermark_us = ? WHERE name = ?", (watermark_us, view))
@@ -294,15 +297,6 @@ class _Table(NamedTuple):
 
     name: str
     state: ViewState
-
-    @property
-    def upsert(self) -> str:
-        """The statement that lets the newer row win."""
-        return (
-            f"INSERT INTO {self.name} VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET event_us = excluded.event_us, "  # noqa: S608 - the name is a number of ours
-            "created_us = excluded.created_us, payload = excluded.payload "
-            "WHERE (excluded.event_us, excluded.created_us) >= (event_us, created_us)"
-        )
 
     def plan(self, features: tuple[str, ...] | None) -> _Plan:
         """How to read the features of these names."""
@@ -353,7 +347,7 @@ class _Session:
     ) -> tuple[_Plan | None, list[tuple[bytes, int, int, bytes]]]:
         """The rows of these keys, all of one state of the store."""
         plan = self.plans.get((view, features))
-        if plan is not None:
+        if plan is not None and len(blobs) <= _KEYS_PER_QUERY:
             try:
                 return plan, self._select(plan, blobs)
             except sqlite3.OperationalError:
@@ -371,14 +365,14 @@ class _Session:
 
     def _select(self, plan: _Plan, blobs: list[bytes]) -> list[tuple[bytes, int, int, bytes]]:
         rows: list[tuple[bytes, int, int, bytes]] = []
-        for start in range(0, len(blobs), _LARGEST_QUERY):
-            part = blobs[start : start + _LARGEST_QUERY]
+        for start in range(0, len(blobs), _KEYS_PER_QUERY):
+            part = blobs[start : start + _KEYS_PER_QUERY]
             # A power of two of places, the last key repeated: few statements to prepare, whatever the request.
             places = 1 << (len(part) - 1).bit_length()
             part += part[-1:] * (places - len(part))
             marks = ",".join("?" * places)
             rows += self.execute(
-                f"SELECT key, event_us, created_us, payload FROM {plan.table} WHERE key IN ({marks})",
+                f"SELECT key, event_us, created_us, payload FROM {plan.table} WHERE key IN ({marks})",  # noqa: S608
                 part,
             ).fetchall()
         return rows
@@ -393,6 +387,29 @@ class _Session:
             self.execute("ROLLBACK")
             raise
         self.execute("COMMIT")
+
+
+def _payloads(columns: Sequence[Sequence[Any]], event_us: Sequence[int]) -> Iterator[bytes]:
+    """The rows of these columns, one blob each; a view without features has empty ones."""
+    return map(_encode, zip(*columns, strict=True) if columns else ((),) * len(event_us))
+
+
+def _upsert(connection: sqlite3.Connection, table: str, rows: Sequence[tuple[bytes, int, int, bytes]]) -> None:
+    """Let the newer of each row and what the table holds win.
+
+    Many rows a statement: stepping through a statement costs as much as putting a row in its place.
+    """
+    values = list(chain.from_iterable(rows))
+    whole = len(rows) - len(rows) % _ROWS_PER_STATEMENT
+    for first, last, size in ((0, whole, _ROWS_PER_STATEMENT), (whole, len(rows), 1)):
+        statement = (
+            f"INSERT INTO {table} VALUES {','.join(['(?,?,?,?)'] * size)} "  # noqa: S608 - a name of ours
+            "ON CONFLICT (key) DO UPDATE SET "
+            "event_us = excluded.event_us, created_us = excluded.created_us, payload = excluded.payload "
+            "WHERE (excluded.event_us, excluded.created_us) >= (event_us, created_us)"
+        )
+        starts = range(4 * first, 4 * last, 4 * size)
+        connection.executemany(statement, (values[start : start + 4 * size] for start in starts))
 
 
 def _drop(connection: sqlite3.Connection, view: str) -> None:
