@@ -1,1 +1,4 @@
-"""."""
+"""Measures: pure numbers on NumPy arrays, one algorithm or tight family per file.
+
+:mod:`~everfit.measures.quality` lists the metrics; :mod:`~everfit.measures.interval` says how sure they are.
+"""

@@ -1,0 +1,55 @@
+"""A metric: a measure of predictions that knows which way is better."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from everfit.core.evidence import Task
+from everfit.measures.weighing import Floats, Weighing, weigh
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A measure of predictions against the truth.
+
+    ``truth`` is 0/1 (binary), the class's index (multiclass) or the value (regression), shape ``(rows,)``;
+    ``predicted`` the chance of the positive class or the value, shape ``(rows,)``, or the classes' chances, shape
+    ``(rows, classes)``.
+    """
+
+    name: str
+    greater_is_better: bool
+    tasks: tuple[Task, ...]
+    prepare: Callable[[Floats, Floats], Weighing] = field(compare=False)
+    """Does what depends on the rows alone; see :mod:`everfit.measures.weighing`."""
+    description: str
+    """What it says and where the formula is from."""
+    best_at_zero: bool = False
+    """Whether the sign only says the direction, so that what counts is the distance from zero."""
+
+    def on(self, truth: Floats, predicted: Floats) -> Weighing:
+        """The metric of fixed rows, to be asked for many weightings; NaN throughout if a prediction is not finite."""
+        if not (np.isfinite(predicted).all() and np.isfinite(truth).all()):
+            return _undefined
+        return self.prepare(truth, predicted)
+
+    def compute(self, truth: Floats, predicted: Floats, weight: Floats | None = None) -> float:
+        """The metric on these rows, each counting ``weight`` times; NaN where it is undefined."""
+        return weigh(self.on(truth, predicted), weight, len(truth)) if len(truth) else float("nan")
+
+    def loss(self, value: float) -> float:
+        """The value turned so that less is better."""
+        if self.best_at_zero:
+            return abs(value)
+        return -value if self.greater_is_better else value
+
+    def worse_by(self, new: float, old: float) -> float:
+        """How much worse ``new`` is than ``old``: positive always means worse, in the metric's own unit."""
+        return self.loss(new) - self.loss(old)
+
+
+def _undefined(_: Floats) -> float:
+    return float("nan")

@@ -1,0 +1,54 @@
+"""Proper scoring rules: losses that are least when the stated chances are the true ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from everfit.measures.weighing import Floats, Weighing, mean_of, weigh
+
+SMALLEST = float(np.finfo(np.float64).eps)
+"""Chances are kept this far from 0 and 1, so that one confident mistake does not make the loss infinite."""
+
+
+def log_loss(truth: Floats, predicted: Floats, weight: Floats | None = None) -> float:
+    """The mean of ``-log(chance given to what happened)``, in nats.
+
+    Source: Good 1952, "Rational decisions". Chances are cut at 2.2e-16.
+
+    Args:
+        truth: 0 or 1, or the class's index, shape ``(rows,)``.
+        predicted: The chance of class 1, shape ``(rows,)``, or of each class, shape ``(rows, classes)``.
+        weight: How often each row counts, shape ``(rows,)``, not negative.
+
+    >>> round(log_loss(np.array([0.0, 1.0]), np.array([0.5, 0.5])), 4)
+    0.6931
+    >>> round(log_loss(np.array([2.0]), np.array([[0.25, 0.25, 0.5]])), 4)
+    0.6931
+    """
+    return weigh(log_loss_on(truth, predicted), weight, len(truth))
+
+
+def log_loss_on(truth: Floats, predicted: Floats) -> Weighing:
+    """:func:`log_loss` of fixed rows."""
+    if predicted.ndim == 1:
+        chance = np.where(truth > 0, predicted, 1.0 - predicted)
+    else:
+        chance = predicted[np.arange(len(truth)), truth.astype(np.intp)]
+    return mean_of(-np.log(np.clip(chance, SMALLEST, 1.0 - SMALLEST)))
+
+
+def brier(truth: Floats, predicted: Floats, weight: Floats | None = None) -> float:
+    """The mean squared difference between the chance and what happened (0 or 1).
+
+    Source: Brier 1950, "Verification of forecasts expressed in terms of probability", with one class counted, so that
+    it lies between 0 and 1. Arguments as for :func:`log_loss`, binary.
+
+    >>> brier(np.array([0.0, 1.0]), np.array([0.5, 1.0]))
+    0.125
+    """
+    return weigh(brier_on(truth, predicted), weight, len(truth))
+
+
+def brier_on(truth: Floats, predicted: Floats) -> Weighing:
+    """:func:`brier` of fixed rows."""
+    return mean_of((predicted - truth) ** 2)

@@ -1,0 +1,178 @@
+"""The metrics that Everfit knows, by task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from types import MappingProxyType
+
+from everfit.core.errors import DefinitionError
+from everfit.core.evidence import Task
+from everfit.measures.calibration import calibration_error, calibration_error_on
+from everfit.measures.classes import accuracy, accuracy_on, macro_auc, macro_auc_on, macro_f1, macro_f1_on
+from everfit.measures.deviation import bias, bias_on, mae, mae_on, pinball, pinball_on, r2, r2_on, rmse, rmse_on
+from everfit.measures.metric import Metric
+from everfit.measures.probability import brier, brier_on, log_loss, log_loss_on
+from everfit.measures.ranking import average_precision, average_precision_on, roc_auc, roc_auc_on
+
+__all__ = [
+    "METRICS",
+    "Metric",
+    "accuracy",
+    "average_precision",
+    "bias",
+    "brier",
+    "calibration_error",
+    "log_loss",
+    "macro_auc",
+    "macro_f1",
+    "mae",
+    "metric_for",
+    "metrics_of",
+    "pinball",
+    "r2",
+    "rmse",
+    "roc_auc",
+    "worse_by",
+]
+
+_ALL = (
+    Metric(
+        name="log_loss",
+        greater_is_better=False,
+        tasks=("binary", "multiclass"),
+        prepare=log_loss_on,
+        description="mean of -log(chance given to what happened), nats; Good 1952",
+    ),
+    Metric(
+        name="roc_auc",
+        greater_is_better=True,
+        tasks=("binary",),
+        prepare=roc_auc_on,
+        description="chance that a positive row scores above a negative one; Fawcett 2006",
+    ),
+    Metric(
+        name="average_precision",
+        greater_is_better=True,
+        tasks=("binary",),
+        prepare=average_precision_on,
+        description="precision averaged over the recall gained, step-wise; Davis, Goadrich 2006",
+    ),
+    Metric(
+        name="brier",
+        greater_is_better=False,
+        tasks=("binary",),
+        prepare=brier_on,
+        description="mean squared difference of chance and outcome; Brier 1950",
+    ),
+    Metric(
+        name="calibration_error",
+        greater_is_better=False,
+        tasks=("binary",),
+        prepare=calibration_error_on,
+        description="mean gap of stated chance and share come true, 10 quantile bins; Naeini et al. 2015",
+    ),
+    Metric(
+        name="macro_auc",
+        greater_is_better=True,
+        tasks=("multiclass",),
+        prepare=macro_auc_on,
+        description="ROC AUC of each class against the rest, plain mean; Provost, Domingos 2000",
+    ),
+    Metric(
+        name="macro_f1",
+        greater_is_better=True,
+        tasks=("multiclass",),
+        prepare=macro_f1_on,
+        description="F1 of each class, plain mean; van Rijsbergen 1979",
+    ),
+    Metric(
+        name="accuracy",
+        greater_is_better=True,
+        tasks=("binary", "multiclass"),
+        prepare=accuracy_on,
+        description="share of rows whose likeliest class is the true one (binary: chance above 0.5)",
+    ),
+    Metric(
+        name="mae",
+        greater_is_better=False,
+        tasks=("regression",),
+        prepare=mae_on,
+        description="mean absolute error, in the label's unit",
+    ),
+    Metric(
+        name="rmse",
+        greater_is_better=False,
+        tasks=("regression",),
+        prepare=rmse_on,
+        description="root of the mean squared error, in the label's unit",
+    ),
+    Metric(
+        name="pinball_10",
+        greater_is_better=False,
+        tasks=("regression",),
+        prepare=partial(pinball_on, quantile=0.1),
+        description="mean pinball loss at the quantile 0.1; Koenker, Bassett 1978",
+    ),
+    Metric(
+        name="pinball_90",
+        greater_is_better=False,
+        tasks=("regression",),
+        prepare=partial(pinball_on, quantile=0.9),
+        description="mean pinball loss at the quantile 0.9; Koenker, Bassett 1978",
+    ),
+    Metric(
+        name="bias",
+        greater_is_better=False,
+        tasks=("regression",),
+        prepare=bias_on,
+        description="mean of predicted - true, in the label's unit; zero is best",
+        best_at_zero=True,
+    ),
+    Metric(
+        name="r2",
+        greater_is_better=True,
+        tasks=("regression",),
+        prepare=r2_on,
+        description="share of the label's variance explained; coefficient of determination",
+    ),
+)
+
+METRICS: Mapping[tuple[Task, str], Metric] = MappingProxyType(
+    {(task, metric.name): metric for metric in _ALL for task in metric.tasks}
+)
+"""By task and name, in the order of reports."""
+
+
+def metrics_of(task: Task) -> tuple[Metric, ...]:
+    """The metrics of a task, in the order of reports.
+
+    >>> [metric.name for metric in metrics_of("multiclass")]
+    ['log_loss', 'macro_auc', 'macro_f1', 'accuracy']
+    """
+    return tuple(metric for metric in _ALL if task in metric.tasks)
+
+
+def metric_for(name: str, task: Task) -> Metric:
+    """The metric of that name.
+
+    Raises:
+        DefinitionError: If the task has no such metric.
+
+    >>> metric_for("roc_auc", "binary").greater_is_better
+    True
+    """
+    metric = METRICS.get((task, name))
+    if metric is None:
+        known = ", ".join(one.name for one in metrics_of(task))
+        raise DefinitionError(f"the metric of a {task} model must be one of {known}", value=name)
+    return metric
+
+
+def worse_by(metric: Metric, new: float, old: float) -> float:
+    """How much worse ``new`` is than ``old``: positive always means worse, in the metric's own unit.
+
+    >>> worse_by(metric_for("bias", "regression"), new=-3.0, old=1.0)
+    2.0
+    """
+    return metric.worse_by(new, old)
