@@ -1,0 +1,1 @@
+"""Everfit measured against its goals and its peers; ``make bench``."""

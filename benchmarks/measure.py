@@ -1,0 +1,72 @@
+"""One measured figure, what it is held against, and how a process measures itself."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+FOLDER = Path(__file__).parent
+DATA = FOLDER / ".data"
+ENVIRONMENTS = FOLDER / ".environments"
+RESULTS = FOLDER / "results"
+
+Verdict = Literal["met", "missed", ""]
+
+
+class Figure(TypedDict, total=False):
+    """A row of the table."""
+
+    name: str
+    value: float
+    unit: str
+    goal: str
+    """What ``value`` must be, such as ``<= 10``; left out where it is only for comparison."""
+    reference: str
+    """What it is compared with, in words and figures."""
+    ratio: float
+    """``value`` over the reference's, or the other way round where more is better."""
+
+
+def verdict(figure: Figure) -> Verdict:
+    """Whether a figure meets its goal.
+
+    >>> verdict({"value": 3.2, "goal": ">= 4"})
+    'missed'
+    """
+    found = re.match(r"\s*(<=|>=|≤|≥|<|>)\s*([\d_.]+)", str(figure.get("goal", "")))
+    if not found:
+        return ""
+    value, bound = float(figure["value"]), float(found[2].replace("_", ""))
+    met = {"<": value < bound, ">": value > bound}.get(found[1])
+    if met is None:
+        met = value <= bound if found[1] in {"<=", "≤"} else value >= bound
+    return "met" if met else "missed"
+
+
+def environment(name: str, requirements: Sequence[str]) -> Path:
+    """The interpreter of a peer's own environment, made on the first call."""
+    home = ENVIRONMENTS / name
+    python = home / "bin" / "python"
+    stamp = home / "requirements.txt"
+    wanted = "\n".join(requirements)
+    if not stamp.is_file() or stamp.read_text() != wanted:
+        uv = Path(sys.executable).parent / "uv"
+        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, home], check=True)
+        subprocess.run([uv, "pip", "install", "--quiet", "--python", python, *requirements], check=True)
+        stamp.write_text(wanted)
+    return python
+
+
+def run_alone(python: Path | str, module: str, *arguments: object, variables: Mapping[str, str]) -> dict[str, Any]:
+    """Run a module in a process of its own; the last line it prints is a JSON object."""
+    command = [str(python), "-m", module, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env=dict(variables), cwd=FOLDER.parent, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-4000:]}")
+    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return report
