@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 20
 _COLUMNS_AT_ONCE = 3
 _MICROSECOND = timedelta(microseconds=1)
-_NEVER = np.iinfo(np.int64).min
+_NEVER, _FOREVER = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 _CODE, _EVENT, _KNOWN, _ROW = "__code", "__event", "__known", "__row"
 
 
@@ -85,7 +85,7 @@ def _features_at(events: pl.DataFrame, moment: pl.Series, view: ViewRows) -> pl.
     schema = view.rows.collect_schema()
     require_columns([*view.keys, view.time, *view.features], schema, place=place)
     keys, rows = _same_keys(events, view, schema)
-    codes = keys.drop_nulls().unique().with_row_index(_CODE)
+    codes = keys.filter(moment.is_not_null()).drop_nulls().unique().with_row_index(_CODE)
     slots = _Slots(keys.join(codes, on=list(view.keys), how="left", maintain_order="left")[_CODE], moment)
     if not view.rereadable:
         rows = rows.select(*view.keys, view.time, *([view.created] if view.created else []), *view.features)
@@ -95,31 +95,38 @@ def _features_at(events: pl.DataFrame, moment: pl.Series, view: ViewRows) -> pl.
 
 
 class _Slots:
-    """The distinct (key, time) pairs among the events, ordered by key, then time."""
+    """The distinct (key, time) pairs among the events, ordered by key, then time.
+
+    After the last slot of each key comes one at the end of time. It takes the rows that no event sees, so that a row
+    looked up in the order never lands on another key.
+    """
 
     def __init__(self, codes: pl.Series, moment: pl.Series) -> None:
         usable = (codes.is_not_null() & moment.is_not_null()).to_numpy()
-        code = codes.fill_null(0).to_numpy().astype(np.int64)
-        instant = moment.to_physical().fill_null(0).to_numpy()
-        self.times, rank = np.unique(instant[usable], return_inverse=True)
-        self.stride = max(len(self.times), 1)
-        self.packed, position = np.unique(code[usable] * self.stride + rank, return_inverse=True)
-        self.code = self.packed // self.stride
-        self.time = self.times[self.packed % self.stride] if len(self.packed) else self.packed
+        code = codes.fill_null(0).to_numpy().astype(np.int64)[usable]
+        instant = moment.to_physical().fill_null(0).to_numpy()[usable]
+        self.times, rank = np.unique(instant, return_inverse=True)
+        self._stride = len(self.times) + 1
+        last = np.unique(code) * self._stride + len(self.times)
+        self._packed, position = np.unique(np.concatenate([code * self._stride + rank, last]), return_inverse=True)
+        self.code = self._packed // self._stride
+        self.time = np.append(self.times, _FOREVER)[self._packed % self._stride]
         self.of_event: NDArray[np.int64] = np.full(len(moment), -1, dtype=np.int64)
-        self.of_event[usable] = position
+        self.of_event[usable] = position[: len(code)]
 
     def __len__(self) -> int:
-        return len(self.packed)
+        return len(self._packed)
 
-    def entry(self, code: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The slot in which a row becomes visible, or ``-1`` if it never does."""
-        rank = _search(self.times, known)
-        slot = _search(self.packed, code * self.stride + rank)
-        slot[rank == len(self.times)] = -1
-        slot[slot == len(self)] = -1
-        slot[self.code[slot] != code] = -1
-        return slot
+    def oldest(self, ttl: timedelta) -> NDArray[np.int64]:
+        """The earliest event time that is in reach at each slot."""
+        oldest: NDArray[np.int64] = self.time - ttl // _MICROSECOND
+        return oldest
+
+    def enter(self, code: NDArray[np.int64], known: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The order in which rows enter the slots, and the slot that each enters, in that order."""
+        packed = code * self._stride + _search(self.times, known)
+        order = _argsort(packed)
+        return order, np.searchsorted(self._packed, packed[order])
 
 
 def _search(ordered: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -150,7 +157,7 @@ class _Entries:
     slot: NDArray[np.int64]
     event: NDArray[np.int64]
     known: NDArray[np.int64]
-    row: NDArray[np.int64]
+    row: NDArray[np.uint32]
 
     def __getitem__(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> _Entries:
         return _Entries(
@@ -186,21 +193,21 @@ def _entries(rows: pl.LazyFrame, codes: pl.DataFrame, slots: _Slots, view: ViewR
 def _enter(chunk: pl.DataFrame, slots: _Slots, view: ViewRows) -> _Entries:
     event = chunk[_EVENT].to_physical().to_numpy()
     created = chunk[_KNOWN].to_physical().to_numpy() if view.created else event
-    slot = slots.entry(chunk[_CODE].to_numpy().astype(np.int64), np.maximum(event, created))
-    visible = slot >= 0
+    order, slot = slots.enter(chunk[_CODE].to_numpy().astype(np.int64), np.maximum(event, created))
+    entries = _Entries(slot=slot, event=event[order], known=created[order], row=chunk[_ROW].to_numpy()[order])
     # Later slots of the key are later in time, so a row that is stale where it enters is stale for good.
-    visible[visible] = event[visible] >= slots.time[slot[visible]] - view.ttl // _MICROSECOND
-    row = chunk[_ROW].to_numpy().astype(np.int64)
-    return _newest(_Entries(slot=slot, event=event, known=created, row=row)[visible], len(slots))
+    return _newest(entries[entries.event >= slots.oldest(view.ttl)[slot]], len(slots))
 
 
 def _newest(entries: _Entries, slots: int) -> _Entries:
     """Of each slot, the rows with the newest event time, and of those the ones with the newest known time."""
-    for name in ("event", "known"):
-        value = getattr(entries, name)
+    for value in ("event", "known"):
+        column: NDArray[np.int64] = getattr(entries, value)
         best = np.full(slots, _NEVER, dtype=np.int64)
-        np.maximum.at(best, entries.slot, value)
-        entries = entries[value == best[entries.slot]]
+        np.maximum.at(best, entries.slot, column)
+        winning = column == best[entries.slot]
+        if not winning.all():
+            entries = entries[winning]
     return entries
 
 
@@ -236,7 +243,7 @@ def _by_event(winners: _Entries, slots: _Slots, view: ViewRows) -> pl.Series:
     order[rank] = np.arange(none)
     valid = seen >= 0
     index = order[seen[valid]]
-    valid[valid] = winners.event[index] >= slots.time[valid] - view.ttl // _MICROSECOND
+    valid[valid] = winners.event[index] >= slots.oldest(view.ttl)[valid]
     row_of_slot = np.full(len(slots) + 1, -1, dtype=np.int64)
     row_of_slot[:-1][seen >= 0] = winners.row[index]
     row_of_slot[:-1][~valid] = -1
@@ -269,7 +276,7 @@ def _concat(parts: Sequence[_Entries]) -> _Entries:
         slot=np.concatenate([empty, *(part.slot for part in parts)]),
         event=np.concatenate([empty, *(part.event for part in parts)]),
         known=np.concatenate([empty, *(part.known for part in parts)]),
-        row=np.concatenate([empty, *(part.row for part in parts)]),
+        row=np.concatenate([empty.astype(np.uint32), *(part.row for part in parts)]),
     )
 
 
