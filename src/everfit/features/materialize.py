@@ -1,0 +1,222 @@
+"""Brings feature views online: of every entity, the newest row that is known by an instant.
+
+A row can be used from the later of its event time and its known time on; call that its *arrival*. A view's watermark
+says up to which arrival its rows have been written, so an incremental run needs the rows that arrived after it, however
+old their event times are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+from msgspec import Struct
+
+from everfit.core.errors import TimestampError
+from everfit.core.progress import Progress, Silent
+from everfit.features.compute import feature_names, horizon, view_rows
+from everfit.store.instants import INSTANT
+
+if TYPE_CHECKING:
+    from everfit.definitions.view import FeatureView
+    from everfit.store.online import OnlineStore
+    from everfit.store.reader import Reader
+
+_ROWS_PER_WRITE = 250_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_EVENT, _KNOWN, _ROWS = "__event", "__known", "__rows"
+
+
+class MaterializedView(Struct, frozen=True, kw_only=True):
+    """What bringing one view online came to."""
+
+    view: str
+    rows_read: int
+    """Rows of the view that had arrived since the last time."""
+    entities_written: int
+    """Entities whose values are new or newer than before."""
+    since: datetime | None
+    """Rows that arrived up to here were there already; ``None`` if all were written anew."""
+    until: datetime
+    """Everything that had arrived by then is online."""
+    seconds: float
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows of the view that were dealt with in a second."""
+        return self.rows_read / self.seconds if self.seconds else 0.0
+
+
+def materialize(
+    views: Sequence[FeatureView],
+    reader: Reader,
+    online: OnlineStore,
+    *,
+    until: datetime,
+    full: bool = False,
+    progress: Progress | None = None,
+) -> tuple[MaterializedView, ...]:
+    """Write what has become known since the last time, up to ``until``.
+
+    A view is written anew, beside its old rows and in place of them once complete, if that is asked for, if it was
+    never written, if its definition changed, or if the rows that changed cannot be told by their times: where the
+    source says when its rows became known, but the view computes with them or has another known time.
+    Killed at any instant and run again, it ends as if it had never been interrupted. Memory grows with the number of
+    entities, not with the length of their history.
+
+    A row that is added to a source without known times, with an event time before the watermark, is not noticed;
+    neither is a changed function that a view's function calls. Both are what ``full`` is for.
+
+    Args:
+        views: The views, one after the other.
+        reader: Reads their sources.
+        online: Where to write.
+        until: Nothing that became known later is written; aware.
+        full: Write everything anew.
+        progress: Hears of each view, in rows written.
+
+    Raises:
+        TimestampError: If ``until`` has no time zone.
+        SourceError: If a view does not fit its source.
+        StoreError: If the store cannot be written.
+    """
+    if until.tzinfo is None:
+        raise TimestampError("until must have a time zone", value=until, remedy="Give it tzinfo=UTC.")
+    listener = Silent() if progress is None else progress
+    return tuple(_materialize(view, reader, online, until=until, full=full, progress=listener) for view in views)
+
+
+def _materialize(
+    view: FeatureView, reader: Reader, online: OnlineStore, *, until: datetime, full: bool, progress: Progress
+) -> MaterializedView:
+    began = time.perf_counter()
+    since = None if full else _watermark(view, reader, online)
+    newest, rows_read = _newest(_arrived(view, reader, since=since, until=until), view)
+    features = feature_names(view, newest.lazy().drop(_EVENT, _KNOWN))
+    task = f"materialize {view.name}"
+    progress.start(task, newest.height)
+    # A name that no view can have, for the rows that will take the place of the view's.
+    name = view.name if since is not None else f"{view.name}.next"
+    if since is None:
+        online.create(name, features, definition=definition_digest(view))
+    written = 0
+    if since is None or until > since:
+        written = _write(newest, name, view, features, online, until=until, progress=progress)
+    if since is None:
+        online.replace(view.name, by=name)
+    progress.finish(task, f"{written:,} entities")
+    return MaterializedView(
+        view=view.name,
+        rows_read=rows_read,
+        entities_written=written,
+        since=since,
+        until=until,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def definition_digest(view: FeatureView) -> str:
+    """``sha256:…`` of all in a definition that its rows depend on; its ttl and description are not among it."""
+    source = view.source
+    said = {
+        "entities": [(entity.key, str(entity.dtype)) for entity in view.entities],
+        "features": view.features,
+        "times": [view.timestamp, view.created, str(view.look_back)],
+        "source": [source.name, source.path, source.query, source.url, source.timestamp, source.created],
+        "code": [_code(function) for function in (source.function, view.transform) if function is not None],
+    }
+    return f"sha256:{hashlib.sha256(json.dumps(said).encode()).hexdigest()}"
+
+
+def _code(function: object) -> str:
+    """What a function does, as far as its own text or bytecode says."""
+    try:
+        return inspect.getsource(function)  # type: ignore[arg-type]
+    except (OSError, TypeError):
+        code = getattr(function, "__code__", None)
+        return repr(function) if code is None else f"{code.co_code!r} {code.co_consts!r} {code.co_names!r}"
+
+
+def _watermark(view: FeatureView, reader: Reader, online: OnlineStore) -> datetime | None:
+    """Up to where rows need not be written again; ``None`` if all must be."""
+    created = view.source.created
+    if created is not None and (view.transform is not None or view.created != created):
+        return None
+    state = online.state(view.name)
+    if state is None or state.watermark_us is None or state.definition != definition_digest(view):
+        return None
+    # The function may give other columns though its text is the same.
+    if state.features != feature_names(view, view_rows(view, reader)):
+        return None
+    return _EPOCH + timedelta(microseconds=state.watermark_us)
+
+
+def _arrived(view: FeatureView, reader: Reader, *, since: datetime | None, until: datetime) -> pl.LazyFrame:
+    """The view's rows that arrived in ``(since, until]``, with their event and known times in microseconds."""
+    # Without known times, a row arrives at its event time; with them, an old row may arrive late.
+    first = since if since is not None and not view.created and horizon(view, since) is not None else None
+    event, known = pl.col(view.timestamp), pl.col(view.created or view.timestamp)
+    rows = view_rows(view, reader, since=first, as_of=until)
+    if since is not None:
+        rows = rows.filter(pl.max_horizontal(event, known) > pl.lit(since, dtype=INSTANT))
+    dropped = {view.timestamp, *([view.created] if view.created else [])}
+    times = [event.to_physical().alias(_EVENT), known.to_physical().alias(_KNOWN)]
+    return rows.with_columns(times).drop(*dropped)
+
+
+def _newest(rows: pl.LazyFrame, view: FeatureView) -> tuple[pl.DataFrame, int]:
+    """Each entity's newest row, in the order of the keys, and how many rows there were.
+
+    Newest as in the point-in-time join: by event time, then known time; full ties go to the greatest values.
+    """
+    keys = list(view.keys)
+    latest = rows.group_by(keys).agg(pl.col(_EVENT).max(), pl.len().alias(_ROWS))
+    # Joined on the time as well, few rows are left to be told apart by known time and values.
+    left = rows.join(latest, on=[*keys, _EVENT], how="inner").collect(engine="streaming")
+    order = [by for key in keys for by in _stored_order(key, left.schema[key])]
+    features = [name for name in left.columns if name not in {*keys, _EVENT, _KNOWN, _ROWS}]
+    if left.select(keys).is_duplicated().any():
+        left = left.sort(*order, _KNOWN, *features, nulls_last=False, maintain_order=True)
+        left = left.unique(keys, keep="last", maintain_order=True)
+    else:
+        left = left.sort(*order)
+    return left.drop(_ROWS), int(left[_ROWS].sum())
+
+
+def _stored_order(key: str, dtype: pl.DataType) -> list[pl.Expr]:
+    """The order in which a store keeps keys, nearly: shorter text comes first. It only makes writing quicker."""
+    return [*([pl.col(key).str.len_bytes()] if dtype == pl.String else []), pl.col(key)]
+
+
+def _write(
+    newest: pl.DataFrame,
+    name: str,
+    view: FeatureView,
+    features: Sequence[str],
+    online: OnlineStore,
+    *,
+    until: datetime,
+    progress: Progress,
+) -> int:
+    """Write the rows part by part, the watermark with the last one."""
+    written = 0
+    last = max(newest.height - 1, 0) // _ROWS_PER_WRITE
+    for number in range(last + 1):
+        part = newest.slice(number * _ROWS_PER_WRITE, _ROWS_PER_WRITE)
+        written += online.write_columns(
+            name,
+            [part[key].to_list() for key in view.keys],
+            part[_EVENT].to_list(),
+            part[_KNOWN].to_list(),
+            [part[feature].to_list() for feature in features],
+            watermark_us=(until - _EPOCH) // _MICROSECOND if number == last else None,
+        )
+        progress.advance(f"materialize {view.name}", part.height)
+    return written
