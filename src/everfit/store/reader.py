@@ -117,11 +117,12 @@ class Reader:
         from sqlalchemy.exc import SQLAlchemyError
 
         url = self._fill(source.url or "", source)
-        if url.startswith("sqlite:///") and not url.startswith("sqlite:////") and ":memory:" not in url:
-            file = self._root / url.removeprefix("sqlite:///")
-            if not file.exists():
-                raise self._missing(source, file)
-            url = f"sqlite:///{file}"
+        if url.startswith("sqlite:///") and ":memory:" not in url:
+            # SQLite would make an empty database of a file that is not there.
+            name, mark, options = url.removeprefix("sqlite:///").partition("?")
+            if not (self._root / name).is_file():
+                raise self._missing(source, self._root / name)
+            url = f"sqlite:///{self._root / name}{mark}{options}"
         try:
             engine = create_engine(url)
             try:
