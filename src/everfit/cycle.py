@@ -214,10 +214,127 @@ def _check_frame(system: System, model: Model, as_of: datetime, leaks: ModuleTyp
     return found
 
 
+def learn(
+    system: System,
+    model: str | None = None,
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    as_of: datetime | None = None,
+    reason: str = "started by hand",
+    actor: str = "",
+    progress: Progress = SILENT,
+) -> Learned:
+    """Train a candidate, test it and, if every gate passes, register it as challenger.
+
+    Nothing is registered unless everything went well; what went wrong is kept as a failed run.
+
+    Args:
+        system: The parts.
+        model: Its name; may be left out where there is only one.
+        start: First event time, inclusive; all history by default.
+        end: Last event time, exclusive; ``as_of`` by default.
+        as_of: Nothing that became known later is used; now by default.
+        reason: Why, for the record.
+        actor: Who asked, for the record.
+        progress: Hears how far it is.
+
+    Raises:
+        DataError: If the rows are not what was declared, or too few.
+        TrainingError: If the trainer fails on every trial.
+    """
+    from everfit.features.history import build_frame
+
+    definition = system.project.model(model)
+    frame = build_frame(
+        definition, system.reader, start=start, end=end, as_of=as_of or system.clock.now(), progress=progress
+    )
+    tags = {"everfit.reason": reason, "everfit.actor": actor, "everfit.data": frame.manifest.digest}
+    run_id = system.registry.start_run(definition.name, tags=tags)
+    try:
+        learned = _learn(system, definition, frame, run_id=run_id, tags=tags, progress=progress)
+    except BaseException as error:
+        system.registry.end_run(run_id, status="FAILED", note=f"{type(error).__name__}: {error}")
+        raise
+    metrics = {score.metric: score.value for score in learned.scores}
+    system.registry.end_run(run_id, status="FINISHED", params=learned.params, metrics=metrics, report=learned.report)
+    if learned.version is not None:
+        system.registry.nominate(learned.version, actor=actor, reason=reason)
+    return learned
+
+
+def _learn(
+    system: System,
+    definition: Model,
+    frame: TrainingFrame,
+    *,
+    run_id: str,
+    tags: dict[str, str],
+    progress: Progress,
+) -> Learned:
+    from everfit.artifact.package import write_package
+    from everfit.gates.judge import judge
+    from everfit.training.evidence import holdout_rows
+    from everfit.training.refit import refit
+    from everfit.training.train import train
+
+    settings = system.project.settings.training
+    champion = _champion(system, definition.name)
+    past = champion.manifest.lineage.trials if champion else ()
+    candidate = train(definition, frame, settings=settings, warm_start=past, progress=progress)
+    rows = holdout_rows(frame, candidate.split)
+    lineage = _lineage(system, frame, candidate)
+    with TemporaryDirectory(prefix="learn-", dir=_made(system.state)) as folder:
+        packaged = write_package(
+            Path(folder, "candidate"), fitted=candidate.fitted, model=definition, rows=rows, lineage=lineage,
+            signer=system.signer,
+        )  # fmt: skip
+        progress.start("Gates")
+        evidence = _evidence(system, definition, frame, candidate, rows, packaged, champion)
+        report = judge(definition, evidence)
+        progress.finish("Gates", note="passed" if report.passed else "refused")
+        version = None
+        if report.passed:
+            if settings.refit:
+                packaged = write_package(
+                    Path(folder, "refitted"), fitted=refit(definition, frame, candidate), model=definition, rows=rows,
+                    lineage=replace(lineage, refitted=True), signer=system.signer,
+                )  # fmt: skip
+            version = system.registry.register(
+                definition.name,
+                package=packaged.folder,
+                digest=packaged.digest,
+                run_id=run_id,
+                tags=tags | _version_tags(packaged, candidate),
+            )
+    return Learned(
+        model=definition.name,
+        run_id=run_id,
+        version=version,
+        report=report,
+        manifest=frame.manifest,
+        split=candidate.split,
+        params=dict(candidate.params),
+        scores=candidate.scores,
+        slices=candidate.slices,
+        trials=len(candidate.trials),
+    )
+
+
+def _champion(system: System, model: str) -> Package | None:
+    """The champion's package, verified; ``None`` if nothing was promoted yet."""
+    from everfit.artifact.package import open_package
+
+    version = system.registry.champion(model)
+    if version is None:
+        return None
+    return open_package(system.registry.fetch(version), trust=system.trust)
+
+
 def describe_views(system: System) -> tuple[ViewDescription, ...]:
     """All feature views of the project, with how far the online store has them."""
-    from everfit.features.compute import feature_names
-    from everfit.features.materialize import materialized_until
+    from everfit.features.compute import feature_names, view_rows
+    from everfit.features.lookup import materialized_until
 
     return tuple(
         ViewDescription(
@@ -225,7 +342,7 @@ def describe_views(system: System) -> tuple[ViewDescription, ...]:
             keys=view.keys,
             source=view.source.name,
             ttl=format_duration(view.time_to_live),
-            features=feature_names(view, system.reader),
+            features=feature_names(view, view_rows(view, system.reader)),
             materialized_until=materialized_until(view, system.online),
             description=view.description,
         )

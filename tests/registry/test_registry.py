@@ -44,7 +44,7 @@ def package(folder: Path, text: str) -> Path:
 
 
 def register(registry: Registry, model: str, folder: Path, number: int) -> int:
-    run_id = registry.start_run(model, params={"depth": number}, tags={"everfit.reason": "a test"})
+    run_id = registry.start_run(model, tags={"everfit.reason": "a test"})
     made = registry.register(
         model,
         package=package(folder / f"{model}-{number}", f"flavors: {{}}\nnumber: {number}\n"),
@@ -54,7 +54,7 @@ def register(registry: Registry, model: str, folder: Path, number: int) -> int:
     )
     verdict = Verdict(gate="beats_baseline", outcome="passed", sentence="It does.", value=0.1, threshold=0.0)
     registry.end_run(
-        run_id, status="FINISHED", metrics={"auc": 0.7}, report=GateReport(model=model, verdicts=(verdict,))
+        run_id, status="FINISHED", params={"depth": number}, metrics={"auc": 0.7}, report=GateReport(model=model, verdicts=(verdict,))
     )
     return made.version
 

@@ -10,7 +10,10 @@ import shutil
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from everfit.core.clock import Clock
 from everfit.core.errors import RegistryError, UnknownVersionError
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 DIGEST_TAG = "everfit.digest"
 PACKAGE_FOLDER = "model"
+REPORT_FILE = "gate_report.json"
 
 
 class Registry:
@@ -47,7 +51,7 @@ class Registry:
         self._cache = cache
         self._clock = clock
 
-    def start_run(self, model: str, *, params: Mapping[str, object], tags: Mapping[str, str]) -> str:
+    def start_run(self, model: str, *, tags: Mapping[str, str]) -> str:
         """Open a run in the model's experiment and return its id."""
         experiment = self._client.get_experiment_by_name(model)
         if experiment is None:
@@ -56,24 +60,41 @@ class Registry:
         else:
             experiment_id = experiment.experiment_id
         run = self._client.create_run(experiment_id, tags=dict(tags))
-        for key, value in params.items():
-            self._client.log_param(run.info.run_id, key, value)
         return str(run.info.run_id)
 
     def end_run(
-        self, run_id: str, *, status: str, metrics: Mapping[str, float] = {}, report: GateReport | None = None
+        self,
+        run_id: str,
+        *,
+        status: str,
+        params: Mapping[str, object] = MappingProxyType({}),
+        metrics: Mapping[str, float] = MappingProxyType({}),
+        report: GateReport | None = None,
+        note: str = "",
     ) -> None:
-        """Close a run with its metrics and gate report; ``status`` is ``FINISHED`` or ``FAILED``."""
-        from mlflow.entities import Metric
+        """Close a run.
+
+        Args:
+            run_id: The run.
+            status: ``FINISHED`` or ``FAILED``.
+            params: The parameters that were chosen.
+            metrics: The hold-out's metrics.
+            report: The gates' verdicts, kept as ``gate_report.json``.
+            note: What went wrong, if anything.
+        """
+        from mlflow.entities import Metric, Param
 
         now_ms = int(self._clock.now().timestamp() * 1000)
-        self._client.log_batch(run_id, metrics=[Metric(key, value, now_ms, 0) for key, value in metrics.items()])
+        self._client.log_batch(
+            run_id,
+            metrics=[Metric(key, value, now_ms, 0) for key, value in metrics.items()],
+            params=[Param(key, str(value)) for key, value in params.items()],
+        )
         if report is not None:
-            import msgspec
-
-            text = msgspec.json.format(msgspec.json.encode(report)).decode()
-            self._client.log_text(run_id, text, "gate_report.json")
+            self._client.log_text(run_id, msgspec.json.format(msgspec.json.encode(report)).decode(), REPORT_FILE)
             self._client.set_tag(run_id, "everfit.gates", "passed" if report.passed else "failed")
+        if note:
+            self._client.set_tag(run_id, "mlflow.note.content", note)
         self._client.set_terminated(run_id, status=status)
 
     def register(self, model: str, *, package: Path, digest: str, run_id: str, tags: Mapping[str, str]) -> ModelVersion:

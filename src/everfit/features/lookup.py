@@ -1,0 +1,61 @@
+"""What the online store answers for one entity, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from everfit.core.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from everfit.definitions.entity import Entity
+    from everfit.definitions.view import FeatureView
+    from everfit.store.online import OnlineReader
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def look_up(view: FeatureView, key: Sequence[str], online: OnlineReader, *, at: datetime) -> dict[str, Any] | None:
+    """The features of one entity as a prediction at ``at`` would see them.
+
+    Args:
+        view: The definition.
+        key: The key's values as text, in the order of the view's entities.
+        online: The store.
+        at: The instant, aware.
+
+    Returns:
+        Values by feature, or ``None`` if no row is usable: unknown, never materialized, later, or older than the ttl.
+
+    Raises:
+        DefinitionError: If the key has not one value for each entity, or one that is not of its type.
+    """
+    if len(key) != len(view.entities):
+        names = ", ".join(view.keys)
+        raise DefinitionError(f"a key of {view.name} takes one value for each of: {names}", value=list(key))
+    values = tuple(_read(text, entity) for text, entity in zip(key, view.entities, strict=True))
+    state = online.state(view.name)
+    ttl_us, at_us = view.time_to_live // _MICROSECOND, (at - _EPOCH) // _MICROSECOND
+    found = online.get_one(view.name, values, at_us=at_us, ttl_us=ttl_us)
+    return None if found is None or state is None else dict(zip(state.features, found, strict=True))
+
+
+def materialized_until(view: FeatureView, online: OnlineReader) -> datetime | None:
+    """Up to when the view's rows have been written; ``None`` if they never were."""
+    state = online.state(view.name)
+    if state is None or state.watermark_us is None:
+        return None
+    return _EPOCH + timedelta(microseconds=state.watermark_us)
+
+
+def _read(text: str, entity: Entity) -> str | int | date:
+    try:
+        if entity.dtype.is_integer():
+            return int(text)
+        return date.fromisoformat(text) if entity.dtype == pl.Date else text
+    except ValueError as error:
+        raise DefinitionError(f"the key {entity.key} must be of type {entity.dtype}", value=text) from error
