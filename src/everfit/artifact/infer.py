@@ -84,6 +84,20 @@ def field_type(name: str, dtype: PolarsDataType, *, place: str) -> FieldType:
     )
 
 
+def request_types() -> dict[FieldType, PolarsDataType]:
+    """The Polars type of every field type, as on-demand transformations see it when serving."""
+    import polars as pl
+
+    return {
+        "string": pl.String(),
+        "integer": pl.Int64(),
+        "number": pl.Float64(),
+        "boolean": pl.Boolean(),
+        "instant": pl.Datetime("us", "UTC"),
+        "date": pl.Date(),
+    }
+
+
 def request_frame(request: tuple[RequestField, ...], rows: pl.DataFrame) -> pl.DataFrame:
     """The request's fields of some rows, with the types that they have when serving.
 
@@ -93,14 +107,7 @@ def request_frame(request: tuple[RequestField, ...], rows: pl.DataFrame) -> pl.D
     """
     import polars as pl
 
-    types: dict[FieldType, PolarsDataType] = {
-        "string": pl.String(),
-        "integer": pl.Int64(),
-        "number": pl.Float64(),
-        "boolean": pl.Boolean(),
-        "instant": pl.Datetime("us", "UTC"),
-        "date": pl.Date(),
-    }
+    types = request_types()
     return rows.select(pl.col(field.name).cast(types[field.type]) for field in request)
 
 

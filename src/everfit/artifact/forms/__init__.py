@@ -1,0 +1,1 @@
+"""The forms in which estimators are stored and executed, one file each."""

@@ -1,0 +1,89 @@
+"""Which code and which libraries made a package."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+from msgspec import Struct
+
+_LIBRARIES = (
+    "everfit",
+    "cloudpickle",
+    "lightgbm",
+    "msgspec",
+    "numpy",
+    "onnxruntime",
+    "polars",
+    "scikit-learn",
+    "scipy",
+    "skops",
+    "treelite",
+    "xgboost",
+    "xgboost-cpu",
+)
+_IGNORED = frozenset({"__pycache__", "node_modules", "build", "dist"})
+
+
+class CodeVersion(Struct, frozen=True, kw_only=True):
+    """The project's code at the time of training."""
+
+    commit: str
+    """The git commit; empty outside a repository."""
+    dirty: bool
+    """Whether files differed from the commit, so that only ``digest`` identifies the code."""
+    digest: str
+    """``sha256:…`` over the names and contents of the project's ``.py``, ``.toml`` and ``.lock`` files."""
+
+
+def code_version(root: Path) -> CodeVersion:
+    """Identify a project's code.
+
+    Args:
+        root: The project's folder.
+    """
+    commit = _git(root, "rev-parse", "HEAD")
+    return CodeVersion(
+        commit=commit,
+        dirty=bool(commit) and _git(root, "status", "--porcelain", "--", ".") != "",
+        digest=_digest(root),
+    )
+
+
+def library_versions() -> dict[str, str]:
+    """Python, and every installed library that a package's predictions may depend on, by distribution name."""
+    found = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _digest(root: Path) -> str:
+    total = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        parts = path.relative_to(root).parts
+        hidden = any(part.startswith(".") or part in _IGNORED for part in parts)
+        if hidden or path.suffix not in {".py", ".toml", ".lock"} or not path.is_file():
+            continue
+        total.update("/".join(parts).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return f"sha256:{total.hexdigest()}"
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        answer = subprocess.run(  # noqa: S603 - fixed arguments
+            ["git", "-C", str(root), *arguments],  # noqa: S607 - the user's own git
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""

@@ -1,0 +1,82 @@
+"""How MLflow loads a package: ``mlflow.pyfunc.load_model(folder)``.
+
+Every digest is verified. A package whose loading executes code (its manifest's ``executes_code``) is loaded only with
+a trusted signature where this system's keys are known: the folder in ``EVERFIT_KEYS``, or ``.everfit/keys`` in the
+working directory. Without keys it is refused; MLflow's own registry does not vouch for who wrote a file.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from everfit.artifact.package import Package, open_package
+from everfit.artifact.signing import read_trust
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_VARIABLE = "EVERFIT_KEYS"
+_KEYS = ".everfit/keys"
+
+
+class PyfuncModel:
+    """What MLflow asks.
+
+    Args:
+        package: The package behind it.
+    """
+
+    def __init__(self, package: Package) -> None:
+        self._package = package
+        self._predictor = package.predictor()
+
+    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> NDArray[np.float64]:  # noqa: ARG002
+        """Predict rows.
+
+        Args:
+            model_input: A pandas or Polars frame, or a mapping of columns, with the features before they are encoded.
+            params: Unused; MLflow passes it.
+
+        Returns:
+            Float64 of shape ``(rows,)``, or ``(rows, classes)`` for multiclass.
+        """
+        return self._predictor.predict(self._package.transform(_to_polars(model_input)))
+
+
+def _load_pyfunc(path: str) -> PyfuncModel:
+    """MLflow's entry point.
+
+    Args:
+        path: The package's folder.
+
+    Raises:
+        CorruptPackageError: If the package is not as it was written.
+        UntrustedPackageError: If loading it would execute code that no trusted key signed.
+    """
+    return PyfuncModel(open_package(Path(path), trust=read_trust(Path(os.environ.get(_VARIABLE, _KEYS)))))
+
+
+def _to_polars(given: Any) -> Any:
+    import polars as pl
+
+    if isinstance(given, pl.DataFrame):
+        return given
+    columns = {str(name): given[name] for name in getattr(given, "columns", given)}
+    return pl.DataFrame({name: _series(values) for name, values in columns.items()})
+
+
+def _series(values: Any) -> Any:
+    import polars as pl
+
+    listed = values.tolist() if hasattr(values, "tolist") else list(values)
+
+    whole = [None if _is_gap(value) else value for value in listed]
+    return pl.Series(whole, strict=False)
+
+
+def _is_gap(value: Any) -> bool:
+    # pandas writes a gap as None, NaN or NA; NA cannot be compared at all.
+    return value is None or type(value).__name__ in {"NAType", "NaTType"} or value != value  # noqa: PLR0124
