@@ -31,6 +31,8 @@ class Interval:
     value: float
     low: float
     high: float
+    standard_error: float
+    """The standard deviation of the resampled values."""
     rows: int
 
 
@@ -77,9 +79,11 @@ def bootstrap_intervals(
     intervals = []
     for place, metric in enumerate(metrics):
         value = metric.compute(truth, predicted)
-        low, high = _range(_full_size(drawn[:, place], value, rows), level)
+        values = _full_size(drawn[:, place], value, rows)
+        low, high = _range(values, level)
         low, high = float(np.fmin(low, value)), float(np.fmax(high, value))
-        intervals.append(Interval(value=value, low=low, high=high, rows=rows))
+        error = float(values.std()) if len(values) else math.nan
+        intervals.append(Interval(value=value, low=low, high=high, standard_error=error, rows=rows))
     return tuple(intervals)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 
 from everfit.measures.weighing import Floats, Weighing, total, weigh
@@ -12,7 +10,7 @@ from everfit.measures.weighing import Floats, Weighing, total, weigh
 def roc_auc(truth: Floats, predicted: Floats, weight: Floats | None = None) -> float:
     """The chance that a positive row scores above a negative one, ties counting one half.
 
-    Source: the trapezoidal area of Fawcett 2006, "An introduction to ROC analysis", algorithm 3.
+    Source: the area of Fawcett 2006, "An introduction to ROC analysis", algorithm 3, as the rank statistic it equals.
 
     Args:
         truth: 0 or 1, shape ``(rows,)``.
@@ -33,14 +31,13 @@ def roc_auc_on(truth: Floats, predicted: Floats) -> Weighing:
     curve = _Curve(truth, predicted)
 
     def weighing(weight: Floats) -> float:
-        hits, misses = curve.counts(weight)
-        positive, negative = float(hits[-1]), float(misses[-1])
+        hits, misses = curve.gained(weight)
+        positive, negative = float(hits.sum()), float(misses.sum())
         if positive <= 0 or negative <= 0:
             return float("nan")
-        below_first = hits[0] * misses[0]
-        # Each step to the right adds a trapezoid as wide as the misses it gained.
-        area = below_first + total(np.diff(misses), hits[1:] + hits[:-1])
-        return float(area) / (2.0 * positive * negative)
+        # Each positive row beats the negative ones after its threshold, and half of those at it.
+        beaten = negative - misses.cumsum() + 0.5 * misses
+        return total(hits, beaten) / (positive * negative)
 
     return weighing
 
@@ -63,15 +60,14 @@ def average_precision_on(truth: Floats, predicted: Floats) -> Weighing:
     curve = _Curve(truth, predicted)
 
     def weighing(weight: Floats) -> float:
-        hits, misses = curve.counts(weight)
-        positive = float(hits[-1])
+        hits, misses = curve.gained(weight)
+        found = hits.cumsum()
+        positive = float(found[-1])
         if positive <= 0:
             return float("nan")
-        precision = np.zeros_like(hits)
-        taken = hits + misses
-        np.divide(hits, taken, out=precision, where=taken > 0)
-        gained = np.diff(hits, prepend=0.0)
-        return total(gained, precision) / positive
+        # Above the first threshold with weight there is nothing found, so that any positive divisor gives zero.
+        precision = found / np.maximum((hits + misses).cumsum(), np.finfo(np.float64).tiny)
+        return total(hits, precision) / positive
 
     return weighing
 
@@ -82,14 +78,15 @@ class _Curve:
     def __init__(self, truth: Floats, predicted: Floats) -> None:
         self._order = np.argsort(-predicted, kind="stable")
         ranked = predicted[self._order]
-        ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
-        # Without ties every row is a threshold, and picking them all would only copy.
-        self._ends = slice(None) if len(ends) == len(ranked) else ends
+        starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
+        self._starts = None if len(starts) == len(ranked) else starts
         self._positive = truth[self._order]
 
-    def counts(self, weight: Floats) -> tuple[Floats, Floats]:
-        """Weight of the positive and of the negative rows at or above each threshold."""
+    def gained(self, weight: Floats) -> tuple[Floats, Floats]:
+        """Weight of the positive and of the negative rows at each threshold, the highest first."""
         ordered = weight[self._order]
         hits = ordered * self._positive
         misses = ordered - hits
-        return cast(Floats, hits.cumsum()[self._ends]), cast(Floats, misses.cumsum()[self._ends])
+        if self._starts is None:
+            return hits, misses
+        return np.add.reduceat(hits, self._starts), np.add.reduceat(misses, self._starts)
