@@ -74,19 +74,19 @@ def problems(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(problems())
 def test_it_is_the_reference_whatever_the_data(problem: dict[str, Any]) -> None:
     kinds, created = problem["kinds"], problem["created"]
-    key_types = {kind: KEYS[kind][0] for kind in kinds}
+    key_types: dict[str, pl.DataType] = {kind: KEYS[kind][0] for kind in kinds}
     events = pl.DataFrame(
         [(index, *key, _instant(at)) for index, (key, at) in enumerate(problem["events"])],
-        schema={"n": pl.Int64, **key_types, "t": INSTANT},
+        schema={"n": pl.Int64(), **key_types, "t": INSTANT},
         orient="row",
     )
     rows = pl.DataFrame(
         [(*key, _instant(at), _instant(known), x, y) for key, at, known, x, y in problem["rows"]],
-        schema={**key_types, "at": INSTANT, "known": INSTANT, "x": pl.Float64, "y": pl.Float64},
+        schema={**key_types, "at": INSTANT, "known": INSTANT, "x": pl.Float64(), "y": pl.Float64()},
         orient="row",
     )
     view = ViewRows(
@@ -118,7 +118,7 @@ def test_it_is_the_reference_whatever_the_data(problem: dict[str, Any]) -> None:
 @settings(max_examples=60, deadline=None)
 @given(problems(), st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_does_not_matter(problem: dict[str, Any], random: Any) -> None:
-    schema = {"k": pl.String, "at": INSTANT, "known": INSTANT, "x": pl.Float64, "y": pl.Float64}
+    schema: dict[str, Any] = {"k": pl.String, "at": INSTANT, "known": INSTANT, "x": pl.Float64, "y": pl.Float64}
     rows = [("k", _instant(at), _instant(known), x, y) for _, at, known, x, y in problem["rows"]]
     shuffled = random.sample(rows, len(rows))
     events = pl.DataFrame(

@@ -28,7 +28,7 @@ from everfit.store.reader import require_columns
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 19
 _COLUMNS_AT_ONCE = 3
 _MICROSECOND = timedelta(microseconds=1)
 _NEVER, _FOREVER = np.iinfo(np.int64).min, np.iinfo(np.int64).max
@@ -77,21 +77,31 @@ def point_in_time_join(events: pl.DataFrame, views: Sequence[ViewRows], *, time:
     """
     require_columns([time], events.columns, place="events")
     moment = events.select(to_instant(time, events.schema[time], place="events").alias(time)).to_series()
-    return pl.concat([events, *(_features_at(events, moment, view) for view in views)], how="horizontal")
+    moments = _Moments(moment)
+    return pl.concat([events, *(_features_at(events, moments, view) for view in views)], how="horizontal")
 
 
-def _features_at(events: pl.DataFrame, moment: pl.Series, view: ViewRows) -> pl.DataFrame:
+def _features_at(events: pl.DataFrame, moments: _Moments, view: ViewRows) -> pl.DataFrame:
     place = f"view {view.name}"
     schema = view.rows.collect_schema()
     require_columns([*view.keys, view.time, *view.features], schema, place=place)
     keys, rows = _same_keys(events, view, schema)
-    codes = keys.filter(moment.is_not_null()).drop_nulls().unique().with_row_index(_CODE)
-    slots = _Slots(keys.join(codes, on=list(view.keys), how="left", maintain_order="left")[_CODE], moment)
+    codes = keys.filter(pl.Series(moments.known)).drop_nulls().unique().with_row_index(_CODE)
+    slots = _Slots(keys.join(codes, on=list(view.keys), how="left", maintain_order="left")[_CODE], moments)
     if not view.rereadable:
         rows = rows.select(*view.keys, view.time, *([view.created] if view.created else []), *view.features)
         rows = rows.collect().lazy()
     winners = _winners(_entries(rows, codes, slots, view, schema), slots, rows, view)
     return _fetch(rows, _by_event(winners, slots, view), view)
+
+
+class _Moments:
+    """The distinct times of the events in order, and which of them each event has; shared by all views."""
+
+    def __init__(self, moment: pl.Series) -> None:
+        self.known = moment.is_not_null().to_numpy()
+        instant = moment.to_physical().fill_null(0).to_numpy()
+        self.times, self.rank = np.unique(instant, return_inverse=True)
 
 
 class _Slots:
@@ -101,17 +111,17 @@ class _Slots:
     looked up in the order never lands on another key.
     """
 
-    def __init__(self, codes: pl.Series, moment: pl.Series) -> None:
-        usable = (codes.is_not_null() & moment.is_not_null()).to_numpy()
+    def __init__(self, codes: pl.Series, moments: _Moments) -> None:
+        usable = codes.is_not_null().to_numpy() & moments.known
         code = codes.fill_null(0).to_numpy().astype(np.int64)[usable]
-        instant = moment.to_physical().fill_null(0).to_numpy()[usable]
-        self.times, rank = np.unique(instant, return_inverse=True)
+        self.times = moments.times
         self._stride = len(self.times) + 1
         last = np.unique(code) * self._stride + len(self.times)
-        self._packed, position = np.unique(np.concatenate([code * self._stride + rank, last]), return_inverse=True)
+        asked = np.concatenate([code * self._stride + moments.rank[usable], last])
+        self._packed, position = np.unique(asked, return_inverse=True)
         self.code = self._packed // self._stride
         self.time = np.append(self.times, _FOREVER)[self._packed % self._stride]
-        self.of_event: NDArray[np.int64] = np.full(len(moment), -1, dtype=np.int64)
+        self.of_event: NDArray[np.int64] = np.full(len(codes), -1, dtype=np.int64)
         self.of_event[usable] = position[: len(code)]
 
     def __len__(self) -> int:
@@ -185,18 +195,25 @@ def _entries(rows: pl.LazyFrame, codes: pl.DataFrame, slots: _Slots, view: ViewR
         .drop(*view.keys)
         .collect(engine="streaming")
     )
+    oldest = slots.oldest(view.ttl)
     with ThreadPoolExecutor(2) as pool:
-        parts = list(pool.map(lambda chunk: _enter(chunk, slots, view), narrow.iter_slices(_CHUNK)))
+        parts = list(pool.map(lambda chunk: _enter(chunk, slots, oldest, view), narrow.iter_slices(_CHUNK)))
     return _newest(_concat(parts), len(slots))
 
 
-def _enter(chunk: pl.DataFrame, slots: _Slots, view: ViewRows) -> _Entries:
+def _enter(chunk: pl.DataFrame, slots: _Slots, oldest: NDArray[np.int64], view: ViewRows) -> _Entries:
+    """Those of the rows that may win: in reach, and the newest by event time of their slot."""
     event = chunk[_EVENT].to_physical().to_numpy()
     created = chunk[_KNOWN].to_physical().to_numpy() if view.created else event
     order, slot = slots.enter(chunk[_CODE].to_numpy().astype(np.int64), np.maximum(event, created))
     entries = _Entries(slot=slot, event=event[order], known=created[order], row=chunk[_ROW].to_numpy()[order])
     # Later slots of the key are later in time, so a row that is stale where it enters is stale for good.
-    return _newest(entries[entries.event >= slots.oldest(view.ttl)[slot]], len(slots))
+    entries = entries[entries.event >= oldest[slot]]
+    starts = np.flatnonzero(np.diff(entries.slot, prepend=-1))
+    if not len(starts):
+        return entries
+    sizes = np.diff(starts, append=len(entries.slot))
+    return entries[entries.event == np.repeat(np.maximum.reduceat(entries.event, starts), sizes)]
 
 
 def _newest(entries: _Entries, slots: int) -> _Entries:
