@@ -9,14 +9,16 @@ are the ones still to come.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from everfit.core.clock import Clock
 from everfit.core.duration import format_duration
@@ -37,13 +39,21 @@ from everfit.store.deployment import Deployed, DeploymentRecord
 if TYPE_CHECKING:
     from types import ModuleType
 
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from everfit.artifact.manifest import Lineage
+    from everfit.artifact.package import Package
     from everfit.artifact.signing import Signer, Trust
+    from everfit.core.evidence import Evidence, TrainingFrame
     from everfit.definitions.model import Model
     from everfit.definitions.project import Project
     from everfit.features.materialize import MaterializedView
     from everfit.registry.registry import Registry
     from everfit.store.online import OnlineStore
     from everfit.store.reader import Reader
+    from everfit.training.candidate import Candidate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +133,8 @@ class System:
     signer: Signer
     trust: Trust
     connect_registry: Callable[[], Registry]
+    recorded_project: Callable[[Package], Project]
+    """The definitions as they were when a package was made, from the code that is kept in it."""
 
     @cached_property
     def registry(self) -> Registry:
@@ -284,7 +296,7 @@ def _learn(
     candidate = train(definition, frame, settings=settings, warm_start=past, progress=progress)
     rows = holdout_rows(frame, candidate.split)
     lineage = _lineage(system, frame, candidate)
-    with TemporaryDirectory(prefix="learn-", dir=_made(system.state)) as folder:
+    with TemporaryDirectory(prefix="learn-", dir=system.state) as folder:
         packaged = write_package(
             Path(folder, "candidate"), fitted=candidate.fitted, model=definition, rows=rows, lineage=lineage,
             signer=system.signer,
@@ -329,6 +341,188 @@ def _champion(system: System, model: str) -> Package | None:
     if version is None:
         return None
     return open_package(system.registry.fetch(version), trust=system.trust)
+
+
+def _evidence(
+    system: System,
+    definition: Model,
+    frame: TrainingFrame,
+    candidate: Candidate,
+    rows: pl.DataFrame,
+    packaged: Package,
+    champion: Package | None,
+) -> Evidence:
+    from everfit.features.freshness import view_freshness
+    from everfit.training.evidence import gather_evidence
+
+    version = system.registry.champion(definition.name)
+    prediction, problem = _champion_prediction(champion, rows)
+    predictor, encode = packaged.predictor(), packaged.row_pipeline()
+
+    def answer(row: Mapping[str, Any]) -> NDArray[np.float64]:
+        import numpy as np
+
+        return np.atleast_1d(np.asarray(predictor.predict_one(encode.encode(row)), dtype=np.float64))
+
+    return gather_evidence(
+        definition,
+        frame,
+        candidate,
+        settings=system.project.settings.training,
+        champion=prediction,
+        champion_version=version.version if version else None,
+        champion_problem=problem,
+        freshness=view_freshness(definition, system.reader, as_of=frame.manifest.end),
+        predict_packaged=lambda: predictor.predict(packaged.transform(rows)),
+        answer=answer,
+    )
+
+
+def _champion_prediction(champion: Package | None, rows: pl.DataFrame) -> tuple[NDArray[np.float64] | None, str]:
+    """The champion's answers on the same rows, or why there are none."""
+    if champion is None:
+        return None, ""
+    missing = [name for name in champion.schema.names if name not in rows.columns]
+    if missing:
+        return None, f"the champion needs {', '.join(missing)}, which the model's definition no longer has"
+    try:
+        return champion.native().predict(champion.transform(rows)), ""
+    except EverfitError as error:
+        return None, str(error)
+
+
+def _lineage(system: System, frame: TrainingFrame, candidate: Candidate) -> Lineage:
+    from everfit.artifact.manifest import Lineage
+    from everfit.artifact.provenance import code_version, library_versions
+
+    return Lineage(
+        frame=frame.manifest,
+        params=dict(candidate.params),
+        seed=candidate.seed,
+        code=code_version(system.project.root),
+        libraries=library_versions(),
+        metric=candidate.metric,
+        split=candidate.split,
+        trials=candidate.trials,
+        scores=candidate.scores,
+        slices=candidate.slices,
+    )
+
+
+def _version_tags(packaged: Package, candidate: Candidate) -> dict[str, str]:
+    code, score = packaged.manifest.lineage.code, candidate.scores[0]
+    return {
+        "everfit.code": code.digest,
+        "everfit.commit": code.commit + ("+dirty" if code.dirty else ""),
+        "everfit.form": packaged.manifest.form,
+        "everfit.score": f"{score.metric} {score.value:.4f}",
+        "everfit.seed": str(candidate.seed),
+    }
+
+
+class Reproduction(Struct, frozen=True, kw_only=True):
+    """Whether a version could be made again."""
+
+    model: str
+    version: int
+    identical: bool
+    sentence: str
+    differences: tuple[str, ...]
+    """What is not as it was recorded: data, code, libraries; it may differ without consequence."""
+    rows: int
+    """Rows that both versions predicted."""
+    max_difference: float | None
+    """The largest absolute difference of their predictions; ``None`` if they could not be compared."""
+
+
+def reproduce(
+    system: System, model: str | None = None, which: int | str = "champion", *, progress: Progress = SILENT
+) -> Reproduction:
+    """Train a version again from its recorded code, data, parameters and seed, and compare the predictions.
+
+    Args:
+        system: The parts.
+        model: Its name; may be left out where there is only one.
+        which: The version's number or alias.
+        progress: Hears how far it is.
+
+    Raises:
+        UnknownVersionError: If there is no such version.
+        UntrustedPackageError: If its recorded code was not signed by this system.
+        DataError: If the recorded data cannot be read any more.
+    """
+    from everfit.artifact.package import open_package
+    from everfit.features.history import build_frame
+    from everfit.training.refit import refit_as_recorded
+
+    name = system.project.model(model).name
+    version = system.registry.version(name, which)
+    package = open_package(system.registry.fetch(version), trust=system.trust)
+    lineage, recorded = package.manifest.lineage, package.manifest.lineage.frame
+    definition = system.recorded_project(package).model(name)
+    frame = build_frame(
+        definition, system.reader, start=recorded.start, end=recorded.end, as_of=recorded.as_of, progress=progress
+    )
+    differences = _differences(lineage, frame.manifest, system)
+    again = refit_as_recorded(definition, frame, lineage)
+    matrix, expected = package.reference()
+    same_columns = again.schema.columns == package.schema.columns
+    difference: float | None = None
+    rows = 0
+    if same_columns:
+        full = package.transform(frame.data)
+        ours, theirs = again.predict(full), package.native().predict(full)
+        rows = len(full)
+        difference = max(_largest(ours, theirs), _largest(again.predict(matrix), expected))
+    identical = difference == 0.0 and recorded.digest == frame.manifest.digest
+    return Reproduction(
+        model=name,
+        version=version.version,
+        identical=identical,
+        sentence=_reproduction_sentence(identical, difference, rows),
+        differences=differences,
+        rows=rows,
+        max_difference=difference,
+    )
+
+
+def _largest(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
+    import numpy as np
+
+    return float(np.max(np.abs(ours - theirs), initial=0.0))
+
+
+def _reproduction_sentence(identical: bool, difference: float | None, rows: int) -> str:
+    if difference is None:
+        return "the model sees other columns or categories than it was recorded with."
+    if identical:
+        return f"trained again on the same {rows:,} rows, every prediction came out the same, bit for bit."
+    if difference == 0.0:
+        return f"every prediction on {rows:,} rows came out the same, but the data is not what was recorded."
+    return f"the predictions on {rows:,} rows differ by up to {difference:.2e}."
+
+
+def _differences(lineage: Lineage, manifest: FrameManifest, system: System) -> tuple[str, ...]:
+    """What is not as it was recorded, one sentence each."""
+    from everfit.artifact.provenance import code_version, library_versions
+
+    found = []
+    before = {source.name: source for source in lineage.frame.sources}
+    for source in manifest.sources:
+        old = before.get(source.name)
+        if old is not None and old.version != source.version:
+            found.append(f"source {source.name} changed: {old.version[:19]}… then, {source.version[:19]}… now")
+    if lineage.frame.digest != manifest.digest:
+        rows = f"{lineage.frame.rows:,} rows then, {manifest.rows:,} now"
+        found.append(f"the training frame is another one: {rows}")
+    if lineage.code.digest != code_version(system.project.root).digest:
+        found.append("the project's code has changed since; the recorded code was used")
+    now = library_versions()
+    for name in sorted(lineage.libraries.keys() | now.keys()):
+        old_version, new_version = lineage.libraries.get(name, "absent"), now.get(name, "absent")
+        if old_version != new_version:
+            found.append(f"{name} is {new_version} now, and was {old_version}")
+    return tuple(found)
 
 
 def describe_views(system: System) -> tuple[ViewDescription, ...]:

@@ -1,0 +1,101 @@
+"""Gathers what gates may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from everfit.artifact.infer import infer_schema
+from everfit.core.evidence import LABEL, TIME, Evidence, SourceFreshness, Task, TrainingFrame
+from everfit.core.settings import TrainingSettings
+from everfit.definitions.model import Model
+from everfit.training.candidate import Candidate
+from everfit.training.split import holdout_rows, known_before
+from everfit.training.trainer import encode_labels, encode_rows, fit
+
+MOST_ROWS_AGAIN = 20_000
+"""Rows of the two fits that show whether training repeats; the newest of those it learnt from."""
+
+Floats = NDArray[np.float64]
+
+
+def gather_evidence(
+    model: Model,
+    frame: TrainingFrame,
+    candidate: Candidate,
+    *,
+    settings: TrainingSettings,
+    champion: Floats | None,
+    champion_version: int | None,
+    champion_problem: str,
+    freshness: Sequence[SourceFreshness],
+    predict_packaged: Callable[[], Floats],
+    answer: Callable[[Mapping[str, Any]], Floats],
+) -> Evidence:
+    """Put together what gates judge from; the arguments that are not explained are :class:`Evidence`'s own.
+
+    Args:
+        model: The definition.
+        frame: What the candidate was trained from.
+        candidate: The candidate.
+        settings: Resamples and seed.
+        champion: The champion's predictions of the hold-out.
+        champion_version: Its version.
+        champion_problem: Why there are none.
+        freshness: How old the views' newest rows are.
+        predict_packaged: The package's predictions of the hold-out.
+        answer: The package's answer to one row.
+    """
+    split, schema = candidate.split, candidate.fitted.schema
+    holdout = holdout_rows(frame.data, split)
+    before = frame.data.filter(pl.col(LABEL).is_not_null() & (pl.col(TIME) < split.holdout_from))
+    learning = known_before(before, split.holdout_from)
+    held_out = encode_rows(schema, holdout)
+    since_holdout = frame.data.filter(pl.col(TIME) >= split.holdout_from)
+
+    def fit_again() -> tuple[Floats, Floats]:
+        rows = learning.tail(MOST_ROWS_AGAIN)
+        own = infer_schema(model, frame, rows)
+        encoded, asked = encode_rows(own, rows), encode_rows(own, holdout)
+        once, twice = (
+            fit(model, own, encoded, candidate.params, seed=candidate.seed).predict(asked.X) for _ in range(2)
+        )
+        return once, twice
+
+    return Evidence(
+        model=model.name,
+        task=model.task,
+        metric=model.metric,
+        features=frame.features,
+        reference=learning,
+        holdout=holdout,
+        unlabelled=since_holdout.height - holdout.height,
+        classes=schema.classes,
+        truth=held_out.y.astype(np.float64),
+        predicted=candidate.fitted.predict(held_out.X),
+        baseline=baseline_prediction(
+            model.task, encode_labels(schema, learning[LABEL]), rows=holdout.height, classes=len(schema.classes)
+        ),
+        champion=champion,
+        champion_version=champion_version,
+        champion_problem=champion_problem,
+        freshness=freshness,
+        frame_end=frame.manifest.end,
+        bootstrap=settings.bootstrap,
+        seed=settings.seed,
+        fit_again=fit_again,
+        predict_packaged=predict_packaged,
+        answer=answer,
+    )
+
+
+def baseline_prediction(task: Task, labels: NDArray[Any], *, rows: int, classes: int) -> Floats:
+    """What somebody who knows only the training labels would answer: their rate, class shares, or median."""
+    if task == "regression":
+        return np.full(rows, np.median(labels))
+    shares = np.bincount(labels, minlength=classes) / len(labels)
+    return np.full(rows, shares[-1]) if task == "binary" else np.tile(shares, (rows, 1))

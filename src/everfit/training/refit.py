@@ -1,0 +1,45 @@
+"""Fits chosen parameters again: on everything once they have passed, or as recorded to see whether it repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from everfit.artifact.fitted import Fitted
+from everfit.artifact.infer import infer_schema
+from everfit.artifact.manifest import Lineage
+from everfit.core.evidence import LABEL, TIME, TrainingFrame
+from everfit.definitions.model import Model
+from everfit.training.candidate import Candidate
+from everfit.training.split import known_before
+from everfit.training.trainer import encode_rows, fit
+
+
+def refit(model: Model, frame: TrainingFrame, candidate: Candidate) -> Fitted:
+    """Fit a candidate's parameters on every labelled row, the hold-out included.
+
+    Raises:
+        TrainingError: If the trainer fails.
+    """
+    labelled = frame.data.filter(pl.col(LABEL).is_not_null())
+    return _fit(model, frame, labelled, candidate.params, seed=candidate.seed)
+
+
+def refit_as_recorded(model: Model, frame: TrainingFrame, lineage: Lineage) -> Fitted:
+    """Fit what a package records, on the rows that it was fitted on.
+
+    Raises:
+        TrainingError: If the trainer fails.
+    """
+    rows = frame.data.filter(pl.col(LABEL).is_not_null())
+    if not lineage.refitted and lineage.split is not None:
+        before = rows.filter(pl.col(TIME) < lineage.split.holdout_from)
+        rows = known_before(before, lineage.split.holdout_from)
+    return _fit(model, frame, rows, lineage.params, seed=lineage.seed)
+
+
+def _fit(model: Model, frame: TrainingFrame, rows: pl.DataFrame, params: Mapping[str, Any], *, seed: int) -> Fitted:
+    schema = infer_schema(model, frame, rows)
+    return fit(model, schema, encode_rows(schema, rows), params, seed=seed)

@@ -1,0 +1,74 @@
+"""How a candidate did on the hold-out, as a whole and slice by slice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from everfit.core.records import Score, SliceScore
+from everfit.definitions.model import Model
+from everfit.measures.interval import bootstrap_intervals
+from everfit.measures.quality import Metric, metric_for, metrics_of
+
+MIN_SLICE_ROWS = 50
+MOST_SLICES = 20
+
+
+def score(
+    model: Model, truth: NDArray[np.float64], predicted: NDArray[np.float64], *, resamples: int, seed: int
+) -> tuple[Score, ...]:
+    """Every metric of the task with its bootstrap interval, the model's own metric first."""
+    own = metric_for(model.metric, model.task)
+    metrics = [own, *(metric for metric in metrics_of(model.task) if metric.name != own.name)]
+    return _scores(metrics, truth, predicted, resamples=resamples, seed=seed)
+
+
+def score_slices(
+    model: Model,
+    rows: pl.DataFrame,
+    truth: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    *,
+    resamples: int,
+    seed: int,
+) -> tuple[SliceScore, ...]:
+    """The model's own metric on each slice of at least 50 rows; numbers are sliced by their quartiles."""
+    metric = metric_for(model.metric, model.task)
+    found = []
+    for column in model.slices:
+        for value, inside in _slices(rows[column]):
+            part = _scores([metric], truth[inside], predicted[inside], resamples=resamples, seed=seed)[0]
+            found.append(SliceScore(column=column, value=value, score=part))
+    return tuple(found)
+
+
+def _scores(
+    metrics: list[Metric], truth: NDArray[np.float64], predicted: NDArray[np.float64], *, resamples: int, seed: int
+) -> tuple[Score, ...]:
+    intervals = bootstrap_intervals(metrics, truth, predicted, resamples=resamples, seed=seed)
+    return tuple(
+        Score(
+            metric=metric.name,
+            value=interval.value,
+            low=interval.low,
+            high=interval.high,
+            greater_is_better=metric.greater_is_better,
+            rows=len(truth),
+        )
+        for metric, interval in zip(metrics, intervals, strict=True)
+    )
+
+
+def _slices(column: pl.Series) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    if column.dtype.is_numeric() and column.n_unique() > MOST_SLICES:
+        number = column.cast(pl.Float64)
+        edges = [number.quantile(share) for share in (0.25, 0.5, 0.75)]
+        named = number.cut(sorted({edge for edge in edges if edge is not None})).cast(pl.String)
+    else:
+        named = column.cast(pl.String)
+    counts = named.value_counts(sort=True).drop_nulls().filter(pl.col("count") >= MIN_SLICE_ROWS).head(MOST_SLICES)
+    for value in counts[named.name].sort().to_list():
+        yield value, (named == value).fill_null(value=False).to_numpy()

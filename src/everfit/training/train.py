@@ -1,0 +1,87 @@
+"""Training: tune, fit without the hold-out, and score on it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from everfit.artifact.infer import infer_schema
+from everfit.core.evidence import TrainingFrame
+from everfit.core.progress import SILENT, Progress
+from everfit.core.records import Trial
+from everfit.core.settings import TrainingSettings
+from everfit.definitions.model import Model
+from everfit.training.candidate import Candidate
+from everfit.training.scoring import score, score_slices
+from everfit.training.split import split_by_time
+from everfit.training.trainer import encode_rows, fit
+from everfit.training.tune import tune
+
+
+def train(
+    model: Model,
+    frame: TrainingFrame,
+    *,
+    settings: TrainingSettings,
+    warm_start: Sequence[Trial] = (),
+    progress: Progress = SILENT,
+) -> Candidate:
+    """Find the best parameters, fit them on everything before the hold-out, and score on the hold-out.
+
+    Args:
+        model: The definition.
+        frame: Point-in-time correct rows.
+        settings: Budgets, shares, seed.
+        warm_start: Trials of the last study.
+        progress: Hears how far it is.
+
+    Raises:
+        EmptyWindowError: If there are too few labelled rows for three parts.
+        LabelError: If the labels are all of one class.
+        DefinitionError: If the trainer asks for what nobody can give.
+        TrainingError: If the trainer fails on every trial.
+    """
+    parts = split_by_time(
+        frame.data,
+        holdout_share=settings.holdout_share,
+        validation_share=settings.validation_share,
+        place=f"model {model.name}",
+    )
+    # While tuning, not even the categories of the validation rows are known.
+    tuning_schema = infer_schema(model, frame, parts.train)
+    params, trials = tune(
+        model,
+        tuning_schema,
+        encode_rows(tuning_schema, parts.train),
+        encode_rows(tuning_schema, parts.validation),
+        settings=settings,
+        warm_start=warm_start,
+        progress=progress,
+    )
+    progress.start("fitting", total=1)
+    schema = infer_schema(model, frame, parts.learning)
+    began = time.monotonic()
+    fitted = fit(model, schema, encode_rows(schema, parts.learning), params, seed=settings.seed)
+    fit_seconds = time.monotonic() - began
+    progress.finish("fitting", note=f"{parts.learning.height:,} rows in {fit_seconds:.1f} s")
+    held_out = encode_rows(schema, parts.holdout)
+    truth, predicted = held_out.y.astype(np.float64), fitted.predict(held_out.X)
+    progress.start("scoring", total=1)
+    scores = score(model, truth, predicted, resamples=settings.bootstrap, seed=settings.seed)
+    slices = score_slices(model, parts.holdout, truth, predicted, resamples=settings.bootstrap, seed=settings.seed)
+    progress.finish("scoring", note=f"{scores[0].metric} {scores[0].value:.4f}")
+    return Candidate(
+        model=model.name,
+        task=model.task,
+        metric=model.metric,
+        fitted=fitted,
+        params=params,
+        seed=settings.seed,
+        split=parts.split,
+        trials=trials,
+        scores=scores,
+        slices=slices,
+        fit_seconds=fit_seconds,
+    )

@@ -1,0 +1,229 @@
+"""Calls the user's trainer, and holds what it returns to what everything else relies on.
+
+A trainer may ask for more than ``X`` and ``y``, by the names of its arguments:
+
+| argument | what it gets |
+| --- | --- |
+| ``weight`` | float64 of shape ``(rows,)``: how much each row counts |
+| ``X_valid``, ``y_valid`` | the validation rows while tuning; ``None`` in the last fit, which has none to spare |
+| ``categorical`` | the positions of the categorical columns, a list of int |
+| ``names`` | the columns' names, a list of str |
+| ``seed`` | the seed of this training, an int |
+| ``trial`` | while tuning, ``report(step, value)`` and ``should_prune()``; otherwise ``None`` |
+"""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from everfit.artifact.encode import encode_frame
+from everfit.artifact.fitted import Fitted
+from everfit.artifact.schema import InputSchema
+from everfit.core.errors import DefinitionError, EverfitError, TrainingError
+from everfit.core.evidence import LABEL
+from everfit.definitions.model import Model
+
+OFFERED = ("X", "y", "weight", "X_valid", "y_valid", "categorical", "names", "seed", "trial")
+
+
+class TrialHandle(Protocol):
+    """What a trainer may do with ``trial``."""
+
+    def report(self, step: int, value: float) -> None:
+        """Say how good it is after so many rounds, by the model's metric on the validation rows."""
+        ...
+
+    def should_prune(self) -> bool:
+        """Whether it is so much worse than other trials that it should stop: raise :class:`Pruned` then."""
+        ...
+
+
+class Pruned(Exception):  # noqa: N818 - a message to the tuner, not an error
+    """A trainer raises this to end a trial that cannot win."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Encoded rows: ``X`` float64 of shape ``(rows, columns)``, ``y`` of shape ``(rows,)``."""
+
+    X: NDArray[np.float64]
+    y: NDArray[Any]
+
+
+def encode_rows(schema: InputSchema, rows: pl.DataFrame) -> Rows:
+    """Encode labelled rows: ``y`` is 0/1 or the class's index as int64, or the value as float64."""
+    return Rows(X=encode_frame(schema, rows), y=encode_labels(schema, rows[LABEL]))
+
+
+def encode_labels(schema: InputSchema, labels: pl.Series) -> NDArray[Any]:
+    """Labels as numbers: float64 for regression, otherwise int64 places in the schema's classes, -1 for others."""
+    if schema.task == "regression":
+        return labels.cast(pl.Float64).to_numpy()
+    places = {value: place for place, value in enumerate(schema.classes)}
+    return np.fromiter((places.get(value, -1) for value in labels.to_list()), dtype=np.int64, count=len(labels))
+
+
+def fit(
+    model: Model,
+    schema: InputSchema,
+    rows: Rows,
+    params: Mapping[str, Any],
+    *,
+    seed: int,
+    valid: Rows | None = None,
+    trial: TrialHandle | None = None,
+) -> Fitted:
+    """Call the trainer, with Python's and NumPy's global generators seeded.
+
+    Args:
+        model: The definition with the trainer.
+        schema: How the rows were encoded.
+        rows: What to learn from.
+        params: The tuned parameters, by argument.
+        seed: Seeds everything random.
+        valid: The validation rows, if there are any.
+        trial: The tuner's handle, while tuning.
+
+    Raises:
+        DefinitionError: If the trainer has an argument that nobody can give.
+        TrainingError: If it raises, or returns something that cannot predict.
+        Pruned: If the trainer ends the trial.
+    """
+    function = model.learner.function
+    offered = {
+        "X": rows.X,
+        "y": rows.y,
+        "weight": np.ones(len(rows.y)),
+        "X_valid": None if valid is None else valid.X,
+        "y_valid": None if valid is None else valid.y,
+        "categorical": list(schema.categorical),
+        "names": list(schema.names),
+        "seed": seed,
+        "trial": trial,
+    }
+    arguments = _arguments(model, offered, params)
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        estimator = function(**arguments)
+    except (Pruned, EverfitError):
+        raise
+    except Exception as error:
+        raise TrainingError(
+            f"the trainer {function.__name__} must not raise, but raised {type(error).__name__}: {error}",
+            place=f"model {model.name}",
+        ) from error
+    predict = adapt(estimator, schema, place=f"model {model.name}, trainer {function.__name__}")
+    _probe(predict, schema, rows.X[:64], place=f"model {model.name}, trainer {function.__name__}")
+    return Fitted(estimator=estimator, schema=schema, predict=predict)
+
+
+def _arguments(model: Model, offered: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    function = model.learner.function
+    given = {**offered, **params}
+    chosen: dict[str, Any] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            chosen |= params
+        elif name in given:
+            chosen[name] = given[name]
+        elif parameter.default is inspect.Parameter.empty:
+            raise DefinitionError(
+                "a trainer's arguments must be tuned parameters or on offer",
+                value=name,
+                remedy=f"On offer are: {', '.join(OFFERED)}; tuned are: {', '.join(params) or 'none'}.",
+                place=f"model {model.name}, trainer {function.__name__}",
+            )
+    unasked = sorted(params.keys() - chosen.keys())
+    if unasked:
+        raise DefinitionError(
+            "a tuned parameter must be an argument of the trainer",
+            value=unasked[0],
+            place=f"model {model.name}, trainer {function.__name__}",
+        )
+    return chosen
+
+
+def adapt(estimator: Any, schema: InputSchema, *, place: str) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """The estimator's answers in the one shape that :class:`everfit.artifact.fitted.Fitted` promises.
+
+    Raises:
+        TrainingError: If it has no method to ask, or knows other classes than the training labels.
+    """
+    classification = schema.task != "regression"
+    method = getattr(estimator, "predict_proba", None) if classification else None
+    if method is None:
+        method = getattr(estimator, "predict", None)
+    if not callable(method):
+        needed = "predict_proba" if classification else "predict"
+        raise TrainingError(
+            f"a trainer must return something with {needed}", value=type(estimator).__name__, place=place
+        )
+    columns = _class_columns(estimator, schema, place) if classification else None
+
+    def predict(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        answer = np.asarray(method(matrix), dtype=np.float64)
+        if answer.ndim == 1 or columns is None:
+            # A regression, or a booster that answers the positive class alone.
+            return answer.reshape(len(matrix))
+        if schema.task == "binary":
+            return np.ascontiguousarray(answer[:, columns[-1]])
+        return np.ascontiguousarray(answer[:, columns])
+
+    return predict
+
+
+def _class_columns(estimator: Any, schema: InputSchema, place: str) -> list[int]:
+    """Where the classes stand among the columns of ``predict_proba``."""
+    wanted = list(range(len(schema.classes)))
+    known = getattr(estimator, "classes_", None)
+    if known is None:
+        return wanted
+    found = [int(value) for value in known]
+    if sorted(found) != wanted:
+        raise TrainingError(
+            f"the estimator must know the classes {wanted}",
+            value=found,
+            remedy="Fit it on y as it is given.",
+            place=place,
+        )
+    return [found.index(place_of) for place_of in wanted]
+
+
+def _probe(
+    predict: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    schema: InputSchema,
+    matrix: NDArray[np.float64],
+    *,
+    place: str,
+) -> None:
+    """Ask a few rows, so that nonsense is found where it is made."""
+    try:
+        answer = predict(matrix)
+    except Exception as error:
+        raise TrainingError(
+            f"the estimator must predict the rows it was fitted on, but raised {type(error).__name__}: {error}",
+            place=place,
+        ) from error
+    shape = (len(matrix), len(schema.classes)) if schema.task == "multiclass" else (len(matrix),)
+    if answer.shape != shape:
+        raise TrainingError(f"predictions must have the shape {shape}", value=answer.shape, place=place)
+    if not np.isfinite(answer).all():
+        raise TrainingError(
+            "predictions must be finite numbers", value=float(answer[~np.isfinite(answer)][0]), place=place
+        )
+    if schema.task != "regression" and (answer.min() < 0 or answer.max() > 1):
+        raise TrainingError(
+            "predictions of classes must be chances between 0 and 1 inclusive",
+            value=float(answer.min() if answer.min() < 0 else answer.max()),
+            remedy="Return something with predict_proba.",
+            place=place,
+        )

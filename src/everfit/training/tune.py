@@ -1,0 +1,230 @@
+"""Tuning: which parameters do best on the validation rows, within a budget of trials and time."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from everfit.artifact.schema import InputSchema
+from everfit.core.errors import TrainingError
+from everfit.core.progress import Progress
+from everfit.core.records import Trial
+from everfit.core.settings import TrainingSettings
+from everfit.definitions.model import Model
+from everfit.definitions.space import Choice, Float, Parameter
+from everfit.measures.quality import Metric, metric_for
+from everfit.training.trainer import Pruned, Rows, fit
+
+if TYPE_CHECKING:
+    import optuna
+
+Params = dict[str, str | int | float | bool | None]
+_WARM_STARTS = 3
+_TASK = "tuning"
+
+
+def tune(
+    model: Model,
+    schema: InputSchema,
+    train: Rows,
+    valid: Rows,
+    *,
+    settings: TrainingSettings,
+    warm_start: Sequence[Trial],
+    progress: Progress,
+) -> tuple[Params, tuple[Trial, ...]]:
+    """Search the model's space for the parameters that do best on the validation rows.
+
+    The first trial takes every parameter's default, then come the best of ``warm_start``, then what the tree-structured
+    Parzen estimator suggests (Bergstra et al. 2011), which also learns from all of ``warm_start``. A trial that raises
+    counts as failed and the search goes on. With one worker the outcome depends on the seed alone, unless the time
+    runs out.
+
+    Args:
+        model: The definition.
+        schema: How the rows were encoded.
+        train: Rows to fit.
+        valid: Rows to score.
+        settings: Budgets, workers and seed.
+        warm_start: Trials of the last study; those that do not fit the space of today are left out.
+        progress: Hears of each trial, with the best so far.
+
+    Returns:
+        The best parameters, and all trials in order.
+
+    Raises:
+        TrainingError: If every trial failed, with the first cause.
+    """
+    untuned: Params = {name: parameter.untuned for name, parameter in model.learner.space.items()}
+    if settings.trials == 0 or not untuned:
+        return untuned, ()
+    metric = metric_for(model.metric, model.task)
+    with _quiet_optuna():
+        study, space = _study(model, metric, settings, untuned, warm_start)
+        search = _Search(model, schema, train, valid, metric, settings)
+        progress.start(_TASK, total=settings.trials)
+        while search.wants_more():
+            asked = [study.ask(space) for _ in range(search.batch())]
+            for trial, outcome in zip(asked, search.run(asked), strict=True):
+                search.note(study, trial, outcome)
+                progress.advance(_TASK, note=search.best_so_far())
+        progress.finish(_TASK, note=search.best_so_far())
+    return search.winner(), tuple(search.trials)
+
+
+class _Search:
+    """The trials so far."""
+
+    def __init__(
+        self, model: Model, schema: InputSchema, train: Rows, valid: Rows, metric: Metric, settings: TrainingSettings
+    ) -> None:
+        self._model, self._schema, self._train, self._valid = model, schema, train, valid
+        self._metric, self._settings = metric, settings
+        self._deadline = time.monotonic() + settings.seconds
+        self._first_cause: TrainingError | None = None
+        self.trials: list[Trial] = []
+
+    def wants_more(self) -> bool:
+        in_time = time.monotonic() < self._deadline or not self.trials
+        return len(self.trials) < self._settings.trials and in_time
+
+    def batch(self) -> int:
+        return min(self._settings.workers, self._settings.trials - len(self.trials))
+
+    def run(self, asked: Sequence[optuna.trial.Trial]) -> list[tuple[Trial, TrainingError | None]]:
+        if len(asked) == 1:
+            return [self._one(asked[0])]
+        import joblib
+
+        # Threads: estimators leave the interpreter while they fit, and a trainer need not be picklable. Python's and
+        # NumPy's generators are shared between them, so only trainers that take `seed` repeat exactly.
+        run: list[tuple[Trial, TrainingError | None]] = joblib.Parallel(n_jobs=len(asked), backend="threading")(
+            joblib.delayed(self._one)(trial) for trial in asked
+        )
+        return run
+
+    def _one(self, trial: optuna.trial.Trial) -> tuple[Trial, TrainingError | None]:
+        began = time.monotonic()
+        value, cause, state = None, None, "complete"
+        try:
+            fitted = fit(
+                self._model, self._schema, self._train, trial.params, seed=self._settings.seed, valid=self._valid,
+                trial=_Handle(trial),
+            )  # fmt: skip
+            value = self._metric.compute(self._valid.y.astype(np.float64), fitted.predict(self._valid.X))
+            if not np.isfinite(value):
+                cause, value = TrainingError(f"{self._metric.name} on the validation rows must be finite"), None
+        except Pruned:
+            state = "pruned"
+        except TrainingError as error:
+            cause = error
+        done = Trial(
+            number=trial.number,
+            params=dict(trial.params),
+            value=value,
+            state="failed" if cause is not None else state,  # type: ignore[arg-type]
+            duration_s=time.monotonic() - began,
+        )
+        return done, cause
+
+    def note(self, study: optuna.Study, trial: optuna.trial.Trial, outcome: tuple[Trial, TrainingError | None]) -> None:
+        import optuna
+
+        done, cause = outcome
+        states = {"pruned": optuna.trial.TrialState.PRUNED, "failed": optuna.trial.TrialState.FAIL}
+        study.tell(trial, done.value, state=states.get(done.state))
+        self.trials.append(done)
+        self._first_cause = self._first_cause or cause
+
+    def best(self) -> Trial | None:
+        complete = [trial for trial in self.trials if trial.value is not None]
+        return min(complete, key=lambda trial: self._metric.loss(trial.value or 0.0)) if complete else None
+
+    def best_so_far(self) -> str:
+        best = self.best()
+        return f"{self._metric.name} {best.value:.4f}" if best and best.value is not None else "no trial has worked yet"
+
+    def winner(self) -> Params:
+        best = self.best()
+        if best is None:
+            raise self._first_cause or TrainingError(
+                "at least one trial must finish", value="all were pruned", place=f"model {self._model.name}"
+            )
+        return best.params
+
+
+class _Handle:
+    """What a trainer may do with ``trial``."""
+
+    def __init__(self, trial: optuna.trial.Trial) -> None:
+        self._trial = trial
+
+    def report(self, step: int, value: float) -> None:
+        self._trial.report(value, step)
+
+    def should_prune(self) -> bool:
+        return bool(self._trial.should_prune())
+
+
+def _study(
+    model: Model, metric: Metric, settings: TrainingSettings, untuned: Params, warm_start: Sequence[Trial]
+) -> tuple[optuna.Study, dict[str, optuna.distributions.BaseDistribution]]:
+    import optuna
+
+    space = {name: _distribution(parameter) for name, parameter in model.learner.space.items()}
+    study = optuna.create_study(
+        direction="maximize" if metric.greater_is_better else "minimize",
+        sampler=optuna.samplers.TPESampler(seed=settings.seed),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=3),
+    )
+    known = [trial for trial in warm_start if trial.value is not None and _fits(trial.params, model.learner.space)]
+    known.sort(key=lambda trial: metric.loss(trial.value or 0.0))
+    for trial in known:
+        study.add_trial(optuna.trial.create_trial(params=trial.params, distributions=space, value=trial.value))
+    study.enqueue_trial(dict(untuned))
+    for trial in known[:_WARM_STARTS]:
+        if trial.params != untuned:
+            study.enqueue_trial(dict(trial.params))
+    return study, space
+
+
+def _distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(parameter, Choice):
+        return CategoricalDistribution(parameter.options)
+    if isinstance(parameter, Float):
+        return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
+    return IntDistribution(parameter.low, parameter.high, log=parameter.log)
+
+
+def _fits(params: Mapping[str, Any], space: Mapping[str, Parameter]) -> bool:
+    if params.keys() != space.keys():
+        return False
+    inside: Callable[[Any, Parameter], bool] = lambda value, parameter: (  # noqa: E731 - one rule, used once
+        value in parameter.options
+        if isinstance(parameter, Choice)
+        else isinstance(value, int | float) and parameter.low <= value <= parameter.high
+    )
+    return all(inside(params[name], parameter) for name, parameter in space.items())
+
+
+@contextmanager
+def _quiet_optuna() -> Iterator[None]:
+    """Optuna tells each trial in a log line of its own; the progress does so already."""
+    import optuna
+
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(level)
