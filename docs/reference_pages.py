@@ -1,0 +1,189 @@
+"""The reference pages, each written from the code that it describes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import everfit
+
+NOTE = "<!-- Written by `make docs`; change the code it describes instead. -->"
+
+
+def settings() -> str:
+    """Every setting with its variable, default and meaning."""
+    from everfit.core.settings import Settings, variable_name
+
+    parts = [
+        "What `everfit.toml` may say. Precedence: flag, then variable, then file, then default. "
+        "An unknown key is an error."
+    ]
+    for section in msgspec.structs.fields(Settings):
+        if section.name == "paths":
+            continue
+        kind: Any = section.type
+        rows = [
+            (
+                f"`{field.name}`",
+                f"`{variable_name(section.name, field.name)}`",
+                f"`{field.default!r}`",
+                _meta(field.type),
+            )
+            for field in msgspec.structs.fields(kind)
+        ]
+        parts.append(
+            f"## [{section.name}]\n\n{_line(kind)}\n\n" + _table(("key", "variable", "default", "meaning"), rows)
+        )
+    paths = next(field.type for field in msgspec.structs.fields(Settings) if field.name == "paths")
+    parts.append(f"## [paths]\n\n{_meta(paths)} The variable of `data` is `{variable_name('paths', 'data')}`.")
+    return _page("Settings", parts)
+
+
+def errors() -> str:
+    """Every mistake that Everfit can name, as a tree, with its exit code."""
+    from everfit.core import errors as home
+
+    drawing = inspect.cleandoc(home.__doc__ or "").split("\n\n")[1]
+    kinds = [
+        kind
+        for _, kind in inspect.getmembers(home, inspect.isclass)
+        if issubclass(kind, home.EverfitError) and kind.__module__ == home.__name__
+    ]
+    kinds.sort(key=lambda kind: inspect.getsourcelines(kind)[1])
+    rows = [(f"`{kind.__name__}`", _line(kind), "2" if issubclass(kind, home.MisuseError) else "1") for kind in kinds]
+    intro = "A message states the rule, the value that broke it, and the remedy. Catch `everfit.EverfitError` for all."
+    return _page(
+        "Errors", [intro, f"```text\n{drawing}\n```", _table(("class", "meaning", "exit code of a command"), rows)]
+    )
+
+
+def commands() -> str:
+    """Every command with its arguments and options."""
+    import typer
+
+    from everfit.cli.main import app
+
+    root: Any = typer.main.get_command(app)
+    parts = ["Exit codes: 0 done, 1 refused or failed, 2 misuse. Every command takes `--json`."]
+    for name, command in root.commands.items():
+        inner = getattr(command, "commands", None)
+        for path, leaf in (
+            [(name, command)] if inner is None else [(f"{name} {key}", sub) for key, sub in inner.items()]
+        ):
+            parts.append(_command(path, leaf))
+    return _page("Commands", parts)
+
+
+def names() -> str:
+    """Every public name with the first line of its docstring."""
+    rows = []
+    for name in everfit.__all__:
+        value = getattr(everfit, name)
+        rows.append((f"`everfit.{name}`", f"`{value.__module__}`", _line(value)))
+    intro = "All that `import everfit` offers. Nothing else is public; each name is imported when it is first used."
+    return _page("Public names", [intro, _table(("name", "defined in", "meaning"), rows)])
+
+
+def metrics() -> str:
+    """Every metric of models."""
+    from everfit.core.evidence import Task
+    from everfit.measures.quality import metrics_of
+
+    parts = ['Every metric knows which way is better; "worse" means the same everywhere.']
+    for task in Task.__args__:  # type: ignore[attr-defined]
+        rows = [
+            (
+                f"`{metric.name}`",
+                "nearer to zero" if metric.best_at_zero else "greater" if metric.greater_is_better else "less",
+                metric.description,
+            )
+            for metric in metrics_of(task)
+        ]
+        parts.append(f"## {task}\n\n" + _table(("metric", "better is", "what it says"), rows))
+    return _page("Metrics of models", parts)
+
+
+def gates() -> str:
+    """Every gate with its parameters."""
+    from everfit.definitions.gate import Gate
+
+    parts = [
+        "A gate gives one verdict or more: its name, passed, failed or skipped, the value, the threshold and a "
+        "sentence. Name them in `model.ship_when(...)`; your own is one function decorated with `@everfit.gate`."
+    ]
+    for name in everfit.__all__:
+        kind = getattr(everfit, name)
+        if inspect.isclass(kind) and kind.__module__.startswith("everfit.gates.") and hasattr(kind, "judge"):
+            signature = str(inspect.signature(kind)).partition(" ->")[0].replace("'", "")
+            parts.append(f"## {name}\n\n```python\n{name}{signature}\n```\n\n{inspect.getdoc(kind)}")
+    parts.append(f"## Your own\n\n{inspect.getdoc(everfit.gate)}\n\n{inspect.getdoc(Gate)}")
+    return _page("Gates", parts)
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "settings": settings,
+    "errors": errors,
+    "commands": commands,
+    "names": names,
+    "metrics": metrics,
+    "gates": gates,
+}
+
+
+_KINDS: Mapping[type, str] = {str: "TEXT", int: "INTEGER", float: "NUMBER", Path: "PATH"}
+
+
+def _command(path: str, command: Any) -> str:
+    arguments = [each for each in command.params if each.param_type_name == "argument"]
+    usage = " ".join([f"everfit {path}", *(_placeholder(each) for each in arguments), "[OPTIONS]"])
+    rows = [(f"`{_spelling(each)}`", _meaning(each)) for each in command.params if each.name not in {"help", "as_json"}]
+    table = "\n\n" + _table(("argument or option", "meaning"), rows) if rows else ""
+    return f"## everfit {path}\n\n{inspect.cleandoc(command.help or '')}\n\n```text\n{usage}\n```{table}"
+
+
+def _placeholder(argument: Any) -> str:
+    name = argument.name.upper() + ("..." if argument.nargs == -1 else "")
+    return name if argument.required else f"[{name}]"
+
+
+def _spelling(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return _placeholder(parameter)
+    words = ", ".join([*parameter.opts, *parameter.secondary_opts])
+    return words if parameter.is_flag else f"{words} {_KINDS[parameter.type_descriptor.annotation]}"
+
+
+def _meaning(parameter: Any) -> str:
+    default = parameter.show_default if isinstance(parameter.show_default, str) else parameter.default
+    words = parameter.help or ""
+    return f"{words} Default: `{default}`." if default not in {None, False, ""} and not parameter.required else words
+
+
+def _meta(annotated: Any) -> str:
+    """The description, and the bounds, of an annotated type."""
+    found = next(each for each in annotated.__metadata__ if isinstance(each, msgspec.Meta))
+    bounds = [
+        f"{word} {getattr(found, name):,}"
+        if isinstance(getattr(found, name), int)
+        else f"{word} {getattr(found, name)}"
+        for name, word in (("gt", "more than"), ("ge", "at least"), ("lt", "less than"), ("le", "at most"))
+        if getattr(found, name) is not None
+    ]
+    return f"{found.description} {', '.join(bounds).capitalize()}.".removesuffix(" .")
+
+
+def _line(value: object) -> str:
+    return (inspect.getdoc(value) or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _page(title: str, parts: Sequence[str]) -> str:
+    return "\n\n".join([NOTE, f"# {title}", *parts]) + "\n"
