@@ -366,13 +366,15 @@ class _Session:
     def _select(self, plan: _Plan, blobs: list[bytes]) -> list[tuple[bytes, int, int, bytes]]:
         rows: list[tuple[bytes, int, int, bytes]] = []
         for start in range(0, len(blobs), _KEYS_PER_QUERY):
-            part = blobs[start : start + _KEYS_PER_QUERY]
-            # A power of two of places, the last key repeated: few statements to prepare, whatever the request.
+            part: list[bytes | None] = list(blobs[start : start + _KEYS_PER_QUERY])
+            # A power of two of places, nulls in the spare ones: few statements to prepare, whatever the request.
             places = 1 << (len(part) - 1).bit_length()
-            part += part[-1:] * (places - len(part))
-            marks = ",".join("?" * places)
+            part += [None] * (places - len(part))
+            marks = ",".join(["(?)"] * places)
+            # Joined with the keys as they come: quicker than IN, which first sorts them into a table of its own.
             rows += self.execute(
-                f"SELECT key, event_us, created_us, payload FROM {plan.table} WHERE key IN ({marks})",  # noqa: S608
+                f"WITH asked (key) AS (VALUES {marks}) SELECT asked.key, event_us, created_us, payload "  # noqa: S608
+                f"FROM asked CROSS JOIN {plan.table} AS kept ON kept.key = asked.key",
                 part,
             ).fetchall()
         return rows
