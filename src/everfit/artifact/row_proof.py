@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING, Any
 
 from everfit.artifact import expressions
-from everfit.artifact.infer import request_frame
+from everfit.artifact.infer import request_frame, request_types
 from everfit.artifact.manifest import RowPath
 from everfit.artifact.row_pipeline import compile_computation
-from everfit.artifact.rowwise import Untranslatable
+from everfit.artifact.rowwise import Untranslatable, typed_parts
 from everfit.artifact.schema import Computation, InputSchema
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def _prove(part: Computation, schema: InputSchema, given: pl.DataFrame) -> RowPa
     if part.code:
         return "code"
     try:
+        if not same_types(part, schema):
+            return "polars"
         compiled = compile_computation(part, schema)
         expected = given.select(
             expressions.to_polars(text).alias(name) for name, text in zip(compiled, part.expressions, strict=True)
@@ -50,6 +53,45 @@ def _prove(part: Computation, schema: InputSchema, given: pl.DataFrame) -> RowPa
     except (Untranslatable, ArithmeticError, TypeError, ValueError, pl.exceptions.PolarsError):
         return "polars"
     return "python"
+
+
+def same_types(part: Computation, schema: InputSchema) -> bool:
+    """Whether the compiler takes every part of every expression to have the type that Polars gives it.
+
+    Values alone would not show it: an Int8 and an Int64 differ only once one of them overflows.
+
+    Args:
+        part: The transformation.
+        schema: Where it stands.
+
+    Raises:
+        Untranslatable: If one of its expressions cannot be compiled.
+    """
+    import polars as pl
+
+    fields = {field.name: field.type for field in schema.request}
+    types = request_types()
+    empty = pl.LazyFrame(schema={name: types[kind] for name, kind in fields.items()})
+    kinds: dict[str, Any] = {
+        "bool": pl.Boolean,
+        "i8": pl.Int8,
+        "i16": pl.Int16,
+        "i32": pl.Int32,
+        "i64": pl.Int64,
+        "u32": pl.UInt32,
+        "f64": pl.Float64,
+        "str": pl.String,
+        "date": pl.Date,
+        "instant": pl.Datetime,
+        "duration": pl.Duration,
+        "null?": pl.Null,
+    }
+    for text in part.expressions:
+        for tree, kind in typed_parts(json.loads(text), fields, part.lists):
+            given = empty.select(expressions.to_polars(json.dumps(tree)).alias("_")).collect_schema()["_"]
+            if given != kinds[kind]:
+                return False
+    return True
 
 
 def same(one: Any, other: Any) -> bool:

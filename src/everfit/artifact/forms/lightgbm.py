@@ -19,7 +19,7 @@ class LightgbmForm:
     name = "lightgbm"
     executes_code = False
 
-    def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:
+    def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:  # noqa: ARG002
         """As :class:`everfit.artifact.forms.form.Form` promises."""
         booster = _booster(estimator)
         if booster is None:

@@ -37,7 +37,7 @@ class LightgbmFastForm:
     name = "lightgbm-fast"
     executes_code = False
 
-    def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:
+    def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:  # noqa: ARG002
         """As :class:`everfit.artifact.forms.form.Form` promises; the file is the native form's."""
         return (FILE,) if (folder / FILE).exists() else ()
 
@@ -103,45 +103,49 @@ class LightgbmFastPredictor:
         try:
             row = self._threads.row
         except AttributeError:
-            row = self._threads.row = _ThreadRow(self)
+            row = self._threads.row = _ThreadRow(self._library, self._booster, self._columns, self._classes)
         row.given[:] = vector
         if self._predict_row(row.config, row.given_at, row.length_at, row.answer_at):
             self._call(-1)
-        return row.answer[0] if self._classes == 1 else list(row.answer)  # type: ignore[no-any-return]
+        return row.answer[0] if self._classes == 1 else list(row.answer)
 
     def _call(self, outcome: int) -> None:
-        if outcome:
-            self._library.LGBM_GetLastError.restype = ctypes.c_char_p
-            raise CorruptPackageError("LightGBM refuses", value=self._library.LGBM_GetLastError().decode())
+        _require_success(self._library, outcome)
 
 
 class _ThreadRow:
     """One thread's configuration and buffers: the library's single-row configuration must not be shared."""
 
-    def __init__(self, owner: LightgbmFastPredictor) -> None:
-        self._library = owner._library
+    def __init__(self, library: Any, booster: ctypes.c_void_p, columns: int, classes: int) -> None:
+        self._library = library
         self.config = ctypes.c_void_p()
-        self.given = (ctypes.c_double * owner._columns)()
-        self.answer = (ctypes.c_double * owner._classes)()
-        length = ctypes.c_int64()
+        self.given = (ctypes.c_double * columns)()
+        self.answer = (ctypes.c_double * classes)()
         self.given_at = ctypes.byref(self.given)
         self.answer_at = ctypes.byref(self.answer)
-        self.length_at = ctypes.byref(length)
-        owner._call(
-            self._library.LGBM_BoosterPredictForMatSingleRowFastInit(
-                owner._booster,
+        self.length_at = ctypes.byref(ctypes.c_int64())
+        _require_success(
+            library,
+            library.LGBM_BoosterPredictForMatSingleRowFastInit(
+                booster,
                 ctypes.c_int(_NORMAL),
                 *(ctypes.c_int(end) for end in _ALL_ROUNDS),
                 ctypes.c_int(_FLOAT64),
-                ctypes.c_int32(owner._columns),
+                ctypes.c_int32(columns),
                 _OPTIONS,
                 ctypes.byref(self.config),
-            )
+            ),
         )
 
     def __del__(self) -> None:
         if self.config:
             self._library.LGBM_FastConfigFree(self.config)
+
+
+def _require_success(library: Any, outcome: int) -> None:
+    if outcome:
+        library.LGBM_GetLastError.restype = ctypes.c_char_p
+        raise CorruptPackageError("LightGBM refuses", value=library.LGBM_GetLastError().decode())
 
 
 def _library() -> Any:

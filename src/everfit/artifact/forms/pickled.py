@@ -23,7 +23,7 @@ class PickledForm:
     name = "pickle"
     executes_code = True
 
-    def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:
+    def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:  # noqa: ARG002
         """As :class:`everfit.artifact.forms.form.Form` promises."""
         (folder / _FILE).write_bytes(pickle_by_value(estimator))
         return (_FILE,)

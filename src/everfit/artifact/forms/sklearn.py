@@ -21,6 +21,9 @@ _HARMLESS = frozenset(
         "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
         "sklearn.utils.validation.check_array",
+        # The trees of forests and of gradient boosting: arrays of nodes. As with every format of trees, made-up nodes
+        # could crash the process that walks them, but they are no code; the digests are there to notice.
+        "sklearn.tree._tree.Tree",
     }
 )
 """Types beyond skops' own list whose loading was read and found to execute nothing."""
@@ -32,7 +35,7 @@ class SklearnForm:
     name = "skops"
     executes_code = False
 
-    def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:
+    def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:  # noqa: ARG002
         """As :class:`everfit.artifact.forms.form.Form` promises."""
         import skops.io
         from skops.io.exceptions import UnsupportedTypeException

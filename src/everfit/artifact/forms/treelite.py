@@ -46,7 +46,7 @@ class TreeliteForm:
     name = "treelite"
     executes_code = False
 
-    def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:
+    def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:  # noqa: ARG002
         """As :class:`everfit.artifact.forms.form.Form` promises."""
         kind = type(estimator)
         if kind.__module__.startswith("sklearn.ensemble.") and kind.__name__ in _ENSEMBLES:
@@ -120,7 +120,7 @@ class TreelitePredictor:
             self._call(-1)
         if self._width == 1:
             return row.answer[0]  # type: ignore[no-any-return]
-        return row.answer[1] if self._positive else list(row.answer)  # type: ignore[no-any-return]
+        return row.answer[1] if self._positive else list(row.answer)
 
     def _read_type(self) -> bytes:
         name = ctypes.c_char_p()

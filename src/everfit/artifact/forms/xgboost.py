@@ -23,7 +23,7 @@ class XgboostForm:
     name = "xgboost"
     executes_code = False
 
-    def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:
+    def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:  # noqa: ARG002
         """As :class:`everfit.artifact.forms.form.Form` promises."""
         if not type(estimator).__module__.startswith("xgboost."):
             return ()
@@ -31,7 +31,7 @@ class XgboostForm:
         booster.save_model(str(folder / FILE))
         return (FILE,)
 
-    def load(self, folder: Path, schema: InputSchema) -> Predictor:
+    def load(self, folder: Path, schema: InputSchema) -> Predictor:  # noqa: ARG002
         """As :class:`everfit.artifact.forms.form.Form` promises."""
         import xgboost
 
