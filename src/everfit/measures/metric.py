@@ -27,6 +27,8 @@ class Metric:
     """Does what depends on the rows alone; see :mod:`everfit.measures.weighing`."""
     description: str
     """What it says and where the formula is from."""
+    in_label_unit: bool = False
+    """Whether it is measured in the label's own unit, so that its size means nothing by itself."""
     best_at_zero: bool = False
     """Whether the sign only says the direction, so that what counts is the distance from zero."""
 

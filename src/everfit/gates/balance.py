@@ -1,0 +1,113 @@
+"""Whether the label still means what it meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from everfit.core.evidence import LABEL
+from everfit.gates.verdict import decide, percent, refuse
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from everfit.core.evidence import Evidence
+    from everfit.core.records import Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelBalance:
+    """The label must be more than one value, and distributed about as it was in training.
+
+    Args:
+        max_ratio: By what factor a class's odds may have risen or fallen, counted as far as a 99.9 % Wilson interval
+            allows. For regression: by how many quartile distances the median may have moved.
+    """
+
+    max_ratio: float = 3.0
+
+    name: ClassVar[str] = "label_balance"
+
+    def judge(self, evidence: Evidence) -> Sequence[Verdict]:
+        """One verdict; its value is the largest factor, or the distance that the median moved."""
+        import numpy as np
+
+        values = np.unique(evidence.truth)
+        if len(values) < 2:
+            rows, unlabelled = len(evidence.truth), evidence.unlabelled
+            sentence = (
+                f"All {rows} labelled rows of the hold-out have {len(values)} label value, so that nothing can be told "
+                f"apart; {unlabelled} rows there have no label yet."
+            )
+            return [refuse(self.name, sentence, threshold=self.max_ratio)]
+        if evidence.task == "regression":
+            return [self._median(evidence)]
+        return [self._classes(evidence)]
+
+    def _classes(self, evidence: Evidence) -> Verdict:
+        import numpy as np
+
+        counts = np.array([(evidence.truth == place).sum() for place in range(len(evidence.classes))])
+        before = _reference_counts(evidence)
+        if before.sum() == 0:
+            return refuse(self.name, "The reference holds 0 labelled rows.", threshold=self.max_ratio)
+        ratios = [
+            self._ratio(int(now), int(counts.sum()), int(then), int(before.sum()))
+            for now, then in zip(counts, before, strict=True)
+        ]
+        worst = int(np.argmax(ratios))
+        sentence = (
+            f"{evidence.classes[worst]!r} is the label of {percent(counts[worst] / counts.sum())} of "
+            f"{counts.sum()} rows, after {percent(before[worst] / before.sum())} in training; beyond chance its odds "
+            f"changed by a factor of {ratios[worst]:.2f}, allowed are {self.max_ratio:g}."
+        )
+        passed = ratios[worst] <= self.max_ratio
+        return decide(self.name, passed, sentence, value=ratios[worst], threshold=self.max_ratio)
+
+    def _ratio(self, now: int, rows: int, then: int, rows_before: int) -> float:
+        """The least factor, at least 1, between the odds that the intervals of both shares still allow."""
+        from everfit.measures.proportion import wilson_interval
+
+        low, high = (_odds(end) for end in wilson_interval(now, rows, level=0.999))
+        low_before, high_before = (_odds(end) for end in wilson_interval(then, rows_before, level=0.999))
+        risen = low / high_before if high_before else float("inf")
+        fallen = low_before / high if high else float("inf")
+        return max(1.0, risen, fallen)
+
+    def _median(self, evidence: Evidence) -> Verdict:
+        import numpy as np
+
+        before = evidence.reference[LABEL].drop_nulls().cast(float).to_numpy()
+        if len(before) == 0:
+            return refuse(self.name, "The reference holds 0 labelled rows.", threshold=self.max_ratio)
+        low, middle, high = np.quantile(before, [0.25, 0.5, 0.75])
+        # A label that is mostly one value has no quartile distance; its standard deviation is the next best unit.
+        spread = (high - low) or before.std()
+        now = float(np.median(evidence.truth))
+        moved = abs(now - middle) / spread if spread else float(now != middle) * float("inf")
+        sentence = (
+            f"The median label is {now:.4g}, after {middle:.4g} in training: moved by {moved:.2f} quartile distances, "
+            f"allowed are {self.max_ratio:g}."
+        )
+        return decide(self.name, bool(moved <= self.max_ratio), sentence, value=moved, threshold=self.max_ratio)
+
+
+def _odds(share: float) -> float:
+    return share / (1.0 - share) if share < 1.0 else float("inf")
+
+
+def _reference_counts(evidence: Evidence) -> NDArray[np.int64]:
+    """How many rows of the reference have each class."""
+    import numpy as np
+    import polars as pl
+
+    # As text, since a category column and the manifest's classes may differ in type but not in spelling.
+    labels = evidence.reference[LABEL].drop_nulls().cast(pl.String)
+    counted = dict(labels.value_counts().iter_rows())
+    return np.array([counted.get(_spelling(label), 0) for label in evidence.classes], dtype=np.int64)
+
+
+def _spelling(label: str | int | bool) -> str:
+    return str(label).lower() if isinstance(label, bool) else str(label)

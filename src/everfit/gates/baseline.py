@@ -1,0 +1,35 @@
+"""Whether there is anything to it at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from everfit.gates.comparison import compare
+from everfit.gates.verdict import decide
+
+if TYPE_CHECKING:
+    from everfit.core.evidence import Evidence
+    from everfit.core.records import Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeatsBaseline:
+    """The candidate must be significantly better than always answering the training rows' rate, shares or median.
+
+    Args:
+        alpha: The chance that a candidate no better than the baseline passes.
+    """
+
+    alpha: float = 0.05
+
+    name: ClassVar[str] = "beats_baseline"
+
+    def judge(self, evidence: Evidence) -> Sequence[Verdict]:
+        """One verdict; its value is how much better the candidate is than the baseline, in the metric's unit."""
+        found = compare(evidence, evidence.baseline, alpha=self.alpha)
+        passed = found.defined and found.paired.high < 0
+        words = "The candidate beats the baseline" if passed else "The candidate does not beat the baseline"
+        sentence = f"{words}: {found.tell('baseline')}."
+        return [decide(self.name, passed, sentence, value=-found.paired.difference, threshold=0.0)]

@@ -1,0 +1,39 @@
+"""Which of the features hold what, and how often."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from everfit.core.evidence import Evidence
+
+
+def features_of(evidence: Evidence) -> tuple[str, ...]:
+    """The features that both frames hold, in the estimator's order."""
+    return tuple(
+        name for name in evidence.features if name in evidence.reference.columns and name in evidence.holdout.columns
+    )
+
+
+def is_category(dtype: pl.DataType) -> bool:
+    """Whether the column's values are names rather than numbers."""
+    import polars as pl
+
+    return dtype in (pl.String, pl.Categorical, pl.Enum)
+
+
+def missing_shares(frame: pl.DataFrame, columns: tuple[str, ...]) -> dict[str, float]:
+    """The share of rows without a value, null or NaN, for each column."""
+    import polars as pl
+
+    if not columns or frame.is_empty():
+        return dict.fromkeys(columns, 0.0)
+    missing = [
+        (pl.col(name).is_null() | pl.col(name).is_nan() if frame.schema[name].is_float() else pl.col(name).is_null())
+        .mean()
+        .alias(name)
+        for name in columns
+    ]
+    return {name: float(share) for name, share in frame.select(missing).row(0, named=True).items()}

@@ -1,0 +1,70 @@
+"""Two predictions of the same rows, in words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from everfit.core.evidence import Evidence
+    from everfit.measures.interval import PairedDifference
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The candidate against another, by the model's metric."""
+
+    metric: str
+    candidate: float
+    other: float
+    paired: PairedDifference
+    """Positive where the candidate is worse."""
+
+    @property
+    def defined(self) -> bool:
+        """Whether the metric could be measured for both."""
+        return math.isfinite(self.paired.difference) and math.isfinite(self.paired.low)
+
+    def tell(self, other: str) -> str:
+        """The values and their difference, as a clause without a full stop."""
+        if not self.defined:
+            return (
+                f"{self.metric} cannot be measured on these {self.paired.rows} rows "
+                f"(candidate {self.candidate:.4g}, {other} {self.other:.4g})"
+            )
+        side = "worse" if self.paired.difference > 0 else "better"
+        low, high = sorted((abs(self.paired.low), abs(self.paired.high)))
+        if self.paired.low < 0 < self.paired.high:
+            span = f"between {-self.paired.low:.4g} better and {self.paired.high:.4g} worse"
+        else:
+            span = f"between {low:.4g} and {high:.4g}"
+        return (
+            f"{self.metric} is {self.candidate:.4g} against the {other}'s {self.other:.4g} on {self.paired.rows} rows: "
+            f"{abs(self.paired.difference):.4g} {side}, {span} by paired bootstrap"
+        )
+
+
+def compare(evidence: Evidence, other: NDArray[np.float64], *, alpha: float) -> Comparison:
+    """The candidate against the other's predictions; each end of the interval is passed with chance ``alpha``."""
+    from everfit.measures.interval import paired_bootstrap
+    from everfit.measures.quality import metric_for
+
+    metric = metric_for(evidence.metric, evidence.task)
+    return Comparison(
+        metric=metric.name,
+        candidate=metric.compute(evidence.truth, evidence.predicted),
+        other=metric.compute(evidence.truth, other),
+        paired=paired_bootstrap(
+            metric,
+            evidence.truth,
+            evidence.predicted,
+            other,
+            resamples=evidence.bootstrap,
+            seed=evidence.seed,
+            level=1.0 - 2.0 * alpha,
+        ),
+    )

@@ -1,0 +1,46 @@
+"""Whether the same seed gives the same model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from everfit.core.errors import EverfitError
+from everfit.gates.sameness import largest_difference
+from everfit.gates.verdict import decide, refuse
+
+if TYPE_CHECKING:
+    from everfit.core.evidence import Evidence
+    from everfit.core.records import Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Determinism:
+    """Fitted twice on the same rows with the same seed, the estimator must answer the same; else nothing can be
+    reproduced.
+
+    Args:
+        tolerance: The largest difference, absolute where predictions are below 1 and relative above; threads may
+            change the order of sums.
+    """
+
+    tolerance: float = 1e-9
+
+    name: ClassVar[str] = "determinism"
+
+    def judge(self, evidence: Evidence) -> Sequence[Verdict]:
+        """One verdict; its value is the largest difference."""
+        try:
+            first, second = evidence.fit_again()
+        except EverfitError as error:
+            sentence = f"The trainer could not be called 2 more times: {error}"
+            return [refuse(self.name, sentence, threshold=self.tolerance)]
+        difference = largest_difference(first, second)
+        passed = difference <= self.tolerance
+        remedy = "" if passed else " Give the estimator the trainer's seed as random_state."
+        sentence = (
+            f"Fitted twice with the seed {evidence.seed}, predictions differ by {difference:.2g} at most; "
+            f"allowed are {self.tolerance:g}.{remedy}"
+        )
+        return [decide(self.name, passed, sentence, value=difference, threshold=self.tolerance)]

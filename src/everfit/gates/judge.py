@@ -1,0 +1,53 @@
+"""All gates on one candidate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from everfit.core.records import GateReport
+from everfit.gates.balance import LabelBalance
+from everfit.gates.baseline import BeatsBaseline
+from everfit.gates.categories import NewCategories
+from everfit.gates.champion import BeatsChampion
+from everfit.gates.data_schema import DataSchema
+from everfit.gates.determinism import Determinism
+from everfit.gates.freshness import Freshness
+from everfit.gates.latency import MaxLatency
+from everfit.gates.missing import MissingShare
+from everfit.gates.reload import Reload
+from everfit.gates.robustness import Robustness
+
+if TYPE_CHECKING:
+    from everfit.core.evidence import Evidence
+    from everfit.definitions.gate import Gate
+    from everfit.definitions.model import Model
+
+STANDARD_GATES: tuple[Gate, ...] = (
+    DataSchema(),
+    Freshness(),
+    MissingShare(),
+    NewCategories(),
+    LabelBalance(),
+    BeatsBaseline(),
+    BeatsChampion(),
+    Reload(),
+    Determinism(),
+    Robustness(),
+    MaxLatency(),
+)
+"""What every candidate must pass: the tests of the data first, then those of the model."""
+
+
+def gates_of(model: Model) -> tuple[Gate, ...]:
+    """The standard gates but for those whose class the model names itself, then the model's own."""
+    own = {type(gate) for gate in model.gates}
+    return (*(gate for gate in STANDARD_GATES if type(gate) not in own), *model.gates)
+
+
+def judge(model: Model, evidence: Evidence) -> GateReport:
+    """Ask every gate.
+
+    None is left out because another failed, so that one report names everything there is to repair.
+    """
+    verdicts = [verdict for gate in gates_of(model) for verdict in gate.judge(evidence)]
+    return GateReport(model=model.name, verdicts=tuple(verdicts))

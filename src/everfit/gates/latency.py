@@ -1,0 +1,79 @@
+"""Whether the model answers in time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from everfit.core.errors import DefinitionError, EverfitError
+from everfit.gates.columns import features_of
+from everfit.gates.verdict import decide, refuse, skip
+
+if TYPE_CHECKING:
+    from everfit.core.evidence import Evidence
+    from everfit.core.records import Verdict
+
+ROWS = 300
+ROUNDS = 3
+BUDGET_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxLatency:
+    """One row must be answered in time, through the path that serves it: encoding and model, without HTTP.
+
+    Up to 300 rows are asked three times each, for five seconds at most, and a row's time is its quickest, so that the
+    figure is the model's and not that of whatever else the machine was doing.
+
+    Args:
+        p99_ms: The longest that 99 % of rows may take; without it, the figure is only recorded.
+
+    Raises:
+        DefinitionError: If ``p99_ms`` is not positive.
+    """
+
+    p99_ms: float | None = None
+
+    name: ClassVar[str] = "max_latency"
+
+    def __post_init__(self) -> None:
+        if self.p99_ms is not None and not self.p99_ms > 0:
+            raise DefinitionError("p99_ms must be positive", value=self.p99_ms, place=self.name)
+
+    def judge(self, evidence: Evidence) -> Sequence[Verdict]:
+        """One verdict; its value is the 99th percentile in milliseconds."""
+        import numpy as np
+
+        if evidence.holdout.is_empty():
+            return [skip(self.name, "There are 0 rows to ask.")]
+        try:
+            times_ms = _times_ms(evidence)
+        except EverfitError as error:
+            return [refuse(self.name, f"Not 1 row could be timed: {error}", threshold=self.p99_ms)]
+        median, p99 = np.quantile(times_ms, [0.5, 0.99])
+        limit = "" if self.p99_ms is None else f"; allowed are {self.p99_ms:g} ms"
+        sentence = f"99 % of {len(times_ms)} rows are answered within {p99:.3g} ms, half within {median:.3g} ms{limit}."
+        passed = self.p99_ms is None or bool(p99 <= self.p99_ms)
+        return [decide(self.name, passed, sentence, value=float(p99), threshold=self.p99_ms)]
+
+
+def _times_ms(evidence: Evidence) -> list[float]:
+    """The quickest answer to each row that there was time for."""
+    rows = evidence.holdout.head(ROWS).select(features_of(evidence)).to_dicts()
+    # The first answers pay for imports and caches that a running service has behind it.
+    for row in rows[:10]:
+        evidence.answer(row)
+    times = []
+    started = time.perf_counter()
+    for row in rows:
+        quickest = float("inf")
+        for _ in range(ROUNDS):
+            before = time.perf_counter()
+            evidence.answer(row)
+            quickest = min(quickest, time.perf_counter() - before)
+        times.append(quickest * 1000)
+        if time.perf_counter() - started > BUDGET_S:
+            break
+    return times

@@ -1,0 +1,82 @@
+"""Gates that a project writes itself."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from everfit.core.records import Verdict
+from everfit.gates.verdict import decide, refuse
+
+if TYPE_CHECKING:
+    from everfit.core.evidence import Evidence
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnGate:
+    """A function that judges; see :func:`gate`."""
+
+    name: str
+    sentence: str
+    function: Callable[[Evidence], Any] = field(compare=False)
+
+    def judge(self, evidence: Evidence) -> Sequence[Verdict]:
+        """What the function says; a failed verdict with the exception's text if it raises."""
+        try:
+            said = self.function(evidence)
+        except Exception as error:  # noqa: BLE001 - the project's own code may raise anything, and a report must come out
+            return [refuse(self.name, f"{self.sentence} The gate itself raised {type(error).__name__}: {error}.")]
+        if isinstance(said, Verdict):
+            return [said]
+        if isinstance(said, list | tuple) and said and all(isinstance(one, Verdict) for one in said):
+            return list(said)
+        passed, value, threshold, sentence = (*said, "")[:4] if _is_judgement(said) else (said, None, None, "")
+        if not _is_bool(passed):
+            rule = "A gate returns a bool, (passed, value, threshold[, sentence]) or verdicts"
+            return [refuse(self.name, f"{rule}, but {self.name} returned {said!r}.")]
+        words = sentence or self.sentence
+        if value is None:
+            return [Verdict(gate=self.name, outcome="passed" if passed else "failed", sentence=words)]
+        if not sentence:
+            words += f" Found {value:g}" + ("." if threshold is None else f", threshold {threshold:g}.")
+        limit = None if threshold is None else float(threshold)
+        return [decide(self.name, bool(passed), words, value=float(value), threshold=limit)]
+
+
+def gate(function: Callable[[Evidence], Any]) -> OwnGate:
+    """Make a gate out of a function on :class:`~everfit.Evidence`.
+
+    Its name is the gate's name and its docstring the sentence of the report. It returns whether the candidate passes:
+    a bool; or ``(passed, value, threshold)``, optionally followed by a sentence; or one :class:`~everfit.Verdict` or
+    several. If it raises, the candidate fails with the exception's text.
+
+    >>> @gate
+    ... def answers_vary(evidence):
+    ...     \"\"\"Not every row gets the same answer.\"\"\"
+    ...     spread = float(evidence.predicted.std())
+    ...     return spread > 0.01, spread, 0.01
+    >>> answers_vary.name
+    'answers_vary'
+    """
+    name = function.__name__
+    sentence = inspect.getdoc(function) or f"{name.replace('_', ' ').capitalize()}."
+    return OwnGate(name=name, sentence=" ".join(sentence.split()), function=function)
+
+
+def _is_bool(value: object) -> bool:
+    import numpy as np
+
+    return isinstance(value, bool | np.bool_)
+
+
+def _is_judgement(said: object) -> bool:
+    """Whether it is ``(passed, value, threshold[, sentence])``."""
+    return isinstance(said, tuple) and len(said) in (3, 4) and all(_is_number_or_none(part) for part in said[1:3])
+
+
+def _is_number_or_none(value: object) -> bool:
+    import numpy as np
+
+    return value is None or isinstance(value, int | float | np.number)

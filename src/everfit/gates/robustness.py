@@ -1,0 +1,84 @@
+"""Whether the model answers whatever it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from everfit.gates.columns import features_of, is_category
+from everfit.gates.verdict import decide, skip
+
+if TYPE_CHECKING:
+    from everfit.core.evidence import Evidence
+    from everfit.core.records import Verdict
+
+UNSEEN = "a category nobody has seen"
+EXTREME = 1e15
+
+
+@dataclass(frozen=True, kw_only=True)
+class Robustness:
+    """The packaged model must give a finite answer in range where values are missing, new or extreme.
+
+    A row of the hold-out is asked with every feature missing, each missing in turn, each category replaced by an
+    unseen one, and each number by one of the order of 1e15.
+    """
+
+    name: ClassVar[str] = "robustness"
+
+    def judge(self, evidence: Evidence) -> Sequence[Verdict]:
+        """One verdict; its value is the number of questions without a proper answer."""
+        features = features_of(evidence)
+        if not features or evidence.holdout.is_empty():
+            return [skip(self.name, f"There are {len(features)} features and {len(evidence.holdout)} rows to ask.")]
+        asked, problems = 0, []
+        for what, row in _questions(evidence, features):
+            asked += 1
+            problem = _problem(evidence, row)
+            if problem:
+                problems.append(f"{what}: {problem}")
+        if problems:
+            more = f" and {len(problems) - 2} more" if len(problems) > 2 else ""
+            sentence = (
+                f"{len(problems)} of {asked} awkward rows got no proper answer: {'; '.join(problems[:2])}{more}. "
+                f"Impute, or use an estimator that takes NaN."
+            )
+        else:
+            sentence = f"All {asked} rows with missing, unseen or extreme values got a finite answer in range."
+        return [decide(self.name, not problems, sentence, value=len(problems), threshold=0.0)]
+
+
+def _questions(evidence: Evidence, features: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    row = evidence.holdout.select(features).row(0, named=True)
+    yield "every feature missing", dict.fromkeys(features)
+    for name in features:
+        dtype = evidence.holdout.schema[name]
+        yield f"{name} missing", {**row, name: None}
+        if is_category(dtype):
+            yield f"{name} unseen", {**row, name: UNSEEN}
+        elif dtype.is_numeric():
+            # Whole numbers stay whole, as a caller would have to send them.
+            extreme = int(EXTREME) if dtype.is_integer() else EXTREME
+            yield f"{name} = {EXTREME:g}", {**row, name: extreme}
+            yield f"{name} = {-EXTREME:g}", {**row, name: -extreme}
+
+
+def _problem(evidence: Evidence, row: Mapping[str, Any]) -> str:
+    """What is wrong with the answer; empty if nothing is."""
+    import numpy as np
+
+    try:
+        answer = np.asarray(evidence.answer(row), dtype=np.float64)
+    except Exception as error:  # noqa: BLE001 - whatever the user's estimator raises is the finding
+        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'without a message'}"
+    shape = (1, len(evidence.classes)) if evidence.task == "multiclass" else (1,)
+    if answer.shape != shape:
+        return f"the answer has shape {answer.shape} instead of {shape}"
+    if not np.isfinite(answer).all():
+        return f"the answer is {answer.ravel().tolist()}"
+    if evidence.task != "regression" and (answer.min() < 0 or answer.max() > 1):
+        return f"the chance {answer.ravel().tolist()} is not between 0 and 1"
+    if evidence.task == "multiclass" and abs(answer.sum() - 1) > 1e-6:
+        return f"the chances add up to {answer.sum():.6g}"
+    return ""
