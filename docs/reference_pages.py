@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ import msgspec
 
 import everfit
 
+_ANNOTATION = re.compile(r": '([^']*)'")
+_ROLE = re.compile(r":\w+:`~?([\w.]+)`")
 NOTE = "<!-- Written by `make docs`; change the code it describes instead. -->"
 
 
@@ -118,9 +122,9 @@ def gates() -> str:
     for name in everfit.__all__:
         kind = getattr(everfit, name)
         if inspect.isclass(kind) and kind.__module__.startswith("everfit.gates.") and hasattr(kind, "judge"):
-            signature = str(inspect.signature(kind)).partition(" ->")[0].replace("'", "")
-            parts.append(f"## {name}\n\n```python\n{name}{signature}\n```\n\n{inspect.getdoc(kind)}")
-    parts.append(f"## Your own\n\n{inspect.getdoc(everfit.gate)}\n\n{inspect.getdoc(Gate)}")
+            signature = _ANNOTATION.sub(r": \1", str(inspect.signature(kind)).partition(" ->")[0])
+            parts.append(f"## {name}\n\n```python\n{name}{signature}\n```\n\n{_prose(kind)}")
+    parts.append(f"## Your own\n\n{_prose(everfit.gate)}\n\n{_prose(Gate)}")
     return _page("Gates", parts)
 
 
@@ -177,7 +181,29 @@ def _meta(annotated: Any) -> str:
 
 
 def _line(value: object) -> str:
-    return (inspect.getdoc(value) or "").partition("\n\n")[0].replace("\n", " ")
+    """The first paragraph of a docstring, on one line."""
+    return _prose(value).partition("\n\n")[0].replace("\n", " ")
+
+
+def _prose(value: object) -> str:
+    """A docstring as Markdown: roles and double backticks become single ones, ``Args:`` a list, examples code."""
+    text = _ROLE.sub(lambda found: f"`{found[1].rpartition('.')[2]}`", inspect.getdoc(value) or "").replace("``", "`")
+    return "\n\n".join(_paragraph(part) for part in text.split("\n\n"))
+
+
+def _paragraph(text: str) -> str:
+    if text.startswith(">>>"):
+        return f"```python\n{text}\n```"
+    head, _, rest = text.partition("\n")
+    if head not in {"Args:", "Raises:", "Returns:"}:
+        return text
+    lines: list[str] = []
+    for line in textwrap.dedent(rest).split("\n"):
+        if line.startswith(" "):
+            lines[-1] += " " + line.strip()
+        else:
+            lines.append(f"- {line}")
+    return "\n".join([f"**{head[:-1]}**", "", *lines])
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
