@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.measure import RESULTS, Figure, verdict
+from benchmarks.measure import RESULTS, Figure, goal_text, verdict
 
 BENCHMARKS = ("startup", "join", "online", "serving")
 BASELINE = Path(__file__).parent / "baseline.json"
@@ -57,15 +57,16 @@ def _print_table(figures: Sequence[Figure], baseline: Mapping[str, float]) -> No
     for figure in figures:
         judged = verdict(figure)
         mark = {"met": "[green]met[/]", "missed": "[bold red]missed[/]"}.get(judged, "")
+        reference = figure.get("reference") or ""
         earlier, ratio = baseline.get(figure["name"]), figure.get("ratio")
         table.add_row(
             figure["name"],
             f"{figure['value']:,.4g} {figure['unit']}",
-            str(figure.get("goal") or ""),
+            goal_text(figure),
             mark,
             "" if earlier is None else f"{earlier:,.4g}",
             "" if ratio is None else f"{ratio:.2f}",
-            str(figure.get("reference") or ""),
+            reference if isinstance(reference, str) else f"{reference:,.4g} {figure['unit']}",
         )
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 

@@ -24,24 +24,37 @@ class Figure(TypedDict, total=False):
     name: str
     value: float
     unit: str
-    goal: str
-    """What ``value`` must be, such as ``<= 10``; left out where it is only for comparison."""
-    reference: str
-    """What it is compared with, in words and figures."""
+    goal: str | float | None
+    """What ``value`` must be, such as ``<= 10``; ``None`` where it is only for comparison. A bare number is a bound:
+    from below for a rate (``rows/s``), from above for all else."""
+    reference: str | float | None
+    """What it is compared with: words, or a figure in the same unit."""
     ratio: float
     """``value`` over the reference's, or the other way round where more is better."""
+
+
+def goal_text(figure: Figure) -> str:
+    """A goal with its direction.
+
+    >>> goal_text({"unit": "rows/s", "goal": 250_000})
+    '>= 250,000'
+    """
+    goal = figure.get("goal")
+    if isinstance(goal, int | float):
+        return f"{'>=' if figure['unit'].endswith('/s') else '<='} {goal:,}"
+    return goal or ""
 
 
 def verdict(figure: Figure) -> Verdict:
     """Whether a figure meets its goal.
 
-    >>> verdict({"value": 3.2, "goal": ">= 4"})
+    >>> verdict({"value": 3.2, "unit": "×", "goal": ">= 4"})
     'missed'
     """
-    found = re.match(r"\s*(<=|>=|≤|≥|<|>)\s*([\d_.]+)", str(figure.get("goal", "")))
+    found = re.fullmatch(r"(<=|>=|≤|≥|<|>)\s*([\d.,_]+)", goal_text(figure))
     if not found:
         return ""
-    value, bound = float(figure["value"]), float(found[2].replace("_", ""))
+    value, bound = float(figure["value"]), float(re.sub("[,_]", "", found[2]))
     met = {"<": value < bound, ">": value > bound}.get(found[1])
     if met is None:
         met = value <= bound if found[1] in {"<=", "≤"} else value >= bound
