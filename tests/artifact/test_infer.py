@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import polars as pl
 import pytest
@@ -9,13 +10,13 @@ import everfit as ef
 from everfit.artifact.encode import encode_frame
 from everfit.artifact.infer import infer_schema
 from everfit.core.errors import DefinitionError
-from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME, TrainingFrame
+from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME, Task, TrainingFrame
 from everfit.core.records import FrameManifest
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 
 
-def the_model(*features: object, task: str = "binary") -> ef.Model:
+def the_model(*features: Any, task: Task = "binary") -> ef.Model:
     orders = ef.Source("orders", path="orders.parquet", timestamp="ordered_at")
     shop = ef.Entity("shop", dtype=pl.String)
     load = ef.FeatureView("load", entities=[shop], source=orders, features=["open", "busy"], ttl="3h")

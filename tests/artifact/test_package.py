@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -339,3 +342,88 @@ def test_keys_are_made_once_and_private(tmp_path: Path) -> None:
     trust.verify(b"message", signature=signer.sign(b"message"), key=signer.key, place="here")
     with pytest.raises(UntrustedPackageError):
         trust.verify(b"other", signature=signer.sign(b"message"), key=signer.key, place="here")
+
+
+LOAD_WITH_MLFLOW = """
+import json, sys
+import mlflow.pyfunc, pandas
+model = mlflow.pyfunc.load_model(sys.argv[1])
+columns = json.loads(open(sys.argv[1] + "/input_example.json").read())
+frame = pandas.DataFrame(json.loads(open(sys.argv[2]).read()))[columns["columns"]].astype({"clock.hour": float})
+print(json.dumps({
+    "inputs": model.metadata.get_input_schema().input_names(),
+    "types": [str(kind) for kind in model.metadata.get_input_schema().input_types()],
+    "example": len(model.input_example),
+    "answers": model.predict(frame).tolist(),
+}))
+"""
+
+
+@pytest.mark.slow
+def test_mlflow_loads_a_package_and_answers_the_same(written: Path, tmp_path: Path) -> None:
+    package = open_package(written, trust=Trust())
+    rows = pl.read_parquet(written / "reference.parquet").select(package.schema.names)
+    (tmp_path / "rows.json").write_text(json.dumps(rows.to_dicts()))
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD_WITH_MLFLOW, str(written), str(tmp_path / "rows.json")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["inputs"] == list(package.schema.names)
+    assert told["types"] == [f"DataType.{kind}" for kind in ("double", "string", "double", "double")] + ["Any"]
+    np.testing.assert_allclose(told["answers"], package.native().predict(package.transform(rows)), atol=1e-9)
+
+
+@pytest.mark.slow
+def test_mlflow_is_refused_code_that_nobody_trusts(tmp_path: Path) -> None:
+    write(tmp_path / "package", Stump(), "binary")
+    command = [sys.executable, "-c", f"import mlflow.pyfunc; mlflow.pyfunc.load_model({str(tmp_path / 'package')!r})"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert "UntrustedPackageError" in done.stderr
+    open_keys(tmp_path / "keys")
+    (tmp_path / "keys" / "trusted" / "writer.key").write_text(SIGNER.key)
+    environment = {**os.environ, "EVERFIT_KEYS": str(tmp_path / "keys")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("make", "light"), [(trees, "treelite"), (lightgbm, "lightgbm-fast")])
+def test_a_prediction_needs_no_heavy_library(tmp_path: Path, make: Callable[[Task], Any], light: str) -> None:
+    write(tmp_path / "package", make("binary"), "binary")
+    code = """
+import sys
+from pathlib import Path
+from everfit.artifact.package import open_package
+from everfit.artifact.signing import Trust
+package = open_package(Path(sys.argv[1]), trust=Trust())
+predictor, pipeline = package.predictor(), package.row_pipeline()
+predictor.predict_one(pipeline({"weight": 0.5, "shop": "a"}, {"load.open": 3.0}))
+heavy = {"sklearn", "lightgbm", "treelite", "scipy", "pandas", "polars", "mlflow", "skops"}
+print(predictor.form, *sorted(heavy & sys.modules.keys()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "package")], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == [light], done.stderr
+
+
+@pytest.mark.parametrize("make", [trees, forest])
+def test_a_tree_whose_nodes_point_nowhere_is_refused(tmp_path: Path, make: Callable[[Task], Any]) -> None:
+    from everfit.artifact.forms.sklearn import SklearnForm
+
+    package = write(tmp_path / "package", make("binary"), "binary")
+    native: Any = package.native()
+    estimator = native.estimator
+    tree = estimator._predictors[0][0] if make is trees else estimator.estimators_[0].tree_
+    if make is trees:
+        tree.nodes["left"][0] = 10**6
+    else:
+        state = tree.__getstate__()
+        state["nodes"]["left_child"][0] = 10**6
+        tree.__setstate__(state)
+    SklearnForm().save(estimator, tmp_path, package.schema)
+    with pytest.raises(CorruptPackageError, match="point at what exists"):
+        SklearnForm().load(tmp_path, package.schema)

@@ -15,6 +15,7 @@ from everfit.artifact.row_pipeline import compile_computation
 from everfit.artifact.row_proof import prove_computations, same, same_types
 from everfit.artifact.rowwise import Untranslatable, compile_expression
 from everfit.artifact.schema import Computation, FieldType, InputSchema, RequestField
+from everfit.core.errors import UntrustedPackageError
 
 FIELDS: dict[str, FieldType] = {
     "i": "integer",
@@ -205,7 +206,7 @@ def test_only_what_a_row_says_of_itself_is_written_down(expression: pl.Expr) -> 
 
 def test_polars_json_that_carries_python_is_refused() -> None:
     text = f.map_elements(lambda x: x, return_dtype=pl.Float64).meta.serialize(format="json")
-    with pytest.raises(expressions.UntrustedPackageError, match="AnonymousFunction"):
+    with pytest.raises(UntrustedPackageError, match="AnonymousFunction"):
         expressions.require_harmless(text, place="here")
 
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 _EXAMPLE_ROWS = 3
-_TYPES = {"number": "double", "boolean": "boolean", "category": "string"}
+_TYPES = {"number": "double", "boolean": "any", "category": "string"}
+# pandas holds a boolean with gaps as an object, which MLflow's boolean refuses. Numbers must come as floats, since
+# MLflow converts no integers.
 _PYTHON = "python"
 
 

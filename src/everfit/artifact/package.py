@@ -23,6 +23,7 @@ import msgspec
 
 from everfit.artifact.expressions import require_harmless
 from everfit.artifact.manifest import FORMAT, FileRecord, Lineage, Manifest, read_manifest
+from everfit.artifact.provenance import copy_code
 from everfit.artifact.row_pipeline import RowPipeline
 from everfit.artifact.schema import InputSchema
 from everfit.core.errors import CorruptPackageError, InvalidRequestError, PackageError
@@ -44,6 +45,7 @@ SCHEMA = "schema.json"
 REFERENCE = "reference.npz"
 ROWS = "reference.parquet"
 MODEL_FOLDER = "model"
+PROJECT_FOLDER = "project"
 
 _KEPT_ROWS = 256
 _MLFLOWS_OWN = frozenset({"registered_model_meta"})
@@ -68,6 +70,22 @@ class Package:
     def digest(self) -> str:
         """``sha256:…`` of the manifest, and through it of every file."""
         return self.manifest.digest
+
+    def project(self, trust: Trust) -> Path:
+        """The folder with the project's code as it was.
+
+        Args:
+            trust: Whose code may be executed.
+
+        Raises:
+            PackageError: If it was not kept.
+            UntrustedPackageError: If no trusted key signed the package.
+        """
+        folder, place = self.folder / PROJECT_FOLDER, str(self.folder)
+        if not folder.is_dir():
+            raise PackageError("the project's code must have been kept in the package", place=place)
+        trust.verify(self.digest.encode(), signature=self.manifest.signature, key=self.manifest.key, place=place)
+        return folder
 
     def predictor(self) -> Predictor:
         """Load the form that serves, and prove it again on the reference rows.
@@ -203,6 +221,7 @@ def write_package(
     rows: pl.DataFrame,
     lineage: Lineage,
     signer: Signer,
+    project: Path | None = None,
 ) -> Package:
     """Write a package: all of it or, if the process dies, nothing under this name.
 
@@ -214,6 +233,7 @@ def write_package(
             transformation, must give the same on them as what it stands for.
         lineage: Where the model came from.
         signer: Signs the package.
+        project: The project's folder, whose code is kept; see :meth:`Package.project`.
 
     Raises:
         PackageError: If the folder exists, or no form gives back the estimator's answers.
@@ -225,6 +245,8 @@ def write_package(
         draft = Path(made) / "package"
         (draft / MODEL_FOLDER).mkdir(parents=True)
         manifest = _fill(draft, fitted, model, rows, lineage)
+        if project is not None:
+            copy_code(project, draft / PROJECT_FOLDER)
         manifest = msgspec.structs.replace(manifest, files=record_files(draft), key=signer.key)
         digest = manifest.content_digest()
         signed = msgspec.structs.replace(manifest, digest=digest, signature=signer.sign(digest.encode()))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import shutil
 import subprocess
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -64,14 +66,26 @@ def library_versions() -> dict[str, str]:
     return found
 
 
+def code_files(root: Path) -> Iterator[Path]:
+    """The project's code, relative to its folder and in order: ``.py``, ``.toml`` and ``.lock`` files, none hidden."""
+    for path in sorted(root.rglob("*")):
+        relative = path.relative_to(root)
+        hidden = any(part.startswith(".") or part in _IGNORED for part in relative.parts)
+        if not hidden and path.suffix in {".py", ".toml", ".lock"} and path.is_file():
+            yield relative
+
+
+def copy_code(root: Path, target: Path) -> None:
+    """Keep a copy of the project's code, so that a version can be trained again long after the project moved on."""
+    for relative in code_files(root):
+        (target / relative).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / relative, target / relative)
+
+
 def _digest(root: Path) -> str:
     total = hashlib.sha256()
-    for path in sorted(root.rglob("*")):
-        parts = path.relative_to(root).parts
-        hidden = any(part.startswith(".") or part in _IGNORED for part in parts)
-        if hidden or path.suffix not in {".py", ".toml", ".lock"} or not path.is_file():
-            continue
-        total.update("/".join(parts).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    for relative in code_files(root):
+        total.update(relative.as_posix().encode() + b"\0" + hashlib.sha256((root / relative).read_bytes()).digest())
     return f"sha256:{total.hexdigest()}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from everfit.core.errors import UntrustedPackageError
+from everfit.core.errors import CorruptPackageError, UntrustedPackageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,8 +21,7 @@ _HARMLESS = frozenset(
         "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
         "sklearn.utils.validation.check_array",
-        # The trees of forests and of gradient boosting: arrays of nodes. As with every format of trees, made-up nodes
-        # could crash the process that walks them, but they are no code; the digests are there to notice.
+        # Arrays of nodes, walked without bounds checks: _require_sound_trees looks at them before anyone walks.
         "sklearn.tree._tree.Tree",
     }
 )
@@ -65,4 +64,57 @@ class SklearnForm:
         types = set(skops.io.get_untrusted_types(file=path))
         if not types <= _HARMLESS:
             raise UntrustedPackageError("skops files may only hold known types", value=sorted(types - _HARMLESS))
-        return NativePredictor(self.name, skops.io.load(path, trusted=sorted(types)), schema)
+        estimator = skops.io.load(path, trusted=sorted(types))
+        _require_sound_trees(estimator, columns=len(schema.columns))
+        return NativePredictor(self.name, estimator, schema)
+
+
+def _require_sound_trees(thing: Any, *, columns: int) -> None:
+    """Look at every tree within an estimator: scikit-learn follows the indices in its nodes without checking them.
+
+    Raises:
+        CorruptPackageError: If a node's child or feature does not exist, or a child is not behind its parent.
+    """
+    import numpy as np
+
+    waiting: list[tuple[Any, int]] = [(thing, columns)]
+    seen: set[int] = set()
+    while waiting:
+        part, columns = waiting.pop()
+        if id(part) in seen or isinstance(part, str | bytes | int | float | type(None)):
+            continue
+        seen.add(id(part))
+        kind = type(part).__name__
+        if kind == "Tree":
+            leaf = part.children_left < 0
+            _require_nodes(part.children_left, part.children_right, part.feature, leaf, part.n_features)
+        elif kind == "TreePredictor":
+            nodes = part.nodes
+            leaf = nodes["is_leaf"].astype(bool)
+            _require_nodes(nodes["left"], nodes["right"], nodes["feature_idx"], leaf, columns)
+            if (nodes["bitset_idx"][nodes["is_categorical"].astype(bool)] >= len(part.raw_left_cat_bitsets)).any():
+                raise CorruptPackageError("every node of a tree must point at what exists", value="a set of categories")
+        elif isinstance(part, np.ndarray):
+            inside = part.ravel().tolist() if part.dtype == object else []
+            waiting += [(one, columns) for one in inside]
+        elif isinstance(part, dict):
+            waiting += [(one, columns) for one in part.values()]
+        elif isinstance(part, list | tuple | set):
+            waiting += [(one, columns) for one in part]
+        else:
+            # A step of a pipeline may see more columns than the pipeline; scikit-learn checks their number itself.
+            width = getattr(part, "n_features_in_", columns)
+            waiting += [(one, width) for one in getattr(part, "__dict__", {}).values()]
+
+
+def _require_nodes(left: Any, right: Any, feature: Any, leaf: Any, columns: int) -> None:
+    import numpy as np
+
+    inner = ~leaf
+    place = np.arange(len(leaf))[inner]
+    for children in (left[inner].astype(np.int64), right[inner].astype(np.int64)):
+        if (children <= place).any() or (children >= len(leaf)).any():
+            raise CorruptPackageError("every node of a tree must point at what exists", value="a child")
+    asked = feature[inner].astype(np.int64)
+    if (asked < 0).any() or (asked >= columns).any():
+        raise CorruptPackageError("every node of a tree must point at what exists", value="a feature")
