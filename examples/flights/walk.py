@@ -19,7 +19,7 @@ from everfit.artifact.encode import encode_frame
 from everfit.core.evidence import LABEL, TIME
 from everfit.core.settings import TrainingSettings
 from everfit.features.history import build_frame
-from everfit.measures.quality import METRICS
+from everfit.measures.quality import metric_for
 from everfit.store.reader import Reader
 from everfit.training.refit import refit
 from everfit.training.train import train
@@ -66,5 +66,5 @@ def _months(project: ef.Project, *, monthly: bool) -> Iterator[tuple[NDArray[np.
 if __name__ == "__main__":
     flights = ef.load_project(Path(__file__).parent)
     for monthly in (False, True):
-        area = METRICS["roc_auc"].compute(*walk(flights, monthly=monthly))
+        area = metric_for("roc_auc", "binary").compute(*walk(flights, monthly=monthly))
         print(f"{'refitted monthly' if monthly else 'learnt once':<18} ROC AUC {area:.3f}")
