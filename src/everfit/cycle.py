@@ -286,20 +286,20 @@ def _learn(
 ) -> Learned:
     from everfit.artifact.package import write_package
     from everfit.gates.judge import judge
-    from everfit.training.evidence import holdout_rows
     from everfit.training.refit import refit
+    from everfit.training.split import holdout_rows
     from everfit.training.train import train
 
     settings = system.project.settings.training
     champion = _champion(system, definition.name)
     past = champion.manifest.lineage.trials if champion else ()
     candidate = train(definition, frame, settings=settings, warm_start=past, progress=progress)
-    rows = holdout_rows(frame, candidate.split)
+    rows = holdout_rows(frame.data, candidate.split)
     lineage = _lineage(system, frame, candidate)
     with TemporaryDirectory(prefix="learn-", dir=system.state) as folder:
         packaged = write_package(
             Path(folder, "candidate"), fitted=candidate.fitted, model=definition, rows=rows, lineage=lineage,
-            signer=system.signer,
+            signer=system.signer, project=system.project.root,
         )  # fmt: skip
         progress.start("Gates")
         evidence = _evidence(system, definition, frame, candidate, rows, packaged, champion)
@@ -310,7 +310,7 @@ def _learn(
             if settings.refit:
                 packaged = write_package(
                     Path(folder, "refitted"), fitted=refit(definition, frame, candidate), model=definition, rows=rows,
-                    lineage=replace(lineage, refitted=True), signer=system.signer,
+                    lineage=replace(lineage, refitted=True), signer=system.signer, project=system.project.root,
                 )  # fmt: skip
             version = system.registry.register(
                 definition.name,
@@ -352,17 +352,18 @@ def _evidence(
     packaged: Package,
     champion: Package | None,
 ) -> Evidence:
-    from everfit.features.freshness import view_freshness
+    from everfit.artifact.encode import RowEncoder
+    from everfit.features.freshness import measure_freshness
     from everfit.training.evidence import gather_evidence
 
     version = system.registry.champion(definition.name)
     prediction, problem = _champion_prediction(champion, rows)
-    predictor, encode = packaged.predictor(), packaged.row_pipeline()
+    predictor, encoder = packaged.predictor(), RowEncoder(packaged.schema)
 
     def answer(row: Mapping[str, Any]) -> NDArray[np.float64]:
         import numpy as np
 
-        return np.atleast_1d(np.asarray(predictor.predict_one(encode.encode(row)), dtype=np.float64))
+        return np.atleast_1d(np.asarray(predictor.predict_one(encoder.encode(row)), dtype=np.float64))
 
     return gather_evidence(
         definition,
@@ -372,7 +373,7 @@ def _evidence(
         champion=prediction,
         champion_version=version.version if version else None,
         champion_problem=problem,
-        freshness=view_freshness(definition, system.reader, as_of=frame.manifest.end),
+        freshness=measure_freshness(definition.views, system.reader, at=frame.manifest.end),
         predict_packaged=lambda: predictor.predict(packaged.transform(rows)),
         answer=answer,
     )

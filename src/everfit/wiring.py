@@ -10,19 +10,23 @@ import sys
 import tomllib
 import traceback
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from everfit.core.clock import Clock, SystemClock
-from everfit.core.errors import EverfitError, ProjectError, SettingsError
-from everfit.core.settings import Settings, resolve_settings
+from everfit.core.errors import EverfitError, NotReadyError, ProjectError, SettingsError
+from everfit.core.settings import ServingSettings, Settings, resolve_settings
 
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from everfit.artifact.package import Package
+    from everfit.artifact.signing import Trust
     from everfit.cycle import System
     from everfit.definitions.project import Project
     from everfit.registry.registry import Registry
+    from everfit.serving.plane import Plane
 
 SETTINGS_FILE = "everfit.toml"
 STATE_FOLDER = ".everfit"
@@ -103,7 +107,67 @@ def open_system(
         signer=signer,
         trust=trust,
         connect_registry=lambda: open_registry(project.root, project.settings, clock),
+        recorded_project=lambda package: load_recorded(package, trust, project),
     )
+
+
+def load_recorded(package: Package, trust: Trust, project: Project) -> Project:
+    """The definitions as they were when a package was made; its data is still the project's own.
+
+    Raises:
+        UntrustedPackageError: If no trusted key signed the package: importing its code would execute it.
+        ProjectError: If the recorded code cannot be imported.
+    """
+    from everfit.definitions.project import collect_project
+
+    code = package.project(trust)
+    module = import_definitions(code, load_settings(code).project.module)
+    return collect_project(vars(module), root=project.root, settings=project.settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """What a prediction service is made of."""
+
+    plane: Plane
+    settings: ServingSettings
+
+
+def open_service(
+    folder: Path | str | None = None, flags: Mapping[str, Any] | None = None, clock: Clock | None = None
+) -> Service:
+    """Load and verify what is deployed, without the project's code, MLflow or the ledger.
+
+    Raises:
+        NotReadyError: If nothing was promoted yet.
+        PackageError: If a package must not be used.
+    """
+    from everfit.artifact.package import open_package
+    from everfit.artifact.signing import read_trust
+    from everfit.serving.plane import Plane, ServedModel
+    from everfit.store.deployment import DeploymentRecord
+    from everfit.store.online import SqliteOnlineStore
+
+    root = find_root(None if folder is None else Path(folder))
+    settings = load_settings(root, flags)
+    state = root / STATE_FOLDER
+    record = DeploymentRecord(state / "deployment.json")
+    deployment = record.read()
+    if deployment is None:
+        raise NotReadyError("a version must be promoted before it can be served", remedy="Run 'everfit promote'.")
+    trust = read_trust(state / "keys")
+    online = SqliteOnlineStore(online_path(root, settings))
+    served = {
+        each.model: ServedModel(
+            open_package(record.folder_of(each), trust=trust),
+            version=each.version,
+            online=online,
+            clock=clock or SystemClock(),
+            max_rows=settings.serving.max_rows,
+        )
+        for each in deployment.models
+    }
+    return Service(plane=Plane(served), settings=settings.serving)
 
 
 def open_registry(root: Path, settings: Settings, clock: Clock) -> Registry:

@@ -66,7 +66,7 @@ def report_error(error: EverfitError) -> None:
     if "--json" in sys.argv:
         from everfit.cli.output import print_json
 
-        described = {"kind": type(error).__name__, "place": error.place, "rule": error.rule}
+        described: dict[str, str | None] = {"kind": type(error).__name__, "place": error.place, "rule": error.rule}
         described |= {"value": None if error.value is None else str(error.value), "remedy": error.remedy}
         print_json({"error": described})
     sys.stderr.write(f"{type(error).__name__.removesuffix('Error')}: {error}\n")

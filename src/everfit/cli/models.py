@@ -43,12 +43,12 @@ def models(
     if as_json:
         print_json(versions)
         return
-    rows = [
+    table = [
         (each.model, each.version, ", ".join(each.aliases), f"{each.created_at:%Y-%m-%d %H:%M}", each.digest[7:19],
          each.tags.get("everfit.score", ""), each.tags.get("everfit.form", ""))
         for each in versions
     ]  # fmt: skip
-    print_rows("", ("model", "version", "aliases", "made (UTC)", "digest", "score", "form"), rows)
+    print_rows("", ("model", "version", "aliases", "made (UTC)", "digest", "score", "form"), table)
 
 
 def promote(

@@ -147,8 +147,8 @@ def _strength(values: pl.Series, truth: pl.Series, *, task: str) -> float:
         if target.min() == target.max():
             return 0.5
     else:
-        number = values.cast(pl.Float64)
-        score = number.fill_null(number.median()).fill_nan(number.median()).to_numpy()
+        number = values.cast(pl.Float64).fill_nan(None)
+        score = number.fill_null(number.median()).fill_null(0.0).to_numpy()
     if task == "regression":
         ranks = [pl.Series(each).rank().to_numpy() for each in (score, target)]
         return 0.5 + abs(float(np.corrcoef(ranks[0], ranks[1])[0, 1])) / 2 if np.ptp(score) > 0 else 0.5

@@ -1,1 +1,1 @@
-"""."""
+"""Predictions over HTTP: decode, look up, compute, encode, predict, answer."""
