@@ -190,3 +190,14 @@ def test_pinball_is_least_at_its_quantile(quantile: float) -> None:
     for shift in (-50.0, 50.0):
         guess = np.full(1001, np.quantile(truth, quantile) + shift)
         assert pinball(truth, guess, quantile=quantile) > best
+
+
+def test_a_class_without_a_column_is_never_right() -> None:
+    """A hold-out may hold a class that was not there to learn from; its index is -1."""
+    predicted = np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]])
+    truth = np.array([0.0, 1.0, -1.0])
+    assert metric_for("accuracy", "multiclass").compute(truth, predicted) == pytest.approx(2 / 3)
+    assert metric_for("log_loss", "multiclass").compute(truth, predicted) > 10
+    assert metric_for("macro_f1", "multiclass").compute(truth, predicted) == pytest.approx(
+        sk.f1_score(truth, [0, 1, 1], average="macro")
+    )

@@ -103,11 +103,8 @@ def _reference_counts(evidence: Evidence) -> NDArray[np.int64]:
     import numpy as np
     import polars as pl
 
-    # As text, since a category column and the manifest's classes may differ in type but not in spelling.
-    labels = evidence.reference[LABEL].drop_nulls().cast(pl.String)
+    # Classes are text or whole numbers, with False and True for 0 and 1; the column may be a category or a float.
+    text = any(isinstance(label, str) for label in evidence.classes)
+    labels = evidence.reference[LABEL].drop_nulls().cast(pl.String if text else pl.Int64)
     counted = dict(labels.value_counts().iter_rows())
-    return np.array([counted.get(_spelling(label), 0) for label in evidence.classes], dtype=np.int64)
-
-
-def _spelling(label: str | int | bool) -> str:
-    return str(label).lower() if isinstance(label, bool) else str(label)
+    return np.array([counted.get(label, 0) for label in evidence.classes], dtype=np.int64)

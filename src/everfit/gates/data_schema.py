@@ -91,16 +91,19 @@ def load_schema(path: Path | str) -> Any:
     """
     import pandera.polars as pa
     import yaml
+    from pandera.errors import SchemaDefinitionError
 
     remedy = "Write one with everfit.gates.data_schema.save_schema."
     try:
-        return pa.DataFrameSchema.from_yaml(Path(path).read_text(encoding="utf-8"))
+        schema = pa.DataFrameSchema.from_yaml(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise SourceError("the schema file must exist", value=str(path), remedy=remedy) from error
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise SourceError(
-            f"a schema file must hold a pandera schema ({error})", value=str(path), remedy=remedy
-        ) from error
+    except (yaml.YAMLError, SchemaDefinitionError, AttributeError, KeyError, TypeError, ValueError) as error:
+        rule = f"a schema file must hold a pandera schema ({' '.join(str(error).split())})"
+        raise SourceError(rule, value=str(path), remedy=remedy) from error
+    if not schema.columns:
+        raise SourceError("a schema file must list at least one column", value=str(path), remedy=remedy)
+    return schema
 
 
 def check_schema(schema: Any, frame: pl.DataFrame, *, max_share: float = 0.0, max_new: float = 0.0) -> list[str]:
@@ -144,10 +147,12 @@ def _clause(error: Any, rows: int, max_share: float, max_new: float) -> tuple[st
     hits, allowed = len(error.failure_cases), max_new if rule in {"not_nullable", "isin"} else max_share
     if hits == 0 or (allowed > 0 and wilson_interval(hits, rows, level=0.999)[0] <= allowed):
         return name, rule, ""
-    words = {
-        "not_nullable": "is missing, though it never was,",
-        "isin": "has a name that is not listed",
-    }.get(rule, f"breaks {error.check.error or error.check}")
+    if empty:
+        words = "is missing, though it never was,"
+    elif rule == "isin":
+        words = "has a name that is not listed"
+    else:
+        words = f"breaks {error.check.error or rule}"
     return name, rule, f"{name} {words} in {hits} of {rows} rows ({percent(hits / rows)})"
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from everfit.core.errors import DefinitionError, EverfitError
+from everfit.core.errors import DefinitionError
 from everfit.gates.columns import features_of
 from everfit.gates.verdict import decide, refuse, skip
 
@@ -46,12 +46,15 @@ class MaxLatency:
         """One verdict; its value is the 99th percentile in milliseconds."""
         import numpy as np
 
-        if evidence.holdout.is_empty():
-            return [skip(self.name, "There are 0 rows to ask.")]
+        features = features_of(evidence)
+        rows = evidence.holdout.head(ROWS).select(features).to_dicts()
+        if not rows:
+            return [skip(self.name, f"There are {len(features)} features and {len(evidence.holdout)} rows to ask.")]
         try:
-            times_ms = _times_ms(evidence)
-        except EverfitError as error:
-            return [refuse(self.name, f"Not 1 row could be timed: {error}", threshold=self.p99_ms)]
+            times_ms = _times_ms(evidence, rows)
+        except Exception as error:  # noqa: BLE001 - whatever the user's estimator raises is the finding
+            sentence = f"None of {len(rows)} rows could be timed, {type(error).__name__}: {error}"
+            return [refuse(self.name, sentence, threshold=self.p99_ms)]
         median, p99 = np.quantile(times_ms, [0.5, 0.99])
         limit = "" if self.p99_ms is None else f"; allowed are {self.p99_ms:g} ms"
         sentence = f"99 % of {len(times_ms)} rows are answered within {p99:.3g} ms, half within {median:.3g} ms{limit}."
@@ -59,9 +62,8 @@ class MaxLatency:
         return [decide(self.name, passed, sentence, value=float(p99), threshold=self.p99_ms)]
 
 
-def _times_ms(evidence: Evidence) -> list[float]:
+def _times_ms(evidence: Evidence, rows: Sequence[Mapping[str, Any]]) -> list[float]:
     """The quickest answer to each row that there was time for."""
-    rows = evidence.holdout.head(ROWS).select(features_of(evidence)).to_dicts()
     # The first answers pay for imports and caches that a running service has behind it.
     for row in rows[:10]:
         evidence.answer(row)

@@ -65,7 +65,7 @@ class Slices:
         metric = metric_for(evidence.metric, evidence.task)
         overall = metric.compute(evidence.truth, evidence.predicted)
         if not math.isfinite(overall):
-            sentence = f"{metric.name} cannot be measured on all {len(evidence.truth)} rows."
+            sentence = f"The metric {metric.name} cannot be measured on all {len(evidence.truth)} rows."
             return [refuse(self.name, sentence, threshold=self.max_gap)]
         parts = [part for part in _parts(evidence, self.column) if len(part[1]) >= self.min_rows]
         gaps = [

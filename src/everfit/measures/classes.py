@@ -29,7 +29,7 @@ def accuracy(truth: Floats, predicted: Floats, weight: Floats | None = None) -> 
     """The share of rows whose likeliest class is the true one.
 
     Args:
-        truth: 0 or 1, or the class's index, shape ``(rows,)``.
+        truth: 0 or 1, or the class's index, shape ``(rows,)``; -1 is a class that has no column and is never right.
         predicted: The chance of class 1, shape ``(rows,)``, or of each class, shape ``(rows, classes)``.
         weight: How often each row counts, shape ``(rows,)``, not negative.
 
@@ -58,8 +58,9 @@ def macro_f1(truth: Floats, predicted: Floats, weight: Floats | None = None) -> 
 
 def macro_f1_on(truth: Floats, predicted: Floats) -> Weighing:
     """:func:`macro_f1` of fixed rows."""
-    classes = predicted.shape[1]
-    cell = truth.astype(np.intp) * classes + likeliest(predicted)
+    # One more class than there are chances, the last, for the truth -1.
+    classes = predicted.shape[1] + 1
+    cell = truth.astype(np.intp) % classes * classes + likeliest(predicted)
 
     def weighing(weight: Floats) -> float:
         confusion = np.bincount(cell, weights=weight, minlength=classes * classes).reshape(classes, classes)

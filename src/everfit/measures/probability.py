@@ -16,7 +16,7 @@ def log_loss(truth: Floats, predicted: Floats, weight: Floats | None = None) -> 
     Source: Good 1952, "Rational decisions". Chances are cut at 2.2e-16.
 
     Args:
-        truth: 0 or 1, or the class's index, shape ``(rows,)``.
+        truth: 0 or 1, or the class's index, shape ``(rows,)``; -1 is a class that has no column and so no chance.
         predicted: The chance of class 1, shape ``(rows,)``, or of each class, shape ``(rows, classes)``.
         weight: How often each row counts, shape ``(rows,)``, not negative.
 
@@ -33,7 +33,8 @@ def log_loss_on(truth: Floats, predicted: Floats) -> Weighing:
     if predicted.ndim == 1:
         chance = np.where(truth > 0, predicted, 1.0 - predicted)
     else:
-        chance = predicted[np.arange(len(truth)), truth.astype(np.intp)]
+        given = predicted[np.arange(len(truth)), truth.astype(np.intp)]
+        chance = np.where(truth < 0, 0.0, given)
     return mean_of(-np.log(np.clip(chance, SMALLEST, 1.0 - SMALLEST)))
 
 

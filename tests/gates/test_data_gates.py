@@ -1,0 +1,226 @@
+"""The tests of the data: each catches what it is for, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from everfit.core.errors import DefinitionError, SourceError
+from everfit.core.evidence import ID, LABEL, TIME, SourceFreshness
+from everfit.core.records import Verdict
+from everfit.gates.balance import LabelBalance
+from everfit.gates.categories import NewCategories
+from everfit.gates.data_schema import DataSchema, check_schema, infer_schema, load_schema, save_schema
+from everfit.gates.freshness import Freshness
+from everfit.gates.missing import MissingShare
+
+
+def changed(world: Any, *columns: pl.Expr) -> Any:
+    return world.but(holdout=world.evidence.holdout.with_columns(*columns))
+
+
+def some(share: float) -> pl.Expr:
+    """True in this share of rows."""
+    return pl.int_range(pl.len()) % 500 < share * 500
+
+
+def only(verdicts: Any) -> Verdict:
+    (verdict,) = verdicts
+    assert isinstance(verdict, Verdict)
+    return verdict
+
+
+class TestDataSchema:
+    def test_a_schema_survives_its_file(self, world: Any, tmp_path: Path) -> None:
+        frame = world.evidence.reference.with_columns(
+            kind=pl.lit("a").cast(pl.Enum(["a", "b"])),
+            town=pl.col("town").cast(pl.Categorical()),
+            day=pl.col(TIME).dt.date(),
+            price=pl.lit("1.50").cast(pl.Decimal(10, 2)),
+            busy=pl.col("distance") > 5,
+            count=pl.col("distance").cast(pl.Int32),
+            at=pl.col(TIME).dt.cast_time_unit("ms"),
+            nothing=pl.lit(None),
+        )
+        schema = infer_schema(frame)
+        save_schema(schema, tmp_path / "late.yaml")
+        back = load_schema(tmp_path / "late.yaml")
+        assert back == schema
+        assert check_schema(back, frame) == []
+        text = (tmp_path / "late.yaml").read_text()
+        assert "Aachen" in text
+        assert "person" not in text, "identifiers are not listed"
+        assert not {ID, TIME, LABEL, "nothing"} & set(back.columns)
+
+    def test_a_reviewed_file_is_what_counts(self, world: Any, tmp_path: Path) -> None:
+        path = tmp_path / "late.yaml"
+        save_schema(infer_schema(world.evidence.reference), path)
+        assert only(DataSchema(path=str(path)).judge(world.evidence)).outcome == "passed"
+        path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if "Aachen" not in line))
+        verdict = only(DataSchema(path=str(path)).judge(world.evidence))
+        assert verdict.outcome == "failed"
+        assert "town has a name that is not listed in" in verdict.sentence
+
+    @pytest.mark.parametrize("content", [None, "", "just text", "columns: [", "columns: {a: {dtype: Nonsense}}"])
+    def test_a_file_that_holds_no_schema(self, world: Any, tmp_path: Path, content: str | None) -> None:
+        path = tmp_path / "late.yaml"
+        if content is not None:
+            path.write_text(content)
+        with pytest.raises(SourceError, match=r"late\.yaml"):
+            load_schema(path)
+        assert "save_schema" in only(DataSchema(path=str(path)).judge(world.evidence)).sentence
+
+    @pytest.mark.parametrize(
+        ("change", "clause"),
+        [
+            (pl.when(some(0.05)).then(-999.0).otherwise("distance").alias("distance"), "distance breaks in_range"),
+            (pl.col("distance").cast(pl.String), "distance is String instead of Float64"),
+            (pl.col("distance") * 1000, "distance breaks in_range"),
+            (pl.when(some(0.5)).then(None).otherwise("distance").alias("distance"), "distance is missing, though"),
+            (pl.when(some(0.5)).then(float("nan")).otherwise("distance").alias("distance"), "distance is missing"),
+            (pl.when(some(0.5)).then(float("inf")).otherwise("distance").alias("distance"), "distance breaks in_range"),
+            (pl.when(some(0.5)).then(pl.lit("Dresden")).otherwise("town").alias("town"), "town has a name that"),
+        ],
+    )
+    def test_what_breaks_it(self, world: Any, change: pl.Expr, clause: str) -> None:
+        verdict = only(DataSchema().judge(changed(world, change)))
+        assert verdict.outcome == "failed"
+        assert verdict.value == 1
+        assert clause in verdict.sentence
+
+    def test_a_column_gone(self, world: Any) -> None:
+        verdict = only(DataSchema().judge(world.but(holdout=world.evidence.holdout.drop("distance"))))
+        assert (verdict.outcome, verdict.value) == ("failed", 1)
+        assert "distance is missing" in verdict.sentence
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            (pl.col("distance") * 1.7).alias("distance"),
+            pl.when(some(0.002)).then(-999.0).otherwise("distance").alias("distance"),
+            pl.when(some(0.03)).then(pl.lit("Dresden")).otherwise("town").alias("town"),
+            pl.lit(1).alias("more"),
+        ],
+    )
+    def test_what_it_bears(self, world: Any, change: pl.Expr) -> None:
+        assert only(DataSchema().judge(changed(world, change))).outcome == "passed"
+
+
+class TestFreshness:
+    def stale(self, age: timedelta | None) -> SourceFreshness:
+        return SourceFreshness(source="stations", view="weather", age=age, ttl=timedelta(hours=3))
+
+    @pytest.mark.parametrize(
+        ("age", "outcome"),
+        [(timedelta(hours=3), "passed"), (timedelta(hours=3, seconds=1), "failed"), (None, "failed")],
+    )
+    def test_ttl_is_the_limit(self, world: Any, age: timedelta | None, outcome: str) -> None:
+        fresh = self.stale(timedelta(0))
+        verdict = only(Freshness().judge(world.but(freshness=[fresh, self.stale(age)])))
+        assert verdict.outcome == outcome
+        assert "stations" in verdict.sentence
+
+    def test_another_limit(self, world: Any) -> None:
+        old = world.but(freshness=[self.stale(timedelta(days=1))])
+        assert only(Freshness(max_age="2d").judge(old)).outcome == "passed"
+        verdict = only(Freshness(max_age="12h").judge(old))
+        assert (verdict.outcome, verdict.value) == ("failed", 2.0)
+        assert "ended 1d before the frame, allowed are 12h" in verdict.sentence
+        with pytest.raises(DefinitionError, match="max_age must be a positive duration"):
+            Freshness(max_age="soon")
+
+
+class TestMissingShare:
+    @pytest.mark.parametrize(("share", "outcome"), [(0.05, "passed"), (0.1, "passed"), (0.3, "failed")])
+    def test_counts_the_increase(self, world: Any, share: float, outcome: str) -> None:
+        evidence = changed(world, pl.when(some(share)).then(float("nan")).otherwise("distance").alias("distance"))
+        verdict = only(MissingShare().judge(evidence))
+        assert verdict.outcome == outcome
+        if outcome == "failed":
+            assert verdict.value == pytest.approx(share, abs=0.05)
+            assert "distance is missing in" in verdict.sentence
+
+    def test_few_rows_do_not_fail_by_chance(self, world: Any) -> None:
+        few = world.evidence.holdout.head(20).with_columns(
+            pl.when(pl.int_range(pl.len()) < 4).then(None).otherwise("distance").alias("distance")
+        )
+        assert only(MissingShare().judge(world.but(holdout=few))).outcome == "passed"
+
+    def test_a_column_that_was_always_empty_is_no_news(self, world: Any) -> None:
+        empty = pl.lit(None, dtype=pl.Float64).alias("distance")
+        evidence = dataclasses.replace(changed(world, empty), reference=world.evidence.reference.with_columns(empty))
+        assert only(MissingShare().judge(evidence)).outcome == "passed"
+
+
+class TestNewCategories:
+    @pytest.mark.parametrize(
+        "dtype", [pl.String(), pl.Categorical(), pl.Enum(["Aachen", "Bremen", "Celle", "Dresden"])]
+    )
+    @pytest.mark.parametrize(("share", "outcome"), [(0.0, "passed"), (0.04, "passed"), (0.2, "failed")])
+    def test_counts_rows(self, world: Any, dtype: Any, share: float, outcome: str) -> None:
+        town = pl.when(some(share)).then(pl.lit("Dresden")).otherwise("town").cast(dtype).alias("town")
+        evidence = dataclasses.replace(
+            changed(world, town),
+            reference=world.evidence.reference.with_columns(pl.col("town").cast(dtype)),
+        )
+        verdict = only(NewCategories().judge(evidence))
+        assert verdict.outcome == outcome
+        assert verdict.value == pytest.approx(share, abs=0.03)
+
+    def test_missing_is_not_new(self, world: Any) -> None:
+        verdict = only(NewCategories().judge(changed(world, pl.lit(None, dtype=pl.String).alias("town"))))
+        assert (verdict.outcome, verdict.value) == ("passed", 0.0)
+
+
+class TestLabelBalance:
+    def test_a_degenerate_label_fails(self, world: Any) -> None:
+        verdict = only(LabelBalance().judge(world.but(truth=np.ones(1500))))
+        assert verdict.outcome == "failed"
+        assert "7 rows there have no label yet" in verdict.sentence
+
+    @pytest.mark.parametrize(
+        ("task", "dtype"), [("binary", pl.Boolean), ("binary", pl.Int8), ("multiclass", pl.Float64)]
+    )
+    def test_classes_are_found_whatever_their_type(
+        self, build_world: Callable[..., Any], task: str, dtype: Any
+    ) -> None:
+        evidence = build_world(task).evidence
+        evidence = dataclasses.replace(evidence, reference=evidence.reference.with_columns(pl.col(LABEL).cast(dtype)))
+        assert only(LabelBalance().judge(evidence)).outcome == "passed"
+
+    def test_classes_may_be_names(self, build_world: Callable[..., Any]) -> None:
+        evidence = build_world("multiclass").evidence
+        names = ("early", "late", "punctual")
+        labels = pl.col(LABEL).replace_strict([0, 1, 2], names).cast(pl.Categorical())
+        evidence = dataclasses.replace(evidence, classes=names, reference=evidence.reference.with_columns(labels))
+        assert only(LabelBalance().judge(evidence)).outcome == "passed"
+        verdict = only(
+            LabelBalance().judge(dataclasses.replace(evidence, truth=np.repeat([0.0, 1.0, 2.0], [5, 5, 900])))
+        )
+        assert verdict.outcome == "failed"
+        assert verdict.value is not None
+        assert verdict.value > 3
+
+    def test_a_flipped_label_fails(self, world: Any) -> None:
+        assert only(LabelBalance().judge(world.evidence)).outcome == "passed"
+        rare = np.zeros(1500)
+        rare[:30] = 1
+        verdict = only(LabelBalance().judge(world.but(truth=rare)))
+        assert verdict.outcome == "failed"
+        assert "in training; beyond chance its odds changed by a factor of" in verdict.sentence
+
+    def test_few_rows_do_not_fail_by_chance(self, world: Any) -> None:
+        assert only(LabelBalance().judge(world.but(truth=np.array([0.0] * 9 + [1.0])))).outcome == "passed"
+
+    @pytest.mark.parametrize(("shift", "outcome"), [(0.0, "passed"), (10.0, "passed"), (1000.0, "failed")])
+    def test_a_median_that_moved(self, build_world: Callable[..., Any], shift: float, outcome: str) -> None:
+        evidence = build_world("regression").evidence
+        moved = dataclasses.replace(evidence, truth=evidence.truth + shift)
+        assert only(LabelBalance().judge(moved)).outcome == outcome
