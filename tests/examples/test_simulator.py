@@ -51,9 +51,10 @@ def world_with(simulator: ModuleType, *incidents: Any, days: int = DAYS) -> Any:
 
 def both(quiet: Any, other: Any) -> pl.DataFrame:
     """The true chances of the orders that are placed in both worlds."""
-    return quiet.truth.join(other.truth, on="order_id", suffix="_other").join(
+    pairs: pl.DataFrame = quiet.truth.join(other.truth, on="order_id", suffix="_other").join(
         quiet.orders.select("order_id", "distance_km"), on="order_id"
     )
+    return pairs
 
 
 def test_equal_seeds_give_equal_worlds_and_others_do_not(simulator: ModuleType, quiet: Any) -> None:
