@@ -183,7 +183,7 @@ class TestLabelBalance:
     def test_a_degenerate_label_fails(self, world: Any) -> None:
         verdict = only(LabelBalance().judge(world.but(truth=np.ones(1500))))
         assert verdict.outcome == "failed"
-        assert "7 rows there have no label yet" in verdict.sentence
+        assert "1500 of the 1507 rows in the hold-out's time have a label." in verdict.sentence
 
     @pytest.mark.parametrize(
         ("task", "dtype"), [("binary", pl.Boolean), ("binary", pl.Int8), ("multiclass", pl.Float64)]

@@ -36,10 +36,9 @@ class LabelBalance:
 
         values = np.unique(evidence.truth)
         if len(values) < 2:
-            rows, unlabelled = len(evidence.truth), evidence.unlabelled
             sentence = (
-                f"All {rows} labelled rows of the hold-out have {len(values)} label value, so that nothing can be told "
-                f"apart; {unlabelled} rows there have no label yet."
+                f"All labelled rows of the hold-out have {len(values)} label value, so that nothing can be told apart. "
+                f"{_coverage(evidence)}"
             )
             return [refuse(self.name, sentence, threshold=self.max_ratio)]
         if evidence.task == "regression":
@@ -61,7 +60,7 @@ class LabelBalance:
         sentence = (
             f"{evidence.classes[worst]!r} is the label of {percent(counts[worst] / counts.sum())} of "
             f"{counts.sum()} rows, after {percent(before[worst] / before.sum())} in training; beyond chance its odds "
-            f"changed by a factor of {ratios[worst]:.2f}, allowed are {self.max_ratio:g}."
+            f"changed by a factor of {ratios[worst]:.2f}, allowed are {self.max_ratio:g}. {_coverage(evidence)}"
         )
         passed = ratios[worst] <= self.max_ratio
         return decide(self.name, passed, sentence, value=ratios[worst], threshold=self.max_ratio)
@@ -89,9 +88,15 @@ class LabelBalance:
         moved = abs(now - middle) / spread if spread else float(now != middle) * float("inf")
         sentence = (
             f"The median label is {now:.4g}, after {middle:.4g} in training: moved by {moved:.2f} quartile distances, "
-            f"allowed are {self.max_ratio:g}."
+            f"allowed are {self.max_ratio:g}. {_coverage(evidence)}"
         )
         return decide(self.name, bool(moved <= self.max_ratio), sentence, value=moved, threshold=self.max_ratio)
+
+
+def _coverage(evidence: Evidence) -> str:
+    """How many of the hold-out's rows have a label yet; the others may be of another kind."""
+    rows = len(evidence.truth)
+    return f"{rows} of the {rows + evidence.unlabelled} rows in the hold-out's time have a label."
 
 
 def _odds(share: float) -> float:

@@ -45,7 +45,9 @@ class Freshness:
             told = "; ".join(self._tell(found) for found in stale)
             sentence = f"{len(stale)} of {len(evidence.freshness)} views are fed by a stale source: {told}."
         else:
-            sentence = f"All {len(evidence.freshness)} views are fed by fresh sources; the oldest: {self._tell(worst)}."
+            sentence = (
+                f"None of {len(evidence.freshness)} views is fed by a stale source; the oldest: {self._tell(worst)}."
+            )
         return [decide(self.name, not stale, sentence, value=self._strain(worst), threshold=1.0)]
 
     def _limit(self, found: SourceFreshness) -> timedelta:

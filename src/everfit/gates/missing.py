@@ -20,10 +20,11 @@ class MissingShare:
 
     Args:
         max_increase: By how much the share of missing values may grow. The growth counts only as far as the lower
-            end of a 99.9 % Wilson interval of the hold-out's share, so that few rows do not fail by chance.
+            end of a 99.9 % Wilson interval of the hold-out's share, so that few rows do not fail by chance. Seasons
+            alone move it: gusts of wind go unreported in 73 % of the hours before a New York summer, and 87 % in it.
     """
 
-    max_increase: float = 0.1
+    max_increase: float = 0.2
 
     name: ClassVar[str] = "missing_share"
 
