@@ -1,1 +1,4 @@
-"""Predictions over HTTP: decode, look up, compute, encode, predict, answer."""
+"""Answers requests: HTTP, feature look-up, model execution.
+
+:mod:`everfit.serving.plane` is the one data plane; whatever speaks to callers is a thin adapter before it.
+"""

@@ -1,202 +1,209 @@
-"""The HTTP face of the data plane: bare ASGI, since a framework costs more than the prediction.
-
-| request | answer |
-| --- | --- |
-| ``POST /predict/{model}`` | predictions, ids, version |
-| ``GET /models/{model}`` | what it takes, with an example |
-| ``GET /`` | what is served |
-| ``GET /health/live``, ``GET /health/ready`` | 200 |
-| ``GET /metrics`` | Prometheus |
-
-Errors are ``{"error": {"message", "field", "value", "expected"}}`` with status 404, 405, 408, 413, 422 or 500.
-"""
+"""HTTP before the data plane: bare ASGI, since a framework would cost more than the prediction."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from functools import partial
+from http import HTTPStatus
+from time import perf_counter
+from typing import Any, NamedTuple
+from uuid import uuid4
 
-import msgspec
+from everfit.core.errors import EverfitError, RequestTooLargeError, UnknownModelError
+from everfit.serving.decode import RequestDecoder
+from everfit.serving.metrics import CONTENT_TYPE, Metrics, ModelMetrics
+from everfit.serving.plane import Answer, Plane
+from everfit.serving.reply import Reply, explain, refuse, reply_json
+from everfit.serving.served_model import ServedModel
 
-from everfit.core.errors import (
-    EverfitError,
-    InvalidRequestError,
-    NotReadyError,
-    RequestTooLargeError,
-    UnknownModelError,
-)
-from everfit.core.settings import ServingSettings
-from everfit.serving.metrics import CONTENT_TYPE, ServiceMetrics
-from everfit.serving.plane import Plane
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+_INLINE_BYTES = 16 * 1024
+"""A larger body has many rows; it is answered in a thread, so that others need not wait for it."""
+_PREDICT = "/predict/"
+_MODELS = "/models/"
 
-BODY_TIMEOUT_S = 30.0
-_JSON = b"application/json"
-_STATUS: Mapping[type[EverfitError], int] = {
-    InvalidRequestError: 422,
-    UnknownModelError: 404,
-    RequestTooLargeError: 413,
-    NotReadyError: 503,
-}
-_log = logging.getLogger("everfit.serving")
+_log = logging.getLogger(__name__)
+
+
+class _Gone(Exception):  # noqa: N818 - a signal between two functions below
+    """The caller hung up."""
+
+
+class _TooSlow(Exception):  # noqa: N818 - as above
+    """The caller took too long."""
+
+
+class _Route(NamedTuple):
+    model: ServedModel
+    decoder: RequestDecoder
+    metrics: ModelMetrics
 
 
 class App:
-    """The ASGI application.
+    """The service as an ASGI application.
+
+    ``POST /predict/{model}``; ``GET`` of ``/``, ``/models/{model}``, ``/health/live``, ``/health/ready`` and
+    ``/metrics``.
 
     Args:
         plane: What answers.
-        settings: Limits.
-        metrics: What is counted.
+        max_body_bytes: Largest request body; the rest of a larger one is not kept.
+        max_rows: Most rows in one request.
+        body_timeout_s: How long a caller may take to send a body.
     """
 
-    def __init__(self, plane: Plane, settings: ServingSettings, metrics: ServiceMetrics) -> None:
+    def __init__(self, plane: Plane, *, max_body_bytes: int, max_rows: int, body_timeout_s: float = 30.0) -> None:
         self._plane = plane
-        self._settings = settings
-        self._metrics = metrics
-        self._encode = msgspec.json.Encoder().encode
-        # Looking labels up costs more than counting.
-        self._ok = {name: metrics.requests.labels(name, "200") for name in plane.models}
-        self._rows = {name: metrics.rows.labels(name) for name in plane.models}
-        self._seconds = {name: metrics.seconds.labels(name) for name in plane.models}
-        for name, served in plane.models.items():
-            metrics.version.labels(name, served.digest[7:19], served.form).set(served.version)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one connection's request."""
-        if scope["type"] != "http":
-            return
-        path: str = scope["path"]
-        if path.startswith("/predict/"):
-            await self._predict(path.removeprefix("/predict/"), scope, receive, send)
-            return
-        pages: dict[str, Callable[[], tuple[bytes, bytes]]] = {
+        self._max_body_bytes = max_body_bytes
+        self._body_timeout_s = body_timeout_s
+        self._metrics = Metrics()
+        self._metrics.serve(plane.models)
+        self._unrouted = self._metrics.for_model("")
+        self._routes = {
+            model.name: _Route(
+                model, RequestDecoder(model.schema, max_rows=max_rows), self._metrics.for_model(model.name)
+            )
+            for model in plane.models
+        }
+        self._pages: Mapping[str, Callable[[], Reply]] = {
             "/": self._index,
-            "/health/live": lambda: (b'{"live":true}', _JSON),
-            "/health/ready": lambda: (b'{"ready":true}', _JSON),
-            "/metrics": lambda: (self._metrics.page(), CONTENT_TYPE.encode()),
+            "/health/live": partial(reply_json, {"live": True}),
+            "/health/ready": self._ready,
+            "/metrics": lambda: Reply(200, self._metrics.text(), CONTENT_TYPE),
         }
-        page = pages.get(path)
-        if path.startswith("/models/"):
-            name = path.removeprefix("/models/")
-            if name in self._plane.models:
-                page = lambda: (self._encode(self._describe(name)), _JSON)  # noqa: E731 - as the pages above
-        if page is None:
-            await self._refuse(send, 404, {"message": f"There is no {path} here. See GET /."})
-        elif scope["method"] not in {"GET", "HEAD"}:
-            await self._refuse(send, 405, {"message": f"{path} takes GET only."}, (b"allow", b"GET"))
-        else:
-            body, kind = page()
-            await _respond(send, 200, body, kind)
 
-    async def _predict(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] != "POST":
-            await self._refuse(send, 405, {"message": f"/predict/{name} takes POST only."}, (b"allow", b"POST"))
-            return
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        path: str = scope["path"]
         try:
-            served = self._plane.model(name)
-            body = await self._body(scope, receive)
-            if body is None:
-                return  # the caller has gone
-            began = time.perf_counter()
-            answer = served.answer(body)
-            content = self._encode(answer)
-        except EverfitError as error:
-            await self._fail(name, error, send)
+            if path.startswith(_PREDICT):
+                reply = await self._predict(path[len(_PREDICT) :], scope, receive)
+            else:
+                reply = self._page(path, scope["method"])
+        except _Gone:
             return
-        except TimeoutError:
-            self._count(name, 408)
-            await self._refuse(send, 408, {"message": f"The body must arrive within {BODY_TIMEOUT_S:.0f} s."})
-            return
-        except Exception:  # noqa: BLE001 - the caller gets a reference, the log gets the traceback
-            await self._break(name, send)
-            return
-        await _respond(send, 200, content, _JSON)
-        self._ok[name].inc()
-        self._rows[name].inc(len(answer.ids))
-        self._seconds[name].observe(time.perf_counter() - began)
-        for view, rows in answer.missing.items():
-            self._metrics.missing.labels(name, view).inc(rows)
-
-    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
-        limit = self._settings.max_body_bytes
-        for key, value in scope["headers"]:
-            if key == b"content-length" and value.isdigit() and int(value) > limit:
-                raise RequestTooLargeError(f"a body must have at most {limit} bytes", value=int(value))
-        message = await asyncio.wait_for(receive(), BODY_TIMEOUT_S)
-        if message["type"] == "http.request" and not message.get("more_body", False):
-            body: bytes = message.get("body", b"")
-            return body if len(body) <= limit else self._too_large(limit)
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            parts: list[bytes] = []
-            size = 0
-            while message["type"] == "http.request":
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
-                if size > limit:
-                    self._too_large(limit)
-                if not message.get("more_body", False):
-                    return b"".join(parts)
-                message = await receive()
-        return None
-
-    def _too_large(self, limit: int) -> bytes:
-        raise RequestTooLargeError(f"a body must have at most {limit} bytes")
-
-    async def _fail(self, name: str, error: EverfitError, send: Send) -> None:
-        status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 500)
-        self._count(name, status)
-        if status == 500:
-            _log.error("model %s: %s", name, error)
-        described = {"message": str(error), "field": error.place, "value": error.value, "expected": error.rule}
-        await self._refuse(send, status, {key: value for key, value in described.items() if value not in (None, "")})
-
-    async def _break(self, name: str, send: Send) -> None:
-        reference = uuid.uuid4().hex[:12]
-        _log.exception("model %s could not answer, reference %s", name, reference)
-        self._count(name, 500)
-        await self._refuse(send, 500, {"message": f"This request could not be answered; reference {reference}."})
-
-    def _count(self, name: str, status: int) -> None:
-        # Names that are not served are the caller's invention; each would be a time series of its own.
-        known = name if name in self._plane.models else "unknown"
-        self._metrics.requests.labels(known, str(status)).inc()
-
-    async def _refuse(
-        self, send: Send, status: int, error: Mapping[str, object], *headers: tuple[bytes, bytes]
-    ) -> None:
-        await _respond(send, status, msgspec.json.encode({"error": error}, enc_hook=str), _JSON, *headers)
-
-    def _index(self) -> tuple[bytes, bytes]:
-        models = [
-            {"name": name, "version": served.version, "digest": served.digest, "form": served.form}
-            for name, served in self._plane.models.items()
+        headers = [
+            (b"content-type", reply.content_type),
+            (b"content-length", str(len(reply.body)).encode()),
+            *reply.headers,
         ]
-        return self._encode({"models": models}), _JSON
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
 
-    def _describe(self, name: str) -> dict[str, object]:
-        schema = self._plane.model(name).schema
-        return {
-            "name": name,
-            "version": self._plane.model(name).version,
-            "task": schema.task,
-            "request": [{"name": field.name, "type": field.type} for field in schema.request],
-            "features": schema.names,
-            "classes": schema.classes,
-            "example": {"inputs": {field.name: field.example for field in schema.request}},
-        }
+    async def _predict(self, name: str, scope: Message, receive: Receive) -> Reply:
+        began = perf_counter()
+        metrics = self._unrouted
+        try:
+            route = self._route(name)
+            metrics = route.metrics
+            if scope["method"] == "POST":
+                body = await self._read(scope, receive)
+                if len(body) <= _INLINE_BYTES:
+                    answer = self._answer(route, body)
+                else:
+                    answer = await asyncio.to_thread(self._answer, route, body)
+                reply = reply_json(answer)
+                metrics.answered(answer, perf_counter() - began)
+                return reply
+            reply = _wrong_method(scope["method"], "POST")
+        except _TooSlow:
+            rule = f"a request's body must arrive within {self._body_timeout_s:g} seconds"
+            reply = refuse(408, rule, (b"connection", b"close"))
+        except _Gone:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a model or a project's code raises: logged, never shown
+            reply = _explain_or_log(error)
+        metrics.refused(reply.status, perf_counter() - began)
+        return reply
+
+    def _route(self, name: str) -> _Route:
+        try:
+            return self._routes[name]
+        except KeyError:
+            known = ", ".join(self._routes) or "none"
+            raise UnknownModelError(
+                "this service must serve the model that is asked", value=name[:200], remedy=f"Served are: {known}."
+            ) from None
+
+    def _answer(self, route: _Route, body: bytes) -> Answer:
+        request = route.decoder.decode(body)
+        return self._plane.predict(route.model, request.rows, request.ids)
+
+    async def _read(self, scope: Message, receive: Receive) -> bytes:
+        """The whole body, never holding much more than is allowed."""
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                self._require_small(int(value))
+        try:
+            async with asyncio.timeout(self._body_timeout_s):
+                body, is_last = await _receive(receive)
+                if is_last:
+                    self._require_small(len(body))
+                    return body
+                parts = bytearray(body)
+                while not is_last:
+                    self._require_small(len(parts))
+                    body, is_last = await _receive(receive)
+                    parts += body
+        except TimeoutError:
+            raise _TooSlow from None
+        self._require_small(len(parts))
+        return bytes(parts)
+
+    def _require_small(self, size: int) -> None:
+        if size > self._max_body_bytes:
+            raise RequestTooLargeError(
+                f"a request's body may have at most {self._max_body_bytes} bytes",
+                value=size,
+                remedy="Send the rows in several requests, or raise [serving] max_body_bytes.",
+                place="body",
+            )
+
+    def _page(self, path: str, method: str) -> Reply:
+        page = self._pages.get(path)
+        if page is None and not path.startswith(_MODELS):
+            known = [*self._pages, f"{_MODELS}{{model}}", f"{_PREDICT}{{model}}"]
+            return refuse(404, f"there is nothing at {path[:200]!r}; there is {', '.join(known)}", paths=known)
+        if method not in {"GET", "HEAD"}:
+            return _wrong_method(method, "GET, HEAD")
+        try:
+            return page() if page else reply_json(self._route(path[len(_MODELS) :]).model.describe())
+        except EverfitError as error:
+            return _explain_or_log(error)
+
+    def _index(self) -> Reply:
+        models = [{"name": name, "version": version} for name, version in self._plane.versions().items()]
+        return reply_json({"service": "everfit", "models": models})
+
+    def _ready(self) -> Reply:
+        self._plane.require_ready()
+        return reply_json({"ready": True})
 
 
-async def _respond(send: Send, status: int, body: bytes, kind: bytes, *headers: tuple[bytes, bytes]) -> None:
-    length = (b"content-length", str(len(body)).encode())
-    await send(
-        {"type": "http.response.start", "status": status, "headers": [(b"content-type", kind), length, *headers]}
-    )
-    await send({"type": "http.response.body", "body": body})
+async def _receive(receive: Receive) -> tuple[bytes, bool]:
+    """A piece of the body, and whether it was the last."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise _Gone
+    return message.get("body", b""), not message.get("more_body")
+
+
+def _wrong_method(method: str, allowed: str) -> Reply:
+    return refuse(405, f"the method must be {allowed}, but got {method!r}", (b"allow", allowed.encode()))
+
+
+def _explain_or_log(error: Exception) -> Reply:
+    """What the caller may know. Of the service's own faults that is an id, under which the log says the rest."""
+    reply = explain(error) if isinstance(error, EverfitError) else None
+    if reply is not None:
+        if reply.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            _log.warning("the service cannot answer: %s", error)
+        return reply
+    incident = str(uuid4())
+    _log.error("a prediction failed; incident %s", incident, exc_info=error)
+    return refuse(500, f"the service failed; its log says why, under the incident {incident}", id=incident)

@@ -1,54 +1,59 @@
-"""From a request's bytes to typed rows, with a decoder made from the model's schema."""
+"""From the bytes of ``POST /predict/{model}`` to rows of typed values, or to words that say what is wrong with them.
+
+The types are built once from the package's schema, so that msgspec checks while it decodes. Only a request that is
+refused is decoded again, slowly, to say which field is wrong.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import astuple
 
-from everfit.artifact.schema import FieldType, InputSchema
-from everfit.core.errors import InvalidRequestError
+from everfit.artifact.schema import FieldType, InputSchema, RequestField
+from everfit.core.errors import InvalidRequestError, RequestTooLargeError
 
+LONGEST_ID = 200
+_LONGEST_SHOWN = 100
 _TYPES: Mapping[FieldType, Any] = {
-    "string": str,
-    "integer": int,
-    "number": float,
-    "boolean": bool,
-    "instant": Annotated[datetime, Meta(tz=True)],
-    "date": date,
+    "string": str | None,
+    "integer": Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None,
+    "number": float | None,
+    "boolean": bool | None,
+    "instant": Annotated[datetime, Meta(tz=True)] | None,
+    "date": date | None,
 }
 _EXPECTED: Mapping[FieldType, str] = {
-    "string": "a string or null",
-    "integer": "a whole number or null",
-    "number": "a number or null",
+    "string": "text or null",
+    "integer": "an integer of 64 bits or null",
+    "number": "a finite number or null",
     "boolean": "true, false or null",
-    "instant": 'an instant with a time zone such as "2026-03-01T12:00:00Z", or null',
-    "date": 'a date such as "2026-03-01", or null',
+    "instant": "an instant with a time zone, such as 2024-03-01T08:30:00Z, or null",
+    "date": "a date such as 2024-03-01, or null",
 }
-_PLACE = re.compile(r"^(?P<text>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
-_STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
-_LONGEST_ID = 200
-_LONGEST_VALUE = 120
+_Id = Annotated[str, Meta(min_length=1, max_length=LONGEST_ID)]
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """Decoded rows."""
+    """What a caller asks."""
 
     rows: list[dict[str, Any]]
-    """Field to value; instants in UTC."""
+    """Every field of the schema's request: ``str``, ``int``, ``float``, ``bool``, ``datetime`` in UTC, ``date`` or
+    ``None``."""
     ids: list[str] | None
-    """The caller's ids, one per row, if any were given."""
+    """One for each row; ``None`` if the caller leaves them to the service."""
 
 
 class RequestDecoder:
-    """Decodes the bodies of one model. May be called from several threads at once.
+    """Decodes ``{"inputs": [{…}, …], "ids"?: ["…", …]}`` or ``{"inputs": {…}, "id"?: "…"}``.
 
-    A body is ``{"inputs": {…} or [{…}, …], "id"?: "…", "ids"?: ["…", …]}``. Every field of the schema must be there
-    and may be null; other fields are refused.
+    Every request field must be given; where its value is not known, as null. So a misspelt or forgotten field is an
+    error of the caller, never a silent gap.
 
     Args:
         schema: What the model takes.
@@ -56,89 +61,144 @@ class RequestDecoder:
     """
 
     def __init__(self, schema: InputSchema, *, max_rows: int) -> None:
-        fields = [(field.name, _TYPES[field.type] | None) for field in schema.request]
-        row = msgspec.defstruct("Row", fields, kw_only=True, forbid_unknown_fields=True)
-        body = msgspec.defstruct(
-            "Body",
-            [("inputs", list[row] | row), ("id", str | None, None), ("ids", list[str] | None, None)],  # type: ignore[valid-type]
-            kw_only=True,
-            forbid_unknown_fields=True,
-        )
-        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(body).decode
+        self._fields = schema.request
+        self._names = tuple(field.name for field in schema.request)
         self._instants = tuple(field.name for field in schema.request if field.type == "instant")
-        self._expected = {field.name: _EXPECTED[field.type] for field in schema.request}
         self._max_rows = max_rows
+        self._decode = msgspec.json.Decoder(_envelope(schema.request)).decode
 
-    def decode(self, content: bytes) -> Request:
-        """Decode a body.
+    def decode(self, body: bytes) -> Request:
+        """Decode a request's body.
 
         Raises:
-            InvalidRequestError: If it is not JSON, or a field is missing, unknown or of another type; names the field,
-                the value and what was expected.
+            InvalidRequestError: If it is not JSON, or a field is missing, unknown or of the wrong type; names the
+                field, its value and what was expected.
+            RequestTooLargeError: If it has more rows than are accepted.
         """
         try:
-            body = self._decode(content)
-        except msgspec.ValidationError as error:
-            raise self._explain(error, content) from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise InvalidRequestError("the body must be JSON", value=str(error), place="body") from error
-        rows = body.inputs if isinstance(body.inputs, list) else [body.inputs]
-        if not 0 < len(rows) <= self._max_rows:
-            raise InvalidRequestError(
-                f"a request must hold between 1 and {self._max_rows} rows", value=len(rows), place="inputs"
+            envelope: Any = self._decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+            raise self._explain(body, problem) from problem
+        inputs = envelope.inputs
+        if not isinstance(inputs, list):
+            rows = [self._row(inputs)]
+        elif len(inputs) > self._max_rows:
+            raise RequestTooLargeError(
+                f"a request may hold at most {self._max_rows} rows",
+                value=len(inputs),
+                remedy="Send them in several requests.",
+                place="inputs",
             )
-        return Request(rows=[self._plain(row) for row in rows], ids=_ids(body.id, body.ids, len(rows)))
+        else:
+            rows = [self._row(each) for each in inputs]
+        if envelope.id is None and envelope.ids is None:
+            return Request(rows=rows, ids=None)
+        return Request(rows=rows, ids=_settle_ids(envelope.id, envelope.ids, len(rows)))
 
-    def _plain(self, row: Any) -> dict[str, Any]:
-        values: dict[str, Any] = msgspec.structs.asdict(row)
+    def _row(self, given: Any) -> dict[str, Any]:
+        row = dict(zip(self._names, astuple(given), strict=True))
         for name in self._instants:
-            instant = values[name]
-            if instant is not None and instant.tzinfo is not UTC:
-                values[name] = instant.astimezone(UTC)
-        return values
+            value = row[name]
+            if value is not None and value.tzinfo is not UTC:
+                try:
+                    row[name] = value.astimezone(UTC)
+                except OverflowError as problem:
+                    raise _wrong(name, "must be an instant of the years 1 to 9999 in UTC", str(value)) from problem
+        return row
 
-    def _explain(self, error: msgspec.ValidationError, content: bytes) -> InvalidRequestError:
-        found = _PLACE.match(str(error))
-        assert found is not None
-        path = (found["path"] or "$").removeprefix("$").lstrip(".") or "body"
-        steps = [step[0] or int(step[1]) for step in _STEP.findall(f".{path}")]
-        field = steps[-1] if steps else ""
-        rule = found["text"]
-        if isinstance(field, str) and field in self._expected and "Expected" in rule:
-            rule = f"the field must be {self._expected[field]}"
-        return InvalidRequestError(rule, value=_shown(_value_at(content, steps)), place=path)
-
-
-def _ids(one: str | None, many: list[str] | None, rows: int) -> list[str] | None:
-    if one is not None and many is not None:
-        raise InvalidRequestError("a request has an id or ids, not both", place="id")
-    if one is not None:
-        given = [one] if rows == 1 else [f"{one}-{number}" for number in range(rows)]
-    elif many is not None:
-        given = many
-    else:
-        return None
-    if len(given) != rows or len(set(given)) != rows:
-        raise InvalidRequestError(
-            f"there must be {rows} different ids, one for each row", value=len(given), place="ids"
-        )
-    for each in given:
-        if not 0 < len(each) <= _LONGEST_ID:
-            raise InvalidRequestError(f"an id must have 1 to {_LONGEST_ID} characters", value=_shown(each), place="id")
-    return given
-
-
-def _value_at(content: bytes, steps: list[str | int]) -> object:
-    """The offending value, for the message."""
-    value: Any = msgspec.json.decode(content)
-    for step in steps:
+    def _explain(self, body: bytes, problem: Exception) -> InvalidRequestError:
+        """Find what msgspec stumbled over, and say it in the words of the schema."""
+        if isinstance(problem, RecursionError):
+            return _wrong("body", "must not be nested deeper than a request is")
         try:
-            value = value[step]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return value
+            found = msgspec.json.decode(body)
+        except msgspec.ValidationError:  # a number that no double can hold: the value itself is lost
+            path = re.search(r"`\$\.?(.*)`$", str(problem))
+            return _wrong(path[1] if path else "body", "must be a finite number")
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as malformed:
+            return _wrong("body", "must be JSON, in which NaN and Infinity do not exist", f"{malformed}")
+        if not isinstance(found, dict):
+            return _wrong("body", 'must be an object such as {"inputs": [{…}]}', found)
+        return self._find(found) or _wrong("body", "must be a request", str(problem))
+
+    def _find(self, found: dict[str, Any]) -> InvalidRequestError | None:
+        for name, value in found.items():
+            if name not in {"inputs", "id", "ids"}:
+                return _wrong(name, "must not be given: a request has inputs, and perhaps id or ids", value)
+        if "inputs" not in found:
+            return _wrong("inputs", "must be given, as one object or a list of them")
+        inputs = found["inputs"]
+        if not isinstance(inputs, dict | list) or not inputs:
+            return _wrong("inputs", "must be one object, or a list of at least one", inputs)
+        for place, row in enumerate(inputs) if isinstance(inputs, list) else [(None, inputs)]:
+            wrong = self._find_in_row("inputs" if place is None else f"inputs[{place}]", row)
+            if wrong is not None:
+                return wrong
+        for name, kind in (("id", _Id), ("ids", list[_Id])):
+            if not _fits(found.get(name), kind | None):
+                return _wrong(name, f"must be text of 1 to {LONGEST_ID} characters, ids a list of it", found[name])
+        return None
+
+    def _find_in_row(self, place: str, row: Any) -> InvalidRequestError | None:
+        if not isinstance(row, dict):
+            return _wrong(place, "must be an object with the model's request fields", row)
+        for field in self._fields:
+            at = f"{place}.{field.name}"
+            if field.name not in row:
+                return _wrong(at, f"must be given: {_EXPECTED[field.type]}")
+            if not _fits(row[field.name], _TYPES[field.type]):
+                return _wrong(at, f"must be {_EXPECTED[field.type]}", row[field.name])
+        for name in row:
+            if name not in self._names:
+                rule = f"must not be given: the request fields are {', '.join(self._names)}"
+                return _wrong(f"{place}.{name}", rule, row[name])
+        return None
 
 
-def _shown(value: object) -> object:
-    text = repr(value)
-    return value if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"
+def _envelope(fields: Sequence[RequestField]) -> type[Struct]:
+    # Positions as attribute names, since a column may be called anything; callers see the column's own name.
+    places = {f"field_{number}": field.name for number, field in enumerate(fields)}
+    row = msgspec.defstruct(
+        "Row",
+        [(place, _TYPES[field.type]) for place, field in zip(places, fields, strict=True)],
+        rename=places,
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+    rows: Any = Annotated[list[row], Meta(min_length=1)]  # type: ignore[valid-type]
+    return msgspec.defstruct(
+        "Envelope",
+        [("inputs", rows | row), ("id", _Id | None, None), ("ids", list[_Id] | None, None)],
+        forbid_unknown_fields=True,
+    )
+
+
+def _settle_ids(one: str | None, many: list[str] | None, rows: int) -> list[str]:
+    if one is not None and many is not None:
+        raise _wrong("ids", "must not be given together with id")
+    if many is None:
+        return [f"{one}"] if rows == 1 else [f"{one}-{place}" for place in range(rows)]
+    if len(many) != rows:
+        raise _wrong("ids", f"must be as many as there are rows, {rows}", len(many))
+    if len(set(many)) != rows:
+        raise _wrong("ids", "must differ from each other", next(each for each in many if many.count(each) > 1))
+    return many
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _wrong(field: str, rule: str, value: Any = None) -> InvalidRequestError:
+    return InvalidRequestError(rule, value=_shortened(value), place=field)
+
+
+def _shortened(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value if not isinstance(value, int) or abs(value) < 2**64 else f"{str(value)[:_LONGEST_SHOWN]}"
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

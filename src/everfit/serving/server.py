@@ -2,72 +2,102 @@
 
 from __future__ import annotations
 
+import gc
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import uvicorn
 
 from everfit.core.errors import SettingsError
-from everfit.core.settings import ServingSettings
 from everfit.serving.app import App
-from everfit.serving.metrics import ServiceMetrics
-from everfit.serving.plane import Plane
 
-GRACE_S = 10
-"""How long requests under way may take once the service was told to stop."""
+if TYPE_CHECKING:
+    from everfit.core.settings import ServingSettings
+    from everfit.serving.plane import Plane
+
+_BACKLOG = 2048
+_LAST_ANSWERS_S = 30
+"""How long requests that have begun may take once the service is told to stop."""
 
 
-def serve(plane: Plane, settings: ServingSettings, *, announce: Callable[[str], None] = lambda _url: None) -> None:
-    """Serve until SIGTERM or SIGINT; requests under way are answered first.
+def serve(plane: Plane, settings: ServingSettings, *, announce: Callable[[str], None] | None = None) -> None:
+    """Answer requests until SIGTERM or SIGINT; requests that have begun are answered first.
 
     Args:
         plane: What answers.
-        settings: Where to listen, and limits.
-        announce: Hears the service's URL once it listens.
+        settings: Where to listen, and the limits.
+        announce: Called with the service's URL once it answers.
 
     Raises:
         SettingsError: If the address cannot be listened on.
     """
-    listener = _listen(settings.host, settings.port)
-    host, port = listener.getsockname()[:2]
-    app = App(plane, settings, ServiceMetrics())
-    config = uvicorn.Config(
-        app,
-        loop="uvloop",
-        http="httptools",
-        lifespan="off",
-        access_log=False,
-        log_level="warning",
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_S,
-    )
-    shown = f"[{host}]" if ":" in host else host
-    with listener:
-        _Server(config, lambda: announce(f"http://{shown}:{port}")).run(sockets=[listener])
+    with _listen(settings.host, settings.port) as listener, _handled_signals():
+        app = App(plane, max_body_bytes=settings.max_body_bytes, max_rows=settings.max_rows)
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            backlog=_BACKLOG,
+            timeout_graceful_shutdown=_LAST_ANSWERS_S,
+        )
+        # What is loaded now stays for good: the garbage collector need not look through it again and again.
+        gc.collect()
+        gc.freeze()
+        try:
+            _Server(config, lambda: announce(_url(listener)) if announce else None).run(sockets=[listener])
+        finally:
+            gc.unfreeze()
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+    """Says when it answers."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], object]) -> None:
         super().__init__(config)
-        self._announce = announce
+        self._say_started = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._announce()
+        if self.started:
+            self._say_started()
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
-        listener.listen(2048)
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        listener.close()
         raise SettingsError(
-            f"[serving] host and port must be free to listen on: {error.strerror}",
+            f"[serving] host and port must be an address that can be listened on: {error.strerror or error}",
             value=f"{host}:{port}",
-            remedy="Stop what listens there, or choose another --port; 0 takes a free one.",
+            remedy="Choose another port, or 0 for a free one: everfit serve --port 0.",
         ) from error
-    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextmanager
+def _handled_signals() -> Iterator[None]:
+    """End quietly: uvicorn raises the signal that stopped it once more for whoever handled it before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
