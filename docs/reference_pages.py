@@ -128,6 +128,23 @@ def gates() -> str:
     return _page("Gates", parts)
 
 
+def service() -> str:
+    """What the prediction service reports of itself."""
+    from everfit.serving.metrics import Metrics
+
+    rows = [
+        (f"`{family.name}`", family.type, ", ".join(f"`{label}`" for label in metric._labelnames), family.documentation)
+        for metric in vars(Metrics()).values()
+        if hasattr(metric, "_labelnames")
+        for family in metric.describe()
+    ]
+    intro = (
+        "`GET /metrics` answers in the text format of Prometheus. Counters carry the suffix `_total` there, and the "
+        "process's own figures (`process_…`) come along. How to ask for predictions: [serve a model](../howto/serve.md)."
+    )
+    return _page("Metrics of the service", [intro, _table(("metric", "kind", "labels", "meaning"), rows)])
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "settings": settings,
     "errors": errors,
@@ -135,6 +152,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "names": names,
     "metrics": metrics,
     "gates": gates,
+    "service": service,
 }
 
 
