@@ -140,7 +140,7 @@ def service() -> str:
     ]
     intro = (
         "`GET /metrics` answers in the text format of Prometheus. Counters carry the suffix `_total` there, and the "
-        "process's own figures (`process_…`) come along. How to ask for predictions: [serve a model](../howto/serve.md)."
+        "process's own figures (`process_…`) come along. How to ask: [serve a model](../howto/serve.md)."
     )
     return _page("Metrics of the service", [intro, _table(("metric", "kind", "labels", "meaning"), rows)])
 
