@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from everfit.core.clock import Clock, SystemClock
-from everfit.core.errors import EverfitError, NotReadyError, ProjectError, SettingsError
+from everfit.core.errors import EverfitError, ProjectError, SettingsError
 from everfit.core.settings import ServingSettings, Settings, resolve_settings
 
 if TYPE_CHECKING:
@@ -142,32 +142,21 @@ def open_service(
         NotReadyError: If nothing was promoted yet.
         PackageError: If a package must not be used.
     """
-    from everfit.artifact.package import open_package
     from everfit.artifact.signing import read_trust
-    from everfit.serving.plane import Plane, ServedModel
+    from everfit.serving.loading import open_plane
     from everfit.store.deployment import DeploymentRecord
     from everfit.store.online import SqliteOnlineStore
 
     root = find_root(None if folder is None else Path(folder))
     settings = load_settings(root, flags)
     state = root / STATE_FOLDER
-    record = DeploymentRecord(state / "deployment.json")
-    deployment = record.read()
-    if deployment is None:
-        raise NotReadyError("a version must be promoted before it can be served", remedy="Run 'everfit promote'.")
-    trust = read_trust(state / "keys")
-    online = SqliteOnlineStore(online_path(root, settings))
-    served = {
-        each.model: ServedModel(
-            open_package(record.folder_of(each), trust=trust),
-            version=each.version,
-            online=online,
-            clock=clock or SystemClock(),
-            max_rows=settings.serving.max_rows,
-        )
-        for each in deployment.models
-    }
-    return Service(plane=Plane(served), settings=settings.serving)
+    plane = open_plane(
+        DeploymentRecord(state / "deployment.json"),
+        trust=read_trust(state / "keys"),
+        online=SqliteOnlineStore(online_path(root, settings)),
+        clock=clock or SystemClock(),
+    )
+    return Service(plane=plane, settings=settings.serving)
 
 
 def open_registry(root: Path, settings: Settings, clock: Clock) -> Registry:

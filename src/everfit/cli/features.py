@@ -84,7 +84,8 @@ def get(
         print_json({"view": view, "key": key, "features": values})
     elif values is None:
         console().print(
-            f"{view} has no usable row for {', '.join(key)}: unknown, not materialized, or older than its ttl."
+            f"{view} has no usable row for {', '.join(key)}: it is unknown, not materialized, older than its ttl, "
+            "or later than the time asked for."
         )
     else:
         for name, value in values.items():

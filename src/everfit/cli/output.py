@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from everfit.core.records import GateReport, Score
 
+_PIPE = 240
+"""Columns of a table that goes into a pipe."""
 MARKS = {"passed": "[green]✓[/]", "failed": "[red]✗[/]", "skipped": "[dim]–[/]"}
 
 
@@ -21,7 +23,7 @@ def console() -> Console:
     from rich.console import Console
 
     # A pipe has no width of its own, and a sentence cut at 80 columns cannot be searched for.
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, soft_wrap=True, width=_PIPE)
 
 
 def print_json(document: Any) -> None:

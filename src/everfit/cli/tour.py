@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -86,7 +87,7 @@ class _Guide:
             print_json({"trained": trained, "request": row, "answer": answer})
             return
         seconds = time.monotonic() - started
-        self._say(f"\nFrom nothing to an answered prediction in {seconds:.0f} s. Next: everfit init my-project\n")
+        self._say(f"\nFrom nothing to an answered prediction in {seconds:.0f} s. Next: everfit init my-project")
 
     def _question(self) -> tuple[str, Any, dict[str, Any]]:
         """The last event of the example: everything before it is history, it is what is asked."""
@@ -102,7 +103,7 @@ class _Guide:
         return model.name, row[model.events.timestamp], {name: row[name] for name in model.request}
 
     def _stop(self, title: str, *command: str) -> Any:
-        self._say(f"\n\033[1m{title}\033[0m\n$ everfit {' '.join(_shown(word) for word in command)}\n")
+        self._say(f"\n[bold]{title}[/]\n", shlex.join(["everfit", *command]))
         # One step is one process, as it is for a user; the JSON of the demo needs the JSON of its steps.
         line = [sys.executable, "-m", "everfit", *command, "--project", str(self._root)]
         done = subprocess.run(  # noqa: S603 - our own command
@@ -120,7 +121,7 @@ class _Guide:
     @contextmanager
     def _service(self) -> Iterator[str]:
         line = [sys.executable, "-m", "everfit", "serve", "--port", "0", "--json", "--project", str(self._root)]
-        self._say("\n\033[1mServe it\033[0m\n$ everfit serve\n")
+        self._say("\n[bold]Serve it[/]\n", "everfit serve")
         process = subprocess.Popen(line, env=self._environment, stdout=subprocess.PIPE)  # noqa: S603 - our own command
         assert process.stdout is not None
         try:
@@ -132,15 +133,20 @@ class _Guide:
                 if not line_read or time.monotonic() > deadline:
                     raise ProjectError("the prediction service must start", value=f"exit {process.poll()}")
             url = json.loads(text)["url"]
-            self._say(f"Serving at {url}\n")
+            self._say(f"Serving at {url}")
             yield url
         finally:
             process.terminate()
             process.wait(timeout=30)
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, command: str = "") -> None:
         if not self._quiet:
-            sys.stdout.write(text)
+            from everfit.cli.output import console
+
+            terminal = console()
+            terminal.print(text, end="\n" if not command else "")
+            if command:
+                terminal.print(f"$ {command}", markup=False)
             sys.stdout.flush()
 
 
@@ -156,10 +162,6 @@ def newest_event(model: Model, reader: Any) -> dict[str, Any]:
     end = pl.col(events.timestamp).max()
     found = rows.filter(pl.col(events.timestamp) <= end - timedelta(days=2)).sort(events.timestamp, events.id)
     return found.tail(1).collect().to_dicts()[0]
-
-
-def _shown(word: str) -> str:
-    return f"'{word}'" if word.startswith("{") else word
 
 
 @contextmanager

@@ -32,7 +32,7 @@ def train(
     from everfit.cli.instants import read_instant
     from everfit.cli.output import console, print_gates, print_json, print_scores
     from everfit.cycle import learn
-    from everfit.wiring import open_system
+    from everfit.wiring import actor, open_system
 
     flags = {"training.trials": trials, "training.seconds": seconds, "training.seed": seed}
     system = open_system(project, flags={key: value for key, value in flags.items() if value is not None})
@@ -44,6 +44,7 @@ def train(
             end=read_instant(end, name="--end"),
             as_of=read_instant(as_of, name="--as-of"),
             reason=reason,
+            actor=actor(),
             progress=progress,
         )
     if as_json:
