@@ -10,6 +10,8 @@ JOBS ?= 2
 BIN := .venv/bin
 # A slow line is no reason to give up half-way.
 export UV_HTTP_TIMEOUT ?= 180
+# Threads that wait for each other must not spin: beside any other load that makes a fit four times as long.
+export OMP_WAIT_POLICY ?= PASSIVE
 ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
