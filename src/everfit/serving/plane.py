@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from everfit.core.errors import NotReadyError, StoreError
-from everfit.serving.ids import make_id
+from everfit.serving.ids import IdMaker
 from everfit.serving.served_model import Row, ServedModel, Value
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Plane:
         self._models = tuple(models)
         self._online = online
         self._clock = clock
+        self._make_id = IdMaker().make
 
     def versions(self) -> dict[str, int]:
         """The version that serves, by the model's name."""
@@ -69,7 +70,7 @@ class Plane:
         now_us = (self._clock.now() - _EPOCH) // _MICROSECOND
         values, missing = model.predict(rows, now_us=now_us)
         if ids is None:
-            ids = [make_id(now_us) for _ in rows]
+            ids = [self._make_id(now_us) for _ in rows]
         return Answer(predictions=values, ids=ids, version=model.version, missing=missing)
 
     def require_ready(self) -> None:

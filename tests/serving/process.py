@@ -1,0 +1,80 @@
+"""The service in a process of its own: ``python -m tests.serving.process FOLDER`` serves what is deployed there.
+
+It imports nothing but the service, and once stopped it says on its last line which modules it had loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_ROWS = 500
+
+
+@dataclass
+class Service:
+    """A running service."""
+
+    process: subprocess.Popen[str]
+    url: str
+
+    def stop(self) -> tuple[int, set[str], str]:
+        """Send SIGTERM; its exit code, the modules it had loaded, and what it wrote to stderr."""
+        self.process.terminate()
+        out, err = self.process.communicate(timeout=30)
+        return self.process.returncode, set(json.loads(out.splitlines()[-1])) if out else set(), err
+
+
+@contextmanager
+def running(folder: Path, *, port: int = 0) -> Iterator[Service]:
+    """Start it, and make sure that it does not outlive its test."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.serving.process", str(folder), str(port)],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        yield Service(process, url)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def _main(folder: Path, port: int) -> None:
+    from everfit.artifact.signing import Signer, Trust
+    from everfit.core.clock import SystemClock
+    from everfit.core.settings import ServingSettings
+    from everfit.serving.loading import open_plane
+    from everfit.serving.server import serve
+    from everfit.store.deployment import DeploymentRecord
+    from everfit.store.online import SqliteOnlineStore
+
+    plane = open_plane(
+        DeploymentRecord(folder / "deployment.json"),
+        trust=Trust([Signer(bytes(range(32))).key]),
+        online=SqliteOnlineStore(folder / "online.db"),
+        clock=SystemClock(),
+    )
+    settings = ServingSettings(port=port, max_body_bytes=MAX_BODY_BYTES, max_rows=MAX_ROWS)
+    serve(plane, settings, announce=_say)
+    _say(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]), int(sys.argv[2]))
