@@ -343,6 +343,13 @@ def _champion(system: System, model: str) -> Package | None:
     return open_package(system.registry.fetch(version), trust=system.trust)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _ChampionAnswers:
+    prediction: NDArray[np.float64] | None = None
+    problem: str = ""
+    stand_in: bool = False
+
+
 def _evidence(
     system: System,
     definition: Model,
@@ -357,7 +364,7 @@ def _evidence(
     from everfit.training.evidence import gather_evidence
 
     version = system.registry.champion(definition.name)
-    prediction, problem = _champion_prediction(champion, rows)
+    opponent = _champion_answers(system, champion, frame, candidate, rows)
     predictor, encoder = packaged.predictor(), RowEncoder(packaged.schema)
 
     def answer(row: Mapping[str, Any]) -> NDArray[np.float64]:
@@ -370,26 +377,39 @@ def _evidence(
         frame,
         candidate,
         settings=system.project.settings.training,
-        champion=prediction,
+        champion=opponent.prediction,
         champion_version=version.version if version else None,
-        champion_problem=problem,
+        champion_problem=opponent.problem,
+        champion_stand_in=opponent.stand_in,
         freshness=measure_freshness(definition.views, system.reader, at=frame.manifest.end),
         predict_packaged=lambda: predictor.predict(packaged.transform(rows)),
         answer=answer,
     )
 
 
-def _champion_prediction(champion: Package | None, rows: pl.DataFrame) -> tuple[NDArray[np.float64] | None, str]:
-    """The champion's answers on the same rows, or why there are none."""
+def _champion_answers(
+    system: System, champion: Package | None, frame: TrainingFrame, candidate: Candidate, rows: pl.DataFrame
+) -> _ChampionAnswers:
+    """The champion's answers on the hold-out, or why there are none."""
+    from everfit.artifact.encode import encode_frame
+    from everfit.training.refit import fit_without_holdout
+
     if champion is None:
-        return None, ""
+        return _ChampionAnswers()
     missing = [name for name in champion.schema.names if name not in rows.columns]
     if missing:
-        return None, f"the champion needs {', '.join(missing)}, which the model's definition no longer has"
+        names = ", ".join(missing)
+        return _ChampionAnswers(problem=f"it needs {names}, which the model's definition no longer has")
+    lineage, holdout_from = champion.manifest.lineage, candidate.split.holdout_from
+    learnt_until = lineage.frame.as_of if lineage.refitted or lineage.split is None else lineage.split.holdout_from
     try:
-        return champion.native().predict(champion.transform(rows)), ""
+        if learnt_until <= holdout_from:
+            return _ChampionAnswers(prediction=champion.native().predict(champion.transform(rows)))
+        recipe = system.recorded_project(champion).model(champion.schema.model)
+        fitted = fit_without_holdout(recipe, frame, lineage, holdout_from=holdout_from)
+        return _ChampionAnswers(prediction=fitted.predict(encode_frame(fitted.schema, rows)), stand_in=True)
     except EverfitError as error:
-        return None, str(error)
+        return _ChampionAnswers(problem=str(error))
 
 
 def _lineage(system: System, frame: TrainingFrame, candidate: Candidate) -> Lineage:

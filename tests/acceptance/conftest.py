@@ -4,14 +4,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.acceptance.shop import everfit, make_project
+from tests.acceptance.shop import AS_OF, everfit, make_project
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a champion and filled features; copy it before you change it."""
     folder = make_project(tmp_path_factory.mktemp("trained") / "shop")
-    for words in (("train",), ("promote",), ("features", "materialize")):
+    for words in (("train", *AS_OF), ("promote",), ("features", "materialize")):
         answer = everfit(folder, *words)
         assert answer.code == 0, answer.err + answer.out
     return folder

@@ -45,6 +45,9 @@ def train(X, y, learning_rate, seed):
     return HistGradientBoostingClassifier(learning_rate=learning_rate, max_iter=40, random_state=seed).fit(X, y)
 """
 
+AS_OF = ("--as-of", "2026-01-21T20:00Z")
+"""When the data ends; later, the freshness gate refuses it, and rightly so."""
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.acceptance.shop import DEFINITIONS, Answer, everfit, make_project, orders
+from tests.acceptance.shop import AS_OF, DEFINITIONS, Answer, everfit, make_project, orders
 
 
 def assert_one_message(answer: Answer, code: int, *words: str) -> None:
@@ -82,9 +82,10 @@ def test_a_candidate_that_learnt_nothing_is_refused(tmp_path: Path) -> None:
         DEFINITIONS,
     )
     folder = make_project(tmp_path, definitions=dull)
-    answer = everfit(folder, "train")
+    answer = everfit(folder, "train", *AS_OF, "--json")
     assert answer.code == 1
-    assert "beats_baseline" in answer.out
+    failed = [each["gate"] for each in answer.json["report"]["verdicts"] if each["outcome"] == "failed"]
+    assert failed == ["beats_baseline"]
     assert_nothing_registered(folder)
 
 

@@ -39,9 +39,10 @@ def project(tmp_path: Path, repository: Path) -> Path:
 
 def test_it_checks_and_trains(project: Path) -> None:
     system = ef.open_system(project)
-    found = cycle.check(system)
+    end = datetime(2026, 1, 21, 20, tzinfo=UTC)
+    found = cycle.check(system, as_of=end)
     assert found.passed, found.problems
-    learned = cycle.learn(system)
+    learned = cycle.learn(system, as_of=end)
     assert learned.version is not None, learned.report.failures
     assert learned.manifest.rows == 3_000
     assert learned.scores[0].metric == "log_loss"

@@ -54,7 +54,11 @@ def register(registry: Registry, model: str, folder: Path, number: int) -> int:
     )
     verdict = Verdict(gate="beats_baseline", outcome="passed", sentence="It does.", value=0.1, threshold=0.0)
     registry.end_run(
-        run_id, status="FINISHED", params={"depth": number}, metrics={"auc": 0.7}, report=GateReport(model=model, verdicts=(verdict,))
+        run_id,
+        status="FINISHED",
+        params={"depth": number},
+        metrics={"auc": 0.7},
+        report=GateReport(model=model, verdicts=(verdict,)),
     )
     return made.version
 

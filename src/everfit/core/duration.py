@@ -50,3 +50,13 @@ def format_duration(span: timedelta) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
+
+
+def format_roughly(span: timedelta) -> str:
+    """Write a duration for a sentence: its two largest terms, the rest cut off.
+
+    >>> format_roughly(timedelta(days=3, hours=4, minutes=59))
+    '3d4h'
+    """
+    terms = [number + unit for number, unit in _TERM.findall(format_duration(span))]
+    return "".join(terms[:2]) or "0s"

@@ -76,6 +76,9 @@ class Evidence:
     champion_version: int | None
     champion_problem: str
     """Why the champion could not be scored on these rows; empty if it was, or if there is none."""
+    champion_stand_in: bool = False
+    """Whether ``champion`` is not the champion's own answer but its recipe's, fitted again without the hold-out, since
+    the champion itself has learnt from rows of it."""
     freshness: Sequence[SourceFreshness]
     frame_end: datetime
     bootstrap: int

@@ -54,6 +54,8 @@ class BeatsChampion:
         found = compare(evidence, evidence.champion, alpha=self.alpha)
         passed = found.defined and (found.paired.high < 0 if self.strictly else found.paired.low <= self.margin)
         sentence = f"{self._say(passed)}: {found.tell('champion')}."
+        if evidence.champion_stand_in:
+            sentence += " The champion has learnt from these rows, so its recipe was fitted again without them."
         return [decide(self.name, passed, sentence, value=found.paired.difference, threshold=self.margin)]
 
     def _say(self, passed: bool) -> str:

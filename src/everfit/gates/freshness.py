@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from everfit.core.duration import format_duration, parse_duration
+from everfit.core.duration import format_roughly, parse_duration
 from everfit.gates.verdict import decide, skip
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ class Freshness:
     def _tell(self, found: SourceFreshness) -> str:
         if found.age is None:
             return f"{found.source} for {found.view} holds 0 rows"
-        age = format_duration(found.age)
+        age = format_roughly(found.age)
         return (
             f"{found.source} for {found.view} ended {age} before the frame, allowed are "
-            f"{format_duration(self._limit(found))}"
+            f"{format_roughly(self._limit(found))}"
         )

@@ -32,6 +32,7 @@ def gather_evidence(
     champion: Floats | None,
     champion_version: int | None,
     champion_problem: str,
+    champion_stand_in: bool,
     freshness: Sequence[SourceFreshness],
     predict_packaged: Callable[[], Floats],
     answer: Callable[[Mapping[str, Any]], Floats],
@@ -46,6 +47,7 @@ def gather_evidence(
         champion: The champion's predictions of the hold-out.
         champion_version: Its version.
         champion_problem: Why there are none.
+        champion_stand_in: Whether they are its recipe's, fitted again without the hold-out.
         freshness: How old the views' newest rows are.
         predict_packaged: The package's predictions of the hold-out.
         answer: The package's answer to one row.
@@ -83,6 +85,7 @@ def gather_evidence(
         champion=champion,
         champion_version=champion_version,
         champion_problem=champion_problem,
+        champion_stand_in=champion_stand_in,
         freshness=freshness,
         frame_end=frame.manifest.end,
         bootstrap=settings.bootstrap,

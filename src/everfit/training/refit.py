@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -38,6 +39,19 @@ def refit_as_recorded(model: Model, frame: TrainingFrame, lineage: Lineage) -> F
         before = rows.filter(pl.col(TIME) < lineage.split.holdout_from)
         rows = known_before(before, lineage.split.holdout_from)
     return _fit(model, frame, rows, lineage.params, seed=lineage.seed)
+
+
+def fit_without_holdout(model: Model, frame: TrainingFrame, lineage: Lineage, *, holdout_from: datetime) -> Fitted:
+    """Fit what a package records on what was known before an instant.
+
+    A champion that was refitted on everything has learnt rows of the next candidate's hold-out by heart; judged on
+    them it could not be beaten. Its recipe, fitted without them, is the fair opponent.
+
+    Raises:
+        TrainingError: If the trainer fails.
+    """
+    rows = frame.data.filter(pl.col(LABEL).is_not_null() & (pl.col(TIME) < holdout_from))
+    return _fit(model, frame, known_before(rows, holdout_from), lineage.params, seed=lineage.seed)
 
 
 def _fit(model: Model, frame: TrainingFrame, rows: pl.DataFrame, params: Mapping[str, Any], *, seed: int) -> Fitted:
