@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -132,7 +131,6 @@ print(float(model.predict(frame)[0]))
     done = subprocess.run(
         [sys.executable, "-c", script, f"sqlite:///{trained}/.everfit/tracking.db"],
         cwd=trained.parent,
-        env=os.environ | {"EVERFIT_KEYS": str(trained / ".everfit" / "keys")},
         capture_output=True,
         text=True,
         check=False,

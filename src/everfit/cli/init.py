@@ -17,13 +17,13 @@ def init(
 ) -> None:
     """Make a new project from the template: definitions, settings, design, tests."""
     from everfit.cli.output import console, print_json
-    from everfit.cli.scaffold import scaffold
+    from everfit.cli.scaffold import DATA_END, scaffold
 
     made = scaffold(name, folder)
     if as_json:
         print_json({"project": name, "folder": str(made), "files": sorted(str(each) for each in made.rglob("*"))})
         return
-    console().print(
-        f"Made [bold]{made}[/]. Next:\n  cd {made}\n  everfit check\n  everfit features materialize\n"
-        "  everfit train\n  everfit promote\n  everfit serve"
-    )
+    steps = ("check", f"train --as-of {DATA_END}", "promote", "features materialize", "serve")
+    console().print(f"Made [bold]{made}[/]. Next:\n  cd {made}")
+    for step in steps:
+        console().print(f"  everfit {step}")

@@ -18,7 +18,7 @@ def reproduce(
     """Train a version again from its recorded code, data and seed, and compare the predictions."""
     from everfit.cli.bars import Bars
     from everfit.cli.output import console, print_json
-    from everfit.cycle import reproduce as run
+    from everfit.reproduction import reproduce as run
     from everfit.wiring import open_system
 
     system = open_system(project)

@@ -11,6 +11,8 @@ from everfit.core.errors import ProjectError
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 PLACEHOLDER = "__NAME__"
+DATA_END = "2026-06-30"
+"""When the data that comes with the template ends; a later present would find it stale, and say so."""
 
 
 def scaffold(name: str, parent: Path) -> Path:

@@ -131,7 +131,7 @@ def _from_variables(variables: Mapping[str, str]) -> list[tuple[str, str, str]]:
     sections = {field.name for field in msgspec.structs.fields(Settings)}
     found = []
     for name, text in variables.items():
-        # EVERFIT_PROJECT_FOLDER and EVERFIT_TEST_… steer the command and the test suite; they are no settings.
+        # EVERFIT_TEST_… steer the test suite.
         if not name.startswith("EVERFIT_") or name in RESERVED_VARIABLES or name.startswith("EVERFIT_TEST_"):
             continue
         section, _, key = name.removeprefix("EVERFIT_").lower().partition("_")
@@ -142,7 +142,8 @@ def _from_variables(variables: Mapping[str, str]) -> list[tuple[str, str, str]]:
     return found
 
 
-RESERVED_VARIABLES = frozenset({"EVERFIT_PROJECT_FOLDER"})
+RESERVED_VARIABLES = frozenset({"EVERFIT_PROJECT_FOLDER", "EVERFIT_KEYS"})
+"""Variables that are no settings: the project's folder, and the keys that :mod:`everfit.artifact.pyfunc` trusts."""
 
 
 def _unknown(place: str, name: str, known: set[str]) -> SettingsError:
