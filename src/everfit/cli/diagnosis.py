@@ -23,7 +23,7 @@ _OPTIONAL = {
     "lightgbm": "lightgbm",
     "xgboost": "xgboost",
     "onnxruntime": "onnx",
-    "connectorx": "sql",
+    "psycopg": "sql",
     "pandas": "pyfunc",
 }
 _LOW_DISK_BYTES = 1024**3
