@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -64,11 +65,18 @@ def _scores(
 
 def _slices(column: pl.Series) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     if column.dtype.is_numeric() and column.n_unique() > MOST_SLICES:
-        number = column.cast(pl.Float64)
-        edges = [number.quantile(share) for share in (0.25, 0.5, 0.75)]
-        named = number.cut(sorted({edge for edge in edges if edge is not None})).cast(pl.String)
+        named = _quartiles(column.cast(pl.Float64).fill_nan(None))
     else:
         named = column.cast(pl.String)
     counts = named.value_counts(sort=True).drop_nulls().filter(pl.col("count") >= MIN_SLICE_ROWS).head(MOST_SLICES)
     for value in counts[named.name].sort().to_list():
         yield value, (named == value).fill_null(value=False).to_numpy()
+
+
+def _quartiles(numbers: pl.Series) -> pl.Series:
+    """For each number, the name of its quarter; null where there is none."""
+    edges = np.unique(np.quantile(numbers.drop_nulls().to_numpy(), [0.25, 0.5, 0.75]))
+    shown = ["-inf", *(f"{edge:.4g}" for edge in edges), "inf"]
+    names = np.array([f"({low}, {high}]" for low, high in pairwise(shown)])
+    quarter = np.searchsorted(edges, numbers.fill_null(0.0).to_numpy(), side="left")
+    return pl.Series(numbers.name, names[quarter]).set(numbers.is_null(), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -205,14 +205,14 @@ def _distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution
 
 
 def _fits(params: Mapping[str, Any], space: Mapping[str, Parameter]) -> bool:
-    if params.keys() != space.keys():
-        return False
-    inside: Callable[[Any, Parameter], bool] = lambda value, parameter: (  # noqa: E731 - one rule, used once
-        value in parameter.options
-        if isinstance(parameter, Choice)
-        else isinstance(value, int | float) and parameter.low <= value <= parameter.high
-    )
-    return all(inside(params[name], parameter) for name, parameter in space.items())
+    """Whether parameters of an earlier study lie in the space of today."""
+    return params.keys() == space.keys() and all(_inside(params[name], each) for name, each in space.items())
+
+
+def _inside(value: Any, parameter: Parameter) -> bool:
+    if isinstance(parameter, Choice):
+        return value in parameter.options
+    return isinstance(value, int | float) and parameter.low <= value <= parameter.high
 
 
 @contextmanager
