@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
+from tests.acceptance.shop import orders
 
 import everfit as ef
 from everfit import cycle
@@ -36,26 +35,10 @@ def train(X, y):
 """
 
 
-def orders(rows: int = 600) -> pl.DataFrame:
-    random = np.random.default_rng(1)
-    distance = random.gamma(2.0, 2.0, rows)
-    ordered = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=10 * number) for number in range(rows)]
-    return pl.DataFrame(
-        {
-            "order_id": [f"order-{number}" for number in range(rows)],
-            "shop": [f"shop-{number}" for number in random.integers(0, 8, rows)],
-            "distance_km": distance,
-            "ordered_at": ordered,
-            "delivered_at": [instant + timedelta(minutes=40) for instant in ordered],
-            "late": random.random(rows) < 1 / (1 + np.exp(3 - distance / 2)),
-        }
-    )
-
-
 def checked(folder: Path, text: str = PROJECT, data: pl.DataFrame | None = None) -> DesignCheck:
     (folder / "everfit.toml").write_text("")
     (folder / "project.py").write_text(text)
-    (orders() if data is None else data).write_parquet(folder / "orders.parquet")
+    (orders(600) if data is None else data).write_parquet(folder / "orders.parquet")
     return cycle.check(ef.open_system(folder))
 
 
@@ -92,13 +75,13 @@ def test_what_is_wrong_in_the_file_is_named(tmp_path: Path, text: str, data: str
 
 
 def test_naive_instants_are_refused(tmp_path: Path) -> None:
-    found = checked(tmp_path, data=orders().with_columns(pl.col("ordered_at").dt.replace_time_zone(None)))
+    found = checked(tmp_path, data=orders(600).with_columns(pl.col("ordered_at").dt.replace_time_zone(None)))
     assert not found.passed
     assert "replace_time_zone" in said(found)
 
 
 def test_doubled_ids_are_refused(tmp_path: Path) -> None:
-    data = orders()
+    data = orders(600)
     found = checked(tmp_path, data=pl.concat([data, data.tail(2)]))
     assert not found.passed
     assert "4 rows share an id, such as order-598, order-599" in said(found)
@@ -106,7 +89,7 @@ def test_doubled_ids_are_refused(tmp_path: Path) -> None:
 
 def test_a_feature_that_is_the_answer_is_pointed_out(tmp_path: Path) -> None:
     leaky = PROJECT.replace('"distance_km"]', '"distance_km", "refund"]')
-    data = orders().with_columns(refund=pl.col("late").cast(pl.Float64) * 5)
+    data = orders(600).with_columns(refund=pl.col("late").cast(pl.Float64) * 5)
     found = checked(tmp_path, leaky, data)
     assert "feature refund" in said(found)
     assert "no single feature should predict the label alone" in said(found)
@@ -123,7 +106,7 @@ def test_a_view_that_uses_outcomes_too_early_is_refused(tmp_path: Path) -> None:
 
 def test_a_field_known_only_with_the_answer_is_refused(tmp_path: Path) -> None:
     leaky = PROJECT.replace('request=["shop",', 'request=["handed_over_at", "shop",')
-    data = orders().with_columns(handed_over_at=pl.col("delivered_at"))
+    data = orders(600).with_columns(handed_over_at=pl.col("delivered_at"))
     found = checked(tmp_path, leaky, data)
     assert not found.passed
     assert "coincides with the label" in said(found)

@@ -45,3 +45,8 @@ class Label:
     value: pl.Expr | str = field(compare=False)
     _: KW_ONLY
     known_at: str
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the events' source that the answer is made of."""
+        return (self.value,) if isinstance(self.value, str) else tuple(self.value.meta.root_names())

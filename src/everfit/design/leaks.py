@@ -41,7 +41,7 @@ def check_view_against_label(model: Model, view: FeatureView, reader: Reader) ->
     The outcomes that were not known at some instant are blanked out; the view's rows up to that instant must come
     out the same, or else they were computed from what nobody could know.
     """
-    label_columns = _label_columns(model)
+    label_columns = model.label.columns
     if view.transform is None or view.source is not model.events.source:
         return []
     rows = reader.scan(view.source)
@@ -73,7 +73,7 @@ def check_view_against_label(model: Model, view: FeatureView, reader: Reader) ->
 
 
 def _label_in_request(model: Model) -> list[Problem]:
-    used = set(_label_columns(model)) | {model.label.known_at}
+    used = set(model.label.columns) | {model.label.known_at}
     return [
         error(
             f"model {model.name}, request", "the label must not be asked of the caller", name, "Remove it from request."
@@ -154,8 +154,3 @@ def _strength(values: pl.Series, truth: pl.Series, *, task: str) -> float:
         return 0.5 + abs(float(np.corrcoef(ranks[0], ranks[1])[0, 1])) / 2 if np.ptp(score) > 0 else 0.5
     area = roc_auc(target, score)
     return max(area, 1 - area)
-
-
-def _label_columns(model: Model) -> list[str]:
-    value = model.label.value
-    return [value] if isinstance(value, str) else list(value.meta.root_names())

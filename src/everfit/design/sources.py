@@ -66,7 +66,7 @@ def check_events(model: Model, reader: Reader) -> list[Problem]:
     schema = _schema(events.source, reader)
     if schema is None:
         return []
-    wanted = [events.id, events.timestamp, model.label.known_at, *model.request, *_label_columns(model)]
+    wanted = [events.id, events.timestamp, model.label.known_at, *model.request, *model.label.columns]
     wanted += events.where.meta.root_names() if events.where is not None else []
     problems = missing_columns(place, wanted, schema)
     known_at = schema.get(model.label.known_at)
@@ -103,11 +103,6 @@ def _schema(source: Source, reader: Reader) -> pl.Schema | None:
         return reader.scan(source).collect_schema()
     except (EverfitError, pl.exceptions.PolarsError):
         return None
-
-
-def _label_columns(model: Model) -> list[str]:
-    value = model.label.value
-    return [value] if isinstance(value, str) else list(value.meta.root_names())
 
 
 def _same_key(have: pl.DataType, stated: object) -> bool:

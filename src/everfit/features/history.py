@@ -10,7 +10,7 @@ import polars as pl
 from everfit.core.duration import format_duration
 from everfit.core.errors import DataError, DefinitionError, DuplicateError, EmptyWindowError, LabelError, TimestampError
 from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME, TrainingFrame
-from everfit.core.progress import Progress, Silent
+from everfit.core.progress import SILENT, Progress
 from everfit.core.records import FrameManifest, SourceVersion
 from everfit.definitions.model import Model
 from everfit.definitions.on_demand import OnDemand
@@ -32,7 +32,7 @@ def build_frame(
     as_of: datetime,
     start: datetime | None = None,
     end: datetime | None = None,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> TrainingFrame:
     """The rows a model can learn from, with nothing in them that was not known at ``as_of``.
 
@@ -55,19 +55,18 @@ def build_frame(
         LabelError: If the label has a type that the task cannot learn.
         EmptyWindowError: If there is no event in the window.
     """
-    listener = progress or Silent()
     end = as_of if end is None else end
     for name, bound in (("as_of", as_of), ("start", start), ("end", end)):
         if bound is not None and bound.tzinfo is None:
             raise TimestampError(f"{name} must have a time zone", value=bound, remedy="Give it tzinfo=UTC.")
-    listener.start(_TASK, total=len(model.views) + 2)
+    progress.start(_TASK, total=len(model.views) + 2)
     events = _read_events(model, reader, as_of=as_of, start=start, end=end)
-    listener.advance(_TASK, note=f"{events.height} events")
+    progress.advance(_TASK, note=f"{events.height} events")
     first: datetime = events[TIME][0]
     for view in model.views:
         rows = _view(view, reader, first=first, as_of=as_of)
         events = point_in_time_join(events, [rows], time=TIME)
-        listener.advance(_TASK, note=view.name)
+        progress.advance(_TASK, note=view.name)
     for part in model.on_demand:
         events = pl.concat([events, _on_demand(part, events.select(model.request))], how="horizontal")
     data, features = _arrange(model, events)
@@ -84,7 +83,7 @@ def build_frame(
         labelled=data.height - data[LABEL].null_count(),
         digest=frame_digest(data),
     )
-    listener.finish(_TASK, note=f"{data.height} rows, {manifest.labelled} labelled")
+    progress.finish(_TASK, note=f"{data.height} rows, {manifest.labelled} labelled")
     return TrainingFrame(data=data, features=features, request=model.request, manifest=manifest)
 
 
@@ -115,7 +114,7 @@ def _read_events(
         rule = f"a request field must not be called one of {', '.join(_OWN)}"
         raise DefinitionError(rule, value=taken[0], place=place)
     value = pl.col(model.label.value) if isinstance(model.label.value, str) else model.label.value
-    used = [events.id, events.timestamp, *model.request, model.label.known_at, *value.meta.root_names()]
+    used = [events.id, events.timestamp, *model.request, model.label.known_at, *model.label.columns]
     if events.where is not None:
         used += events.where.meta.root_names()
         rows = rows.filter(events.where)

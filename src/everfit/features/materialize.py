@@ -19,7 +19,7 @@ import polars as pl
 from msgspec import Struct
 
 from everfit.core.errors import TimestampError
-from everfit.core.progress import Progress, Silent
+from everfit.core.progress import SILENT, Progress
 from everfit.features.compute import feature_names, horizon, view_rows
 from everfit.store.instants import INSTANT
 
@@ -61,7 +61,7 @@ def materialize(
     *,
     until: datetime,
     full: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> tuple[MaterializedView, ...]:
     """Write what has become known since the last time, up to ``until``.
 
@@ -89,8 +89,7 @@ def materialize(
     """
     if until.tzinfo is None:
         raise TimestampError("until must have a time zone", value=until, remedy="Give it tzinfo=UTC.")
-    listener = Silent() if progress is None else progress
-    return tuple(_materialize(view, reader, online, until=until, full=full, progress=listener) for view in views)
+    return tuple(_materialize(view, reader, online, until=until, full=full, progress=progress) for view in views)
 
 
 def _materialize(
