@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from everfit.core.clock import Clock
 from everfit.core.duration import format_duration
-from everfit.core.errors import EverfitError
+from everfit.core.errors import EverfitError, UnknownVersionError
 from everfit.core.progress import SILENT, Progress
 from everfit.core.records import (
     DesignCheck,
@@ -34,7 +34,7 @@ from everfit.core.records import (
     SliceScore,
     Split,
 )
-from everfit.store.deployment import Deployed, DeploymentRecord
+from everfit.store.deployment import Deployed, DeploymentRecord, ModelDeployment
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -492,17 +492,55 @@ def online_features(
     return look_up(system.project.view(view), key, system.online, at=at or system.clock.now())
 
 
-def promote(system: System, model: str, which: int | str, *, actor: str, reason: str) -> ModelVersion:
-    """Make a version the champion and let it serve.
+def promote(
+    system: System,
+    model: str,
+    which: int | str,
+    *,
+    canary: float | None = None,
+    shadow: bool = False,
+    actor: str,
+    reason: str,
+) -> ModelVersion:
+    """Let a version answer: as the champion, for a share of the ids, or in shadow.
 
-    The package is verified first; the alias moves before the deployment record, and doing it again mends whatever a
-    crash left between the two.
+    The package is verified first. For a champion the alias moves before the deployment record, and doing it again
+    mends whatever a crash left between the two; a canary and a shadow only take part in the deployment.
+
+    Args:
+        system: The parts.
+        model: Its name.
+        which: Version or alias.
+        canary: Answer this share of the ids, above 0 up to 1, and leave the rest to the champion; 0 ends it.
+        shadow: Only be asked as well, after the answer was sent.
+        actor: Who asked, for the record.
+        reason: Why, for the record.
+
+    Raises:
+        UnknownVersionError: If there is no such version, or no champion beside whom it could answer.
+        PackageError: If the package must not be used.
     """
     from everfit.artifact.package import open_package
 
     chosen = system.registry.version(model, which)
     open_package(system.registry.fetch(chosen), trust=system.trust)
-    return _deploy(system, system.registry.promote(model, chosen.version, actor=actor, reason=reason))
+    if canary is None and not shadow:
+        return _deploy(system, system.registry.promote(model, chosen.version, actor=actor, reason=reason))
+    deployed = _deployed(system, chosen)
+
+    def decide(present: ModelDeployment | None) -> ModelDeployment:
+        if present is None:
+            raise UnknownVersionError(
+                "only beside a champion can another version answer",
+                value=model,
+                remedy=f"Promote one first: everfit promote {model} VERSION.",
+            )
+        if shadow:
+            return replace(present, shadow=deployed)
+        return replace(present, canary=deployed if canary else None, canary_share=canary or 0.0)
+
+    system.deployment.change(model, decide, changed_at=system.clock.now())
+    return chosen
 
 
 def roll_back(system: System, model: str, *, actor: str, reason: str) -> ModelVersion:
@@ -511,8 +549,21 @@ def roll_back(system: System, model: str, *, actor: str, reason: str) -> ModelVe
 
 
 def _deploy(system: System, version: ModelVersion) -> ModelVersion:
+    """Let a champion answer alone: who was tried beside the last one was tried against that."""
+    deployed = _deployed(system, version)
+    system.deployment.change(
+        version.model,
+        lambda present: (
+            present
+            if present and (present.champion, present.canary, present.shadow) == (deployed, None, None)
+            else ModelDeployment(model=version.model, champion=deployed, loaded=present is None or present.loaded)
+        ),
+        changed_at=system.clock.now(),
+    )
+    return version
+
+
+def _deployed(system: System, version: ModelVersion) -> Deployed:
     folder = system.registry.fetch(version)
     within = folder.relative_to(system.state) if folder.is_relative_to(system.state) else folder
-    deployed = Deployed(model=version.model, version=version.version, digest=version.digest, folder=str(within))
-    system.deployment.put(deployed, changed_at=system.clock.now())
-    return version
+    return Deployed(version=version.version, digest=version.digest, folder=str(within))

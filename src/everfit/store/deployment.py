@@ -1,28 +1,44 @@
-"""The deployment record: which version of each model serves.
+"""The deployment record: who answers for each model: the champion, and perhaps a canary or a shadow.
 
 One small document, replaced as a whole, so that the prediction service needs neither MLflow nor the ledger.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from everfit.core.errors import StoreError
 
 
 class Deployed(Struct, frozen=True, kw_only=True):
-    """A model's serving version."""
+    """A version that takes part."""
 
-    model: str
     version: int
     digest: str
     folder: str
     """The package's folder; relative to the record's own folder where it lies below it."""
+
+
+class ModelDeployment(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who answers for a model."""
+
+    model: str
+    champion: Deployed
+    canary: Deployed | None = None
+    """Answers a share of the ids in the champion's place."""
+    canary_share: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.0
+    shadow: Deployed | None = None
+    """Is asked as well, once the answer is sent; what it says is only recorded."""
+    loaded: bool = True
+    """Whether the service answers for it at all."""
 
 
 class Deployment(Struct, frozen=True, kw_only=True):
@@ -31,7 +47,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     number: int
     """Counts the changes of this record."""
     changed_at: datetime
-    models: tuple[Deployed, ...] = ()
+    models: tuple[ModelDeployment, ...] = ()
 
 
 class DeploymentRecord:
@@ -57,23 +73,53 @@ class DeploymentRecord:
                 remedy="Promote a version again: everfit promote MODEL VERSION.",
             ) from error
 
-    def put(self, deployed: Deployed, *, changed_at: datetime) -> Deployment:
-        """Let a version serve; nothing is written if it does already."""
-        present = self.read()
-        others = tuple(each for each in present.models if each.model != deployed.model) if present else ()
-        if present is not None and deployed in present.models:
-            return present
-        changed = Deployment(
-            number=present.number + 1 if present else 1, changed_at=changed_at, models=(*others, deployed)
-        )
+    def change(
+        self, model: str, decide: Callable[[ModelDeployment | None], ModelDeployment], *, changed_at: datetime
+    ) -> Deployment:
+        """Change who answers for a model; nothing is written if it stays as it is.
+
+        Args:
+            model: Its name.
+            decide: From who answers at present, ``None`` for nobody, to who shall. Called while no other process can
+                change the record.
+            changed_at: The present instant.
+
+        Raises:
+            StoreError: If the present record cannot be understood, or the new one not be written.
+        """
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._path.with_suffix(f".{os.getpid()}.new")
-        with fresh.open("wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(changed)))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
+        with self._path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            present = self.read()
+            models = {each.model: each for each in present.models} if present else {}
+            wanted = decide(models.get(model))
+            if present is not None and models.get(model) == wanted:
+                return present
+            models[model] = wanted
+            changed = Deployment(
+                number=present.number + 1 if present else 1, changed_at=changed_at, models=tuple(models.values())
+            )
+            self._write(changed)
         return changed
+
+    def stamp(self) -> tuple[int, int]:
+        """Changes whenever the record does; cheap enough to ask many times a second."""
+        try:
+            status = self._path.stat()
+        except OSError:
+            return 0, 0
+        return status.st_mtime_ns, status.st_ino
+
+    def _write(self, changed: Deployment) -> None:
+        fresh = self._path.with_suffix(f".{os.getpid()}.new")
+        try:
+            with fresh.open("wb") as file:
+                file.write(msgspec.json.format(msgspec.json.encode(changed)))
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self._path)
+        except OSError as error:
+            raise StoreError(f"the deployment record could not be written: {error}", value=str(self._path)) from error
 
     def folder_of(self, deployed: Deployed) -> Path:
         """The package's folder as an absolute path."""

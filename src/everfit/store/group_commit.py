@@ -1,0 +1,76 @@
+"""One trip to the disk for all who wait for it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from everfit.core.errors import StoreError
+
+Waiter = TypeVar("Waiter")
+
+
+class GroupCommit(Generic[Waiter]):
+    """Syncs in a thread of its own, as soon as the last sync has ended: waiting to gather more only costs time.
+
+    Args:
+        sync: Puts everything written so far on the disk; may raise :class:`StoreError`.
+        settle: Told, in the thread, whose writes are on the disk now, or with what error they may not be.
+        idle: Called every ``interval_s``, after a sync.
+        interval_s: Also without anyone waiting, sync this often, in seconds.
+    """
+
+    def __init__(
+        self,
+        sync: Callable[[], None],
+        settle: Callable[[Sequence[Waiter], StoreError | None], None],
+        *,
+        idle: Callable[[], None] = lambda: None,
+        interval_s: float = 0.1,
+    ) -> None:
+        self._sync = sync
+        self._settle = settle
+        self._idle = idle
+        self._interval_s = interval_s
+        self._waiting: list[Waiter] = []
+        self._wake = threading.Condition()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
+        self._thread.start()
+
+    def wait(self, waiter: Waiter) -> None:
+        """Let a waiter be settled once everything that is written now is on the disk."""
+        with self._wake:
+            self._waiting.append(waiter)
+            if len(self._waiting) == 1:
+                self._wake.notify()
+
+    def close(self) -> None:
+        """Sync and settle whoever waits, then end the thread."""
+        with self._wake:
+            self._stopped = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        rested = time.monotonic()
+        while True:
+            with self._wake:
+                if not self._waiting and not self._stopped:
+                    self._wake.wait(self._interval_s)
+                waiting, self._waiting = self._waiting, []
+                stopped = self._stopped
+            error = None
+            try:
+                self._sync()
+                if stopped or time.monotonic() - rested >= self._interval_s:
+                    rested = time.monotonic()
+                    self._idle()
+            except StoreError as problem:
+                error = problem
+            if waiting:
+                self._settle(waiting, error)
+            if stopped:
+                return

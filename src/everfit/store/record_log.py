@@ -1,0 +1,76 @@
+"""Records of one kind in an append-only log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from everfit.core.errors import StoreError
+from everfit.store.segments import SegmentWriter, frames_of, read_segment
+
+Record = TypeVar("Record")
+
+encode_record = msgspec.msgpack.Encoder().encode
+
+
+class RecordLog(Generic[Record]):
+    """Writes records. Any thread may call any method.
+
+    Args:
+        folder: The log's folder.
+        seal_bytes: See :class:`everfit.store.segments.SegmentWriter`.
+        seal_after_s: See there, in seconds.
+        preamble: See there.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        seal_bytes: int = 64 << 20,
+        seal_after_s: float = 60.0,
+        preamble: Callable[[], Iterable[bytes]] = tuple,
+    ) -> None:
+        writer = SegmentWriter(folder, seal_bytes=seal_bytes, seal_after_s=seal_after_s, preamble=preamble)
+        self._append = writer.append
+        self.sync = writer.sync
+        self.seal_if_old = writer.seal_if_old
+        self.close = writer.close
+
+    def append(self, record: Record) -> None:
+        """Hand a record to the operating system; ``sync`` hands it to the disk.
+
+        Raises:
+            StoreError: If it could not be written; nothing of it is kept then.
+        """
+        self._append(encode_record(record))
+
+
+def read_records(path: Path, kind: Any) -> Iterator[tuple[str, Any]]:
+    """The records of one segment with its name, in order.
+
+    Args:
+        path: The segment.
+        kind: The records' type, or a union of types.
+
+    Raises:
+        StoreError: If it cannot be read or understood.
+    """
+    return _decoded(((path.stem, payload) for payload in read_segment(path).frames), kind)
+
+
+def recent_records(folder: Path, kind: Any) -> Iterator[tuple[str, Any]]:
+    """Every record of a log that was not shipped yet, those still being written included; as :func:`read_records`."""
+    return _decoded(frames_of(folder), kind)
+
+
+def _decoded(frames: Iterable[tuple[str, bytes]], kind: Any) -> Iterator[tuple[str, Any]]:
+    decode = msgspec.msgpack.Decoder(kind).decode
+    for segment, payload in frames:
+        try:
+            yield segment, decode(payload)
+        except msgspec.DecodeError as error:
+            raise StoreError(f"a record could not be understood: {error}", value=segment) from error

@@ -1,0 +1,268 @@
+"""An append-only log in segment files: what was acknowledged survives the death of the process that wrote it.
+
+A segment is a header and frames; a frame is its payload's length and CRC-32, then the payload, written with one
+``write()``. A file ends in ``.open`` while its writer, who holds a lock on it, may add to it, and in ``.sealed`` ever
+after. A torn last frame, as a power failure leaves it, is recognised and cut.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from uuid import uuid4
+from zlib import crc32
+
+from msgspec import Struct
+
+from everfit.core.errors import StoreError
+
+OPEN, SEALED = ".open", ".sealed"
+
+_HEADER = b"everfit segment 1\n"
+_FRAME = struct.Struct("<II")
+
+
+class Segment(Struct, frozen=True, kw_only=True):
+    """What a segment holds."""
+
+    name: str
+    frames: list[bytes]
+    torn_bytes: int
+    """How much at the end is no whole frame: what a crash, or a writer in the middle of its work, left."""
+
+
+def read_segment(path: Path) -> Segment:
+    """Every whole frame of a segment, up to the first one that is torn.
+
+    Raises:
+        StoreError: If it cannot be read, or is no segment.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"a segment could not be read: {error}", value=str(path)) from error
+    if not content.startswith(_HEADER):
+        if _HEADER.startswith(content):  # killed while it was made
+            return Segment(name=path.stem, frames=[], torn_bytes=len(content))
+        raise StoreError("a segment must begin with its header", value=str(path))
+    frames, place = [], len(_HEADER)
+    while place + _FRAME.size <= len(content):
+        size, crc = _FRAME.unpack_from(content, place)
+        payload = content[place + _FRAME.size : place + _FRAME.size + size]
+        if len(payload) < size or crc32(payload) != crc:
+            break
+        frames.append(payload)
+        place += _FRAME.size + size
+    return Segment(name=path.stem, frames=frames, torn_bytes=len(content) - place)
+
+
+def segments(folder: Path) -> tuple[Path, ...]:
+    """All segments of a log, open ones included, oldest first."""
+    return tuple(sorted((*folder.glob(f"*{SEALED}"), *folder.glob(f"*{OPEN}")), key=lambda path: path.stem))
+
+
+def sealed_segments(folder: Path) -> tuple[Path, ...]:
+    """The segments that nobody adds to any more, oldest first."""
+    return tuple(sorted(folder.glob(f"*{SEALED}")))
+
+
+def seal_abandoned(folder: Path) -> tuple[Path, ...]:
+    """Seal the segments whose writers are dead, cutting what is torn; those of the living are left alone."""
+    return tuple(filter(None, (_seal_if_abandoned(path) for path in sorted(folder.glob(f"*{OPEN}")))))
+
+
+def _seal_if_abandoned(path: Path) -> Path | None:
+    try:
+        file = path.open("r+b")
+    except FileNotFoundError:  # sealed since it was listed
+        return None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+        if not path.exists():
+            return None
+        torn = read_segment(path).torn_bytes
+        if torn:
+            file.truncate(file.seek(0, os.SEEK_END) - torn)
+        if not file.seek(0, os.SEEK_END):
+            file.write(_HEADER)
+        file.flush()
+        os.fsync(file.fileno())
+        return path.rename(path.with_suffix(SEALED))
+
+
+class SegmentWriter:
+    """Writes one log's segments, one after the other. Any thread may call any method.
+
+    Args:
+        folder: The log's folder; made if it is missing. Several writers, of several processes, may share it.
+        seal_bytes: A segment is sealed once it is larger.
+        seal_after_s: A segment is sealed once it is older, in seconds; see :meth:`seal_if_old`.
+        preamble: Payloads that every new segment begins with.
+
+    Raises:
+        StoreError: If the folder cannot be made.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        seal_bytes: int = 64 << 20,
+        seal_after_s: float = 60.0,
+        preamble: Callable[[], Iterable[bytes]] = tuple,
+    ) -> None:
+        self._folder = folder
+        self._seal_bytes = seal_bytes
+        self._seal_after_s = seal_after_s
+        self._preamble = preamble
+        self._lock = threading.Lock()
+        self._file: _OpenSegment | None = None
+        with _explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def append(self, payload: bytes) -> None:
+        """Hand a frame to the operating system; :meth:`sync` hands it to the disk.
+
+        Raises:
+            StoreError: If it could not be written, for example because the disk is full; nothing of it is left then.
+        """
+        with self._lock:
+            file = self._file
+            if file is None:
+                file = self._begin()
+            try:
+                file.append(payload)
+            except OSError as error:
+                raise _unwritable(self._folder, error) from error
+            if file.size >= self._seal_bytes:
+                self._seal()
+
+    def sync(self) -> None:
+        """Return once everything that was appended before is on the disk.
+
+        Raises:
+            StoreError: If the disk refuses; what it did take is unknown then, and a new segment is begun.
+        """
+        with self._lock:
+            file = self._file
+            if file is None or file.synced == file.size:
+                return
+            size, number = file.size, os.dup(file.number)
+        # Without the lock, so that others can go on appending.
+        try:
+            os.fdatasync(number)
+        except OSError as error:
+            with self._lock:
+                if self._file is file:
+                    self._seal()
+            raise _unwritable(self._folder, error) from error
+        finally:
+            os.close(number)
+        file.synced = max(file.synced, size)
+
+    def seal_if_old(self) -> None:
+        """Seal the segment if its time has come, so that it can be shipped though little is written."""
+        with self._lock:
+            if self._file is not None and time.monotonic() - self._file.began_s >= self._seal_after_s:
+                self._seal()
+
+    def close(self) -> None:
+        """Seal the last segment. The next append begins another one."""
+        with self._lock:
+            self._seal()
+
+    def _begin(self) -> _OpenSegment:
+        with _explained(self._folder):
+            file = self._file = _OpenSegment(self._folder)
+            for payload in self._preamble():
+                file.append(payload)
+        return file
+
+    def _seal(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with _explained(self._folder):
+                file.seal()
+
+
+class _OpenSegment:
+    """A segment's file while it is written."""
+
+    def __init__(self, folder: Path) -> None:
+        # Listed in the order of time; unique though many processes begin one at once.
+        self.path = folder / f"{time.time_ns() // 1000:016d}-{uuid4().hex[:12]}{OPEN}"
+        self.began_s = time.monotonic()
+        self.number = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self.size = self.synced = 0
+        fcntl.flock(self.number, fcntl.LOCK_EX)
+        self._write(_HEADER)
+
+    def append(self, payload: bytes) -> None:
+        self._write(_FRAME.pack(len(payload), crc32(payload)) + payload)
+
+    def _write(self, content: bytes) -> None:
+        try:
+            written = os.write(self.number, content)
+            while written < len(content):  # a nearly full disk takes a part
+                written += os.write(self.number, content[written:])
+        except OSError:
+            # What follows a torn frame could never be read again.
+            with suppress(OSError):
+                os.ftruncate(self.number, self.size)
+            raise
+        self.size += len(content)
+
+    def seal(self) -> None:
+        try:
+            os.fdatasync(self.number)
+            self.path.rename(self.path.with_suffix(SEALED))
+        finally:
+            os.close(self.number)
+
+
+class _explained:  # noqa: N801 - reads as a statement; a class costs less than a generator
+    """Turn what the operating system says into a :class:`StoreError`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise _unwritable(self._folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"the log could not be written: {error.strerror or error}",
+        value=str(folder),
+        remedy="Free space on its disk, or let the service write there.",
+    )
+
+
+def frames_of(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Every whole frame of a log with its segment's name, oldest segment first, those still written included."""
+    for path in segments(folder):
+        try:
+            segment = read_segment(path)
+        except StoreError:
+            # Sealed, or shipped, between the listing and the reading: its other name, if any, has the same frames.
+            sealed = path.with_suffix(SEALED)
+            if path.exists() or not sealed.exists():
+                if path.exists():
+                    raise
+                continue
+            segment = read_segment(sealed)
+        for payload in segment.frames:
+            yield segment.name, payload
