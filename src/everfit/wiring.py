@@ -10,13 +10,12 @@ import sys
 import tomllib
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from everfit.core.clock import Clock, SystemClock
-from everfit.core.errors import EverfitError, ProjectError, SettingsError
-from everfit.core.settings import ServingSettings, Settings, resolve_settings
+from everfit.core.errors import EverfitError, NotReadyError, ProjectError, SettingsError
+from everfit.core.settings import Settings, resolve_settings
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from everfit.cycle import System
     from everfit.definitions.project import Project
     from everfit.registry.registry import Registry
-    from everfit.serving.plane import Plane
+    from everfit.serving.worker import Worker
 
 SETTINGS_FILE = "everfit.toml"
 STATE_FOLDER = ".everfit"
@@ -125,38 +124,57 @@ def load_recorded(package: Package, trust: Trust, project: Project) -> Project:
     return collect_project(vars(module), root=project.root, settings=project.settings)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Service:
-    """What a prediction service is made of."""
-
-    plane: Plane
-    settings: ServingSettings
-
-
-def open_service(
-    folder: Path | str | None = None, flags: Mapping[str, Any] | None = None, clock: Clock | None = None
-) -> Service:
-    """Load and verify what is deployed, without the project's code, MLflow or the ledger.
+def deployed_versions(root: Path) -> dict[str, int]:
+    """The champion that is deployed of every model, by name.
 
     Raises:
         NotReadyError: If nothing was promoted yet.
-        PackageError: If a package must not be used.
+        StoreError: If the deployment record cannot be understood.
+    """
+    from everfit.store.deployment import DeploymentRecord
+
+    record = DeploymentRecord(root / STATE_FOLDER / "deployment.json").read()
+    if record is None or not record.models:
+        raise NotReadyError(
+            "there must be a champion to serve",
+            remedy="Train a model, then promote a version of it: everfit promote MODEL VERSION.",
+        )
+    return {each.model: each.champion.version for each in record.models}
+
+
+def open_worker(folder: Path | str | None = None, *, slot: int = 0, clock: Clock | None = None) -> Worker:
+    """Put a prediction worker together, without the project's code, MLflow or the ledger.
+
+    Raises:
+        ProjectError: If there is no project.
+        SettingsError: If a setting is wrong.
+        StoreError: If the online store or the journal cannot be opened.
     """
     from everfit.artifact.signing import read_trust
-    from everfit.serving.loading import open_plane
+    from everfit.serving.loading import Loader
+    from everfit.serving.recorder import Recorder
+    from everfit.serving.worker import Worker
     from everfit.store.deployment import DeploymentRecord
     from everfit.store.online import SqliteOnlineStore
 
     root = find_root(None if folder is None else Path(folder))
-    settings = load_settings(root, flags)
-    state = root / STATE_FOLDER
-    plane = open_plane(
-        DeploymentRecord(state / "deployment.json"),
-        trust=read_trust(state / "keys"),
-        online=SqliteOnlineStore(online_path(root, settings)),
+    settings = load_settings(root)
+    serving, state = settings.serving, root / STATE_FOLDER
+    online = SqliteOnlineStore(online_path(root, settings))
+    return Worker(
+        Loader(
+            DeploymentRecord(state / "deployment.json"),
+            trust=read_trust(state / "keys"),
+            online=online,
+            max_rows=serving.max_rows,
+        ),
+        online=online,
+        recorder=Recorder(state / "journal", durability=serving.durability, seal_after_s=serving.seal_seconds),
+        settings=serving,
         clock=clock or SystemClock(),
+        slot=slot,
+        reports=state / "workers",
     )
-    return Service(plane=plane, settings=settings.serving)
 
 
 def open_registry(root: Path, settings: Settings, clock: Clock) -> Registry:

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -23,11 +24,13 @@ from everfit.artifact.schema import InputSchema
 from everfit.artifact.signing import Signer, Trust
 from everfit.core.clock import Clock, FixedClock
 from everfit.core.evidence import LABEL, Task
+from everfit.core.settings import ServingSettings
 from everfit.features.history import build_frame
 from everfit.features.materialize import materialize
-from everfit.serving.loading import open_plane
-from everfit.serving.plane import Plane
-from everfit.store.deployment import Deployed, DeploymentRecord
+from everfit.serving.loading import Loader
+from everfit.serving.recorder import Recorder
+from everfit.serving.worker import Worker
+from everfit.store.deployment import Deployed, DeploymentRecord, ModelDeployment
 from everfit.store.online import SqliteOnlineStore
 from everfit.store.reader import Reader
 
@@ -67,8 +70,30 @@ class Shop:
     def online(self) -> SqliteOnlineStore:
         return SqliteOnlineStore(self.folder / "online.db")
 
-    def plane(self, clock: Clock | None = None) -> Plane:
-        return open_plane(self.deployment, trust=TRUST, online=self.online(), clock=clock or FixedClock(NOW))
+    @property
+    def journal(self) -> Path:
+        return self.folder / "journal"
+
+    def deploy(self, champion: Deployed, **beside: Any) -> None:
+        """Let versions answer; see :class:`everfit.store.deployment.ModelDeployment`."""
+        wanted = ModelDeployment(model="late", champion=champion, **beside)
+        self.deployment.change("late", lambda _: wanted, changed_at=NOW)
+
+    def worker(self, clock: Clock | None = None, *, slot: int = 0, **settings: Any) -> Worker:
+        """A worker that serves what is deployed, and has loaded it."""
+        serving = msgspec.convert({"port": 0} | settings, ServingSettings)
+        online = self.online()
+        worker = Worker(
+            Loader(self.deployment, trust=TRUST, online=online, max_rows=serving.max_rows),
+            online=online,
+            recorder=Recorder(self.journal, durability=serving.durability, seal_after_s=serving.seal_seconds),
+            settings=serving,
+            clock=clock or FixedClock(NOW),
+            slot=slot,
+            reports=self.folder / "workers",
+        )
+        worker.load()
+        return worker
 
 
 @ef.on_demand
@@ -106,8 +131,7 @@ def make_shop(folder: Path, estimator: Any, task: Task = "binary", *, asks_when:
     )
     shop = Shop(folder, schema, frame.data, predict(encode_frame(schema, frame.data)))
     materialize(model.views, reader, shop.online(), until=NOW)
-    deployed = Deployed(model="late", version=3, digest=package.digest, folder="package")
-    shop.deployment.put(deployed, changed_at=NOW)
+    shop.deploy(Deployed(version=3, digest=package.digest, folder="package"))
     return shop
 
 

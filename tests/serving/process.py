@@ -6,12 +6,16 @@ It imports nothing but the service, and once stopped it says on its last line wh
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_ROWS = 500
@@ -32,11 +36,12 @@ class Service:
 
 
 @contextmanager
-def running(folder: Path, *, port: int = 0) -> Iterator[Service]:
-    """Start it, and make sure that it does not outlive its test."""
+def running(folder: Path, *, port: int = 0, **settings: Any) -> Iterator[Service]:
+    """Start it with these ``[serving]`` settings, and make sure that it does not outlive its test."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.serving.process", str(folder), str(port)],
         cwd=Path(__file__).parents[2],
+        env=os.environ | {"EVERFIT_TEST_SERVING": json.dumps(settings)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -55,19 +60,29 @@ def _main(folder: Path, port: int) -> None:
     from everfit.artifact.signing import Signer, Trust
     from everfit.core.clock import SystemClock
     from everfit.core.settings import ServingSettings
-    from everfit.serving.loading import open_plane
-    from everfit.serving.server import serve
+    from everfit.serving.loading import Loader
+    from everfit.serving.recorder import Recorder
+    from everfit.serving.supervisor import listen, url_of
+    from everfit.serving.worker import Worker
     from everfit.store.deployment import DeploymentRecord
     from everfit.store.online import SqliteOnlineStore
 
-    plane = open_plane(
-        DeploymentRecord(folder / "deployment.json"),
-        trust=Trust([Signer(bytes(range(32))).key]),
-        online=SqliteOnlineStore(folder / "online.db"),
+    chosen = json.loads(os.environ.get("EVERFIT_TEST_SERVING", "{}"))
+    settings = msgspec.convert({"max_body_bytes": MAX_BODY_BYTES, "max_rows": MAX_ROWS} | chosen, ServingSettings)
+    online = SqliteOnlineStore(folder / "online.db")
+    trust = Trust([Signer(bytes(range(32))).key])
+    worker = Worker(
+        Loader(DeploymentRecord(folder / "deployment.json"), trust=trust, online=online, max_rows=settings.max_rows),
+        online=online,
+        recorder=Recorder(folder / "journal", durability=settings.durability, seal_after_s=settings.seal_seconds),
+        settings=settings,
         clock=SystemClock(),
+        slot=0,
+        reports=folder / "workers",
     )
-    settings = ServingSettings(port=port, max_body_bytes=MAX_BODY_BYTES, max_rows=MAX_ROWS)
-    serve(plane, settings, announce=_say)
+    worker.load()
+    listener = listen("127.0.0.1", port)
+    worker.run(listener, announce=lambda: _say(url_of(listener)))
     _say(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 
 

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from everfit.artifact import expressions
-from everfit.artifact.encode import RowEncoder
 from everfit.artifact.manifest import RowPath
 from everfit.artifact.rowwise import Untranslatable, compile_expression
 from everfit.artifact.schema import Computation, InputSchema
+from everfit.core.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Compute = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """From a request's fields to the outputs of one transformation, by column name."""
 
+_NAN = float("nan")
+_NUMBERS = {float, int, bool}
+
 
 class RowPipeline:
-    """Turns requests into vectors. It may be called from several threads at once.
+    """Turns requests into vectors, by position rather than by name. It may be called from several threads at once.
 
     Args:
         schema: What the model takes.
@@ -28,25 +35,60 @@ class RowPipeline:
     def __init__(
         self, schema: InputSchema, paths: Mapping[str, RowPath], functions: Mapping[str, Callable[[Any], Any]]
     ) -> None:
-        self._encode = RowEncoder(schema).encode
-        self._compiled: list[tuple[str, Callable[[Mapping[str, Any]], Any]]] = []
-        self._others: list[Compute] = []
+        self._fields = tuple(field.name for field in schema.request)
+        self._compiled: list[Callable[[Mapping[str, Any]], Any]] = []
+        self._others: list[tuple[Compute, tuple[str, ...]]] = []
+        computed: list[str] = []
+        others: list[str] = []
         for part in schema.computations:
+            names = tuple(f"{part.name}.{output}" for output in part.outputs)
             path = paths[part.name]
             if path == "python":
-                self._compiled += compile_computation(part, schema).items()
-            elif path == "polars":
-                self._others.append(_through_polars(part, schema))
-            else:
-                self._others.append(_through_code(part, schema, functions[part.name]))
+                functions_by_name = compile_computation(part, schema)
+                self._compiled += functions_by_name.values()
+                computed += functions_by_name
+                continue
+            compute = (
+                _through_polars(part, schema) if path == "polars" else _through_code(part, schema, functions[part.name])
+            )
+            self._others.append((compute, names))
+            others += names
+        looked_up = [f"{each.view}.{feature}" for each in schema.lookups for feature in each.features]
+        self.features = (*looked_up, *computed, *others)
+        """Looked-up columns, then computed ones: what :meth:`used` returns, by name."""
+        self._looked_up = len(looked_up)
+        places = {name: place for place, name in enumerate((*self._fields, *self.features))}
+        self._columns = schema.columns
+        # A column that is neither asked for nor looked up nor computed would be the package's fault: it is missing.
+        self._places = [places.get(column.name, len(places)) for column in schema.columns]
+        self._codes = [
+            {value: float(code) for code, value in enumerate(column.categories)} if column.kind == "category" else None
+            for column in schema.columns
+        ]
 
-    def __call__(self, request: Mapping[str, Any], looked_up: Mapping[str, Any]) -> list[float]:
+    def used(self, row: Sequence[Any], looked_up: Sequence[Any]) -> Sequence[Any]:
+        """The values of :attr:`features`, before they are encoded.
+
+        Args:
+            row: The request's values in the order of its fields: ``str``, ``int``, ``float``, ``bool``, ``datetime``
+                in UTC, ``date`` or ``None``.
+            looked_up: The looked-up values, lookup by lookup.
+        """
+        if not self._compiled and not self._others:
+            return looked_up
+        request = dict(zip(self._fields, row, strict=True))
+        values = [*looked_up, *[compute(request) for compute in self._compiled]]
+        for compute_all, names in self._others:
+            found = compute_all(request)
+            values += [found[name] for name in names]
+        return values
+
+    def encode(self, row: Sequence[Any], used: Sequence[Any]) -> list[float]:
         """Encode a request.
 
         Args:
-            request: Field name to value: ``str``, ``int``, ``float``, ``bool``, ``datetime`` in UTC, ``date`` or
-                ``None``. An absent field counts as null.
-            looked_up: Column name, ``view.feature``, to value.
+            row: As for :meth:`used`.
+            used: What that returned.
 
         Returns:
             One float per column of the schema; missing values are NaN.
@@ -54,21 +96,56 @@ class RowPipeline:
         Raises:
             InvalidRequestError: If a value is not of its column's type.
         """
-        return self._encode(self.columns(request, looked_up))
+        values = (*row, *used, None)
+        try:
+            return [
+                # A product instead of float(): text is refused instead of parsed, and the sign of zero survives.
+                (_NAN if (value := values[place]) is None else value * 1.0)
+                if codes is None
+                else codes.get(values[place], _NAN)
+                for place, codes in zip(self._places, self._codes, strict=True)
+            ]
+        except (TypeError, ValueError, OverflowError) as problem:
+            raise self._explain(values) from problem
 
-    def columns(self, request: Mapping[str, Any], looked_up: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of all columns before they are encoded: the features as used.
+    def encode_all(self, rows: Sequence[Sequence[Any]], used: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
+        """Encode many requests, column by column, to what :meth:`encode` gives row by row.
 
-        Args:
-            request: As for calling.
-            looked_up: As for calling.
+        Returns:
+            Float64 in C order, shape ``(rows, columns)``.
+
+        Raises:
+            InvalidRequestError: If a value is not of its column's type.
         """
-        values = {**request, **looked_up}
-        for name, compute in self._compiled:
-            values[name] = compute(request)
-        for compute_all in self._others:
-            values.update(compute_all(request))
-        return values
+        import numpy as np
+
+        by_place = [*zip(*rows, strict=True), *zip(*used, strict=True), (None,) * len(rows)]
+        matrix = np.empty((len(rows), len(self._columns)), dtype=np.float64)
+        for number, (place, codes) in enumerate(zip(self._places, self._codes, strict=True)):
+            values = by_place[place]
+            if codes is not None:
+                matrix[:, number] = [codes.get(value, _NAN) for value in values]
+            elif set(map(type, values)) <= _NUMBERS:
+                matrix[:, number] = values
+            else:
+                try:
+                    matrix[:, number] = [_NAN if value is None else value * 1.0 for value in values]
+                except (TypeError, ValueError, OverflowError):
+                    # Row by row, the one at fault is found.
+                    return np.array([self.encode(*each) for each in zip(rows, used, strict=True)], dtype=np.float64)
+        return matrix
+
+    def _explain(self, values: Sequence[Any]) -> InvalidRequestError:
+        for column, place, codes in zip(self._columns, self._places, self._codes, strict=True):
+            value = values[place]
+            try:
+                if codes is None and value is not None:
+                    value * 1.0
+                elif codes is not None:
+                    codes.get(value)
+            except (TypeError, ValueError, OverflowError):
+                return InvalidRequestError(f"the column must hold a {column.kind}", value=value, place=column.name)
+        return InvalidRequestError("the row cannot be encoded", value=list(values))
 
 
 def compile_computation(part: Computation, schema: InputSchema) -> dict[str, Callable[[Mapping[str, Any]], Any]]:

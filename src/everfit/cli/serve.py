@@ -1,7 +1,10 @@
-"""``everfit serve``: the prediction service."""
+"""``everfit serve``: the prediction service, and the hidden command that is one of its workers."""
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,23 +19,57 @@ def serve(
     port: Annotated[
         int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.", show_default="[serving] port")
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Processes that answer.", show_default="[serving] workers")
+    ] = None,
     project: ProjectFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Serve the champions over HTTP until stopped."""
     from everfit.cli.output import console, print_json
-    from everfit.serving.server import serve as run
-    from everfit.wiring import open_service
+    from everfit.serving.supervisor import Supervisor, listen, url_of
+    from everfit.wiring import deployed_versions, find_root, load_settings
 
-    flags = {"serving.host": host, "serving.port": port}
-    service = open_service(project, flags={key: value for key, value in flags.items() if value is not None})
+    root = find_root(project)
+    flags = {"serving.host": host, "serving.port": port, "serving.workers": workers}
+    settings = load_settings(root, {key: value for key, value in flags.items() if value is not None}).serving
+    models = deployed_versions(root)
+    with listen(settings.host, settings.port) as listener:
+        url = url_of(listener)
 
-    def announce(url: str) -> None:
-        models = service.plane.versions()
-        if as_json:
-            print_json({"url": url, "models": models})
-        else:
+        def announce() -> None:
+            if as_json:
+                print_json({"url": url, "models": models})
+                return
             for name, version in models.items():
                 console().print(f"Serving [bold]{name}[/] version {version} at {url}/predict/{name}")
 
-    run(service.plane, service.settings, announce=announce)
+        command = [sys.executable, "-m", "everfit", "worker", "--project", str(root), *(["--json"] if as_json else [])]
+        code = Supervisor(command, listener, workers=settings.workers).run(announce)
+    if code:
+        raise typer.Exit(code)
+
+
+def worker(
+    slot: Annotated[int, typer.Option("--slot", help="Which worker this is.")],
+    listener: Annotated[int, typer.Option("--listener", help="Descriptor of the listening socket.")],
+    ready: Annotated[int, typer.Option("--ready", help="Descriptor to tell that it answers.")],
+    project: Annotated[Path, typer.Option("--project", help="Folder with everfit.toml.")],
+    as_json: AsJson = False,  # noqa: ARG001 - an error is told in JSON then
+) -> None:
+    """Be one worker of the service."""
+    import logging
+    import socket
+
+    from everfit.wiring import open_worker
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    parent = os.getppid()
+    one = open_worker(project, slot=slot)
+    one.load()
+
+    def announce() -> None:
+        os.write(ready, b"+")
+        os.close(ready)
+
+    one.run(socket.socket(fileno=listener), announce=announce, parent=parent)

@@ -23,7 +23,8 @@
         ├── InvalidRequestError     a field is missing, unknown, or of the wrong type
         ├── UnknownModelError       this service does not serve that model
         ├── RequestTooLargeError    more bytes or rows than are accepted
-        └── NotReadyError           the service cannot answer yet
+        ├── NotReadyError           the service cannot answer yet
+        └── OverloadedError         the service has as much to do as it can take
 
 A message states the rule, then the value that broke it, then the remedy.
 Domain errors know nothing of HTTP or exit codes; the edges map them.
@@ -147,3 +148,7 @@ class RequestTooLargeError(RequestError):
 
 class NotReadyError(RequestError):
     """The service cannot answer yet."""
+
+
+class OverloadedError(RequestError):
+    """The service has as much to do as it can take."""

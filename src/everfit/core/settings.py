@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -62,6 +62,24 @@ class ServingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8080
     max_body_bytes: Annotated[int, Meta(ge=1024, description="Largest request body, in bytes.")] = 16 * 1024 * 1024
     max_rows: Annotated[int, Meta(ge=1, description="Most rows in one request.")] = 10_000
+    workers: Annotated[int, Meta(ge=1, le=256, description="Processes that answer, on one address.")] = 1
+    durability: Annotated[
+        Literal["batch", "sync"],
+        Meta(
+            description="When an answer may be sent: `batch`, once its record is with the operating system, which has "
+            "it on the disk within 100 ms; `sync`, once it is on the disk."
+        ),
+    ] = "batch"
+    seal_seconds: Annotated[float, Meta(gt=0, description="Age at which a journal's segment can be shipped.")] = 30.0
+    max_waiting: Annotated[
+        int, Meta(ge=1, description="Requests that may wait for an answer in one worker; more get 503.")
+    ] = 512
+    answer_seconds: Annotated[float, Meta(gt=0, description="How long a request may wait before it gets 503.")] = 10.0
+    receive_seconds: Annotated[
+        float, Meta(gt=0, description="How long a caller may take to send a request, or to take its answer.")
+    ] = 30.0
+    idle_seconds: Annotated[float, Meta(gt=0, description="After which an idle connection is closed.")] = 75.0
+    max_connections: Annotated[int, Meta(ge=1, description="Connections of one worker; more get 503.")] = 1024
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

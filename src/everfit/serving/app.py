@@ -1,190 +1,202 @@
-"""HTTP before the data plane: bare ASGI, since a framework would cost more than the prediction."""
+"""From a request to whoever answers it."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from http import HTTPStatus
 from time import perf_counter
-from typing import Any, NamedTuple
-from uuid import uuid4
 
-from everfit.core.errors import EverfitError, RequestTooLargeError, UnknownModelError
-from everfit.serving.decode import RequestDecoder
-from everfit.serving.metrics import CONTENT_TYPE, Metrics, ModelMetrics
-from everfit.serving.plane import Answer, Plane
-from everfit.serving.reply import Reply, explain, refuse, reply_json
-from everfit.serving.served_model import ServedModel
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+from everfit.core.errors import EverfitError, OverloadedError
+from everfit.serving.dialect import Dialect, Plain
+from everfit.serving.http import HttpRequest
+from everfit.serving.intake import Intake
+from everfit.serving.lane import Lane, Question
+from everfit.serving.plane import Plane
+from everfit.serving.recorder import Recorder
+from everfit.serving.reply import Reply, explain, refuse, reply_json, say
+from everfit.serving.tally import Tally
 
 _INLINE_BYTES = 16 * 1024
 """A larger body has many rows; it is answered in a thread, so that others need not wait for it."""
-_PREDICT = "/predict/"
-_MODELS = "/models/"
-
-_log = logging.getLogger(__name__)
-
-
-class _Gone(Exception):  # noqa: N818 - a signal between two functions below
-    """The caller hung up."""
-
-
-class _TooSlow(Exception):  # noqa: N818 - as above
-    """The caller took too long."""
-
-
-class _Route(NamedTuple):
-    model: ServedModel
-    decoder: RequestDecoder
-    metrics: ModelMetrics
+_PREDICT, _MODELS, _OUTCOMES, _FEATURES = "/predict/", "/models/", "/outcomes/", "/features/"
 
 
 class App:
-    """The service as an ASGI application.
-
-    ``POST /predict/{model}``; ``GET`` of ``/``, ``/models/{model}``, ``/health/live``, ``/health/ready`` and
-    ``/metrics``.
+    """The service behind HTTP. All its methods belong to the event loop's thread.
 
     Args:
         plane: What answers.
-        max_body_bytes: Largest request body; the rest of a larger one is not kept.
-        max_rows: Most rows in one request.
-        body_timeout_s: How long a caller may take to send a body.
+        recorder: Keeps what is answered.
+        intake: Takes outcomes and feature rows.
+        metrics: Writes ``/metrics``: text, and its content type.
+        max_waiting: How many requests may wait for an answer at once; more are refused.
+        answer_s: How long one may wait, in seconds.
     """
 
-    def __init__(self, plane: Plane, *, max_body_bytes: int, max_rows: int, body_timeout_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        plane: Plane,
+        *,
+        recorder: Recorder,
+        intake: Intake,
+        metrics: Callable[[], Reply],
+        max_waiting: int,
+        answer_s: float,
+    ) -> None:
+        self.tallies: dict[str, Tally] = {"": Tally()}
+        """What was asked, by model; of none that is served, under the empty name."""
         self._plane = plane
-        self._max_body_bytes = max_body_bytes
-        self._body_timeout_s = body_timeout_s
-        self._metrics = Metrics()
-        self._metrics.serve(plane.models)
-        self._unrouted = self._metrics.for_model("")
-        self._routes = {
-            model.name: _Route(
-                model, RequestDecoder(model.schema, max_rows=max_rows), self._metrics.for_model(model.name)
-            )
-            for model in plane.models
-        }
+        self._recorder = recorder
+        self._intake = intake
+        self._lanes: dict[str, Lane] = {}
+        self._waiting = 0
+        self._max_waiting = max_waiting
+        self._answer_s = answer_s
+        self._syncs = recorder.durability == "sync"
+        self._plain = Plain()
         self._pages: Mapping[str, Callable[[], Reply]] = {
             "/": self._index,
             "/health/live": partial(reply_json, {"live": True}),
             "/health/ready": self._ready,
-            "/metrics": lambda: Reply(200, self._metrics.text(), CONTENT_TYPE),
+            "/metrics": metrics,
         }
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        path: str = scope["path"]
-        try:
-            if path.startswith(_PREDICT):
-                reply = await self._predict(path[len(_PREDICT) :], scope, receive)
-            else:
-                reply = self._page(path, scope["method"])
-        except _Gone:
-            return
-        headers = [
-            (b"content-type", reply.content_type),
-            (b"content-length", str(len(reply.body)).encode()),
-            *reply.headers,
-        ]
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": reply.body})
+    def handle(self, http: HttpRequest) -> Reply | Awaitable[Reply]:
+        """Answer a request, at once or later; raises nothing."""
+        path = http.path
+        if path.startswith(_PREDICT):
+            return self.ask(self._plain, http, path[len(_PREDICT) :])
+        if path.startswith(_OUTCOMES):
+            return self._report(http, path[len(_OUTCOMES) :])
+        if path.startswith(_FEATURES):
+            return self._push(http, path[len(_FEATURES) :])
+        return self._page(path, http.method)
 
-    async def _predict(self, name: str, scope: Message, receive: Receive) -> Reply:
-        began = perf_counter()
-        metrics = self._unrouted
+    def close(self) -> None:
+        """Answer what waits in the lanes, then end their threads."""
+        for lane in self._lanes.values():
+            lane.close()
+
+    def ask(
+        self, dialect: Dialect, http: HttpRequest, model: str, version: int | None = None
+    ) -> Reply | Awaitable[Reply]:
+        """Answer a prediction request of any protocol.
+
+        Args:
+            dialect: Reads the request, and writes the answer.
+            http: The request.
+            model: The model's name.
+            version: The version that is asked for; ``None`` leaves it to the deployment.
+        """
+        began_s = perf_counter()
+        tally = self.tallies[""]
         try:
-            route = self._route(name)
-            metrics = route.metrics
-            if scope["method"] == "POST":
-                body = await self._read(scope, receive)
-                if len(body) <= _INLINE_BYTES:
-                    answer = self._answer(route, body)
-                else:
-                    answer = await asyncio.to_thread(self._answer, route, body)
-                reply = reply_json(answer)
-                metrics.answered(answer, perf_counter() - began)
+            lineup = self._plane.lineup(model)
+            tally = self._tally(model)
+            if http.method != "POST":
+                reply = _wrong_method(http.method, "POST")
+                tally.count_refusal(reply.status, perf_counter() - began_s)
                 return reply
-            reply = _wrong_method(scope["method"], "POST")
-        except _TooSlow:
-            rule = f"a request's body must arrive within {self._body_timeout_s:g} seconds"
-            reply = refuse(408, rule, (b"connection", b"close"))
-        except _Gone:
-            raise
+            lane = self._lane(model)
+            question = Question(lineup, dialect, http, version, began_s)
+            if self._syncs or not lane.is_quick or len(http.body) > _INLINE_BYTES:
+                return self._answer_later(lane, question, tally)
+            request, answer = lane.answer_now(question)
+            reply = dialect.write(lineup.champion, request, answer)
+            tally.count_answer(len(answer.ids), answer.missing, perf_counter() - began_s)
         except Exception as error:  # noqa: BLE001 - whatever a model or a project's code raises: logged, never shown
-            reply = _explain_or_log(error)
-        metrics.refused(reply.status, perf_counter() - began)
+            return self._refuse(dialect, error, tally, began_s)
         return reply
 
-    def _route(self, name: str) -> _Route:
+    async def _answer_later(self, lane: Lane, question: Question, tally: Tally) -> Reply:
+        dialect = question.dialect
+        self._waiting += 1
         try:
-            return self._routes[name]
-        except KeyError:
-            known = ", ".join(self._routes) or "none"
-            raise UnknownModelError(
-                "this service must serve the model that is asked", value=name[:200], remedy=f"Served are: {known}."
-            ) from None
-
-    def _answer(self, route: _Route, body: bytes) -> Answer:
-        request = route.decoder.decode(body)
-        return self._plane.predict(route.model, request.rows, request.ids)
-
-    async def _read(self, scope: Message, receive: Receive) -> bytes:
-        """The whole body, never holding much more than is allowed."""
-        for name, value in scope["headers"]:
-            if name == b"content-length":
-                self._require_small(int(value))
-        # What asyncio.timeout does, for a fifth of its 6 µs.
-        task, loop = asyncio.current_task(), asyncio.get_running_loop()
-        assert task is not None
-        alarm = loop.call_later(self._body_timeout_s, task.cancel)
-        try:
-            body, is_last = await _receive(receive)
-            self._require_small(len(body))
-            if is_last:
-                return body
-            parts = bytearray(body)
-            while not is_last:
-                body, is_last = await _receive(receive)
-                parts += body
-                self._require_small(len(parts))
-            return bytes(parts)
-        except asyncio.CancelledError:
-            if alarm.when() > loop.time():
-                raise
-            task.uncancel()
-            raise _TooSlow from None
-        finally:
-            alarm.cancel()
-
-    def _require_small(self, size: int) -> None:
-        if size > self._max_body_bytes:
-            raise RequestTooLargeError(
-                f"a request's body may have at most {self._max_body_bytes} bytes",
-                value=size,
-                remedy="Send the rows in several requests, or raise [serving] max_body_bytes.",
-                place="body",
+            if self._waiting > self._max_waiting:
+                raise OverloadedError(
+                    f"at most {self._max_waiting} requests may wait at once", remedy="Ask again in a moment."
+                )
+            async with asyncio.timeout(self._answer_s):
+                if lane.is_quick and len(question.http.body) <= _INLINE_BYTES:
+                    request, answer = lane.answer_now(question)
+                else:
+                    request, answer = await lane.answer_later(question)
+                if self._syncs:
+                    await self._recorder.on_disk()
+            reply = dialect.write(question.lineup.champion, request, answer)
+            tally.count_answer(len(answer.ids), answer.missing, perf_counter() - question.began_s)
+        except TimeoutError:
+            late = OverloadedError(
+                f"an answer must be there within {self._answer_s:g} seconds", remedy="Ask again in a moment."
             )
+            return self._refuse(dialect, late, tally, question.began_s)
+        except Exception as error:  # noqa: BLE001 - as in ask
+            return self._refuse(dialect, error, tally, question.began_s)
+        finally:
+            self._waiting -= 1
+        return reply
+
+    def _refuse(self, dialect: Dialect, error: Exception, tally: Tally, began_s: float) -> Reply:
+        refusal = explain(error)
+        tally.count_refusal(refusal.status, perf_counter() - began_s)
+        return dialect.refuse(refusal)
+
+    def _lane(self, model: str) -> Lane:
+        try:
+            return self._lanes[model]
+        except KeyError:
+            lane = self._lanes[model] = Lane(self._plane)
+            return lane
+
+    def _tally(self, model: str) -> Tally:
+        try:
+            return self.tallies[model]
+        except KeyError:
+            tally = self.tallies[model] = Tally()
+            return tally
+
+    async def _report(self, http: HttpRequest, model: str) -> Reply:
+        if http.method != "POST":
+            return _wrong_method(http.method, "POST")
+        try:
+            taken = self._intake.outcomes(self._plane.lineup(model), http.body)
+            await self._recorder.on_disk()
+        except Exception as error:  # noqa: BLE001 - as in ask
+            return say(explain(error))
+        self._tally(model).outcomes += taken.outcomes
+        return reply_json(taken)
+
+    async def _push(self, http: HttpRequest, view: str) -> Reply:
+        if http.method != "POST":
+            return _wrong_method(http.method, "POST")
+        self._waiting += 1
+        try:
+            if self._waiting > self._max_waiting:
+                raise OverloadedError(
+                    f"at most {self._max_waiting} requests may wait at once", remedy="Ask again in a moment."
+                )
+            return reply_json(await asyncio.to_thread(self._intake.push, view, http.body))
+        except Exception as error:  # noqa: BLE001 - as in ask
+            return say(explain(error))
+        finally:
+            self._waiting -= 1
 
     def _page(self, path: str, method: str) -> Reply:
         page = self._pages.get(path)
         if page is None and not path.startswith(_MODELS):
-            known = [*self._pages, f"{_MODELS}{{model}}", f"{_PREDICT}{{model}}"]
+            named = (f"{_MODELS}{{model}}", f"{_PREDICT}{{model}}", f"{_OUTCOMES}{{model}}", f"{_FEATURES}{{view}}")
+            known = [*self._pages, *named]
             return refuse(404, f"there is nothing at {path[:200]!r}; there is {', '.join(known)}", paths=known)
         if method not in {"GET", "HEAD"}:
             return _wrong_method(method, "GET, HEAD")
         try:
-            return page() if page else reply_json(self._route(path[len(_MODELS) :]).model.describe())
+            return page() if page else reply_json(self._plane.lineup(path[len(_MODELS) :]).champion.describe())
         except EverfitError as error:
-            return _explain_or_log(error)
+            return say(explain(error))
 
     def _index(self) -> Reply:
-        models = [{"name": name, "version": version} for name, version in self._plane.versions().items()]
+        models = [{"name": name, "version": each.champion.version} for name, each in self._plane.lineups.items()]
         return reply_json({"service": "everfit", "models": models})
 
     def _ready(self) -> Reply:
@@ -192,25 +204,5 @@ class App:
         return reply_json({"ready": True})
 
 
-async def _receive(receive: Receive) -> tuple[bytes, bool]:
-    """A piece of the body, and whether it was the last."""
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise _Gone
-    return message.get("body", b""), not message.get("more_body")
-
-
 def _wrong_method(method: str, allowed: str) -> Reply:
     return refuse(405, f"the method must be {allowed}, but got {method!r}", (b"allow", allowed.encode()))
-
-
-def _explain_or_log(error: Exception) -> Reply:
-    """What the caller may know. Of the service's own faults that is an id, under which the log says the rest."""
-    reply = explain(error) if isinstance(error, EverfitError) else None
-    if reply is not None:
-        if reply.status == HTTPStatus.SERVICE_UNAVAILABLE:
-            _log.warning("the service cannot answer: %s", error)
-        return reply
-    incident = str(uuid4())
-    _log.error("a prediction failed; incident %s", incident, exc_info=error)
-    return refuse(500, f"the service failed; its log says why, under the incident {incident}", id=incident)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
+from math import isfinite
 from typing import Annotated, Any
 
 import msgspec
@@ -39,14 +40,24 @@ _EXPECTED: Mapping[FieldType, str] = {
 _Id = Annotated[str, Meta(min_length=1, max_length=LONGEST_ID)]
 
 
+class _Ids(Struct):
+    id: _Id | None
+    ids: list[_Id] | None
+
+
+Row = tuple[Any, ...]
+
+
 class Request(Struct, frozen=True, kw_only=True):
     """What a caller asks."""
 
-    rows: list[dict[str, Any]]
-    """Every field of the schema's request: ``str``, ``int``, ``float``, ``bool``, ``datetime`` in UTC, ``date`` or
-    ``None``."""
-    ids: list[str] | None
+    rows: Sequence[Row]
+    """At least one, each the values of the schema's request in its order: ``str``, ``int``, ``float``, ``bool``,
+    ``datetime`` in UTC, ``date`` or ``None``."""
+    ids: list[str] | None = None
     """One for each row; ``None`` if the caller leaves them to the service."""
+    wish: Any = None
+    """How the caller wants the answer, for whoever decoded the request."""
 
 
 class RequestDecoder:
@@ -63,9 +74,11 @@ class RequestDecoder:
     def __init__(self, schema: InputSchema, *, max_rows: int) -> None:
         self._fields = schema.request
         self._names = tuple(field.name for field in schema.request)
-        self._instants = tuple(field.name for field in schema.request if field.type == "instant")
+        self._instants = tuple(place for place, field in enumerate(schema.request) if field.type == "instant")
         self._max_rows = max_rows
-        self._decode = msgspec.json.Decoder(_envelope(schema.request)).decode
+        row = _row(schema.request)
+        self._kind = Annotated[list[row], Meta(min_length=1)]  # type: ignore[valid-type]
+        self._decode = msgspec.json.Decoder(_envelope(row)).decode
 
     def decode(self, body: bytes) -> Request:
         """Decode a request's body.
@@ -80,31 +93,74 @@ class RequestDecoder:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
             raise self._explain(body, problem) from problem
         inputs = envelope.inputs
-        if not isinstance(inputs, list):
-            rows = [self._row(inputs)]
-        elif len(inputs) > self._max_rows:
+        rows = self._rows(inputs if isinstance(inputs, list) else [inputs])
+        if envelope.id is None and envelope.ids is None:
+            return Request(rows=rows)
+        return Request(rows=rows, ids=_settle_ids(envelope.id, envelope.ids, len(rows)))
+
+    def convert(
+        self,
+        inputs: Sequence[Mapping[str, Any]],
+        *,
+        id: str | None = None,  # noqa: A002 - what every protocol calls it
+        ids: list[str] | None = None,
+        lax: bool = False,
+        wish: Any = None,
+    ) -> Request:
+        """Check rows that another protocol brought, by the same rules.
+
+        Args:
+            inputs: Rows of values as JSON has them, by field name.
+            id: For all of them; the rows' ids are made of it.
+            ids: One for each row.
+            lax: Take text for the number, boolean or instant that it spells, as CSV needs.
+            wish: See :attr:`Request.wish`.
+
+        Raises:
+            InvalidRequestError: As :meth:`decode`.
+            RequestTooLargeError: As :meth:`decode`.
+        """
+        try:
+            found = msgspec.convert(inputs, self._kind, strict=not lax)
+        except msgspec.ValidationError as problem:
+            wrong = self._find({"inputs": list(inputs)}, lax=lax)
+            raise wrong or _wrong("inputs", "must be rows of the request's fields", str(problem)) from problem
+        rows = self._rows(found)
+        self._require_finite(rows)
+        if id is None and ids is None:
+            return Request(rows=rows, wish=wish)
+        if not _fits({"id": id, "ids": ids}, _Ids):
+            raise _wrong("id", f"must be text of 1 to {LONGEST_ID} characters, ids a list of it", id or ids)
+        return Request(rows=rows, ids=_settle_ids(id, ids, len(rows)), wish=wish)
+
+    def _rows(self, given: list[Any]) -> list[Row]:
+        if len(given) > self._max_rows:
             raise RequestTooLargeError(
                 f"a request may hold at most {self._max_rows} rows",
-                value=len(inputs),
+                value=len(given),
                 remedy="Send them in several requests.",
                 place="inputs",
             )
-        else:
-            rows = [self._row(each) for each in inputs]
-        if envelope.id is None and envelope.ids is None:
-            return Request(rows=rows, ids=None)
-        return Request(rows=rows, ids=_settle_ids(envelope.id, envelope.ids, len(rows)))
+        rows = list(map(astuple, given))
+        for place in self._instants:
+            if any(row[place] is not None and row[place].tzinfo is not UTC for row in rows):
+                rows = [self._in_utc(row, place) for row in rows]
+        return rows
 
-    def _row(self, given: Any) -> dict[str, Any]:
-        row = dict(zip(self._names, astuple(given), strict=True))
-        for name in self._instants:
-            value = row[name]
-            if value is not None and value.tzinfo is not UTC:
-                try:
-                    row[name] = value.astimezone(UTC)
-                except OverflowError as problem:
-                    raise _wrong(name, "must be an instant of the years 1 to 9999 in UTC", str(value)) from problem
-        return row
+    def _require_finite(self, rows: list[Row]) -> None:
+        """JSON cannot carry what is not finite, other protocols can."""
+        for place, field in enumerate(self._fields):
+            if field.type == "number":
+                for number, row in enumerate(rows):
+                    if row[place] is not None and not isfinite(row[place]):
+                        raise _wrong(f"inputs[{number}].{field.name}", f"must be {_EXPECTED['number']}", row[place])
+
+    def _in_utc(self, row: Row, place: int) -> Row:
+        try:
+            return row if row[place] is None else (*row[:place], row[place].astimezone(UTC), *row[place + 1 :])
+        except OverflowError as problem:
+            rule = "must be an instant of the years 1 to 9999 in UTC"
+            raise _wrong(self._names[place], rule, str(row[place])) from problem
 
     def _explain(self, body: bytes, problem: Exception) -> InvalidRequestError:
         """Find what msgspec stumbled over, and say it in the words of the schema."""
@@ -121,7 +177,7 @@ class RequestDecoder:
             return _wrong("body", 'must be an object such as {"inputs": [{…}]}', found)
         return self._find(found) or _wrong("body", "must be a request", str(problem))
 
-    def _find(self, found: dict[str, Any]) -> InvalidRequestError | None:
+    def _find(self, found: dict[str, Any], *, lax: bool = False) -> InvalidRequestError | None:
         for name, value in found.items():
             if name not in {"inputs", "id", "ids"}:
                 return _wrong(name, "must not be given: a request has inputs, and perhaps id or ids", value)
@@ -131,7 +187,7 @@ class RequestDecoder:
         if not isinstance(inputs, dict | list) or not inputs:
             return _wrong("inputs", "must be one object, or a list of at least one", inputs)
         for place, row in enumerate(inputs) if isinstance(inputs, list) else [(None, inputs)]:
-            wrong = self._find_in_row("inputs" if place is None else f"inputs[{place}]", row)
+            wrong = self._find_in_row("inputs" if place is None else f"inputs[{place}]", row, lax=lax)
             if wrong is not None:
                 return wrong
         for name, kind in (("id", _Id), ("ids", list[_Id])):
@@ -139,14 +195,14 @@ class RequestDecoder:
                 return _wrong(name, f"must be text of 1 to {LONGEST_ID} characters, ids a list of it", found[name])
         return None
 
-    def _find_in_row(self, place: str, row: Any) -> InvalidRequestError | None:
+    def _find_in_row(self, place: str, row: Any, *, lax: bool) -> InvalidRequestError | None:
         if not isinstance(row, dict):
             return _wrong(place, "must be an object with the model's request fields", row)
         for field in self._fields:
             at = f"{place}.{field.name}"
             if field.name not in row:
                 return _wrong(at, f"must be given: {_EXPECTED[field.type]}")
-            if not _fits(row[field.name], _TYPES[field.type]):
+            if not _fits(row[field.name], _TYPES[field.type], lax=lax):
                 return _wrong(at, f"must be {_EXPECTED[field.type]}", row[field.name])
         for name in row:
             if name not in self._names:
@@ -155,16 +211,19 @@ class RequestDecoder:
         return None
 
 
-def _envelope(fields: Sequence[RequestField]) -> type[Struct]:
+def _row(fields: Sequence[RequestField]) -> type[Struct]:
     # Positions as attribute names, since a column may be called anything; callers see the column's own name.
     places = {f"field_{number}": field.name for number, field in enumerate(fields)}
-    row = msgspec.defstruct(
+    return msgspec.defstruct(
         "Row",
         [(place, _TYPES[field.type]) for place, field in zip(places, fields, strict=True)],
         rename=places,
         forbid_unknown_fields=True,
         gc=False,
     )
+
+
+def _envelope(row: type[Struct]) -> type[Struct]:
     rows: Any = Annotated[list[row], Meta(min_length=1)]  # type: ignore[valid-type]
     return msgspec.defstruct(
         "Envelope",
@@ -185,9 +244,9 @@ def _settle_ids(one: str | None, many: list[str] | None, rows: int) -> list[str]
     return many
 
 
-def _fits(value: Any, kind: Any) -> bool:
+def _fits(value: Any, kind: Any, *, lax: bool = False) -> bool:
     try:
-        msgspec.convert(value, kind)
+        msgspec.convert(value, kind, strict=not lax)
     except msgspec.ValidationError:
         return False
     return True

@@ -1,53 +1,155 @@
-"""From what was deployed to a plane that answers."""
+"""From what is deployed to lineups that answer."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from everfit.artifact.package import open_package
-from everfit.core.errors import CorruptPackageError, NotReadyError, RequestError
+from everfit.core.errors import CorruptPackageError, EverfitError, NotReadyError, PackageError, RequestError
 from everfit.serving.decode import RequestDecoder
-from everfit.serving.plane import Plane
+from everfit.serving.lineup import Lineup
 from everfit.serving.served_model import ServedModel
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from everfit.artifact.signing import Trust
-    from everfit.core.clock import Clock
-    from everfit.store.deployment import DeploymentRecord
+    from everfit.store.deployment import Deployed, DeploymentRecord, ModelDeployment
     from everfit.store.online import OnlineReader
 
 _log = logging.getLogger(__name__)
 
 
-def open_plane(deployment: DeploymentRecord, *, trust: Trust, online: OnlineReader, clock: Clock) -> Plane:
-    """Load every model that the deployment record names.
+class Loaded(Struct, frozen=True, kw_only=True):
+    """What came of a deployment."""
+
+    number: int
+    """The deployment's; 0 where there is none."""
+    lineups: Mapping[str, Lineup]
+    refused: Mapping[str, str]
+    """Why something that is deployed is not loaded, by ``model version N``."""
+
+
+class Loader:
+    """Loads what is deployed. One thread at a time.
+
+    Args:
+        deployment: Says what is.
+        trust: Whose code may be executed.
+        online: Where features are looked up.
+        max_rows: Most rows in one request.
+    """
+
+    def __init__(self, deployment: DeploymentRecord, *, trust: Trust, online: OnlineReader, max_rows: int) -> None:
+        self.stamp = deployment.stamp
+        self._deployment = deployment
+        self._trust = trust
+        self._online = online
+        self._max_rows = max_rows
+
+    def load(self, present: Mapping[str, Lineup]) -> Loaded:
+        """Load what is deployed and not loaded yet.
+
+        A version that must not be used takes no part, and is named: in a champion's place the present one stays.
+
+        Args:
+            present: Who answers now.
+
+        Raises:
+            StoreError: If the deployment record cannot be understood.
+        """
+        record = self._deployment.read()
+        lineups: dict[str, Lineup] = {}
+        refused: dict[str, str] = {}
+        for each in record.models if record else ():
+            lineup = self._lineup(each, present.get(each.model), refused) if each.loaded else None
+            if lineup is not None:
+                lineups[each.model] = lineup
+        return Loaded(number=record.number if record else 0, lineups=lineups, refused=refused)
+
+    def _lineup(self, wanted: ModelDeployment, present: Lineup | None, refused: dict[str, str]) -> Lineup | None:
+        loaded = {each.digest: each for each in present.versions.values()} if present else {}
+        champion = self._version(wanted.model, wanted.champion, loaded, refused)
+        if champion is None:
+            return present
+        canary, shadow = (
+            self._beside(champion, each, loaded, refused) if each else None for each in (wanted.canary, wanted.shadow)
+        )
+        if present is not None and champion is present.champion:
+            decoder = present.decoder
+        else:
+            decoder = RequestDecoder(champion.schema, max_rows=self._max_rows)
+        return Lineup(
+            champion=champion, decoder=decoder, canary=canary, canary_share=wanted.canary_share, shadow=shadow
+        )
+
+    def _beside(
+        self, champion: ServedModel, wanted: Deployed, loaded: Mapping[str, ServedModel], refused: dict[str, str]
+    ) -> ServedModel | None:
+        found = self._version(champion.name, wanted, loaded, refused)
+        if found is None:
+            return None
+        fields, theirs = ({field.name: field.type for field in model.schema.request} for model in (champion, found))
+        if list(fields.items()) != list(theirs.items()):
+            rule = f"it takes {', '.join(theirs)}, the champion {', '.join(fields)}; it can only take its place"
+            refused[f"{champion.name} version {wanted.version}"] = rule
+            return None
+        return found
+
+    def _version(
+        self, model: str, wanted: Deployed, loaded: Mapping[str, ServedModel], refused: dict[str, str]
+    ) -> ServedModel | None:
+        """A version, loaded already or now; ``None`` if it must not be used."""
+        found = loaded.get(wanted.digest)
+        if found is not None and found.version == wanted.version:
+            return found
+        name = f"{model} version {wanted.version}"
+        try:
+            found = load_model(
+                self._deployment.folder_of(wanted), version=wanted.version, trust=self._trust, online=self._online
+            )
+            _require_same(found, model, wanted)
+        except EverfitError as error:
+            refused[name] = str(error)
+            _log.error("%s is not served: %s", name, error)
+            return None
+        except Exception as error:  # whatever a package's library raises on what it holds
+            refused[name] = f"it could not be loaded: {type(error).__name__}: {error}"
+            _log.exception("%s is not served", name)
+            return None
+        return found
+
+
+def require_something(loaded: Loaded) -> None:
+    """Make sure that there is something to serve.
 
     Raises:
-        NotReadyError: If it names none.
-        StoreError: If it cannot be understood.
-        PackageError: If a package must not be used; see :func:`load_model`.
+        NotReadyError: If nothing was ever deployed.
+        PackageError: If nothing of it can be loaded; with the first reason.
     """
-    record = deployment.read()
-    if record is None or not record.models:
-        raise NotReadyError(
-            "there must be a champion to serve",
-            remedy="Train a model, then promote a version of it: everfit promote MODEL VERSION.",
+    if loaded.lineups:
+        return
+    if loaded.refused:
+        name, problem = next(iter(loaded.refused.items()))
+        raise PackageError(f"it must be possible to load {name}: {problem.rstrip('.')}")
+    raise NotReadyError(
+        "there must be a champion to serve",
+        remedy="Train a model, then promote a version of it: everfit promote MODEL VERSION.",
+    )
+
+
+def _require_same(found: ServedModel, model: str, wanted: Deployed) -> None:
+    if (found.name, found.digest) != (model, wanted.digest):
+        raise CorruptPackageError(
+            "the package must be the one that was deployed",
+            value=f"{found.name} {found.digest}",
+            remedy=f"Promote the version again: everfit promote {model} {wanted.version}.",
+            place=f"{model} version {wanted.version}, {wanted.digest}",
         )
-    models = []
-    for each in record.models:
-        model = load_model(deployment.folder_of(each), version=each.version, trust=trust, online=online)
-        if (model.name, model.digest) != (each.model, each.digest):
-            raise CorruptPackageError(
-                "the package must be the one that was deployed",
-                value=f"{model.name} {model.digest}",
-                remedy=f"Promote the version again: everfit promote {each.model} {each.version}.",
-                place=f"{each.model} version {each.version}, {each.digest}",
-            )
-        models.append(model)
-    return Plane(models, online=online, clock=clock)
 
 
 def load_model(folder: Path, *, version: int, trust: Trust, online: OnlineReader) -> ServedModel:

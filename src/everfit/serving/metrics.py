@@ -1,105 +1,131 @@
-"""What ``/metrics`` tells, in Prometheus's text format."""
+"""What ``/metrics`` tells of all workers together, in Prometheus's text format."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
+from everfit.serving.tally import BUCKETS_S, Tally, add_tallies
+
 if TYPE_CHECKING:
-    from everfit.serving.plane import Answer
-    from everfit.serving.served_model import ServedModel
+    from everfit.serving.worker_report import WorkerReport
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4.encode()
 
-_BUCKETS_S = (
-    *(0.000_05, 0.000_1, 0.000_15, 0.000_2, 0.000_3, 0.000_5, 0.000_75),
-    *(0.001, 0.001_5, 0.002, 0.003, 0.005, 0.007_5),
-    *(0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
-)
+
+def render_metrics(reports: Sequence[WorkerReport]) -> bytes:
+    """The reports as text format 0.0.4."""
+    registry = CollectorRegistry()
+    registry.register(_Collected(reports))
+    return generate_latest(registry)
 
 
-class Metrics:
-    """Counts requests, in a registry of its own."""
-
-    def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
-        self._requests = Counter(
-            "everfit_requests",
-            "Prediction requests answered; model is empty where none of that name is served.",
-            ("model", "status"),
-            registry=self._registry,
-        )
-        self._rows = Counter("everfit_rows", "Rows predicted.", ("model",), registry=self._registry)
-        self._seconds = Histogram(
-            "everfit_request_seconds",
-            "Time from a request's head to its answer, the reading of its body included.",
-            ("model",),
-            buckets=_BUCKETS_S,
-            registry=self._registry,
-        )
-        self._missing = Counter(
-            "everfit_feature_missing",
-            "Rows for which a view held no usable row: unknown entity, or older than its ttl.",
-            ("model", "view"),
-            registry=self._registry,
-        )
-        self._versions = Gauge(
-            "everfit_model_version_info",
-            "1 for the version that serves, with its package's digest and how it is executed.",
-            ("model", "version", "digest", "form"),
-            registry=self._registry,
-        )
-
-    def serve(self, models: Iterable[ServedModel]) -> None:
-        """Say which versions serve."""
-        self._versions.clear()
-        for model in models:
-            self._versions.labels(model.name, str(model.version), model.digest, model.form).set(1)
-            for lookup in model.schema.lookups:
-                self._missing.labels(model.name, lookup.view)
-
-    def for_model(self, model: str) -> ModelMetrics:
-        """The counters of one model; keep them, since finding them costs more than counting."""
-        return ModelMetrics(model, self._requests, self._rows, self._seconds, self._missing)
-
-    def text(self) -> bytes:
-        """All of it, in the text format 0.0.4."""
-        return generate_latest(self._registry)
+def describe_metrics() -> tuple[Metric, ...]:
+    """Every metric that the service tells, without samples."""
+    return tuple(_metrics(()))
 
 
-class ModelMetrics:
-    """One model's counters. Counting costs about 3 µs.
+class _Collected:
+    def __init__(self, reports: Sequence[WorkerReport]) -> None:
+        self._reports = reports
 
-    Args:
-        model: Its name.
-        requests: Counter by model and status.
-        rows: Counter by model.
-        seconds: Histogram by model.
-        missing: Counter by model and view.
-    """
+    def collect(self) -> Iterable[Metric]:
+        return _metrics(self._reports)
 
-    def __init__(self, model: str, requests: Counter, rows: Counter, seconds: Histogram, missing: Counter) -> None:
-        self._model = model
-        self._requests = requests
-        self._missing = missing
-        self._answered = requests.labels(model, "200").inc
-        self._rows = rows.labels(model).inc
-        self._observe = seconds.labels(model).observe
 
-    def answered(self, answer: Answer, seconds: float) -> None:
-        """Count a request that was answered."""
-        self._answered()
-        self._rows(len(answer.ids))
-        self._observe(seconds)
-        if answer.missing:
-            for view, places in answer.missing.items():
-                self._missing.labels(self._model, view).inc(len(places))
+def _metrics(reports: Sequence[WorkerReport]) -> Iterator[Metric]:
+    names = sorted({name for report in reports for name in report.tallies})
+    tallies = {name: add_tallies(each.tallies[name] for each in reports if name in each.tallies) for name in names}
+    yield _requests(tallies)
+    yield _counter("everfit_rows", "Rows predicted.", {name: each.rows for name, each in tallies.items() if name})
+    yield _seconds(tallies)
+    missing = CounterMetricFamily(
+        "everfit_feature_missing",
+        "Rows for which a view held no usable row: unknown entity, or older than its ttl.",
+        labels=("model", "view"),
+    )
+    for name, tally in tallies.items():
+        for view, count in tally.missing.items():
+            missing.add_metric((name, view), count)
+    yield missing
+    outcomes = {name: each.outcomes for name, each in tallies.items() if name}
+    yield _counter("everfit_outcomes", "Outcomes that were reported.", outcomes)
+    versions = GaugeMetricFamily(
+        "everfit_model_version_info",
+        "How many workers have loaded a version, with its package's digest, how it is executed, and its part.",
+        labels=("model", "version", "digest", "form", "route"),
+    )
+    for key, count in _loaded(reports).items():
+        versions.add_metric(key, count)
+    yield versions
+    refused = GaugeMetricFamily(
+        "everfit_version_refused", "1 for a version that is deployed and cannot be loaded.", labels=("version",)
+    )
+    for name in sorted({name for report in reports for name in report.refused}):
+        refused.add_metric((name,), 1)
+    yield refused
+    yield _total("everfit_unrecorded_rows", "Rows that were answered and could not be recorded.", reports, "lost_rows")
+    yield _total(
+        "everfit_shadow_dropped_rows", "Rows that no shadow was asked for want of time.", reports, "dropped_rows"
+    )
+    memory = GaugeMetricFamily("everfit_worker_memory_bytes", "A worker's resident memory.", labels=("worker",))
+    deployment = GaugeMetricFamily(
+        "everfit_worker_deployment", "The number of the deployment that a worker has dealt with.", labels=("worker",)
+    )
+    for report in reports:
+        memory.add_metric((str(report.slot),), report.memory_bytes)
+        deployment.add_metric((str(report.slot),), report.deployment)
+    yield memory
+    yield deployment
 
-    def refused(self, status: int, seconds: float) -> None:
-        """Count a request that was not."""
-        self._requests.labels(self._model, str(status)).inc()
-        self._observe(seconds)
+
+def _requests(tallies: dict[str, Tally]) -> Metric:
+    family = CounterMetricFamily(
+        "everfit_requests",
+        "Prediction requests answered; model is empty where none of that name is served.",
+        labels=("model", "status"),
+    )
+    for name, tally in tallies.items():
+        if tally.answered:
+            family.add_metric((name, "200"), tally.answered)
+        for status, count in sorted(tally.refused.items()):
+            family.add_metric((name, str(status)), count)
+    return family
+
+
+def _seconds(tallies: dict[str, Tally]) -> Metric:
+    family = HistogramMetricFamily(
+        "everfit_request_seconds",
+        "Time from a request's arrival to its answer.",
+        labels=("model",),
+    )
+    ends = [*map(str, BUCKETS_S), "+Inf"]
+    for name, tally in tallies.items():
+        counts = accumulate(tally.buckets)
+        family.add_metric((name,), list(zip(ends, counts, strict=True)), tally.seconds)
+    return family
+
+
+def _loaded(reports: Sequence[WorkerReport]) -> dict[tuple[str, ...], int]:
+    found: dict[tuple[str, ...], int] = {}
+    for report in reports:
+        for each in report.loaded:
+            key = (each.model, str(each.version), each.digest, each.form, each.route)
+            found[key] = found.get(key, 0) + 1
+    return found
+
+
+def _counter(name: str, words: str, values: dict[str, int]) -> Metric:
+    family = CounterMetricFamily(name, words, labels=("model",))
+    for model, value in values.items():
+        family.add_metric((model,), value)
+    return family
+
+
+def _total(name: str, words: str, reports: Sequence[Any], field: str) -> Metric:
+    return CounterMetricFamily(name, words, value=sum(getattr(each, field) for each in reports))

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from everfit.core.errors import NotReadyError, StoreError
+from everfit.core.errors import NotReadyError, StoreError, UnknownModelError
+from everfit.serving.decode import Request
 from everfit.serving.ids import IdMaker
-from everfit.serving.served_model import Row, ServedModel, Value
+from everfit.serving.lineup import Lineup
+from everfit.serving.served_model import Predicted, ServedModel, Value
 
 if TYPE_CHECKING:
     from everfit.core.clock import Clock
+    from everfit.serving.recorder import Recorder
+    from everfit.serving.shadow import Shadow
     from everfit.store.online import OnlineReader
+    from everfit.store.prediction_log import Route
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -27,6 +33,9 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One for each row: the chance of the positive class, the number, or each class's chance by its name."""
     ids: list[str]
     version: int
+    """Who answered the first row."""
+    versions: list[int] = []
+    """Who answered each row, where they were not all answered by one."""
     missing: dict[str, list[int]] = {}
     """The views that held no usable row, with the places of the rows that lacked them; their features were null."""
 
@@ -35,55 +44,150 @@ class Plane:
     """The models that are served. It may be called from several threads at once.
 
     Args:
-        models: One version of each.
-        online: Where their features are looked up.
+        online: Where features are looked up.
+        recorder: Keeps what was answered.
+        shadow: Asks the shadows, later.
         clock: The moment of asking.
     """
 
-    def __init__(self, models: Iterable[ServedModel], *, online: OnlineReader, clock: Clock) -> None:
-        self._models = tuple(models)
+    def __init__(self, *, online: OnlineReader, recorder: Recorder, shadow: Shadow, clock: Clock) -> None:
+        self.lineups: Mapping[str, Lineup] = {}
+        """Who answers for each model; replaced as a whole when the deployment changes."""
+        self.refused: Mapping[str, str] = {}
+        """Why a version that was deployed is not loaded, by ``model version N``."""
         self._online = online
+        self._recorder = recorder
+        self._shadow = shadow
         self._clock = clock
         self._make_id = IdMaker().make
 
-    def versions(self) -> dict[str, int]:
-        """The version that serves, by the model's name."""
-        return {model.name: model.version for model in self._models}
+    def lineup(self, model: str) -> Lineup:
+        """Who answers for a model.
 
-    @property
-    def models(self) -> tuple[ServedModel, ...]:
-        """What is served."""
-        return self._models
+        Raises:
+            UnknownModelError: If it is not served.
+            NotReadyError: If it is deployed, and could not be loaded.
+        """
+        found = self.lineups.get(model)
+        if found is not None:
+            return found
+        problem = next((text for name, text in self.refused.items() if name.startswith(f"{model} ")), None)
+        if problem is not None:
+            raise NotReadyError(f"{model} must have been loaded: {problem}")
+        known = ", ".join(self.lineups) or "none"
+        raise UnknownModelError(
+            "this service must serve the model that is asked", value=model[:200], remedy=f"Served are: {known}."
+        )
 
-    def predict(self, model: ServedModel, rows: Sequence[Row], ids: list[str] | None) -> Answer:
-        """Answer rows.
+    def now_us(self) -> int:
+        """The present instant, in microseconds since 1970."""
+        return (self._clock.now() - _EPOCH) // _MICROSECOND
+
+    def make_ids(self, count: int, now_us: int | None = None) -> list[str]:
+        """Ids for rows whose caller gave none."""
+        now_us = self.now_us() if now_us is None else now_us
+        return [self._make_id(now_us) for _ in range(count)]
+
+    def predict(self, lineup: Lineup, request: Request, *, began_s: float, version: int | None = None) -> Answer:
+        """Answer a request, and record the answer.
 
         Args:
-            model: Who answers.
-            rows: At least one, each with every request field.
-            ids: The caller's, one for each row; ``None`` to make them.
+            lineup: Who answers.
+            request: What is asked.
+            began_s: When it arrived, by ``perf_counter``.
+            version: The one that the caller asks for; ``None`` leaves it to the deployment.
 
         Raises:
             InvalidRequestError: If the model takes no missing values and one is missing.
-            StoreError: If the online store cannot be read.
+            UnknownModelError: If the version that is asked for is not loaded.
+            StoreError: If the online store cannot be read, or the answer not be recorded as durably as it must.
         """
-        now_us = (self._clock.now() - _EPOCH) // _MICROSECOND
-        values, missing = model.predict(rows, now_us=now_us)
-        if ids is None:
-            ids = [self._make_id(now_us) for _ in rows]
-        return Answer(predictions=values, ids=ids, version=model.version, missing=missing)
+        now_us = self.now_us()
+        rows = request.rows
+        ids = request.ids or self.make_ids(len(rows), now_us)
+        if version is None and lineup.canary is None:
+            model = lineup.champion
+            predicted = model.predict(rows, now_us=now_us)
+            self._record(model, "champion", now_us, began_s, ids, rows, predicted)
+            answer = Answer(
+                predictions=model.show(predicted.values), ids=ids, version=model.version, missing=predicted.missing
+            )
+        else:
+            answer = self._predict_apart(lineup, rows, ids, now_us, began_s, version)
+        if lineup.shadow is not None:
+            self._shadow.ask(lineup.shadow, rows, ids, now_us)
+        return answer
+
+    def _predict_apart(
+        self,
+        lineup: Lineup,
+        rows: Sequence[tuple[Any, ...]],
+        ids: list[str],
+        now_us: int,
+        began_s: float,
+        version: int | None,
+    ) -> Answer:
+        """Each row by whom it is due to."""
+        answers: list[tuple[Value, int]] = [(0.0, 0)] * len(ids)
+        missing: dict[str, list[int]] = {}
+        parts = []
+        for route, model, places in lineup.allot(ids, version):
+            part = [rows[place] for place in places]
+            predicted = model.predict(part, now_us=now_us)
+            parts.append((model, route, [ids[place] for place in places], part, predicted))
+            for place, value in zip(places, model.show(predicted.values), strict=True):
+                answers[place] = value, model.version
+            for view, lacking in predicted.missing.items():
+                missing.setdefault(view, []).extend(places[place] for place in lacking)
+        # Only once nothing can fail any more: what is recorded is what was answered.
+        for model, route, own_ids, part, predicted in parts:
+            self._record(model, route, now_us, began_s, own_ids, part, predicted)
+        versions = [number for _, number in answers]
+        return Answer(
+            predictions=[value for value, _ in answers],
+            ids=ids,
+            version=versions[0],
+            versions=versions if len(set(versions)) > 1 else [],
+            missing={view: sorted(places) for view, places in missing.items()},
+        )
+
+    def _record(
+        self,
+        model: ServedModel,
+        route: Route,
+        now_us: int,
+        began_s: float,
+        ids: list[str],
+        rows: Sequence[tuple[Any, ...]],
+        predicted: Predicted,
+    ) -> None:
+        latency_us = round((perf_counter() - began_s) * 1e6, 1)
+        self._recorder.predictions(
+            model, route, now_us=now_us, latency_us=latency_us, ids=ids, rows=rows, predicted=predicted
+        )
 
     def require_ready(self) -> None:
-        """Make sure that there are models, and that features can be looked up.
+        """Make sure that there are models, that all that is deployed is loaded, and that features can be looked up.
 
         Raises:
             NotReadyError: If not, with the reason.
         """
-        if not self._models:
+        if self.refused:
+            name, problem = next(iter(self.refused.items()))
+            raise NotReadyError(f"everything that is deployed must be loaded: {problem}", place=name)
+        if not self.lineups:
             raise NotReadyError("there must be a model to serve", remedy="Promote one: everfit promote MODEL VERSION.")
-        for model in self._models:
-            for lookup in model.schema.lookups:
-                try:
-                    self._online.state(lookup.view)
-                except StoreError as problem:
-                    raise NotReadyError(f"features must be readable: {problem}", place=lookup.view) from problem
+        for lineup in self.lineups.values():
+            self.require_readable(lineup)
+
+    def require_readable(self, lineup: Lineup) -> None:
+        """Make sure that a model's features can be looked up.
+
+        Raises:
+            NotReadyError: If not, with the reason.
+        """
+        for lookup in lineup.champion.schema.lookups:
+            try:
+                self._online.state(lookup.view)
+            except StoreError as problem:
+                raise NotReadyError(f"features must be readable: {problem}", place=lookup.view) from problem

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import msgspec
 
@@ -11,10 +14,13 @@ from everfit.core.errors import (
     EverfitError,
     InvalidRequestError,
     NotReadyError,
+    OverloadedError,
     RequestTooLargeError,
     StoreError,
     UnknownModelError,
 )
+
+_log = logging.getLogger(__name__)
 
 JSON = b"application/json"
 encode_json = msgspec.json.Encoder().encode
@@ -24,6 +30,7 @@ _STATUS: Mapping[type[EverfitError], int] = {
     UnknownModelError: 404,
     RequestTooLargeError: 413,
     NotReadyError: 503,
+    OverloadedError: 503,
     StoreError: 503,
 }
 
@@ -42,22 +49,43 @@ def reply_json(content: Any) -> Reply:
     return Reply(200, encode_json(content))
 
 
+class Refusal(NamedTuple):
+    """Why there is no answer, for any protocol to say in its own form."""
+
+    status: int
+    message: str
+    details: Mapping[str, Any] = {}
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
 def refuse(status: int, message: str, *headers: tuple[bytes, bytes], **details: Any) -> Reply:
     """An error of HTTP itself: ``{"error": {"message": …, …}}``."""
-    return Reply(status, encode_json({"error": {**details, "message": message}}), headers=headers)
+    return say(Refusal(status, message, details, headers))
 
 
-def explain(error: EverfitError) -> Reply | None:
-    """An error that the caller can do something about; ``None`` for those that are the service's own.
+def say(refusal: Refusal) -> Reply:
+    """A refusal in the service's own form."""
+    content = {"error": {**refusal.details, "message": refusal.message}}
+    return Reply(refusal.status, encode_json(content), headers=refusal.headers)
 
-    A wrong request becomes ``{"error": {"field", "value", "expected", "message"}}``, ``field`` a path such as
+
+def explain(error: Exception) -> Refusal:
+    """What the caller may know of an error. Of the service's own faults that is an id, under which the log says the rest.
+
+    A wrong request has the details ``field``, ``value`` and ``expected``, ``field`` a path such as
     ``inputs[0].distance``.
     """
     status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), None)
-    if status is None:
-        return None
+    if status is None or not isinstance(error, EverfitError):
+        incident = str(uuid4())
+        _log.error("a request failed; incident %s", incident, exc_info=error)
+        return Refusal(500, f"the service failed; its log says why, under the incident {incident}", {"id": incident})
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        if not isinstance(error, OverloadedError):
+            _log.warning("the service cannot answer: %s", error)
+        return Refusal(status, str(error), headers=((b"retry-after", b"1"),))
     details: dict[str, Any] = {}
     if isinstance(error, InvalidRequestError | RequestTooLargeError):
         expected = error.rule.removeprefix("must be ")
         details = {"field": error.place, "value": error.value, "expected": expected}
-    return refuse(status, str(error), **details)
+    return Refusal(status, str(error), details)

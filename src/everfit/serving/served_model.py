@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
 
 from everfit.artifact.schema import InputSchema, RequestField
+from everfit.serving.decode import Row
 
 if TYPE_CHECKING:
     from everfit.artifact.predictor import Predictor
+    from everfit.artifact.row_pipeline import RowPipeline
     from everfit.store.online import OnlineReader
 
-Row = Mapping[str, Any]
-"""A request's fields: ``str``, ``int``, ``float``, ``bool``, ``datetime`` in UTC, ``date`` or ``None``."""
 Value = float | dict[str, float]
 """The chance of the positive class (binary), the number (regression), or each class's chance by its name."""
 
@@ -28,9 +28,12 @@ _DAY_US = 86_400_000_000
 class Predicted(NamedTuple):
     """The answers to some rows."""
 
-    values: list[Value]
+    values: list[float] | list[list[float]]
+    """The chance of the positive class or the number; for multiclass each class's chance, in the schema's order."""
     missing: dict[str, list[int]]
     """The views that held no usable row, with the places of the rows that lacked them."""
+    used: Sequence[Sequence[Any]]
+    """The features of each row, as :attr:`ServedModel.features` names them, before they were encoded."""
 
 
 class ModelDescription(Struct, frozen=True, kw_only=True):
@@ -55,9 +58,10 @@ class ModelDescription(Struct, frozen=True, kw_only=True):
 
 class _Lookup(NamedTuple):
     view: str
-    keys: tuple[str, ...]
+    keys: tuple[int, ...]
+    """Places in the request."""
     features: tuple[str, ...]
-    columns: tuple[str, ...]
+    nothing: tuple[None, ...]
     ttl_us: int
 
 
@@ -69,8 +73,7 @@ class ServedModel:
         digest: Its package's digest.
         schema: What it takes.
         predictor: What executes it.
-        pipeline: From a row and what was looked up for it, to the predictor's vector; see
-            :class:`everfit.artifact.row_pipeline.RowPipeline`.
+        pipeline: From a row and what was looked up for it, to the predictor's vector.
         online: Where features are looked up.
     """
 
@@ -81,7 +84,7 @@ class ServedModel:
         digest: str,
         schema: InputSchema,
         predictor: Predictor,
-        pipeline: Callable[[Row, Mapping[str, Any]], list[float]],
+        pipeline: RowPipeline,
         online: OnlineReader,
     ) -> None:
         self.name = schema.model
@@ -89,20 +92,23 @@ class ServedModel:
         self.digest = digest
         self.schema = schema
         self.form = predictor.form
+        self.features = pipeline.features
         self._predictor = predictor
         self._pipeline = pipeline
         self._online = online
+        names = [field.name for field in schema.request]
+        self._event_time = names.index(schema.event_time) if schema.event_time else None
         self._lookups = tuple(
             _Lookup(
                 each.view,
-                each.keys,
+                tuple(names.index(key) for key in each.keys),
                 each.features,
-                tuple(f"{each.view}.{feature}" for feature in each.features),
+                (None,) * len(each.features),
                 each.ttl_us,
             )
             for each in schema.lookups
         )
-        self._class_names = tuple(_class_name(each) for each in schema.classes) if schema.task == "multiclass" else ()
+        self.class_names = tuple(_class_name(each) for each in schema.classes)
 
     def predict(self, rows: Sequence[Row], *, now_us: int) -> Predicted:
         """Answer rows.
@@ -118,14 +124,30 @@ class ServedModel:
         """
         missing: dict[str, list[int]] = {}
         if len(rows) == 1:
-            vector = self._pipeline(rows[0], self._look_up(rows[0], now_us, missing))
-            return Predicted([self._value(self._predictor.predict_one(vector))], missing)
-        import numpy as np
-
+            row = rows[0]
+            used = self._pipeline.used(row, self._look_up(row, now_us, missing))
+            value: Any = self._predictor.predict_one(self._pipeline.encode(row, used))
+            return Predicted([value], missing, (used,))
         looked_up = self._look_up_all(rows, now_us, missing)
-        vectors = [self._pipeline(row, found) for row, found in zip(rows, looked_up, strict=True)]
-        answers = self._predictor.predict(np.array(vectors, dtype=np.float64))
-        return Predicted([self._value(answer) for answer in answers.tolist()], missing)
+        all_used = list(map(self._pipeline.used, rows, looked_up))
+        answers = self._predictor.predict(self._pipeline.encode_all(rows, all_used))
+        return Predicted(answers.tolist(), missing, all_used)
+
+    def show(self, values: Sequence[Any]) -> list[Value]:
+        """Answers as callers see them: a class's chance stands by its name."""
+        if self.schema.task != "multiclass":
+            return list(values)
+        return [dict(zip(self.class_names, each, strict=True)) for each in values]
+
+    def event_us(self, row: Row, now_us: int) -> int | None:
+        """The instant that a row asks about, in microseconds since 1970; ``None`` if it does not say."""
+        if self._event_time is None:
+            return now_us
+        value = row[self._event_time]
+        if isinstance(value, datetime):
+            return (value - _EPOCH) // _MICROSECOND
+        # A date stands for its midnight in UTC, as in history.
+        return (value - _EPOCH_DAY).days * _DAY_US if isinstance(value, date) else None
 
     def describe(self) -> ModelDescription:
         """What a caller may want to know."""
@@ -144,54 +166,44 @@ class ServedModel:
             example={"inputs": [{field.name: field.example for field in schema.request}]},
         )
 
-    def _look_up(self, row: Row, now_us: int, missing: dict[str, list[int]]) -> dict[str, Any]:
-        at_us = self._asked_at(row, now_us)
-        found: dict[str, Any] = {}
-        for view, keys, features, columns, ttl_us in self._lookups:
-            key = tuple([row[name] for name in keys])
+    def _look_up(self, row: Row, now_us: int, missing: dict[str, list[int]]) -> list[Any]:
+        if not self._lookups:
+            return []
+        at_us = self.event_us(row, now_us)
+        found: list[Any] = []
+        for view, keys, features, nothing, ttl_us in self._lookups:
+            key = tuple([row[place] for place in keys])
             values = None
             if at_us is not None and None not in key:
                 values = self._online.get_one(view, key, at_us=at_us, ttl_us=ttl_us, features=features)
             if values is None:
                 missing[view] = [0]
-            else:
-                found.update(zip(columns, values, strict=True))
+            found += nothing if values is None else values
         return found
 
-    def _look_up_all(self, rows: Sequence[Row], now_us: int, missing: dict[str, list[int]]) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = [{} for _ in rows]
+    def _look_up_all(self, rows: Sequence[Row], now_us: int, missing: dict[str, list[int]]) -> list[list[Any]]:
+        found: list[list[Any]] = [[] for _ in rows]
+        if not self._lookups:
+            return found
         by_instant: dict[int, list[int]] = {}
         for place, row in enumerate(rows):
-            at_us = self._asked_at(row, now_us)
+            at_us = self.event_us(row, now_us)
             if at_us is not None:
                 by_instant.setdefault(at_us, []).append(place)
-        for view, keys, features, columns, ttl_us in self._lookups:
-            lacking = set(range(len(rows)))
+        for view, keys, features, nothing, ttl_us in self._lookups:
+            answers: list[list[Any] | None] = [None] * len(rows)
             for at_us, places in by_instant.items():
-                keyed = [(place, tuple([rows[place][name] for name in keys])) for place in places]
-                keyed = [(place, key) for place, key in keyed if None not in key]
-                answers = self._online.get(
-                    view, [key for _, key in keyed], at_us=at_us, ttl_us=ttl_us, features=features
-                )
-                for (place, _), values in zip(keyed, answers, strict=True):
-                    if values is not None:
-                        found[place].update(zip(columns, values, strict=True))
-                        lacking.discard(place)
+                asked = {place: tuple([rows[place][key] for key in keys]) for place in places}
+                asked = {place: key for place, key in asked.items() if None not in key}
+                found_now = self._online.get(view, list(asked.values()), at_us=at_us, ttl_us=ttl_us, features=features)
+                for place, values in zip(asked, found_now, strict=True):
+                    answers[place] = values
+            for place, values in enumerate(answers):
+                found[place] += nothing if values is None else values
+            lacking = [place for place, values in enumerate(answers) if values is None]
             if lacking:
-                missing[view] = sorted(lacking)
+                missing[view] = lacking
         return found
-
-    def _asked_at(self, row: Row, now_us: int) -> int | None:
-        if not self.schema.event_time:
-            return now_us
-        value = row[self.schema.event_time]
-        if isinstance(value, datetime):
-            return (value - _EPOCH) // _MICROSECOND
-        # A date stands for its midnight in UTC, as in history.
-        return (value - _EPOCH_DAY).days * _DAY_US if isinstance(value, date) else None
-
-    def _value(self, answer: float | list[float]) -> Value:
-        return dict(zip(self._class_names, answer, strict=True)) if isinstance(answer, list) else answer
 
 
 def _class_name(value: str | int | bool) -> str:

@@ -74,6 +74,11 @@ class LightgbmFastPredictor:
         self._threads = threading.local()
         self._predict_row = self._library.LGBM_BoosterPredictForMatSingleRowFast
 
+    def __del__(self) -> None:
+        # A service that swaps versions for months must give back what the library holds.
+        if getattr(self, "_booster", None):
+            self._library.LGBM_BoosterFree(self._booster)
+
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """As :class:`everfit.artifact.predictor.Predictor` promises."""
         import numpy as np

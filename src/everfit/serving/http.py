@@ -1,0 +1,288 @@
+"""HTTP/1.1 on a socket: as little as the prediction path needs, and no more than a caller may have.
+
+Why no framework and no ASGI server: docs/adr/0009-own-http-connection.md. The parser is httptools', that is llhttp.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from time import monotonic
+from typing import NamedTuple, cast
+from urllib.parse import unquote
+
+import httptools
+from msgspec import Struct
+
+from everfit.serving.reply import JSON, Reply, refuse
+
+_LONGEST_PATH_BYTES = 4096
+_MOST_HEAD_BYTES = 32 * 1024
+_LINGER_S = 2.0
+_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+_OK_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What a caller may take."""
+
+    body_bytes: int
+    receive_s: float
+    """A request must have arrived whole within so many seconds, and its answer be taken."""
+    idle_s: float
+    """A connection that asks nothing is closed after so many seconds."""
+    connections: int
+
+
+class HttpRequest(NamedTuple):
+    """A whole request."""
+
+    method: str
+    path: str
+    """Without the query, percent-decoded."""
+    query: bytes
+    headers: list[tuple[bytes, bytes]]
+    """Names in lower case."""
+    body: bytes
+
+    def header(self, name: bytes) -> bytes:
+        """A header's value; empty if it was not sent."""
+        return next((value for key, value in self.headers if key == name), b"")
+
+
+Handle = Callable[[HttpRequest], Reply | Awaitable[Reply]]
+"""Answers at once or later; raises nothing."""
+
+
+class Connection(asyncio.Protocol):
+    """One caller. Requests are answered in the order in which they came.
+
+    Args:
+        handle: Answers.
+        limits: What the caller may take.
+        others: Every open connection, this one included while it is open.
+    """
+
+    def __init__(self, handle: Handle, limits: Limits, others: set[Connection]) -> None:
+        self._handle = handle
+        self._limits = limits
+        self._others = others
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self._waiting: deque[tuple[HttpRequest, bool]] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._refusal: Reply | None = None
+        self._receiving = False
+        self._stuck = False
+        self._closing = False
+        self._draining = False
+        self._touched_s = monotonic()
+        self._begin()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """As asyncio promises."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._others.add(self)
+        if len(self._others) > self._limits.connections:
+            self._refuse(refuse(503, "the service has as many connections as it takes", (b"retry-after", b"1")))
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """As asyncio promises."""
+        self._others.discard(self)
+        self._closing = True
+        self._waiting.clear()
+        if self._task is not None:
+            self._task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """As asyncio promises."""
+        if self._closing:
+            return  # what a refused caller still sends is read, lest the refusal be lost
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(refuse(400, "the service speaks HTTP/1.1 and upgrades to nothing"))
+        except httptools.HttpParserError as error:
+            self._refuse(self._refusal or refuse(400, f"a request must be HTTP/1.1: {error}"))
+
+    def eof_received(self) -> bool:
+        """As asyncio promises; a caller may end its side and still wait for answers."""
+        return self._task is not None
+
+    def pause_writing(self) -> None:
+        """As asyncio promises."""
+        self._stuck = True
+        self._touched_s = monotonic()
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """As asyncio promises."""
+        self._stuck = False
+        if self._task is None:
+            self._transport.resume_reading()
+
+    # What httptools calls.
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._begin()
+        self._receiving = True
+        self._touched_s = monotonic()
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the request's target."""
+        self._url += url
+        if len(self._url) > _LONGEST_PATH_BYTES:
+            self._refusal = refuse(414, f"a path may have at most {_LONGEST_PATH_BYTES} bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header."""
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > _MOST_HEAD_BYTES:
+            self._refusal = refuse(431, f"a request's head may have at most {_MOST_HEAD_BYTES} bytes")
+        else:
+            self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        for name, value in self._headers:
+            if name == b"content-length" and int(value) > self._limits.body_bytes:
+                self._refusal = self._too_large(int(value))
+            elif name == b"expect" and value.lower() == b"100-continue" and self._refusal is None:
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self._refusal is not None:
+            self._refuse(self._refusal)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        self._body_bytes += len(body)
+        if self._body_bytes > self._limits.body_bytes:
+            if not self._closing:
+                self._refuse(self._too_large(self._body_bytes))
+        else:
+            self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        self._receiving = False
+        if self._closing:
+            return
+        parser = self._parser
+        path, _, query = self._url.partition(b"?")
+        text = path.decode("latin-1")
+        body = self._body
+        request = HttpRequest(
+            parser.get_method().decode("latin-1"),
+            unquote(text) if "%" in text else text,
+            query,
+            self._headers,
+            body[0] if len(body) == 1 else b"".join(body),
+        )
+        keep = parser.should_keep_alive() and not self._draining
+        if self._task is not None:
+            # Answers keep the order of their questions; the caller is read from again once it has them.
+            self._waiting.append((request, keep))
+            self._transport.pause_reading()
+            return
+        reply = self._handle(request)
+        if isinstance(reply, Reply):
+            self._send(reply, keep=keep, head_only=request.method == "HEAD")
+        else:
+            self._task = asyncio.get_running_loop().create_task(self._answer_later(reply, request, keep))
+
+    async def _answer_later(self, awaited: Awaitable[Reply], request: HttpRequest, keep: bool) -> None:
+        self._send(await awaited, keep=keep, head_only=request.method == "HEAD")
+        while self._waiting and not self._closing:
+            request, keep = self._waiting.popleft()
+            reply = self._handle(request)
+            if not isinstance(reply, Reply):
+                reply = await reply
+            self._send(reply, keep=keep, head_only=request.method == "HEAD")
+        self._task = None
+        if not self._closing and not self._stuck:
+            self._transport.resume_reading()
+
+    def drain(self) -> None:
+        """Close once what was asked is answered."""
+        self._draining = True
+        if self._task is None and not self._receiving:
+            self._close()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something was asked that is not answered."""
+        return self._task is not None or self._receiving
+
+    def sweep(self, now_s: float) -> None:
+        """Let go of a caller that takes too long; called about once a second."""
+        since_s = now_s - self._touched_s
+        if self._closing:
+            if since_s > _LINGER_S:
+                self._transport.abort()
+        elif self._stuck:
+            if since_s > self._limits.receive_s:
+                self._transport.abort()
+        elif self._receiving:
+            if since_s > self._limits.receive_s:
+                self._refuse(refuse(408, f"a request must arrive within {self._limits.receive_s:g} seconds"))
+        elif self._task is None and since_s > self._limits.idle_s:
+            self._close()
+
+    def _begin(self) -> None:
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._body: list[bytes] = []
+        self._head_bytes = self._body_bytes = 0
+
+    def _too_large(self, size: int) -> Reply:
+        most = self._limits.body_bytes
+        rule = f"a request's body may have at most {most} bytes, but got {size}. Send the rows in several requests"
+        return refuse(413, rule + ", or raise [serving] max_body_bytes.", field="body", value=size)
+
+    def _refuse(self, reply: Reply) -> None:
+        """Answer, then close: what the caller still sends cannot be told from its next request."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        self._send(reply, keep=False)
+
+    def _send(self, reply: Reply, *, keep: bool, head_only: bool = False) -> None:
+        if self._closing:
+            return
+        status, body, content_type, headers = reply
+        size = str(len(body)).encode()
+        if status == 200 and content_type is JSON and not headers:
+            head = _OK_JSON + size
+        else:
+            more = b"".join(b"\r\n" + name + b": " + value for name, value in headers)
+            reason = _REASONS.get(status, b"")
+            head = b"HTTP/1.1 %d %b\r\ncontent-type: %b%b\r\ncontent-length: %b" % (
+                status, reason, content_type, more, size,
+            )  # fmt: skip
+        end = b"\r\n\r\n" if keep else b"\r\nconnection: close\r\n\r\n"
+        self._transport.write(head + end if head_only else head + end + body)
+        self._touched_s = monotonic()
+        if not keep:
+            self._linger()
+
+    def _linger(self) -> None:
+        """End our side, and read on until the caller ends its own: a reset would take the answer from its hands."""
+        self._closing = True
+        self._touched_s = monotonic()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    def _close(self) -> None:
+        self._closing = True
+        self._transport.close()
+
+
+def sweep(connections: set[Connection], now_s: float | None = None) -> None:
+    """Let go of every caller that takes too long."""
+    now_s = monotonic() if now_s is None else now_s
+    for each in tuple(connections):
+        each.sweep(now_s)

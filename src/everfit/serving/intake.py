@@ -1,0 +1,238 @@
+"""What callers tell the service: what became of predictions, and newer features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from everfit.core.errors import InvalidRequestError, RequestTooLargeError, UnknownModelError
+from everfit.serving.decode import LONGEST_ID
+from everfit.store.outcomes import Outcome, Outcomes
+from everfit.store.pushes import Pushed
+
+if TYPE_CHECKING:
+    from everfit.artifact.schema import Column, FieldType, Lookup
+    from everfit.serving.lineup import Lineup
+    from everfit.serving.plane import Plane
+    from everfit.serving.recorder import Recorder
+    from everfit.store.online import OnlineStore
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_Instant = Annotated[datetime, Meta(tz=True)]
+_KEYS: Mapping[FieldType, Any] = {"string": str, "integer": int, "date": date}
+_FEATURES: Mapping[str, Any] = {"number": float | None, "boolean": bool | None, "category": str | None}
+
+
+class _Told(Struct, forbid_unknown_fields=True):
+    id: Annotated[str, Meta(min_length=1, max_length=LONGEST_ID)]
+    value: bool | int | float | str | None
+    known_at: _Instant | None = None
+
+
+class _Report(Struct, forbid_unknown_fields=True):
+    """Several, or one."""
+
+    outcomes: Annotated[list[_Told], Meta(min_length=1)] | UnsetType = UNSET
+    id: Annotated[str, Meta(min_length=1, max_length=LONGEST_ID)] | UnsetType = UNSET
+    value: bool | int | float | str | None | UnsetType = UNSET
+    known_at: _Instant | None = None
+
+    def told(self) -> list[_Told]:
+        if self.outcomes is not UNSET and self.id is UNSET and self.value is UNSET:
+            return self.outcomes
+        if self.outcomes is not UNSET or self.id is UNSET or self.value is UNSET:
+            rule = 'must be {"outcomes": [{"id": …, "value": …}, …]}, or one object with id and value'
+            raise InvalidRequestError(rule, place="body")
+        return [_Told(self.id, self.value, self.known_at)]
+
+
+class _Rows(Struct, forbid_unknown_fields=True):
+    rows: Annotated[list[dict[str, Any]], Meta(min_length=1)]
+
+
+class Reported(Struct, frozen=True, kw_only=True):
+    """What was taken of a report of outcomes."""
+
+    outcomes: int
+
+
+class Accepted(Struct, frozen=True, kw_only=True):
+    """What was taken of pushed rows."""
+
+    rows: int
+    written: int
+    """How many are online now; the others were older than what was there."""
+
+
+class Intake:
+    """Checks, records, and lets the online store know. Any thread may call any method.
+
+    Args:
+        plane: Says what the models that are served take.
+        recorder: Makes it durable.
+        online: Where pushed rows go.
+        max_rows: Most outcomes or rows in one request.
+    """
+
+    def __init__(self, plane: Plane, *, recorder: Recorder, online: OnlineStore, max_rows: int) -> None:
+        self._plane = plane
+        self._recorder = recorder
+        self._online = online
+        self._max_rows = max_rows
+        self._report = msgspec.json.Decoder(_Report)
+        self._rows = msgspec.json.Decoder(_Rows)
+
+    def outcomes(self, lineup: Lineup, body: bytes) -> Reported:
+        """Record outcomes: ``{"outcomes": [{"id": …, "value": …, "known_at"?: …}, …]}``, or one such object.
+
+        A later report of an id corrects an earlier one; a null takes it back. They are on the disk once
+        :meth:`everfit.serving.recorder.Recorder.on_disk` is done.
+
+        Raises:
+            InvalidRequestError: If it is not that, or a value is no label of this model's.
+            RequestTooLargeError: If there are too many.
+            StoreError: If they could not be written.
+        """
+        outcomes = _decode(self._report, body).told()
+        self._require_few(outcomes, "outcomes")
+        now_us = self._plane.now_us()
+        schema = lineup.champion.schema
+        names = dict(zip(schema.classes, lineup.champion.class_names, strict=True))
+        taken = []
+        for place, each in enumerate(outcomes):
+            value = _number(each.value) if schema.task == "regression" else _class(each.value, names)
+            if value is None and each.value is not None:
+                expected = "a finite number" if schema.task == "regression" else f"one of {', '.join(map(str, names))}"
+                raise InvalidRequestError(
+                    f"must be {expected}, or null", value=each.value, place=f"outcomes[{place}].value"
+                )
+            known_us = now_us if each.known_at is None else _us(each.known_at)
+            taken.append(Outcome(id=each.id, value=value, known_us=known_us))
+        self._recorder.outcomes(Outcomes(model=lineup.champion.name, recorded_us=now_us, outcomes=taken))
+        return Reported(outcomes=len(taken))
+
+    def push(self, view: str, body: bytes) -> Accepted:
+        """Take feature rows: ``{"rows": [{key: …, "event_time": …, feature: …, …}, …]}``.
+
+        They are on the disk before they are online, and online before this returns. ``created``, when a row became
+        known, is now unless it is given.
+
+        Raises:
+            UnknownModelError: If no model that is served looks this view up.
+            InvalidRequestError: If a row is not what the view's rows are.
+            RequestTooLargeError: If there are too many rows.
+            StoreError: If they could not be recorded or written.
+        """
+        keys, features = self._signature(view)
+        rows = _decode(self._rows, body).rows
+        self._require_few(rows, "rows")
+        kind = msgspec.defstruct(
+            "PushedRow",
+            [
+                *((f"key_{number}", kind) for number, kind in enumerate(keys.values())),
+                ("event_time", _Instant),
+                ("created", _Instant | None | UnsetType, UNSET),
+                *((f"feature_{number}", kind) for number, kind in enumerate(features.values())),
+            ],
+            rename={
+                **{f"key_{number}": name for number, name in enumerate(keys)},
+                **{f"feature_{number}": name for number, name in enumerate(features)},
+            },
+            forbid_unknown_fields=True,
+            kw_only=True,
+        )
+        try:
+            taken: list[Any] = msgspec.convert(rows, list[kind])  # type: ignore[valid-type]
+        except msgspec.ValidationError as problem:
+            wanted = ", ".join((*keys, "event_time", *features))
+            raise InvalidRequestError(
+                f"must be rows with {wanted}, and perhaps created: {problem}", place="rows"
+            ) from problem
+        now_us = self._plane.now_us()
+        pushed = Pushed(
+            view=view,
+            recorded_us=now_us,
+            keys={name: [_plain(getattr(row, f"key_{number}")) for row in taken] for number, name in enumerate(keys)},
+            event_us=[_us(row.event_time) for row in taken],
+            created_us=[_us(row.created) if isinstance(row.created, datetime) else now_us for row in taken],
+            features={
+                name: [getattr(row, f"feature_{number}") for row in taken] for number, name in enumerate(features)
+            },
+        )
+        self._recorder.pushed(pushed)
+        written = self._online.write_columns(
+            view, list(pushed.keys.values()), pushed.event_us, pushed.created_us, list(pushed.features.values())
+        )
+        return Accepted(rows=len(taken), written=written)
+
+    def _signature(self, view: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The types of a view's keys and features by name, as the models that are served know them."""
+        keys: dict[str, Any] = {}
+        columns: dict[str, Column] = {}
+        for lineup in self._plane.lineups.values():
+            schema = lineup.champion.schema
+            fields = {field.name: field.type for field in schema.request}
+            columns |= {column.name: column for column in schema.columns}
+            for lookup in _lookups_of(schema.lookups, view):
+                keys = {name: _KEYS[fields[name]] for name in lookup.keys}
+        state = self._online.state(view) if keys else None
+        if state is None:
+            known = sorted(
+                {each.view for lineup in self._plane.lineups.values() for each in lineup.champion.schema.lookups}
+            )
+            raise UnknownModelError(
+                "rows can be pushed to a view that a served model looks up, and that was materialised once",
+                value=view[:200],
+                remedy=f"Such views: {', '.join(known) or 'none'}. Materialise: everfit features materialize.",
+            )
+        anything = bool | int | float | str | None
+        features = {}
+        for name in state.features:
+            column = columns.get(f"{view}.{name}")
+            features[name] = _FEATURES[column.kind] if column else anything
+        return keys, features
+
+    def _require_few(self, given: Sequence[object], place: str) -> None:
+        if len(given) > self._max_rows:
+            raise RequestTooLargeError(
+                f"a request may hold at most {self._max_rows}", value=len(given), place=place,
+                remedy="Send them in several requests.",
+            )  # fmt: skip
+
+
+def _lookups_of(lookups: Sequence[Lookup], view: str) -> list[Lookup]:
+    return [each for each in lookups if each.view == view]
+
+
+def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        raise InvalidRequestError(f"must be what the documentation says: {problem}", place="body") from problem
+
+
+def _class(value: object, names: Mapping[Any, str]) -> str | None:
+    """A class's name; a number stands for a boolean class, and a class's name for the class."""
+    if isinstance(value, str):
+        return value if value in names.values() else None
+    for known, name in names.items():
+        if value is not None and value == known and not isinstance(known, str):
+            return name
+    return None
+
+
+def _number(value: object) -> str | None:
+    return repr(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _us(instant: datetime) -> int:
+    return (instant - _EPOCH) // _MICROSECOND

@@ -1,0 +1,162 @@
+"""Sees to it that nothing that was answered is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from everfit.core.errors import StoreError
+from everfit.serving.decode import Row
+from everfit.serving.served_model import Predicted, ServedModel
+from everfit.store.group_commit import GroupCommit
+from everfit.store.outcomes import OUTCOMES, Outcomes
+from everfit.store.prediction_log import Layout, PredictionLog, Predictions, Route
+from everfit.store.pushes import PUSHES, Pushed
+from everfit.store.record_log import RecordLog
+
+Durability = Literal["batch", "sync"]
+Future = asyncio.Future[None]
+
+_ALARM_EVERY_S = 10.0
+_log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Writes what was answered, reported and pushed, before the caller is told. Any thread may call any method.
+
+    Args:
+        journal: The journal's folder.
+        durability: ``batch``: a prediction is with the operating system before its answer is sent, and at most 100 ms
+            later on the disk; if it cannot be written, it is answered nevertheless, and an alarm is raised. ``sync``:
+            it is on the disk before, or is not answered. Outcomes and pushes are always ``sync``.
+        seal_after_s: How old a segment may get before it is handed on, in seconds.
+    """
+
+    def __init__(self, journal: Path, *, durability: Durability, seal_after_s: float) -> None:
+        self.durability = durability
+        self.lost_rows = 0
+        """Rows that were answered and could not be written."""
+        self._predictions = PredictionLog(journal, seal_after_s=seal_after_s)
+        self._outcomes = RecordLog[Outcomes](journal / OUTCOMES, seal_after_s=seal_after_s)
+        self._pushes = RecordLog[Pushed](journal / PUSHES, seal_after_s=seal_after_s)
+        self._logs = (self._predictions, self._outcomes, self._pushes)
+        self._layouts: dict[str, int] = {}
+        self._alarmed_s = -_ALARM_EVERY_S
+        self._commits = GroupCommit[Future](self._sync, _settle, idle=self._seal_if_old)
+
+    def predictions(
+        self,
+        model: ServedModel,
+        route: Route,
+        *,
+        now_us: int,
+        latency_us: float,
+        ids: Sequence[str],
+        rows: Sequence[Row],
+        predicted: Predicted,
+    ) -> None:
+        """Write the answers to one request by one version.
+
+        Raises:
+            StoreError: If they could not be written and ``durability`` is ``sync``.
+        """
+        try:
+            layout = self._layouts.get(model.digest)
+            if layout is None:
+                layout = self._layouts[model.digest] = self._predictions.describe(_layout(model))
+            self._predictions.append(
+                Predictions(
+                    layout=layout,
+                    route=route,
+                    recorded_us=now_us,
+                    latency_us=latency_us,
+                    ids=ids,
+                    rows=rows,
+                    features=predicted.used,
+                    values=predicted.values,
+                )
+            )
+        except StoreError as error:
+            if self.durability == "sync":
+                raise
+            self.lost_rows += len(ids)
+            self._alarm(error)
+
+    def outcomes(self, outcomes: Outcomes) -> None:
+        """Write what became of predictions; await :meth:`on_disk` before saying so.
+
+        Raises:
+            StoreError: If it could not be written.
+        """
+        self._outcomes.append(outcomes)
+
+    def pushed(self, rows: Pushed) -> None:
+        """Write pushed feature rows and return once they are on the disk.
+
+        Raises:
+            StoreError: If they could not be written.
+        """
+        self._pushes.append(rows)
+        self._pushes.sync()
+
+    def on_disk(self) -> Future:
+        """Done once everything written so far is on the disk; raises :class:`StoreError` if the disk refuses."""
+        waiting: Future = asyncio.get_running_loop().create_future()
+        self._commits.wait(waiting)
+        return waiting
+
+    def close(self) -> None:
+        """Put everything on the disk and seal the segments."""
+        self._commits.close()
+        for log in self._logs:
+            log.close()
+
+    def _sync(self) -> None:
+        for log in self._logs:
+            log.sync()
+
+    def _seal_if_old(self) -> None:
+        for log in self._logs:
+            log.seal_if_old()
+
+    def _alarm(self, error: StoreError) -> None:
+        now_s = time.monotonic()
+        if now_s - self._alarmed_s >= _ALARM_EVERY_S:
+            self._alarmed_s = now_s
+            _log.error("predictions are answered that are not recorded, %s rows so far: %s", self.lost_rows, error)
+
+
+def _layout(model: ServedModel) -> Layout:
+    schema = model.schema
+    return Layout(
+        number=0,
+        model=model.name,
+        version=model.version,
+        digest=model.digest,
+        task=schema.task,
+        request=tuple((field.name, field.type) for field in schema.request),
+        features=model.features,
+        classes=schema.classes,
+        event_time=schema.event_time,
+    )
+
+
+def _settle(waiting: Sequence[Future], error: StoreError | None) -> None:
+    """In the thread that synced: tell everyone in one go."""
+
+    def tell() -> None:
+        for each in waiting:
+            if each.done():  # the caller hung up
+                continue
+            if error is None:
+                each.set_result(None)
+            else:
+                each.set_exception(error)
+
+    loop: Any = waiting[0].get_loop()
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(tell)

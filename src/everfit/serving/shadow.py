@@ -1,0 +1,83 @@
+"""Asks versions that nobody hears, after those who are heard have answered."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from everfit.core.errors import EverfitError
+
+if TYPE_CHECKING:
+    from everfit.serving.decode import Row
+    from everfit.serving.recorder import Recorder
+    from everfit.serving.served_model import ServedModel
+
+_SHARE = 0.25
+"""Of a processor's time: shadows must never cost the callers theirs."""
+
+_log = logging.getLogger(__name__)
+
+
+class _Question(NamedTuple):
+    model: ServedModel
+    rows: Sequence[Row]
+    ids: Sequence[str]
+    now_us: int
+
+
+class Shadow:
+    """One thread that asks and records. What it cannot take in time is dropped and counted: it is the first to go.
+
+    Args:
+        recorder: Keeps what the shadows say.
+        waiting: How many requests may wait.
+    """
+
+    def __init__(self, recorder: Recorder, *, waiting: int = 256) -> None:
+        self.dropped_rows = 0
+        self._recorder = recorder
+        self._questions: queue.Queue[_Question | None] = queue.Queue(waiting)
+        self._thread: threading.Thread | None = None
+
+    def ask(self, model: ServedModel, rows: Sequence[Row], ids: Sequence[str], now_us: int) -> None:
+        """Let a version answer soon, if there is time."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
+            self._thread.start()
+        try:
+            self._questions.put_nowait(_Question(model, rows, ids, now_us))
+        except queue.Full:
+            self.dropped_rows += len(rows)
+
+    def close(self) -> None:
+        """Answer what waits, then end."""
+        if self._thread is not None:
+            self._questions.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _run(self) -> None:
+        while (question := self._questions.get()) is not None:
+            began_s = perf_counter()
+            try:
+                self._answer(question, began_s)
+            except EverfitError as error:
+                self.dropped_rows += len(question.rows)
+                _log.warning("%s version %s in shadow: %s", question.model.name, question.model.version, error)
+            except Exception:  # whatever a model or a project's code raises; the callers were answered
+                self.dropped_rows += len(question.rows)
+                _log.exception("%s version %s failed in shadow", question.model.name, question.model.version)
+            time.sleep((perf_counter() - began_s) * (1 / _SHARE - 1))
+
+    def _answer(self, question: _Question, began_s: float) -> None:
+        model, rows, ids, now_us = question
+        predicted = model.predict(rows, now_us=now_us)
+        self._recorder.predictions(
+            model, "shadow", now_us=now_us, latency_us=round((perf_counter() - began_s) * 1e6, 1), ids=ids, rows=rows,
+            predicted=predicted,
+        )  # fmt: skip

@@ -1,0 +1,62 @@
+"""Counts what a worker did, in plain numbers: counting must cost less than what is counted."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+
+from msgspec import Struct, field
+
+BUCKETS_S = (
+    *(0.000_05, 0.000_1, 0.000_15, 0.000_2, 0.000_3, 0.000_5, 0.000_75),
+    *(0.001, 0.001_5, 0.002, 0.003, 0.005, 0.007_5),
+    *(0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+"""Upper ends of the latency histogram, in seconds; the last bucket is open."""
+
+
+class Tally(Struct, kw_only=True):
+    """What was asked of one model."""
+
+    answered: int = 0
+    rows: int = 0
+    seconds: float = 0.0
+    """Of all requests, refused ones included."""
+    buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
+    refused: dict[int, int] = {}
+    """Requests by status."""
+    missing: dict[str, int] = {}
+    """Rows for which a view held no usable row."""
+    outcomes: int = 0
+    """Outcomes that were reported."""
+
+    def count_answer(self, rows: int, missing: dict[str, list[int]], seconds: float) -> None:
+        """Count a request that was answered."""
+        self.answered += 1
+        self.rows += rows
+        self.seconds += seconds
+        self.buckets[bisect_left(BUCKETS_S, seconds)] += 1
+        for view, places in missing.items():
+            self.missing[view] = self.missing.get(view, 0) + len(places)
+
+    def count_refusal(self, status: int, seconds: float) -> None:
+        """Count a request that was not."""
+        self.refused[status] = self.refused.get(status, 0) + 1
+        self.seconds += seconds
+        self.buckets[bisect_left(BUCKETS_S, seconds)] += 1
+
+
+def add_tallies(tallies: Iterable[Tally]) -> Tally:
+    """What several workers did together."""
+    total = Tally()
+    for each in tallies:
+        total.answered += each.answered
+        total.rows += each.rows
+        total.seconds += each.seconds
+        total.outcomes += each.outcomes
+        total.buckets = [one + other for one, other in zip(total.buckets, each.buckets, strict=True)]
+        for status, count in each.refused.items():
+            total.refused[status] = total.refused.get(status, 0) + count
+        for view, count in each.missing.items():
+            total.missing[view] = total.missing.get(view, 0) + count
+    return total
