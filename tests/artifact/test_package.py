@@ -217,8 +217,11 @@ def test_a_request_becomes_the_vector_that_history_had(written: Path) -> None:
     pipeline = package.row_pipeline()
     rows = pl.read_parquet(written / "reference.parquet")
     fields = [field.name for field in package.schema.request]
-    served = [pipeline(row, {"load.open": row["load.open"]}) for row in rows.select(*fields, "load.open").to_dicts()]
+    asked, looked_up = rows.select(fields).rows(), rows.select("load.open").rows()
+    used = [pipeline.used(*each) for each in zip(asked, looked_up, strict=True)]
+    served = [pipeline.encode(*each) for each in zip(asked, used, strict=True)]
     np.testing.assert_array_equal(np.array(served), package.transform(rows))
+    np.testing.assert_array_equal(pipeline.encode_all(asked, used), package.transform(rows))
 
 
 def test_a_changed_byte_in_any_file_is_found(copied: Path) -> None:
@@ -317,7 +320,9 @@ def test_own_on_demand_code_needs_a_trusted_signature(tmp_path: Path) -> None:
     with pytest.raises(UntrustedPackageError):
         open_package(tmp_path / "package", trust=Trust())
     opened = open_package(tmp_path / "package", trust=TRUST)
-    assert opened.row_pipeline()({"weight": 0.25, "shop": "a"}, {})[-1] == 0.5
+    pipeline = opened.row_pipeline()
+    row = [{"weight": 0.25, "shop": "a"}.get(field.name) for field in opened.schema.request]
+    assert pipeline.encode(row, pipeline.used(row, [None]))[-1] == 0.5
 
 
 def test_an_estimator_that_takes_no_gaps_refuses_them(tmp_path: Path) -> None:
@@ -400,7 +405,8 @@ from everfit.artifact.package import open_package
 from everfit.artifact.signing import Trust
 package = open_package(Path(sys.argv[1]), trust=Trust())
 predictor, pipeline = package.predictor(), package.row_pipeline()
-predictor.predict_one(pipeline({"weight": 0.5, "shop": "a"}, {"load.open": 3.0}))
+row = [{"weight": 0.5, "shop": "a"}.get(field.name) for field in package.schema.request]
+predictor.predict_one(pipeline.encode(row, pipeline.used(row, [3.0])))
 heavy = {"sklearn", "lightgbm", "treelite", "scipy", "pandas", "polars", "mlflow", "skops"}
 print(predictor.form, *sorted(heavy & sys.modules.keys()))
 """

@@ -28,6 +28,7 @@ from everfit.core.settings import ServingSettings
 from everfit.features.history import build_frame
 from everfit.features.materialize import materialize
 from everfit.serving.loading import Loader
+from everfit.serving.plane import Plane
 from everfit.serving.recorder import Recorder
 from everfit.serving.worker import Worker
 from everfit.store.deployment import Deployed, DeploymentRecord, ModelDeployment
@@ -78,6 +79,10 @@ class Shop:
         """Let versions answer; see :class:`everfit.store.deployment.ModelDeployment`."""
         wanted = ModelDeployment(model="late", champion=champion, **beside)
         self.deployment.change("late", lambda _: wanted, changed_at=NOW)
+
+    def plane(self, clock: Clock | None = None) -> Plane:
+        """The data plane of such a worker."""
+        return self.worker(clock, max_rows=100_000).plane
 
     def worker(self, clock: Clock | None = None, *, slot: int = 0, **settings: Any) -> Worker:
         """A worker that serves what is deployed, and has loaded it."""

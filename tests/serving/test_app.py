@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import re
 import socket
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-from tests.serving.orders import NOW, ROW, Shop, request_of
-from tests.serving.process import MAX_BODY_BYTES, MAX_ROWS, Service
+from tests.serving.orders import ROW, Shop, request_of
+from tests.serving.process import MAX_BODY_BYTES, MAX_ROWS, Service, running
 
-from everfit.core.clock import FixedClock
-from everfit.serving.app import App
-from everfit.serving.plane import Plane
-from everfit.serving.served_model import ServedModel
+from everfit.serving.http import HttpRequest
+from everfit.serving.reply import Reply
 
 
 def post(service: Service, content: Any, model: str = "late") -> httpx.Response:
@@ -168,7 +164,9 @@ def test_metrics_count_what_happened(service: Service) -> None:
     assert gained == [by for *_, by in names]
     text = get(service, "/metrics").text
     assert re.search(
-        r'^everfit_model_version_info{digest="sha256:\w+",form="treelite",model="late",version="3"} 1', text, re.M
+        r'^everfit_model_version_info{digest="sha256:\w+",form="treelite",model="late",route="champion",version="3"} 1',
+        text,
+        re.M,
     )
     families = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
     explained = {line.split()[2] for line in text.splitlines() if line.startswith("# HELP") and len(line.split()) > 3}
@@ -187,44 +185,27 @@ class Exploding:
         raise ZeroDivisionError("the secret of the model")
 
 
-def in_process(shop: Shop, receive: Callable[[], Any], *, body_timeout_s: float = 30.0) -> tuple[int, Any]:
-    """One request to an application whose model explodes, without a network."""
-    model = ServedModel(
-        version=1,
-        digest="sha256:0",
-        schema=shop.schema,
-        predictor=Exploding(),
-        pipeline=lambda row, found: [0.0],
-        online=shop.online(),
-    )
-    plane = Plane([model], online=shop.online(), clock=FixedClock(NOW))
-    app = App(plane, max_body_bytes=10_000, max_rows=10, body_timeout_s=body_timeout_s)
-    sent: list[Any] = []
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    scope = {"type": "http", "method": "POST", "path": "/predict/late", "headers": []}
-    asyncio.run(app(scope, receive, send))
-    return sent[0]["status"], json.loads(sent[1]["body"])["error"]
-
-
 def test_a_failing_model_tells_the_log_and_not_the_caller(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
-    async def receive() -> Any:
-        return {"type": "http.request", "body": json.dumps({"inputs": ROW}).encode(), "more_body": False}
-
+    worker = shop.worker()
+    worker.plane.lineup("late").champion._predictor = Exploding()
+    request = HttpRequest("POST", "/predict/late", b"", [], json.dumps({"inputs": ROW}).encode())
     with caplog.at_level(logging.ERROR, logger="everfit.serving"):
-        status, error = in_process(shop, receive)
-    assert status == 500
+        reply = worker.app.handle(request)
+    assert isinstance(reply, Reply)
+    error = json.loads(reply.body)["error"]
+    assert reply.status == 500
     assert "secret" not in json.dumps(error)
     assert error["id"] in caplog.text
     assert "ZeroDivisionError: the secret of the model" in caplog.text
 
 
-def test_a_body_that_does_not_come(shop: Shop) -> None:
-    async def receive() -> Any:
-        await asyncio.sleep(60)
-
-    status, error = in_process(shop, receive, body_timeout_s=0.05)
-    assert status == 408
-    assert "0.05 seconds" in error["message"]
+def test_a_request_that_does_not_come(shop: Shop) -> None:
+    with running(shop.folder, receive_seconds=0.2) as service:
+        host, port = service.url.removeprefix("http://").split(":")
+        for piece in (b"POST /pre", b'POST /predict/late HTTP/1.1\r\nhost: x\r\ncontent-length: 500\r\n\r\n{"inputs"'):
+            with socket.create_connection((host, int(port)), timeout=20) as caller:
+                caller.sendall(piece)
+                answer = b"".join(iter(lambda: caller.recv(65536), b""))
+            assert answer.startswith(b"HTTP/1.1 408")
+            assert b"within 0.2 seconds" in answer
+        assert post(service, {"inputs": ROW}).status_code == 200

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 from uuid import UUID
 
@@ -13,20 +16,17 @@ import numpy as np
 import polars as pl
 import pytest
 from numpy.typing import NDArray
-from tests.serving.orders import NOW, ROW, SHOPS, START, TRUST, Shop, make_shop, request_of, trees
+from tests.serving.orders import NOW, ROW, SHOPS, START, Shop, make_shop, request_of, trees
 
 from everfit.core.clock import FixedClock
 from everfit.core.errors import InvalidRequestError, NotReadyError, StoreError
-from everfit.serving.decode import RequestDecoder
-from everfit.serving.loading import open_plane
 from everfit.serving.plane import Answer, Plane
-from everfit.store.online import SqliteOnlineStore
 
 
 def ask(plane: Plane, inputs: Any, **more: Any) -> Answer:
-    model = plane.models[0]
-    request = RequestDecoder(model.schema, max_rows=100_000).decode(json.dumps({"inputs": inputs, **more}).encode())
-    return plane.predict(model, request.rows, request.ids)
+    lineup = plane.lineup("late")
+    request = lineup.decoder.decode(json.dumps({"inputs": inputs, **more}).encode())
+    return plane.predict(lineup, request, began_s=perf_counter())
 
 
 def numbers(answer: Answer) -> NDArray[np.float64]:
@@ -125,25 +125,23 @@ def test_many_threads_get_the_answers_of_one(shop: Shop) -> None:
 
 
 def test_nothing_deployed_is_nothing_to_serve(tmp_path: Path, shop: Shop) -> None:
-    online = SqliteOnlineStore(tmp_path / "online.db")
+    empty = replace(shop, folder=tmp_path)
     with pytest.raises(NotReadyError, match="everfit promote"):
-        open_plane(type(shop.deployment)(tmp_path / "none.json"), trust=TRUST, online=online, clock=FixedClock(NOW))
-    with pytest.raises(NotReadyError):
-        Plane((), online=online, clock=FixedClock(NOW)).require_ready()
+        empty.worker()
 
 
 def test_a_store_that_cannot_be_read_is_not_ready(tmp_path: Path, shop: Shop) -> None:
-    online = SqliteOnlineStore(tmp_path / "online.db")
-    plane = open_plane(shop.deployment, trust=TRUST, online=online, clock=FixedClock(NOW))
+    moved = replace(shop, folder=Path(shutil.copytree(shop.folder, tmp_path / "shop")))
+    worker = moved.worker()
+    plane = worker.plane
     plane.require_ready()
-    online.close()
-    for path in tmp_path.iterdir():
+    moved.online().close()
+    for path in moved.folder.glob("online.db*"):
         path.unlink()
-    (tmp_path / "online.db").write_bytes(b"no database" * 100)
-    with pytest.raises(NotReadyError):
-        plane.require_ready()
+    (moved.folder / "online.db").write_bytes(b"no database" * 100)
+    late = replace(moved)  # another connection, since the first one holds the file that is gone
     with pytest.raises(StoreError):
-        ask(plane, ROW)
+        late.worker()
 
 
 def test_an_unexpected_gap_is_the_callers_error(shop: Shop) -> None:

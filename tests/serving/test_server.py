@@ -5,21 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
-from tests.serving.orders import ROW, TRUST, Shop, request_of
+from tests.serving.orders import ROW, Shop, request_of
 from tests.serving.process import running
 
-from everfit.core.clock import SystemClock
-from everfit.core.errors import CorruptPackageError, SettingsError
-from everfit.core.settings import ServingSettings
-from everfit.serving.loading import open_plane
-from everfit.serving.server import serve
-from everfit.store.deployment import DeploymentRecord
-from everfit.store.online import SqliteOnlineStore
+from everfit.core.errors import PackageError, SettingsError
+from everfit.serving.supervisor import listen
 
 HEAVY = {"polars", "pandas", "sklearn", "scipy", "mlflow", "pyarrow", "lightgbm", "treelite", "xgboost", "sqlalchemy"}
 
@@ -36,7 +32,7 @@ def test_the_prediction_process_stays_light(name: str, form: str, request: pytes
             np.testing.assert_allclose(answer.json()["predictions"], expected, atol=1e-9)
         code, modules, err = service.stop()
     assert (code, err) == (0, "")
-    assert {"uvicorn", "uvloop", "httptools"} <= modules
+    assert {"uvloop", "httptools"} <= modules
     assert modules & HEAVY == set()
 
 
@@ -65,16 +61,16 @@ def test_a_request_that_has_begun_is_answered_before_the_end(shop: Shop) -> None
     assert (service.process.returncode, err) == (0, "")
 
 
-def test_a_port_in_use_is_named(shop: Shop) -> None:
+def test_a_port_in_use_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SettingsError, match=rf"127\.0\.0\.1:{port}.*--port 0"):
-            serve(shop.plane(), ServingSettings(port=port))
+            listen("127.0.0.1", port)
 
 
-def test_an_address_that_does_not_exist_is_named(shop: Shop) -> None:
+def test_an_address_that_does_not_exist_is_named() -> None:
     with pytest.raises(SettingsError, match=r"203\.0\.113\.1"):
-        serve(shop.plane(), ServingSettings(host="203.0.113.1", port=0))
+        listen("203.0.113.1", 0)
 
 
 def test_a_corrupt_package_ends_before_the_port_opens(shop: Shop, tmp_path: Path) -> None:
@@ -85,15 +81,13 @@ def test_a_corrupt_package_ends_before_the_port_opens(shop: Shop, tmp_path: Path
         assert service.url == ""
         _, err = service.process.communicate(timeout=30)
         assert service.process.returncode == 1
-        assert "CorruptPackageError" in err
+        assert "PackageError" in err
         assert victim.name in err
 
 
 def test_another_package_than_was_deployed_is_refused(shop: Shop, boosted: Shop, tmp_path: Path) -> None:
-    deployment = DeploymentRecord(tmp_path / "deployment.json")
-    record = shop.deployment.read()
-    assert record is not None
-    shutil.copytree(boosted.package, tmp_path / "package")
-    deployment.put(record.models[0], changed_at=record.changed_at)
-    with pytest.raises(CorruptPackageError, match="everfit promote late 3"):
-        open_plane(deployment, trust=TRUST, online=SqliteOnlineStore(tmp_path / "online.db"), clock=SystemClock())
+    copy = replace(shop, folder=Path(shutil.copytree(shop.folder, tmp_path / "shop")))
+    shutil.rmtree(copy.package)
+    shutil.copytree(boosted.package, copy.package)
+    with pytest.raises(PackageError, match="everfit promote late 3"):
+        copy.worker()

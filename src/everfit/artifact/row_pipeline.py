@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,6 @@ Compute = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """From a request's fields to the outputs of one transformation, by column name."""
 
 _NAN = float("nan")
-_NUMBERS = {float, int, bool}
 
 
 class RowPipeline:
@@ -125,15 +125,23 @@ class RowPipeline:
             values = by_place[place]
             if codes is not None:
                 matrix[:, number] = [codes.get(value, _NAN) for value in values]
-            elif set(map(type, values)) <= _NUMBERS:
-                matrix[:, number] = values
             else:
-                try:
-                    matrix[:, number] = [_NAN if value is None else value * 1.0 for value in values]
-                except (TypeError, ValueError, OverflowError):
-                    # Row by row, the one at fault is found.
-                    return np.array([self.encode(*each) for each in zip(rows, used, strict=True)], dtype=np.float64)
+                matrix[:, number] = self._numbers(values, rows, used)
         return matrix
+
+    def _numbers(
+        self, values: Sequence[Any], rows: Sequence[Sequence[Any]], used: Sequence[Sequence[Any]]
+    ) -> Sequence[float]:
+        try:
+            return array("d", values)  # several times as fast as NumPy, and takes no text for a number
+        except TypeError:
+            pass
+        try:
+            return [_NAN if value is None else value * 1.0 for value in values]
+        except (TypeError, ValueError, OverflowError):
+            for row, features in zip(rows, used, strict=True):
+                self.encode(row, features)  # raises for the row at fault
+            raise
 
     def _explain(self, values: Sequence[Any]) -> InvalidRequestError:
         for column, place, codes in zip(self._columns, self._places, self._codes, strict=True):

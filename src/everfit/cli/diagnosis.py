@@ -92,6 +92,7 @@ def _packages(system: System) -> str:
     deployment = system.deployment.read()
     if deployment is None:
         return "nothing is deployed yet"
-    for deployed in deployment.models:
-        open_package(system.deployment.folder_of(deployed), trust=system.trust)
-    return ", ".join(f"{each.model} version {each.version}, package verified" for each in deployment.models)
+    for each in deployment.models:
+        for deployed in filter(None, (each.champion, each.canary, each.shadow)):
+            open_package(system.deployment.folder_of(deployed), trust=system.trust)
+    return ", ".join(f"{each.model} version {each.champion.version}, package verified" for each in deployment.models)

@@ -99,15 +99,18 @@ class App:
                 tally.count_refusal(reply.status, perf_counter() - began_s)
                 return reply
             lane = self._lane(model)
-            question = Question(lineup, dialect, http, version, began_s)
-            if self._syncs or not lane.is_quick or len(http.body) > _INLINE_BYTES:
-                return self._answer_later(lane, question, tally)
-            request, answer = lane.answer_now(question)
+            if not lane.is_quick or len(http.body) > _INLINE_BYTES:
+                return self._answer_later(lane, Question(lineup, dialect, http, version, began_s), tally)
+            request = dialect.read(lineup.decoder, http)
+            answer = self._plane.predict(lineup, request, began_s=began_s, version=version)
             reply = dialect.write(lineup.champion, request, answer)
-            tally.count_answer(len(answer.ids), answer.missing, perf_counter() - began_s)
+            seconds = perf_counter() - began_s
+            if len(answer.ids) == 1:
+                lane.learn(seconds)
+            tally.count_answer(len(answer.ids), answer.missing, seconds)
+            return self._recorded(dialect, reply)
         except Exception as error:  # noqa: BLE001 - whatever a model or a project's code raises: logged, never shown
             return self._refuse(dialect, error, tally, began_s)
-        return reply
 
     async def _answer_later(self, lane: Lane, question: Question, tally: Tally) -> Reply:
         dialect = question.dialect
@@ -118,12 +121,7 @@ class App:
                     f"at most {self._max_waiting} requests may wait at once", remedy="Ask again in a moment."
                 )
             async with asyncio.timeout(self._answer_s):
-                if lane.is_quick and len(question.http.body) <= _INLINE_BYTES:
-                    request, answer = lane.answer_now(question)
-                else:
-                    request, answer = await lane.answer_later(question)
-                if self._syncs:
-                    await self._recorder.on_disk()
+                request, answer = await lane.answer_later(question)
             reply = dialect.write(question.lineup.champion, request, answer)
             tally.count_answer(len(answer.ids), answer.missing, perf_counter() - question.began_s)
         except TimeoutError:
@@ -135,7 +133,13 @@ class App:
             return self._refuse(dialect, error, tally, question.began_s)
         finally:
             self._waiting -= 1
-        return reply
+        return self._recorded(dialect, reply)
+
+    def _recorded(self, dialect: Dialect, reply: Reply) -> Reply:
+        """A reply that must not be sent unless its record is on the disk, if that is what was asked for."""
+        if not self._syncs:
+            return reply
+        return reply._replace(unless=lambda error: dialect.refuse(explain(error)))
 
     def _refuse(self, dialect: Dialect, error: Exception, tally: Tally, began_s: float) -> Reply:
         refusal = explain(error)

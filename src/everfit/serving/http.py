@@ -10,13 +10,16 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from time import monotonic
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 from urllib.parse import unquote
 
 import httptools
 from msgspec import Struct
 
 from everfit.serving.reply import JSON, Reply, refuse
+
+if TYPE_CHECKING:
+    from everfit.serving.outbox import Outbox
 
 _LONGEST_PATH_BYTES = 4096
 _MOST_HEAD_BYTES = 32 * 1024
@@ -63,12 +66,17 @@ class Connection(asyncio.Protocol):
         handle: Answers.
         limits: What the caller may take.
         others: Every open connection, this one included while it is open.
+        outbox: Sends the answers.
     """
 
-    def __init__(self, handle: Handle, limits: Limits, others: set[Connection]) -> None:
+    def __init__(self, handle: Handle, limits: Limits, others: set[Connection], outbox: Outbox) -> None:
+        self.held = 0
+        """Answers that wait for the disk; the outbox's."""
+        self._unsent = 0
         self._handle = handle
         self._limits = limits
         self._others = others
+        self._outbox = outbox
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._waiting: deque[tuple[HttpRequest, bool]] = deque()
@@ -76,6 +84,8 @@ class Connection(asyncio.Protocol):
         self._refusal: Reply | None = None
         self._receiving = False
         self._stuck = False
+        self._deaf = False
+        """Whether nothing that the caller sends counts any more."""
         self._closing = False
         self._draining = False
         self._touched_s = monotonic()
@@ -91,14 +101,14 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """As asyncio promises."""
         self._others.discard(self)
-        self._closing = True
+        self._deaf = self._closing = True
         self._waiting.clear()
         if self._task is not None:
             self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
         """As asyncio promises."""
-        if self._closing:
+        if self._deaf:
             return  # what a refused caller still sends is read, lest the refusal be lost
         try:
             self._parser.feed_data(data)
@@ -109,7 +119,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """As asyncio promises; a caller may end its side and still wait for answers."""
-        return self._task is not None
+        return self.is_busy
 
     def pause_writing(self) -> None:
         """As asyncio promises."""
@@ -140,10 +150,10 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header."""
         self._head_bytes += len(name) + len(value)
-        if self._head_bytes > _MOST_HEAD_BYTES:
-            self._refusal = refuse(431, f"a request's head may have at most {_MOST_HEAD_BYTES} bytes")
-        else:
+        if self._head_bytes <= _MOST_HEAD_BYTES:
             self._headers.append((name.lower(), value))
+        else:
+            self._refusal = refuse(431, f"a request's head may have at most {_MOST_HEAD_BYTES} bytes")
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
@@ -159,7 +169,7 @@ class Connection(asyncio.Protocol):
         """A piece of the body."""
         self._body_bytes += len(body)
         if self._body_bytes > self._limits.body_bytes:
-            if not self._closing:
+            if not self._deaf:
                 self._refuse(self._too_large(self._body_bytes))
         else:
             self._body.append(body)
@@ -167,7 +177,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """The request is whole."""
         self._receiving = False
-        if self._closing:
+        if self._deaf:
             return
         parser = self._parser
         path, _, query = self._url.partition(b"?")
@@ -188,18 +198,18 @@ class Connection(asyncio.Protocol):
             return
         reply = self._handle(request)
         if isinstance(reply, Reply):
-            self._send(reply, keep=keep, head_only=request.method == "HEAD")
+            self._put(reply, keep=keep, head_only=request.method == "HEAD")
         else:
             self._task = asyncio.get_running_loop().create_task(self._answer_later(reply, request, keep))
 
     async def _answer_later(self, awaited: Awaitable[Reply], request: HttpRequest, keep: bool) -> None:
-        self._send(await awaited, keep=keep, head_only=request.method == "HEAD")
+        self._put(await awaited, keep=keep, head_only=request.method == "HEAD")
         while self._waiting and not self._closing:
             request, keep = self._waiting.popleft()
             reply = self._handle(request)
             if not isinstance(reply, Reply):
                 reply = await reply
-            self._send(reply, keep=keep, head_only=request.method == "HEAD")
+            self._put(reply, keep=keep, head_only=request.method == "HEAD")
         self._task = None
         if not self._closing and not self._stuck:
             self._transport.resume_reading()
@@ -207,13 +217,13 @@ class Connection(asyncio.Protocol):
     def drain(self) -> None:
         """Close once what was asked is answered."""
         self._draining = True
-        if self._task is None and not self._receiving:
+        if not self.is_busy:
             self._close()
 
     @property
     def is_busy(self) -> bool:
         """Whether something was asked that is not answered."""
-        return self._task is not None or self._receiving
+        return self._task is not None or self._receiving or self._unsent > 0
 
     def sweep(self, now_s: float) -> None:
         """Let go of a caller that takes too long; called about once a second."""
@@ -227,7 +237,7 @@ class Connection(asyncio.Protocol):
         elif self._receiving:
             if since_s > self._limits.receive_s:
                 self._refuse(refuse(408, f"a request must arrive within {self._limits.receive_s:g} seconds"))
-        elif self._task is None and since_s > self._limits.idle_s:
+        elif not self.is_busy and since_s > self._limits.idle_s:
             self._close()
 
     def _begin(self) -> None:
@@ -243,15 +253,20 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, reply: Reply) -> None:
         """Answer, then close: what the caller still sends cannot be told from its next request."""
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
-        self._send(reply, keep=False)
+        self._deaf = True
+        self._receiving = False
+        self._put(reply, keep=False, head_only=False)
 
-    def _send(self, reply: Reply, *, keep: bool, head_only: bool = False) -> None:
+    def _put(self, reply: Reply, *, keep: bool, head_only: bool) -> None:
+        self._unsent += 1
+        self._outbox.put(self, reply, keep=keep, head_only=head_only)
+
+    def send(self, reply: Reply, *, keep: bool, head_only: bool = False) -> None:
+        """Send a reply now; only the outbox calls this."""
+        self._unsent -= 1
         if self._closing:
             return
-        status, body, content_type, headers = reply
+        status, body, content_type, headers, _ = reply
         size = str(len(body)).encode()
         if status == 200 and content_type is JSON and not headers:
             head = _OK_JSON + size
@@ -269,7 +284,7 @@ class Connection(asyncio.Protocol):
 
     def _linger(self) -> None:
         """End our side, and read on until the caller ends its own: a reset would take the answer from its hands."""
-        self._closing = True
+        self._deaf = self._closing = True
         self._touched_s = monotonic()
         if self._transport.can_write_eof():
             self._transport.write_eof()
@@ -277,7 +292,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _close(self) -> None:
-        self._closing = True
+        self._deaf = self._closing = True
         self._transport.close()
 
 

@@ -39,7 +39,7 @@ class _Report(Struct, forbid_unknown_fields=True):
 
     outcomes: Annotated[list[_Told], Meta(min_length=1)] | UnsetType = UNSET
     id: Annotated[str, Meta(min_length=1, max_length=LONGEST_ID)] | UnsetType = UNSET
-    value: bool | int | float | str | None | UnsetType = UNSET
+    value: bool | int | float | str | UnsetType | None = UNSET
     known_at: _Instant | None = None
 
     def told(self) -> list[_Told]:

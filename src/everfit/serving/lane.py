@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from time import perf_counter
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from everfit.core.errors import EverfitError
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from everfit.serving.lineup import Lineup
     from everfit.serving.plane import Answer, Plane
 
-_SLOW_US, _QUICK_US = 200.0, 100.0
+_SLOW_US = 250.0
 """A call to a thread and back costs about 100 µs, and gains only what the calls would have cost one by one."""
-_OUTLIER_US = 5_000.0
+_OUTLIER_US = 1_000.0
+_FIRST_TRIAL_S, _LAST_TRIAL_S = 1.0, 60.0
 _MOST_TOGETHER = 256
 """Rows."""
 
@@ -42,9 +43,12 @@ class _Asked(NamedTuple):
 
 
 class Lane:
-    """One model's calls. They begin inline; once a call of one row takes long, whether by the model or by the online
+    """One model's calls.
+
+    They begin inline; once a call of one row takes long, whether by the model or by the online
     store, the next ones go to a thread, which takes all that waits and asks once for all rows: no timer, only what
-    waits anyway. Once calls are quick again they return.
+    waits anyway. After a while a few calls are tried inline again, and stay there if they are quick: in the thread
+    itself it cannot be told what they would cost, since the wait for the interpreter is among it.
 
     Args:
         plane: What answers.
@@ -52,7 +56,9 @@ class Lane:
 
     def __init__(self, plane: Plane) -> None:
         self._plane = plane
-        self._cost_us = 0.0
+        self._cost_us = _SLOW_US / 2
+        self._trial_s = 0.0
+        self._pause_s = _FIRST_TRIAL_S
         self.is_quick = True
         """Whether a small request may be answered without leaving the event loop."""
         self._waiting: deque[tuple[Question, asyncio.Future[tuple[Request, Answer]]]] = deque()
@@ -60,23 +66,15 @@ class Lane:
         self._thread: threading.Thread | None = None
         self._stopped = False
 
-    def answer_now(self, question: Question) -> tuple[Request, Answer]:
-        """Decode and answer in this thread.
+    def answer_later(self, question: Question) -> asyncio.Future[tuple[Request, Answer]]:
+        """Decode and answer in the lane's thread.
 
         Raises:
             EverfitError: As :meth:`everfit.serving.plane.Plane.predict`, and what decoding raises.
         """
-        lineup, dialect, http, version, began_s = question
-        request = dialect.read(lineup.decoder, http)
-        asked_s = perf_counter()
-        answer = self._plane.predict(lineup, request, began_s=began_s, version=version)
-        if len(request.rows) == 1:
-            self._learn((perf_counter() - asked_s) * 1e6)
-        return request, answer
-
-    def answer_later(self, question: Question) -> asyncio.Future[tuple[Request, Answer]]:
-        """Decode and answer in the lane's thread; errors as :meth:`answer_now`."""
         future: asyncio.Future[tuple[Request, Answer]] = asyncio.get_running_loop().create_future()
+        if not self.is_quick:
+            self._try_again()
         with self._wake:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="lane", daemon=True)
@@ -93,12 +91,18 @@ class Lane:
         if self._thread is not None:
             self._thread.join()
 
-    def _learn(self, call_us: float) -> None:
-        # A pause of the process is not the model's; one such outlier alone does not change lanes.
-        self._cost_us += 0.02 * (min(call_us, _OUTLIER_US) - self._cost_us)
-        if self.is_quick and self._cost_us > _SLOW_US:
+    def learn(self, call_s: float) -> None:
+        """Hear how long a call of one row took inline, in seconds."""
+        # A pause of the process is not the model's: one such outlier alone does not change lanes.
+        self._cost_us += 0.05 * (min(call_s * 1e6, _OUTLIER_US) - self._cost_us)
+        if self._cost_us > _SLOW_US:
             self.is_quick = False
-        elif not self.is_quick and self._cost_us < _QUICK_US:
+            self._trial_s = monotonic() + self._pause_s
+            self._pause_s = min(2 * self._pause_s, _LAST_TRIAL_S)
+
+    def _try_again(self) -> None:
+        if monotonic() >= self._trial_s:
+            self._cost_us = _SLOW_US / 2
             self.is_quick = True
 
     def _run(self) -> None:
@@ -130,10 +134,10 @@ class Lane:
         if not together:
             return
         first = together[0].question
-        asked_s = perf_counter()
         try:
             merged = _merge([each.request for each in together], self._plane.make_ids)
             answer = self._plane.predict(first.lineup, merged, began_s=first.began_s, version=first.version)
+            self._plane.flush()
         except EverfitError as error:
             if len(together) == 1:
                 _settle(together[0].future, error)
@@ -144,8 +148,6 @@ class Lane:
             for each in together:
                 _settle(each.future, error)
             return
-        # What one row would have cost alone is unknown; together, a row costs at least its part.
-        self._learn((perf_counter() - asked_s) * 1e6 / len(merged.rows))
         place = 0
         for each in together:
             size = len(each.request.rows)

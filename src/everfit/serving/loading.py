@@ -117,7 +117,7 @@ class Loader:
             refused[name] = str(error)
             _log.error("%s is not served: %s", name, error)
             return None
-        except Exception as error:  # whatever a package's library raises on what it holds
+        except Exception as error:  # noqa: BLE001 - whatever a package's library raises on what it holds
             refused[name] = f"it could not be loaded: {type(error).__name__}: {error}"
             _log.exception("%s is not served", name)
             return None

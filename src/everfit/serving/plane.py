@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from everfit.serving.shadow import Shadow
     from everfit.store.online import OnlineReader
     from everfit.store.prediction_log import Route
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -58,8 +54,9 @@ class Plane:
         self._online = online
         self._recorder = recorder
         self._shadow = shadow
-        self._clock = clock
-        self._make_id = IdMaker().make
+        self.now_us = clock.now_us
+        self.flush = recorder.flush
+        self._ids = IdMaker()
 
     def lineup(self, model: str) -> Lineup:
         """Who answers for a model.
@@ -79,17 +76,13 @@ class Plane:
             "this service must serve the model that is asked", value=model[:200], remedy=f"Served are: {known}."
         )
 
-    def now_us(self) -> int:
-        """The present instant, in microseconds since 1970."""
-        return (self._clock.now() - _EPOCH) // _MICROSECOND
-
     def make_ids(self, count: int, now_us: int | None = None) -> list[str]:
         """Ids for rows whose caller gave none."""
         now_us = self.now_us() if now_us is None else now_us
-        return [self._make_id(now_us) for _ in range(count)]
+        return [self._ids.make(now_us)] if count == 1 else self._ids.make_many(count, now_us)
 
     def predict(self, lineup: Lineup, request: Request, *, began_s: float, version: int | None = None) -> Answer:
-        """Answer a request, and record the answer.
+        """Answer a request, and record the answer; ``flush`` writes the record, before the answer may be sent.
 
         Args:
             lineup: Who answers.
@@ -161,7 +154,7 @@ class Plane:
         rows: Sequence[tuple[Any, ...]],
         predicted: Predicted,
     ) -> None:
-        latency_us = round((perf_counter() - began_s) * 1e6, 1)
+        latency_us = int((perf_counter() - began_s) * 1e6)
         self._recorder.predictions(
             model, route, now_us=now_us, latency_us=latency_us, ids=ids, rows=rows, predicted=predicted
         )

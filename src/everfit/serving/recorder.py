@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from everfit.core.errors import StoreError
 from everfit.serving.decode import Row
@@ -16,10 +17,10 @@ from everfit.store.group_commit import GroupCommit
 from everfit.store.outcomes import OUTCOMES, Outcomes
 from everfit.store.prediction_log import Layout, PredictionLog, Predictions, Route
 from everfit.store.pushes import PUSHES, Pushed
-from everfit.store.record_log import RecordLog
+from everfit.store.record_log import RecordLog, encode_record
 
 Durability = Literal["batch", "sync"]
-Future = asyncio.Future[None]
+_Tell = Callable[[StoreError | None], None]
 
 _ALARM_EVERY_S = 10.0
 _log = logging.getLogger(__name__)
@@ -46,7 +47,9 @@ class Recorder:
         self._logs = (self._predictions, self._outcomes, self._pushes)
         self._layouts: dict[str, int] = {}
         self._alarmed_s = -_ALARM_EVERY_S
-        self._commits = GroupCommit[Future](self._sync, _settle, idle=self._seal_if_old)
+        self._unwritten: deque[tuple[bytes, int]] = deque()
+        self._commits = GroupCommit[_Tell](self._sync, self._settle, idle=self._seal_if_old)
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def predictions(
         self,
@@ -54,37 +57,61 @@ class Recorder:
         route: Route,
         *,
         now_us: int,
-        latency_us: float,
+        latency_us: int,
         ids: Sequence[str],
         rows: Sequence[Row],
         predicted: Predicted,
     ) -> None:
-        """Write the answers to one request by one version.
+        """Record the answers to one request by one version; :meth:`flush` before they are sent.
 
         Raises:
-            StoreError: If they could not be written and ``durability`` is ``sync``.
+            StoreError: If the version's layout could not be written and ``durability`` is ``sync``.
         """
-        try:
-            layout = self._layouts.get(model.digest)
+        layout = self._layouts.get(model.digest)
+        if layout is None:
+            layout = self._describe(model, len(ids))
             if layout is None:
-                layout = self._layouts[model.digest] = self._predictions.describe(_layout(model))
-            self._predictions.append(
-                Predictions(
-                    layout=layout,
-                    route=route,
-                    recorded_us=now_us,
-                    latency_us=latency_us,
-                    ids=ids,
-                    rows=rows,
-                    features=predicted.used,
-                    values=predicted.values,
-                )
-            )
+                return
+        record = Predictions(
+            layout=layout,
+            route=route,
+            recorded_us=now_us,
+            latency_us=latency_us,
+            ids=ids,
+            rows=rows,
+            features=predicted.used,
+            values=predicted.values,
+        )
+        self._unwritten.append((encode_record(record), len(ids)))
+
+    def flush(self) -> None:
+        """Hand everything that was recorded to the operating system, at once.
+
+        Raises:
+            StoreError: If it could not be written and ``durability`` is ``sync``.
+        """
+        unwritten = self._unwritten
+        if not unwritten:
+            return
+        records = [unwritten.popleft() for _ in range(len(unwritten))]
+        try:
+            self._predictions.write([payload for payload, _ in records])
         except StoreError as error:
-            if self.durability == "sync":
-                raise
-            self.lost_rows += len(ids)
-            self._alarm(error)
+            self._lose(sum(rows for _, rows in records), error)
+
+    def _describe(self, model: ServedModel, rows: int) -> int | None:
+        try:
+            layout = self._layouts[model.digest] = self._predictions.describe(_layout(model))
+        except StoreError as error:
+            self._lose(rows, error)
+            return None
+        return layout
+
+    def _lose(self, rows: int, error: StoreError) -> None:
+        if self.durability == "sync":
+            raise error
+        self.lost_rows += rows
+        self._alarm(error)
 
     def outcomes(self, outcomes: Outcomes) -> None:
         """Write what became of predictions; await :meth:`on_disk` before saying so.
@@ -103,14 +130,30 @@ class Recorder:
         self._pushes.append(rows)
         self._pushes.sync()
 
-    def on_disk(self) -> Future:
+    def when_on_disk(self, tell: Callable[[StoreError | None], None]) -> None:
+        """Call back, in the event loop, once all that is written now is on the disk, or with what prevents it."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        self._commits.wait(tell)
+
+    def on_disk(self) -> asyncio.Future[None]:
         """Done once everything written so far is on the disk; raises :class:`StoreError` if the disk refuses."""
-        waiting: Future = asyncio.get_running_loop().create_future()
-        self._commits.wait(waiting)
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def tell(error: StoreError | None) -> None:
+            if waiting.done():  # the caller hung up
+                return
+            if error is None:
+                waiting.set_result(None)
+            else:
+                waiting.set_exception(error)
+
+        self.when_on_disk(tell)
         return waiting
 
     def close(self) -> None:
         """Put everything on the disk and seal the segments."""
+        self.flush()
         self._commits.close()
         for log in self._logs:
             log.close()
@@ -122,6 +165,14 @@ class Recorder:
     def _seal_if_old(self) -> None:
         for log in self._logs:
             log.seal_if_old()
+
+    def _settle(self, waiting: Sequence[_Tell], error: StoreError | None) -> None:
+        def tell_all() -> None:
+            for tell in waiting:
+                tell(error)
+
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(tell_all)
 
     def _alarm(self, error: StoreError) -> None:
         now_s = time.monotonic()
@@ -143,20 +194,3 @@ def _layout(model: ServedModel) -> Layout:
         classes=schema.classes,
         event_time=schema.event_time,
     )
-
-
-def _settle(waiting: Sequence[Future], error: StoreError | None) -> None:
-    """In the thread that synced: tell everyone in one go."""
-
-    def tell() -> None:
-        for each in waiting:
-            if each.done():  # the caller hung up
-                continue
-            if error is None:
-                each.set_result(None)
-            else:
-                each.set_exception(error)
-
-    loop: Any = waiting[0].get_loop()
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(tell)

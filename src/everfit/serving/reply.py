@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -42,6 +42,8 @@ class Reply(NamedTuple):
     body: bytes
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    unless: Callable[[Exception], Reply] | None = None
+    """What to send instead, should the record of this answer not reach the disk; ``None`` where nothing waits."""
 
 
 def reply_json(content: Any) -> Reply:
@@ -70,7 +72,7 @@ def say(refusal: Refusal) -> Reply:
 
 
 def explain(error: Exception) -> Refusal:
-    """What the caller may know of an error. Of the service's own faults that is an id, under which the log says the rest.
+    """What the caller may know of an error. Of the service's own faults that is an id, and the log says the rest.
 
     A wrong request has the details ``field``, ``value`` and ``expected``, ``field`` a path such as
     ``inputs[0].distance``.

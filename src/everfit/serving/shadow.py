@@ -69,7 +69,7 @@ class Shadow:
             except EverfitError as error:
                 self.dropped_rows += len(question.rows)
                 _log.warning("%s version %s in shadow: %s", question.model.name, question.model.version, error)
-            except Exception:  # whatever a model or a project's code raises; the callers were answered
+            except Exception:  # noqa: BLE001 - whatever a model or a project's code raises; the callers were answered
                 self.dropped_rows += len(question.rows)
                 _log.exception("%s version %s failed in shadow", question.model.name, question.model.version)
             time.sleep((perf_counter() - began_s) * (1 / _SHARE - 1))
@@ -78,6 +78,7 @@ class Shadow:
         model, rows, ids, now_us = question
         predicted = model.predict(rows, now_us=now_us)
         self._recorder.predictions(
-            model, "shadow", now_us=now_us, latency_us=round((perf_counter() - began_s) * 1e6, 1), ids=ids, rows=rows,
+            model, "shadow", now_us=now_us, latency_us=int((perf_counter() - began_s) * 1e6), ids=ids, rows=rows,
             predicted=predicted,
         )  # fmt: skip
+        self._recorder.flush()

@@ -104,7 +104,7 @@ class Supervisor:
         ready, tell = os.pipe()
         try:
             words = ["--slot", slot.number, "--listener", self._listener.fileno(), "--ready", tell]
-            slot.process = subprocess.Popen(
+            slot.process = subprocess.Popen(  # noqa: S603 - our own command
                 [*self._command, *map(str, words)],
                 pass_fds=(self._listener.fileno(), tell),
                 # A terminal's Ctrl-C is the supervisor's to hand on.

@@ -18,6 +18,7 @@ from everfit.serving.http import Connection, Limits, sweep
 from everfit.serving.intake import Intake
 from everfit.serving.loading import Loader, require_something
 from everfit.serving.metrics import CONTENT_TYPE, render_metrics
+from everfit.serving.outbox import Outbox
 from everfit.serving.plane import Plane
 from everfit.serving.recorder import Recorder
 from everfit.serving.reply import Reply
@@ -142,8 +143,9 @@ class Worker:
             idle_s=self._settings.idle_seconds,
             connections=self._settings.max_connections,
         )
+        outbox = Outbox(self._recorder)
         server = await loop.create_server(
-            lambda: Connection(self.app.handle, limits, self._connections), sock=listener, backlog=_BACKLOG
+            lambda: Connection(self.app.handle, limits, self._connections, outbox), sock=listener, backlog=_BACKLOG
         )
         tasks = [loop.create_task(self._follow()), loop.create_task(self._keep_house(parent))]
         self._write_report()

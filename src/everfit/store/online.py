@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import mmap
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +28,10 @@ from everfit.core.errors import StoreError
 Key = tuple[Any, ...]
 """The values of a view's keys, in the order of its entities: strings, integers or dates."""
 
+_KEPT_ROWS = 20_000
+"""Of each view, by each thread: about 15 MB where a row has 16 numbers."""
+_COMMITTING = bytes(8)
+"""The stamp while a writer commits, or once one died at it: nothing is kept then."""
 _KEYS_PER_QUERY = 512
 _ROWS_PER_STATEMENT = 64
 
@@ -173,7 +180,7 @@ class SqliteOnlineStore:
     def close(self) -> None:
         """Close the connections of all threads; no other call may be running."""
         for session in list(self._sessions):
-            session.connection.close()
+            session.close()
         self._local = threading.local()
 
     def state(self, view: str) -> ViewState | None:
@@ -187,18 +194,31 @@ class SqliteOnlineStore:
     ) -> list[Any] | None:
         """See :meth:`OnlineReader.get_one`."""
         session = self._session()
+        kept = session.kept(view, features)
         try:
-            plan = session.plans[view, features]
-            row = session.execute(plan.select, (_encode(key),)).fetchone()
-        except (KeyError, sqlite3.Error):
-            # Not asked before, or the view was replaced: look again, once.
-            return self.get(view, (key,), at_us=at_us, ttl_us=ttl_us, features=features)[0]
+            row = kept[key]
+        except KeyError:
+            row = self._read_one(session, view, key, features, kept)
         if row is None:
             return None
-        event_us, created_us, payload = row
+        event_us, created_us, values = row
         if at_us is not None and not (at_us - ttl_us <= event_us <= at_us and created_us <= at_us):
             return None
-        return plan.decode(payload)
+        return values
+
+    def _read_one(
+        self, session: _Session, view: str, key: Key, features: tuple[str, ...] | None, kept: _Kept
+    ) -> _Row | None:
+        blob = _encode(key)
+        try:
+            plan = session.plans[view, features]
+            found = session.execute(plan.select, (blob,)).fetchone()
+        except (KeyError, sqlite3.Error):
+            # Not asked before, or the view was replaced: look again, once.
+            return self._read(session, view, (key,), features, kept).get(key)
+        row = found and (found[0], found[1], plan.decode(found[2]))
+        _keep(kept, key, row)
+        return row
 
     def get(
         self,
@@ -210,15 +230,35 @@ class SqliteOnlineStore:
         features: tuple[str, ...] | None = None,
     ) -> list[list[Any] | None]:
         """See :meth:`OnlineReader.get`."""
-        blobs = [_encode(key) for key in keys]
-        found: dict[bytes, list[Any]] = {}
+        session = self._session()
+        kept = session.kept(view, features)
+        try:
+            rows: Any = [kept[key] for key in keys]
+        except KeyError:
+            read = self._read(session, view, keys, features, kept)
+            rows = [read[key] for key in keys]
+        if at_us is None:
+            return [row and row[2] for row in rows]
+        since_us = at_us - ttl_us
+        return [row[2] if row is not None and since_us <= row[0] <= at_us and row[1] <= at_us else None for row in rows]
+
+    def _read(
+        self, session: _Session, view: str, keys: Sequence[Key], features: tuple[str, ...] | None, kept: _Kept
+    ) -> dict[Key, _Row | None]:
+        """The rows of these keys, all of one state of the store."""
+        blobs = {key: _encode(key) for key in keys}
         with _named(self.path):
-            plan, rows = self._session().look_up(view, features, blobs)
+            plan, found = session.look_up(view, features, list(dict.fromkeys(blobs.values())))
+        by_blob: dict[bytes, _Row] = {}
         if plan is not None:
-            for blob, event_us, created_us, payload in rows:
-                if at_us is None or (at_us - ttl_us <= event_us <= at_us and created_us <= at_us):
-                    found[blob] = plan.decode(payload)
-        return [found.get(blob) for blob in blobs]
+            by_blob = {
+                blob: (event_us, created_us, plan.decode(payload)) for blob, event_us, created_us, payload in found
+            }
+        rows = {key: by_blob.get(blob) for key, blob in blobs.items()}
+        if plan is not None:
+            for key, row in rows.items():
+                _keep(kept, key, row)
+        return rows
 
     def create(self, view: str, features: Sequence[str], *, definition: str = "") -> None:
         """See :meth:`OnlineStore.create`."""
@@ -284,6 +324,11 @@ class SqliteOnlineStore:
             return session
 
 
+_Row = tuple[int, int, list[Any]]
+"""Event and known time in microseconds, and the values, which nobody may change."""
+_Kept = dict[Key, _Row | None]
+
+
 class _Plan(NamedTuple):
     """How to read a view's rows."""
 
@@ -323,12 +368,64 @@ class _Session:
         self.connection = sqlite3.connect(path, timeout=busy_ms / 1000, isolation_level=None, check_same_thread=False)
         self.execute = self.connection.execute
         self.plans: dict[tuple[str, tuple[str, ...] | None], _Plan] = {}
+        self._kept: dict[tuple[str, tuple[str, ...] | None], _Kept] = {}
+        self._kept_under = _COMMITTING
+        self._stamp_file = os.open(path.with_name(f"{path.name}-stamp"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        if not os.fstat(self._stamp_file).st_size:
+            os.ftruncate(self._stamp_file, len(_COMMITTING))
+        self._stamp = mmap.mmap(self._stamp_file, len(_COMMITTING))
         for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "mmap_size = 1073741824", "cache_size = -65536"):
             self.execute(f"PRAGMA {pragma}").fetchall()
         self.execute(
             "CREATE TABLE IF NOT EXISTS views (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, "
             "features TEXT NOT NULL, definition TEXT NOT NULL, watermark_us INTEGER)"
         )
+
+    def close(self) -> None:
+        """Give everything back."""
+        self.connection.close()
+        self._stamp.close()
+        if self._stamp_file >= 0:
+            os.close(self._stamp_file)
+            self._stamp_file = -1
+
+    def __del__(self) -> None:
+        if getattr(self, "_stamp_file", -1) >= 0:
+            os.close(self._stamp_file)
+
+    def kept(self, view: str, features: tuple[str, ...] | None) -> _Kept:
+        """Rows that were read before and are still true.
+
+        SQLite's own look-up takes its locks anew each time, which with a cold cache of the processor costs 30 µs. While
+        a writer commits, the stamp is nought and nothing is kept; before it returns, the stamp is a new one. So what
+        was read under the present stamp is one state of the store, with every write that was acknowledged.
+        """
+        stamp = self._stamp[:]
+        if stamp != self._kept_under:
+            # First the stamp, then the rows: the other way round, a write in between would stay unseen.
+            self._kept_under = stamp
+            self._kept.clear()
+        if stamp == _COMMITTING:
+            return {}
+        try:
+            return self._kept[view, features]
+        except KeyError:
+            found = self._kept[view, features] = {}
+            return found
+
+    @contextmanager
+    def _committing(self) -> Iterator[None]:
+        """Have nothing kept meanwhile, and nothing of before afterwards, by any reader of any process.
+
+        Only who holds SQLite's own write lock comes here, and waits for no longer than the last one takes to leave.
+        """
+        fcntl.flock(self._stamp_file, fcntl.LOCK_EX)
+        try:
+            self._stamp[:] = _COMMITTING
+            yield
+            self._stamp[:] = os.urandom(len(_COMMITTING))
+        finally:
+            fcntl.flock(self._stamp_file, fcntl.LOCK_UN)
 
     def table(self, view: str) -> _Table | None:
         """Where the rows of a view are at present."""
@@ -388,7 +485,14 @@ class _Session:
         except BaseException:
             self.execute("ROLLBACK")
             raise
-        self.execute("COMMIT")
+        with self._committing():
+            self.execute("COMMIT")
+
+
+def _keep(kept: _Kept, key: Key, row: _Row | None) -> None:
+    if len(kept) >= _KEPT_ROWS:
+        del kept[next(iter(kept))]
+    kept[key] = row
 
 
 def _payloads(columns: Sequence[Sequence[Any]], event_us: Sequence[int]) -> Iterator[bytes]:

@@ -44,7 +44,7 @@ class Predictions(Struct, frozen=True, kw_only=True, array_like=True, tag=1):
     route: Route
     recorded_us: int
     """The moment of asking, in microseconds since 1970."""
-    latency_us: float
+    latency_us: int
     """From the request's arrival to this record."""
     ids: Sequence[str]
     rows: Sequence[Sequence[Any]]

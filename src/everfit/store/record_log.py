@@ -36,6 +36,7 @@ class RecordLog(Generic[Record]):
     ) -> None:
         writer = SegmentWriter(folder, seal_bytes=seal_bytes, seal_after_s=seal_after_s, preamble=preamble)
         self._append = writer.append
+        self.write = writer.write
         self.sync = writer.sync
         self.seal_if_old = writer.seal_if_old
         self.close = writer.close

@@ -12,7 +12,7 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
@@ -130,17 +130,21 @@ class SegmentWriter:
             folder.mkdir(parents=True, exist_ok=True)
 
     def append(self, payload: bytes) -> None:
-        """Hand a frame to the operating system; :meth:`sync` hands it to the disk.
+        """Hand one frame to the operating system; as :meth:`write`."""
+        self.write((payload,))
+
+    def write(self, payloads: Sequence[bytes]) -> None:
+        """Hand frames to the operating system, all in one call; :meth:`sync` hands them to the disk.
 
         Raises:
-            StoreError: If it could not be written, for example because the disk is full; nothing of it is left then.
+            StoreError: If they could not be written, for example because the disk is full; nothing of them is left
+                then.
         """
+        frames = b"".join([_FRAME.pack(len(payload), crc32(payload)) + payload for payload in payloads])
         with self._lock:
-            file = self._file
-            if file is None:
-                file = self._begin()
+            file = self._file or self._begin()
             try:
-                file.append(payload)
+                file.write(frames)
             except OSError as error:
                 raise _unwritable(self._folder, error) from error
             if file.size >= self._seal_bytes:
@@ -184,7 +188,7 @@ class SegmentWriter:
         with _explained(self._folder):
             file = self._file = _OpenSegment(self._folder)
             for payload in self._preamble():
-                file.append(payload)
+                file.write(_FRAME.pack(len(payload), crc32(payload)) + payload)
         return file
 
     def _seal(self) -> None:
@@ -204,12 +208,9 @@ class _OpenSegment:
         self.number = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self.size = self.synced = 0
         fcntl.flock(self.number, fcntl.LOCK_EX)
-        self._write(_HEADER)
+        self.write(_HEADER)
 
-    def append(self, payload: bytes) -> None:
-        self._write(_FRAME.pack(len(payload), crc32(payload)) + payload)
-
-    def _write(self, content: bytes) -> None:
+    def write(self, content: bytes) -> None:
         try:
             written = os.write(self.number, content)
             while written < len(content):  # a nearly full disk takes a part
