@@ -80,6 +80,9 @@ class ServingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = 30.0
     idle_seconds: Annotated[float, Meta(gt=0, description="After which an idle connection is closed.")] = 75.0
     max_connections: Annotated[int, Meta(ge=1, description="Connections of one worker; more get 503.")] = 1024
+    repository_control: Annotated[
+        bool, Meta(description="Whether callers may load and unload models by the Open Inference Protocol.")
+    ] = False
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -72,10 +72,10 @@ class RequestDecoder:
     """
 
     def __init__(self, schema: InputSchema, *, max_rows: int) -> None:
-        self._fields = schema.request
+        self.fields = schema.request
         self._names = tuple(field.name for field in schema.request)
         self._instants = tuple(place for place, field in enumerate(schema.request) if field.type == "instant")
-        self._max_rows = max_rows
+        self.max_rows = max_rows
         row = _row(schema.request)
         self._kind = Annotated[list[row], Meta(min_length=1)]  # type: ignore[valid-type]
         self._decode = msgspec.json.Decoder(_envelope(row)).decode
@@ -133,14 +133,22 @@ class RequestDecoder:
             raise _wrong("id", f"must be text of 1 to {LONGEST_ID} characters, ids a list of it", id or ids)
         return Request(rows=rows, ids=_settle_ids(id, ids, len(rows)), wish=wish)
 
-    def _rows(self, given: list[Any]) -> list[Row]:
-        if len(given) > self._max_rows:
+    def require_few(self, rows: int) -> None:
+        """Make sure that a request may have so many rows, before anything is made of them.
+
+        Raises:
+            RequestTooLargeError: If it may not.
+        """
+        if rows > self.max_rows:
             raise RequestTooLargeError(
-                f"a request may hold at most {self._max_rows} rows",
-                value=len(given),
+                f"a request may hold at most {self.max_rows} rows",
+                value=rows,
                 remedy="Send them in several requests.",
                 place="inputs",
             )
+
+    def _rows(self, given: list[Any]) -> list[Row]:
+        self.require_few(len(given))
         rows = list(map(astuple, given))
         for place in self._instants:
             if any(row[place] is not None and row[place].tzinfo is not UTC for row in rows):
@@ -149,7 +157,7 @@ class RequestDecoder:
 
     def _require_finite(self, rows: list[Row]) -> None:
         """JSON cannot carry what is not finite, other protocols can."""
-        for place, field in enumerate(self._fields):
+        for place, field in enumerate(self.fields):
             if field.type == "number":
                 for number, row in enumerate(rows):
                     if row[place] is not None and not isfinite(row[place]):
@@ -198,7 +206,7 @@ class RequestDecoder:
     def _find_in_row(self, place: str, row: Any, *, lax: bool) -> InvalidRequestError | None:
         if not isinstance(row, dict):
             return _wrong(place, "must be an object with the model's request fields", row)
-        for field in self._fields:
+        for field in self.fields:
             at = f"{place}.{field.name}"
             if field.name not in row:
                 return _wrong(at, f"must be given: {_EXPECTED[field.type]}")

@@ -29,6 +29,21 @@ class Lineup(Struct, frozen=True, kw_only=True):
         loaded = (self.shadow, self.canary, self.champion)
         return {each.version: each for each in loaded if each is not None}
 
+    def named(self, version: int) -> ServedModel:
+        """A loaded version.
+
+        Raises:
+            UnknownModelError: If that version is not loaded.
+        """
+        found = self.versions.get(version)
+        if found is None:
+            raise UnknownModelError(
+                f"this service must have loaded the version of {self.champion.name} that is asked",
+                value=version,
+                remedy=f"Loaded are: {', '.join(map(str, sorted(self.versions)))}.",
+            )
+        return found
+
     def is_canary(self, id: str) -> bool:  # noqa: A002 - what it is called everywhere
         """Whether the canary answers this id: the same in every process and after every restart.
 
@@ -54,13 +69,7 @@ class Lineup(Struct, frozen=True, kw_only=True):
             UnknownModelError: If that version is not loaded.
         """
         if version is not None:
-            named = self.versions.get(version)
-            if named is None:
-                raise UnknownModelError(
-                    f"this service must have loaded the version of {self.champion.name} that is asked",
-                    value=version,
-                    remedy=f"Loaded are: {', '.join(map(str, sorted(self.versions)))}.",
-                )
+            named = self.named(version)
             return [("champion" if named is self.champion else "named", named, list(range(len(ids))))]
         chosen = [place for place, each in enumerate(ids) if self.is_canary(each)]
         if not chosen or self.canary is None:
