@@ -6,16 +6,23 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from everfit.core.errors import EverfitError, OverloadedError
 from everfit.serving.dialect import Dialect, Plain
 from everfit.serving.http import HttpRequest
 from everfit.serving.intake import Intake
+from everfit.serving.invocations import PATHS, Invocations
 from everfit.serving.lane import Lane, Question
+from everfit.serving.open_inference import OpenInference
 from everfit.serving.plane import Plane
 from everfit.serving.recorder import Recorder
 from everfit.serving.reply import Reply, explain, refuse, reply_json, say
+from everfit.serving.repository import Repository
 from everfit.serving.tally import Tally
+
+if TYPE_CHECKING:
+    from everfit.core.settings import ServingSettings
 
 _INLINE_BYTES = 16 * 1024
 """A larger body has many rows; it is answered in a thread, so that others need not wait for it."""
@@ -29,9 +36,9 @@ class App:
         plane: What answers.
         recorder: Keeps what is answered.
         intake: Takes outcomes and feature rows.
+        repository: What is deployed.
         metrics: Writes ``/metrics``: text, and its content type.
-        max_waiting: How many requests may wait for an answer at once; more are refused.
-        answer_s: How long one may wait, in seconds.
+        settings: The limits.
     """
 
     def __init__(
@@ -40,9 +47,9 @@ class App:
         *,
         recorder: Recorder,
         intake: Intake,
+        repository: Repository,
         metrics: Callable[[], Reply],
-        max_waiting: int,
-        answer_s: float,
+        settings: ServingSettings,
     ) -> None:
         self.tallies: dict[str, Tally] = {"": Tally()}
         """What was asked, by model; of none that is served, under the empty name."""
@@ -51,10 +58,19 @@ class App:
         self._intake = intake
         self._lanes: dict[str, Lane] = {}
         self._waiting = 0
-        self._max_waiting = max_waiting
-        self._answer_s = answer_s
+        self._max_waiting = settings.max_waiting
+        self._answer_s = settings.answer_seconds
         self._syncs = recorder.durability == "sync"
         self._plain = Plain()
+        self._open_inference = OpenInference(
+            plane,
+            ask=self.ask,
+            tallies=self.tallies,
+            repository=repository,
+            may_control=settings.repository_control,
+            max_body_bytes=settings.max_body_bytes,
+        )
+        self._invocations = Invocations(plane, ask=self.ask, max_body_bytes=settings.max_body_bytes)
         self._pages: Mapping[str, Callable[[], Reply]] = {
             "/": self._index,
             "/health/live": partial(reply_json, {"live": True}),
@@ -67,6 +83,10 @@ class App:
         path = http.path
         if path.startswith(_PREDICT):
             return self.ask(self._plain, http, path[len(_PREDICT) :])
+        if path.startswith("/v2/") or path == "/v2":
+            return self._open_inference.handle(http)
+        if path in PATHS:
+            return self._invocations.handle(http)
         if path.startswith(_OUTCOMES):
             return self._report(http, path[len(_OUTCOMES) :])
         if path.startswith(_FEATURES):

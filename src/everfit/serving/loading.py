@@ -46,7 +46,7 @@ class Loader:
 
     def __init__(self, deployment: DeploymentRecord, *, trust: Trust, online: OnlineReader, max_rows: int) -> None:
         self.stamp = deployment.stamp
-        self._deployment = deployment
+        self.deployment = deployment
         self._trust = trust
         self._online = online
         self._max_rows = max_rows
@@ -62,7 +62,7 @@ class Loader:
         Raises:
             StoreError: If the deployment record cannot be understood.
         """
-        record = self._deployment.read()
+        record = self.deployment.read()
         lineups: dict[str, Lineup] = {}
         refused: dict[str, str] = {}
         for each in record.models if record else ():
@@ -110,7 +110,7 @@ class Loader:
         name = f"{model} version {wanted.version}"
         try:
             found = load_model(
-                self._deployment.folder_of(wanted), version=wanted.version, trust=self._trust, online=self._online
+                self.deployment.folder_of(wanted), version=wanted.version, trust=self._trust, online=self._online
             )
             _require_same(found, model, wanted)
         except EverfitError as error:

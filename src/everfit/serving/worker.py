@@ -22,6 +22,7 @@ from everfit.serving.outbox import Outbox
 from everfit.serving.plane import Plane
 from everfit.serving.recorder import Recorder
 from everfit.serving.reply import Reply
+from everfit.serving.repository import Repository
 from everfit.serving.shadow import Shadow
 from everfit.serving.worker_report import (
     LoadedVersion,
@@ -87,9 +88,9 @@ class Worker:
             self.plane,
             recorder=recorder,
             intake=Intake(self.plane, recorder=recorder, online=online, max_rows=settings.max_rows),
+            repository=Repository(loader.deployment, self.plane, clock),
             metrics=self._metrics,
-            max_waiting=settings.max_waiting,
-            answer_s=settings.answer_seconds,
+            settings=settings,
         )
         self._connections: set[Connection] = set()
         self._stop = asyncio.Event()

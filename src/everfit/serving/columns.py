@@ -1,0 +1,113 @@
+"""From named columns of another type system to rows of the request's fields: nothing may be lost on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import isnan
+from typing import Any, Literal, NamedTuple
+
+from everfit.artifact.schema import FieldType, RequestField
+from everfit.core.errors import InvalidRequestError
+from everfit.serving.decode import RequestDecoder
+
+Kind = Literal["text", "integer", "number", "boolean", "instant", "date", "null"]
+
+_KINDS: Mapping[FieldType, tuple[Kind, ...]] = {
+    "string": ("text", "null"),
+    "integer": ("integer", "number", "null"),
+    "number": ("number", "integer", "null"),
+    "boolean": ("boolean", "integer", "number", "null"),
+    "instant": ("instant", "text", "null"),
+    "date": ("date", "text", "null"),
+}
+_WORDS: Mapping[FieldType, str] = {
+    "string": "text",
+    "integer": "integers of 64 bits",
+    "number": "finite numbers",
+    "boolean": "true and false, or 1 and 0",
+    "instant": "instants with a time zone",
+    "date": "dates",
+}
+
+
+class Values(NamedTuple):
+    """A column."""
+
+    kind: Kind
+    """What its type holds; of ``number`` NaN is a missing value."""
+    values: Sequence[Any]
+    """``None`` where there is none."""
+    type_name: str
+    """What the caller calls the type."""
+
+
+def to_rows(decoder: RequestDecoder, columns: Mapping[str, Values]) -> list[dict[str, Any]]:
+    """Rows for :meth:`everfit.serving.decode.RequestDecoder.convert`.
+
+    Args:
+        decoder: Knows the request's fields.
+        columns: Of equal length, by name.
+
+    Raises:
+        InvalidRequestError: If a column is absent or unknown, or its values cannot be the field's without loss.
+        RequestTooLargeError: If there are more rows than are accepted.
+    """
+    fields = {field.name: field for field in decoder.fields}
+    for name in fields:
+        if name not in columns:
+            raise InvalidRequestError(
+                "every request field must be given", value=sorted(columns)[:20], place=f"inputs.{name}"
+            )
+    for name, each in columns.items():
+        if name not in fields:
+            raise InvalidRequestError(
+                f"must not be given: the request fields are {', '.join(fields)}", place=f"inputs.{name[:100]}"
+            )
+        decoder.require_few(len(each.values))
+    fitted = [_fit(fields[name], each) for name, each in columns.items()]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*fitted, strict=True)]
+
+
+def whole(value: Any) -> Any:
+    """An integer for a number that is one; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _fit(field: RequestField, column: Values) -> Sequence[Any]:
+    kind, values, type_name = column
+    if kind not in _KINDS[field.type]:
+        raise InvalidRequestError(f"must hold {_WORDS[field.type]}", value=type_name, place=f"inputs.{field.name}")
+    if kind == "number":
+        values = [None if value is None or isnan(value) else value for value in values]
+    change = _CHANGES.get((kind, field.type))
+    if change is None:
+        return values
+    changed = [None if value is None else change(value) for value in values]
+    for number, (before, after) in enumerate(zip(values, changed, strict=True)):
+        if before is not None and after is None:
+            raise InvalidRequestError(
+                f"must hold {_WORDS[field.type]}, and lose nothing by it",
+                value=before,
+                place=f"inputs[{number}].{field.name}",
+            )
+    return changed
+
+
+def _as_integer(value: float) -> int | None:
+    return int(value) if value.is_integer() else None
+
+
+def _as_number(value: int) -> float | None:
+    return float(value) if float(value) == value else None
+
+
+def _as_boolean(value: float) -> bool | None:
+    return bool(value) if value in (0, 1) else None
+
+
+_CHANGES: Mapping[tuple[Kind, FieldType], Callable[[Any], Any]] = {
+    ("number", "integer"): _as_integer,
+    ("integer", "number"): _as_number,
+    ("integer", "boolean"): _as_boolean,
+    ("number", "boolean"): _as_boolean,
+}

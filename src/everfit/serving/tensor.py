@@ -1,0 +1,162 @@
+"""Tensors of the Open Inference Protocol, as JSON and in Triton's binary form."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from everfit.artifact.schema import FieldType
+from everfit.core.errors import InvalidRequestError
+from everfit.serving.columns import Kind, Values
+
+FIELD_DATATYPES: Mapping[FieldType, str] = {
+    "string": "BYTES",
+    "integer": "INT64",
+    "number": "FP64",
+    "boolean": "BOOL",
+    "instant": "BYTES",
+    "date": "BYTES",
+}
+"""What a model's metadata asks for; others that lose nothing are taken as well."""
+
+
+class Tensor(Struct, frozen=True):
+    """An input as a request's JSON describes it."""
+
+    name: str
+    shape: list[Annotated[int, Meta(ge=0)]]
+    datatype: str
+    parameters: dict[str, Any] | None = None
+    data: Raw | None = None
+
+    @property
+    def binary_size(self) -> int | None:
+        """Bytes that follow the JSON; ``None`` if the values stand in it.
+
+        Raises:
+            InvalidRequestError: If that is no size, or both were sent, or neither.
+        """
+        parameters = self.parameters or {}
+        if "shared_memory_region" in parameters:
+            raise self.wrong("must be sent with the request: this service shares no memory with its callers")
+        size = parameters.get("binary_data_size")
+        if (size is None) == (self.data is None):
+            raise self.wrong("must have its values either as data, or as binary_data_size bytes behind the JSON")
+        if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
+            raise self.wrong("binary_data_size must be a number of bytes", size)
+        return size
+
+    @property
+    def rows(self) -> int:
+        """How many values it has.
+
+        Raises:
+            InvalidRequestError: If its shape is not ``[n]`` or ``[n, 1]``.
+        """
+        if len(self.shape) not in {1, 2} or self.shape[1:] not in ([], [1]) or self.shape[0] == 0:
+            raise self.wrong("must have the shape [n] or [n, 1], n at least 1", str(self.shape[:8]))
+        return self.shape[0]
+
+    def read_json(self) -> Values:
+        """The values of ``data``, flat or nested.
+
+        Raises:
+            InvalidRequestError: If they are not of the datatype, or not as many as the shape says.
+        """
+        form = self._form()
+        try:
+            found = form.json.decode(self.data or b"")
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+            raise self.wrong(f"data must be a list of {self.datatype}: {problem}") from problem
+        if any(isinstance(each, list) for each in found):
+            found = [value for each in found for value in (each if isinstance(each, list) else [each])]
+        if len(found) != self.rows:
+            raise self.wrong(f"data must have as many values as the shape says, {self.rows}", len(found))
+        return Values(form.kind, found, self.datatype)
+
+    def read_binary(self, raw: memoryview) -> Values:
+        """The values of binary data.
+
+        Raises:
+            InvalidRequestError: If there are not as many as the shape says, or they are not of the datatype.
+        """
+        form = self._form()
+        if not form.code:
+            return Values(form.kind, self._read_texts(raw), self.datatype)
+        if len(raw) != self.rows * form.size:
+            raise self.wrong(f"binary_data_size must be {self.rows} values of {form.size} bytes", len(raw))
+        return Values(form.kind, struct.unpack(f"<{self.rows}{form.code}", raw), self.datatype)
+
+    def _read_texts(self, raw: memoryview) -> list[str]:
+        texts: list[str] = []
+        place = 0
+        while place < len(raw):
+            if len(texts) == self.rows or len(raw) - place < 4:
+                break
+            size = int.from_bytes(raw[place : place + 4], "little")
+            place += 4
+            if size > len(raw) - place:
+                break
+            try:
+                texts.append(str(raw[place : place + size], "utf-8"))
+            except UnicodeDecodeError as problem:
+                raise self.wrong(f"value {len(texts)} must be text in UTF-8: {problem.reason}") from problem
+            place += size
+        if place != len(raw) or len(texts) != self.rows:
+            raise self.wrong(f"must be {self.rows} texts, each after its length in four bytes", len(texts))
+        return texts
+
+    def _form(self) -> _Form:
+        form = _FORMS.get(self.datatype)
+        if form is None:
+            raise self.wrong(f"the datatype must be one of {', '.join(_FORMS)}", self.datatype[:100])
+        return form
+
+    def wrong(self, rule: str, value: object = None) -> InvalidRequestError:
+        """What is wrong with it."""
+        return InvalidRequestError(rule, value=value, place=f"input {self.name[:100]}")
+
+
+def pack_numbers(numbers: Sequence[float | None]) -> bytes:
+    """FP64 in binary; ``None`` becomes NaN."""
+    nan = float("nan")
+    return struct.pack(f"<{len(numbers)}d", *[nan if each is None else each for each in numbers])
+
+
+class _Form(NamedTuple):
+    kind: Kind
+    code: str
+    """Of :mod:`struct`; empty for BYTES."""
+    size: int
+    """Bytes of a value."""
+    json: msgspec.json.Decoder[Any]
+
+
+def _form(kind: Kind, code: str, value: Any) -> _Form:
+    nested: Any = list[value | list[value | None] | None]
+    return _Form(kind, code, struct.calcsize(f"<{code}"), msgspec.json.Decoder(nested))
+
+
+def _between(least: int, most: int) -> Any:
+    return Annotated[int, Meta(ge=least, le=most)]
+
+
+_FORMS: Mapping[str, _Form] = {
+    "BOOL": _form("boolean", "?", bool),
+    "UINT8": _form("integer", "B", _between(0, 2**8 - 1)),
+    "UINT16": _form("integer", "H", _between(0, 2**16 - 1)),
+    "UINT32": _form("integer", "I", _between(0, 2**32 - 1)),
+    "UINT64": _form("integer", "Q", Annotated[int, Meta(ge=0)]),
+    "INT8": _form("integer", "b", _between(-(2**7), 2**7 - 1)),
+    "INT16": _form("integer", "h", _between(-(2**15), 2**15 - 1)),
+    "INT32": _form("integer", "i", _between(-(2**31), 2**31 - 1)),
+    "INT64": _form("integer", "q", _between(-(2**63), 2**63 - 1)),
+    "FP16": _form("number", "e", float),
+    "FP32": _form("number", "f", float),
+    "FP64": _form("number", "d", float),
+    "BYTES": _form("text", "", str),
+}
