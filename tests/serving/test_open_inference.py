@@ -217,7 +217,8 @@ def test_one_row_without_an_id_gets_one(service: Service, shop: Shop) -> None:
     ],
 )
 def test_any_number_that_fits(service: Service, name: str, datatype: str, code: str, value: float | None) -> None:
-    row = ROW | {name: value}
+    kinds = {"kind": int, "weight kg": float, "express": bool}
+    row = ROW | {name: None if value is None else kinds[name](value)}
     expected = httpx.post(f"{service.url}/predict/late", json={"inputs": row}).json()["predictions"]
     raw = struct.pack(f"<{code}", float("nan") if value is None else value)
     body = _binary({name: (datatype, raw)})
@@ -247,7 +248,7 @@ def _binary(given: dict[str, tuple[str, bytes]], shape: list[int] | None = None)
         ({"kind": ("INT64", b"1234567")}, [1], "1 values of 8 bytes, but got 7"),
         ({"kind": ("INT64", b"12345678" * 2)}, [1], "1 values of 8 bytes, but got 16"),
         ({"kind": ("INT64", b"12345678")}, [10**15], "10000000"),
-        ({"kind": ("INT64", b"12345678")}, [10**30], "Expected `int"),
+        ({"kind": ("INT64", b"12345678")}, [10**30], "10000000"),
         ({"kind": ("INT64", b"12345678")}, [1, 2], "shape [n] or [n, 1]"),
         ({"kind": ("INT64", b"12345678")}, [0], "n at least 1"),
         ({"kind": ("INT4", b"12345678")}, [1], "the datatype must be one of BOOL"),
@@ -312,7 +313,7 @@ def test_wrong_json_tensors(service: Service, change: dict[str, Any], status: in
     else:
         for each in content["inputs"]:
             each |= change
-            if "name" not in change and "shape" not in change:
+            if "shape" not in change:
                 break
     answer = infer(service, content)
     assert answer.status_code == status, answer.text

@@ -31,7 +31,8 @@ class Tensor(Struct, frozen=True):
     shape: list[Annotated[int, Meta(ge=0)]]
     datatype: str
     parameters: dict[str, Any] | None = None
-    data: Raw | None = None
+    data: Raw = Raw()
+    """Not decoded: of what type its values are, only the datatype says."""
 
     @property
     def binary_size(self) -> int | None:
@@ -44,7 +45,7 @@ class Tensor(Struct, frozen=True):
         if "shared_memory_region" in parameters:
             raise self.wrong("must be sent with the request: this service shares no memory with its callers")
         size = parameters.get("binary_data_size")
-        if (size is None) == (self.data is None):
+        if (size is None) == (bytes(self.data) in {b"", b"null"}):
             raise self.wrong("must have its values either as data, or as binary_data_size bytes behind the JSON")
         if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
             raise self.wrong("binary_data_size must be a number of bytes", size)
@@ -69,7 +70,7 @@ class Tensor(Struct, frozen=True):
         """
         form = self._form()
         try:
-            found = form.json.decode(self.data or b"")
+            found = form.json.decode(self.data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
             raise self.wrong(f"data must be a list of {self.datatype}: {problem}") from problem
         if any(isinstance(each, list) for each in found):
