@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from everfit.core.errors import EverfitError, OverloadedError
+from everfit.serving.arrow_dialect import ArrowDialect, is_arrow
 from everfit.serving.dialect import Dialect, Plain
 from everfit.serving.http import HttpRequest
 from everfit.serving.intake import Intake
@@ -62,6 +63,7 @@ class App:
         self._answer_s = settings.answer_seconds
         self._syncs = recorder.durability == "sync"
         self._plain = Plain()
+        self._arrow = ArrowDialect()
         self._open_inference = OpenInference(
             plane,
             ask=self.ask,
@@ -82,7 +84,8 @@ class App:
         """Answer a request, at once or later; raises nothing."""
         path = http.path
         if path.startswith(_PREDICT):
-            return self.ask(self._plain, http, path[len(_PREDICT) :])
+            dialect = self._arrow if is_arrow(http.header(b"content-type")) else self._plain
+            return self.ask(dialect, http, path[len(_PREDICT) :])
         if path.startswith("/v2/") or path == "/v2":
             return self._open_inference.handle(http)
         if path in PATHS:
@@ -119,7 +122,7 @@ class App:
                 tally.count_refusal(reply.status, perf_counter() - began_s)
                 return reply
             lane = self._lane(model)
-            if not lane.is_quick or len(http.body) > _INLINE_BYTES:
+            if not lane.is_quick or len(http.body) > _INLINE_BYTES or dialect is self._arrow:
                 return self._answer_later(lane, Question(lineup, dialect, http, version, began_s), tally)
             request = dialect.read(lineup.decoder, http)
             answer = self._plane.predict(lineup, request, began_s=began_s, version=version)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import isnan
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from everfit.artifact.schema import FieldType, RequestField
+from everfit.artifact.values import Kind, Values
 from everfit.core.errors import InvalidRequestError
 from everfit.serving.decode import RequestDecoder
-
-Kind = Literal["text", "integer", "number", "boolean", "instant", "date", "null"]
 
 _KINDS: Mapping[FieldType, tuple[Kind, ...]] = {
     "string": ("text", "null"),
@@ -28,17 +27,6 @@ _WORDS: Mapping[FieldType, str] = {
     "instant": "instants with a time zone",
     "date": "dates",
 }
-
-
-class Values(NamedTuple):
-    """A column."""
-
-    kind: Kind
-    """What its type holds; of ``number`` NaN is a missing value."""
-    values: Sequence[Any]
-    """``None`` where there is none."""
-    type_name: str
-    """What the caller calls the type."""
 
 
 def to_rows(decoder: RequestDecoder, columns: Mapping[str, Values]) -> list[dict[str, Any]]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from everfit.artifact.values import Values
 from everfit.core.errors import InvalidRequestError
-from everfit.serving.columns import Values, to_rows
+from everfit.serving.columns import to_rows
 from everfit.serving.content_encoding import plain_body
 from everfit.serving.reply import Refusal, Reply, encode_json, reply_json
 from everfit.serving.tensor import Tensor, pack_numbers

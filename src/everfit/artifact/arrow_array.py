@@ -1,0 +1,121 @@
+"""The arrays of one Arrow record batch."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from everfit.artifact.arrow_type import ArrowType
+from everfit.artifact.flatbuffer import Flat
+
+_VIEW = struct.Struct("<iiii")
+_SHORT = 12
+"""Bytes of the longest text that stands in its view."""
+
+
+class ArrayReader:
+    """Reads a batch's arrays one after the other. Malformed ones raise ``ValueError`` or ``struct.error``.
+
+    Args:
+        budget: Most texts and their bytes together: places that overlap must not become more than was sent.
+    """
+
+    def __init__(self, *, budget: int) -> None:
+        self._budget = budget
+        self._data = memoryview(b"")
+        self._nodes: list[tuple[int, int]] = []
+        self._buffers: list[tuple[int, int]] = []
+        self._more: list[int] = []
+
+    def begin(self, batch: Flat, data: memoryview, *, nodes: int) -> None:
+        """Begin a batch with so many arrays."""
+        if batch.table(3) is not None:
+            raise ValueError("it must not be compressed")
+        self._data = data
+        self._nodes = [(size, nulls) for size, nulls in reversed(batch.structs(1, "qq"))]
+        self._buffers = [(place, size) for place, size in reversed(batch.structs(2, "qq"))]
+        self._more = [count for (count,) in reversed(batch.structs(4, "q"))]
+        if len(self._nodes) != nodes:
+            raise ValueError(f"a batch must have {nodes} columns, but got {len(self._nodes)}")
+
+    def read(self, kind: ArrowType, rows: int) -> list[Any]:
+        """The next array: Python values, ``None`` where there is none."""
+        if rows < 0 or not self._nodes or self._nodes.pop()[0] != rows:
+            raise ValueError(f"a column must have {rows} rows")
+        if kind.layout == "nothing":
+            return [None] * rows
+        bits = self._buffer()
+        is_there = _unpack_bits(bits, rows) if bits else None
+        if kind.layout in {"text", "views"}:
+            self._spend(rows)
+        match kind.layout:
+            case "bits":
+                values: list[Any] = _unpack_bits(self._buffer(), rows)
+            case "text":
+                return self._read_texts(kind.code, rows, is_there)
+            case "views":
+                return self._read_views(rows, is_there)
+            case _:
+                values = list(struct.unpack_from(f"<{rows}{kind.code}", self._buffer()))
+        if is_there is not None:
+            values = [value if there else None for value, there in zip(values, is_there, strict=True)]
+        change = kind.change
+        return values if change is None else [None if value is None else change(value) for value in values]
+
+    def _read_texts(self, code: str, rows: int, is_there: list[bool] | None) -> list[str | None]:
+        offsets, data = self._buffer(), self._buffer()
+        if not rows:
+            return []
+        ends = struct.unpack_from(f"<{rows + 1}{code}", offsets)
+        return [
+            self._text(data, ends[row], ends[row + 1] - ends[row]) if is_there is None or is_there[row] else None
+            for row in range(rows)
+        ]
+
+    def _read_views(self, rows: int, is_there: list[bool] | None) -> list[str | None]:
+        views = self._buffer()
+        count = self._more.pop() if self._more else -1
+        if not 0 <= count <= len(self._buffers):
+            raise ValueError("a batch must say how many buffers its texts have")
+        buffers = [self._buffer() for _ in range(count)]
+        known: dict[tuple[int, int, int], str] = {}
+        texts: list[str | None] = []
+        for row in range(rows):
+            size, _, number, place = _VIEW.unpack_from(views, 16 * row)
+            if is_there is not None and not is_there[row]:
+                texts.append(None)
+            elif size <= _SHORT:
+                texts.append(self._text(views, 16 * row + 4, size))
+            elif not 0 <= number < count:
+                raise ValueError(f"buffer {number} must be there")
+            else:
+                key = number, place, size
+                if key not in known:
+                    known[key] = self._text(buffers[number], place, size)
+                texts.append(known[key])
+        return texts
+
+    def _text(self, data: memoryview, place: int, size: int) -> str:
+        self._spend(size)
+        if size < 0 or place < 0 or place + size > len(data):
+            raise ValueError("texts must lie within their buffer")
+        return str(data[place : place + size], "utf-8")
+
+    def _spend(self, size: int) -> None:
+        self._budget -= size
+        if self._budget < 0:
+            raise ValueError("texts must not overlap")
+
+    def _buffer(self) -> memoryview:
+        if not self._buffers:
+            raise ValueError("a batch must have all of its buffers")
+        place, size = self._buffers.pop()
+        if place < 0 or size < 0 or place + size > len(self._data):
+            raise ValueError("a buffer must lie within its batch")
+        return self._data[place : place + size]
+
+
+def _unpack_bits(bits: memoryview, rows: int) -> list[bool]:
+    if len(bits) * 8 < rows:
+        raise ValueError(f"a column must have a bit for each of {rows} rows")
+    return [bits[row >> 3] >> (row & 7) & 1 == 1 for row in range(rows)]

@@ -1,0 +1,87 @@
+"""The little of Flatbuffers that Arrow's metadata needs: reading, with every place checked before it is read."""
+
+from __future__ import annotations
+
+from struct import calcsize, error, unpack_from
+from typing import Any, NamedTuple
+
+
+class Flat(NamedTuple):
+    """A table. Whatever does not lie within the buffer raises ``struct.error``."""
+
+    buffer: bytes
+    place: int
+
+    @classmethod
+    def root(cls, buffer: bytes) -> Flat:
+        """The outermost table."""
+        return cls(buffer, _take(buffer, "I", 0))
+
+    def number(self, slot: int, code: str, default: int = 0) -> int:
+        """A field that holds a number, by its code of :mod:`struct`."""
+        place = self._place(slot)
+        return int(_take(self.buffer, code, place)) if place else default
+
+    def table(self, slot: int) -> Flat | None:
+        """A field that holds a table."""
+        place = self._place(slot)
+        return Flat(self.buffer, _follow(self.buffer, place)) if place else None
+
+    def text(self, slot: int, longest: int) -> str:
+        """A field that holds text; empty if there is none.
+
+        Raises:
+            struct.error: If it has more bytes than are accepted.
+            UnicodeDecodeError: If it is not UTF-8.
+        """
+        start, size = self._vector(slot, 1)
+        if size > longest:
+            raise error(f"text of {size} bytes")
+        return self.buffer[start : start + size].decode()
+
+    def tables(self, slot: int, most: int) -> list[Flat]:
+        """A field that holds tables.
+
+        Raises:
+            struct.error: If there are more than are accepted.
+        """
+        start, count = self._vector(slot, 4)
+        if count > most:
+            raise error(f"{count} tables")
+        return [Flat(self.buffer, _follow(self.buffer, start + 4 * each)) for each in range(count)]
+
+    def structs(self, slot: int, codes: str) -> list[tuple[Any, ...]]:
+        """A field that holds fixed-size records."""
+        size = calcsize(f"<{codes}")
+        start, count = self._vector(slot, size)
+        return [unpack_from(f"<{codes}", self.buffer, start + size * each) for each in range(count)]
+
+    def _vector(self, slot: int, size: int) -> tuple[int, int]:
+        """Where a vector's items of so many bytes begin, and how many there are."""
+        place = self._place(slot)
+        if not place:
+            return 0, 0
+        start = _follow(self.buffer, place)
+        count = _take(self.buffer, "I", start)
+        if count * size > len(self.buffer) - start - 4:
+            raise error(f"{count} items")
+        return start + 4, count
+
+    def _place(self, slot: int) -> int:
+        """Where a field lies; 0 if it is not there."""
+        vtable = self.place - _take(self.buffer, "i", self.place)
+        if 4 + 2 * slot + 2 > _take(self.buffer, "H", vtable):
+            return 0
+        offset = _take(self.buffer, "H", vtable + 4 + 2 * slot)
+        return self.place + offset if offset else 0
+
+
+def _follow(buffer: bytes, place: int) -> int:
+    return place + _take(buffer, "I", place)
+
+
+def _take(buffer: bytes, code: str, place: int) -> int:
+    if place < 0:  # which unpack_from would count from the end
+        raise error("a place before the buffer")
+    found: int = unpack_from(f"<{code}", buffer, place)[0]
+    return found
