@@ -107,7 +107,7 @@ def test_absent_columns_too_many_rows_and_compression(service: Service, shop: Sh
     assert ask(service, ipc(frame.head(3)), FILE).status_code == 422
 
 
-KINDS = {
+KINDS: dict[str, Any] = {
     "text": pl.String,
     "chosen": pl.Categorical,
     "small": pl.Int8,

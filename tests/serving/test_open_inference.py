@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
@@ -14,10 +17,13 @@ import httpx
 import numpy as np
 import polars as pl
 import pytest
-import tritonclient.http as triton
+import tritonclient.http as triton  # type: ignore[import-untyped]
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.serving.orders import ROW, Shop, request_of
 from tests.serving.process import MAX_BODY_BYTES, MAX_ROWS, Service, running
-from tritonclient.utils import InferenceServerException
+from tests.serving.test_arrow import mutated
+from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
 
 HEAD = "inference-header-content-length"
 DATATYPES = {
@@ -119,9 +125,7 @@ def test_tritonclient_infers(
     compression: str | None,
 ) -> None:
     frame, expected = without_gaps(shop)
-    outputs = (
-        None if wants_binary is None else [triton.InferRequestedOutput("predictions", binary_data=wants_binary)]
-    )
+    outputs = None if wants_binary is None else [triton.InferRequestedOutput("predictions", binary_data=wants_binary)]
     found = client.infer(
         "late",
         inputs_of(shop, frame, is_binary=sends_binary),
@@ -156,8 +160,6 @@ def test_tritonclient_hears_what_is_wrong(client: triton.InferenceServerClient, 
 
 
 def test_tritonclient_unloads_and_loads(shop: Shop, tmp_path: Path) -> None:
-    import shutil
-
     folder = tmp_path / "shop"
     shutil.copytree(shop.folder, folder)
     with (
@@ -312,7 +314,7 @@ def test_wrong_json_tensors(service: Service, change: dict[str, Any], status: in
         content |= change
     else:
         for each in content["inputs"]:
-            each |= change
+            each.update(change)
             if "shape" not in change:
                 break
     answer = infer(service, content)
@@ -325,12 +327,12 @@ def test_inputs_twice_unknown_and_of_different_lengths(service: Service) -> None
     inputs = content["inputs"]
     unknown = {"name": "colour", "shape": [1], "datatype": "BYTES", "data": ["red"]}
     longer = inputs[0] | {"shape": [2], "data": ["a", "b"]}
-    for given, words in (
+    for sent, words in (
         ([*inputs, inputs[0]], "must be given once"),
         ([*inputs, unknown], "must not be given: the request fields are shop"),
         ([*inputs[1:], longer], "as many rows as the first input, 1"),
     ):
-        answer = infer(service, {"inputs": given})
+        answer = infer(service, {"inputs": sent})
         assert answer.status_code == 422
         assert words in answer.json()["error"]
 
@@ -382,3 +384,84 @@ def test_statistics_count(client: triton.InferenceServerClient, shop: Shop) -> N
     before = rows()
     client.infer("late", inputs_of(shop, frame, is_binary=True))
     assert rows() == before + frame.height
+
+
+def test_changed_bodies_never_break_the_service(service: Service) -> None:
+    every = {
+        "shop": ("BYTES", b"\x06\0\0\0shop-7"),
+        "kind": ("INT16", b"\3\0"),
+        "weight kg": ("FP32", struct.pack("<f", 1.5)),
+        "express": ("BOOL", b"\1"),
+    }
+    bodies = [_binary(each) for each in ({}, every)]
+    with httpx.Client(base_url=service.url, timeout=30) as client:
+        for seed in range(800):
+            size, body = bodies[seed % 2]
+            sent = mutated(body, seed)
+            head = size if seed % 3 else str(seed % 700)
+            answer = client.post("/v2/models/late/infer", content=sent, headers={HEAD: head})
+            assert answer.status_code in {200, 413, 422}, answer.text
+
+
+@settings(deadline=None, max_examples=200)
+@given(body=st.binary(max_size=200), head=st.integers(0, 300))
+def test_any_bytes_are_refused(service: Service, body: bytes, head: int) -> None:
+    with httpx.Client(verify=False, timeout=30) as client:
+        answer = client.post(f"{service.url}/v2/models/late/infer", content=body, headers={HEAD: str(head)})
+    assert answer.status_code == 422
+    assert isinstance(answer.json()["error"], str)
+
+
+KSERVE = """
+import asyncio, json, sys
+from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
+
+async def main(url, given):
+    client = InferenceRESTClient(RESTConfig(protocol="v2", retries=0))
+    told = [await client.is_server_live(url), await client.is_server_ready(url)]
+    told.append(await client.is_model_ready(url, "late"))
+    for sends_binary in (False, True):
+        inputs = []
+        for tensor in given:
+            each = InferInput(tensor["name"], tensor["shape"], tensor["datatype"], data=None)
+            if sends_binary and tensor["datatype"] != "BYTES":
+                import numpy as np
+                kinds = {"INT64": np.int64, "FP64": np.float64, "BOOL": np.bool_}
+                each.set_data_from_numpy(np.array(tensor["data"], dtype=kinds[tensor["datatype"]]), binary_data=True)
+            else:
+                each.data = tensor["data"]
+            inputs.append(each)
+        for wants_binary in (False, True):
+            wishes = {"binary_data_output": wants_binary}
+            request = InferRequest("late", inputs, request_id="mine", parameters=wishes)
+            answer = await client.infer(url, request, model_name="late")
+            told.append([answer.id, answer.model_name, answer.outputs[0].as_numpy().tolist()])
+    await client.close()
+    print(json.dumps(told))
+
+asyncio.run(main(sys.argv[1], json.load(sys.stdin)))
+"""
+
+
+@pytest.mark.slow
+def test_the_client_of_kserve(service: Service, shop: Shop, tmp_path: Path) -> None:
+    # It wants another pandas and another protobuf than Everfit's, so it gets an environment of its own.
+    uv, python = str(Path(sys.executable).with_name("uv")), tmp_path / "kserve" / "bin" / "python"
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(tmp_path / "kserve")], check=True)
+    subprocess.run([uv, "pip", "install", "--quiet", "--python", str(python), "kserve==0.21.0"], check=True)
+    frame, expected = without_gaps(shop)
+    done = subprocess.run(
+        [str(python), "-c", KSERVE, service.url],
+        input=json.dumps(tensors_of(shop, frame)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    live, ready, model_ready, *answers = json.loads(done.stdout.splitlines()[-1])
+    assert (live, ready, model_ready) == (True, True, True)
+    assert len(answers) == 4
+    for id_, model, predictions in answers:
+        assert (id_, model) == ("mine", "late")
+        np.testing.assert_allclose(predictions, expected, atol=1e-9)
