@@ -10,6 +10,7 @@ import argparse
 import importlib
 import importlib.util
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,7 +42,8 @@ def main() -> int:
         figures += found
     _print_table(figures, baseline)
     if options.save_baseline:
-        baseline |= {figure["name"]: float(f"{figure['value']:.4g}") for figure in figures}
+        measured = [figure for figure in figures if math.isfinite(figure["value"])]
+        baseline |= {figure["name"]: float(f"{figure['value']:.4g}") for figure in measured}
         BASELINE.write_text(json.dumps(baseline, indent=2, sort_keys=True) + "\n")
     return 1 if any(verdict(figure) == "missed" for figure in figures) else 0
 
