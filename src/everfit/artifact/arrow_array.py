@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, islice, pairwise
+from operator import le
 from typing import Any
 
 from everfit.artifact.arrow_type import ArrowType
 from everfit.artifact.flatbuffer import Flat
 
-_VIEW = struct.Struct("<iiii")
+_VIEW = struct.Struct("<i4xii")
+"""Size; then the text itself, or after four of its bytes the buffer's number and the place in it."""
+_BITS = tuple(tuple(bool(byte >> bit & 1) for bit in range(8)) for byte in range(256))
+"""A byte's bits, the lowest first."""
 _SHORT = 12
 """Bytes of the longest text that stands in its view."""
 
@@ -58,18 +64,25 @@ class ArrayReader:
             case _:
                 values = list(struct.unpack_from(f"<{rows}{kind.code}", self._buffer()))
         if is_there is not None:
-            values = [value if there else None for value, there in zip(values, is_there, strict=True)]
-        change = kind.change
-        return values if change is None else [None if value is None else change(value) for value in values]
+            values = _where(values, is_there)
+        return values if kind.change is None else _change(kind.change, values)
 
     def _read_texts(self, code: str, rows: int, is_there: list[bool] | None) -> list[str | None]:
         offsets, data = self._buffer(), self._buffer()
         if not rows:
             return []
         ends = struct.unpack_from(f"<{rows + 1}{code}", offsets)
+        if ends[0] < 0 or ends[-1] > len(data) or not all(map(le, ends, ends[1:])):
+            raise ValueError("texts must lie within their buffer, one after the other")
+        self._spend(ends[-1] - ends[0])
+        raw = bytes(data)
+        if raw.isascii():  # decoding once is quicker
+            whole = raw.decode("ascii")
+            texts: list[str | None] = [whole[start:end] for start, end in pairwise(ends)]
+            return texts if is_there is None else _where(texts, is_there)
         return [
-            self._text(data, ends[row], ends[row + 1] - ends[row]) if is_there is None or is_there[row] else None
-            for row in range(rows)
+            raw[start:end].decode() if is_there is None or is_there[row] else None
+            for row, (start, end) in enumerate(pairwise(ends))
         ]
 
     def _read_views(self, rows: int, is_there: list[bool] | None) -> list[str | None]:
@@ -78,14 +91,16 @@ class ArrayReader:
         if not 0 <= count <= len(self._buffers):
             raise ValueError("a batch must say how many buffers its texts have")
         buffers = [self._buffer() for _ in range(count)]
+        raw = bytes(views[: 16 * rows])
+        if len(raw) != 16 * rows:
+            raise ValueError(f"a column must have {rows} texts")
         known: dict[tuple[int, int, int], str] = {}
         texts: list[str | None] = []
-        for row in range(rows):
-            size, _, number, place = _VIEW.unpack_from(views, 16 * row)
+        for row, (size, number, place) in enumerate(_VIEW.iter_unpack(raw)):
             if is_there is not None and not is_there[row]:
                 texts.append(None)
-            elif size <= _SHORT:
-                texts.append(self._text(views, 16 * row + 4, size))
+            elif 0 <= size <= _SHORT:
+                texts.append(raw[16 * row + 4 : 16 * row + 4 + size].decode())
             elif not 0 <= number < count:
                 raise ValueError(f"buffer {number} must be there")
             else:
@@ -115,7 +130,16 @@ class ArrayReader:
         return self._data[place : place + size]
 
 
+def _change(change: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
+    known = {value: change(value) for value in set(values) if value is not None}
+    return list(map(known.get, values))
+
+
+def _where(values: Iterable[Any], is_there: Iterable[bool]) -> list[Any]:
+    return [value if there else None for value, there in zip(values, is_there, strict=True)]
+
+
 def _unpack_bits(bits: memoryview, rows: int) -> list[bool]:
     if len(bits) * 8 < rows:
         raise ValueError(f"a column must have a bit for each of {rows} rows")
-    return [bits[row >> 3] >> (row & 7) & 1 == 1 for row in range(rows)]
+    return list(islice(chain.from_iterable(map(_BITS.__getitem__, bits)), rows))

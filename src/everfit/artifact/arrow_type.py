@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
@@ -14,7 +14,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _DAY_MS = 86_400_000
 _UNITS = ("s", "ms", "us", "ns")
-_PER_SECOND = (1, 1_000, 1_000_000, 1_000_000_000)
 _LONGEST_ZONE = 100
 
 
@@ -72,15 +71,27 @@ def _read_timestamp(found: Flat, place: str) -> ArrowType:
         raise InvalidRequestError("must have instants in s, ms, us or ns", value=unit, place=place)
     if not found.text(1, _LONGEST_ZONE):
         raise InvalidRequestError("must have a time zone", value=f"timestamp[{_UNITS[unit]}]", place=place)
-    per_second = _PER_SECOND[unit]
+    return ArrowType("instant", f"timestamp[{_UNITS[unit]}]", "fixed", "q", _INSTANTS[unit])
 
-    def instant(stored: int) -> datetime:
-        microseconds, rest = divmod(stored * 1_000_000, per_second)
-        if rest:
-            raise ValueError("instants are counted in microseconds")
-        return _EPOCH + timedelta(microseconds=microseconds)
 
-    return ArrowType("instant", f"timestamp[{_UNITS[unit]}]", "fixed", "q", instant)
+def _from_microseconds(stored: int) -> datetime:
+    return _EPOCH + timedelta(0, 0, stored)
+
+
+def _from_nanoseconds(stored: int) -> datetime:
+    microseconds, rest = divmod(stored, 1_000)
+    if rest:
+        raise ValueError("instants are counted in microseconds")
+    return _from_microseconds(microseconds)
+
+
+_INSTANTS: Sequence[Callable[[int], datetime]] = (
+    lambda stored: _from_microseconds(stored * 1_000_000),
+    lambda stored: _from_microseconds(stored * 1_000),
+    _from_microseconds,
+    _from_nanoseconds,
+)
+"""By the place in :data:`_UNITS`."""
 
 
 def _from_days(stored: int) -> date:

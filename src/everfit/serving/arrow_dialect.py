@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from everfit.artifact.arrow import read_table, write_table
-from everfit.serving.columns import to_rows
+from everfit.serving.columns import to_request
 from everfit.serving.reply import Refusal, Reply, reply_json, say
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _FILE = b"application/vnd.apache.arrow.file"
 
 def is_arrow(content_type: bytes) -> bool:
     """Whether a body is Arrow IPC."""
-    return content_type.startswith((_STREAM, _FILE))
+    return content_type.lower().startswith((_STREAM, _FILE))
 
 
 class ArrowDialect:
@@ -28,9 +28,9 @@ class ArrowDialect:
 
     def read(self, decoder: RequestDecoder, http: HttpRequest) -> Request:
         """As :class:`everfit.serving.dialect.Dialect` promises."""
-        is_file = http.header(b"content-type").startswith(_FILE)
+        is_file = http.header(b"content-type").lower().startswith(_FILE)
         columns = read_table(http.body, is_file=is_file, max_rows=decoder.max_rows)
-        return decoder.convert(to_rows(decoder, columns), wish=_STREAM in http.header(b"accept"))
+        return to_request(decoder, columns, wish=_STREAM in http.header(b"accept"))
 
     def write(self, model: ServedModel, request: Request, answer: Answer) -> Reply:  # noqa: ARG002
         """As :class:`everfit.serving.dialect.Dialect` promises.

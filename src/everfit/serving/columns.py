@@ -1,4 +1,4 @@
-"""From named columns of another type system to rows of the request's fields: nothing may be lost on the way."""
+"""From named columns of another type system to a request: nothing may be lost on the way."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from everfit.artifact.schema import FieldType, RequestField
 from everfit.artifact.values import Kind, Values
 from everfit.core.errors import InvalidRequestError
-from everfit.serving.decode import RequestDecoder
+from everfit.serving.decode import Request, RequestDecoder
 
 _KINDS: Mapping[FieldType, tuple[Kind, ...]] = {
     "string": ("text", "null"),
@@ -29,12 +29,20 @@ _WORDS: Mapping[FieldType, str] = {
 }
 
 
-def to_rows(decoder: RequestDecoder, columns: Mapping[str, Values]) -> list[dict[str, Any]]:
-    """Rows for :meth:`everfit.serving.decode.RequestDecoder.convert`.
+def to_request(
+    decoder: RequestDecoder,
+    columns: Mapping[str, Values],
+    *,
+    id: str | None = None,  # noqa: A002 - what every protocol calls it
+    wish: Any = None,
+) -> Request:
+    """Make a request of columns.
 
     Args:
         decoder: Knows the request's fields.
         columns: Of equal length, by name.
+        id: For all rows; theirs are made of it.
+        wish: See :attr:`everfit.serving.decode.Request.wish`.
 
     Raises:
         InvalidRequestError: If a column is absent or unknown, or its values cannot be the field's without loss.
@@ -52,8 +60,10 @@ def to_rows(decoder: RequestDecoder, columns: Mapping[str, Values]) -> list[dict
                 f"must not be given: the request fields are {', '.join(fields)}", place=f"inputs.{name[:100]}"
             )
         decoder.require_few(len(each.values))
-    fitted = [_fit(fields[name], each) for name, each in columns.items()]
-    return [dict(zip(columns, row, strict=True)) for row in zip(*fitted, strict=True)]
+        if not each.values:
+            raise InvalidRequestError("must have at least one row", place="inputs")
+    fitted = {name: _fit(fields[name], each) for name, each in columns.items()}
+    return decoder.convert_columns(fitted, id=id, wish=wish)
 
 
 def whole(value: Any) -> Any:
@@ -65,7 +75,8 @@ def _fit(field: RequestField, column: Values) -> Sequence[Any]:
     kind, values, type_name = column
     if kind not in _KINDS[field.type]:
         raise InvalidRequestError(f"must hold {_WORDS[field.type]}", value=type_name, place=f"inputs.{field.name}")
-    if kind == "number":
+    # Whatever is not a number makes the sum none; so may infinities, for which another look does no harm.
+    if kind == "number" and isnan(sum(filter(None, values))):
         values = [None if value is None or isnan(value) else value for value in values]
     change = _CHANGES.get((kind, field.type))
     if change is None:

@@ -78,6 +78,7 @@ class RequestDecoder:
         self.max_rows = max_rows
         row = _row(schema.request)
         self._kind = Annotated[list[row], Meta(min_length=1)]  # type: ignore[valid-type]
+        self._columns = _columns(schema.request)
         self._decode = msgspec.json.Decoder(_envelope(row)).decode
 
     def decode(self, body: bytes) -> Request:
@@ -127,6 +128,40 @@ class RequestDecoder:
             raise wrong or _wrong("inputs", "must be rows of the request's fields", str(problem)) from problem
         rows = self._rows(found)
         self._require_finite(rows)
+        return self._admit(rows, id, ids, wish)
+
+    def convert_columns(
+        self,
+        columns: Mapping[str, Sequence[Any]],
+        *,
+        id: str | None = None,  # noqa: A002 - as in convert
+        wish: Any = None,
+    ) -> Request:
+        """Check columns that another protocol brought, by the same rules; several times faster than its rows.
+
+        Args:
+            columns: Of equal length, each with at least one value as JSON has them, by the name of every field.
+            id: As in :meth:`convert`.
+            wish: See :attr:`Request.wish`.
+
+        Raises:
+            InvalidRequestError: As :meth:`decode`.
+            RequestTooLargeError: As :meth:`decode`.
+        """
+        try:
+            found = astuple(msgspec.convert(columns, self._columns))
+        except msgspec.ValidationError as problem:
+            wrong = next(filter(None, (self._find_in_column(each, columns[each.name]) for each in self.fields)), None)
+            raise wrong or _wrong("inputs", "must be columns of the request's fields", str(problem)) from problem
+        for field, values in zip(self.fields, found, strict=True):
+            # The quickest look at them all; the sum of large ones may be infinite for no fault of theirs.
+            if field.type == "number" and not isfinite(sum(filter(None, values))):
+                self._require_finite_column(field.name, values)
+        rows: list[Row] = list(zip(*found, strict=True))
+        self.require_few(len(rows))
+        return self._admit(self._all_in_utc(rows), id, None, wish)
+
+    def _admit(self, rows: list[Row], id: str | None, ids: list[str] | None, wish: Any) -> Request:  # noqa: A002
         if id is None and ids is None:
             return Request(rows=rows, wish=wish)
         if not _fits({"id": id, "ids": ids}, _Ids):
@@ -149,7 +184,9 @@ class RequestDecoder:
 
     def _rows(self, given: list[Any]) -> list[Row]:
         self.require_few(len(given))
-        rows = list(map(astuple, given))
+        return self._all_in_utc(list(map(astuple, given)))
+
+    def _all_in_utc(self, rows: list[Row]) -> list[Row]:
         for place in self._instants:
             if any(row[place] is not None and row[place].tzinfo is not UTC for row in rows):
                 rows = [self._in_utc(row, place) for row in rows]
@@ -159,9 +196,12 @@ class RequestDecoder:
         """JSON cannot carry what is not finite, other protocols can."""
         for place, field in enumerate(self.fields):
             if field.type == "number":
-                for number, row in enumerate(rows):
-                    if row[place] is not None and not isfinite(row[place]):
-                        raise _wrong(f"inputs[{number}].{field.name}", f"must be {_EXPECTED['number']}", row[place])
+                self._require_finite_column(field.name, [row[place] for row in rows])
+
+    def _require_finite_column(self, name: str, values: Sequence[float | None]) -> None:
+        for number, value in enumerate(values):
+            if value is not None and not isfinite(value):
+                raise _wrong(f"inputs[{number}].{name}", f"must be {_EXPECTED['number']}", value)
 
     def _in_utc(self, row: Row, place: int) -> Row:
         try:
@@ -203,6 +243,12 @@ class RequestDecoder:
                 return _wrong(name, f"must be text of 1 to {LONGEST_ID} characters, ids a list of it", found[name])
         return None
 
+    def _find_in_column(self, field: RequestField, values: Sequence[Any]) -> InvalidRequestError | None:
+        for number, value in enumerate(values):
+            if not _fits(value, _TYPES[field.type]):
+                return _wrong(f"inputs[{number}].{field.name}", f"must be {_EXPECTED[field.type]}", value)
+        return None
+
     def _find_in_row(self, place: str, row: Any, *, lax: bool) -> InvalidRequestError | None:
         if not isinstance(row, dict):
             return _wrong(place, "must be an object with the model's request fields", row)
@@ -229,6 +275,12 @@ def _row(fields: Sequence[RequestField]) -> type[Struct]:
         forbid_unknown_fields=True,
         gc=False,
     )
+
+
+def _columns(fields: Sequence[RequestField]) -> type[Struct]:
+    places = {f"field_{number}": field.name for number, field in enumerate(fields)}
+    kinds: list[Any] = [list.__class_getitem__(_TYPES[field.type]) for field in fields]
+    return msgspec.defstruct("Columns", list(zip(places, kinds, strict=True)), rename=places)
 
 
 def _envelope(row: type[Struct]) -> type[Struct]:

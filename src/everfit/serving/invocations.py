@@ -60,7 +60,9 @@ class Invocations:
         dialect = self._dialects.get(media_type.strip())
         is_utf8 = b"charset" not in options or b"utf-8" in options or b"utf8" in options
         if dialect is None or not is_utf8 or http.header(b"content-encoding").lower() not in ENCODINGS:
-            rule = "the content-type must be application/json or text/csv, in UTF-8, the content-encoding gzip or none"
+            rule = (
+                "the content-type must be application/json or text/csv in UTF-8, content-encoding gzip, deflate or none"
+            )
             return self._json.refuse(Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, rule))
         return self._ask(dialect, http, self._model(http.query))
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from everfit.artifact.values import Values
 from everfit.core.errors import InvalidRequestError
-from everfit.serving.columns import to_rows
+from everfit.serving.columns import to_request
 from everfit.serving.content_encoding import plain_body
 from everfit.serving.reply import Refusal, Reply, encode_json, reply_json
 from everfit.serving.tensor import Tensor, pack_numbers
@@ -67,7 +67,7 @@ class OpenInferenceDialect:
             raise InvalidRequestError(f"must be a request of the protocol: {problem}", place="body") from problem
         columns = _read_columns(decoder, infer.inputs, memoryview(body)[head:])
         wish = _Wish(infer.id or "", _wants_binary(infer))
-        return decoder.convert(to_rows(decoder, columns), id=infer.id or None, wish=wish)
+        return to_request(decoder, columns, id=infer.id or None, wish=wish)
 
     def write(self, model: ServedModel, request: Request, answer: Answer) -> Reply:
         """As :class:`everfit.serving.dialect.Dialect` promises."""
