@@ -213,7 +213,7 @@ class App:
         page = self._pages.get(path)
         if page is None and not path.startswith(_MODELS):
             named = (f"{_MODELS}{{model}}", f"{_PREDICT}{{model}}", f"{_OUTCOMES}{{model}}", f"{_FEATURES}{{view}}")
-            known = [*self._pages, *named]
+            known = [*self._pages, *named, "/v2", *sorted(PATHS)]
             return refuse(404, f"there is nothing at {path[:200]!r}; there is {', '.join(known)}", paths=known)
         if method not in {"GET", "HEAD"}:
             return _wrong_method(method, "GET, HEAD")
