@@ -183,6 +183,14 @@ def test_tritonclient_unloads_and_loads(shop: Shop, tmp_path: Path) -> None:
             client.load_model("latte")
         with pytest.raises(InferenceServerException, match="neither a config nor files"):
             client.load_model("late", config="{}")
+        client.unload_model("late")
+    with (
+        running(folder, repository_control=True) as service,
+        triton.InferenceServerClient(service.url.removeprefix("http://"), network_timeout=30) as client,
+    ):
+        assert not client.is_server_ready()
+        client.load_model("late")
+        assert client.is_server_ready()
 
 
 @pytest.mark.parametrize("is_nested", [False, True])

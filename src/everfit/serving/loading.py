@@ -125,13 +125,13 @@ class Loader:
 
 
 def require_something(loaded: Loaded) -> None:
-    """Make sure that there is something to serve.
+    """Make sure that there is something to serve, or that callers unloaded all of it and may load it again.
 
     Raises:
         NotReadyError: If nothing was ever deployed.
         PackageError: If nothing of it can be loaded; with the first reason.
     """
-    if loaded.lineups:
+    if loaded.lineups or (loaded.number and not loaded.refused):
         return
     if loaded.refused:
         name, problem = next(iter(loaded.refused.items()))
