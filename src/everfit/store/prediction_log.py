@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from everfit.core.errors import StoreError
-from everfit.store.record_log import RecordLog, encode_record, read_records, recent_records
+from everfit.store.record_log import RecordLog, encode_record, recent_records
 
 Route = Literal["champion", "canary", "shadow", "named"]
 """Why a version answered; ``named``: the caller asked for this version."""
@@ -51,7 +52,7 @@ class Predictions(Struct, frozen=True, kw_only=True, array_like=True, tag=1):
     """The request's values in the order of the layout; dates are ISO text once they were written."""
     features: Sequence[Sequence[Any]]
     """As used, before they were encoded, in the order of the layout."""
-    values: Sequence[float] | Sequence[Sequence[float]]
+    values: Sequence[float | Sequence[float]]
     """The chance of the positive class or the number; for multiclass each class's chance in the layout's order."""
 
 
@@ -66,6 +67,7 @@ class PredictionLog(RecordLog[Predictions]):
 
     def __init__(self, folder: Path, *, seal_bytes: int = 64 << 20, seal_after_s: float = 60.0) -> None:
         self._layouts: list[bytes] = []
+        self._describing = threading.Lock()
         super().__init__(
             folder / PREDICTIONS, seal_bytes=seal_bytes, seal_after_s=seal_after_s, preamble=lambda: self._layouts
         )
@@ -76,28 +78,36 @@ class PredictionLog(RecordLog[Predictions]):
         Raises:
             StoreError: If it could not be written.
         """
-        number = len(self._layouts)
-        payload = encode_record(msgspec.structs.replace(layout, number=number))
+        with self._describing:
+            number = len(self._layouts)
+            payload = encode_record(msgspec.structs.replace(layout, number=number))
+            # Before it is written: another thread may begin a new segment at any moment, and that must have it too.
+            self._layouts.append(payload)
         self._append(payload)
-        self._layouts.append(payload)
         return number
 
 
-def read_predictions(path: Path) -> Iterator[tuple[Layout, Predictions]]:
-    """The predictions of one segment, in order.
+def recent_predictions(journal: Path) -> Iterator[tuple[Layout, Predictions]]:
+    """Every prediction in the journal's folder that was not shipped yet, in order.
 
     Raises:
-        StoreError: If it cannot be read or understood.
+        StoreError: If a segment cannot be read or understood.
     """
-    return _with_layouts(read_records(path, Layout | Predictions))
+    for _, layout, predictions in with_layouts(recent_records(journal / PREDICTIONS, Layout | Predictions)):
+        yield layout, predictions
 
 
-def recent_predictions(journal: Path) -> Iterator[tuple[Layout, Predictions]]:
-    """Every prediction in the journal's folder that was not shipped yet; as :func:`read_predictions`."""
-    return _with_layouts(recent_records(journal / PREDICTIONS, Layout | Predictions))
+def with_layouts(
+    records: Iterable[tuple[str, Layout | Predictions]],
+) -> Iterator[tuple[str, Layout, Predictions]]:
+    """Predictions with their segment's name and their layout.
 
+    Args:
+        records: All records of whole segments, in order, with their segments' names.
 
-def _with_layouts(records: Iterable[tuple[str, Layout | Predictions]]) -> Iterator[tuple[Layout, Predictions]]:
+    Raises:
+        StoreError: If a prediction's layout does not stand before it.
+    """
     layouts: dict[tuple[str, int], Layout] = {}
     for segment, record in records:
         if isinstance(record, Layout):
@@ -106,4 +116,4 @@ def _with_layouts(records: Iterable[tuple[str, Layout | Predictions]]) -> Iterat
         layout = layouts.get((segment, record.layout))
         if layout is None:
             raise StoreError("a prediction's layout must stand before it", value=segment)
-        yield layout, record
+        yield segment, layout, record

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from everfit.core.errors import StoreError
-from everfit.store.segments import SegmentWriter, frames_of, read_segment
+from everfit.store.segments import Segment, SegmentWriter, frames_of
 
 Record = TypeVar("Record")
 
@@ -50,21 +50,21 @@ class RecordLog(Generic[Record]):
         self._append(encode_record(record))
 
 
-def read_records(path: Path, kind: Any) -> Iterator[tuple[str, Any]]:
+def records_of(segment: Segment, kind: Any) -> Iterator[tuple[str, Any]]:
     """The records of one segment with its name, in order.
 
     Args:
-        path: The segment.
+        segment: What was read of it.
         kind: The records' type, or a union of types.
 
     Raises:
-        StoreError: If it cannot be read or understood.
+        StoreError: If one cannot be understood.
     """
-    return _decoded(((path.stem, payload) for payload in read_segment(path).frames), kind)
+    return _decoded(((segment.name, payload) for payload in segment.frames), kind)
 
 
 def recent_records(folder: Path, kind: Any) -> Iterator[tuple[str, Any]]:
-    """Every record of a log that was not shipped yet, those still being written included; as :func:`read_records`."""
+    """Every record of a log that was not shipped yet, those still being written included; as :func:`records_of`."""
     return _decoded(frames_of(folder), kind)
 
 

@@ -13,7 +13,6 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 from zlib import crc32
@@ -55,7 +54,8 @@ def read_segment(path: Path) -> Segment:
     while place + _FRAME.size <= len(content):
         size, crc = _FRAME.unpack_from(content, place)
         payload = content[place + _FRAME.size : place + _FRAME.size + size]
-        if len(payload) < size or crc32(payload) != crc:
+        # A run of zeros, as a power failure leaves it, would pass for empty frames.
+        if not size or len(payload) < size or crc32(payload) != crc:
             break
         frames.append(payload)
         place += _FRAME.size + size
@@ -64,7 +64,9 @@ def read_segment(path: Path) -> Segment:
 
 def segments(folder: Path) -> tuple[Path, ...]:
     """All segments of a log, open ones included, oldest first."""
-    return tuple(sorted((*folder.glob(f"*{SEALED}"), *folder.glob(f"*{OPEN}")), key=lambda path: path.stem))
+    # Open ones first: one that is sealed between the two listings is in both then, not in neither.
+    found = {path.stem: path for suffix in (OPEN, SEALED) for path in folder.glob(f"*{suffix}")}
+    return tuple(found[stem] for stem in sorted(found))
 
 
 def sealed_segments(folder: Path) -> tuple[Path, ...]:
@@ -72,12 +74,27 @@ def sealed_segments(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(folder.glob(f"*{SEALED}")))
 
 
-def seal_abandoned(folder: Path) -> tuple[Path, ...]:
-    """Seal the segments whose writers are dead, cutting what is torn; those of the living are left alone."""
-    return tuple(filter(None, (_seal_if_abandoned(path) for path in sorted(folder.glob(f"*{OPEN}")))))
+class Abandoned(Struct, frozen=True, kw_only=True):
+    """A segment whose writer is dead, now sealed."""
+
+    path: Path
+    torn_bytes: int
+    """How much was cut off its end: what the writer had not finished, and so nobody was told of."""
 
 
-def _seal_if_abandoned(path: Path) -> Path | None:
+def seal_abandoned(folder: Path) -> tuple[Abandoned, ...]:
+    """Seal the segments whose writers are dead, cutting what is torn; those of the living are left alone.
+
+    What is no segment at all is only renamed: whoever reads it says so.
+
+    Raises:
+        StoreError: If one cannot be read or sealed.
+    """
+    with _explained(folder):
+        return tuple(filter(None, (_seal_if_abandoned(path) for path in sorted(folder.glob(f"*{OPEN}")))))
+
+
+def _seal_if_abandoned(path: Path) -> Abandoned | None:
     try:
         file = path.open("r+b")
     except FileNotFoundError:  # sealed since it was listed
@@ -87,16 +104,27 @@ def _seal_if_abandoned(path: Path) -> Path | None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return None
-        if not path.exists():
+        if not _is_at(file.fileno(), path):
             return None
-        torn = read_segment(path).torn_bytes
-        if torn:
+        begun = file.read(len(_HEADER))
+        if _HEADER.startswith(begun):
+            torn = read_segment(path).torn_bytes
             file.truncate(file.seek(0, os.SEEK_END) - torn)
-        if not file.seek(0, os.SEEK_END):
-            file.write(_HEADER)
-        file.flush()
-        os.fsync(file.fileno())
-        return path.rename(path.with_suffix(SEALED))
+            if not file.seek(0, os.SEEK_END):
+                file.write(_HEADER)
+            file.flush()
+            os.fsync(file.fileno())
+        else:
+            torn = 0
+        return Abandoned(path=path.rename(path.with_suffix(SEALED)), torn_bytes=torn)
+
+
+def _is_at(number: int, path: Path) -> bool:
+    """Whether an open file still has that name: it may have been sealed, and even shipped, since it was opened."""
+    try:
+        return os.path.samestat(os.fstat(number), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 class SegmentWriter:
@@ -146,6 +174,8 @@ class SegmentWriter:
             try:
                 file.write(frames)
             except OSError as error:
+                if file.torn:
+                    self._abandon()
                 raise _unwritable(self._folder, error) from error
             if file.size >= self._seal_bytes:
                 self._seal()
@@ -186,10 +216,22 @@ class SegmentWriter:
 
     def _begin(self) -> _OpenSegment:
         with _explained(self._folder):
-            file = self._file = _OpenSegment(self._folder)
-            for payload in self._preamble():
-                file.write(_FRAME.pack(len(payload), crc32(payload)) + payload)
+            file = _OpenSegment(self._folder)
+            try:
+                for payload in self._preamble():
+                    file.write(_FRAME.pack(len(payload), crc32(payload)) + payload)
+            except OSError:
+                # What would follow a part of the preamble could not be understood.
+                os.close(file.number)
+                raise
+        self._file = file
         return file
+
+    def _abandon(self) -> None:
+        """Leave the segment to :func:`seal_abandoned`: nothing that followed its torn end could be read again."""
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file.number)
 
     def _seal(self) -> None:
         file, self._file = self._file, None
@@ -202,13 +244,19 @@ class _OpenSegment:
     """A segment's file while it is written."""
 
     def __init__(self, folder: Path) -> None:
-        # Listed in the order of time; unique though many processes begin one at once.
-        self.path = folder / f"{time.time_ns() // 1000:016d}-{uuid4().hex[:12]}{OPEN}"
         self.began_s = time.monotonic()
-        self.number = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self.size = self.synced = 0
-        fcntl.flock(self.number, fcntl.LOCK_EX)
-        self.write(_HEADER)
+        self.torn = False
+        self.path, self.number = _create(folder)
+        while not _is_at(self.number, self.path):  # taken for abandoned before it was locked
+            os.close(self.number)
+            self.path, self.number = _create(folder)
+        try:
+            self.write(_HEADER)
+            _sync_folder(folder)
+        except OSError:
+            os.close(self.number)
+            raise
 
     def write(self, content: bytes) -> None:
         try:
@@ -217,8 +265,10 @@ class _OpenSegment:
                 written += os.write(self.number, content[written:])
         except OSError:
             # What follows a torn frame could never be read again.
-            with suppress(OSError):
+            try:
                 os.ftruncate(self.number, self.size)
+            except OSError:
+                self.torn = True
             raise
         self.size += len(content)
 
@@ -228,6 +278,23 @@ class _OpenSegment:
             self.path.rename(self.path.with_suffix(SEALED))
         finally:
             os.close(self.number)
+
+
+def _create(folder: Path) -> tuple[Path, int]:
+    # Listed in the order of time; unique though many processes begin one at once.
+    path = folder / f"{time.time_ns() // 1000:016d}-{uuid4().hex[:12]}{OPEN}"
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    fcntl.flock(number, fcntl.LOCK_EX)
+    return path, number
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put a new file's name on the disk: without it, what the file holds could not be found after a power failure."""
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 class _explained:  # noqa: N801 - reads as a statement; a class costs less than a generator
@@ -253,17 +320,23 @@ def _unwritable(folder: Path, error: OSError) -> StoreError:
 
 
 def frames_of(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Every whole frame of a log with its segment's name, oldest segment first, those still written included."""
+    """Every whole frame of a log with its segment's name, oldest segment first, those still written included.
+
+    A segment that is shipped between the listing and the reading is left out: whoever wants all reads the log first,
+    and afterwards what it was shipped to.
+    """
     for path in segments(folder):
+        segment = _read_by_any_name(path)
+        if segment is not None:
+            for payload in segment.frames:
+                yield segment.name, payload
+
+
+def _read_by_any_name(path: Path) -> Segment | None:
+    for name in (path, path.with_suffix(SEALED)):
         try:
-            segment = read_segment(path)
-        except StoreError:
-            # Sealed, or shipped, between the listing and the reading: its other name, if any, has the same frames.
-            sealed = path.with_suffix(SEALED)
-            if path.exists() or not sealed.exists():
-                if path.exists():
-                    raise
-                continue
-            segment = read_segment(sealed)
-        for payload in segment.frames:
-            yield segment.name, payload
+            return read_segment(name)
+        except StoreError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+    return None
