@@ -113,7 +113,13 @@ STATIONS: tuple[Station, ...] = (
         line="HTTP, feature lookup, model execution",
         module="everfit.serving",
     ),
-    Station(name="journal", takes="Prediction, outcome", gives="ScoredWindow", line="durable log, late labels joined"),
+    Station(
+        name="journal",
+        takes="Prediction, outcome",
+        gives="ScoredWindow",
+        line="durable log, late labels joined",
+        module="everfit.journal",
+    ),
     Station(name="monitoring", takes="ScoredWindow", gives="Finding", line="performance, drift, data quality"),
     Station(name="triggers", takes="Finding, schedule", gives="RetrainOrder", line="when to retrain, and why"),
 )
@@ -127,6 +133,10 @@ class System:
     clock: Clock
     state: Path
     """The folder that holds everything this project remembers."""
+    journal: Path
+    """The log that the prediction service writes."""
+    lake: Path
+    """The tables that the log is shipped to."""
     reader: Reader
     online: OnlineStore
     deployment: DeploymentRecord

@@ -100,6 +100,8 @@ def open_system(
         project=project,
         clock=clock,
         state=state,
+        journal=state / "journal",
+        lake=project.root / project.settings.stores.lake,
         reader=Reader(project.root, project.settings.paths),
         online=SqliteOnlineStore(online_path(project.root, project.settings)),
         deployment=DeploymentRecord(state / "deployment.json"),

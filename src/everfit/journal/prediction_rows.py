@@ -1,0 +1,152 @@
+"""Predictions of the log as rows of tables: one table for each model and layout."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from everfit.core.errors import StoreError
+from everfit.store.instants import INSTANT
+from everfit.store.lake import PLACE, SEGMENT, SegmentRows
+from everfit.store.prediction_log import PREDICTIONS, Layout, Predictions, with_layouts
+from everfit.store.untyped import untyped_column
+
+PREDICTION, REQUEST, FEATURE = "prediction", "request.", "feature."
+"""What the columns of answers, request fields and features are called, or begin with."""
+
+BASE: dict[str, pl.DataType] = {
+    "id": pl.String(),
+    "model": pl.String(),
+    "version": pl.Int64(),
+    "digest": pl.String(),
+    "route": pl.String(),
+    "row": pl.Int64(),
+    "recorded_at": INSTANT,
+    "event_time": INSTANT,
+    "latency_us": pl.Int64(),
+    SEGMENT: pl.String(),
+    PLACE: pl.Int64(),
+}
+"""The columns that every prediction has: ``row`` is the place within its request."""
+
+_TYPES: dict[str, pl.DataType] = {
+    "string": pl.String(),
+    "integer": pl.Int64(),
+    "number": pl.Float64(),
+    "boolean": pl.Boolean(),
+    "instant": INSTANT,
+    "date": pl.Date(),
+}
+
+
+def prediction_rows(records: Iterable[tuple[str, Layout | Predictions]]) -> list[SegmentRows]:
+    """What each segment has for each table ``predictions/model/layout``.
+
+    Columns: :data:`BASE`; ``prediction``, or ``prediction.<class>`` for each class of a multiclass model; the fields
+    ``request.<name>`` in their types; the features as used, ``feature.<name>``. The log does not say the types of
+    features, so their values do; see :func:`everfit.store.untyped.untyped_column`.
+
+    Raises:
+        StoreError: If a record does not have its layout's form.
+    """
+    gathered: dict[tuple[str, str], _Gathered] = {}
+    tables: dict[tuple[str, int], str] = {}
+    for segment, layout, record in with_layouts(records):
+        table = tables.get((segment, layout.number))
+        if table is None:
+            table = tables[segment, layout.number] = f"{PREDICTIONS}/{layout.model}/{_layout_digest(layout)}"
+        whole = gathered.get((segment, table))
+        if whole is None:
+            whole = gathered[segment, table] = _Gathered(layout)
+        whole.add(segment, layout, record)
+    return [
+        SegmentRows(segment=segment, table=table, rows=whole.frame()) for (segment, table), whole in gathered.items()
+    ]
+
+
+def _layout_digest(layout: Layout) -> str:
+    """Equal for layouts whose rows have the same columns, whatever version they are of."""
+    said = (layout.task, layout.request, layout.features, [str(name) for name in layout.classes], layout.event_time)
+    return hashlib.sha256(msgspec.json.encode(said)).hexdigest()[:12]
+
+
+@dataclass
+class _Gathered:
+    layout: Layout
+    base: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in BASE})
+    request: list[Sequence[Any]] = field(default_factory=list)
+    features: list[Sequence[Any]] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+    records: int = 0
+
+    def add(self, segment: str, layout: Layout, record: Predictions) -> None:
+        rows = len(record.ids)
+        if not rows == len(record.rows) == len(record.features) == len(record.values):
+            raise StoreError("a record must have a request, features and an answer for every id", value=segment)
+        constant = {
+            "model": layout.model,
+            "version": layout.version,
+            "digest": layout.digest,
+            "route": record.route,
+            "recorded_at": record.recorded_us,
+            "latency_us": record.latency_us,
+            SEGMENT: segment,
+            PLACE: self.records,
+        }
+        base = self.base
+        for name, value in constant.items():
+            base[name] += (value,) * rows
+        base["id"] += record.ids
+        base["row"] += range(rows)
+        self.request += record.rows
+        self.features += record.features
+        self.values += record.values
+        self.records += 1
+
+    def frame(self) -> pl.DataFrame:
+        layout = self.layout
+        request = [
+            _request_column(name, kind, values)
+            for (name, kind), values in zip(layout.request, _columns(self.request, len(layout.request)), strict=True)
+        ]
+        features = [
+            untyped_column(f"{FEATURE}{name}", values)
+            for name, values in zip(layout.features, _columns(self.features, len(layout.features)), strict=True)
+        ]
+        if layout.task == "multiclass":
+            names = [f"{PREDICTION}.{name}" for name in layout.classes]
+            chances = _columns(self.values, len(names))
+        else:
+            names, chances = [PREDICTION], [self.values]
+        answers = [
+            pl.Series(name, values, dtype=pl.Float64, strict=False) for name, values in zip(names, chances, strict=True)
+        ]
+        recorded = pl.Series("recorded_at", self.base["recorded_at"], dtype=pl.Int64).cast(INSTANT)
+        asked = next((each for each in request if each.name == f"{REQUEST}{layout.event_time}"), None)
+        own = {
+            "recorded_at": recorded,
+            "event_time": recorded if asked is None else asked.cast(INSTANT),
+        }
+        base = [
+            own[name].alias(name) if name in own else pl.Series(name, self.base[name], dtype=dtype)
+            for name, dtype in BASE.items()
+        ]
+        return pl.DataFrame([*base, *answers, *request, *features])
+
+
+def _columns(rows: Sequence[Sequence[Any]], width: int) -> list[Sequence[Any]]:
+    if any(len(row) != width for row in rows):
+        raise StoreError("a row must have the values that its layout names", value=[len(row) for row in rows[:3]])
+    return list(zip(*rows, strict=True)) if rows else [()] * width
+
+
+def _request_column(name: str, kind: str, values: Sequence[Any]) -> pl.Series:
+    name, dtype = f"{REQUEST}{name}", _TYPES.get(kind, pl.String())
+    if dtype == pl.Date:
+        return pl.Series(name, values, dtype=pl.String, strict=False).str.to_date("%Y-%m-%d", strict=False)
+    return pl.Series(name, values, dtype=dtype, strict=False)

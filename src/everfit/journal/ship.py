@@ -1,0 +1,163 @@
+"""Ships sealed segments of the log to tables, then deletes them: each record once, killed at whatever instant.
+
+A segment is deleted only after its rows are on the disk, and its rows are written only where no row of that segment is;
+so whatever was done before a crash is found, and not done again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+from msgspec import Struct
+
+from everfit.core.errors import StoreError
+from everfit.core.progress import SILENT, Progress
+from everfit.journal.logs import LOGS, Log
+from everfit.store.lake import SegmentRows, append
+from everfit.store.record_log import records_of
+from everfit.store.segments import read_segment, seal_abandoned, sealed_segments
+
+BROKEN = ".broken"
+"""What ends the name of a segment that could not be understood."""
+
+_ROWS_PER_COMMIT = 200_000
+
+
+class ShippedLog(Struct, frozen=True, kw_only=True):
+    """What became of one log's segments."""
+
+    log: str
+    segments: int
+    """Shipped, and deleted."""
+    rows: int
+    """Added to tables; those that were there already, since an earlier shipping was interrupted, do not count."""
+    torn_bytes: int
+    """Cut off the ends of segments whose writers died while they wrote, or unreadable in the middle of one."""
+    set_aside: tuple[str, ...]
+    """Segments that could not be understood, or only in part, now called ``….broken``."""
+
+
+class Shipped(Struct, frozen=True, kw_only=True):
+    """What one shipping came to."""
+
+    logs: tuple[ShippedLog, ...]
+    seconds: float
+
+    @property
+    def rows(self) -> int:
+        """Rows added, of all logs."""
+        return sum(each.rows for each in self.logs)
+
+
+def ship(journal: Path, lake: Path, *, rows_per_commit: int = _ROWS_PER_COMMIT, progress: Progress = SILENT) -> Shipped:
+    """Ship every segment that nobody writes to any more.
+
+    What cannot be understood is set aside and keeps nobody else waiting.
+
+    Args:
+        journal: The journal's folder, with a folder for each log.
+        lake: The lake's folder; made if it is missing.
+        rows_per_commit: Gather segments until there are so many rows.
+        progress: Hears of each log, in segments.
+
+    Raises:
+        StoreError: If somebody else is shipping the same journal, or the disk refuses; nothing is lost then, and the
+            next call goes on.
+    """
+    began = time.perf_counter()
+    with _alone(journal):
+        logs = tuple(_Shipping(log, journal / log.name, lake, rows_per_commit, progress).run() for log in LOGS)
+    return Shipped(logs=logs, seconds=time.perf_counter() - began)
+
+
+@contextmanager
+def _alone(journal: Path) -> Iterator[None]:
+    journal.mkdir(parents=True, exist_ok=True)
+    with (journal / "ship.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StoreError(
+                "only one at a time can ship a journal, and somebody does",
+                value=str(journal),
+                remedy="Wait until it has ended.",
+            ) from error
+        yield
+
+
+@dataclass
+class _Shipping:
+    """One log's way to the lake."""
+
+    log: Log
+    folder: Path
+    lake: Path
+    rows_per_commit: int
+    progress: Progress
+    waiting: list[tuple[Path, Sequence[SegmentRows]]] = field(default_factory=list)
+    segments: int = 0
+    rows: int = 0
+    torn_bytes: int = 0
+    set_aside: list[str] = field(default_factory=list)
+
+    def run(self) -> ShippedLog:
+        self.torn_bytes += sum(each.torn_bytes for each in seal_abandoned(self.folder))
+        sealed = sealed_segments(self.folder)
+        task = f"ship {self.log.name}"
+        self.progress.start(task, len(sealed))
+        for path in sealed:
+            self._take(path)
+            if sum(part.rows.height for _, parts in self.waiting for part in parts) >= self.rows_per_commit:
+                self._commit()
+            self.progress.advance(task)
+        self._commit()
+        self.progress.finish(task, f"{self.rows:,} rows of {self.segments:,} segments")
+        return ShippedLog(
+            log=self.log.name,
+            segments=self.segments,
+            rows=self.rows,
+            torn_bytes=self.torn_bytes,
+            set_aside=tuple(self.set_aside),
+        )
+
+    def _take(self, path: Path) -> None:
+        """Read a segment; it is deleted, or set aside, once its rows are in the lake."""
+        try:
+            segment = read_segment(path)
+            parts = self.log.rows(records_of(segment, self.log.kind))
+        except (StoreError, pl.exceptions.PolarsError, ValueError, TypeError) as error:
+            if isinstance(error.__cause__, OSError):  # the disk's fault, not the segment's
+                raise
+            self._set_aside(path)
+            return
+        self.torn_bytes += segment.torn_bytes
+        self.waiting.append((path, parts))
+        if segment.torn_bytes:
+            self.set_aside.append(path.name)
+
+    def _commit(self) -> None:
+        tables: dict[str, list[SegmentRows]] = {}
+        for _, parts in self.waiting:
+            for part in parts:
+                tables.setdefault(part.table, []).append(part)
+        for table, parts in tables.items():
+            self.rows += append(self.lake, table, parts)
+        for path, _ in self.waiting:
+            if path.name in self.set_aside:
+                # A sealed segment's writer had finished it, so what cannot be read was damaged later: keep it.
+                path.rename(path.with_suffix(BROKEN))
+            else:
+                os.unlink(path)
+        self.segments += len(self.waiting)
+        self.waiting.clear()
+
+    def _set_aside(self, path: Path) -> None:
+        path.rename(path.with_suffix(BROKEN))
+        self.set_aside.append(path.name)

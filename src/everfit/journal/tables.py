@@ -1,0 +1,56 @@
+"""What the journal knows, as lazy frames: shipped or not, every row once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from everfit.journal import outcome_rows, prediction_rows
+from everfit.journal.logs import OUTCOME_LOG, PREDICTION_LOG
+from everfit.store.lake import scan_tables
+from everfit.store.pushed_rows import scan_pushed
+
+__all__ = ["scan_outcomes", "scan_predictions", "scan_pushes"]
+
+scan_pushes = scan_pushed
+
+
+def scan_predictions(lake: Path, journal: Path, model: str, *, include_unshipped: bool = True) -> pl.LazyFrame:
+    """Every recorded prediction of a model, by all its versions and routes, in no particular order.
+
+    Args:
+        lake: The lake's folder.
+        journal: The journal's folder.
+        model: Its name.
+        include_unshipped: Also read what is not in the lake yet, up to this moment; it is held in memory.
+
+    Returns:
+        :data:`everfit.journal.prediction_rows.BASE`, then the columns of answers, request and features that any of the
+        model's layouts has; null in rows of layouts that lack them.
+
+    Raises:
+        StoreError: If the log or a table cannot be read.
+    """
+    # The log first: what is shipped in between is in the tables then, and told by its segment's name.
+    waiting = PREDICTION_LOG.unshipped(journal) if include_unshipped else []
+    return scan_tables(lake, f"{PREDICTION_LOG.name}/{model}", waiting, base=prediction_rows.BASE)
+
+
+def scan_outcomes(lake: Path, journal: Path, model: str, *, include_unshipped: bool = True) -> pl.LazyFrame:
+    """Every report of an outcome to a model's predictions, corrections among them, in no particular order.
+
+    Args:
+        lake: The lake's folder.
+        journal: The journal's folder.
+        model: Its name.
+        include_unshipped: Also read what is not in the lake yet, up to this moment; it is held in memory.
+
+    Returns:
+        :data:`everfit.journal.outcome_rows.BASE`.
+
+    Raises:
+        StoreError: If the log or a table cannot be read.
+    """
+    waiting = OUTCOME_LOG.unshipped(journal) if include_unshipped else []
+    return scan_tables(lake, f"{OUTCOME_LOG.name}/{model}", waiting, base=outcome_rows.BASE)

@@ -1,0 +1,231 @@
+"""Delta tables that logs are shipped to, and reading them together with what is not shipped yet.
+
+Every row bears the name of the log segment it came from, and all that a segment has for one table arrives in one
+commit. So the rows themselves say what was shipped already: a mark beside them, such as Delta's application
+transactions, would have to be kept for as long as a forgotten segment may come back, and read with every commit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from everfit.core.errors import StoreError
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+SEGMENT, PLACE = "segment", "place"
+"""Every table's columns for the segment that a row came from, and the number of the record within that."""
+
+Schema = Mapping[str, pl.DataType | type[pl.DataType]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentRows:
+    """What one segment has for one table."""
+
+    segment: str
+    table: str
+    """Its folder within the lake."""
+    rows: pl.DataFrame
+    """With columns :data:`SEGMENT` and :data:`PLACE`; a column of nothing but nulls may have the type Null."""
+
+
+def append(lake: Path, table: str, parts: Sequence[SegmentRows]) -> int:
+    """Add what several segments have for one table, each segment once and for all; durable when this returns.
+
+    A table never changes its columns' types. Rows that do not fit stand in a table of their own beside it, called
+    ``table-2`` and so on, so that nothing is ever cast, lost or refused.
+
+    Args:
+        lake: The lake's folder.
+        table: The table's folder within it.
+        parts: Every segment once, complete.
+
+    Returns:
+        Rows added; those of segments that the table has already are not.
+
+    Raises:
+        StoreError: If the table cannot be read or written; of every segment all or nothing is there then.
+    """
+    folder = lake / table
+    present = [_schema(each) for each in _open(_variants(folder))]
+    known = shipped_segments(lake, table, [part.segment for part in parts])
+    shapes: list[dict[str, pl.DataType]] = [*present]
+    members: list[list[pl.DataFrame]] = [[] for _ in shapes]
+    for part in parts:
+        if part.segment in known or part.rows.is_empty():
+            continue
+        number = next((number for number, shape in enumerate(shapes) if _fits(part.rows.schema, shape)), len(shapes))
+        if number == len(shapes):
+            shapes.append(dict(part.rows.schema))
+            members.append([])
+        shapes[number] = _refined(shapes[number], part.rows.schema)
+        members[number].append(part.rows)
+    for number, (shape, frames) in enumerate(zip(shapes, members, strict=True)):
+        if frames:
+            settled = pl.Schema({name: pl.Float64() if kind == pl.Null else kind for name, kind in shape.items()})
+            rows = pl.concat([frame.select(settled.names()).cast(settled) for frame in frames])
+            _write(_variant(folder, number), rows)
+    return sum(frame.height for frames in members for frame in frames)
+
+
+def shipped_segments(lake: Path, table: str, segments: Iterable[str]) -> set[str]:
+    """Which of these segments a table has already.
+
+    Raises:
+        StoreError: If the table cannot be read.
+    """
+    wanted = pl.col(SEGMENT).is_in(sorted(set(segments)))
+    found: set[str] = set()
+    for each in _open(_variants(lake / table)):
+        found |= set(pl.scan_delta(each).filter(wanted).select(SEGMENT).unique().collect().to_series())
+    return found
+
+
+def scan_tables(lake: Path, under: str, unshipped: Sequence[SegmentRows], *, base: Schema) -> pl.LazyFrame:
+    """The rows of all tables under a folder, and those that are not shipped yet, every row once.
+
+    Args:
+        lake: The lake's folder.
+        under: A table's folder within it, or one with tables.
+        unshipped: What the log holds; read before this is called, so that what is shipped in between is not missed.
+        base: Columns, with types, that come first and are there though no row is.
+
+    Returns:
+        Every column that any table has. Where tables disagree on a type, numbers become wide enough and all else
+        becomes text. It goes on reading the versions that are the newest now.
+
+    Raises:
+        StoreError: If a table cannot be read.
+    """
+    folder = lake / under
+    frames = [pl.LazyFrame(schema=base)]
+    # Opened once: the same version must say which segments it has and give their rows.
+    tables = {path: table for path in _tables_under(folder) for table in _open([path])}
+    waiting: dict[str, list[SegmentRows]] = {}
+    for part in unshipped:
+        if part.table == under or part.table.startswith(f"{under}/"):
+            waiting.setdefault(part.table, []).append(part)
+    frames += [pl.scan_delta(table) for table in tables.values()]
+    for name, parts in waiting.items():
+        wanted = pl.col(SEGMENT).is_in(sorted({part.segment for part in parts}))
+        has: set[str] = set()
+        for path, table in tables.items():
+            if _is_variant(path, lake / name):
+                has |= set(pl.scan_delta(table).filter(wanted).select(SEGMENT).unique().collect().to_series())
+        frames += [part.rows.lazy() for part in parts if part.segment not in has]
+    return _united(frames)
+
+
+def tables_under(lake: Path, under: str = "") -> tuple[tuple[str, DeltaTable], ...]:
+    """All tables at or below a folder of the lake, by their folder within the lake.
+
+    Raises:
+        StoreError: If one cannot be read.
+    """
+    paths = _tables_under(lake / under)
+    return tuple((path.relative_to(lake).as_posix(), table) for path in paths for table in _open([path]))
+
+
+def _tables_under(folder: Path) -> list[Path]:
+    return sorted(log.parent for log in folder.rglob("_delta_log") if log.is_dir())
+
+
+def _variant(folder: Path, number: int) -> Path:
+    return folder if number == 0 else folder.with_name(f"{folder.name}-{number + 1}")
+
+
+def _variants(folder: Path) -> list[Path]:
+    """A table's folder and those beside it that hold rows of other types."""
+    found: list[Path] = []
+    while (path := _variant(folder, len(found)) / "_delta_log").is_dir():
+        found.append(path.parent)
+    return found
+
+
+def _is_variant(path: Path, folder: Path) -> bool:
+    return path == folder or (path.parent == folder.parent and path.name.startswith(f"{folder.name}-"))
+
+
+def _open(folders: Iterable[Path]) -> list[DeltaTable]:
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError, TableNotFoundError
+
+    tables = []
+    for folder in folders:
+        try:
+            tables.append(DeltaTable(folder))
+        except TableNotFoundError:  # its first commit is still being written
+            continue
+        except (DeltaError, OSError) as error:
+            raise _broken(folder, error) from error
+    return tables
+
+
+def _schema(table: DeltaTable) -> dict[str, pl.DataType]:
+    return dict(pl.scan_delta(table).collect_schema())
+
+
+def _fits(rows: Mapping[str, pl.DataType], shape: Mapping[str, pl.DataType]) -> bool:
+    return rows.keys() == shape.keys() and all(
+        dtype == shape[name] or pl.Null in (dtype, shape[name]) for name, dtype in rows.items()
+    )
+
+
+def _refined(shape: Mapping[str, pl.DataType], rows: Mapping[str, pl.DataType]) -> dict[str, pl.DataType]:
+    return {name: rows[name] if dtype == pl.Null else dtype for name, dtype in shape.items()}
+
+
+def _write(folder: Path, rows: pl.DataFrame) -> None:
+    from deltalake import DeltaTable, write_deltalake
+    from deltalake.exceptions import DeltaError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_deltalake(folder, rows, mode="append")
+        _sync(folder, DeltaTable(folder).version())
+    except (DeltaError, OSError) as error:
+        raise _broken(folder, error) from error
+
+
+def _sync(folder: Path, version: int) -> None:
+    """Put a commit on the disk: Delta leaves that to the operating system, and the log is deleted next."""
+    log = folder / "_delta_log" / f"{version:020}.json"
+    actions = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    files = [folder / action["add"]["path"] for action in actions if "add" in action]
+    for path in (*files, log, log.parent, folder, folder.parent):
+        number = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+def _united(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
+    """All rows, with every column that any frame has, in types that they agree on."""
+    types: dict[str, set[pl.DataType]] = {}
+    for frame in frames:
+        for name, dtype in frame.collect_schema().items():
+            types.setdefault(name, set()).add(dtype)
+    text = {
+        name
+        for name, found in types.items()
+        if len(found - {pl.Null()}) > 1 and not all(dtype.is_numeric() for dtype in found)
+    }
+    agreed = [
+        frame.with_columns(pl.col(name).cast(pl.String) for name in frame.collect_schema() if name in text)
+        for frame in frames
+    ]
+    return pl.concat(agreed, how="diagonal_relaxed")
+
+
+def _broken(folder: Path, error: Exception) -> StoreError:
+    return StoreError(f"a table of the lake could not be read or written: {error}", value=str(folder))
