@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from everfit.definitions.model import Model
     from everfit.definitions.project import Project
     from everfit.features.materialize import MaterializedView
+    from everfit.journal.ship import Shipped
     from everfit.registry.registry import Registry
     from everfit.store.online import OnlineStore
     from everfit.store.reader import Reader
@@ -556,6 +557,17 @@ def promote(
 def roll_back(system: System, model: str, *, actor: str, reason: str) -> ModelVersion:
     """Make the previous champion the champion again and let it serve."""
     return _deploy(system, system.registry.roll_back(model, actor=actor, reason=reason))
+
+
+def ship(system: System, *, progress: Progress = SILENT) -> Shipped:
+    """Move what the prediction service has finished writing into the lake's tables.
+
+    Raises:
+        StoreError: If somebody else is at it, or the lake cannot be written; nothing is lost then.
+    """
+    from everfit.journal.ship import ship as run
+
+    return run(system.journal, system.lake, progress=progress)
 
 
 def _deploy(system: System, version: ModelVersion) -> ModelVersion:

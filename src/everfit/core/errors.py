@@ -19,6 +19,7 @@
     │   ├── UnknownVersionError     no such model, version or alias
     │   └── GateError               the gates said no
     ├── StoreError                  a store cannot be opened, read or written
+    │   └── UnknownPredictionError  no answer with that id is recorded
     └── RequestError                a prediction that cannot be answered
         ├── InvalidRequestError     a field is missing, unknown, or of the wrong type
         ├── UnknownModelError       this service does not serve that model
@@ -128,6 +129,10 @@ class GateError(RegistryError):
 
 class StoreError(EverfitError):
     """A store cannot be opened, read or written."""
+
+
+class UnknownPredictionError(StoreError):
+    """No answer with that id is recorded."""
 
 
 class RequestError(EverfitError):

@@ -56,6 +56,7 @@ def prediction_rows(records: Iterable[tuple[str, Layout | Predictions]]) -> list
     """
     gathered: dict[tuple[str, str], _Gathered] = {}
     tables: dict[tuple[str, int], str] = {}
+    places: dict[str, int] = {}
     for segment, layout, record in with_layouts(records):
         table = tables.get((segment, layout.number))
         if table is None:
@@ -63,7 +64,8 @@ def prediction_rows(records: Iterable[tuple[str, Layout | Predictions]]) -> list
         whole = gathered.get((segment, table))
         if whole is None:
             whole = gathered[segment, table] = _Gathered(layout)
-        whole.add(segment, layout, record)
+        place = places[segment] = places.get(segment, -1) + 1
+        whole.add(segment, place, layout, record)
     return [
         SegmentRows(segment=segment, table=table, rows=whole.frame()) for (segment, table), whole in gathered.items()
     ]
@@ -82,9 +84,8 @@ class _Gathered:
     request: list[Sequence[Any]] = field(default_factory=list)
     features: list[Sequence[Any]] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
-    records: int = 0
 
-    def add(self, segment: str, layout: Layout, record: Predictions) -> None:
+    def add(self, segment: str, place: int, layout: Layout, record: Predictions) -> None:
         rows = len(record.ids)
         if not rows == len(record.rows) == len(record.features) == len(record.values):
             raise StoreError("a record must have a request, features and an answer for every id", value=segment)
@@ -96,7 +97,7 @@ class _Gathered:
             "recorded_at": record.recorded_us,
             "latency_us": record.latency_us,
             SEGMENT: segment,
-            PLACE: self.records,
+            PLACE: place,
         }
         base = self.base
         for name, value in constant.items():
@@ -106,7 +107,6 @@ class _Gathered:
         self.request += record.rows
         self.features += record.features
         self.values += record.values
-        self.records += 1
 
     def frame(self) -> pl.DataFrame:
         layout = self.layout

@@ -135,6 +135,29 @@ def tables_under(lake: Path, under: str = "") -> tuple[tuple[str, DeltaTable], .
     return tuple((path.relative_to(lake).as_posix(), table) for path in paths for table in _open([path]))
 
 
+@dataclass(frozen=True, kw_only=True)
+class TableSize:
+    """How much a table holds."""
+
+    rows: int
+    files: int
+    size_bytes: int
+
+
+def table_sizes(lake: Path, under: str) -> dict[str, TableSize]:
+    """The sizes of all tables at or below a folder of the lake, by their folder within the lake; no row is read.
+
+    Raises:
+        StoreError: If one cannot be read.
+    """
+    sizes = {}
+    for name, table in tables_under(lake, under):
+        files = pl.DataFrame(table.get_add_actions(flatten=True))
+        rows, size_bytes = int(files["num_records"].sum()), int(files["size_bytes"].sum())
+        sizes[name] = TableSize(rows=rows, files=files.height, size_bytes=size_bytes)
+    return sizes
+
+
 def _tables_under(folder: Path) -> list[Path]:
     return sorted(log.parent for log in folder.rglob("_delta_log") if log.is_dir())
 

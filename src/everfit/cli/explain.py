@@ -1,0 +1,103 @@
+"""``everfit explain``: from a prediction back to everything it came from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from everfit.cli.options import AsJson, ProjectFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from everfit.explanation import ExplainedAnswer, Origin
+    from everfit.journal.explain import FoundPrediction
+
+
+def explain(
+    prediction: Annotated[str, typer.Argument(metavar="ID", help="The id in the service's answer.")],
+    project: ProjectFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a prediction with its features, version, run, commit, data and outcome."""
+    from everfit.cli.output import console, print_json
+    from everfit.explanation import explain as run
+    from everfit.wiring import open_system
+
+    explanation = run(open_system(project), prediction)
+    if as_json:
+        print_json(explanation)
+        return
+    terminal = console()
+    for answer in explanation.answers:
+        for title, value in _lines(answer):
+            terminal.print(f"{title:<12}" if title else " " * 12, value, markup=False, sep=" ")
+        terminal.print()
+
+
+def _lines(explained: ExplainedAnswer) -> Iterator[tuple[str, str]]:
+    answer = explained.answer
+    yield "prediction", f"{answer.id}, row {answer.row} of its request"
+    yield "answer", _answer(answer)
+    yield "by", f"{answer.model} version {answer.version} as {answer.route}, in {answer.latency_us / 1000:.1f} ms"
+    yield "asked", _instant(answer.recorded_at)
+    if answer.event_time is not None and answer.event_time != answer.recorded_at:
+        yield "event time", _instant(answer.event_time)
+    yield from _values("request", answer.request)
+    yield from _values("features", answer.features)
+    yield from _outcomes(answer)
+    if explained.origin is None:
+        yield "origin", f"unknown: {explained.problem}"
+    else:
+        yield from _origin(explained.origin)
+
+
+def _answer(answer: FoundPrediction) -> str:
+    if isinstance(answer.prediction, dict):
+        best = sorted(answer.prediction.items(), key=lambda item: -item[1])
+        return ", ".join(f"{name} {chance:.4f}" for name, chance in best)
+    return "nothing" if answer.prediction is None else f"{answer.prediction:.6g}"
+
+
+def _values(title: str, values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    width = max(map(len, values), default=0)
+    for name, value in values.items():
+        shown = "missing" if value is None else str(value)
+        yield title, f"{name:<{width}}  {shown}"
+        title = ""
+
+
+def _outcomes(answer: FoundPrediction) -> Iterator[tuple[str, str]]:
+    if not answer.outcomes:
+        yield "outcome", "not known yet"
+    title = "outcome"
+    for each in reversed(answer.outcomes):
+        said = "taken back" if each.value is None else each.value
+        yield title, f"{said}, known {_instant(each.known_at)}, recorded {_instant(each.recorded_at)}"
+        title = "before that"
+
+
+def _origin(origin: Origin) -> Iterator[tuple[str, str]]:
+    yield "run", f"{origin.run_id}, registered {_instant(origin.registered_at)}"
+    if origin.commit:
+        changed = f" with changes, code {origin.code_digest[:19]}" if origin.dirty else ""
+        yield "commit", f"{origin.commit}{changed}"
+    else:
+        yield "code", f"{origin.code_digest} (in no git repository)"
+    yield "data", f"{origin.trained_rows:,} labelled rows as of {_instant(origin.as_of)}, {origin.data_digest[:19]}"
+    for source in origin.sources:
+        yield "", f"{source.name}: {source.location}, {source.version[:19]}"
+    title = "gates"
+    for score in origin.scores:
+        yield title, f"{score.metric} {score.value:.4f} ({score.low:.4f} to {score.high:.4f}) on {score.rows:,} rows"
+        title = ""
+    title = "history"
+    for change in origin.changes:
+        yield title, f"{change.alias} {_instant(change.changed_at)} by {change.actor}: {change.reason}"
+        title = ""
+
+
+def _instant(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M:%S} UTC"

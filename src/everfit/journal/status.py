@@ -1,0 +1,85 @@
+"""How much the journal holds, and how much of it is in the lake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from everfit.journal.logs import LOGS, Log
+from everfit.journal.ship import BROKEN
+from everfit.store.lake import table_sizes
+from everfit.store.segments import OPEN, SEALED
+
+
+class LogStatus(Struct, frozen=True, kw_only=True):
+    """What of a log is not in the lake yet."""
+
+    log: str
+    open_segments: int
+    """Being written, or left by a writer that died."""
+    sealed_segments: int
+    """Waiting to be shipped."""
+    broken_segments: int
+    """Set aside, since they could not be understood."""
+    unshipped_rows: int
+    unshipped_bytes: int
+
+
+class LakeStatus(Struct, frozen=True, kw_only=True):
+    """What the lake holds of one model's predictions or outcomes, or of one view's pushes."""
+
+    log: str
+    name: str
+    rows: int
+    files: int
+    size_bytes: int
+
+
+class JournalStatus(Struct, frozen=True, kw_only=True):
+    """Both."""
+
+    logs: tuple[LogStatus, ...]
+    lake: tuple[LakeStatus, ...]
+
+
+def journal_status(journal: Path, lake: Path) -> JournalStatus:
+    """Count what is there.
+
+    Raises:
+        StoreError: If the log or a table cannot be read.
+    """
+    return JournalStatus(
+        logs=tuple(_log_status(log, journal) for log in LOGS),
+        lake=tuple(status for log in LOGS for status in _lake_status(log, lake)),
+    )
+
+
+def _log_status(log: Log, journal: Path) -> LogStatus:
+    waiting: dict[str, list[int]] = {suffix: [] for suffix in (OPEN, SEALED, BROKEN)}
+    for path in (journal / log.name).glob("*"):
+        if path.suffix in waiting:
+            waiting[path.suffix].append(path.stat().st_size)
+    return LogStatus(
+        log=log.name,
+        open_segments=len(waiting[OPEN]),
+        sealed_segments=len(waiting[SEALED]),
+        broken_segments=len(waiting[BROKEN]),
+        unshipped_rows=sum(part.rows.height for part in log.unshipped(journal)),
+        unshipped_bytes=sum(waiting[OPEN]) + sum(waiting[SEALED]),
+    )
+
+
+def _lake_status(log: Log, lake: Path) -> list[LakeStatus]:
+    found: dict[str, LakeStatus] = {}
+    for table, size in table_sizes(lake, log.name).items():
+        name = table.split("/")[1]
+        before = found.get(name) or LakeStatus(log=log.name, name=name, rows=0, files=0, size_bytes=0)
+        found[name] = LakeStatus(
+            log=log.name,
+            name=name,
+            rows=before.rows + size.rows,
+            files=before.files + size.files,
+            size_bytes=before.size_bytes + size.size_bytes,
+        )
+    return list(found.values())
