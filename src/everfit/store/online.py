@@ -374,6 +374,7 @@ class _Session:
         if not os.fstat(self._stamp_file).st_size:
             os.ftruncate(self._stamp_file, len(_COMMITTING))
         self._stamp = mmap.mmap(self._stamp_file, len(_COMMITTING))
+        self._heal()
         for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "mmap_size = 1073741824", "cache_size = -65536"):
             self.execute(f"PRAGMA {pragma}").fetchall()
         self.execute(
@@ -412,6 +413,16 @@ class _Session:
         except KeyError:
             found = self._kept[view, features] = {}
             return found
+
+    def _heal(self) -> None:
+        """Begin a stamp, or take over from a writer that died while it committed."""
+        try:
+            fcntl.flock(self._stamp_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # somebody commits right now
+            return
+        if self._stamp[:] == _COMMITTING:
+            self._stamp[:] = os.urandom(len(_COMMITTING))
+        fcntl.flock(self._stamp_file, fcntl.LOCK_UN)
 
     @contextmanager
     def _committing(self) -> Iterator[None]:
