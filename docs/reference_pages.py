@@ -130,17 +130,20 @@ def gates() -> str:
 
 def service() -> str:
     """What the prediction service reports of itself."""
-    from everfit.serving.metrics import Metrics
+    from everfit.serving.metrics import describe_metrics
 
     rows = [
-        (f"`{family.name}`", family.type, ", ".join(f"`{label}`" for label in metric._labelnames), family.documentation)
-        for metric in vars(Metrics()).values()
-        if hasattr(metric, "_labelnames")
-        for family in metric.describe()
+        (
+            f"`{family.name}`",
+            family.type,
+            ", ".join(f"`{label}`" for label in vars(family)["_labelnames"]),
+            family.documentation,
+        )
+        for family in describe_metrics()
     ]
     intro = (
-        "`GET /metrics` answers in the text format of Prometheus. Counters carry the suffix `_total` there, and the "
-        "process's own figures (`process_…`) come along. How to ask: [serve a model](../howto/serve.md)."
+        "`GET /metrics` answers in the text format of Prometheus, for all workers together. Counters carry the suffix "
+        "`_total` there. How to ask: [serve a model](../howto/serve.md)."
     )
     return _page("Metrics of the service", [intro, _table(("metric", "kind", "labels", "meaning"), rows)])
 

@@ -96,13 +96,14 @@ def open_system(
     state = project.root / STATE_FOLDER
     clock = clock or SystemClock()
     signer, trust = open_keys(state / "keys")
+    journal, lake = state / "journal", project.root / project.settings.stores.lake
     return System(
         project=project,
         clock=clock,
         state=state,
-        journal=state / "journal",
-        lake=project.root / project.settings.stores.lake,
-        reader=Reader(project.root, project.settings.paths),
+        journal=journal,
+        lake=lake,
+        reader=Reader(project.root, project.settings.paths, pushes=(lake, journal)),
         online=SqliteOnlineStore(online_path(project.root, project.settings)),
         deployment=DeploymentRecord(state / "deployment.json"),
         signer=signer,

@@ -71,7 +71,9 @@ def test_a_service_answers_what_the_package_predicts(trained: Path) -> None:
     record = DeploymentRecord(trained / ".everfit" / "deployment.json")
     deployment = record.read()
     assert deployment is not None
-    package = open_package(record.folder_of(deployment.models[0]), trust=read_trust(trained / ".everfit" / "keys"))
+    package = open_package(
+        record.folder_of(deployment.models[0].champion), trust=read_trust(trained / ".everfit" / "keys")
+    )
     seen = everfit(trained, "features", "get", "shop_record", "shop-3", "--as-of", "2026-01-22T00:00Z", "--json")
     frame = pl.DataFrame(
         {"shop_record.late": [seen.json["features"]["late"]], "shop": ["shop-3"], "distance_km": [4.5]}

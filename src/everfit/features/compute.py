@@ -10,11 +10,14 @@ import polars as pl
 
 from everfit.core.errors import SourceError, TimestampError
 from everfit.store.instants import INSTANT, require_instant, to_instant
+from everfit.store.pushed_rows import FEATURE, KEY
 from everfit.store.reader import Reader, require_columns
 
 if TYPE_CHECKING:
     from everfit.definitions.entity import Entity
     from everfit.definitions.view import FeatureView
+
+_KNOWN = "__known_at"
 
 
 def view_rows(
@@ -29,18 +32,20 @@ def view_rows(
 
     The computation sees only source rows that were known at ``as_of`` and lie before ``until``, and, given ``since``,
     no further back than the view's look-back. A source row is known at its ``created``, or at its event time if the
-    source has none; a null there means not known yet.
+    source has none; a null there means not known yet. Rows that were pushed to the view are among its rows, known at
+    their own ``created``.
 
     Args:
         view: The definition.
-        reader: Reads the view's source.
+        reader: Reads the view's source and what was pushed to it.
         since: First event time, inclusive; aware.
         until: Last event time, exclusive; aware.
         as_of: Nothing known later is used; aware.
 
     Returns:
         The keys in their entities' types, the timestamp and created columns as ``Datetime("us", "UTC")``, then the
-        features. Rows without a key or time are left out; rows are in no particular order.
+        features. Where the view has no created column but pushed rows, :func:`known_time` names one that is added.
+        Rows without a key or time are left out; rows are in no particular order.
 
     Raises:
         SourceError: If a column is missing or a key has a type that its entity's cannot be made from.
@@ -57,12 +62,21 @@ def view_rows(
             raise SourceError(
                 "a feature view's function must return a LazyFrame", value=type(rows).__name__, place=place
             )
-    return _shape(rows, view, since=since, until=until, as_of=as_of, place=place)
+    rows = _shape(rows, view, since=since, until=until, as_of=as_of, place=place)
+    pushed = reader.pushed(view.name)
+    return rows if pushed is None else _with_pushed(rows, pushed, view, since=since, until=until, as_of=as_of)
+
+
+def known_time(view: FeatureView, rows: pl.LazyFrame) -> str | None:
+    """The column of :func:`view_rows` that says when a row became known; ``None`` where that is its event time."""
+    return view.created or (_KNOWN if _KNOWN in rows.collect_schema() else None)
 
 
 def feature_names(view: FeatureView, rows: pl.LazyFrame) -> tuple[str, ...]:
     """The features among the columns of :func:`view_rows`, in order."""
-    return tuple(name for name in rows.collect_schema() if name not in {*view.keys, view.timestamp, view.created})
+    return tuple(
+        name for name in rows.collect_schema() if name not in {*view.keys, view.timestamp, view.created, _KNOWN}
+    )
 
 
 def _source_rows(
@@ -112,23 +126,48 @@ def _shape(
     keys = [_key(entity, schema[entity.key], place=place) for entity in view.entities]
     instants = [to_instant(column, schema[column], place=place).alias(column) for column in times]
     return rows.select(*keys, *instants, *features).filter(
-        *_within(view, since=since, until=until, as_of=as_of), *(pl.col(key).is_not_null() for key in view.keys)
+        *_within(view, view.created, since=since, until=until, as_of=as_of)
     )
 
 
+def _with_pushed(
+    rows: pl.LazyFrame,
+    pushed: pl.LazyFrame,
+    view: FeatureView,
+    *,
+    since: datetime | None,
+    until: datetime | None,
+    as_of: datetime | None,
+) -> pl.LazyFrame:
+    """Add pushed rows, in the types that the computed ones have."""
+    known = view.created or _KNOWN
+    if not view.created:
+        rows = rows.with_columns(pl.col(view.timestamp).alias(known))
+    names = {view.timestamp: "event_time", known: "created"} | {key: f"{KEY}{key}" for key in view.keys}
+    there = pushed.collect_schema()
+    own = [
+        # What a view has since it was defined anew, older pushes lack.
+        pl.col(name).cast(dtype, strict=False).alias(column) if name in there else pl.lit(None, dtype).alias(column)
+        for column, dtype in rows.collect_schema().items()
+        for name in (names.get(column, f"{FEATURE}{column}"),)
+    ]
+    within = _within(view, known, since=since, until=until, as_of=as_of)
+    return pl.concat([rows, pushed.select(own).filter(*within)])
+
+
 def _within(
-    view: FeatureView, *, since: datetime | None, until: datetime | None, as_of: datetime | None
+    view: FeatureView, created: str | None, *, since: datetime | None, until: datetime | None, as_of: datetime | None
 ) -> Sequence[pl.Expr]:
     event = pl.col(view.timestamp)
-    keep = [event.is_not_null()]
+    keep = [event.is_not_null(), *(pl.col(key).is_not_null() for key in view.keys)]
     if since is not None:
         keep.append(event >= _literal(since))
     if until is not None:
         keep.append(event < _literal(until))
     if as_of is not None:
         keep.append(event <= _literal(as_of))
-    if view.created:
-        known = pl.col(view.created)
+    if created:
+        known = pl.col(created)
         keep.append(known.is_not_null() if as_of is None else known <= _literal(as_of))
     return keep
 

@@ -15,7 +15,7 @@ from everfit.core.records import FrameManifest, SourceVersion
 from everfit.definitions.model import Model
 from everfit.definitions.on_demand import OnDemand
 from everfit.definitions.view import FeatureView
-from everfit.features.compute import feature_names, horizon, view_rows
+from everfit.features.compute import feature_names, horizon, known_time, view_rows
 from everfit.features.join import ViewRows, point_in_time_join
 from everfit.store.digest import frame_digest
 from everfit.store.instants import INSTANT, to_instant
@@ -75,7 +75,7 @@ def build_frame(
         start=first if start is None else start,
         end=end,
         as_of=as_of,
-        sources=_versions(model, reader),
+        sources=_versions(model, reader, as_of),
         views=tuple(view.name for view in model.views),
         query=describe_query(model),
         columns=tuple(data.columns),
@@ -189,7 +189,7 @@ def _view(view: FeatureView, reader: Reader, *, first: datetime, as_of: datetime
         rows=rows,
         keys=view.keys,
         time=view.timestamp,
-        created=view.created,
+        created=known_time(view, rows),
         features=feature_names(view, rows),
         ttl=view.time_to_live,
         rereadable=view.transform is None and view.source.kind in {"parquet", "csv", "delta"},
@@ -221,6 +221,7 @@ def _arrange(model: Model, joined: pl.DataFrame) -> tuple[pl.DataFrame, tuple[st
     return joined.select(ID, TIME, *model.request, *computed, LABEL, KNOWN_AT), tuple(features)
 
 
-def _versions(model: Model, reader: Reader) -> tuple[SourceVersion, ...]:
+def _versions(model: Model, reader: Reader, as_of: datetime) -> tuple[SourceVersion, ...]:
     sources = {source.name: source for source in (model.events.source, *(view.source for view in model.views))}
-    return tuple(reader.version(sources[name]) for name in sorted(sources))
+    pushed = (reader.pushed_version(view.name, as_of=as_of) for view in model.views)
+    return (*(reader.version(sources[name]) for name in sorted(sources)), *filter(None, pushed))

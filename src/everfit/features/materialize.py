@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from everfit.core.errors import TimestampError
 from everfit.core.progress import SILENT, Progress
-from everfit.features.compute import feature_names, horizon, view_rows
+from everfit.features.compute import feature_names, horizon, known_time, view_rows
 from everfit.store.instants import INSTANT
 
 if TYPE_CHECKING:
@@ -161,11 +161,12 @@ def _arrived(view: FeatureView, reader: Reader, *, since: datetime | None, until
     """The view's rows that arrived in ``(since, until]``, with their event and known times in microseconds."""
     # Without known times, a row arrives at its event time; with them, an old row may arrive late.
     first = since if since is not None and not view.created and horizon(view, since) is not None else None
-    event, known = pl.col(view.timestamp), pl.col(view.created or view.timestamp)
     rows = view_rows(view, reader, since=first, as_of=until)
+    created = known_time(view, rows)
+    event, known = pl.col(view.timestamp), pl.col(created or view.timestamp)
     if since is not None:
         rows = rows.filter(pl.max_horizontal(event, known) > pl.lit(since, dtype=INSTANT))
-    dropped = {view.timestamp, *([view.created] if view.created else [])}
+    dropped = {view.timestamp, *([created] if created else [])}
     times = [event.to_physical().alias(_EVENT), known.to_physical().alias(_KNOWN)]
     return rows.with_columns(times).drop(*dropped)
 

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,9 @@ import polars as pl
 from everfit.core.errors import SourceError
 from everfit.core.records import SourceVersion
 from everfit.store.digest import canonical_order, frame_digest
-from everfit.store.instants import aware_to_utc, require_instant
+from everfit.store.instants import INSTANT, aware_to_utc, require_instant
+from everfit.store.pushed_rows import KEY, scan_pushed
+from everfit.store.pushes import PUSHES
 
 if TYPE_CHECKING:
     from everfit.definitions.source import Source
@@ -31,11 +34,13 @@ class Reader:
     Args:
         root: The project's folder; relative paths start here.
         paths: What ``{name}`` in a path or URL stands for; relative values start at ``root``.
+        pushes: The lake's and the journal's folder, where rows are that were pushed to feature views.
     """
 
-    def __init__(self, root: Path, paths: Mapping[str, str]) -> None:
+    def __init__(self, root: Path, paths: Mapping[str, str], *, pushes: tuple[Path, Path] | None = None) -> None:
         self._root = root
         self._paths = dict(paths)
+        self._pushes = pushes
 
     def scan(self, source: Source) -> pl.LazyFrame:
         """The source's rows, lazily.
@@ -79,6 +84,37 @@ class Reader:
         return SourceVersion(
             name=source.name, kind=source.kind, location=_location(source), version=version, files=files
         )
+
+    def pushed(self, view: str) -> pl.LazyFrame | None:
+        """Every row that was pushed to a view, shipped or not; ``None`` if none ever was.
+
+        Columns as :func:`everfit.store.pushed_rows.pushed_rows` says.
+
+        Raises:
+            StoreError: If the log or a table cannot be read.
+        """
+        if self._pushes is None:
+            return None
+        lake, journal = self._pushes
+        rows = scan_pushed(lake, journal, view)
+        return rows if any(name.startswith(KEY) for name in rows.collect_schema()) else None
+
+    def pushed_version(self, view: str, *, as_of: datetime) -> SourceVersion | None:
+        """Exactly which rows had been pushed to a view by then, recorded in the journal; ``None`` if none were.
+
+        Raises:
+            StoreError: If the log or a table cannot be read.
+        """
+        pushed = self.pushed(view)
+        if pushed is None:
+            return None
+        rows = pushed.filter(pl.col("recorded_at") <= pl.lit(as_of, dtype=INSTANT)).collect()
+        if rows.is_empty():
+            return None
+        # Where nothing but nulls was pushed, the type is not settled before it is shipped.
+        told = rows.select(column for column in rows.iter_columns() if column.null_count() < rows.height)
+        version = frame_digest(canonical_order(told.select(sorted(told.columns))))
+        return SourceVersion(name=f"{view}, pushed", kind="pushed", location=f"{PUSHES}/{view}", version=version)
 
     def _open(self, source: Source) -> pl.LazyFrame:
         if source.kind == "parquet":

@@ -19,6 +19,7 @@ from zlib import crc32
 
 from msgspec import Struct
 
+from everfit.core.clock import SystemClock
 from everfit.core.errors import StoreError
 
 OPEN, SEALED = ".open", ".sealed"
@@ -282,7 +283,7 @@ class _OpenSegment:
 
 def _create(folder: Path) -> tuple[Path, int]:
     # Listed in the order of time; unique though many processes begin one at once.
-    path = folder / f"{time.time_ns() // 1000:016d}-{uuid4().hex[:12]}{OPEN}"
+    path = folder / f"{SystemClock().now_us():016d}-{uuid4().hex[:12]}{OPEN}"
     number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
     fcntl.flock(number, fcntl.LOCK_EX)
     return path, number
