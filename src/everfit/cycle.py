@@ -516,13 +516,14 @@ def promote(
     """Let a version answer: as the champion, for a share of the ids, or in shadow.
 
     The package is verified first. For a champion the alias moves before the deployment record, and doing it again
-    mends whatever a crash left between the two; a canary and a shadow only take part in the deployment.
+    mends whatever a crash left between the two; a canary and a shadow only take part in the deployment, until a
+    champion is promoted, were it the same again: it answers alone.
 
     Args:
         system: The parts.
         model: Its name.
         which: Version or alias.
-        canary: Answer this share of the ids, above 0 up to 1, and leave the rest to the champion; 0 ends it.
+        canary: Answer this share of the ids, above 0 up to 1, and leave the rest to the champion.
         shadow: Only be asked as well, after the answer was sent.
         actor: Who asked, for the record.
         reason: Why, for the record.
@@ -548,7 +549,7 @@ def promote(
             )
         if shadow:
             return replace(present, shadow=deployed)
-        return replace(present, canary=deployed if canary else None, canary_share=canary or 0.0)
+        return replace(present, canary=deployed, canary_share=canary)
 
     system.deployment.change(model, decide, changed_at=system.clock.now())
     return chosen

@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 import pytest
 from tests.acceptance.shop import AS_OF, everfit, orders
+from tests.serving.test_deployment import wait_for
 
 ROW = {"shop": "shop-3", "distance_km": 4.5, "ordered_at": "2026-01-22T00:00:00Z"}
 
@@ -120,6 +121,35 @@ def test_a_second_version_is_compared_with_the_champion_and_can_be_taken_back(ow
     assert history[-1]["reason"] == "nerves"
     with service(own) as url:
         assert post(f"{url}/predict/late", {"inputs": ROW})[1]["version"] == 1
+
+
+def test_a_second_version_is_tried_beside_the_champion(own: Path) -> None:
+    assert everfit(own, "train", *AS_OF, "--seed", "1").code == 0
+    assert everfit(own, "promote", "late", "challenger", "--canary", "50").code == 2
+    assert everfit(own, "promote", "late", "challenger", "--canary", "0.5", "--shadow").code == 2
+    assert everfit(own, "promote", "late", "challenger", "--canary", "0.5").code == 0
+    with (own / "everfit.toml").open("a") as file:
+        file.write("\n[serving]\nworkers = 2\n")
+    with service(own) as url:
+        # A connection each: now this worker answers, now that one, and both send an id to the same version.
+        asked = [(name, post(f"{url}/predict/late", {"inputs": ROW, "id": name})) for name in _names(40) * 3]
+        assert {status for _, (status, _) in asked} == {200}
+        chosen = {(name, answer["version"]) for name, (_, answer) in asked}
+        assert len(chosen) == 40
+        assert {version for _, version in chosen} == {1, 2}
+        # The champion alone again, and the other one in its shadow.
+        assert everfit(own, "promote", "late", "champion").code == 0
+        assert everfit(own, "promote", "late", "2", "--shadow").code == 0
+        wait_for(lambda: {post(f"{url}/predict/late", {"inputs": ROW})[1]["version"] for _ in range(20)} == {1})
+        assert post(f"{url}/predict/late", {"inputs": ROW, "id": "seen-by-both"})[1]["version"] == 1
+    routes = [answer["answer"]["route"] for answer in everfit(own, "explain", "seen-by-both", "--json").json["answers"]]
+    assert sorted(routes) == ["champion", "shadow"]
+    versions = {each["version"]: each["aliases"] for each in everfit(own, "models", "--json").json}
+    assert versions == {1: ["champion"], 2: ["challenger"]}
+
+
+def _names(count: int) -> list[str]:
+    return [f"order-{number}" for number in range(count)]
 
 
 def test_mlflow_loads_the_champion_in_a_process_of_its_own(trained: Path) -> None:

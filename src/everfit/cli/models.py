@@ -54,22 +54,42 @@ def models(
 def promote(
     model: ModelName = None,
     version: Annotated[str, typer.Argument(help="A version's number or alias.")] = "challenger",
+    canary: Annotated[
+        float | None,
+        typer.Option("--canary", help="Only let it answer this share of the ids, such as 0.1, beside the champion."),
+    ] = None,
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="Only ask it as well, after the champion has answered, and record it.")
+    ] = False,
     reason: Reason = "started by hand",
     project: ProjectFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a version the champion, which is what is served."""
+    """Make a version the champion, which is what is served; or try it beside the champion.
+
+    A trial ends with the next promotion: 'everfit promote MODEL champion' lets the champion answer alone.
+    """
     from everfit.cli.output import console, print_json
+    from everfit.core.errors import MisuseError
     from everfit.cycle import promote as run
     from everfit.wiring import actor, open_system
 
+    if canary is not None and shadow:
+        raise MisuseError("--canary and --shadow exclude each other", remedy="Give one of them.")
+    if canary is not None and not 0 < canary <= 1:
+        raise MisuseError("--canary must be a share above 0 and up to 1", value=canary, remedy="Say 0.1 for 10 %.")
     system = open_system(project)
     name = system.project.model(model).name
-    chosen = run(system, name, version, actor=actor(), reason=reason)
+    chosen = run(system, name, version, canary=canary, shadow=shadow, actor=actor(), reason=reason)
     if as_json:
         print_json(chosen)
-    else:
-        console().print(f"[green]✓[/] {name} version {chosen.version} is the champion.")
+        return
+    part = "the champion"
+    if canary is not None:
+        part = f"the canary and answers {canary:.1%} of the ids"
+    elif shadow:
+        part = "the shadow: it is asked as well, and only recorded"
+    console().print(f"[green]✓[/] {name} version {chosen.version} is {part}.")
 
 
 def rollback(
