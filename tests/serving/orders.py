@@ -122,7 +122,7 @@ def make_shop(folder: Path, estimator: Any, task: Task = "binary", *, asks_when:
     """
     folder.mkdir(parents=True)
     _write_sources(folder, task)
-    model = _define(task, asks_when=asks_when)
+    model = define(task, asks_when=asks_when)
     reader = Reader(folder, {})
     frame = build_frame(model, reader, as_of=NOW)
     learnt, held_back = frame.data.head(ROWS * 3 // 4), frame.data.tail(ROWS // 4)
@@ -163,7 +163,8 @@ def request_of(row: dict[str, Any], schema: InputSchema) -> dict[str, Any]:
     }
 
 
-def _define(task: Task, *, asks_when: bool) -> ef.Model:
+def define(task: Task = "binary", *, asks_when: bool = True) -> ef.Model:
+    """The shop's project file."""
     orders = ef.Source("orders", path="orders.parquet", timestamp="ordered_at")
     shops = ef.Source("shops", path="shops.parquet", timestamp="at", created="known")
     kinds = ef.Source("kinds", path="kinds.parquet", timestamp="at")

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,7 +38,10 @@ class Service:
 
 @contextmanager
 def running(folder: Path, *, port: int = 0, **settings: Any) -> Iterator[Service]:
-    """Start it with these ``[serving]`` settings, and make sure that it does not outlive its test."""
+    """Start it with these ``[serving]`` settings, and make sure that it does not outlive its test.
+
+    ``store_wait_s``: how long the online store takes for every look-up.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.serving.process", str(folder), str(port)],
         cwd=Path(__file__).parents[2],
@@ -67,9 +71,21 @@ def _main(folder: Path, port: int) -> None:
     from everfit.store.deployment import DeploymentRecord
     from everfit.store.online import SqliteOnlineStore
 
+    class SlowStore(SqliteOnlineStore):
+        """Another machine's, in a bad moment."""
+
+        def get_one(self, *args: Any, **more: Any) -> Any:
+            time.sleep(wait_s)
+            return super().get_one(*args, **more)
+
+        def get(self, *args: Any, **more: Any) -> Any:
+            time.sleep(wait_s)
+            return super().get(*args, **more)
+
     chosen = json.loads(os.environ.get("EVERFIT_TEST_SERVING", "{}"))
+    wait_s = chosen.pop("store_wait_s", 0.0)
     settings = msgspec.convert({"max_body_bytes": MAX_BODY_BYTES, "max_rows": MAX_ROWS} | chosen, ServingSettings)
-    online = SqliteOnlineStore(folder / "online.db")
+    online = (SlowStore if wait_s else SqliteOnlineStore)(folder / "online.db")
     trust = Trust([Signer(bytes(range(32))).key])
     worker = Worker(
         Loader(DeploymentRecord(folder / "deployment.json"), trust=trust, online=online, max_rows=settings.max_rows),

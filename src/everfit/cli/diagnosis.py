@@ -18,7 +18,7 @@ from everfit.core.errors import EverfitError
 if TYPE_CHECKING:
     from everfit.cycle import System
 
-_CORE = ("polars", "mlflow-skinny", "scikit-learn", "optuna", "sqlalchemy", "uvicorn")
+_CORE = ("polars", "mlflow-skinny", "scikit-learn", "optuna", "sqlalchemy", "uvloop")
 _OPTIONAL = {
     "lightgbm": "lightgbm",
     "xgboost": "xgboost",

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 _SLOW_US = 250.0
 """A call to a thread and back costs about 100 µs, and gains only what the calls would have cost one by one."""
 _OUTLIER_US = 1_000.0
+_STALL_US = 20_000.0
+"""One call that takes this long is one too many: nobody else was answered meanwhile."""
 _FIRST_TRIAL_S, _LAST_TRIAL_S = 1.0, 60.0
+_TRIAL_SHARE = 100.0
+"""For a hundredth of the time at most, others wait for a trial."""
 _MOST_TOGETHER = 256
 """Rows."""
 
@@ -93,11 +97,12 @@ class Lane:
 
     def learn(self, call_s: float) -> None:
         """Hear how long a call of one row took inline, in seconds."""
+        call_us = call_s * 1e6
         # A pause of the process is not the model's: one such outlier alone does not change lanes.
-        self._cost_us += 0.05 * (min(call_s * 1e6, _OUTLIER_US) - self._cost_us)
-        if self._cost_us > _SLOW_US:
+        self._cost_us += 0.05 * (min(call_us, _OUTLIER_US) - self._cost_us)
+        if self._cost_us > _SLOW_US or call_us > _STALL_US:
             self.is_quick = False
-            self._trial_s = monotonic() + self._pause_s
+            self._trial_s = monotonic() + max(self._pause_s, _TRIAL_SHARE * call_s)
             self._pause_s = min(2 * self._pause_s, _LAST_TRIAL_S)
 
     def _try_again(self) -> None:
