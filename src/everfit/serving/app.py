@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from everfit.serving.intake import Intake
 from everfit.serving.invocations import PATHS, Invocations
 from everfit.serving.lane import Lane, Question
 from everfit.serving.open_inference import OpenInference
+from everfit.serving.openapi import OpenApi
 from everfit.serving.plane import Plane
 from everfit.serving.recorder import Recorder
 from everfit.serving.reply import Reply, explain, refuse, reply_json, say
@@ -73,11 +73,14 @@ class App:
             max_body_bytes=settings.max_body_bytes,
         )
         self._invocations = Invocations(plane, ask=self.ask, max_body_bytes=settings.max_body_bytes)
-        self._pages: Mapping[str, Callable[[], Reply]] = {
-            "/": self._index,
-            "/health/live": partial(reply_json, {"live": True}),
-            "/health/ready": self._ready,
-            "/metrics": metrics,
+        self._openapi = OpenApi(plane, intake, max_rows=settings.max_rows, may_control=settings.repository_control)
+        self._pages: Mapping[str, Callable[[HttpRequest], Reply]] = {
+            "/": lambda _: self._index(),
+            "/health/live": lambda _: reply_json({"live": True}),
+            "/health/ready": lambda _: self._ready(),
+            "/metrics": lambda _: metrics(),
+            "/openapi.json": lambda _: self._openapi.document(),
+            "/docs": self._openapi.page,
         }
 
     def handle(self, http: HttpRequest) -> Reply | Awaitable[Reply]:
@@ -94,7 +97,7 @@ class App:
             return self._report(http, path[len(_OUTCOMES) :])
         if path.startswith(_FEATURES):
             return self._push(http, path[len(_FEATURES) :])
-        return self._page(path, http.method)
+        return self._page(http)
 
     def close(self) -> None:
         """Answer what waits in the lanes, then end their threads."""
@@ -209,16 +212,17 @@ class App:
         finally:
             self._waiting -= 1
 
-    def _page(self, path: str, method: str) -> Reply:
+    def _page(self, http: HttpRequest) -> Reply:
+        path = http.path
         page = self._pages.get(path)
         if page is None and not path.startswith(_MODELS):
             named = (f"{_MODELS}{{model}}", f"{_PREDICT}{{model}}", f"{_OUTCOMES}{{model}}", f"{_FEATURES}{{view}}")
             known = [*self._pages, *named, "/v2", *sorted(PATHS)]
             return refuse(404, f"there is nothing at {path[:200]!r}; there is {', '.join(known)}", paths=known)
-        if method not in {"GET", "HEAD"}:
-            return _wrong_method(method, "GET, HEAD")
+        if http.method not in {"GET", "HEAD"}:
+            return _wrong_method(http.method, "GET, HEAD")
         try:
-            return page() if page else reply_json(self._plane.lineup(path[len(_MODELS) :]).champion.describe())
+            return page(http) if page else reply_json(self._plane.lineup(path[len(_MODELS) :]).champion.describe())
         except EverfitError as error:
             return say(explain(error))
 

@@ -11,7 +11,7 @@ from everfit.artifact.values import Kind, Values
 from everfit.core.errors import InvalidRequestError
 from everfit.serving.decode import Request, RequestDecoder
 
-_KINDS: Mapping[FieldType, tuple[Kind, ...]] = {
+KINDS: Mapping[FieldType, tuple[Kind, ...]] = {
     "string": ("text", "null"),
     "integer": ("integer", "number", "null"),
     "number": ("number", "integer", "null"),
@@ -19,6 +19,7 @@ _KINDS: Mapping[FieldType, tuple[Kind, ...]] = {
     "instant": ("instant", "text", "null"),
     "date": ("date", "text", "null"),
 }
+"""What a field may be sent as."""
 _WORDS: Mapping[FieldType, str] = {
     "string": "text",
     "integer": "integers of 64 bits",
@@ -66,14 +67,9 @@ def to_request(
     return decoder.convert_columns(fitted, id=id, wish=wish)
 
 
-def whole(value: Any) -> Any:
-    """An integer for a number that is one; anything else as it is."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 def _fit(field: RequestField, column: Values) -> Sequence[Any]:
     kind, values, type_name = column
-    if kind not in _KINDS[field.type]:
+    if kind not in KINDS[field.type]:
         raise InvalidRequestError(f"must hold {_WORDS[field.type]}", value=type_name, place=f"inputs.{field.name}")
     # Whatever is not a number makes the sum none; so may infinities, for which another look does no harm.
     if kind == "number" and isnan(sum(filter(None, values))):

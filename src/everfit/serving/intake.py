@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from everfit.core.errors import InvalidRequestError, RequestTooLargeError, UnknownModelError
-from everfit.serving.decode import LONGEST_ID
+from everfit.serving.decode import INT64, LONGEST_ID, make_whole
 from everfit.store.outcomes import Outcome, Outcomes
 from everfit.store.pushes import Pushed
 
@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _Instant = Annotated[datetime, Meta(tz=True)]
-_KEYS: Mapping[FieldType, Any] = {"string": str, "integer": int, "date": date}
+_KEYS: Mapping[FieldType, Any] = {"string": str, "integer": INT64, "date": date}
 _FEATURES: Mapping[str, Any] = {"number": float | None, "boolean": bool | None, "category": str | None}
 
 
-class _Told(Struct, forbid_unknown_fields=True):
+class Told(Struct, forbid_unknown_fields=True):
+    """An outcome, as a caller reports it."""
+
     id: Annotated[str, Meta(min_length=1, max_length=LONGEST_ID)]
     value: bool | int | float | str | None
     known_at: _Instant | None = None
@@ -37,18 +39,18 @@ class _Told(Struct, forbid_unknown_fields=True):
 class _Report(Struct, forbid_unknown_fields=True):
     """Several, or one."""
 
-    outcomes: Annotated[list[_Told], Meta(min_length=1)] | UnsetType = UNSET
+    outcomes: Annotated[list[Told], Meta(min_length=1)] | UnsetType = UNSET
     id: Annotated[str, Meta(min_length=1, max_length=LONGEST_ID)] | UnsetType = UNSET
     value: bool | int | float | str | UnsetType | None = UNSET
-    known_at: _Instant | None = None
+    known_at: _Instant | UnsetType | None = UNSET
 
-    def told(self) -> list[_Told]:
-        if self.outcomes is not UNSET and self.id is UNSET and self.value is UNSET:
+    def told(self) -> list[Told]:
+        if self.outcomes is not UNSET and self.id is UNSET and self.value is UNSET and self.known_at is UNSET:
             return self.outcomes
         if self.outcomes is not UNSET or self.id is UNSET or self.value is UNSET:
             rule = 'must be {"outcomes": [{"id": …, "value": …}, …]}, or one object with id and value'
             raise InvalidRequestError(rule, place="body")
-        return [_Told(self.id, self.value, self.known_at)]
+        return [Told(self.id, self.value, None if self.known_at is UNSET else self.known_at)]
 
 
 class _Rows(Struct, forbid_unknown_fields=True):
@@ -67,6 +69,33 @@ class Accepted(Struct, frozen=True, kw_only=True):
     rows: int
     written: int
     """How many are online now; the others were older than what was there."""
+
+
+class Signature(NamedTuple):
+    """What a view's rows hold."""
+
+    keys: dict[str, Any]
+    """Types by name."""
+    features: dict[str, Any]
+    """Types by name."""
+
+    def row_type(self) -> type[Struct]:
+        """The type that decodes a row."""
+        # Positions as attribute names, since a column may be called anything.
+        keys = {f"key_{number}": name for number, name in enumerate(self.keys)}
+        features = {f"feature_{number}": name for number, name in enumerate(self.features)}
+        return msgspec.defstruct(
+            "PushedRow",
+            [
+                *zip(keys, self.keys.values(), strict=True),
+                ("event_time", _Instant),
+                ("created", _Instant | None | UnsetType, UNSET),
+                *zip(features, self.features.values(), strict=True),
+            ],
+            rename=keys | features,
+            forbid_unknown_fields=True,
+            kw_only=True,
+        )
 
 
 class Intake:
@@ -128,26 +157,15 @@ class Intake:
             RequestTooLargeError: If there are too many rows.
             StoreError: If they could not be recorded or written.
         """
-        keys, features = self._signature(view)
+        signature = self._signature(view)
+        keys, features = signature
         rows = _decode(self._rows, body).rows
         self._require_few(rows, "rows")
-        kind = msgspec.defstruct(
-            "PushedRow",
-            [
-                *((f"key_{number}", kind) for number, kind in enumerate(keys.values())),
-                ("event_time", _Instant),
-                ("created", _Instant | None | UnsetType, UNSET),
-                *((f"feature_{number}", kind) for number, kind in enumerate(features.values())),
-            ],
-            rename={
-                **{f"key_{number}": name for number, name in enumerate(keys)},
-                **{f"feature_{number}": name for number, name in enumerate(features)},
-            },
-            forbid_unknown_fields=True,
-            kw_only=True,
-        )
+        integers = [name for name, kind in keys.items() if kind is INT64]
+        for row in rows:
+            make_whole(row, integers)
         try:
-            taken: list[Any] = msgspec.convert(rows, list[kind])  # type: ignore[valid-type]
+            taken: list[Any] = msgspec.convert(rows, list[signature.row_type()])  # type: ignore[misc]
         except msgspec.ValidationError as problem:
             wanted = ", ".join((*keys, "event_time", *features))
             raise InvalidRequestError(
@@ -170,7 +188,19 @@ class Intake:
         )
         return Accepted(rows=len(taken), written=written)
 
-    def _signature(self, view: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    def signatures(self) -> dict[str, Signature]:
+        """The views whose rows can be pushed now.
+
+        Raises:
+            StoreError: If the online store cannot be read.
+        """
+        return {view: self._signature(view) for view in self._views() if self._online.state(view) is not None}
+
+    def _views(self) -> list[str]:
+        lineups = self._plane.lineups.values()
+        return sorted({each.view for lineup in lineups for each in lineup.champion.schema.lookups})
+
+    def _signature(self, view: str) -> Signature:
         """The types of a view's keys and features by name, as the models that are served know them."""
         keys: dict[str, Any] = {}
         columns: dict[str, Column] = {}
@@ -182,20 +212,17 @@ class Intake:
                 keys = {name: _KEYS[fields[name]] for name in lookup.keys}
         state = self._online.state(view) if keys else None
         if state is None:
-            known = sorted(
-                {each.view for lineup in self._plane.lineups.values() for each in lineup.champion.schema.lookups}
-            )
             raise UnknownModelError(
                 "rows can be pushed to a view that a served model looks up, and that was materialised once",
                 value=view[:200],
-                remedy=f"Such views: {', '.join(known) or 'none'}. Materialise: everfit features materialize.",
+                remedy=f"Such views: {', '.join(self._views()) or 'none'}. Materialise: everfit features materialize.",
             )
-        anything = bool | int | float | str | None
+        anything = bool | INT64 | float | str | None
         features = {}
         for name in state.features:
             column = columns.get(f"{view}.{name}")
             features[name] = _FEATURES[column.kind] if column else anything
-        return keys, features
+        return Signature(keys, features)
 
     def _require_few(self, given: Sequence[object], place: str) -> None:
         if len(given) > self._max_rows:
@@ -227,7 +254,12 @@ def _class(value: object, names: Mapping[Any, str]) -> str | None:
 
 
 def _number(value: object) -> str | None:
-    return repr(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return repr(float(value))
+    except OverflowError:  # an integer that no double can hold
+        return None
 
 
 def _plain(value: Any) -> Any:

@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from everfit.core.errors import InvalidRequestError
-from everfit.serving.columns import whole
 from everfit.serving.content_encoding import plain_body
+from everfit.serving.decode import make_whole
 from everfit.serving.reply import Refusal, Reply, encode_json, reply_json
 
 if TYPE_CHECKING:
@@ -86,9 +86,7 @@ class JsonInvocations(_Invocations):
         # What pandas makes of integers with a gap among them.
         integers = [field.name for field in decoder.fields if field.type == "integer"]
         for row in rows:
-            for name in integers:
-                if name in row:
-                    row[name] = whole(row[name])
+            make_whole(row, integers)
         return decoder.convert(rows)
 
 

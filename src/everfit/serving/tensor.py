@@ -161,3 +161,8 @@ _FORMS: Mapping[str, _Form] = {
     "FP64": _form("number", "d", float),
     "BYTES": _form("text", "", str),
 }
+
+
+def datatypes(kind: Kind) -> list[str]:
+    """The datatypes of one kind."""
+    return [name for name, form in _FORMS.items() if form.kind == kind]
