@@ -1,0 +1,99 @@
+"""Which cells the columns of a table are counted in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cached_property
+from types import MappingProxyType
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from everfit.measures.bin_counts import BinCounter
+from everfit.measures.bins import Bins, Categories, Category
+from everfit.measures.weighing import Floats
+
+Form = Bins | Categories
+
+
+class Layout:
+    """The forms of a table's columns, one after another; a column's cells are followed by one for what is missing.
+
+    Made once from the reference, kept beside it, and shared by every sketch that is to be merged or compared.
+
+    >>> layout = Layout({"colour": Categories(values=("red", "blue"))})
+    >>> layout.size, layout.spans["colour"]
+    (5, slice(0, 5, None))
+    >>> Layout.from_bytes(layout.to_bytes()) == layout
+    True
+    """
+
+    def __init__(self, columns: Mapping[str, Form]) -> None:
+        self.columns = MappingProxyType(dict(columns))
+        self.numeric = tuple(name for name, form in columns.items() if isinstance(form, Bins))
+        """The columns that hold numbers, in order."""
+        spans: dict[str, slice] = {}
+        self.size = 0
+        for name, form in columns.items():
+            spans[name] = slice(self.size, self.size + form.cells + 1)
+            self.size = spans[name].stop
+        self.spans = MappingProxyType(spans)
+        """Where each column's cells are."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Layout) and (self is other or self.digest == other.digest)
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def to_bytes(self) -> bytes:
+        """What :meth:`from_bytes` reads; equal layouts give equal bytes."""
+        return msgspec.msgpack.encode(list(self.columns.items()))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Layout:
+        """What :meth:`to_bytes` wrote.
+
+        Raises:
+            msgspec.DecodeError: If it is something else.
+        """
+        return cls(dict(msgspec.msgpack.decode(data, type=list[tuple[str, Form]])))
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Sixteen bytes that tell layouts apart."""
+        return hashlib.sha256(self.to_bytes()).digest()[:16]
+
+    @cached_property
+    def ends(self) -> tuple[Floats, ...]:
+        """Upper ends of the bins of each numeric column, the last infinite, so that a search finds NaN behind them."""
+        return tuple(np.append(form.edges, np.inf) for form in self.columns.values() if isinstance(form, Bins))
+
+    @cached_property
+    def starts(self) -> NDArray[np.intp]:
+        """The first cell of each numeric column, shape ``(numeric, 1)``."""
+        return np.array([[self.spans[name].start] for name in self.numeric], dtype=np.intp).reshape(-1, 1)
+
+    @cached_property
+    def medians(self) -> Floats:
+        """The reference's, of each numeric column, shape ``(numeric, 1)``."""
+        medians = [[form.median] for form in self.columns.values() if isinstance(form, Bins)]
+        return np.array(medians, dtype=np.float64).reshape(-1, 1)
+
+    @cached_property
+    def counters(self) -> tuple[BinCounter, ...]:
+        """What counts many values of each numeric column."""
+        return tuple(BinCounter(ends[:-1]) for ends in self.ends)
+
+    @cached_property
+    def places(self) -> Mapping[str, Mapping[Category | None, int]]:
+        """The cell of each known value of each categorical column, within the column."""
+        found: dict[str, Mapping[Category | None, int]] = {}
+        for name, form in self.columns.items():
+            if isinstance(form, Categories):
+                place: dict[Category | None, int] = dict.fromkeys(form.tail, form.other)
+                place |= {value: cell for cell, value in enumerate(form.values)}
+                found[name] = place | {None: form.cells}
+        return found
