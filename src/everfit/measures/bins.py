@@ -126,7 +126,8 @@ def _coarse_starts(ends: NDArray[np.int64], smooth: NDArray[np.bool_], coarse: i
 
 def _centres(ordered: Floats, edges: Floats, ends: NDArray[np.int64]) -> Floats:
     lows, highs = np.append(ordered[0], edges), np.append(edges, ordered[-1])
-    centres, held = np.minimum(highs, ordered[-1]), np.diff(ends) > 0
+    centres: Floats = np.minimum(highs, ordered[-1])
+    held = np.diff(ends) > 0
     # Each row is divided before it is added, so that the sum of even the greatest is finite. A mean of equal values may
     # miss them by a rounding error, and so leave its bin.
     parts = ordered / np.repeat(np.diff(ends), np.diff(ends))

@@ -62,7 +62,7 @@ def pool(reference: Counts, window: Counts, *, least_expected: float = LEAST_EXP
     """
     both = reference + window
     smaller = min(int(reference.sum()), int(window.sum()))
-    rare = both * (smaller / max(int(both.sum()), 1)) < least_expected
+    rare = (both * (smaller / max(int(both.sum()), 1)) < least_expected) | (both == 0)
     if not both[rare].any():
         return reference[~rare], window[~rare]
     pooled = (np.append(sample[~rare], sample[rare].sum()) for sample in (reference, window))
