@@ -297,6 +297,7 @@ def _learn(
 ) -> Learned:
     from everfit.artifact.package import write_package
     from everfit.gates.judge import judge
+    from everfit.training.profile import profile_rows
     from everfit.training.refit import refit
     from everfit.training.split import holdout_rows
     from everfit.training.train import train
@@ -307,10 +308,11 @@ def _learn(
     candidate = train(definition, frame, settings=settings, warm_start=past, progress=progress)
     rows = holdout_rows(frame.data, candidate.split)
     lineage = _lineage(system, frame, candidate)
+    profile = profile_rows(frame, candidate, extra=definition.slices)
     with TemporaryDirectory(prefix="learn-", dir=system.state) as folder:
         packaged = write_package(
             Path(folder, "candidate"), fitted=candidate.fitted, model=definition, rows=rows, lineage=lineage,
-            signer=system.signer, project=system.project.root,
+            signer=system.signer, project=system.project.root, profile=profile,
         )  # fmt: skip
         progress.start("Gates")
         evidence = _evidence(system, definition, frame, candidate, rows, packaged, champion)
@@ -322,6 +324,7 @@ def _learn(
                 packaged = write_package(
                     Path(folder, "refitted"), fitted=refit(definition, frame, candidate), model=definition, rows=rows,
                     lineage=replace(lineage, refitted=True), signer=system.signer, project=system.project.root,
+                    profile=profile,
                 )  # fmt: skip
             version = system.registry.register(
                 definition.name,

@@ -6,6 +6,7 @@ model/…            the estimator, and the form that serves
 code/…             signed functions of on-demand transformations that are not plain expressions
 reference.npz      held-back rows with the fitted estimator's answers
 reference.parquet  the same rows before they were encoded
+profile.parquet    rows it was made from, the held-out ones with its predictions: what monitoring compares with
 MLmodel, …         how MLflow reads it (:mod:`everfit.artifact.pyfunc`)
 """
 
@@ -44,8 +45,12 @@ MANIFEST = "manifest.json"
 SCHEMA = "schema.json"
 REFERENCE = "reference.npz"
 ROWS = "reference.parquet"
+PROFILE = "profile.parquet"
 MODEL_FOLDER = "model"
 PROJECT_FOLDER = "project"
+
+HELD_OUT, PREDICTION = "held_out", "prediction"
+"""Columns of the profile: whether the estimator never saw the row, and what it answered then."""
 
 _KEPT_ROWS = 256
 _MLFLOWS_OWN = frozenset({"registered_model_meta"})
@@ -128,6 +133,15 @@ class Package:
 
         with np.load(self.folder / REFERENCE, allow_pickle=False) as arrays:
             return arrays["matrix"], arrays["expected"]
+
+    def profile(self) -> pl.DataFrame | None:
+        """Labelled rows that the version was made from, as :func:`everfit.training.profile.profile_rows` says; ``None``
+        if none were kept.
+        """
+        import polars as pl
+
+        path = self.folder / PROFILE
+        return pl.read_parquet(path) if path.is_file() else None
 
     @cached_property
     def _functions(self) -> Mapping[str, Callable[[Any], Any]]:
@@ -222,6 +236,7 @@ def write_package(
     lineage: Lineage,
     signer: Signer,
     project: Path | None = None,
+    profile: pl.DataFrame | None = None,
 ) -> Package:
     """Write a package: all of it or, if the process dies, nothing under this name.
 
@@ -234,6 +249,7 @@ def write_package(
         lineage: Where the model came from.
         signer: Signs the package.
         project: The project's folder, whose code is kept; see :meth:`Package.project`.
+        profile: See :meth:`Package.profile`.
 
     Raises:
         PackageError: If the folder exists, or no form gives back the estimator's answers.
@@ -247,6 +263,8 @@ def write_package(
         manifest = _fill(draft, fitted, model, rows, lineage)
         if project is not None:
             copy_code(project, draft / PROJECT_FOLDER)
+        if profile is not None:
+            profile.write_parquet(draft / PROFILE)
         manifest = msgspec.structs.replace(manifest, files=record_files(draft), key=signer.key)
         digest = manifest.content_digest()
         signed = msgspec.structs.replace(manifest, digest=digest, signature=signer.sign(digest.encode()))

@@ -10,6 +10,24 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+def to_us(instant: datetime) -> int:
+    """An aware instant in microseconds since 1970.
+
+    >>> to_us(datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC))
+    1000000
+    """
+    return (instant - _EPOCH) // _MICROSECOND
+
+
+def from_us(us: int) -> datetime:
+    """Microseconds since 1970 as an instant in UTC.
+
+    >>> from_us(1_000_000).isoformat()
+    '1970-01-01T00:00:01+00:00'
+    """
+    return _EPOCH + timedelta(microseconds=us)
+
+
 class Clock(Protocol):
     """Says what time it is."""
 
@@ -46,4 +64,4 @@ class FixedClock:
 
     def now_us(self) -> int:
         """The instant it was last set to, in microseconds since 1970."""
-        return (self.instant - _EPOCH) // _MICROSECOND
+        return to_us(self.instant)

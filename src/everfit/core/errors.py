@@ -20,6 +20,7 @@
     │   └── GateError               the gates said no
     ├── StoreError                  a store cannot be opened, read or written
     │   └── UnknownPredictionError  no answer with that id is recorded
+    ├── AlertError                  an alert that did not reach its channel
     └── RequestError                a prediction that cannot be answered
         ├── InvalidRequestError     a field is missing, unknown, or of the wrong type
         ├── UnknownModelError       this service does not serve that model
@@ -133,6 +134,10 @@ class StoreError(EverfitError):
 
 class UnknownPredictionError(StoreError):
     """No answer with that id is recorded."""
+
+
+class AlertError(EverfitError):
+    """An alert did not reach its channel."""
 
 
 class RequestError(EverfitError):

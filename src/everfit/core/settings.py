@@ -85,6 +85,29 @@ class ServingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = False
 
 
+class AlertSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[alerts]``: who is told of incidents, and when."""
+
+    urls: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Channels as [Apprise](https://appriseit.com/services/) writes them: `mailto://…`, "
+            "`slack://…`, `json://…`; in the variable, separated by blanks."
+        ),
+    ] = ()
+    severity: Annotated[
+        Literal["info", "warning", "critical"], Meta(description="The least severe incident that is told.")
+    ] = "warning"
+    quiet: Annotated[
+        str,
+        Meta(
+            pattern=r"^$|^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$",
+            description="Hours in which only what is critical is told, such as `22:00-07:00`; the rest is told after.",
+        ),
+    ] = ""
+    time_zone: Annotated[str, Meta(description="The time zone of the quiet hours.")] = "UTC"
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that may be set."""
 
@@ -92,6 +115,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stores: StoreSettings = StoreSettings()
     training: TrainingSettings = TrainingSettings()
     serving: ServingSettings = ServingSettings()
+    alerts: AlertSettings = AlertSettings()
     paths: Annotated[
         dict[str, str],
         Meta(description="Folders that sources name in braces: path='{data}/flights.parquet' with data = '../data'."),
@@ -124,7 +148,7 @@ def resolve_settings(
                 if key not in _keys(section):
                     raise _unknown(f"[{section}] {key}", key, _keys(section))
     for section, key, text in _from_variables(variables):
-        merged.setdefault(section, {})[key] = text
+        merged.setdefault(section, {})[key] = text.split() if (section, key) == ("alerts", "urls") else text
     for dotted, value in (flags or {}).items():
         section, _, key = dotted.partition(".")
         merged.setdefault(section, {})[key] = value

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 import sqlalchemy as sa
 
+from everfit.core.clock import from_us, to_us
 from everfit.core.records import AliasChange
 from everfit.store.ledger import ALIAS_CHANGES
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class AliasHistory:
@@ -24,7 +21,7 @@ class AliasHistory:
             "model": change.model,
             "alias": change.alias,
             "version": change.version,
-            "changed_at_us": (change.changed_at - _EPOCH) // timedelta(microseconds=1),
+            "changed_at_us": to_us(change.changed_at),
             "actor": change.actor,
             "reason": change.reason,
         }
@@ -40,7 +37,7 @@ class AliasHistory:
                     model=row["model"],
                     alias=row["alias"],
                     version=row["version"],
-                    changed_at=_EPOCH + timedelta(microseconds=row["changed_at_us"]),
+                    changed_at=from_us(row["changed_at_us"]),
                     actor=row["actor"],
                     reason=row["reason"],
                 )

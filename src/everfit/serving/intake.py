@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from everfit.core.clock import to_us
 from everfit.core.errors import InvalidRequestError, RequestTooLargeError, UnknownModelError
 from everfit.serving.decode import INT64, LONGEST_ID, make_whole
 from everfit.store.outcomes import Outcome, Outcomes
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from everfit.serving.recorder import Recorder
     from everfit.store.online import OnlineStore
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _Instant = Annotated[datetime, Meta(tz=True)]
 _KEYS: Mapping[FieldType, Any] = {"string": str, "integer": INT64, "date": date}
 _FEATURES: Mapping[str, Any] = {"number": float | None, "boolean": bool | None, "category": str | None}
@@ -140,7 +139,7 @@ class Intake:
                 raise InvalidRequestError(
                     f"must be {expected}, or null", value=each.value, place=f"outcomes[{place}].value"
                 )
-            known_us = now_us if each.known_at is None else _us(each.known_at)
+            known_us = now_us if each.known_at is None else to_us(each.known_at)
             taken.append(Outcome(id=each.id, value=value, known_us=known_us))
         self._recorder.outcomes(Outcomes(model=lineup.champion.name, recorded_us=now_us, outcomes=taken))
         return Reported(outcomes=len(taken))
@@ -176,8 +175,8 @@ class Intake:
             view=view,
             recorded_us=now_us,
             keys={name: [_plain(getattr(row, f"key_{number}")) for row in taken] for number, name in enumerate(keys)},
-            event_us=[_us(row.event_time) for row in taken],
-            created_us=[_us(row.created) if isinstance(row.created, datetime) else now_us for row in taken],
+            event_us=[to_us(row.event_time) for row in taken],
+            created_us=[to_us(row.created) if isinstance(row.created, datetime) else now_us for row in taken],
             features={
                 name: [getattr(row, f"feature_{number}") for row in taken] for number, name in enumerate(features)
             },
@@ -264,7 +263,3 @@ def _number(value: object) -> str | None:
 
 def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
-
-
-def _us(instant: datetime) -> int:
-    return (instant - _EPOCH) // _MICROSECOND

@@ -5,6 +5,10 @@ Migrations live in ``store/migrations``; opening a ledger brings it up to date.
 | table | its one writer |
 | --- | --- |
 | ``alias_changes`` | ``registry.history`` |
+| ``incidents`` | ``monitoring.incidents`` |
+| ``windows`` | ``monitoring.windows`` |
+| ``performances`` | ``monitoring.performances`` |
+| ``watches`` | ``monitoring.watches`` |
 """
 
 from __future__ import annotations
@@ -27,6 +31,55 @@ ALIAS_CHANGES = sa.Table(
     sa.Column("changed_at_us", sa.BigInteger, nullable=False),
     sa.Column("actor", sa.String(255), nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
+)
+
+INCIDENTS = sa.Table(
+    "incidents",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("key", sa.String(511), nullable=False, index=True),
+    sa.Column("model", sa.String(63), nullable=False, index=True),
+    sa.Column("finding", sa.Text, nullable=False),
+    sa.Column("opened_at_us", sa.BigInteger, nullable=False),
+    sa.Column("updated_at_us", sa.BigInteger, nullable=False),
+    sa.Column("resolved_at_us", sa.BigInteger, nullable=True),
+    sa.Column("looks", sa.Integer, nullable=False),
+    sa.Column("announced", sa.String(15), nullable=False, server_default=""),
+)
+
+WINDOWS = sa.Table(
+    "windows",
+    METADATA,
+    sa.Column("model", sa.String(63), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("route", sa.String(15), primary_key=True),
+    sa.Column("start_us", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("segment", sa.String(127), primary_key=True),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("sketch", sa.LargeBinary, nullable=False),
+)
+
+PERFORMANCES = sa.Table(
+    "performances",
+    METADATA,
+    sa.Column("model", sa.String(63), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("route", sa.String(15), primary_key=True),
+    sa.Column("start_us", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("slice", sa.String(255), primary_key=True),
+    sa.Column("updated_at_us", sa.BigInteger, nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("labelled", sa.BigInteger, nullable=False),
+    sa.Column("sketch", sa.LargeBinary, nullable=False),
+)
+
+WATCHES = sa.Table(
+    "watches",
+    METADATA,
+    sa.Column("model", sa.String(63), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("updated_at_us", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.LargeBinary, nullable=False),
 )
 
 

@@ -1,0 +1,51 @@
+"""What a version remembers of the rows that it was made from: what monitoring compares with."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from everfit.artifact.encode import encode_frame
+from everfit.artifact.package import HELD_OUT, PREDICTION
+from everfit.core.evidence import KNOWN_AT, LABEL, TIME, TrainingFrame
+from everfit.training.candidate import Candidate
+from everfit.training.split import holdout_rows
+
+MOST_ROWS = 25_000
+"""Of the hold-out, and as many again of the rows that were learnt from."""
+
+
+def profile_rows(frame: TrainingFrame, candidate: Candidate, *, extra: tuple[str, ...] = ()) -> pl.DataFrame:
+    """Labelled rows, thinned evenly over time, the held-out ones with the candidate's predictions.
+
+    Args:
+        frame: What the candidate was trained from.
+        candidate: The candidate.
+        extra: Columns to keep beside the features, such as those of slices.
+
+    Returns:
+        Event time, label, when it was known, the features as they were before encoding, ``extra``;
+        :data:`everfit.artifact.package.HELD_OUT`, and ``prediction``, or ``prediction.<class>`` for each class, null
+        where the row was learnt from. Ordered by event time.
+    """
+    schema, split = candidate.fitted.schema, candidate.split
+    names = list(dict.fromkeys([TIME, LABEL, KNOWN_AT, *frame.features, *extra]))
+    held_out = _thin(holdout_rows(frame.data, split)).select(names)
+    learnt = frame.data.filter(pl.col(LABEL).is_not_null() & (pl.col(TIME) < split.holdout_from))
+    predicted = candidate.fitted.predict(encode_frame(schema, held_out))
+    if predicted.ndim == 1:
+        answers = [pl.Series(PREDICTION, predicted)]
+    else:
+        classes = zip(schema.classes, predicted.T, strict=True)
+        answers = [pl.Series(f"{PREDICTION}.{each}", chances) for each, chances in classes]
+    return pl.concat(
+        [
+            _thin(learnt).select(names).with_columns(pl.lit(False).alias(HELD_OUT)),
+            held_out.with_columns(pl.lit(True).alias(HELD_OUT), *answers),
+        ],
+        how="diagonal",
+    )
+
+
+def _thin(rows: pl.DataFrame) -> pl.DataFrame:
+    """Every so many rows, so that no time of day or season is left out."""
+    return rows if rows.height <= MOST_ROWS else rows.gather_every(-(-rows.height // MOST_ROWS))
