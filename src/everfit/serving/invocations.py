@@ -68,10 +68,12 @@ class Invocations:
 
     def _model(self, query: bytes) -> str:
         try:
-            named = parse_qs(query.decode("ascii"), max_num_fields=20).get("model")
+            named = parse_qs(query.decode("ascii"), keep_blank_values=True, max_num_fields=20).get("model")
         except ValueError as problem:
             raise InvalidRequestError("must be a query such as ?model=NAME", place="query") from problem
         if named:
+            if len(named) > 1:
+                raise InvalidRequestError("must be named once", value=named[:5], place="model")
             return named[0]
         served = list(self._plane.lineups)
         if not served:

@@ -25,7 +25,7 @@ def shared_schemas() -> dict[str, Json]:
 def model_schemas(lineup: Lineup) -> dict[str, Json]:
     """The schemas of one model."""
     return {
-        **request_schemas(lineup),
+        **request_schemas(lineup.champion.name, lineup.decoder),
         **answer_schemas(lineup),
         **outcome_schemas(lineup.champion, max_rows=lineup.decoder.max_rows),
     }

@@ -98,8 +98,9 @@ def operation(
         described["requestBody"] = {"required": True, "content": body}
     responses = {"200": {"description": "The answer.", "content": answer}} if succeeds else {}
     for status in sorted({*_OF_ANY_REQUEST, *refusals}):
-        forms = {OWN: status in _OF_ANY_REQUEST, form: status in refusals}
-        responses[str(status)] = _refusal(status, [reference(name) for name, said in forms.items() if said])
+        forms = {OWN} if status in _OF_ANY_REQUEST else set()
+        forms |= {form} if status in refusals else set()
+        responses[str(status)] = _refusal(status, [reference(name) for name in sorted(forms)])
     return described | {"responses": responses}
 
 

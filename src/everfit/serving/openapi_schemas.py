@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,28 +14,33 @@ from everfit.serving.plane import Answer
 
 if TYPE_CHECKING:
     from everfit.artifact.schema import RequestField
+    from everfit.serving.decode import RequestDecoder
     from everfit.serving.lineup import Lineup
     from everfit.serving.served_model import ServedModel
 
 CHANCE: Json = {"type": "number", "minimum": 0, "maximum": 1}
-_NUMBER: Json = {"type": "number", "minimum": -sys.float_info.max, "maximum": sys.float_info.max}
+_NUMBER: Json = {"type": "number", "format": "double"}
 
 
 def components(prefix: str, *kinds: Any) -> dict[str, Json]:
     """The schemas of types, named ``prefix.Type``.
 
-    What msgspec does not write is added: that a number must be one that a double can hold.
+    What msgspec does not write is added: that a number must fit a double.
     """
     _, found = msgspec.json.schema_components(kinds, ref_template=f"#/components/schemas/{prefix}.{{name}}")
-    return {f"{prefix}.{name}": _bounded(schema) for name, schema in found.items()}
+    return {f"{prefix}.{name}": _exact(schema) for name, schema in found.items()}
 
 
-def request_schemas(lineup: Lineup) -> dict[str, Json]:
-    """``MODEL.Row`` and ``MODEL.Request``."""
-    model, decoder = lineup.champion, lineup.decoder
-    found = components(model.name, decoder.envelope)
-    row, request = found[f"{model.name}.Row"], found.pop(f"{model.name}.Envelope")
-    row["description"] = f"What {model.name} is asked about. Every field must be given; what is not known is null."
+def request_schemas(name: str, decoder: RequestDecoder) -> dict[str, Json]:
+    """``MODEL.Row`` and ``MODEL.Request``.
+
+    Args:
+        name: The model's.
+        decoder: Of its requests.
+    """
+    found = components(name, decoder.envelope)
+    row, request = found[f"{name}.Row"], found.pop(f"{name}.Envelope")
+    row["description"] = f"What {name} is asked about. Every field must be given; what is not known is null."
     for field in decoder.fields:
         if field.example is not None:
             row["properties"][field.name]["examples"] = [field.example]
@@ -49,7 +53,7 @@ def request_schemas(lineup: Lineup) -> dict[str, Json]:
         "required": ["id", "ids"],
         "properties": {"id": {"type": "string"}, "ids": {"type": "array"}},
     }
-    return {**found, f"{model.name}.Request": request}
+    return {**found, f"{name}.Request": request}
 
 
 def prediction_schema(lineup: Lineup) -> Json:
@@ -137,11 +141,11 @@ def _spellings(classes: Sequence[str | int | bool]) -> list[int | bool]:
     return found
 
 
-def _bounded(schema: Any) -> Any:
+def _exact(schema: Any) -> Any:
     if isinstance(schema, list):
-        return [_bounded(each) for each in schema]
+        return [_exact(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
     if schema.get("type") == "number":
         return _NUMBER | schema
-    return {name: _bounded(each) for name, each in schema.items()}
+    return {name: _exact(each) for name, each in schema.items()}
