@@ -48,8 +48,11 @@ def document(service: Service) -> dict[str, Any]:
     return found
 
 
-def explore(url: str, *options: str) -> None:
-    """Let schemathesis ask everything that the document names, rightly and wrongly; any surprise fails."""
+def explore(url: str, folder: Path, *options: str) -> None:
+    """Let schemathesis ask everything that the document names, rightly and wrongly; any surprise fails.
+
+    ``folder``: where it leaves its notes.
+    """
     run = subprocess.run(
         [
             sys.executable,
@@ -62,8 +65,8 @@ def explore(url: str, *options: str) -> None:
             "--no-color",
             *options,
         ],
-        cwd=HERE.parents[1],
-        env=os.environ | {"PYTHONWARNINGS": "ignore"},
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(HERE.parents[1])},
         capture_output=True,
         text=True,
         timeout=300,
@@ -72,13 +75,13 @@ def explore(url: str, *options: str) -> None:
     assert run.returncode == 0, run.stdout[-20_000:] + run.stderr
 
 
-def test_no_surprises(service: Service) -> None:
-    explore(service.url, "--phases", "examples,coverage")
+def test_no_surprises(service: Service, tmp_path: Path) -> None:
+    explore(service.url, tmp_path, "--phases", "examples,coverage")
 
 
 @pytest.mark.slow
-def test_no_surprises_in_any_order(service: Service) -> None:
-    explore(service.url, "--phases", "fuzzing,stateful", "--max-examples", "40")
+def test_no_surprises_in_any_order(service: Service, tmp_path: Path) -> None:
+    explore(service.url, tmp_path, "--phases", "fuzzing,stateful", "--max-examples", "40")
 
 
 @pytest.mark.slow
@@ -86,7 +89,7 @@ def test_no_surprises_in_any_order(service: Service) -> None:
 def test_no_surprises_of_other_tasks(task: Task, tmp_path: Path) -> None:
     shop = make_shop(tmp_path / "shop", trees(task), task)
     with running(shop.folder, max_rows=20, repository_control=True, max_body_bytes=1024 * 1024) as service:
-        explore(service.url, "--phases", "examples,coverage", "--exclude-path-regex", "unload$")
+        explore(service.url, tmp_path, "--phases", "examples,coverage", "--exclude-path-regex", "unload$")
 
 
 def test_the_document_follows_the_lineup(shop: Shop, tmp_path: Path) -> None:

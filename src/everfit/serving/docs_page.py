@@ -85,7 +85,7 @@ def _model(model: ServedModel) -> str:
         f"<td><code>{escape(json.dumps(field.example, ensure_ascii=False))}</code></td></tr>"
         for field in model.schema.request
     )
-    body = json.dumps(model.describe().example, ensure_ascii=False)
+    body = json.dumps(model.describe().example, ensure_ascii=False, indent=2)
     # Within single quotes a shell takes everything as it is, but for the quote.
     quoted = body.replace("'", "'\\''")
     curl = (

@@ -47,8 +47,8 @@ def inference_paths(lineups: Mapping[str, Lineup], *, may_control: bool) -> dict
             "description": "One that is loaded.",
             "schema": {"type": "string", "enum": versions},
         }
-        paths |= _model_paths(f"/v2/models/{name}", name, ())
-        paths |= _model_paths(f"/v2/models/{name}/versions/{{version}}", f"{name}_version", (version,))
+        paths |= _model_paths(name, "v2", f"/v2/models/{name}", ())
+        paths |= _model_paths(name, "v2_version", f"/v2/models/{name}/versions/{{version}}", (version,))
     return paths
 
 
@@ -87,8 +87,7 @@ def listed_schemas() -> dict[str, Json]:
     return components("everfit", Listed)
 
 
-def _model_paths(path: str, id: str, parameters: Sequence[Json]) -> dict[str, Json]:  # noqa: A002 - as OpenAPI says
-    name = path.split("/")[3]
+def _model_paths(name: str, prefix: str, path: str, parameters: Sequence[Json]) -> dict[str, Json]:
     pages = {
         "": ("describe", "The tensors that it takes and gives", {"type": "object"}),
         "/ready": ("ready", "Whether it answers", _flag("ready")),
@@ -96,13 +95,15 @@ def _model_paths(path: str, id: str, parameters: Sequence[Json]) -> dict[str, Js
         "/stats": ("stats", "What was asked of it", _STATS),
     }
     paths: dict[str, Json] = {
-        path + end: {"get": _page(f"v2_{verb}_{id}", f"{name}: {summary}", schema, 404, 503, parameters=parameters)}
+        path + end: {
+            "get": _page(f"{prefix}_{verb}_{name}", f"{name}: {summary}", schema, 404, 503, parameters=parameters)
+        }
         for end, (verb, summary, schema) in pages.items()
     }
     answer = content(reference(f"{name}.InferResponse")) | content(_BYTES, "application/octet-stream")
     paths[f"{path}/infer"] = {
         "post": operation(
-            f"v2_infer_{id}",
+            f"{prefix}_infer_{name}",
             f"{name}: ask for predictions",
             tag=TAG,
             description="Tensors' values stand in `data`, or as bytes behind the JSON (the binary tensor extension): "
