@@ -7,7 +7,9 @@ as those to be judged.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from msgspec import Struct
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 from everfit.measures.chi_squared import ChiSquared, chi_squared
 from everfit.measures.rank_shift import rank_shift
+from everfit.measures.weighing import Floats
 
 Counts = NDArray[np.int64]
 
@@ -22,39 +25,45 @@ Counts = NDArray[np.int64]
 class Dispersion(Struct, frozen=True, kw_only=True):
     """What windows have in excess of independent rows' differences, per row, since it grows with a window's rows.
 
-    Source: Rao, Scott 1981, "The analysis of categorical data from complex sample surveys", first-order correction,
-    with the F reference of their 1987 paper, since the factor is itself estimated.
+    The correction is that of Rao, Scott 1981, "The analysis of categorical data from complex sample surveys", with two
+    cautions, since alarms live far out in the tail, where their first-order one is too light: all the excess is taken
+    to lie in one direction, as it does where days differ in level, and the estimate's own error is allowed for.
     """
 
     blocks: int
     """How many reference windows it was learnt from."""
-    degrees: float
-    """By how many degrees of freedom the statistic varies, as a share of the cells less one: below 1 where a few of
-    the shares do all the moving."""
     excess: float
-    """Of the chi-squared statistic over its degrees of freedom."""
+    """Of the chi-squared statistic, in total."""
     shift_excess: float
     """Of the squared rank shift."""
 
     def p_value(self, found: ChiSquared, rows: float) -> float:
-        """The corrected chance of a chi-squared statistic, for ``rows`` as of :func:`effective_rows`."""
-        from scipy.special import fdtrc
+        """The corrected chance of a chi-squared statistic, for ``rows`` as of :func:`effective_rows`.
+
+        That of ``degrees - 1`` squared normal deviates, and another one that is ``1 + excess * rows`` times as large.
+        """
+        from scipy.special import chdtrc, fdtrc, gammaln
 
         if found.degrees == 0:
             return 1.0
-        degrees = max(1.0, found.degrees * self.degrees)
-        ratio = found.statistic / found.degrees / self.factor(rows)
-        return float(fdtrc(degrees, degrees * self.blocks, ratio))
+        largest, rest = 1.0 + self.excess * rows, found.degrees - 1
+        if rest == 0:
+            return float(fdtrc(1, self.blocks, found.statistic / largest))
+        reach = min(found.statistic, rest + 15.0 * math.sqrt(2.0 * rest) + 60.0)
+        nodes, weights = _quadrature()
+        # Of the root, whose density has no pole at zero.
+        root = (nodes + 1.0) * math.sqrt(reach) / 2.0
+        with np.errstate(divide="ignore"):
+            log_density = (rest - 1) * np.log(root) - root**2 / 2 - (rest / 2 - 1) * math.log(2) - gammaln(rest / 2)
+        beyond = fdtrc(1, self.blocks, (found.statistic - root**2) / largest)
+        inside = float((weights * np.exp(log_density) * beyond).sum()) * math.sqrt(reach) / 2.0
+        return min(1.0, inside + float(chdtrc(rest, reach)))
 
     def shift_p_value(self, shift: float, rows: float) -> float:
         """The corrected chance of a :func:`~everfit.measures.rank_shift.rank_shift`, either way."""
         from scipy.special import fdtrc
 
         return float(fdtrc(1, self.blocks, shift * shift / (1.0 + self.shift_excess * rows)))
-
-    def factor(self, rows: float) -> float:
-        """How many times as large the differences are as independent rows' would be; at least 1."""
-        return 1.0 + self.excess * rows
 
 
 def effective_rows(reference: int, window: int) -> float:
@@ -75,33 +84,28 @@ def dispersion(blocks: Sequence[Counts], *, ordered: int = 0) -> Dispersion:
         ordered: How many of the cells, the first ones, are bins in ascending order; 0 for categories.
 
     >>> calm = dispersion([np.array([50, 50]), np.array([51, 49]), np.array([49, 51])])
-    >>> calm.factor(1_000)
-    1.0
-    >>> dispersion([np.array([50, 50]), np.array([80, 20]), np.array([20, 80])]).factor(100) > 30
-    True
+    >>> calm.excess
+    0.0
+    >>> round(dispersion([np.array([50, 50]), np.array([80, 20]), np.array([20, 80])]).excess, 2)
+    0.53
     """
     total = np.sum(blocks, axis=0)
     held = [block for block in blocks if 0 < block.sum() < total.sum()]
     found = [chi_squared(total - block, block) for block in held]
     rows = np.array([effective_rows(int((total - block).sum()), int(block.sum())) for block in held])
-    ratios = np.array([one.statistic / one.degrees if one.degrees else 1.0 for one in found])
-    shifts = np.array([rank_shift((total - block)[:ordered], block[:ordered]) for block in held]) ** 2
-    cells = max((one.degrees for one in found), default=1)
-    excess = _excess(ratios, rows)
+    surplus = np.array([one.statistic - one.degrees for one in found])
+    shifts = np.array([rank_shift((total - block)[:ordered], block[:ordered]) ** 2 for block in held])
     return Dispersion(
-        blocks=max(len(held), 1),
-        degrees=_degrees(ratios / (1.0 + excess * rows), cells),
-        excess=excess,
-        shift_excess=_excess(shifts, rows),
+        blocks=max(len(held), 1), excess=_per_row(surplus, rows), shift_excess=_per_row(shifts - 1.0, rows)
     )
 
 
-def _excess(ratios: NDArray[np.float64], rows: NDArray[np.float64]) -> float:
-    return max(0.0, float((ratios - 1.0).sum()) / float(rows.sum())) if len(rows) else 0.0
+def _per_row(surplus: Floats, rows: Floats) -> float:
+    return max(0.0, float(surplus.sum() / rows.sum())) if len(rows) else 0.0
 
 
-def _degrees(ratios: NDArray[np.float64], cells: int) -> float:
-    """Satterthwaite 1946: a statistic of mean 1 and variance v varies like chi-squared with 2 / v degrees."""
-    if len(ratios) < 2 or ratios.var(ddof=1) <= 0:
-        return 1.0
-    return float(min(1.0, 2.0 / ratios.var(ddof=1) / max(cells, 1)))
+@cache
+def _quadrature() -> tuple[Floats, Floats]:
+    """Gauss and Legendre's nodes and weights on [-1, 1]."""
+    nodes, weights = np.polynomial.legendre.leggauss(96)
+    return nodes, weights

@@ -173,8 +173,8 @@ class _Pair:
         reference, window = self.reference, self.window
         cells = pool(_cells(reference), _cells(window))
         index = psi(*cells)
-        factor = self.dispersion.factor(self.effective_rows) if self.dispersion else 1.0
-        chance = psi_by_chance(len(cells[0]), reference.rows, window.rows) * factor
+        excess = self.dispersion.excess if self.dispersion else 0.0
+        chance = psi_by_chance(len(cells[0]), reference.rows, window.rows) + excess
         effect = math.sqrt(max(0.0, index - chance))
         numeric = isinstance(reference.form, Bins)
         gap, distance, mean_change = self._numeric() if isinstance(reference.form, Bins) else (None, None, None)
