@@ -50,7 +50,14 @@ class PairedDifference:
 
 
 def bootstrap_interval(
-    metric: Metric, truth: Floats, predicted: Floats, *, resamples: int, seed: int, level: float = 0.95
+    metric: Metric,
+    truth: Floats,
+    predicted: Floats,
+    *,
+    resamples: int,
+    seed: int,
+    level: float = 0.95,
+    weight: Floats | None = None,
 ) -> Interval:
     """A metric with its bootstrap interval.
 
@@ -62,23 +69,34 @@ def bootstrap_interval(
         seed: The same seed gives the same interval.
         level: The interval's confidence. Where a metric's resamples are biased (a calibration error only grows when
             rows repeat), the interval is widened to hold the value itself.
+        weight: How much each row counts, shape ``(rows,)``, not negative; all alike by default.
     """
-    return bootstrap_intervals([metric], truth, predicted, resamples=resamples, seed=seed, level=level)[0]
+    return bootstrap_intervals([metric], truth, predicted, resamples=resamples, seed=seed, level=level, weight=weight)[
+        0
+    ]
 
 
 def bootstrap_intervals(
-    metrics: Sequence[Metric], truth: Floats, predicted: Floats, *, resamples: int, seed: int, level: float = 0.95
+    metrics: Sequence[Metric],
+    truth: Floats,
+    predicted: Floats,
+    *,
+    resamples: int,
+    seed: int,
+    level: float = 0.95,
+    weight: Floats | None = None,
 ) -> tuple[Interval, ...]:
     """Many metrics on the same resamples, which costs less than one after the other; see :func:`bootstrap_interval`."""
     rows = len(truth)
     chosen = _rows_to_resample(predicted, seed)
     weighings = [metric.on(truth[chosen], predicted[chosen]) for metric in metrics]
+    own = 1.0 if weight is None else weight[chosen]
     drawn = np.array(
-        [[weighing(weight) for weighing in weighings] for weight in _weights(len(chosen), resamples, seed)]
+        [[weighing(own * count) for weighing in weighings] for count in _weights(len(chosen), resamples, seed)]
     ).reshape(-1, len(metrics))
     intervals = []
     for place, metric in enumerate(metrics):
-        value = metric.compute(truth, predicted)
+        value = metric.compute(truth, predicted, weight)
         values = _full_size(drawn[:, place], value, rows)
         low, high = _range(values, level)
         low, high = float(np.fmin(low, value)), float(np.fmax(high, value))

@@ -1,0 +1,243 @@
+"""How good a version is on the rows whose outcome is known: over time, by slice, and against another version."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+from msgspec import Struct
+
+from everfit.core.evidence import Task
+from everfit.measures.interval import bootstrap_interval, paired_bootstrap
+from everfit.measures.metric import Metric
+from everfit.measures.proportion import wilson_interval
+from everfit.measures.quality import metric_for
+from everfit.measures.weighing import Floats
+from everfit.monitoring.rows import ASKED, ID, KNOWN, TRUTH, prediction_columns, predictions_of
+
+RESAMPLES = 200
+LEAST_LABELLED = 30
+"""With fewer outcomes a figure says nothing, and is left out."""
+MOST_SLICES = 20
+
+
+class Figure(Struct, frozen=True, kw_only=True):
+    """A metric on the rows that were asked in ``[start, end)``."""
+
+    start: datetime
+    end: datetime
+    rows: int
+    labelled: int
+    """Rows whose outcome is known."""
+    metric: str
+    value: float | None
+    """``None`` where there are too few outcomes, or the metric is undefined on them."""
+    low: float | None
+    """Lower end of the 95 % interval."""
+    high: float | None
+    weighted: bool = False
+    """Whether each row counts by how unlikely it was that its outcome is known by now."""
+
+    @property
+    def coverage(self) -> float:
+        """The share of rows whose outcome is known."""
+        return self.labelled / self.rows if self.rows else 0.0
+
+
+class SliceFigure(Struct, frozen=True, kw_only=True):
+    """A metric where a column has one value."""
+
+    column: str
+    value: str
+    figure: Figure
+    worse: bool
+    """Whether the whole interval is worse than the version's own overall value."""
+
+
+class Comparison(Struct, frozen=True, kw_only=True):
+    """Two versions on the same rows."""
+
+    version: int
+    against: int
+    rows: int
+    metric: str
+    worse_by: float
+    """In the metric's own unit; positive means that ``version`` is worse than ``against``."""
+    low: float
+    high: float
+    chance_worse: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """What is needed to score rows.
+
+    Args:
+        task: The model's.
+        metric: What is measured.
+        classes: The label's values; empty for a regression.
+    """
+
+    task: Task
+    metric: str
+    classes: tuple[object, ...] = ()
+
+    @property
+    def measure(self) -> Metric:
+        """The metric itself."""
+        return metric_for(self.metric, self.task)
+
+    def read(self, rows: pl.DataFrame) -> tuple[Floats, Floats]:
+        """Truth and prediction of labelled rows."""
+        columns = prediction_columns(self.task, self.classes)
+        return rows[TRUTH].cast(pl.Float64).to_numpy(), predictions_of(rows, columns)
+
+
+def figure(
+    rows: pl.DataFrame,
+    scale: Scale,
+    *,
+    start: datetime,
+    end: datetime,
+    weight: pl.Series | None = None,
+    resamples: int = RESAMPLES,
+) -> Figure:
+    """The metric of some rows.
+
+    Args:
+        rows: In the form of :mod:`everfit.monitoring.rows`; rows without an outcome only count for the coverage.
+        scale: How to score.
+        start: For the record.
+        end: For the record.
+        weight: How much each row counts, aligned with ``rows``.
+        resamples: Of the bootstrap.
+    """
+    known = rows[TRUTH].is_not_null()
+    labelled = rows.filter(known)
+    value = low = high = None
+    if labelled.height >= LEAST_LABELLED:
+        counted = None if weight is None else weight.filter(known).to_numpy().astype(np.float64)
+        truth, predicted = scale.read(labelled)
+        found = bootstrap_interval(scale.measure, truth, predicted, resamples=resamples, seed=0, weight=counted)
+        if np.isfinite([found.value, found.low, found.high]).all():
+            value, low, high = found.value, found.low, found.high
+    return Figure(
+        start=start,
+        end=end,
+        rows=rows.height,
+        labelled=labelled.height,
+        metric=scale.metric,
+        value=value,
+        low=low,
+        high=high,
+        weighted=weight is not None,
+    )
+
+
+def over_time(
+    rows: pl.DataFrame, scale: Scale, *, every: timedelta, weight: pl.Series | None = None, resamples: int = RESAMPLES
+) -> tuple[Figure, ...]:
+    """The metric of each stretch of time, by when the rows were asked; arguments as for :func:`figure`."""
+    if rows.is_empty():
+        return ()
+    weighed = rows if weight is None else rows.with_columns(weight.alias("__weight"))
+    parts = weighed.with_columns(pl.col(ASKED).dt.truncate(every).alias("__start")).partition_by(
+        "__start", as_dict=True, maintain_order=True
+    )
+    found = []
+    for (start,), part in sorted(parts.items(), key=lambda item: item[0][0]):
+        assert isinstance(start, datetime)
+        own = None if weight is None else part["__weight"]
+        found.append(figure(part, scale, start=start, end=start + every, weight=own, resamples=resamples))
+    return tuple(found)
+
+
+def by_slice(
+    rows: pl.DataFrame, scale: Scale, columns: Sequence[str], *, overall: Figure, resamples: int = RESAMPLES
+) -> tuple[SliceFigure, ...]:
+    """The metric for each of the most frequent values of each column, those worse than the whole first."""
+    found = []
+    for column in columns:
+        for value in rows[column].drop_nulls().value_counts(sort=True).head(MOST_SLICES)[column]:
+            part = rows.filter(pl.col(column) == value)
+            own = figure(part, scale, start=overall.start, end=overall.end, resamples=resamples)
+            found.append(SliceFigure(column=column, value=str(value), figure=own, worse=_is_worse(own, overall, scale)))
+    return tuple(sorted(found, key=lambda each: (not each.worse, each.column, -each.figure.rows)))
+
+
+def _is_worse(part: Figure, overall: Figure, scale: Scale) -> bool:
+    if part.low is None or part.high is None or overall.value is None:
+        return False
+    best = part.low if not scale.measure.greater_is_better else part.high
+    return scale.measure.worse_by(best, overall.value) > 0
+
+
+def compare(
+    rows: pl.DataFrame, others: pl.DataFrame, scale: Scale, *, version: int, against: int, resamples: int = RESAMPLES
+) -> Comparison | None:
+    """Two versions on the rows that both answered and whose outcome is known; ``None`` where these are too few."""
+    columns = list(prediction_columns(scale.task, scale.classes))
+    theirs = {name: f"__{name}" for name in columns}
+    both = rows.filter(pl.col(TRUTH).is_not_null()).join(others.select(ID, *columns).rename(theirs), on=ID, how="inner")
+    if both.height < LEAST_LABELLED:
+        return None
+    truth, own = scale.read(both)
+    other = predictions_of(both, list(theirs.values()))
+    found = paired_bootstrap(scale.measure, truth, own, other, resamples=resamples, seed=0)
+    return Comparison(
+        version=version,
+        against=against,
+        rows=both.height,
+        metric=scale.metric,
+        worse_by=found.difference,
+        low=found.low,
+        high=found.high,
+        chance_worse=found.chance_worse,
+    )
+
+
+class Coverage(Struct, frozen=True, kw_only=True):
+    """How much is known of the rows that were asked in ``[start, end)``."""
+
+    start: datetime
+    end: datetime
+    rows: int
+    labelled: int
+    median_delay_s: float | None
+    """From the question to the outcome, of those that are known."""
+
+    @property
+    def share(self) -> float:
+        """Labelled rows among all."""
+        return self.labelled / self.rows if self.rows else 0.0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of the share, 95 %."""
+        return wilson_interval(self.labelled, self.rows)
+
+
+def coverage(rows: pl.DataFrame, *, every: timedelta) -> tuple[Coverage, ...]:
+    """How much is known of each stretch of time, oldest first."""
+    found = (
+        rows.group_by(pl.col(ASKED).dt.truncate(every).alias("start"))
+        .agg(
+            pl.len().alias("rows"),
+            pl.col(TRUTH).is_not_null().sum().alias("labelled"),
+            (pl.col(KNOWN) - pl.col(ASKED)).filter(pl.col(TRUTH).is_not_null()).median().alias("delay"),
+        )
+        .sort("start")
+    )
+    return tuple(
+        Coverage(
+            start=row["start"],
+            end=row["start"] + every,
+            rows=row["rows"],
+            labelled=row["labelled"],
+            median_delay_s=None if row["delay"] is None else row["delay"].total_seconds(),
+        )
+        for row in found.iter_rows(named=True)
+    )

@@ -1,0 +1,148 @@
+"""What a version is compared with: the rows that it was made from, and how it did on those that were held out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from everfit.core.evidence import KNOWN_AT, LABEL, TIME
+from everfit.measures.bins import bins_of, categories_of
+from everfit.measures.dispersion import Dispersion
+from everfit.measures.layout import Form, Layout
+from everfit.measures.sketch import Column, Sketch
+from everfit.monitoring.drift import dispersions
+from everfit.monitoring.performance import Scale
+from everfit.monitoring.rows import ASKED, KNOWN, prediction_columns, truth_codes
+
+if TYPE_CHECKING:
+    from everfit.artifact.schema import InputSchema
+
+HELD_OUT = "held_out"
+_LEAST_BLOCKS = 7
+
+
+class Watched:
+    """Columns whose distribution is watched, with that of a reference.
+
+    Args:
+        rows: The reference's; the columns, and :data:`ASKED`.
+        columns: Their names. One without a single value is left out.
+        window: How long the windows are that will be compared with it.
+    """
+
+    def __init__(self, rows: pl.DataFrame, columns: Sequence[str], *, window: timedelta) -> None:
+        forms = ((name, _form(rows[name])) for name in columns)
+        self.layout = Layout({name: form for name, form in forms if form is not None})
+        self.sketch = self.count(rows)
+        self._rows = rows
+        self._window = window
+
+    def count(self, rows: pl.DataFrame) -> Sketch:
+        """Count rows in the reference's layout."""
+        sketch = Sketch(self.layout)
+        sketch.add(columns_of(rows, self.layout))
+        return sketch
+
+    @cached_property
+    def dispersions(self) -> Mapping[str, Dispersion] | None:
+        """How much more its windows differ than independent rows would; ``None`` where there are too few of them."""
+        start = pl.col(ASKED).dt.truncate(self._window).alias("__window")
+        parts = self._rows.with_columns(start).partition_by("__window", maintain_order=True)
+        # The first and the last window are cut off.
+        return dispersions([self.count(part) for part in parts[1:-1]]) if len(parts) >= _LEAST_BLOCKS + 2 else None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a version's package remembers, in monitoring's form.
+
+    Args:
+        rows: :data:`ASKED`, :data:`TRUTH`, :data:`KNOWN`, :data:`HELD_OUT`, the answers (null where the version learnt
+            from the row), the features and slices; ordered by the time of asking.
+        scale: How to score.
+        features: The columns that the model uses.
+        importance: How much it uses each of them.
+        window: How long the windows are that are compared with it.
+    """
+
+    rows: pl.DataFrame
+    scale: Scale
+    features: tuple[str, ...]
+    importance: Mapping[str, float]
+    window: timedelta
+
+    @cached_property
+    def held_out(self) -> pl.DataFrame:
+        """The rows that the version did not learn from, with its answers."""
+        return self.rows.filter(pl.col(HELD_OUT))
+
+    @cached_property
+    def inputs(self) -> Watched:
+        """The features."""
+        return Watched(self.rows, self.features, window=self.window)
+
+    @cached_property
+    def answers(self) -> Watched:
+        """What the version said of rows that it had not learnt from."""
+        columns = prediction_columns(self.scale.task, self.scale.classes)
+        return Watched(self.held_out, columns, window=self.window)
+
+
+def reference_of(
+    profile: pl.DataFrame,
+    schema: InputSchema,
+    *,
+    metric: str,
+    importance: Mapping[str, float],
+    window: timedelta,
+) -> Reference:
+    """A package's profile as a reference.
+
+    Args:
+        profile: As :func:`everfit.training.profile.profile_rows` made it.
+        schema: The version's.
+        metric: The model's.
+        importance: See :class:`Reference`.
+        window: See :class:`Reference`.
+    """
+    rows = profile.with_columns(truth_codes(profile[LABEL], schema.task, schema.classes))
+    return Reference(
+        rows=rows.rename({TIME: ASKED, KNOWN_AT: KNOWN}).drop(LABEL).sort(ASKED),
+        scale=Scale(task=schema.task, metric=metric, classes=schema.classes),
+        features=schema.names,
+        importance=importance,
+        window=window,
+    )
+
+
+def columns_of(rows: pl.DataFrame, layout: Layout) -> dict[str, Column]:
+    """A frame's columns as a sketch takes them; one that is absent, or no number where one is due, is missing."""
+    found: dict[str, Column] = {}
+    for name in layout.columns:
+        values = rows[name] if name in rows.columns else pl.repeat(None, rows.height, dtype=pl.Null, eager=True)
+        if name in layout.numeric:
+            found[name] = values.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
+        else:
+            found[name] = {**_counts(values), None: values.null_count()}
+    return found
+
+
+def _form(values: pl.Series) -> Form | None:
+    """The cells of a column; ``None`` for one without a single value."""
+    if values.dtype.is_numeric():
+        numbers = values.cast(pl.Float64).drop_nulls().to_numpy()
+        return bins_of(numbers) if len(numbers) else None
+    counts = _counts(values)
+    return categories_of(counts) if counts else None
+
+
+def _counts(values: pl.Series) -> dict[Any, int]:
+    known = values.drop_nulls()
+    # The journal has no type for what it saw in one segment only as a boolean, in another as text.
+    found = (known if known.dtype == pl.Boolean else known.cast(pl.String)).value_counts()
+    return dict(found.iter_rows())
