@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+BATCH_ROWS = 256
+"""Proofs ask two rows at once and at least this many: a form may answer few and many in two ways, but not in three."""
+
+
 class Predictor(Protocol):
     """A loaded model.
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from everfit.artifact.forms.catalogue import ACCELERATED, NATIVE
 from everfit.artifact.manifest import Proof
+from everfit.artifact.predictor import BATCH_ROWS
 from everfit.core.errors import PackageError
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def choose_form(fitted: Fitted, reference: Reference, folder: Path) -> Choice:
 def difference(predictor: Predictor, matrix: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
     """The largest absolute difference of a predictor's answers from the expected ones.
 
-    All rows are asked as a matrix, and a spread of 32 of them one by one as well.
+    A spread of 32 rows is asked one by one, two at once, and all at once, repeated until they are a large batch.
 
     Args:
         predictor: Any predictor.
@@ -118,7 +119,11 @@ def difference(predictor: Predictor, matrix: NDArray[np.float64], expected: NDAr
         return 0.0
     lone = np.unique(np.linspace(0, len(matrix) - 1, _LONE_ROWS).astype(np.intp))
     alone = np.array([predictor.predict_one(row.tolist()) for row in matrix[lone]])
-    return max(_distance(predictor.predict(matrix), expected), _distance(alone, expected[lone]))
+    many = np.arange(max(len(matrix), BATCH_ROWS)) % len(matrix)
+    return max(
+        _distance(alone, expected[lone]),
+        *(_distance(predictor.predict(matrix[rows]), expected[rows]) for rows in (lone[:2], many)),
+    )
 
 
 def is_equal(found: float, expected: NDArray[np.float64]) -> bool:
