@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.measure import RESULTS, Figure, goal_text, verdict
 
-BENCHMARKS = ("startup", "join", "online", "serving")
+BENCHMARKS = ("startup", "join", "online", "serving", "drift")
 BASELINE = Path(__file__).parent / "baseline.json"
 
 

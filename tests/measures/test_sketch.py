@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from everfit.core.errors import DataError
-from everfit.measures.bin_counts import BinCounter
+from everfit.measures.bin_table import BinTable
 from everfit.measures.bins import Bins, Categories, bins_of, categories_of
 from everfit.measures.exact_sum import as_float, pack, units, unpack
 from everfit.measures.layout import Layout
@@ -103,6 +103,16 @@ def test_many_rows_are_counted_like_few() -> None:
         assert one.deviation == pytest.approx(other.deviation, rel=1e-12, nan_ok=True)
 
 
+def test_columns_are_placed_together_as_alone() -> None:
+    rng = np.random.default_rng(3)
+    columns = np.stack([rng.normal(size=300), rng.lognormal(sigma=6.0, size=300), np.zeros(300), rng.random(300)])
+    columns[:, ::9] = np.nan
+    edges = [np.unique(np.quantile(rng.permutation(one[one == one]), np.arange(1, 50) / 50)) for one in columns]
+    together = BinTable(edges, [10, 100, 200, 300], cells=64).places(columns)
+    for start, inner, one, found in zip([10, 100, 200, 300], edges, columns, together, strict=True):
+        assert (found - start).tolist() == np.append(inner, np.inf).searchsorted(one).tolist()
+
+
 finite_floats = st.floats(allow_nan=False, allow_infinity=False)
 
 
@@ -111,7 +121,7 @@ def test_counting_by_table_is_the_search(edges: Floats) -> None:
     edges = np.unique(np.clip(edges, -1e308, 1e308))
     values = np.concatenate([edges, np.nextafter(edges, np.inf), np.nextafter(edges, -np.inf), [np.nan, np.inf, 0.5]])
     expected = np.bincount(np.append(edges, np.inf).searchsorted(values), minlength=len(edges) + 2)
-    assert BinCounter(edges).count(values).tolist() == expected.tolist()
+    assert BinTable([edges]).count(values).tolist() == expected.tolist()
 
 
 @given(arrays.arrays(np.float64, st.integers(0, 30), elements=finite_floats))

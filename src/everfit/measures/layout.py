@@ -9,9 +9,8 @@ from types import MappingProxyType
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from everfit.measures.bin_counts import BinCounter
+from everfit.measures.bin_table import BinTable
 from everfit.measures.bins import Bins, Categories, Category
 from everfit.measures.weighing import Floats
 
@@ -67,25 +66,24 @@ class Layout:
         return hashlib.sha256(self.to_bytes()).digest()[:16]
 
     @cached_property
-    def ends(self) -> tuple[Floats, ...]:
-        """Upper ends of the bins of each numeric column, the last infinite, so that a search finds NaN behind them."""
-        return tuple(np.append(form.edges, np.inf) for form in self.columns.values() if isinstance(form, Bins))
+    def table(self) -> BinTable:
+        """Finds the cells of all numeric columns at once. Its grid is coarse, to stay in the cache."""
+        return BinTable(self._edges, [self.spans[name].start for name in self.numeric], cells=1_024)
 
     @cached_property
-    def starts(self) -> NDArray[np.intp]:
-        """The first cell of each numeric column, shape ``(numeric, 1)``."""
-        return np.array([[self.spans[name].start] for name in self.numeric], dtype=np.intp).reshape(-1, 1)
+    def tables(self) -> tuple[BinTable, ...]:
+        """Each numeric column's own, for many rows; cells are numbered from 0."""
+        return tuple(BinTable([edges]) for edges in self._edges)
+
+    @property
+    def _edges(self) -> list[Floats]:
+        return [np.array(form.edges, dtype=np.float64) for form in self.columns.values() if isinstance(form, Bins)]
 
     @cached_property
     def medians(self) -> Floats:
         """The reference's, of each numeric column, shape ``(numeric, 1)``."""
         medians = [[form.median] for form in self.columns.values() if isinstance(form, Bins)]
         return np.array(medians, dtype=np.float64).reshape(-1, 1)
-
-    @cached_property
-    def counters(self) -> tuple[BinCounter, ...]:
-        """What counts many values of each numeric column."""
-        return tuple(BinCounter(ends[:-1]) for ends in self.ends)
 
     @cached_property
     def places(self) -> Mapping[str, Mapping[Category | None, int]]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everfit.core.errors import DataError
-from everfit.measures.bin_counts import CHUNK
+from everfit.measures.bin_table import CHUNK
 from everfit.measures.bins import Bins, Categories, Category
 from everfit.measures.exact_sum import as_float, pack, units, unpack
 from everfit.measures.layout import Form, Layout
@@ -127,15 +127,11 @@ class Sketch:
 
     def _add_few(self, numbers: Floats) -> None:
         """All numeric columns at once: what a call costs exceeds what it does for some hundred rows."""
-        places = np.empty(numbers.shape, dtype=np.intp)
-        for place, ends, values in zip(places, self.layout.ends, numbers, strict=True):
-            place[:] = ends.searchsorted(values)
-        places += self.layout.starts
-        self._counts += np.bincount(places.ravel(), minlength=self.layout.size)
+        self._counts += np.bincount(self.layout.table.places(numbers).ravel(), minlength=self.layout.size)
         self._add_moments(slice(None), numbers)
 
     def _add_many(self, index: int, values: Floats) -> None:
-        self._counts[self.layout.spans[self.layout.numeric[index]]] += self.layout.counters[index].count(values)
+        self._counts[self.layout.spans[self.layout.numeric[index]]] += self.layout.tables[index].count(values)
         for start in range(0, len(values), CHUNK):
             self._add_moments(slice(index, index + 1), values[None, start : start + CHUNK])
 

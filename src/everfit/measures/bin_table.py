@@ -1,0 +1,94 @@
+"""Which bin each of many values lies in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everfit.measures.weighing import Floats
+
+CHUNK = 65_536
+"""Values at a time, so that what is made on the way stays in the processor's cache."""
+_MOST_STEPS = 4
+
+
+class BinTable:
+    """Finds bins by a table instead of a search: a value's cell of an even grid says where its bin can begin, and a
+    step or two settles it. Three to six times as fast as :func:`numpy.searchsorted`, with the same result.
+
+    Args:
+        edges: Inner ends of each column's bins, float64 of shape ``(bins - 1,)``, ascending and finite.
+        starts: What the first bin of each column is numbered; 0 by default.
+        cells: How fine the grid is.
+
+    >>> table = BinTable([np.array([1.0, 2.0])])
+    >>> table.places(np.array([[1.0, 1.5, 7.0, np.inf, np.nan]])).tolist()
+    [[0, 1, 2, 2, 3]]
+    >>> table.count(np.array([1.0, 1.5, 7.0, np.inf, np.nan])).tolist()
+    [1, 1, 2, 1]
+    """
+
+    def __init__(self, edges: Sequence[Floats], starts: Sequence[int] | None = None, *, cells: int = 4_096) -> None:
+        columns = len(edges)
+        self._ends = [np.append(inner, np.inf) for inner in edges]
+        self._low, self._high, self._per_unit = (np.zeros((columns, 1)) for _ in range(3))
+        self._grid = np.arange(columns)[:, None] * cells
+        first, steps = np.zeros((columns, cells), dtype=np.intp), [0] * columns
+        for index, inner in enumerate(edges):
+            width = inner[-1] / 2 - inner[0] / 2 if len(inner) else 0.0
+            if width > cells / np.finfo(np.float64).max:
+                self._low[index], self._high[index] = inner[0], inner[-1]
+                self._per_unit[index] = (cells - 1) / width / 2
+            # Edges are placed by the same arithmetic as the values, which rounding leaves monotonic: all values equal
+            # to an edge are in its cell, and no smaller edge is in a later one.
+            at = self._cells(inner[None], slice(index, index + 1))[0]
+            first[index] = np.searchsorted(at, np.arange(cells), side="left")
+            steps[index] = int(np.bincount(at).max(initial=0))
+        self._searched = [index for index, count in enumerate(steps) if count > _MOST_STEPS]
+        self._steps = max((count for count in steps if count <= _MOST_STEPS), default=0)
+        lengths = [len(ends) for ends in self._ends]
+        # All columns' ends one after another, and where in them each begins.
+        offsets = np.cumsum([0, *lengths])[:-1].reshape(-1, 1)
+        self._all_ends = np.concatenate(self._ends) if columns else np.zeros(0)
+        self._first = (first + offsets).ravel()
+        numbered = np.zeros((columns, 1), dtype=np.intp) if starts is None else np.array(starts).reshape(-1, 1)
+        self._shift = numbered - offsets
+        self._starts = numbered
+        self._missing = numbered + np.array(lengths, dtype=np.intp).reshape(-1, 1)
+
+    def _cells(self, values: Floats, which: slice = slice(None)) -> NDArray[np.intp]:
+        # fmax puts NaN into the first cell.
+        within = np.fmax(values, self._low[which])
+        np.fmin(within, self._high[which], out=within)
+        within -= self._low[which]
+        within *= self._per_unit[which]
+        return within.astype(np.intp)
+
+    def places(self, values: Floats) -> NDArray[np.intp]:
+        """The number of each value's bin; that of NaN follows the column's last.
+
+        Args:
+            values: float64, shape ``(columns, rows)``.
+        """
+        cells = self._cells(values)
+        cells += self._grid
+        place: NDArray[np.intp] = self._first.take(cells)
+        for _ in range(self._steps):
+            place += values > self._all_ends.take(place)
+        place += self._shift
+        for index in self._searched:
+            np.add(self._ends[index].searchsorted(values[index]), self._starts[index], out=place[index])
+        missing = np.isnan(values)
+        if missing.any():
+            np.copyto(place, self._missing, where=missing)
+        return place
+
+    def count(self, values: Floats) -> NDArray[np.int64]:
+        """How many values of a single column, shape ``(rows,)``, lie in each bin, and last how many are NaN."""
+        size = len(self._ends[0]) + 1
+        counts = np.zeros(size, dtype=np.int64)
+        for start in range(0, len(values), CHUNK):
+            counts += np.bincount(self.places(values[None, start : start + CHUNK])[0], minlength=size)
+        return counts
