@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from everfit.client.client import Client as Client
     from everfit.core.errors import EverfitError as EverfitError
     from everfit.core.evidence import Evidence as Evidence
     from everfit.core.evidence import TrainingFrame as TrainingFrame
@@ -45,6 +46,7 @@ _HOME = {
     "BeatsBaseline": "gates.baseline",
     "BeatsChampion": "gates.champion",
     "Choice": "definitions.space",
+    "Client": "client.client",
     "Entity": "definitions.entity",
     "Events": "definitions.events",
     "EverfitError": "core.errors",

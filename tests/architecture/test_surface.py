@@ -17,8 +17,8 @@ from tests.architecture.sources import PACKAGE, Module
 import everfit
 from everfit.cycle import STATIONS
 
-#: Packages beside the stations: what stations are built on, and what puts them together.
-ROOMS = {"artifact", "cli", "core", "definitions", "measures", "store"}
+#: Packages beside the stations: what they are built on, what puts them together, and who asks the service.
+ROOMS = {"artifact", "cli", "client", "core", "definitions", "measures", "store"}
 HEAVY = {"mlflow", "pandas", "sklearn", "scipy", "optuna", "pandera", "pyarrow", "lightgbm", "polars", "numpy"}
 
 

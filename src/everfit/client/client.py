@@ -1,0 +1,227 @@
+"""``everfit.Client``: a prediction service, from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, TypeVar, overload
+from urllib.parse import quote
+from uuid import uuid4
+
+import msgspec
+from msgspec import Struct
+
+from everfit.client.channel import Channel
+from everfit.client.encode import encode, plain_outcome, plain_row, plain_rows
+from everfit.client.records import ModelDescription, Prediction, Pushed, Value
+from everfit.client.refusal import refusal, strange
+from everfit.core.errors import NotReadyError
+
+_OK = 200
+_T = TypeVar("_T")
+
+
+class _Answer(Struct):
+    predictions: list[Value]
+    ids: list[str]
+    version: int
+    versions: list[int] = []
+    missing: dict[str, list[int]] = {}
+
+
+class _Taken(Struct):
+    outcomes: int
+
+
+class _Served(Struct):
+    name: str
+    version: int
+
+
+class _Index(Struct):
+    models: list[_Served]
+
+
+class Client:
+    """Asks a prediction service. Any number of threads may share one; connections are kept between calls.
+
+    A call is repeated, with growing pauses, while the service says 503 or cannot be reached; a repeated prediction is
+    the same prediction, under the same id.
+
+    Args:
+        url: Where the service is.
+        timeout_s: How long to wait for the connection, and then for the answer.
+        retries: How often at most a call is repeated.
+
+    Raises:
+        SettingsError: If the address is none.
+    """
+
+    def __init__(self, url: str = "http://127.0.0.1:8080", *, timeout_s: float = 10.0, retries: int = 3) -> None:
+        self._channel = Channel(url, timeout_s=timeout_s)
+        self._retries = retries
+
+    @overload
+    def predict(
+        self, model: str, inputs: Mapping[str, Any], *, id: str | None = ..., ids: Sequence[str] | None = ...
+    ) -> Prediction: ...
+
+    @overload
+    def predict(
+        self, model: str, inputs: Sequence[Mapping[str, Any]], *, id: str | None = ..., ids: Sequence[str] | None = ...
+    ) -> list[Prediction]: ...
+
+    def predict(
+        self,
+        model: str,
+        inputs: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        *,
+        id: str | None = None,  # noqa: A002 - what the service calls it
+        ids: Sequence[str] | None = None,
+    ) -> Prediction | list[Prediction]:
+        """Ask for predictions.
+
+        Args:
+            model: The model's name.
+            inputs: One row, or several: every request field by its name, ``None`` (or NaN) where it is not known.
+                Instants are aware ``datetime``, or text such as ``2026-03-01T08:30:00Z``.
+            id: What to record the prediction under; of several rows ``id-0``, ``id-1``, …. By default a new one.
+            ids: One for each row, instead.
+
+        Returns:
+            One prediction for one row, a list of them for several.
+
+        Raises:
+            TimestampError: If an instant has no time zone.
+            InvalidRequestError: If a field is missing, unknown or of the wrong type; ``place`` is such as
+                ``inputs[3].distance``.
+            UnknownModelError: If the service does not serve that model.
+            RequestTooLargeError: If there are more rows than it takes at once.
+            NotReadyError: If it cannot be reached, or cannot answer now.
+            RequestError: If the service failed.
+        """
+        single = isinstance(inputs, Mapping)
+        body: dict[str, Any] = {
+            "inputs": plain_row(inputs, "inputs") if isinstance(inputs, Mapping) else plain_rows(inputs, "inputs")
+        }
+        if ids is not None:
+            body["ids"] = list(ids)
+        if id is not None or ids is None:
+            # Chosen here, so that a question that has to be sent twice is one prediction.
+            body["id"] = str(uuid4()) if id is None else id
+        answer = self._ask("POST", f"/predict/{quote(model, safe='')}", _Answer, body)
+        predictions = _apart(answer)
+        return predictions[0] if single else predictions
+
+    def report(self, model: str, id: str, value: float | str | None, known_at: datetime | None = None) -> None:  # noqa: A002
+        """Report what became of a prediction; on the disk when this returns.
+
+        Args:
+            model: The model's name.
+            id: The prediction's.
+            value: A class or a number; ``None`` takes back what was reported before, anything else corrects it.
+            known_at: When that was known; by default now.
+
+        Raises:
+            TimestampError: If ``known_at`` has no time zone.
+            InvalidRequestError: If the value is no label of this model's.
+            UnknownModelError: As :meth:`predict`.
+            NotReadyError: As :meth:`predict`, or if it could not be recorded.
+        """
+        self.outcomes(model, [{"id": id, "value": value, "known_at": known_at}])
+
+    def outcomes(self, model: str, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Report what became of many predictions: all of them are taken, or none.
+
+        Args:
+            model: The model's name.
+            rows: Each with ``id``, ``value`` and perhaps ``known_at``, as for :meth:`report`.
+
+        Returns:
+            How many were taken.
+
+        Raises:
+            EverfitError: As :meth:`report`; RequestTooLargeError if there are more than the service takes at once.
+        """
+        plain = [plain_outcome(row, f"outcomes[{number}]") for number, row in enumerate(rows)]
+        return self._ask("POST", f"/outcomes/{quote(model, safe='')}", _Taken, {"outcomes": plain}).outcomes
+
+    def push(self, view: str, rows: Sequence[Mapping[str, Any]]) -> Pushed:
+        """Hand over newer features: on the disk and online when this returns.
+
+        Args:
+            view: The feature view's name.
+            rows: Each with the view's keys and features, ``event_time`` and perhaps ``created``.
+
+        Raises:
+            TimestampError: If an instant has no time zone.
+            InvalidRequestError: If a row is not what the view's rows are.
+            UnknownModelError: If no model that is served looks this view up.
+            RequestTooLargeError: If there are more rows than the service takes at once.
+            NotReadyError: As :meth:`predict`, or if they could not be kept.
+        """
+        body = {"rows": plain_rows(rows, "rows")}
+        return self._ask("POST", f"/features/{quote(view, safe='')}", Pushed, body)
+
+    def models(self) -> dict[str, int]:
+        """The champions' versions by the names of the models that are served."""
+        return {each.name: each.version for each in self._ask("GET", "/", _Index).models}
+
+    def model(self, name: str) -> ModelDescription:
+        """What a model is, and takes.
+
+        Raises:
+            UnknownModelError: If the service does not serve it.
+            NotReadyError: As :meth:`predict`.
+        """
+        return self._ask("GET", f"/models/{quote(name, safe='')}", ModelDescription)
+
+    def ready(self) -> bool:
+        """Whether the service can answer now; does not wait for it."""
+        return self._says_yes("/health/ready")
+
+    def live(self) -> bool:
+        """Whether the service is there; does not wait for it."""
+        return self._says_yes("/health/live")
+
+    def close(self) -> None:
+        """Close the connections. The client can still be asked, and opens new ones."""
+        self._channel.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ask(self, method: str, path: str, kind: type[_T], body: Mapping[str, Any] | None = None) -> _T:
+        sent = None if body is None else encode(body)
+        answer = self._channel.ask(method, path, sent, retries=self._retries)
+        if answer.status != _OK:
+            raise refusal(answer)
+        try:
+            return msgspec.json.decode(answer.body, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+            raise strange(answer) from problem
+
+    def _says_yes(self, path: str) -> bool:
+        try:
+            return self._channel.ask("GET", path, retries=0).status == _OK
+        except NotReadyError:
+            return False
+
+
+def _apart(answer: _Answer) -> list[Prediction]:
+    """Each row's own prediction."""
+    versions = answer.versions or [answer.version] * len(answer.ids)
+    missing: list[tuple[str, ...]] = [()] * len(answer.ids)
+    for view, places in answer.missing.items():
+        for place in places:
+            missing[place] += (view,)
+    return [
+        Prediction(value=value, id=own_id, version=version, missing=lacking)
+        for value, own_id, version, lacking in zip(answer.predictions, answer.ids, versions, missing, strict=True)
+    ]
