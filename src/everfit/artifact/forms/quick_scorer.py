@@ -11,6 +11,7 @@ SIGIR 2015.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,8 @@ class QuickScorer:
         for row, ends in zip(padded, edges, strict=True):
             row[: len(ends)] = ends
         self._edges = padded.reshape(-1)
-        self._starts = (np.arange(len(edges)) * 2**self._steps)[:, None]
+        self._first_places = (np.arange(len(edges)) * 2**self._steps)[:, None]
+        self._last_places = self._first_places + 2**self._steps - 1
         bits = _bits(self._word)
         leaves = np.zeros((self._trees, bits))
         for row, tree in zip(leaves, forest.trees, strict=True):
@@ -100,17 +102,19 @@ class QuickScorer:
 
     def _add_up_chunk(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         places = self._find_places(rows)
-        words = np.take(self._tables[0], places[0], axis=0, mode="clip")
+        words = self._tables[0].take(places[0], axis=0, mode="clip")
         more = np.empty_like(words)
         for table, place in zip(self._tables[1:], places[1:], strict=True):
-            np.take(table, place, axis=0, out=more, mode="clip")
+            table.take(place, axis=0, out=more, mode="clip")
             np.bitwise_and(words, more, out=words)
         if self._word is np.uint64:
             # A float64 has 53 bits: with the bit below the highest one cleared, rounding cannot reach the next power.
             words &= ~(words >> np.uint64(1))
         exponents = words.astype(np.float64).view(np.int64)
         exponents >>= _FRACTION_BITS
-        leaves = np.take(self._leaves, exponents.T + self._first_leaves, mode="clip")
+        numbers = np.add(exponents.T, self._first_leaves, order="C")
+        leaves = exponents.view(np.float64).reshape(numbers.shape)  # the same memory: fresh pages cost more than this
+        self._leaves.take(numbers, out=leaves, mode="clip")
         rounds = leaves.reshape(-1, self._outputs, len(rows))
         return np.add.reduce(rounds, axis=0).T  # type: ignore[no-any-return]
 
@@ -121,16 +125,16 @@ class QuickScorer:
             Shape ``(features, rows)``. What lies beyond a table stands for its last row.
         """
         values = rows.T[self._features]
-        found = np.repeat(self._starts, len(rows), axis=1)
-        probe, edge, above = np.empty_like(found), np.empty_like(values), np.empty(values.shape, dtype=bool)
-        for step in range(self._steps - 1, -1, -1):
-            np.add(found, 2**step - 1, out=probe)
-            np.take(self._edges, probe, out=edge, mode="clip")
-            np.less_equal(values, edge, out=above)
-            np.logical_not(above, out=above)
-            np.multiply(above, 2**step, out=probe)
-            found += probe
-        found -= self._starts
+        found = np.repeat(self._last_places, len(rows), axis=1)
+        probe, edge, below = np.empty_like(found), np.empty_like(values), np.empty(values.shape, dtype=bool)
+        for step in reversed(range(self._steps)):
+            np.subtract(found, 2**step, out=probe)
+            self._edges.take(probe, out=edge, mode="clip")
+            # Never true for NaN, which so stays at the last place.
+            np.less_equal(values, edge, out=below)
+            np.multiply(below, 2**step, out=probe)
+            found -= probe
+        found -= self._first_places
         return found
 
 
@@ -144,7 +148,8 @@ def _bits(word: type[np.uint32 | np.uint64]) -> int:
 
 def _edges(thresholds: Iterable[float]) -> NDArray[np.float64]:
     """The upper ends of the intervals within which all values go the same ways; the last is infinity."""
-    return np.unique([*thresholds, np.nextafter(-_ZERO, -np.inf), _ZERO, np.inf])
+    # Not numpy.unique, which imports numpy.ma and so delays a service's start by 50 ms.
+    return np.array(sorted({*thresholds, math.nextafter(-_ZERO, -math.inf), _ZERO, math.inf}))
 
 
 def _table(
