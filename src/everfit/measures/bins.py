@@ -21,6 +21,7 @@ FINE = 100
 COARSE = 10
 MOST_CATEGORIES = 200
 MOST_KNOWN = 10_000
+_LEAST_ROWS = 20
 
 Category = str | int | bool
 """What a category may be; a missing one is ``None``."""
@@ -58,6 +59,9 @@ class Categories(Struct, frozen=True, kw_only=True, tag="categories"):
     """Rarer ones of the reference, counted together as *other*."""
     complete: bool = True
     """Whether these are all; if not, an unknown value is counted as *other*, since nobody knows that it is new."""
+    novelty: float = 0.0
+    """The share of the reference's rows whose category occurs only once. As large a share of any other sample is to be
+    expected in *unseen* (Good 1953, "The population frequencies of species")."""
 
     @property
     def cells(self) -> int:
@@ -103,7 +107,8 @@ def bins_of(values: Floats, *, fine: int = FINE, coarse: int = COARSE) -> Bins:
     ranks = -(-rows * np.arange(1, fine) // fine) - 1
     at_ranks = ordered[ranks]
     spikes = np.unique(at_ranks[1:][at_ranks[1:] == at_ranks[:-1]])
-    below = np.nextafter(spikes, -np.inf)
+    with np.errstate(over="ignore"):  # there is nothing below the least number
+        below = np.nextafter(spikes, -np.inf)
     edges = np.unique(np.concatenate([at_ranks, below[np.isfinite(below)]]))
     ends = np.concatenate([[0], np.searchsorted(ordered, edges, side="right"), [rows]])
     return Bins(
@@ -149,18 +154,26 @@ def categories_of(
 ) -> Categories:
     """The categories of a reference, bounded.
 
+    Those of fewer than twenty rows (or a hundredth of all, or two) have no cell of their own: which of many rare ones
+    happen to be frequent in the reference is chance, and in any other sample they are less so.
+
     Args:
         values: The reference's rows, or how often each value occurs; ``None`` is missing and left out.
         most: How many get a cell of their own.
         known: How many more are remembered by name, so that an unseen one is told from a rare one.
 
-    >>> categories_of(["b", "a", "b", None, "c"], most=1)
-    Categories(values=('b',), tail=('a', 'c'), complete=True)
+    >>> categories_of(["b", "a", "b", None, "a", "b", "c"], most=1)
+    Categories(values=('b',), tail=('a', 'c'), complete=True, novelty=0.16666666666666666)
     """
     counts = Counter(values)
+    counts.pop(None, None)
     ranked = sorted((value for value in counts if value is not None), key=lambda value: (-counts[value], str(value)))
+    rows = sum(counts.values())
+    least = max(2, min(_LEAST_ROWS, rows // 100))
+    most = min(most, sum(count >= least for count in counts.values()))
     return Categories(
         values=tuple(ranked[:most]),
         tail=tuple(ranked[most : most + known]),
         complete=len(ranked) <= most + known,
+        novelty=sum(count == 1 for count in counts.values()) / max(rows, 1),
     )

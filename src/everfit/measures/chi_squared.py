@@ -12,6 +12,9 @@ Counts = NDArray[np.int64]
 LEAST_EXPECTED = 5.0
 """Cells where either sample must expect fewer rows are pooled: Cochran 1954, "Some methods for strengthening the common
 chi-squared tests"."""
+_OUTBURST = 5.0
+"""A cell that holds this many times as many rows in either sample is not pooled, or a new category that fills a tenth
+of a window would drown among the rare ones. Chance alone does this to a cell less than once in 10 ** 9 times."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +35,8 @@ def chi_squared(reference: Counts, window: Counts, *, least_expected: float = LE
     categories alarm almost always. Source: Pearson 1911, "On the probability that two independent distributions of
     frequency are really samples from the same population".
 
-    Which cells are rare is told from both samples together, so that pooling them does not bend the test.
+    Which cells are rare is told from both samples together, so that pooling them does not bend the test, save for
+    outbursts, which by chance do not happen.
 
     Args:
         reference: Rows in each cell, shape ``(cells,)``, int64.
@@ -62,7 +66,11 @@ def pool(reference: Counts, window: Counts, *, least_expected: float = LEAST_EXP
     """
     both = reference + window
     smaller = min(int(reference.sum()), int(window.sum()))
-    rare = (both * (smaller / max(int(both.sum()), 1)) < least_expected) | (both == 0)
+    scarce = both * (smaller / max(int(both.sum()), 1)) < least_expected
+    share = np.maximum(
+        reference * (smaller / max(int(reference.sum()), 1)), window * (smaller / max(int(window.sum()), 1))
+    )
+    rare = (scarce & (share < _OUTBURST * least_expected)) | (both == 0)
     if not both[rare].any():
         return reference[~rare], window[~rare]
     pooled = (np.append(sample[~rare], sample[rare].sum()) for sample in (reference, window))

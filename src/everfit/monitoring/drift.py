@@ -154,12 +154,23 @@ class _Pair:
     dispersion: Dispersion | None
 
     @property
+    def cells(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        reference, form = _cells(self.reference), self.reference.form
+        if not isinstance(form, Bins) and reference[form.unseen] == 0:
+            # Nothing is new to itself. Had each row been held against all others, those that are the only ones of their
+            # category would have been: so many are to be expected in a window, or a column of names always drifts.
+            once = min(round(form.novelty * self.reference.present), int(reference[form.other]))
+            reference[form.other] -= once
+            reference[form.unseen] += once
+        return reference, _cells(self.window)
+
+    @property
     def effective_rows(self) -> float:
         return effective_rows(self.reference.rows, self.window.rows)
 
     def p_value(self) -> float:
         """Of the chi-squared test and, for numbers, that of ranks: the smaller one, doubled for having had two."""
-        found = chi_squared(_cells(self.reference), _cells(self.window))
+        found = chi_squared(*self.cells)
         spread = self.dispersion.p_value(found, self.effective_rows) if self.dispersion else found.p_value
         if not isinstance(self.reference.form, Bins):
             return spread
@@ -171,7 +182,7 @@ class _Pair:
     def compare(self, *, p_value: float, alpha: float, worthwhile: float, importance: float) -> ColumnDrift:
         """Everything about it but its rank."""
         reference, window = self.reference, self.window
-        cells = pool(_cells(reference), _cells(window))
+        cells = pool(*self.cells)
         index = psi(*cells)
         excess = self.dispersion.excess if self.dispersion else 0.0
         chance = psi_by_chance(len(cells[0]), reference.rows, window.rows) + excess
