@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from everfit.artifact.forms import quick_scorer
 from everfit.artifact.forms.lightgbm_batch import make_batch
 from everfit.artifact.forms.lightgbm_fast import LightgbmFastPredictor
 from everfit.artifact.forms.lightgbm_objective import conversion
@@ -122,6 +123,17 @@ def test_a_tree_of_64_leaves_and_one_of_a_single_leaf_stand_beside_each_other() 
     assert 1 in sizes
     assert max(sizes) > 32
     assert_same_bits(text, 0)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 8])
+def test_a_forest_too_large_for_the_cache_is_summed_in_the_same_order(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quick_scorer, "_CHUNK_WORDS", 10)
+    text = train(rounds=200)
+    forest = read(text)
+    rows = hard_rows(forest, count, count)
+    np.testing.assert_array_equal(QuickScorer(forest).add_up(rows)[:, 0], sums_by_library(text, rows))
 
 
 @pytest.mark.parametrize(
