@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ Column = Floats | Sequence[Category | None] | Mapping[Category | None, int]
 missing."""
 
 _FEW = 4_096
+_THREADS = 2
 _FARTHEST = 1e150
 """Moments take what is farther from zero for this far, since its square would be infinite."""
 
@@ -119,9 +121,11 @@ class Sketch:
         numbers: list[Any] = [columns[name] for name in self.layout.numeric]
         if rows <= _FEW and numbers:
             self._add_few(np.array(numbers, dtype=np.float64))
-        else:
-            for index, values in enumerate(numbers):
-                self._add_many(index, np.ascontiguousarray(values, dtype=np.float64))
+        elif numbers:
+            # NumPy lets go of the interpreter's lock, and no two columns share anything that is written.
+            self.layout.tables  # noqa: B018 - made once, not by each thread
+            with ThreadPoolExecutor(_THREADS if rows > CHUNK else 1) as threads:
+                list(threads.map(self._add_many, range(len(numbers)), numbers))
         for name in self.layout.places:
             self._add_categories(name, columns[name])
 
@@ -130,7 +134,8 @@ class Sketch:
         self._counts += np.bincount(self.layout.table.places(numbers).ravel(), minlength=self.layout.size)
         self._add_moments(slice(None), numbers)
 
-    def _add_many(self, index: int, values: Floats) -> None:
+    def _add_many(self, index: int, numbers: Floats) -> None:
+        values = np.ascontiguousarray(numbers, dtype=np.float64)
         self._counts[self.layout.spans[self.layout.numeric[index]]] += self.layout.tables[index].count(values)
         for start in range(0, len(values), CHUNK):
             self._add_moments(slice(index, index + 1), values[None, start : start + CHUNK])
@@ -142,7 +147,9 @@ class Sketch:
         if not (max(-low.min(), high.max()) <= _FARTHEST):  # NaN, too
             there = np.isfinite(numbers)
             low, high = np.where(there, numbers, np.inf).min(axis=1), np.where(there, numbers, -np.inf).max(axis=1)
-            distance = np.where(there, np.clip(distance, -_FARTHEST, _FARTHEST), 0.0)
+            distance = np.where(there, distance, 0.0)
+            if not max(-low.min(), high.max()) <= _FARTHEST:
+                np.clip(distance, -_FARTHEST, _FARTHEST, out=distance)
             finite = there.sum(axis=1)
         self._finite[which] += finite
         np.minimum(self._low[which], low, out=self._low[which])
