@@ -10,7 +10,21 @@ import sys
 
 import typer
 
-from everfit.cli import check, demo, doctor, explain, features, init, journal, models, predict, reproduce, serve, train
+from everfit.cli import (
+    check,
+    demo,
+    doctor,
+    explain,
+    features,
+    init,
+    journal,
+    models,
+    outcomes,
+    predict,
+    reproduce,
+    serve,
+    train,
+)
 from everfit.core.errors import EverfitError, MisuseError
 
 app = typer.Typer(
@@ -32,6 +46,7 @@ app.command("rollback")(models.rollback)
 app.command("serve")(serve.serve)
 app.command("worker", hidden=True)(serve.worker)
 app.command("predict")(predict.predict)
+app.command("outcomes")(outcomes.outcomes)
 app.add_typer(journal.app, name="journal")
 app.command("explain")(explain.explain)
 app.command("reproduce")(reproduce.reproduce)

@@ -1,0 +1,86 @@
+"""Predictions on their way into a file, which is there once it is whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from everfit.core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from everfit.client.records import Prediction
+
+_ENDINGS = (".parquet", ".csv", ".jsonl", ".ndjson")
+
+
+class AnswerFile:
+    """A Parquet, CSV or JSONL file with the columns ``id``, ``version`` and ``prediction``.
+
+    Of more than two classes each has its column, ``prediction.CLASS``. Rows go to the disk as they come, so that any
+    number of them fits; only when the context ends without an error does the file take the place of what was there.
+
+    Args:
+        path: Where it will be.
+
+    Raises:
+        SettingsError: If its ending is none of these, or its folder is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if path.suffix.lower() not in _ENDINGS:
+            raise SettingsError(f"--out must end in {', '.join(_ENDINGS)}", value=path.name)
+        if not path.parent.is_dir():
+            raise SettingsError("the folder of --out must exist", value=str(path.parent))
+        self.path = path
+        self._rows = path.with_name(f".{path.name}.{os.getpid()}.rows")
+        self._whole = path.with_name(f".{path.name}.{os.getpid()}.whole")
+        self._columns: tuple[str, ...] = ("id", "version", "prediction")
+
+    def __enter__(self) -> AnswerFile:
+        self._file = self._rows.open("xb")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        try:
+            if kind is None:
+                self._write_whole().replace(self.path)
+        finally:
+            self._rows.unlink(missing_ok=True)
+            self._whole.unlink(missing_ok=True)
+
+    def write(self, predictions: Iterable[Prediction]) -> None:
+        """Take more predictions."""
+        for each in predictions:
+            row = _row(each)
+            self._columns = tuple(row)
+            self._file.write(msgspec.json.encode(row) + b"\n")
+
+    def _write_whole(self) -> Path:
+        ending = self.path.suffix.lower()
+        if ending in {".jsonl", ".ndjson"}:
+            return self._rows
+        import polars as pl
+
+        kinds: dict[str, Any] = {"id": pl.String(), "version": pl.Int64()}
+        rows = pl.scan_ndjson(self._rows, schema={each: kinds.get(each, pl.Float64()) for each in self._columns})
+        if ending == ".csv":
+            rows.sink_csv(self._whole)
+        else:
+            rows.sink_parquet(self._whole)
+        return self._whole
+
+
+def _row(prediction: Prediction) -> dict[str, Any]:
+    value = prediction.value
+    row: dict[str, Any] = {"id": prediction.id, "version": prediction.version}
+    if isinstance(value, dict):
+        return row | {f"prediction.{name}": chance for name, chance in value.items()}
+    return row | {"prediction": value}

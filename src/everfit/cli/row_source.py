@@ -1,0 +1,155 @@
+"""Rows out of a file, or out of JSON text, a batch at a time."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from everfit.core.errors import SourceError
+
+Row = dict[str, Any]
+
+
+class RowSource(NamedTuple):
+    """Rows that are read when they are asked for."""
+
+    name: str
+    """The file's; empty if there is none."""
+    columns: tuple[str, ...]
+    """Of JSON, those of the first row."""
+    total: int | None
+    """Rows, where that is known beforehand."""
+    untyped: bool
+    """Whether all values are text or ``None``, as CSV has them."""
+    read: Callable[[Sequence[str], int], Iterator[list[Row]]]
+    """Batches of at most so many rows, with at least these columns; may raise SourceError."""
+
+    def require(self, *columns: str) -> None:
+        """Make sure that columns are there.
+
+        Raises:
+            SourceError: If one is not.
+        """
+        missing = [each for each in columns if each not in self.columns]
+        if missing and self.total != 0:
+            raise SourceError(
+                f"the columns {', '.join(missing)} must be there", place=self.name,
+                remedy=f"There are {', '.join(self.columns) or 'none'}.",
+            )  # fmt: skip
+
+
+def open_rows(path: Path) -> RowSource:
+    """Rows of a Parquet, CSV, JSONL or JSON file; only JSON is read as a whole.
+
+    Raises:
+        SourceError: If it cannot be read, or is none of these.
+    """
+    opener = _OPENERS.get(path.suffix.lower())
+    if opener is None:
+        raise SourceError(f"a file of rows must end in {', '.join(_OPENERS)}", value=path.name)
+    try:
+        return opener(path)
+    except OSError as problem:
+        raise SourceError(f"the file must be readable: {problem}", place=str(path)) from problem
+
+
+def json_rows(text: str | bytes, name: str = "") -> RowSource:
+    """Rows of JSON text: one object, or a list of objects.
+
+    Raises:
+        SourceError: If it is neither.
+    """
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError) as problem:
+        raise SourceError(f"the rows must be JSON: {problem}", value=str(text[:80]), place=name) from problem
+    rows = found if isinstance(found, list) else [found]
+    if not all(isinstance(row, dict) for row in rows):
+        raise SourceError("the rows must be one JSON object or a list of them", value=str(text[:80]), place=name)
+    columns = tuple(rows[0]) if rows else ()
+    return RowSource(name, columns, len(rows), untyped=False, read=lambda _, size: _batched(rows, size))
+
+
+def _open_parquet(path: Path) -> RowSource:
+    import polars as pl
+
+    scan = pl.scan_parquet(path)
+
+    def read(columns: Sequence[str], size: int) -> Iterator[list[Row]]:
+        try:
+            for frame in scan.select(columns).collect_batches(chunk_size=size, maintain_order=True):
+                yield from (part.to_dicts() for part in frame.iter_slices(size))
+        except pl.exceptions.PolarsError as problem:
+            raise SourceError(f"the file must be readable: {problem}", place=path.name) from problem
+
+    try:
+        columns = tuple(scan.collect_schema())
+        total = int(scan.select(pl.len()).collect().item())
+    except pl.exceptions.PolarsError as problem:
+        raise SourceError(f"the file must be readable: {problem}", place=path.name) from problem
+    return RowSource(path.name, columns, total, untyped=False, read=read)
+
+
+def _open_csv(path: Path) -> RowSource:
+    columns = tuple(next(_lines(path), ()))
+    if len(set(columns)) < len(columns):
+        twice = next(each for each in columns if columns.count(each) > 1)
+        raise SourceError("columns must have different names", value=twice, place=path.name)
+
+    def rows() -> Iterator[Row]:
+        for number, cells in enumerate(islice(_lines(path), 1, None), start=1):
+            if len(cells) != len(columns):
+                rule = f"a row must have as many cells as there are columns, {len(columns)}"
+                raise SourceError(rule, value=len(cells), place=f"{path.name}, row {number}")
+            yield {name: cell or None for name, cell in zip(columns, cells, strict=True)}
+
+    return RowSource(path.name, columns, None, untyped=True, read=lambda _, size: _batched(rows(), size))
+
+
+def _lines(path: Path) -> Iterator[list[str]]:
+    """Those that are not empty."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield from filter(None, csv.reader(file))
+    except (UnicodeDecodeError, csv.Error) as problem:
+        raise SourceError(f"the file must be CSV in UTF-8: {problem}", place=path.name) from problem
+
+
+def _open_lines(path: Path) -> RowSource:
+    def rows() -> Iterator[Row]:
+        with path.open("rb") as file:
+            for number, line in enumerate(filter(bytes.strip, file), start=1):
+                try:
+                    yield msgspec.json.decode(line, type=Row)
+                except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+                    rule = f"a line must be one JSON object: {problem}"
+                    raise SourceError(rule, value=str(line[:80]), place=f"{path.name}, row {number}") from problem
+
+    first = next(rows(), None)
+    return RowSource(
+        path.name,
+        tuple(first or ()),
+        0 if first is None else None,
+        untyped=False,
+        read=lambda _, size: _batched(rows(), size),
+    )
+
+
+def _batched(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+    remaining = iter(rows)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+_OPENERS: Mapping[str, Callable[[Path], RowSource]] = {
+    ".parquet": _open_parquet,
+    ".csv": _open_csv,
+    ".jsonl": _open_lines,
+    ".ndjson": _open_lines,
+    ".json": lambda path: json_rows(path.read_bytes(), path.name),
+}
