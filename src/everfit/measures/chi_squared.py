@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 Counts = NDArray[np.int64]
 
 LEAST_EXPECTED = 5.0
-"""Cells where either sample must expect fewer rows are pooled: Cochran 1954, "Some methods for strengthening the common
-chi-squared tests"."""
+"""Cells where the smaller sample must expect fewer rows are pooled: Cochran 1954, "Some methods for strengthening the
+common chi-squared tests"."""
 _OUTBURST = 5.0
-"""A cell that holds this many times as many rows in either sample is not pooled, or a new category that fills a tenth
-of a window would drown among the rare ones. Chance alone does this to a cell less than once in 10 ** 9 times."""
+"""A cell that holds this many times as many rows in the smaller sample is not pooled, or a new category that fills a
+tenth of a window would drown among the rare ones. Chance does this to a cell less than once in 10 ** 9 times."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +35,8 @@ def chi_squared(reference: Counts, window: Counts, *, least_expected: float = LE
     categories alarm almost always. Source: Pearson 1911, "On the probability that two independent distributions of
     frequency are really samples from the same population".
 
-    Which cells are rare is told from both samples together, so that pooling them does not bend the test, save for
-    outbursts, which by chance do not happen.
+    Which cells are rare is told from the larger sample, so that pooling does not depend on what the smaller one
+    happens to hold, save for outbursts, which do not happen by chance.
 
     Args:
         reference: Rows in each cell, shape ``(cells,)``, int64.
@@ -65,12 +65,9 @@ def pool(reference: Counts, window: Counts, *, least_expected: float = LEAST_EXP
     [[90, 10], [9, 1]]
     """
     both = reference + window
-    smaller = min(int(reference.sum()), int(window.sum()))
-    scarce = both * (smaller / max(int(both.sum()), 1)) < least_expected
-    share = np.maximum(
-        reference * (smaller / max(int(reference.sum()), 1)), window * (smaller / max(int(window.sum()), 1))
-    )
-    rare = (scarce & (share < _OUTBURST * least_expected)) | (both == 0)
+    smaller, larger = sorted((reference, window), key=lambda sample: int(sample.sum()))
+    expected = larger * (smaller.sum() / max(int(larger.sum()), 1))
+    rare = ((expected < least_expected) & (smaller < _OUTBURST * least_expected)) | (both == 0)
     if not both[rare].any():
         return reference[~rare], window[~rare]
     pooled = (np.append(sample[~rare], sample[rare].sum()) for sample in (reference, window))

@@ -42,22 +42,23 @@ class Dispersion(Struct, frozen=True, kw_only=True):
 
         That of ``degrees - 1`` squared normal deviates, and another one that is ``1 + excess * rows`` times as large.
         """
-        from scipy.special import chdtrc, fdtrc, gammaln
+        from scipy.special import chdtrc, fdtrc
 
         if found.degrees == 0:
             return 1.0
         largest, rest = 1.0 + self.excess * rows, found.degrees - 1
         if rest == 0:
             return float(fdtrc(1, self.blocks, found.statistic / largest))
-        reach = min(found.statistic, rest + 15.0 * math.sqrt(2.0 * rest) + 60.0)
+        # Over the root of the squared deviates, whose density has no pole at zero, and ten of its deviations wide.
+        low, high = max(0.0, math.sqrt(rest) - 7.0), min(math.sqrt(found.statistic), math.sqrt(rest) + 8.0)
+        if high <= low:
+            return 1.0
         nodes, weights = _quadrature()
-        # Of the root, whose density has no pole at zero.
-        root = (nodes + 1.0) * math.sqrt(reach) / 2.0
-        with np.errstate(divide="ignore"):
-            log_density = (rest - 1) * np.log(root) - root**2 / 2 - (rest / 2 - 1) * math.log(2) - gammaln(rest / 2)
+        root = low + (nodes + 1.0) * (high - low) / 2.0
+        log_density = (rest - 1) * np.log(root) - root**2 / 2 - (rest / 2 - 1) * math.log(2) - math.lgamma(rest / 2)
         beyond = fdtrc(1, self.blocks, (found.statistic - root**2) / largest)
-        inside = float((weights * np.exp(log_density) * beyond).sum()) * math.sqrt(reach) / 2.0
-        return min(1.0, inside + float(chdtrc(rest, reach)))
+        inside = float((weights * np.exp(log_density) * beyond).sum()) * (high - low) / 2.0
+        return min(1.0, inside + float(chdtrc(rest, high * high)))
 
     def shift_p_value(self, shift: float, rows: float) -> float:
         """The corrected chance of a :func:`~everfit.measures.rank_shift.rank_shift`, either way."""
@@ -107,5 +108,5 @@ def _per_row(surplus: Floats, rows: Floats) -> float:
 @cache
 def _quadrature() -> tuple[Floats, Floats]:
     """Gauss and Legendre's nodes and weights on [-1, 1]."""
-    nodes, weights = np.polynomial.legendre.leggauss(96)
+    nodes, weights = np.polynomial.legendre.leggauss(48)
     return nodes, weights
