@@ -115,7 +115,7 @@ def test_json_on_the_command_line_is_sent_as_it_is(served: Served, tmp_path: Pat
     )
     misspelt = served.run(tmp_path, "predict", json.dumps(ROW | {"colour": "red"}))
     assert (misspelt.code, "row 1, colour: must not be given" in misspelt.err) == (1, True)
-    nothing = served.run(tmp_path, "predict", "orders.parquet")
+    nothing = served.run(tmp_path, "predict", "orders.parquet" * 50)
     assert (nothing.code, "must be a file that exists" in nothing.err) == (2, True)
 
 

@@ -171,4 +171,4 @@ def test_the_snippets(own: Shop, repository: Path) -> None:
 
 
 def test_the_client_loads_nothing_heavy() -> None:
-    assert loaded_by("import everfit; everfit.Client()", among=HEAVY | {"asyncio", "everfit.serving"}) == set()
+    assert loaded_by("import everfit; everfit.Client()", among=HEAVY | {"asyncio", "typer", "rich"}) == set()
