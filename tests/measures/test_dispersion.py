@@ -12,7 +12,8 @@ from everfit.measures.dispersion import Dispersion, dispersion, effective_rows
 @pytest.mark.parametrize("tail", [0.5, 0.01, 1e-6])
 def test_without_excess_it_is_chi_squared(degrees: int, tail: float) -> None:
     none = Dispersion(blocks=10**7, excess=0.0, shift_excess=0.0)
-    found = ChiSquared(statistic=float(stats.chi2.isf(tail, degrees)), degrees=degrees, p_value=tail)
+    limit = float(stats.chi2.isf(tail, degrees))
+    found = ChiSquared(statistic=limit, deviance=limit, degrees=degrees, p_value=tail)
     assert none.p_value(found, 500.0) == pytest.approx(tail, rel=1e-3)
     assert none.shift_p_value(float(stats.norm.isf(tail / 2)), 500.0) == pytest.approx(tail, rel=1e-3)
 
@@ -22,7 +23,7 @@ def test_excess_is_one_wide_direction(statistic: float) -> None:
     rng = np.random.default_rng(0)
     some = Dispersion(blocks=30, excess=0.02, shift_excess=0.0)
     drawn = rng.chisquare(8, 1_000_000) + 11 * rng.f(1, 30, 1_000_000)
-    found = ChiSquared(statistic=statistic, degrees=9, p_value=0.0)
+    found = ChiSquared(statistic=statistic, deviance=statistic, degrees=9, p_value=0.0)
     assert some.p_value(found, 500.0) == pytest.approx((drawn > statistic).mean(), rel=0.02, abs=3e-5)
 
 

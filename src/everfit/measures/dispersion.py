@@ -48,15 +48,15 @@ class Dispersion(Struct, frozen=True, kw_only=True):
             return 1.0
         largest, rest = 1.0 + self.excess * rows, found.degrees - 1
         if rest == 0:
-            return float(fdtrc(1, self.blocks, found.statistic / largest))
+            return float(fdtrc(1, self.blocks, found.least / largest))
         # Over the root of the squared deviates, whose density has no pole at zero, and ten of its deviations wide.
-        low, high = max(0.0, math.sqrt(rest) - 7.0), min(math.sqrt(found.statistic), math.sqrt(rest) + 8.0)
+        low, high = max(0.0, math.sqrt(rest) - 7.0), min(math.sqrt(found.least), math.sqrt(rest) + 8.0)
         if high <= low:
             return 1.0
         nodes, weights = _quadrature()
         root = low + (nodes + 1.0) * (high - low) / 2.0
         log_density = (rest - 1) * np.log(root) - root**2 / 2 - (rest / 2 - 1) * math.log(2) - math.lgamma(rest / 2)
-        beyond = fdtrc(1, self.blocks, (found.statistic - root**2) / largest)
+        beyond = fdtrc(1, self.blocks, (found.least - root**2) / largest)
         inside = float((weights * np.exp(log_density) * beyond).sum()) * (high - low) / 2.0
         return min(1.0, inside + float(chdtrc(rest, high * high)))
 

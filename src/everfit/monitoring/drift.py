@@ -171,7 +171,7 @@ class _Pair:
     def p_value(self) -> float:
         """Of the chi-squared test and, for numbers, that of ranks: the smaller one, doubled for having had two."""
         found = chi_squared(*self.cells)
-        spread = self.dispersion.p_value(found, self.effective_rows) if self.dispersion else found.p_value
+        spread = self.dispersion.p_value(found, self.effective_rows) if self.dispersion else found.cautious_p_value
         if not isinstance(self.reference.form, Bins):
             return spread
         shift = rank_shift(self.reference.coarse(), self.window.coarse())
