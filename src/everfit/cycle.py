@@ -121,7 +121,13 @@ STATIONS: tuple[Station, ...] = (
         line="durable log, late labels joined",
         module="everfit.journal",
     ),
-    Station(name="monitoring", takes="ScoredWindow", gives="Finding", line="performance, drift, data quality"),
+    Station(
+        name="monitoring",
+        takes="predictions with outcomes, the version's profile",
+        gives="Finding",
+        line="performance, drift, data quality",
+        module="everfit.monitoring",
+    ),
     Station(name="triggers", takes="Finding, schedule", gives="RetrainOrder", line="when to retrain, and why"),
 )
 

@@ -1,0 +1,79 @@
+"""What of a model is watched, and from when on it is worth saying."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal, get_args
+
+from everfit.core.duration import parse_duration
+from everfit.core.errors import DefinitionError
+
+Season = Literal["training", "trailing"]
+"""What windows are compared with: the rows that the version was made from, or the weeks before the window."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerformanceDrop:
+    """The loss, by the outcomes that are known, is worse than on the hold-out.
+
+    It is looked at as often as one likes: the chance that it is *ever* said without cause, over the whole life of a
+    version, is at most ``alpha``.
+
+    Args:
+        by: How much worse is tolerated, in the metric's own unit; by default a twentieth of the loss on the hold-out.
+        alpha: The chance of a false alarm over a version's life.
+
+    Raises:
+        DefinitionError: If an argument is out of range.
+    """
+
+    by: float | None = None
+    alpha: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.by is not None and not self.by >= 0:
+            raise DefinitionError("by must not be negative", value=self.by, place="PerformanceDrop")
+        _require_chance(self.alpha, place="PerformanceDrop")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """A feature, or what the model answers, is not distributed as it was.
+
+    Args:
+        window: How long the windows are that are looked at, such as ``1d``.
+        alpha: The chance that a year without any change has an alarm.
+        effect: The least shift that is worth saying, roughly in standard deviations.
+        against: ``training``: the rows that the version was made from; ``trailing``: the four windows of the same
+            place in the week before, for businesses whose seasons are no news.
+
+    Raises:
+        DefinitionError: If an argument is out of range.
+    """
+
+    window: str = "1d"
+    alpha: float = 0.05
+    effect: float = 0.1
+    against: Season = "training"
+
+    def __post_init__(self) -> None:
+        parse_duration(self.window, name="window")
+        _require_chance(self.alpha, place="Drift")
+        if self.effect < 0:
+            raise DefinitionError("effect must not be negative", value=self.effect, place="Drift")
+        if self.against not in get_args(Season):
+            raise DefinitionError(f"against must be one of {', '.join(get_args(Season))}", value=self.against)
+
+    @property
+    def length(self) -> timedelta:
+        """The window's."""
+        return parse_duration(self.window, name="window")
+
+
+Watch = PerformanceDrop | Drift
+
+
+def _require_chance(alpha: float, *, place: str) -> None:
+    if not 0 < alpha < 1:
+        raise DefinitionError("alpha must be a chance between 0 and 1", value=alpha, place=place)

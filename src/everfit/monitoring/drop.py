@@ -1,0 +1,193 @@
+"""Whether a version became worse than on its hold-out: an alarm that means something, however often one looks."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+from msgspec import Struct
+
+from everfit.core.finding import Finding
+from everfit.measures.betting import betting_evidence
+from everfit.measures.confidence_sequence import upper_sequence
+from everfit.measures.design_effect import design_effect
+from everfit.measures.weighing import Floats
+from everfit.monitoring.loss import loss_for
+from everfit.monitoring.reference import Reference
+from everfit.monitoring.rows import ASKED, ID, KNOWN, TRUTH
+
+_REFERENCE_SHARE = 0.2
+"""Of alpha, spent on how well the hold-out is known."""
+_RELATIVE = 0.05
+_LONGEST_WAIT = timedelta(days=30)
+_LEAST_HELD_OUT = 50
+_ENTRY = "__entry"
+
+
+class Episode(Struct, frozen=True, kw_only=True):
+    """A time in which the version was worse."""
+
+    since: datetime
+    """When it seems to have begun, by when the rows were asked."""
+    alarmed_at: datetime
+    """When that was certain enough, by when the outcome entered."""
+    recovered_at: datetime | None
+    """When it was certain again that it is over; ``None`` if it goes on."""
+    loss: float
+    """The mean since it began, until it was over."""
+
+
+class Alarm(Struct, frozen=True, kw_only=True):
+    """What the bets on the version being worse came to."""
+
+    episodes: tuple[Episode, ...]
+    """Of each, the chance of being there without cause is at most ``alpha``."""
+    evidence: float
+    """How many times the stakes they are now, since the last episode; an alarm is due at about ``1 / alpha``."""
+    outcomes: int
+    """How many were looked at."""
+    group: int
+    """How many of them count as one."""
+    loss: str
+    """What is bet on; see :mod:`everfit.monitoring.loss`."""
+    reference: float
+    """The loss on the hold-out, in its own unit."""
+    bound: float
+    """What is tolerated: what the hold-out's mean may be, and ``by``."""
+    alpha: float
+
+    @property
+    def current(self) -> Episode | None:
+        """The one that goes on."""
+        last = self.episodes[-1] if self.episodes else None
+        return last if last is not None and last.recovered_at is None else None
+
+
+def performance_alarm(rows: pl.DataFrame, reference: Reference, *, by: float | None, alpha: float) -> Alarm | None:
+    """Bet on the version being worse than on its hold-out.
+
+    An outcome enters when its row has the age at which nine in ten outcomes used to be known (thirty days at most), or
+    when it becomes known if that is later: what becomes known soonest need not be like the rest. Rows of a day may
+    resemble each other, as in a storm that makes all flights late; as many rows as tell what one independent row would
+    (:func:`everfit.measures.design_effect.design_effect`, on the hold-out) count as one, by their mean.
+
+    The chance that it ever rings without cause is at most ``alpha`` if, without a change, such a mean is expected to be
+    no more than ``bound``, whatever came before. ``bound`` is what the mean on the hold-out may be, given its size; the
+    version's own life makes that more certain, but never brings it below the hold-out's mean.
+
+    Args:
+        rows: All of the version since its deployment, in the form of :mod:`everfit.monitoring.rows`.
+        reference: The version's.
+        by: What is tolerated, in the loss's own unit; a twentieth of the hold-out's by default.
+        alpha: The chance of a false alarm over the version's life.
+
+    Returns:
+        ``None`` if the hold-out is too small to compare with.
+    """
+    held_out = reference.held_out.filter(pl.col(TRUTH).is_not_null())
+    if held_out.height < _LEAST_HELD_OUT:
+        return None
+    scale = reference.scale
+    truth, predicted = scale.read(held_out)
+    loss = loss_for(scale, truth, predicted)
+    known = loss.of(truth, predicted)
+    usual = float(known.values.mean())
+    day = held_out[ASKED].dt.epoch("d").to_numpy()[known.rows]
+    group = math.ceil(design_effect(known.values, day))
+    before = _means(known.values, group)
+
+    entered = _in_order(rows, _waiting(held_out))
+    found = loss.of(*scale.read(entered))
+    losses, places = _means(found.values, group), found.rows[group - 1 :: group]
+    said = upper_sequence(np.append(before, losses), _REFERENCE_SHARE * alpha, first=max(len(before), 2))
+    tolerated = _RELATIVE * usual if by is None else by / loss.unit
+    # What is held before a step must not know of it.
+    bounds = np.clip(np.maximum(said[len(before) - 1 : -1], usual) + tolerated, 1e-9, 1.0 - 1e-9)
+    level = math.log(1.0 / ((1.0 - _REFERENCE_SHARE) * alpha))
+    episodes, evidence = _episodes(losses, bounds, level)
+    asked, entry = entered[ASKED], entered[_ENTRY]
+    return Alarm(
+        episodes=tuple(
+            Episode(
+                since=asked[int(places[since])],
+                alarmed_at=entry[int(places[alarmed])],
+                recovered_at=None if recovered is None else entry[int(places[recovered])],
+                loss=float(losses[since : recovered and recovered + 1].mean()) * loss.unit,
+            )
+            for since, alarmed, recovered in episodes
+        ),
+        evidence=math.exp(min(evidence, 700.0)),
+        outcomes=entered.height,
+        group=group,
+        loss=loss.name,
+        reference=usual * loss.unit,
+        bound=float(bounds[-1] if len(bounds) else usual + tolerated) * loss.unit,
+        alpha=alpha,
+    )
+
+
+def _episodes(losses: Floats, bounds: Floats, level: float) -> tuple[list[tuple[int, int, int | None]], float]:
+    """Where each begins, is certain and is over, and the logarithm of the evidence in the end.
+
+    Over is what has lost as much from its peak as had made it certain; then a new life begins, with new stakes.
+    """
+    found: list[tuple[int, int, int | None]] = []
+    start = 0
+    while start < len(losses):
+        evidence = betting_evidence(losses[start:], bounds[start:])
+        crossed = np.flatnonzero(evidence >= level)
+        if not len(crossed):
+            return found, float(evidence[-1])
+        alarmed = int(crossed[0])
+        quiet = np.flatnonzero(evidence[:alarmed] < 0.0)
+        since = int(quiet[-1]) + 1 if len(quiet) else 0
+        after = evidence[alarmed:]
+        lost = np.flatnonzero(np.maximum.accumulate(after) - after >= level)
+        if not len(lost):
+            found.append((start + since, start + alarmed, None))
+            return found, float(evidence[-1])
+        recovered = alarmed + int(lost[0])
+        found.append((start + since, start + alarmed, start + recovered))
+        start += recovered + 1
+    return found, -math.inf
+
+
+def _means(values: Floats, group: int) -> Floats:
+    """The means of successive values, ``group`` at a time; what remains at the end waits for more."""
+    count = len(values) // group
+    means: Floats = values[: count * group].reshape(count, group).mean(axis=1)
+    return means
+
+
+def alarm_finding(alarm: Alarm, model: str, version: int) -> Finding | None:
+    """The alarm in words; ``None`` while it does not ring."""
+    episode = alarm.current
+    if episode is None:
+        return None
+    # These two are known by what is good about them.
+    better = alarm.loss in {"roc_auc", "accuracy"}
+    shown = {"since_then": episode.loss, "hold_out": alarm.reference, "tolerated": alarm.bound}
+    shown = {name: 1.0 - value if better else value for name, value in shown.items()}
+    return Finding(
+        kind="performance_drop",
+        model=model,
+        version=version,
+        severity="critical",
+        sentence=f"Version {version} has become worse: its {alarm.loss.replace('_', ' ')} is {shown['since_then']:.4f} "
+        f"since {episode.since:%Y-%m-%d}, against {shown['hold_out']:.4f} on its hold-out and {shown['tolerated']:.4f} "
+        f"that is tolerated. The chance of ever saying so without cause is at most {alarm.alpha:.0%}.",
+        numbers=shown | {"evidence": alarm.evidence, "outcomes": alarm.outcomes},
+        since=episode.since,
+    )
+
+
+def _waiting(held_out: pl.DataFrame) -> timedelta:
+    delay = (held_out[KNOWN] - held_out[ASKED]).quantile(0.9, interpolation="higher")
+    return min(delay, _LONGEST_WAIT) if isinstance(delay, timedelta) else timedelta(0)
+
+
+def _in_order(rows: pl.DataFrame, wait: timedelta) -> pl.DataFrame:
+    entry = pl.max_horizontal(pl.col(KNOWN), pl.col(ASKED) + wait).alias(_ENTRY)
+    return rows.filter(pl.col(TRUTH).is_not_null()).with_columns(entry).sort(_ENTRY, ID)

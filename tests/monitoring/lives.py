@@ -1,0 +1,69 @@
+"""A version's life after it shipped, made by the real parts: what it learnt from, and what it then answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from everfit.artifact.encode import encode_frame
+from everfit.core.evidence import ID as EVENT
+from everfit.core.evidence import KNOWN_AT, LABEL, TIME
+from everfit.core.settings import TrainingSettings
+from everfit.definitions.model import Model
+from everfit.features.history import build_frame
+from everfit.monitoring.reference import Reference, reference_of
+from everfit.monitoring.rows import ASKED, ID, KNOWN, PREDICTION, RECORDED, ROUTE, TRUTH, VERSION
+from everfit.store.reader import Reader
+from everfit.training.profile import profile_rows
+from everfit.training.refit import refit
+from everfit.training.train import train
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Life:
+    """A version that is never replaced."""
+
+    reference: Reference
+    rows: pl.DataFrame
+    """Every question after it shipped, in monitoring's form, with what became of it in the end."""
+
+    def known(self, as_of: datetime) -> pl.DataFrame:
+        """What could be seen at an instant."""
+        later = pl.col(KNOWN) > as_of
+        return self.rows.filter(pl.col(ASKED) <= as_of).with_columns(
+            pl.when(~later).then(pl.col(column)).alias(column) for column in (TRUTH, KNOWN)
+        )
+
+
+def live(model: Model, reader: Reader, *, start: datetime | None, shipped: datetime, end: datetime) -> Life:
+    """Learn from what was known when it shipped, and answer everything that was asked until the end."""
+    settings = TrainingSettings(trials=0, bootstrap=100)
+    known = build_frame(model, reader, start=start, as_of=shipped)
+    candidate = train(model, known, settings=settings)
+    fitted = refit(model, known, candidate)
+    window = DAY
+    reference = reference_of(
+        profile_rows(known, candidate, extra=model.slices),
+        candidate.fitted.schema,
+        metric=model.metric,
+        importance={},
+        window=window,
+    )
+    later = build_frame(model, reader, start=shipped, as_of=end).data.filter(pl.col(TIME) >= shipped)
+    columns = list(dict.fromkeys([*known.features, *model.slices]))
+    rows = later.select(
+        pl.col(EVENT).cast(pl.String).alias(ID),
+        pl.col(TIME).alias(ASKED),
+        pl.col(TIME).alias(RECORDED),
+        pl.lit(1, pl.Int64).alias(VERSION),
+        pl.lit("champion").alias(ROUTE),
+        pl.Series(PREDICTION, fitted.predict(encode_frame(fitted.schema, later))),
+        pl.col(LABEL).cast(pl.Float64).alias(TRUTH),
+        pl.col(KNOWN_AT).alias(KNOWN),
+        *columns,
+    )
+    return Life(reference, rows.sort(ASKED, ID))
