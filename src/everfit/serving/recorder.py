@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -24,6 +24,16 @@ _Tell = Callable[[StoreError | None], None]
 
 _ALARM_EVERY_S = 10.0
 _log = logging.getLogger(__name__)
+
+
+class _Unwritten(threading.local):
+    """What a thread has recorded and not written yet.
+
+    Each thread writes its own, so that none can send an answer whose record another one has taken and not written.
+    """
+
+    def __init__(self) -> None:
+        self.records: list[tuple[bytes, int]] = []
 
 
 class Recorder:
@@ -47,7 +57,7 @@ class Recorder:
         self._logs = (self._predictions, self._outcomes, self._pushes)
         self._layouts: dict[str, int] = {}
         self._alarmed_s = -_ALARM_EVERY_S
-        self._unwritten: deque[tuple[bytes, int]] = deque()
+        self._unwritten = _Unwritten()
         self._commits = GroupCommit[_Tell](self._sync, self._settle, idle=self._seal_if_old)
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -62,7 +72,7 @@ class Recorder:
         rows: Sequence[Row],
         predicted: Predicted,
     ) -> None:
-        """Record the answers to one request by one version; :meth:`flush` before they are sent.
+        """Record the answers to one request by one version; :meth:`flush`, in the same thread, before they are sent.
 
         Raises:
             StoreError: If the version's layout could not be written and ``durability`` is ``sync``.
@@ -82,18 +92,18 @@ class Recorder:
             features=predicted.used,
             values=predicted.values,
         )
-        self._unwritten.append((encode_record(record), len(ids)))
+        self._unwritten.records.append((encode_record(record), len(ids)))
 
     def flush(self) -> None:
-        """Hand everything that was recorded to the operating system, at once.
+        """Hand everything that this thread recorded to the operating system, at once.
 
         Raises:
             StoreError: If it could not be written and ``durability`` is ``sync``.
         """
-        unwritten = self._unwritten
-        if not unwritten:
+        records = self._unwritten.records
+        if not records:
             return
-        records = [unwritten.popleft() for _ in range(len(unwritten))]
+        self._unwritten.records = []
         try:
             self._predictions.write([payload for payload, _ in records])
         except StoreError as error:
