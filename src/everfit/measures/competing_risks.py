@@ -1,0 +1,150 @@
+"""When one of several things happens to a row, though to many rows nothing has happened yet.
+
+Source: Aalen, Johansen 1978, "An empirical transition matrix for non-homogeneous Markov chains based on censored
+observations". With one kind of event it is the estimate of Kaplan and Meier.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everfit.core.errors import DataError
+from everfit.measures.weighing import Floats
+
+WAITING = -1
+"""The code of a row to which nothing has happened by the age given."""
+
+
+@dataclass(frozen=True, eq=False)
+class Incidence:
+    """How many rows of each age were at risk, and what happened to them; the curves follow.
+
+    Args:
+        ages: At which anything happened, ascending and distinct, shape ``(ages,)``, in any unit.
+        at_risk: Rows observed just before each age, shape ``(ages,)``.
+        events: What happened at each age, shape ``(ages, kinds)``.
+    """
+
+    ages: Floats
+    at_risk: Floats
+    events: Floats
+
+    @property
+    def kinds(self) -> int:
+        """How many things may happen."""
+        return int(self.events.shape[1])
+
+    @cached_property
+    def hazards(self) -> Floats:
+        """The chance of each event at each age, given that nothing had happened before; shape ``(ages, kinds)``."""
+        return self.events / self.at_risk[:, None]
+
+    @cached_property
+    def waiting(self) -> Floats:
+        """The chance that nothing has happened, before the first age and after each; shape ``(1 + ages,)``."""
+        return np.concatenate([[1.0], np.cumprod(1.0 - self.events.sum(axis=1) / self.at_risk)])
+
+    @cached_property
+    def incidence(self) -> Floats:
+        """The chance that each event has happened, before the first age and after each; ``(1 + ages, kinds)``."""
+        steps = self.waiting[:-1, None] * self.hazards
+        return np.concatenate([np.zeros((1, self.kinds)), np.cumsum(steps, axis=0)])
+
+    @cached_property
+    def variance(self) -> Floats:
+        """Of :attr:`incidence`, by the delta method, shape ``(1 + ages, kinds)``.
+
+        Source: Dinse, Larson 1986, "A note on semi-Markov models for partially censored data"; the sum over earlier
+        ages is expanded into running sums. Where nothing is censored it is the binomial ``p * (1 - p) / rows``.
+        """
+        hazard, before, after = self.hazards, self.waiting[:-1, None], self.incidence[1:]
+        any_event = hazard.sum(axis=1, keepdims=True)
+        # Once nobody waits, nothing is left to be uncertain of.
+        odds = np.divide(any_event, 1.0 - any_event, out=np.zeros_like(any_event), where=any_event < 1.0)
+        rows = self.at_risk[:, None]
+        own = np.cumsum((before**2 * hazard * (1.0 - hazard) + 2 * before * hazard * after + odds * after**2) / rows, 0)
+        mixed = np.cumsum((before * hazard + odds * after) / rows, axis=0)
+        squared = np.cumsum(odds / rows, axis=0)
+        found = own - 2 * after * mixed + after**2 * squared
+        return np.concatenate([np.zeros((1, self.kinds)), np.maximum(found, 0.0)])
+
+    @cached_property
+    def ahead(self) -> Floats:
+        """The chance that each event is yet to happen, given that nothing has after each age; ``(1 + ages, kinds)``."""
+        to_come = self.incidence[-1] - self.incidence
+        waiting = self.waiting[:, None]
+        found: Floats = np.divide(to_come, waiting, out=np.zeros_like(to_come), where=waiting > 0)
+        return np.clip(found, 0.0, 1.0)
+
+    def place(self, ages: Floats) -> NDArray[np.intp]:
+        """The rows of the curves that hold at some ages: the events of that very age have happened."""
+        return np.searchsorted(self.ages, ages, side="right")
+
+    def happened(self, ages: Floats) -> Floats:
+        """The chance that each event has happened by an age, shape ``(n, kinds)``."""
+        return self.incidence[self.place(ages)]
+
+    def forecast_variance(self, ages: Floats, value: Floats) -> float:
+        """How uncertain the curves leave the sum of the rows' expected worth.
+
+        Args:
+            ages: Of rows to which nothing has happened yet, shape ``(rows,)``.
+            value: What each event is worth, shape ``(kinds,)``; what never happens is worth nothing.
+
+        A change of the hazard at one age acts on the rows that are expected to reach it, and there turns what the
+        rest of the way is worth into the event's own worth. Hazards at different ages are uncorrelated (the
+        martingale of Aalen and Johansen), and those at one age are shares of the rows at risk.
+        """
+        if not len(ages) or not len(self.ages):
+            return 0.0
+        starting = np.bincount(self.place(ages), minlength=len(self.ages) + 1)[:-1]
+        # Rows that start after an age and reach the next: each is one over the chance of getting as far as its start.
+        alive = np.divide(starting, self.waiting[:-1], out=np.zeros(len(starting)), where=self.waiting[:-1] > 0)
+        reaching = self.waiting[:-1] * np.cumsum(alive)
+        worth = value[None, :] - (self.ahead[1:] @ value)[:, None]
+        mean = (self.hazards * worth).sum(axis=1)
+        spread = (self.hazards * worth**2).sum(axis=1) - mean**2
+        return float((reaching**2 * np.maximum(spread, 0.0) / self.at_risk).sum())
+
+
+def cumulative_incidence(ages: Floats, codes: NDArray[np.int64], *, kinds: int) -> Incidence:
+    """The Aalen-Johansen estimate from rows that may still be waiting.
+
+    Args:
+        ages: Of each row when something happened to it, or when it was last seen waiting; shape ``(rows,)``.
+        codes: What happened, ``0 .. kinds - 1``, or :data:`WAITING`; shape ``(rows,)``. A row last seen waiting at the
+            age of an event counts as at risk for it.
+        kinds: How many things may happen.
+
+    Raises:
+        DataError: if the shapes differ, an age is not finite, or a code is unknown.
+
+    Four rows: event 0 after one day, one seen waiting after two days, event 1 after three, and one waiting since four.
+
+    >>> found = cumulative_incidence(np.array([1.0, 2.0, 3.0, 4.0]), np.array([0, -1, 1, -1]), kinds=2)
+    >>> found.ages, found.at_risk
+    (array([1., 3.]), array([4., 2.]))
+    >>> found.incidence.tolist()
+    [[0.0, 0.0], [0.25, 0.0], [0.25, 0.375]]
+    >>> found.waiting.tolist()
+    [1.0, 0.75, 0.375]
+    """
+    _check(ages, codes, kinds)
+    happened = codes != WAITING
+    distinct, place = np.unique(ages[happened], return_inverse=True)
+    flat = np.bincount(place * kinds + codes[happened], minlength=len(distinct) * kinds)
+    at_risk = len(ages) - np.searchsorted(np.sort(ages), distinct, side="left")
+    return Incidence(distinct, at_risk.astype(np.float64), flat.reshape(len(distinct), kinds).astype(np.float64))
+
+
+def _check(ages: Floats, codes: NDArray[np.int64], kinds: int) -> None:
+    if codes.shape != ages.shape:
+        raise DataError("each row needs an age and a code", value=(ages.shape, codes.shape))
+    if not np.isfinite(ages).all():
+        raise DataError("an age must be finite", value=int((~np.isfinite(ages)).sum()))
+    if len(codes) and not (codes.min() >= WAITING and codes.max() < kinds):
+        raise DataError(f"a code must be -1 .. {kinds - 1}", value=(int(codes.min()), int(codes.max())))
