@@ -87,7 +87,8 @@ def test_where_nothing_is_censored_it_counts_and_its_variance_is_the_binomials(d
 @given(rows, st.lists(st.floats(-2, 2), min_size=KINDS, max_size=KINDS))
 def test_both_variances_are_the_delta_methods(drawn: list[tuple[int, int]], value: list[float]) -> None:
     """Against the derivative by each hazard, taken numerically."""
-    found = cumulative_incidence(*columns(drawn), kinds=KINDS)
+    ages, codes = columns(drawn)
+    found = cumulative_incidence(ages, codes, kinds=KINDS)
     waiting_ages = np.array([0.5, 0.5, 3.0, 20.0])
     reached = waiting_ages[found.waiting[found.place(waiting_ages)] > 0]
     worth = np.array(value)
@@ -104,7 +105,9 @@ def test_both_variances_are_the_delta_methods(drawn: list[tuple[int, int]], valu
         return total
 
     assert found.variance[-1, 0] == pytest.approx(delta(found, incidence), abs=1e-6)
-    assert found.forecast_variance(reached, worth) == pytest.approx(delta(found, forecast), abs=1e-5)
+    influence = found.influence(reached, worth, ages, codes)
+    assert influence.sum() == pytest.approx(0.0, abs=1e-9)
+    assert (influence**2).sum() == pytest.approx(delta(found, forecast), abs=1e-5)
 
 
 def delta(found: Incidence, figure: Callable[[Floats], float]) -> float:
@@ -145,7 +148,8 @@ def test_nothing_known_is_no_curve() -> None:
     found = cumulative_incidence(np.array([1.0, 2.0]), np.array([WAITING, WAITING]), kinds=2)
     assert found.happened(np.array([5.0])).tolist() == [[0.0, 0.0]]
     assert found.variance.tolist() == [[0.0, 0.0]]
-    assert found.forecast_variance(np.array([1.0]), np.array([1.0, 0.0])) == 0.0
+    ages, codes = np.array([1.0, 2.0]), np.array([WAITING, WAITING])
+    assert found.influence(np.array([1.0]), np.array([1.0, 0.0]), ages, codes).tolist() == [0.0, 0.0]
 
 
 @pytest.mark.parametrize(

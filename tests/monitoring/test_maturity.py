@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -32,11 +33,15 @@ CLASSES = ("no", "yes")
 RATE = 0.3
 
 
-def simulated(seed: int, *, size: int = 6000, lost: float = 0.0) -> pl.DataFrame:
-    """Half a year: the truth of "yes" comes after five days on average, of "no" after twenty, or (lost) never."""
+def simulated(seed: int, *, size: int = 6000, lost: float = 0.0, wavering: float = 0.0) -> pl.DataFrame:
+    """Half a year: the truth of "yes" comes after five days on average, of "no" after twenty, or (lost) never.
+
+    The rate of each week is above or below the mean by ``wavering``.
+    """
     rng = np.random.default_rng(seed)
     asked = np.sort(rng.uniform(0.0, (AS_OF - START) / timedelta(days=1), size))
-    truth = (rng.random(size) < RATE).astype(np.float64)
+    rate = RATE + wavering * rng.choice([-1.0, 1.0], 30)[(asked // 7).astype(np.int64)]
+    truth = (rng.random(size) < rate).astype(np.float64)
     delay = rng.exponential(np.where(truth == 1.0, 5.0, 20.0))
     chance = np.clip(0.2 + 0.5 * truth + rng.normal(0.0, 0.2, size), 0.01, 0.99)
     known: list[datetime | None] = instants(asked + delay)
@@ -89,6 +94,22 @@ def test_the_matured_share_is_right_where_the_raw_one_is_not() -> None:
     assert abs(np.mean(matured)) < 0.01
     assert 0.9 <= held / 60 <= 1.0
     assert np.mean(width) < 0.12
+
+
+def test_the_range_holds_where_weeks_differ() -> None:
+    """Half of the weeks have many of the swift class, half have few: far fewer independent rows than there are."""
+    held, alone = 0, 0
+    for seed in range(40):
+        rows = simulated(seed, wavering=0.25)
+        own, delays = young(rows), learn_delays(rows, as_of=AS_OF, classes=CLASSES)
+        final = float(own[TRUTH].to_numpy().mean())
+        _, _, low, high = share(cohort(own, delays, as_of=AS_OF))
+        held += low <= final <= high
+        one_block = replace(delays, blocks=np.zeros_like(delays.blocks))
+        _, _, low, high = share(cohort(own, one_block, as_of=AS_OF))
+        alone += low <= final <= high
+    assert held >= 0.85 * 40
+    assert alone < 0.5 * 40
 
 
 def test_outcomes_that_never_come_are_left_out_and_told() -> None:
@@ -220,7 +241,7 @@ def test_the_cancel_rate_of_hotel_bookings_is_matured(data_folder: Path) -> None
     source = data_folder / "hotel_bookings.parquet"
     named = {"booking_id": ID, "booking_ts": ASKED, "is_canceled": TRUTH, "label_ts": KNOWN}
     rows = pl.read_parquet(source, columns=list(named)).rename(named).with_columns(pl.col(TRUTH).cast(pl.Float64))
-    raw_off, matured_off, weighted_off = [], [], []
+    raw_off, matured_off, weighted_off, held = [], [], [], 0
     table = ["as of       rows  coverage    raw  matured  (95 %)          weighted  final"]
     for month in range(6, 14):
         as_of = datetime(2016 + month // 13, (month - 1) % 12 + 1, 1, tzinfo=UTC)
@@ -234,6 +255,7 @@ def test_the_cancel_rate_of_hotel_bookings_is_matured(data_folder: Path) -> None
         raw_off.append(abs(raw - final))
         matured_off.append(abs(matured - final))
         weighted_off.append(abs(weighted - final))
+        held += low <= final <= high
         interval = f"{low:.3f} .. {high:.3f}"
         table.append(
             f"{as_of:%Y-%m-%d}  {found.rows:5}  {found.coverage:8.3f}  {raw:.3f}  {matured:7.3f}  {interval}  "
@@ -246,3 +268,4 @@ def test_the_cancel_rate_of_hotel_bookings_is_matured(data_folder: Path) -> None
     assert np.mean(matured_off) <= 0.015
     assert max(matured_off) <= 0.03
     assert np.mean(weighted_off) <= 0.015
+    assert held >= 7

@@ -88,27 +88,39 @@ class Incidence:
         """The chance that each event has happened by an age, shape ``(n, kinds)``."""
         return self.incidence[self.place(ages)]
 
-    def forecast_variance(self, ages: Floats, value: Floats) -> float:
-        """How uncertain the curves leave the sum of the rows' expected worth.
+    def influence(self, waiting: Floats, value: Floats, ages: Floats, codes: NDArray[np.int64]) -> Floats:
+        """How much each row that the curves were learnt from moves a forecast made with them.
+
+        The forecast is the sum over waiting rows of what they are expected to be worth, ``ahead @ value``. A change of
+        the hazard at one age acts on the waiting rows that are expected to reach it, and there turns what the rest of
+        the way is worth into the event's own worth. The influences add up to zero; the sum of their squares is the
+        variance by the delta method, and the sum of squares of the sums of dependent rows is right for those.
+
+        Sources: Efron 1982, "The Jackknife, the Bootstrap and Other Resampling Plans", chapter 6 (the infinitesimal
+        jackknife); Lin, Wei 1989, "The robust inference for the Cox proportional hazards model", for groups of rows.
 
         Args:
-            ages: Of rows to which nothing has happened yet, shape ``(rows,)``.
+            waiting: The ages of rows to which nothing has happened yet, shape ``(n,)``.
             value: What each event is worth, shape ``(kinds,)``; what never happens is worth nothing.
+            ages: What the curves were learnt from, shape ``(rows,)``.
+            codes: Likewise.
 
-        A change of the hazard at one age acts on the rows that are expected to reach it, and there turns what the
-        rest of the way is worth into the event's own worth. Hazards at different ages are uncorrelated (the
-        martingale of Aalen and Johansen), and those at one age are shares of the rows at risk.
+        Returns:
+            Shape ``(rows,)``.
         """
-        if not len(ages) or not len(self.ages):
-            return 0.0
-        starting = np.bincount(self.place(ages), minlength=len(self.ages) + 1)[:-1]
-        # Rows that start after an age and reach the next: each is one over the chance of getting as far as its start.
-        alive = np.divide(starting, self.waiting[:-1], out=np.zeros(len(starting)), where=self.waiting[:-1] > 0)
-        reaching = self.waiting[:-1] * np.cumsum(alive)
+        alive = self.waiting[:-1]
+        starting = np.bincount(self.place(waiting), minlength=len(self.ages) + 1)[:-1]
+        # A row that starts at some age reaches a later one with the ratio of the chances of waiting so long.
+        started = np.divide(starting, alive, out=np.zeros(len(alive)), where=alive > 0)
+        weight = alive * np.cumsum(started) / self.at_risk
         worth = value[None, :] - (self.ahead[1:] @ value)[:, None]
-        mean = (self.hazards * worth).sum(axis=1)
-        spread = (self.hazards * worth**2).sum(axis=1) - mean**2
-        return float((reaching**2 * np.maximum(spread, 0.0) / self.at_risk).sum())
+        expected = np.concatenate([[0.0], np.cumsum(weight * (self.hazards * worth).sum(axis=1))])
+        place = self.place(ages)
+        found: Floats = -expected[place]
+        happened = codes != WAITING
+        last = place[happened] - 1
+        found[happened] += weight[last] * worth[last, codes[happened]]
+        return found
 
 
 def cumulative_incidence(ages: Floats, codes: NDArray[np.int64], *, kinds: int) -> Incidence:

@@ -36,6 +36,10 @@ MATURE = 0.9
 """Rows are mature at the age by which this share of their outcomes is known."""
 MOST_WEIGHT = 20.0
 """No row counts for more than this many: a few early ones would outvote the rest. Beyond it, weighing is biased."""
+_BLOCKS = 26
+"""Into as many stretches of time is the history cut to see how much more it varies than independent rows would: two
+weeks each, if it is a year."""
+_LEAST_BLOCKS = 7
 _Z = NormalDist().inv_cdf(0.975)
 
 
@@ -66,7 +70,8 @@ class ClassShare(Struct, frozen=True, kw_only=True):
     matured: float | None
     """The share to expect once every outcome is in; ``None`` where too few outcomes are known to learn delays from."""
     low: float | None
-    """Lower end of the range that holds the final share in 95 of 100 cases, if delays stay what they were."""
+    """Lower end of the range that holds the final share in 95 of 100 cases, if weeks to come differ no more than those
+    of the history."""
     high: float | None
 
 
@@ -88,17 +93,23 @@ class Cohort(Struct, frozen=True, kw_only=True):
         return self.labelled / self.rows if self.rows else 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Delays:
     """How long outcomes take.
 
     Args:
         incidence: Ages in seconds; the kinds are the classes, or one for a regression.
         classes: The label's values; empty for a regression.
+        ages_s: Of each row that it was learnt from, when its outcome came, or now.
+        codes: Its class, or :data:`WAITING`.
+        blocks: In which stretch of time it was asked.
     """
 
     incidence: Incidence
     classes: tuple[object, ...]
+    ages_s: Floats
+    codes: NDArray[np.int64]
+    blocks: NDArray[np.int64]
 
     @property
     def labelled(self) -> int:
@@ -124,6 +135,19 @@ class Delays:
     def chance_known_by_class(self, ages_s: Floats) -> Floats:
         """The same for each class, shape ``(rows, classes)``; NaN for a class that was never seen."""
         return _share(self.incidence.happened(ages_s), self.incidence.incidence[-1])
+
+    def forecast_variance(self, ages_s: Floats, value: Floats) -> tuple[float, float]:
+        """How uncertain the curves leave the worth of waiting rows, if rows were independent, and by what factor it is
+        more, since rows asked in one stretch of time are alike; see
+        :meth:`~everfit.measures.competing_risks.Incidence.influence`.
+        """
+        influence = self.incidence.influence(ages_s, value, self.ages_s, self.codes)
+        alone = float((influence**2).sum())
+        together = np.bincount(self.blocks, weights=influence)
+        count = len(np.unique(self.blocks))
+        if count < _LEAST_BLOCKS or alone <= 0:
+            return alone, 1.0
+        return alone, max(1.0, float((together**2).sum()) / alone * count / (count - 1))
 
     def _delay(self, value: str | None, curve: Floats, labelled: int) -> Delay:
         def quantile(level: float) -> float | None:
@@ -159,7 +183,14 @@ def learn_delays(
     seen = known_then(rows, as_of=as_of).filter(pl.col(ASKED) >= as_of - history)
     codes = _codes(seen, classes)
     until = pl.when(pl.Series(codes) == WAITING).then(pl.lit(as_of)).otherwise(pl.col(KNOWN))
-    return Delays(cumulative_incidence(_ages_s(seen, until), codes, kinds=max(1, len(classes))), tuple(classes))
+    ages = _ages_s(seen, until)
+    return Delays(
+        incidence=cumulative_incidence(ages, codes, kinds=max(1, len(classes))),
+        classes=tuple(classes),
+        ages_s=ages,
+        codes=codes,
+        blocks=_blocks(_ages_s(seen, pl.lit(as_of))),
+    )
 
 
 def cohort(rows: pl.DataFrame, delays: Delays, *, as_of: datetime) -> Cohort:
@@ -182,7 +213,7 @@ def cohort(rows: pl.DataFrame, delays: Delays, *, as_of: datetime) -> Cohort:
     for code, each in enumerate(delays.classes):
         hits, labelled = int(known[code]), int(known.sum())
         low, high = wilson_interval(hits, labelled)
-        matured = _matured(code, expected, forecast, ages, delays.incidence) if learnt else (None, None, None)
+        matured = _matured(code, expected, forecast, ages, delays) if learnt else (None, None, None)
         shares.append(
             ClassShare(
                 value=str(each),
@@ -248,18 +279,27 @@ def mature_rows(rows: pl.DataFrame, delays: Delays, *, as_of: datetime, least: f
 
 
 def _matured(
-    code: int, expected: Floats, forecast: Floats, ages: Floats, incidence: Incidence
+    code: int, expected: Floats, forecast: Floats, ages_s: Floats, delays: Delays
 ) -> tuple[float, float, float]:
     """The final share of a class, with its 95 % range.
 
     The final share is a ratio of counts, so a row that turns out to be of class ``l`` moves it by ``value[l]``. Two
-    things are uncertain: what the waiting rows become, if the curves are right, and the curves.
+    things are uncertain: what the waiting rows become, if the curves are right, and the curves. Both are the more so
+    where the rows of one time are alike (on the hotel bookings the variance is 9 to 190 times that of independent rows:
+    with it the ranges hold the final rate on all eight days, without on three).
     """
     share = float(expected[code] / expected.sum())
     value = (np.eye(len(expected))[code] - share) / expected.sum()
     becoming = float((forecast @ value**2 - (forecast @ value) ** 2).sum())
-    reach = _Z * math.sqrt(becoming + incidence.forecast_variance(ages, value))
+    curves, dispersion = delays.forecast_variance(ages_s, value)
+    reach = _Z * math.sqrt(dispersion * (becoming + curves))
     return share, max(0.0, share - reach), min(1.0, share + reach)
+
+
+def _blocks(ages_s: Floats) -> NDArray[np.int64]:
+    """The stretch of time of each row, from its age."""
+    oldest = ages_s.max(initial=0.0)
+    return (ages_s * (_BLOCKS / oldest if oldest > 0 else 0.0)).astype(np.int64).clip(max=_BLOCKS - 1)
 
 
 def _codes(rows: pl.DataFrame, classes: Sequence[object], *, as_of: datetime | None = None) -> NDArray[np.int64]:
