@@ -13,15 +13,8 @@ from numpy.typing import NDArray
 
 from everfit.measures.competing_risks import cumulative_incidence
 from everfit.measures.weighing import Floats
-from everfit.monitoring.maturity import (
-    MOST_WEIGHT,
-    Cohort,
-    cohort,
-    known_then,
-    learn_delays,
-    mature_rows,
-    weights,
-)
+from everfit.monitoring.delays import known_then, learn_delays
+from everfit.monitoring.maturity import MOST_WEIGHT, Cohort, cohort, mature_rows, weights
 from everfit.monitoring.performance import Scale, figure
 from everfit.monitoring.rows import ASKED, ID, KNOWN, PREDICTION, TRUTH
 
@@ -140,6 +133,14 @@ def test_a_cohort_whose_outcomes_are_all_in_is_what_it_is() -> None:
     raw, matured, low, high = share(found)
     assert found.coverage == 1.0
     assert raw == matured == low == high
+
+
+def test_what_has_never_happened_may_still_happen() -> None:
+    rows = simulated(10, size=2000).with_columns(pl.lit(0.0).alias(TRUTH))
+    found = cohort(young(rows), learn_delays(rows, as_of=AS_OF, classes=CLASSES), as_of=AS_OF)
+    _, matured, low, high = share(found)
+    assert matured == low == 0.0
+    assert 0.0 < high < 0.01
 
 
 def test_weighted_metrics_are_what_they_will_be() -> None:
