@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from everfit.definitions.space import Int as Int
     from everfit.definitions.view import FeatureView as FeatureView
     from everfit.definitions.view import feature_view as feature_view
+    from everfit.definitions.watch import Drift as Drift
+    from everfit.definitions.watch import PerformanceDrop as PerformanceDrop
     from everfit.gates.balance import LabelBalance as LabelBalance
     from everfit.gates.baseline import BeatsBaseline as BeatsBaseline
     from everfit.gates.categories import NewCategories as NewCategories
@@ -47,6 +49,7 @@ _HOME = {
     "BeatsChampion": "gates.champion",
     "Choice": "definitions.space",
     "Client": "client.client",
+    "Drift": "definitions.watch",
     "Entity": "definitions.entity",
     "Events": "definitions.events",
     "EverfitError": "core.errors",
@@ -64,6 +67,7 @@ _HOME = {
     "ModelVersion": "core.records",
     "NewCategories": "gates.categories",
     "OnDemand": "definitions.on_demand",
+    "PerformanceDrop": "definitions.watch",
     "Project": "definitions.project",
     "Slices": "gates.slices",
     "Source": "definitions.source",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from everfit.core.clock import Clock
 from everfit.core.duration import format_duration
-from everfit.core.errors import EverfitError, UnknownVersionError
+from everfit.core.errors import EmptyWindowError, EverfitError, UnknownVersionError
 from everfit.core.progress import SILENT, Progress
 from everfit.core.records import (
     DesignCheck,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
     from numpy.typing import NDArray
+    from sqlalchemy import Engine
 
     from everfit.artifact.manifest import Lineage
     from everfit.artifact.package import Package
@@ -51,10 +52,16 @@ if TYPE_CHECKING:
     from everfit.definitions.project import Project
     from everfit.features.materialize import MaterializedView
     from everfit.journal.ship import Shipped
+    from everfit.monitoring.reference import Reference
+    from everfit.monitoring.report import MonitorReport
     from everfit.registry.registry import Registry
     from everfit.store.online import OnlineStore
     from everfit.store.reader import Reader
     from everfit.training.candidate import Candidate
+
+
+_LOOK_BACK = timedelta(days=90)
+_MOST_FIGURES = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +157,7 @@ class System:
     signer: Signer
     trust: Trust
     connect_registry: Callable[[], Registry]
+    connect_ledger: Callable[[], Engine]
     recorded_project: Callable[[Package], Project]
     """The definitions as they were when a package was made, from the code that is kept in it."""
 
@@ -157,6 +165,11 @@ class System:
     def registry(self) -> Registry:
         """The registry; connected when first used, since MLflow takes seconds to import."""
         return self.connect_registry()
+
+    @cached_property
+    def ledger(self) -> Engine:
+        """The ledger's database; opened, and brought up to date, when first used."""
+        return self.connect_ledger()
 
 
 class Learned(Struct, frozen=True, kw_only=True):
@@ -578,6 +591,166 @@ def ship(system: System, *, progress: Progress = SILENT) -> Shipped:
     from everfit.journal.ship import ship as run
 
     return run(system.journal, system.lake, progress=progress)
+
+
+def monitor(
+    system: System,
+    model: str | None = None,
+    *,
+    since: datetime | None = None,
+    as_of: datetime | None = None,
+    progress: Progress = SILENT,
+) -> MonitorReport:
+    """Look at how a model does.
+
+    Without ``as_of`` it is a look at the present: incidents open and end by it, people are told, and figures are kept.
+    With it, it only shows what was known then.
+
+    Args:
+        system: The parts.
+        model: Its name; may be left out where there is only one.
+        since: What was asked earlier is left out of figures; ninety days before ``as_of`` by default.
+        as_of: Nothing that became known later is used; now by default.
+        progress: Hears how far it is.
+
+    Raises:
+        EmptyWindowError: If nothing was ever asked.
+        StoreError: If the log, the lake or the ledger cannot be read.
+        AlertError: If an alert did not reach its channel; all else is done then.
+    """
+    from everfit.features.freshness import measure_freshness
+    from everfit.monitoring.look import Watching, look
+    from everfit.monitoring.performance import Scale
+    from everfit.monitoring.rows import standard_rows
+
+    definition = system.project.model(model)
+    now = as_of or system.clock.now()
+    since = since or now - _LOOK_BACK
+    progress.start("Reading")
+    joined, reports = _answers(system, definition, now)
+    progress.finish("Reading", note=f"{joined.height:,} answers")
+    progress.start("Comparing")
+    present = system.deployment.read()
+    deployed = next((each for each in present.models if each.model == definition.name), None) if present else None
+    versions = sorted(set(joined["version"].to_list()))
+    packages = _packages(system, definition.name, versions, deployed)
+    references = {version: _reference(package, definition) for version, package in packages.items()}
+    schema = packages[max(packages)].schema if packages else None
+    if schema is None:
+        raise UnknownVersionError(
+            "of the versions that answered, one must still be there", value=versions, place=definition.name
+        )
+    rows = standard_rows(joined, schema, slices=definition.slices)
+    watching = Watching(
+        model=definition.name,
+        champion=deployed.champion.version if deployed else None,
+        references={version: each for version, each in references.items() if each is not None},
+        scale=Scale(task=definition.task, metric=definition.metric, classes=schema.classes),
+        watches=definition.watches,
+        slices=definition.slices,
+        every=_stretch(now - since),
+        freshness=measure_freshness(definition.views, system.reader, at=now),
+        sources={view.name: view.source.name for view in definition.views},
+        reports=reports,
+    )
+    report = look(rows, watching, since=since, as_of=now)
+    progress.finish("Comparing", note=f"{len(report.findings)} findings")
+    return report if as_of else _settle(system, report)
+
+
+def _answers(system: System, definition: Model, now: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Every answer with what became of it, and the outcomes as they were reported."""
+    import polars as pl
+
+    from everfit.features.labels import scan_labels
+    from everfit.journal.outcomes import OUTCOME, OUTCOME_KNOWN_AT, join_labels, join_outcomes
+    from everfit.journal.tables import scan_outcomes, scan_predictions
+
+    name = definition.name
+    predictions = scan_predictions(system.lake, system.journal, name).collect()
+    if predictions.is_empty():
+        raise EmptyWindowError(
+            "a model must have answered before it can be watched", value=name, remedy="Serve it: everfit serve."
+        )
+    outcomes = scan_outcomes(system.lake, system.journal, name).collect()
+    reported = join_outcomes(predictions.lazy(), outcomes.lazy(), now).collect()
+    labels = scan_labels(definition, system.reader, as_of=now).filter(pl.col("id").is_in(predictions["id"].implode()))
+    found = labels.collect()
+    if found.is_empty():
+        return reported, outcomes.filter(pl.col("recorded_at") <= now).select("id", "value")
+    texts = found.with_columns(pl.col("value").cast(pl.String))
+    labelled = join_labels(predictions.lazy(), texts.lazy(), as_of=now).collect()
+    # What was reported to the service counts before what the source says.
+    theirs = labelled.select("id", "route", *(pl.col(each).alias(f"__{each}") for each in (OUTCOME, OUTCOME_KNOWN_AT)))
+    both = reported.join(theirs, on=["id", "route"], how="left", maintain_order="left")
+    return (
+        both.with_columns(
+            pl.coalesce(OUTCOME, f"__{OUTCOME}").alias(OUTCOME),
+            pl.coalesce(OUTCOME_KNOWN_AT, f"__{OUTCOME_KNOWN_AT}").alias(OUTCOME_KNOWN_AT),
+        ),
+        pl.concat([outcomes.filter(pl.col("recorded_at") <= now).select("id", "value"), texts.select("id", "value")]),
+    )
+
+
+def _packages(
+    system: System, model: str, versions: Sequence[int], deployed: ModelDeployment | None
+) -> dict[int, Package]:
+    """The packages of the versions that answered; one that is gone, or that nobody trusts, is left out."""
+    from everfit.artifact.package import open_package
+
+    folders = {each.version: system.deployment.folder_of(each) for each in deployed.taking_part} if deployed else {}
+    found = {}
+    for version in versions:
+        try:
+            folder = folders.get(version) or system.registry.fetch(system.registry.version(model, version))
+            found[version] = open_package(folder, trust=system.trust)
+        except EverfitError:
+            continue
+    return found
+
+
+def _reference(package: Package, definition: Model) -> Reference | None:
+    """What a version is compared with; ``None`` if its package keeps no profile."""
+    from everfit.definitions.watch import Drift
+    from everfit.monitoring.importance import importance
+    from everfit.monitoring.reference import HELD_OUT, reference_of
+
+    profile = package.profile()
+    if profile is None:
+        return None
+    predictor = package.predictor()
+    weights = importance(
+        profile.filter(HELD_OUT), package.schema.names, lambda rows: predictor.predict(package.transform(rows))
+    )
+    watch = next((each for each in definition.watches if isinstance(each, Drift)), None)
+    return reference_of(
+        profile, package.schema, metric=definition.metric, importance=weights,
+        window=watch.length if watch else timedelta(days=1),
+    )  # fmt: skip
+
+
+def _stretch(span: timedelta) -> timedelta:
+    """How long a stretch of time a figure covers, so that there are enough of them and not too many."""
+    for stretch in (timedelta(hours=1), timedelta(days=1), timedelta(days=7)):
+        if span / stretch <= _MOST_FIGURES:
+            return stretch
+    return timedelta(days=28)
+
+
+def _settle(system: System, report: MonitorReport) -> MonitorReport:
+    """Let incidents open and end, keep the figures, and tell people."""
+    from everfit.monitoring.alerts import compose, send
+    from everfit.monitoring.incidents import Incidents
+    from everfit.monitoring.performances import Performances
+
+    incidents, settings = Incidents(system.ledger), system.project.settings.alerts
+    incidents.settle(report.model, report.findings, now=report.as_of)
+    Performances(system.ledger).keep(report)
+    message = compose(incidents.untold(report.model), settings=settings, now=report.as_of)
+    if message is not None and settings.urls:
+        send(message, settings.urls)
+        incidents.tell(message.about)
+    return replace(report, incidents=incidents.of(report.model, since=report.since))
 
 
 def _deploy(system: System, version: ModelVersion) -> ModelVersion:

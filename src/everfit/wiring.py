@@ -20,6 +20,8 @@ from everfit.core.settings import Settings, resolve_settings
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from sqlalchemy import Engine
+
     from everfit.artifact.package import Package
     from everfit.artifact.signing import Trust
     from everfit.cycle import System
@@ -99,6 +101,7 @@ def open_system(
     journal, lake = state / "journal", project.root / project.settings.stores.lake
     return System(
         project=project,
+        connect_ledger=lambda: connect_ledger(project.root, project.settings),
         clock=clock,
         state=state,
         journal=journal,
@@ -180,11 +183,21 @@ def open_worker(folder: Path | str | None = None, *, slot: int = 0, clock: Clock
     )
 
 
+def connect_ledger(root: Path, settings: Settings) -> Engine:
+    """Open the ledger's database.
+
+    Raises:
+        StoreError: If it cannot be opened or migrated.
+    """
+    from everfit.store.ledger import open_ledger
+
+    return open_ledger(anchor_url(settings.stores.ledger, root))
+
+
 def open_registry(root: Path, settings: Settings, clock: Clock) -> Registry:
     """Connect MLflow and the ledger."""
     from everfit.registry.history import AliasHistory
     from everfit.registry.registry import Registry
-    from everfit.store.ledger import open_ledger
 
     tracking = anchor_url(settings.stores.tracking, root)
     state = root / STATE_FOLDER
@@ -192,7 +205,7 @@ def open_registry(root: Path, settings: Settings, clock: Clock) -> Registry:
     return Registry(
         tracking,
         artifacts=None if is_server else state / "artifacts",
-        history=AliasHistory(open_ledger(anchor_url(settings.stores.ledger, root))),
+        history=AliasHistory(connect_ledger(root, settings)),
         cache=state / "cache",
         clock=clock,
     )

@@ -19,6 +19,7 @@ from everfit.cli import (
     init,
     journal,
     models,
+    monitor,
     outcomes,
     predict,
     reproduce,
@@ -49,6 +50,7 @@ app.command("predict")(predict.predict)
 app.command("outcomes")(outcomes.outcomes)
 app.add_typer(journal.app, name="journal")
 app.command("explain")(explain.explain)
+app.command("monitor")(monitor.monitor)
 app.command("reproduce")(reproduce.reproduce)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)

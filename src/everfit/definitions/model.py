@@ -14,6 +14,7 @@ from everfit.definitions.names import require_name
 from everfit.definitions.on_demand import OnDemand
 from everfit.definitions.space import Choice, Float, Int, Parameter
 from everfit.definitions.view import FeatureView
+from everfit.definitions.watch import Drift, PerformanceDrop, Watch
 
 DEFAULT_METRIC: Mapping[Task, str] = {"binary": "log_loss", "multiclass": "log_loss", "regression": "mae"}
 
@@ -69,6 +70,7 @@ class Model:
         self.slices = tuple(slices)
         self.description = description
         self.gates: tuple[Gate, ...] = ()
+        self.watches: tuple[Watch, ...] = (PerformanceDrop(), Drift())
         self._trainer: Trainer | None = None
         self._check()
 
@@ -126,6 +128,19 @@ class Model:
             if not isinstance(candidate, Gate):
                 raise self._wrong("ship_when takes gates", candidate, "Decorate your own with @everfit.gate.")
         self.gates = gates
+
+    def watch_for(self, *watches: Watch) -> None:
+        """Say what is watched once it serves; by default a drop of performance, and drift.
+
+        Args:
+            *watches: :class:`everfit.PerformanceDrop` and :class:`everfit.Drift`, each once at most.
+        """
+        for watch in watches:
+            if not isinstance(watch, PerformanceDrop | Drift):
+                raise self._wrong("watch_for takes PerformanceDrop and Drift", watch)
+        if len({type(watch) for watch in watches}) < len(watches):
+            raise self._wrong("watch_for takes each kind once", watches)
+        self.watches = watches
 
     def _check(self) -> None:
         if not self.features:

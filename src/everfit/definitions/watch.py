@@ -10,7 +10,7 @@ from everfit.core.duration import parse_duration
 from everfit.core.errors import DefinitionError
 
 Season = Literal["training", "trailing"]
-"""What windows are compared with: the rows that the version was made from, or the weeks before the window."""
+"""What windows are compared with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +45,8 @@ class Drift:
         window: How long the windows are that are looked at, such as ``1d``.
         alpha: The chance that a year without any change has an alarm.
         effect: The least shift that is worth saying, roughly in standard deviations.
-        against: ``training``: the rows that the version was made from; ``trailing``: the four windows of the same
-            place in the week before, for businesses whose seasons are no news.
+        against: ``training``: the rows that the version was made from; ``trailing``: the four weeks before the window,
+            for businesses whose seasons are no news.
 
     Raises:
         DefinitionError: If an argument is out of range.

@@ -8,13 +8,14 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from everfit.core.finding import Finding
 from everfit.measures.betting import betting_evidence
 from everfit.measures.confidence_sequence import upper_sequence
 from everfit.measures.design_effect import design_effect
 from everfit.measures.weighing import Floats
-from everfit.monitoring.loss import loss_for
+from everfit.monitoring.loss import Losses, loss_for
 from everfit.monitoring.reference import Reference
 from everfit.monitoring.rows import ASKED, ID, KNOWN, TRUTH
 
@@ -23,6 +24,8 @@ _REFERENCE_SHARE = 0.2
 _RELATIVE = 0.05
 _LONGEST_WAIT = timedelta(days=30)
 _LEAST_HELD_OUT = 50
+_FIRST_LOOK = 1_024
+"""Steps that are looked at first; twice as many while nothing is decided."""
 _ENTRY = "__entry"
 
 
@@ -37,6 +40,8 @@ class Episode(Struct, frozen=True, kw_only=True):
     """When it was certain again that it is over; ``None`` if it goes on."""
     loss: float
     """The mean since it began, until it was over."""
+    surprise: float
+    """By how much that is more than was to be expected of such predictions."""
 
 
 class Alarm(Struct, frozen=True, kw_only=True):
@@ -54,8 +59,8 @@ class Alarm(Struct, frozen=True, kw_only=True):
     """What is bet on; see :mod:`everfit.monitoring.loss`."""
     reference: float
     """The loss on the hold-out, in its own unit."""
-    bound: float
-    """What is tolerated: what the hold-out's mean may be, and ``by``."""
+    tolerated: float
+    """By how much it may be more than expected: ``by``, and what is not known of the hold-out."""
     alpha: float
 
     @property
@@ -73,9 +78,12 @@ def performance_alarm(rows: pl.DataFrame, reference: Reference, *, by: float | N
     resemble each other, as in a storm that makes all flights late; as many rows as tell what one independent row would
     (:func:`everfit.measures.design_effect.design_effect`, on the hold-out) count as one, by their mean.
 
+    What is bet on is the loss beyond what predictions like these used to cost: a week of hard questions is not the
+    version's fault, as long as it says how hard they are. That also takes out most of what days have in common.
+
     The chance that it ever rings without cause is at most ``alpha`` if, without a change, such a mean is expected to be
-    no more than ``bound``, whatever came before. ``bound`` is what the mean on the hold-out may be, given its size; the
-    version's own life makes that more certain, but never brings it below the hold-out's mean.
+    no more than on the hold-out, of which it is known within limits, and ``by``, whatever came before. The version's
+    own life makes the hold-out's mean more certain, but is never taken for better than that.
 
     Args:
         rows: All of the version since its deployment, in the form of :mod:`everfit.monitoring.rows`.
@@ -93,20 +101,25 @@ def performance_alarm(rows: pl.DataFrame, reference: Reference, *, by: float | N
     truth, predicted = scale.read(held_out)
     loss = loss_for(scale, truth, predicted)
     known = loss.of(truth, predicted)
-    usual = float(known.values.mean())
-    day = held_out[ASKED].dt.epoch("d").to_numpy()[known.rows]
-    group = math.ceil(design_effect(known.values, day))
-    before = _means(known.values, group)
+    surprise, usual = known.values - known.expected, float(known.values.mean())
+    group = math.ceil(design_effect(surprise, held_out[ASKED].dt.epoch("d").to_numpy()[known.rows]))
+    before = _means(surprise, group)
 
     entered = _in_order(rows, _waiting(held_out))
     found = loss.of(*scale.read(entered))
-    losses, places = _means(found.values, group), found.rows[group - 1 :: group]
-    said = upper_sequence(np.append(before, losses), _REFERENCE_SHARE * alpha, first=max(len(before), 2))
-    tolerated = _RELATIVE * usual if by is None else by / loss.unit
+    # No easier than the easiest: what bets can lose is bounded by how hard rows are expected to be.
+    hardest = float(known.expected.max())
+    after = _means(found.values - np.minimum(found.expected, hardest), group)
+    places = found.rows[group - 1 :: group]
+    said = upper_sequence(np.append(before, after), _REFERENCE_SHARE * alpha, first=max(len(before), 2))
+    tolerated = _RELATIVE * usual if by is None else by
     # What is held before a step must not know of it.
-    bounds = np.clip(np.maximum(said[len(before) - 1 : -1], usual) + tolerated, 1e-9, 1.0 - 1e-9)
+    bounds = np.maximum(said[len(before) - 1 : -1], float(surprise.mean())) + tolerated
+    span = hardest + loss.reach
+    steps = np.clip((after + hardest) / span, 0.0, 1.0)
+    scaled = np.clip((bounds + hardest) / span, 1e-9, 1.0 - 1e-9)
     level = math.log(1.0 / ((1.0 - _REFERENCE_SHARE) * alpha))
-    episodes, evidence = _episodes(losses, bounds, level)
+    episodes, evidence = _episodes(steps, scaled, level)
     asked, entry = entered[ASKED], entered[_ENTRY]
     return Alarm(
         episodes=tuple(
@@ -114,7 +127,8 @@ def performance_alarm(rows: pl.DataFrame, reference: Reference, *, by: float | N
                 since=asked[int(places[since])],
                 alarmed_at=entry[int(places[alarmed])],
                 recovered_at=None if recovered is None else entry[int(places[recovered])],
-                loss=float(losses[since : recovered and recovered + 1].mean()) * loss.unit,
+                surprise=float(after[since : recovered and recovered + 1].mean()),
+                loss=_mean_loss(found, places, since, recovered),
             )
             for since, alarmed, recovered in episodes
         ),
@@ -122,8 +136,8 @@ def performance_alarm(rows: pl.DataFrame, reference: Reference, *, by: float | N
         outcomes=entered.height,
         group=group,
         loss=loss.name,
-        reference=usual * loss.unit,
-        bound=float(bounds[-1] if len(bounds) else usual + tolerated) * loss.unit,
+        reference=usual,
+        tolerated=float(bounds[-1]) if len(bounds) else tolerated,
         alpha=alpha,
     )
 
@@ -134,24 +148,37 @@ def _episodes(losses: Floats, bounds: Floats, level: float) -> tuple[list[tuple[
     Over is what has lost as much from its peak as had made it certain; then a new life begins, with new stakes.
     """
     found: list[tuple[int, int, int | None]] = []
-    start = 0
+    start, size = 0, _FIRST_LOOK
     while start < len(losses):
-        evidence = betting_evidence(losses[start:], bounds[start:])
+        evidence = betting_evidence(losses[start : start + size], bounds[start : start + size])
+        is_all = start + size >= len(losses)
         crossed = np.flatnonzero(evidence >= level)
         if not len(crossed):
-            return found, float(evidence[-1])
+            if is_all:
+                return found, float(evidence[-1])
+            size *= 2
+            continue
         alarmed = int(crossed[0])
         quiet = np.flatnonzero(evidence[:alarmed] < 0.0)
         since = int(quiet[-1]) + 1 if len(quiet) else 0
         after = evidence[alarmed:]
         lost = np.flatnonzero(np.maximum.accumulate(after) - after >= level)
-        if not len(lost):
+        if len(lost):
+            recovered = alarmed + int(lost[0])
+            found.append((start + since, start + alarmed, start + recovered))
+            start, size = start + recovered + 1, _FIRST_LOOK
+        elif is_all:
             found.append((start + since, start + alarmed, None))
             return found, float(evidence[-1])
-        recovered = alarmed + int(lost[0])
-        found.append((start + since, start + alarmed, start + recovered))
-        start += recovered + 1
+        else:
+            size *= 2
     return found, -math.inf
+
+
+def _mean_loss(found: Losses, places: NDArray[np.intp], since: int, recovered: int | None) -> float:
+    first = np.searchsorted(found.rows, places[since - 1], side="right") if since else 0
+    last = len(found.rows) if recovered is None else int(np.searchsorted(found.rows, places[recovered], side="right"))
+    return float(found.values[first:last].mean())
 
 
 def _means(values: Floats, group: int) -> Floats:
@@ -168,16 +195,18 @@ def alarm_finding(alarm: Alarm, model: str, version: int) -> Finding | None:
         return None
     # These two are known by what is good about them.
     better = alarm.loss in {"roc_auc", "accuracy"}
-    shown = {"since_then": episode.loss, "hold_out": alarm.reference, "tolerated": alarm.bound}
+    shown = {"since_then": episode.loss, "hold_out": alarm.reference}
     shown = {name: 1.0 - value if better else value for name, value in shown.items()}
+    shown |= {"unexpected": episode.surprise, "tolerated": alarm.tolerated}
     return Finding(
         kind="performance_drop",
         model=model,
         version=version,
         severity="critical",
-        sentence=f"Version {version} has become worse: its {alarm.loss.replace('_', ' ')} is {shown['since_then']:.4f} "
-        f"since {episode.since:%Y-%m-%d}, against {shown['hold_out']:.4f} on its hold-out and {shown['tolerated']:.4f} "
-        f"that is tolerated. The chance of ever saying so without cause is at most {alarm.alpha:.0%}.",
+        sentence=f"Version {version} has become worse: its {alarm.loss.replace('_', ' ')} is "
+        f"{shown['since_then']:.4f} since {episode.since:%Y-%m-%d}, against {shown['hold_out']:.4f} on its hold-out. "
+        f"{episode.surprise:.4f} of it is not explained by harder rows, and {alarm.tolerated:.4f} is tolerated. The "
+        f"chance of ever saying so without cause is at most {alarm.alpha:.0%}.",
         numbers=shown | {"evidence": alarm.evidence, "outcomes": alarm.outcomes},
         since=episode.since,
     )

@@ -1,9 +1,12 @@
-"""A loss for every row, between 0 and 1, that stands for a metric: what sequential alarms bet on.
+"""A loss for every row that stands for a metric, and what it was expected to be: what sequential alarms bet on.
 
 Log loss, Brier score, accuracy, mean absolute error and pinball loss are means of such losses, clipped where a single
 row could outweigh all others. The area under the ROC curve is the share of pairs, a positive and a negative row, that
 stand in the right order, so that its losses are pairs. Metrics that are no mean at all are represented by one that is:
 it tells that something changed for the worse, in its own unit.
+
+Some rows are harder than others, and there are days of hard rows. A model that says so is not to blame; so every loss
+comes with what rows that were predicted alike used to cost.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -49,24 +53,28 @@ class Losses:
     """Losses and the rows they came from."""
 
     values: Floats
-    """Shape ``(steps,)``, in [0, 1]."""
+    """Shape ``(steps,)``, from 0 to the loss's ``reach``."""
+    expected: Floats
+    """What each was expected to be, given what was predicted: how hard the row is. Shape ``(steps,)``."""
     rows: NDArray[np.intp]
     """The last row that each was made of, ascending."""
 
 
 @dataclass(frozen=True)
 class RowLoss:
-    """The loss that stands for a metric.
+    """The loss that stands for a metric, as it was on a reference.
 
     Args:
         kind: Which one.
-        unit: How much 1 is in the unit of ``name``.
+        reach: The most that it can be, in the unit of ``name``.
         name: What it measures: the metric itself where it is a mean of losses, else its representative.
+        expect: From predictions to the loss that they had on the reference.
     """
 
     kind: Kind
-    unit: float
+    reach: float
     name: str
+    expect: Callable[[Floats], Floats]
 
     def of(self, truth: Floats, predicted: Floats) -> Losses:
         """Losses of labelled rows, in their order.
@@ -77,8 +85,8 @@ class RowLoss:
         """
         if self.kind == "pairs":
             return _pairs(truth, predicted)
-        values = _MEANS[self.kind](truth, predicted) / self.unit
-        return Losses(np.clip(values, 0.0, 1.0), np.arange(len(truth)))
+        values = np.minimum(_MEANS[self.kind](truth, predicted), self.reach)
+        return Losses(values, np.clip(self.expect(predicted), 0.0, self.reach), np.arange(len(truth)))
 
 
 def loss_for(scale: Scale, truth: Floats, predicted: Floats) -> RowLoss:
@@ -86,18 +94,60 @@ def loss_for(scale: Scale, truth: Floats, predicted: Floats) -> RowLoss:
 
     Args:
         scale: The model's.
-        truth: Of the reference's held-out rows, shape ``(rows,)``: how far errors of a regression are let count.
+        truth: Of the reference's held-out rows, shape ``(rows,)``.
         predicted: Theirs.
     """
     kind = _KINDS[scale.metric]
     name = scale.metric if scale.metric in _EXACT else {"pairs": "roc_auc", "deviation": "mae"}.get(kind, kind)
-    unit = 1.0
+    reach = 1.0
     if kind == "log_loss":
-        unit = -math.log(_LEAST_CHANCE)
+        reach = -math.log(_LEAST_CHANCE)
     if kind == "deviation":
         far = float(np.quantile(np.abs(truth - predicted), 0.95)) if len(truth) else 0.0
-        unit = _FARTHEST * far if far > 0 else 1.0
-    return RowLoss(kind, unit, "accuracy" if name == "error" else name)
+        reach = _FARTHEST * far if far > 0 else 1.0
+    named = "accuracy" if name == "error" else name
+    if kind == "pairs":
+        return RowLoss(kind, reach, named, np.zeros_like)
+    if predicted.ndim == 1 and kind != "deviation":
+        return RowLoss(kind, reach, named, _expect_binary(kind, truth, predicted))
+    if kind == "deviation":
+        return RowLoss(kind, reach, named, _expect_binned(np.minimum(_deviation(truth, predicted), reach), predicted))
+    return RowLoss(kind, reach, named, partial(_expect_classes, kind))
+
+
+def _expect_binary(kind: Kind, truth: Floats, predicted: Floats) -> Callable[[Floats], Floats]:
+    """By the chance that the predicted one turned out to be, from an isotonic regression.
+
+    Source: Zadrozny, Elkan 2002, "Transforming classifier scores into accurate multiclass probability estimates".
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    calibrated = IsotonicRegression(out_of_bounds="clip").fit(predicted, truth)
+    loss = _MEANS[kind]
+
+    def expect(asked: Floats) -> Floats:
+        chance = calibrated.predict(asked) if len(asked) else asked
+        expected: Floats = chance * loss(np.ones_like(asked), asked) + (1 - chance) * loss(np.zeros_like(asked), asked)
+        return expected
+
+    return expect
+
+
+def _expect_classes(kind: Kind, predicted: Floats) -> Floats:
+    """By the chances as they were predicted."""
+    rows, classes = predicted.shape
+    each = [_MEANS[kind](np.full(rows, float(place)), predicted) for place in range(classes)]
+    expected: Floats = (predicted * np.array(each).T).sum(axis=1)
+    return expected
+
+
+def _expect_binned(losses: Floats, predicted: Floats) -> Callable[[Floats], Floats]:
+    """By the mean among the rows that were predicted alike, a tenth of them at a time."""
+    edges = np.unique(np.quantile(predicted, np.linspace(0.1, 0.9, 9))) if len(predicted) else np.empty(0)
+    place = np.searchsorted(edges, predicted)
+    rows = np.bincount(place, minlength=len(edges) + 1)
+    means = np.bincount(place, weights=losses, minlength=len(edges) + 1) / np.maximum(rows, 1)
+    return lambda asked: means[np.searchsorted(edges, asked)]
 
 
 def _log_loss(truth: Floats, predicted: Floats) -> Floats:
@@ -139,4 +189,4 @@ def _pairs(truth: Floats, predicted: Floats) -> Losses:
     count = min(len(positive), len(negative))
     above, below = predicted[positive[:count]], predicted[negative[:count]]
     values = np.where(above < below, 1.0, np.where(above == below, 0.5, 0.0))
-    return Losses(values, np.maximum(positive[:count], negative[:count]))
+    return Losses(values, np.zeros(count), np.maximum(positive[:count], negative[:count]))

@@ -40,6 +40,11 @@ class ModelDeployment(Struct, frozen=True, kw_only=True, omit_defaults=True):
     loaded: bool = True
     """Whether the service answers for it at all."""
 
+    @property
+    def taking_part(self) -> tuple[Deployed, ...]:
+        """The champion, and who is tried beside it."""
+        return tuple(each for each in (self.champion, self.canary, self.shadow) if each is not None)
+
 
 class Deployment(Struct, frozen=True, kw_only=True):
     """What serves."""

@@ -6,9 +6,7 @@ Migrations live in ``store/migrations``; opening a ledger brings it up to date.
 | --- | --- |
 | ``alias_changes`` | ``registry.history`` |
 | ``incidents`` | ``monitoring.incidents`` |
-| ``windows`` | ``monitoring.windows`` |
 | ``performances`` | ``monitoring.performances`` |
-| ``watches`` | ``monitoring.watches`` |
 """
 
 from __future__ import annotations
@@ -47,39 +45,21 @@ INCIDENTS = sa.Table(
     sa.Column("announced", sa.String(15), nullable=False, server_default=""),
 )
 
-WINDOWS = sa.Table(
-    "windows",
-    METADATA,
-    sa.Column("model", sa.String(63), primary_key=True),
-    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("route", sa.String(15), primary_key=True),
-    sa.Column("start_us", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("segment", sa.String(127), primary_key=True),
-    sa.Column("rows", sa.BigInteger, nullable=False),
-    sa.Column("sketch", sa.LargeBinary, nullable=False),
-)
-
 PERFORMANCES = sa.Table(
     "performances",
     METADATA,
     sa.Column("model", sa.String(63), primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("route", sa.String(15), primary_key=True),
+    sa.Column("metric", sa.String(31), primary_key=True),
     sa.Column("start_us", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("slice", sa.String(255), primary_key=True),
-    sa.Column("updated_at_us", sa.BigInteger, nullable=False),
+    sa.Column("end_us", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("value", sa.Double, nullable=True),
+    sa.Column("low", sa.Double, nullable=True),
+    sa.Column("high", sa.Double, nullable=True),
     sa.Column("rows", sa.BigInteger, nullable=False),
     sa.Column("labelled", sa.BigInteger, nullable=False),
-    sa.Column("sketch", sa.LargeBinary, nullable=False),
-)
-
-WATCHES = sa.Table(
-    "watches",
-    METADATA,
-    sa.Column("model", sa.String(63), primary_key=True),
-    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("updated_at_us", sa.BigInteger, nullable=False),
-    sa.Column("state", sa.LargeBinary, nullable=False),
+    sa.Column("seen_at_us", sa.BigInteger, nullable=False),
 )
 
 

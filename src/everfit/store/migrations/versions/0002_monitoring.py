@@ -1,4 +1,4 @@
-"""What monitoring counts, remembers and finds."""
+"""What monitoring measured and found."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Make the tables of incidents, windows, performances and watches."""
+    """Make the tables of incidents and performances."""
     op.create_table(
         "incidents",
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
@@ -24,37 +24,23 @@ def upgrade() -> None:
         sa.Column("announced", sa.String(15), nullable=False, server_default=""),
     )
     op.create_table(
-        "windows",
-        sa.Column("model", sa.String(63), primary_key=True),
-        sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("route", sa.String(15), primary_key=True),
-        sa.Column("start_us", sa.BigInteger, primary_key=True, autoincrement=False),
-        sa.Column("segment", sa.String(127), primary_key=True),
-        sa.Column("rows", sa.BigInteger, nullable=False),
-        sa.Column("sketch", sa.LargeBinary, nullable=False),
-    )
-    op.create_table(
         "performances",
         sa.Column("model", sa.String(63), primary_key=True),
         sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("route", sa.String(15), primary_key=True),
+        sa.Column("metric", sa.String(31), primary_key=True),
         sa.Column("start_us", sa.BigInteger, primary_key=True, autoincrement=False),
-        sa.Column("slice", sa.String(255), primary_key=True),
-        sa.Column("updated_at_us", sa.BigInteger, nullable=False),
+        sa.Column("end_us", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("value", sa.Double, nullable=True),
+        sa.Column("low", sa.Double, nullable=True),
+        sa.Column("high", sa.Double, nullable=True),
         sa.Column("rows", sa.BigInteger, nullable=False),
         sa.Column("labelled", sa.BigInteger, nullable=False),
-        sa.Column("sketch", sa.LargeBinary, nullable=False),
-    )
-    op.create_table(
-        "watches",
-        sa.Column("model", sa.String(63), primary_key=True),
-        sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("updated_at_us", sa.BigInteger, nullable=False),
-        sa.Column("state", sa.LargeBinary, nullable=False),
+        sa.Column("seen_at_us", sa.BigInteger, nullable=False),
     )
 
 
 def downgrade() -> None:
     """Drop them."""
-    for name in ("watches", "performances", "windows", "incidents"):
+    for name in ("performances", "incidents"):
         op.drop_table(name)

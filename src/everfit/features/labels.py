@@ -1,0 +1,46 @@
+"""What the events' source says of outcomes, without holding it to the rules of training."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from everfit.store.instants import INSTANT, to_instant
+from everfit.store.reader import Reader, require_columns
+
+if TYPE_CHECKING:
+    from everfit.definitions.model import Model
+
+
+def scan_labels(model: Model, reader: Reader, *, as_of: datetime) -> pl.LazyFrame:
+    """Every label that was known, doubled or contradicting ones among them.
+
+    Args:
+        model: The definition.
+        reader: Reads its events.
+        as_of: Nothing known later is used; aware.
+
+    Returns:
+        ``id`` as text, ``value`` in the label's own type, ``known_at``; none is null.
+
+    Raises:
+        SourceError: If the source cannot be read or lacks a column.
+        TimestampError: If the known time has no time zone.
+    """
+    events, label, place = model.events, model.label, f"model {model.name}, label"
+    rows = reader.scan(events.source)
+    schema = rows.collect_schema()
+    used = [events.id, label.known_at, *label.columns]
+    if events.where is not None:
+        used += events.where.meta.root_names()
+        rows = rows.filter(events.where)
+    require_columns(used, schema, place=place)
+    known = to_instant(label.known_at, schema[label.known_at], place=place)
+    value = pl.col(label.value) if isinstance(label.value, str) else label.value
+    return (
+        rows.select(pl.col(events.id).cast(pl.String).alias("id"), value.alias("value"), known.alias("known_at"))
+        .filter(pl.col("known_at") <= pl.lit(as_of, dtype=INSTANT))
+        .drop_nulls()
+    )

@@ -1,0 +1,221 @@
+"""Drift, stretch of time by stretch of time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import reduce
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
+
+from everfit.core.finding import Finding, Severity
+from everfit.definitions.watch import Drift
+from everfit.measures.bins import Bins
+from everfit.measures.dispersion import Dispersion
+from everfit.measures.multiplicity import alpha_per_window
+from everfit.measures.sketch import ColumnSketch, Sketch
+from everfit.monitoring.drift import ColumnDrift, dispersions, drift
+from everfit.monitoring.inputs import LEAST_ROWS
+from everfit.monitoring.reference import Reference, Watched
+from everfit.monitoring.rows import ASKED
+
+_YEAR = timedelta(days=365)
+_TRAILING = timedelta(days=28)
+_LEAST_BEFORE = 7
+"""Windows that must lie before one that is compared with them."""
+_MOST_WINDOWS = 400
+_NOTICEABLE = 0.1
+"""A feature whose share in the answers, or whose effect, is smaller is worth knowing, and no more."""
+_CELLS_SHOWN = 20
+
+
+class DriftWindow(Struct, frozen=True, kw_only=True):
+    """How far every column was from what it is compared with in one stretch of time."""
+
+    start: datetime
+    end: datetime
+    rows: int
+    columns: tuple[ColumnDrift, ...]
+    """By rank; the answers among them."""
+
+    @property
+    def drifted(self) -> tuple[str, ...]:
+        """The columns that moved, by rank."""
+        return tuple(each.column for each in self.columns if each.drifted)
+
+
+class Distribution(Struct, frozen=True, kw_only=True):
+    """A column before and after."""
+
+    column: str
+    labels: tuple[str, ...]
+    """Of the bins or categories; the last is what is missing."""
+    before: tuple[float, ...]
+    """Their shares in what the version was made from."""
+    after: tuple[float, ...]
+    """Their shares in the window."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """A window's rows, counted in a reference's layouts."""
+
+    start: datetime
+    inputs: Sketch
+    answers: Sketch
+
+
+def count_windows(rows: pl.DataFrame, reference: Reference, *, until: datetime) -> tuple[Counted, ...]:
+    """Count the newest complete windows with rows enough, oldest first.
+
+    Args:
+        rows: In the form of :mod:`everfit.monitoring.rows`.
+        reference: The version's; its window is how long they are.
+        until: Windows that end later are not complete.
+    """
+    length = reference.window
+    if rows.is_empty():
+        return ()
+    starts = rows.with_columns(pl.col(ASKED).dt.truncate(length).alias("__start"))
+    complete = starts.filter(pl.col("__start") + length <= until)
+    parts = sorted(complete.partition_by("__start"), key=lambda part: part["__start"][0])
+    return tuple(
+        Counted(start=part["__start"][0], inputs=reference.inputs.count(part), answers=reference.answers.count(part))
+        for part in parts[-_MOST_WINDOWS:]
+        if part.height >= LEAST_ROWS
+    )
+
+
+def drift_windows(windows: Sequence[Counted], reference: Reference, watch: Drift) -> tuple[DriftWindow, ...]:
+    """Hold every window against the reference, or against the weeks before it."""
+    alpha = alpha_per_window(watch.alpha, _YEAR / reference.window)
+    width = len(reference.inputs.layout.columns) + len(reference.answers.layout.columns)
+    found = []
+    for place, window in enumerate(windows):
+        before = [each for each in windows[:place] if each.start >= window.start - _TRAILING]
+        parts: tuple[tuple[Watched, Sketch, list[Sketch], Mapping[str, float]], ...] = (
+            (reference.inputs, window.inputs, [each.inputs for each in before], reference.importance),
+            (reference.answers, window.answers, [each.answers for each in before], {}),
+        )
+        columns: list[ColumnDrift] = []
+        for watched, sketch, earlier, importance in parts:
+            base = _base(watched, earlier, watch)
+            own = len(watched.layout.columns)
+            if base is not None and own:
+                against, spread = base
+                columns += drift(
+                    against, sketch, importance=importance, alpha=alpha * own / width, worthwhile=watch.effect,
+                    dispersions=spread,
+                )  # fmt: skip
+        found.append(
+            DriftWindow(
+                start=window.start,
+                end=window.start + reference.window,
+                rows=window.inputs.rows,
+                columns=_ranked(columns),
+            )
+        )
+    return tuple(found)
+
+
+def _base(
+    watched: Watched, before: Sequence[Sketch], watch: Drift
+) -> tuple[Sketch, Mapping[str, Dispersion] | None] | None:
+    """What a window is compared with, and how much such windows differ anyway; ``None`` if there is too little."""
+    if watch.against == "training":
+        return watched.sketch, watched.dispersions
+    if len(before) < _LEAST_BEFORE:
+        return None
+    return reduce(Sketch.merge, before), dispersions(before)
+
+
+def _ranked(columns: Sequence[ColumnDrift]) -> tuple[ColumnDrift, ...]:
+    ordered = sorted(columns, key=lambda each: (not each.drifted, -each.effect * each.importance, each.p_value))
+    return tuple(replace(each, rank=rank) for rank, each in enumerate(ordered, start=1))
+
+
+def drift_findings(
+    windows: Sequence[DriftWindow], answers: Sequence[str], model: str, *, excused: Sequence[str]
+) -> list[Finding]:
+    """What moved in the newest window.
+
+    Args:
+        windows: Oldest first.
+        answers: The columns that hold the version's answers.
+        model: Its name.
+        excused: Columns of which something graver is said.
+    """
+    if not windows:
+        return []
+    newest = windows[-1]
+    found = []
+    for each in newest.columns:
+        if not each.drifted or each.column in excused:
+            continue
+        since = newest.start
+        for window in reversed(windows):
+            if each.column not in window.drifted:
+                break
+            since = window.start
+        is_answer = each.column in answers
+        matters = each.importance >= _NOTICEABLE and each.effect >= _NOTICEABLE
+        severity: Severity = "warning" if matters else "info"
+        what = "What the model answers" if is_answer else each.column
+        found.append(
+            Finding(
+                kind="prediction_drift" if is_answer else "drift",
+                model=model,
+                subject=each.column,
+                severity=severity,
+                sentence=f"{what} has moved since {since:%Y-%m-%d}, by about {each.effect:.2f} standard deviations"
+                f"{_direction(each)}{_use(each, is_answer)}",
+                numbers={
+                    "effect": each.effect, "psi": each.psi, "p_value": each.p_value, "importance": each.importance,
+                    "missing_share": each.missing_share, "rows": each.rows,
+                },
+                since=since,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _direction(each: ColumnDrift) -> str:
+    if each.mean_change is None or abs(each.mean_change) < 0.05:
+        return ""
+    return ", upwards" if each.mean_change > 0 else ", downwards"
+
+
+def _use(each: ColumnDrift, is_answer: bool) -> str:
+    if is_answer:
+        return ". Only outcomes tell whether that is right."
+    if each.importance < _NOTICEABLE:
+        return "; the model hardly uses it."
+    return f"; it has {each.importance:.0%} of the weight of the most important feature."
+
+
+def distribution(column: str, before: ColumnSketch, after: ColumnSketch) -> Distribution:
+    """A column's shares before and after, over coarse bins or the most frequent categories."""
+    counts = [np.append(each.coarse(), each.missing).astype(np.float64) for each in (before, after)]
+    labels = _labels(before)
+    if len(labels) > _CELLS_SHOWN:
+        keep = _CELLS_SHOWN - 2
+        counts = [np.concatenate([each[:keep], [each[keep:-1].sum()], each[-1:]]) for each in counts]
+        labels = [*labels[:keep], "all others", labels[-1]]
+    shares = [tuple((each / max(each.sum(), 1.0)).tolist()) for each in counts]
+    return Distribution(column=column, labels=tuple(labels), before=shares[0], after=shares[1])
+
+
+def _labels(sketch: ColumnSketch) -> list[str]:
+    form = sketch.form
+    if not isinstance(form, Bins):
+        return [*map(str, form.values), "rare", "unseen", "missing"]
+    ends = [form.edges[start - 1] for start in form.coarse[1:]]
+    if not ends:
+        return ["all", "missing"]
+    between = [f"{low:.4g} – {high:.4g}" for low, high in pairwise(ends)]
+    return [f"≤ {ends[0]:.4g}", *between, f"> {ends[-1]:.4g}", "missing"]

@@ -1,0 +1,232 @@
+"""One look at a model: everything that is watched, held against what each version was made from. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+
+import polars as pl
+
+from everfit.core.duration import format_roughly
+from everfit.core.evidence import SourceFreshness
+from everfit.core.finding import SEVERITIES, Finding
+from everfit.definitions.watch import Drift, PerformanceDrop, Watch
+from everfit.monitoring.drift_windows import (
+    Counted,
+    Distribution,
+    DriftWindow,
+    count_windows,
+    distribution,
+    drift_findings,
+    drift_windows,
+)
+from everfit.monitoring.drop import Alarm, alarm_finding, performance_alarm
+from everfit.monitoring.inputs import LEAST_ROWS, clock_findings, column_findings, stale_sources, views_of
+from everfit.monitoring.labels import label_findings, report_findings
+from everfit.monitoring.performance import Comparison, Figure, Scale, by_slice, compare, coverage, figure, over_time
+from everfit.monitoring.reference import Reference
+from everfit.monitoring.report import MonitorReport, VersionReport
+from everfit.monitoring.rows import ASKED, KNOWN, RECORDED, ROUTE, TRUTH, VERSION
+
+ANSWERS, SHADOW = "answers", "shadow"
+_MOST_DISTRIBUTIONS = 6
+_LONGER = 3.0
+"""Silence is a pause so many times as long as any before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watching:
+    """What a look needs to know of a model, beside its rows.
+
+    Args:
+        model: Its name.
+        champion: The version that answers now; ``None`` if none does.
+        references: What each version was made from, by its number; versions without one are only measured.
+        scale: How to score.
+        watches: What is watched.
+        slices: Columns by whose values metrics are broken down.
+        every: How long a stretch of time a figure covers.
+        freshness: How old the sources of its views are.
+        sources: The source of each view, by name.
+        reports: Outcomes as they were reported: ``id`` and ``value``.
+    """
+
+    model: str
+    champion: int | None
+    references: Mapping[int, Reference]
+    scale: Scale
+    watches: Sequence[Watch]
+    slices: Sequence[str] = ()
+    every: timedelta = timedelta(days=1)
+    freshness: Sequence[SourceFreshness] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+    reports: pl.DataFrame | None = None
+
+
+def look(rows: pl.DataFrame, watching: Watching, *, since: datetime, as_of: datetime) -> MonitorReport:
+    """Look at everything.
+
+    Args:
+        rows: The model's predictions in the form of :mod:`everfit.monitoring.rows`, with what was known at ``as_of``.
+        watching: What to hold them against.
+        since: What was asked earlier is left out of figures and plots; alarms see everything.
+        as_of: The present instant.
+    """
+    recent = rows.filter(pl.col(ASKED) >= since)
+    findings = [
+        *stale_sources(watching.freshness, watching.model, now=as_of),
+        *_silence(rows, watching.model, as_of=as_of),
+        *clock_findings(recent, watching.model),
+        *(report_findings(watching.reports, watching.model) if watching.reports is not None else ()),
+    ]
+    stale = [each.subject for each in findings if each.kind == "stale_source"]
+    reports = []
+    for version, route in _parts(recent):
+        own = rows.filter(pl.col(VERSION) == version, (pl.col(ROUTE) == SHADOW) == (route == SHADOW))
+        part = _Part(own, watching, version, route, since, as_of)
+        reports.append(part.report(rows))
+        if version == watching.champion and route == ANSWERS:
+            findings += part.findings(stale)
+    return MonitorReport(
+        model=watching.model,
+        task=watching.scale.task,
+        metric=watching.scale.metric,
+        greater_is_better=watching.scale.measure.greater_is_better,
+        as_of=as_of,
+        since=since,
+        versions=tuple(reports),
+        findings=tuple(sorted(findings, key=lambda each: (-SEVERITIES.index(each.severity), each.kind, each.subject))),
+    )
+
+
+def _parts(rows: pl.DataFrame) -> list[tuple[int, str]]:
+    """Versions with what they were there for, the newest first; a champion that was a canary is one."""
+    part = pl.when(pl.col(ROUTE) == SHADOW).then(pl.lit(SHADOW)).otherwise(pl.lit(ANSWERS))
+    found = rows.select(pl.col(VERSION), part.alias(ROUTE)).unique().rows()
+    return sorted(found, key=lambda each: (-each[0], each[1]))
+
+
+def _silence(rows: pl.DataFrame, model: str, *, as_of: datetime) -> list[Finding]:
+    """Nobody asks any more."""
+    moments = rows[RECORDED].sort().tail(10_000)
+    last, longest = moments.max(), moments.diff().max()
+    if not isinstance(last, datetime) or not isinstance(longest, timedelta) or len(moments) < LEAST_ROWS:
+        return []
+    quiet = as_of - last
+    if quiet <= max(_LONGER * longest, timedelta(hours=1)):
+        return []
+    return [
+        Finding(
+            kind="predictions_stopped",
+            model=model,
+            severity="warning",
+            sentence=f"Nobody has asked for {format_roughly(quiet)}; the longest pause before was "
+            f"{format_roughly(longest)}.",
+            numbers={"quiet_s": quiet.total_seconds(), "longest_s": longest.total_seconds()},
+            since=last,
+        )
+    ]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One version, where it answers or as a shadow."""
+
+    rows: pl.DataFrame
+    watching: Watching
+    version: int
+    route: str
+    since: datetime
+    as_of: datetime
+
+    def report(self, all_rows: pl.DataFrame) -> VersionReport:
+        watching, scale = self.watching, self.watching.scale
+        recent = self.rows.filter(pl.col(ASKED) >= self.since)
+        overall = figure(recent, scale, start=self.since, end=self.as_of)
+        slices = [each for each in watching.slices if each in recent.columns]
+        return VersionReport(
+            version=self.version,
+            route=self.route,
+            first_asked=self.rows[ASKED][0],
+            last_asked=self.rows[ASKED][-1],
+            reference=None if self.reference is None else _on_hold_out(self.reference),
+            overall=overall,
+            over_time=over_time(recent, scale, every=watching.every),
+            coverage=coverage(recent, every=watching.every),
+            slices=by_slice(recent, scale, slices, overall=overall),
+            alarm=self.alarm,
+            drift=self.drift,
+            distributions=self.distributions(),
+            comparison=self.comparison(all_rows),
+        )
+
+    def findings(self, stale: Sequence[str]) -> list[Finding]:
+        model, reference = self.watching.model, self.reference
+        if reference is None:
+            return []
+        found: list[Finding] = []
+        if self.windows:
+            newest = self.windows[-1]
+            excused = views_of(reference.features, self.watching.sources, stale)
+            found += column_findings(reference.inputs.sketch, newest.inputs, model, since=newest.start, excused=excused)
+            graver = [*excused, *(each.subject for each in found)]
+            found += drift_findings(self.drift, tuple(reference.answers.layout.columns), model, excused=graver)
+        if self.alarm is not None:
+            dropped = alarm_finding(self.alarm, model, self.version)
+            found += [] if dropped is None else [dropped]
+        known = reference.held_out.filter(pl.col(TRUTH).is_not_null())
+        delays = (known[KNOWN] - known[ASKED]).dt.total_microseconds().drop_nulls().sort().to_numpy() / 1e6
+        found += label_findings(self.rows, delays, model, as_of=self.as_of, window=reference.window)
+        return found
+
+    @property
+    def reference(self) -> Reference | None:
+        return self.watching.references.get(self.version)
+
+    @cached_property
+    def windows(self) -> tuple[Counted, ...]:
+        if self.reference is None:
+            return ()
+        return count_windows(self.rows, self.reference, until=self.as_of)
+
+    @cached_property
+    def drift(self) -> tuple[DriftWindow, ...]:
+        watch = next((each for each in self.watching.watches if isinstance(each, Drift)), None)
+        if watch is None or self.reference is None:
+            return ()
+        found = drift_windows(self.windows, self.reference, watch)
+        return tuple(each for each in found if each.end > self.since)
+
+    @cached_property
+    def alarm(self) -> Alarm | None:
+        watch = next((each for each in self.watching.watches if isinstance(each, PerformanceDrop)), None)
+        if watch is None or self.reference is None:
+            return None
+        return performance_alarm(self.rows, self.reference, by=watch.by, alpha=watch.alpha)
+
+    def distributions(self) -> tuple[Distribution, ...]:
+        if self.reference is None or not self.drift:
+            return ()
+        newest, found = self.windows[-1], []
+        for each in self.drift[-1].columns[:_MOST_DISTRIBUTIONS]:
+            is_input = each.column in self.reference.inputs.layout.columns
+            watched = self.reference.inputs if is_input else self.reference.answers
+            after = newest.inputs if is_input else newest.answers
+            found.append(distribution(each.column, watched.sketch.column(each.column), after.column(each.column)))
+        return tuple(found)
+
+    def comparison(self, all_rows: pl.DataFrame) -> Comparison | None:
+        champion = self.watching.champion
+        if self.route != SHADOW or champion is None or champion == self.version:
+            return None
+        theirs = all_rows.filter(pl.col(VERSION) == champion, pl.col(ROUTE) != SHADOW)
+        return compare(self.rows, theirs, self.watching.scale, version=self.version, against=champion)
+
+
+def _on_hold_out(reference: Reference) -> Figure | None:
+    rows = reference.held_out
+    if rows.is_empty():
+        return None
+    return figure(rows, reference.scale, start=rows[ASKED][0], end=rows[ASKED][-1])

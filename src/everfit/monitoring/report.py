@@ -1,0 +1,52 @@
+"""Everything that a look at a model found, as values: what terminals, pages and triggers read."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from everfit.core.finding import Finding, Incident
+from everfit.monitoring.drift_windows import Distribution, DriftWindow
+from everfit.monitoring.drop import Alarm
+from everfit.monitoring.performance import Comparison, Coverage, Figure, SliceFigure
+
+
+class VersionReport(Struct, frozen=True, kw_only=True):
+    """One version, where it answers or as a shadow."""
+
+    version: int
+    route: str
+    """``answers`` or ``shadow``."""
+    first_asked: datetime
+    last_asked: datetime
+    reference: Figure | None
+    """On its hold-out; ``None`` if its package keeps none."""
+    overall: Figure
+    over_time: tuple[Figure, ...]
+    coverage: tuple[Coverage, ...]
+    slices: tuple[SliceFigure, ...]
+    alarm: Alarm | None
+    drift: tuple[DriftWindow, ...]
+    distributions: tuple[Distribution, ...]
+    """Of the columns that moved most in the newest window."""
+    comparison: Comparison | None
+    """With the champion, on the rows that both answered."""
+
+
+class MonitorReport(Struct, frozen=True, kw_only=True):
+    """One look at one model."""
+
+    model: str
+    task: str
+    metric: str
+    greater_is_better: bool
+    as_of: datetime
+    """Nothing that became known later was used."""
+    since: datetime
+    versions: tuple[VersionReport, ...]
+    """The newest first."""
+    findings: tuple[Finding, ...]
+    """The gravest first."""
+    incidents: tuple[Incident, ...] = ()
+    """Those that are open, and those that ended since ``since``."""

@@ -1,0 +1,97 @@
+"""From real answers and late labels to findings, incidents and a page: with the real command."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.acceptance.shop import everfit, make_project
+from tests.acceptance.test_walk import service
+
+DAYS, TRAINED = 60, 30
+PER_DAY = 200
+
+
+def orders(now: datetime) -> pl.DataFrame:
+    """Orders of the last weeks; ten days ago near ones became late as well, which nothing but labels can tell."""
+    random = np.random.default_rng(0)
+    rows = DAYS * PER_DAY
+    ordered = [now - timedelta(days=DAYS) + number * timedelta(days=1) / PER_DAY for number in range(rows)]
+    distance, shops = random.gamma(2.0, 2.0, rows), random.integers(0, 8, rows)
+    changed = np.arange(rows) >= (DAYS - 10) * PER_DAY
+    chance = 1 / (1 + np.exp(3 - distance / 2 - shops / 4 - 3 * changed))
+    return pl.DataFrame(
+        {
+            "order_id": [f"order-{number}" for number in range(rows)],
+            "shop": [f"shop-{number}" for number in shops],
+            "distance_km": distance,
+            "ordered_at": ordered,
+            "delivered_at": [instant + timedelta(minutes=40) for instant in ordered],
+            "late": random.random(rows) < chance,
+        }
+    ).with_columns(pl.col("ordered_at", "delivered_at").dt.cast_time_unit("us"))
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose version has answered a month of orders."""
+    now = datetime.now(UTC)
+    data = orders(now)
+    folder = make_project(tmp_path_factory.mktemp("watched") / "shop", data=data)
+    trained = (now - timedelta(days=DAYS - TRAINED)).isoformat()
+    for words in (("train", "--as-of", trained), ("promote",), ("features", "materialize")):
+        answer = everfit(folder, *words)
+        assert answer.code == 0, answer.err + answer.out
+    with service(folder) as url:
+        asked = data.tail((DAYS - TRAINED) * PER_DAY)
+        for part in asked.iter_slices(500):
+            rows = part.select("shop", "distance_km", pl.col("ordered_at").dt.to_string("iso:strict")).to_dicts()
+            body = json.dumps({"inputs": rows, "ids": part["order_id"].to_list()}).encode()
+            with urllib.request.urlopen(urllib.request.Request(f"{url}/predict/late", data=body)) as response:
+                assert response.status == 200
+    return folder
+
+
+def monitor(folder: Path, *words: str) -> Any:
+    answer = everfit(folder, "monitor", "late", *words, "--json")
+    assert answer.code == 0, answer.err
+    return answer.json
+
+
+def test_a_change_that_only_labels_show_is_found_and_stays_one_incident(watched: Path, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    report = monitor(watched, "--html", str(page))
+    drop = next(each for each in report["findings"] if each["kind"] == "performance_drop")
+    assert drop["severity"] == "critical"
+    since = datetime.fromisoformat(drop["since"])
+    assert timedelta(days=9) < datetime.now(UTC) - since < timedelta(days=11)
+    [version] = report["versions"]
+    assert version["overall"]["labelled"] / version["overall"]["rows"] > 0.99
+    assert version["overall"]["low"] < version["overall"]["value"] < version["overall"]["high"]
+    assert version["reference"]["rows"] > 500
+    assert len(version["coverage"]) >= 29
+    html = page.read_text(encoding="utf-8")
+    assert drop["sentence"] in html
+    assert "https://" not in html.split("<main>")[1]
+    again = monitor(watched)
+    assert {each["number"] for each in again["incidents"]} == {each["number"] for each in report["incidents"]}
+    assert all(each["looks"] >= 2 for each in again["incidents"])
+    assert everfit(watched, "monitor", "late", "--fail").code == 1
+
+
+def test_what_was_known_before_had_no_such_finding(watched: Path) -> None:
+    text = everfit(watched, "monitor", "late")
+    assert "performance drop" in text.out
+    assert "Version 1 has become worse" in text.out
+
+
+def test_nothing_asked_is_nothing_to_watch(trained: Path) -> None:
+    answer = everfit(trained, "monitor", "late")
+    assert answer.code == 1
+    assert "must have answered" in answer.err
