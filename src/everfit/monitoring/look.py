@@ -13,6 +13,7 @@ from everfit.core.duration import format_roughly
 from everfit.core.evidence import SourceFreshness
 from everfit.core.finding import SEVERITIES, Finding
 from everfit.definitions.watch import Drift, PerformanceDrop, Watch
+from everfit.monitoring.delays import Delays, learn_delays
 from everfit.monitoring.drift_windows import (
     Counted,
     Distribution,
@@ -25,13 +26,26 @@ from everfit.monitoring.drift_windows import (
 from everfit.monitoring.drop import Alarm, alarm_finding, performance_alarm
 from everfit.monitoring.inputs import LEAST_ROWS, clock_findings, column_findings, stale_sources, views_of
 from everfit.monitoring.labels import label_findings, report_findings
-from everfit.monitoring.performance import Comparison, Figure, Scale, by_slice, compare, coverage, figure, over_time
+from everfit.monitoring.maturity import cohort, weights
+from everfit.monitoring.performance import (
+    LEAST_LABELLED,
+    Comparison,
+    Figure,
+    Scale,
+    by_slice,
+    compare,
+    coverage,
+    figure,
+    over_time,
+)
 from everfit.monitoring.reference import Reference
-from everfit.monitoring.report import MonitorReport, VersionReport
+from everfit.monitoring.report import CohortReport, MonitorReport, VersionReport
 from everfit.monitoring.rows import ASKED, KNOWN, RECORDED, ROUTE, TRUTH, VERSION
 
 ANSWERS, SHADOW = "answers", "shadow"
 _MOST_DISTRIBUTIONS = 6
+_NEARLY_ALL = 0.98
+"""With so many outcomes known, those that are missing do not mislead."""
 _LONGER = 3.0
 """Silence is a pause so many times as long as any before."""
 
@@ -144,7 +158,8 @@ class _Part:
     def report(self, all_rows: pl.DataFrame) -> VersionReport:
         watching, scale = self.watching, self.watching.scale
         recent = self.rows.filter(pl.col(ASKED) >= self.since)
-        overall = figure(recent, scale, start=self.since, end=self.as_of)
+        weight = self.weight(recent)
+        overall = figure(recent, scale, start=self.since, end=self.as_of, weight=weight)
         slices = [each for each in watching.slices if each in recent.columns]
         return VersionReport(
             version=self.version,
@@ -153,8 +168,10 @@ class _Part:
             last_asked=self.rows[ASKED][-1],
             reference=None if self.reference is None else _on_hold_out(self.reference),
             overall=overall,
-            over_time=over_time(recent, scale, every=watching.every),
+            over_time=over_time(recent, scale, every=watching.every, weight=weight),
             coverage=coverage(recent, every=watching.every),
+            delays=(self.delays.overall, *self.delays.by_class),
+            cohorts=self.cohorts(recent),
             slices=by_slice(recent, scale, slices, overall=overall),
             alarm=self.alarm,
             drift=self.drift,
@@ -180,6 +197,33 @@ class _Part:
         delays = (known[KNOWN] - known[ASKED]).dt.total_microseconds().drop_nulls().sort().to_numpy() / 1e6
         found += label_findings(self.rows, delays, model, as_of=self.as_of, window=reference.window)
         return found
+
+    @cached_property
+    def delays(self) -> Delays:
+        """How long outcomes take, by the version's own life and what it was made from."""
+        columns = [ASKED, TRUTH, KNOWN]
+        rows = self.rows.select(columns)
+        if self.reference is not None:
+            rows = pl.concat([self.reference.rows.select(columns), rows], how="vertical_relaxed")
+        return learn_delays(rows, as_of=self.as_of, classes=self.watching.scale.classes)
+
+    def weight(self, rows: pl.DataFrame) -> pl.Series | None:
+        """How much each row counts, where so many outcomes are still to come that they could mislead."""
+        known = rows[TRUTH].is_not_null().sum()
+        if not rows.height or known < LEAST_LABELLED or known / rows.height >= _NEARLY_ALL:
+            return None
+        return weights(rows, self.delays, as_of=self.as_of).fill_null(0.0)
+
+    def cohorts(self, rows: pl.DataFrame) -> tuple[CohortReport, ...]:
+        if self.watching.scale.task == "regression" or self.delays.labelled < LEAST_LABELLED:
+            return ()
+        every = self.watching.every
+        parts = rows.with_columns(pl.col(ASKED).dt.truncate(every).alias("__start")).partition_by("__start")
+        starts = sorted(((part["__start"][0], part.drop("__start")) for part in parts), key=lambda each: each[0])
+        return tuple(
+            CohortReport(start=start, end=start + every, cohort=cohort(part, self.delays, as_of=self.as_of))
+            for start, part in starts
+        )
 
     @property
     def reference(self) -> Reference | None:

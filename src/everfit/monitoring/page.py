@@ -106,6 +106,13 @@ def _version(report: MonitorReport, version: VersionReport) -> Iterable[str]:
         yield _draw(_performance(report, version), 320)
         yield "<h2>Known outcomes</h2><p>The share of answers whose outcome is known by now.</p>"
         yield _draw(_coverage(version), 180)
+    if version.cohorts:
+        yield f"<h2>Share of {escape(version.cohorts[0].cohort.classes[-1].value)}</h2>"
+        yield (
+            "<p>Among the outcomes that are known, faint; and, with its 95 % range, what it will be once all are in: "
+            "outcomes of one kind may come sooner than those of another.</p>"
+        )
+        yield _draw(_rates(version), 220)
     if version.drift:
         yield "<h2>Drift</h2>"
         yield (
@@ -169,6 +176,30 @@ def _coverage(version: VersionReport) -> go.Figure:
         hovertemplate="%{y:.0%}: %{customdata[0]:,} of %{customdata[1]:,}<extra></extra>",
     )
     figure.update_yaxes(tickformat=".0%", range=[0, 1.02])
+    return figure
+
+
+def _rates(version: VersionReport) -> go.Figure:
+    import plotly.graph_objects as go
+
+    found = [(each.start + (each.end - each.start) / 2, each.cohort.classes[-1]) for each in version.cohorts]
+    matured = [(when, share) for when, share in found if share.matured is not None]
+    when = [each for each, _ in matured]
+    figure = go.Figure()
+    figure.add_scatter(x=when, y=[each.high for _, each in matured], line_width=0, hoverinfo="skip", showlegend=False)
+    figure.add_scatter(
+        x=when, y=[each.low for _, each in matured], line_width=0, fill="tonexty", fillcolor="rgba(47,111,237,.15)",
+        hoverinfo="skip", showlegend=False,
+    )  # fmt: skip
+    figure.add_scatter(
+        x=[each for each, _ in found], y=[each.raw for _, each in found], mode="lines", name="known",
+        line={"color": "rgba(128,136,150,.8)", "width": 1, "dash": "dot"},
+    )  # fmt: skip
+    figure.add_scatter(
+        x=when, y=[each.matured for _, each in matured], mode="lines", name="expected in the end",
+        line={"color": _BLUE, "width": 2},
+    )  # fmt: skip
+    figure.update_yaxes(tickformat=".0%")
     return figure
 
 

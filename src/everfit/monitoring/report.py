@@ -7,9 +7,19 @@ from datetime import datetime
 from msgspec import Struct
 
 from everfit.core.finding import Finding, Incident
+from everfit.monitoring.delays import Delay
 from everfit.monitoring.drift_windows import Distribution, DriftWindow
 from everfit.monitoring.drop import Alarm
+from everfit.monitoring.maturity import Cohort
 from everfit.monitoring.performance import Comparison, Coverage, Figure, SliceFigure
+
+
+class CohortReport(Struct, frozen=True, kw_only=True):
+    """What became, or will become, of what was asked in ``[start, end)``."""
+
+    start: datetime
+    end: datetime
+    cohort: Cohort
 
 
 class VersionReport(Struct, frozen=True, kw_only=True):
@@ -25,6 +35,10 @@ class VersionReport(Struct, frozen=True, kw_only=True):
     overall: Figure
     over_time: tuple[Figure, ...]
     coverage: tuple[Coverage, ...]
+    delays: tuple[Delay, ...]
+    """How long outcomes take: of all together, then of each class."""
+    cohorts: tuple[CohortReport, ...]
+    """The shares of the classes, as known and as they will be; none for a regression."""
     slices: tuple[SliceFigure, ...]
     alarm: Alarm | None
     drift: tuple[DriftWindow, ...]
