@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from everfit.definitions.model import Model
     from everfit.definitions.project import Project
     from everfit.features.materialize import MaterializedView
+    from everfit.features.parity import ParityReport
     from everfit.journal.ship import Shipped
     from everfit.monitoring.reference import Reference
     from everfit.monitoring.report import MonitorReport
@@ -772,3 +773,68 @@ def _deployed(system: System, version: ModelVersion) -> Deployed:
     folder = system.registry.fetch(version)
     within = folder.relative_to(system.state) if folder.is_relative_to(system.state) else folder
     return Deployed(version=version.version, digest=version.digest, folder=str(within))
+
+
+def parity(
+    system: System,
+    model: str | None = None,
+    *,
+    since: datetime | None = None,
+    limit: int = 10_000,
+    progress: Progress = SILENT,
+) -> ParityReport:
+    """Compute the features of recorded predictions again, from history, and compare them with those that were served.
+
+    Args:
+        system: The parts.
+        model: Its name; may be left out where there is only one.
+        since: What was asked earlier is left out.
+        limit: Only so many predictions are looked at, those recorded last.
+        progress: Hears how far it is.
+
+    Raises:
+        EmptyWindowError: If nothing was asked, or no version that answered is still there.
+        StoreError: If the log or the lake cannot be read.
+        SourceError: If a view's source cannot be read.
+    """
+    import polars as pl
+
+    from everfit.core.evidence import ID, TIME
+    from everfit.features.parity import compare_features
+    from everfit.journal.tables import scan_predictions
+
+    definition = system.project.model(model)
+    progress.start("Reading")
+    answers = scan_predictions(system.lake, system.journal, definition.name)
+    if since is not None:
+        answers = answers.filter(pl.col("event_time") >= since)
+    newest = answers.top_k(limit, by="recorded_at").collect()
+    progress.finish("Reading", note=f"{newest.height:,} answers")
+    versions = sorted(set(newest["version"].to_list()))
+    present = system.deployment.read()
+    deployed = next((each for each in present.models if each.model == definition.name), None) if present else None
+    packages = _packages(system, definition.name, versions, deployed)
+    if not packages:
+        raise EmptyWindowError(
+            "there must be recorded answers of a version that is still there",
+            value=versions,
+            place=definition.name,
+            remedy="Serve it: everfit serve." if newest.is_empty() else "",
+        )
+    fields = [
+        (pl.col(f"request.{name}") if f"request.{name}" in newest.columns else pl.lit(None)).alias(name)
+        for name in definition.request
+    ]
+    return compare_features(
+        definition,
+        system.reader,
+        newest.select(pl.col("id").alias(ID), "version", pl.col("event_time").alias(TIME), *fields, r"^feature\..*$"),
+        {version: _looked_up_or_computed(package) for version, package in packages.items()},
+        as_of=system.clock.now(),
+        progress=progress,
+    )
+
+
+def _looked_up_or_computed(package: Package) -> set[str]:
+    """The features that a version does not take from the request as they are."""
+    return set(package.schema.names).difference(field.name for field in package.schema.request)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from everfit.cli.options import AsJson, AsOf, ProjectFolder
+from everfit.cli.options import AsJson, AsOf, ModelName, ProjectFolder
 
-app = typer.Typer(help="The feature store: list, materialize, get.", no_args_is_help=True, rich_markup_mode=None)
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from everfit.features.parity import ParityReport
+
+app = typer.Typer(
+    help="The feature store: list, materialize, get, parity.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command("list")
@@ -92,3 +99,64 @@ def get(
             console().print(f"{name} = {value}")
     if values is None:
         raise typer.Exit(1)
+
+
+@app.command()
+def parity(
+    model: ModelName = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Leave out what was asked earlier.", show_default="all")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, help="Look at so many answers at most, those recorded last.")
+    ] = 10_000,
+    tolerate: Annotated[
+        float,
+        typer.Option(
+            "--tolerate", min=0.0, max=1.0, help="Exit with 1 if a larger share of answers differs than this."
+        ),
+    ] = 0.01,
+    project: ProjectFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compute the features of recorded answers again from history, and compare them with those that were served."""
+    from everfit.cli.bars import Bars
+    from everfit.cli.instants import read_instant
+    from everfit.cli.output import console, print_json
+    from everfit.cycle import parity as run
+    from everfit.wiring import open_system
+
+    first = read_instant(since, name="--since")
+    system = open_system(project)
+    with Bars(quiet=as_json) as progress:
+        report = run(system, model, since=first, limit=limit, progress=progress)
+    if as_json:
+        print_json(report)
+    else:
+        _print_parity(console(), report)
+    if report.share_different > tolerate:
+        raise typer.Exit(1)
+
+
+def _print_parity(terminal: Console, report: ParityReport) -> None:
+    from everfit.cli.output import print_rows
+
+    rows = [(each.feature, f"{each.rows:,}", f"{each.different:,}", f"{each.equal:.2%}") for each in report.features]
+    print_rows("", ("feature", "answers", "different", "equal"), rows)
+    if report.differences:
+        columns = ("asked at", "id", "version", "feature", "served", "history")
+        first = [
+            (each.asked_at, each.id, each.version, each.feature, each.served, each.recomputed)
+            for each in report.differences
+        ]
+        print_rows("First differences", columns, first)
+    for lag in report.lags:
+        behind = "" if lag.longest_s is None else f", up to {lag.longest_s:,.0f} s older"
+        terminal.print(
+            f"[yellow]![/] {lag.view} lags: {lag.behind:,} answers had an older value than history knew{behind}; "
+            f"{lag.absent:,} had none."
+        )
+    for name in report.unknown:
+        terminal.print(f"[yellow]![/] {name} was served, but the definitions no longer make it.")
+    mark = "[green]✓[/]" if not report.different else "[yellow]![/]"
+    terminal.print(f"{mark} {report.different:,} of {report.rows:,} answers differ ({report.share_different:.2%}).")

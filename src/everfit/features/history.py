@@ -63,12 +63,7 @@ def build_frame(
     events = _read_events(model, reader, as_of=as_of, start=start, end=end)
     progress.advance(_TASK, note=f"{events.height} events")
     first: datetime = events[TIME][0]
-    for view in model.views:
-        rows = _view(view, reader, first=first, as_of=as_of)
-        events = point_in_time_join(events, [rows], time=TIME)
-        progress.advance(_TASK, note=view.name)
-    for part in model.on_demand:
-        events = pl.concat([events, _on_demand(part, events.select(model.request))], how="horizontal")
+    events = _with_features(model, reader, events, as_of=as_of, progress=progress)
     data, features = _arrange(model, events)
     manifest = FrameManifest(
         model=model.name,
@@ -85,6 +80,45 @@ def build_frame(
     )
     progress.finish(_TASK, note=f"{data.height} rows, {manifest.labelled} labelled")
     return TrainingFrame(data=data, features=features, request=model.request, manifest=manifest)
+
+
+def features_of(
+    model: Model, reader: Reader, asked: pl.DataFrame, *, as_of: datetime, progress: Progress = SILENT
+) -> pl.DataFrame:
+    """The features of given requests, as a training frame that is made at ``as_of`` would have them.
+
+    Args:
+        model: What looks features up, and computes them.
+        reader: Reads the views' sources.
+        asked: The request's fields, and when it was asked in :data:`~everfit.core.evidence.TIME`, aware.
+        as_of: As for :func:`build_frame`; what each row sees ends at its own time.
+        progress: Hears about each view.
+
+    Returns:
+        One row for each, in order: the features of views and on-demand transformations, ``name.feature``.
+
+    Raises:
+        SourceError: If a source cannot be read or lacks a column.
+        DataError: If an on-demand function fails, or returns another number of rows.
+    """
+    progress.start(_TASK, total=len(model.views))
+    found = _with_features(model, reader, asked, as_of=as_of, progress=progress)
+    progress.finish(_TASK, note=f"{found.height} rows")
+    return found.select(found.columns[asked.width :])
+
+
+def _with_features(
+    model: Model, reader: Reader, asked: pl.DataFrame, *, as_of: datetime, progress: Progress
+) -> pl.DataFrame:
+    first = asked[TIME].min() or as_of
+    assert isinstance(first, datetime)
+    for view in model.views:
+        rows = joinable(view, reader, first=first, as_of=as_of)
+        asked = point_in_time_join(asked, [rows], time=TIME)
+        progress.advance(_TASK, note=view.name)
+    for part in model.on_demand:
+        asked = pl.concat([asked, _on_demand(part, asked.select(model.request))], how="horizontal")
+    return asked
 
 
 def describe_query(model: Model) -> str:
@@ -182,7 +216,8 @@ def _extent(rows: pl.LazyFrame, time: pl.Expr) -> str:
     return f"The source has events from {first} to {last}."
 
 
-def _view(view: FeatureView, reader: Reader, *, first: datetime, as_of: datetime) -> ViewRows:
+def joinable(view: FeatureView, reader: Reader, *, first: datetime, as_of: datetime) -> ViewRows:
+    """A view's rows, as far back as events from ``first`` on can see, with nothing in them from after ``as_of``."""
     rows = view_rows(view, reader, since=horizon(view, first), as_of=as_of)
     return ViewRows(
         name=view.name,

@@ -1,0 +1,97 @@
+"""Whether a view's served values were true once: what was materialized lagged behind what history knew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import polars as pl
+from msgspec import Struct
+
+from everfit.core.evidence import TIME
+from everfit.definitions.view import FeatureView
+from everfit.features.history import joinable
+from everfit.features.join import point_in_time_join
+from everfit.store.reader import Reader
+
+_ROW, _THEN, _KNOWN, _NEWEST = "__row", "__then", "__known", "__newest"
+_MOST_ROWS = 1_000
+"""Of those that differ, the oldest; only these are looked for in history."""
+
+Pairs = Mapping[str, tuple[pl.Series, pl.Series]]
+"""By feature, what was served and what history has, in one type."""
+
+
+class ViewLag(Struct, frozen=True, kw_only=True):
+    """A view that was served from older rows than history knew."""
+
+    view: str
+    behind: int
+    """Rows that were given an older value of their entity."""
+    absent: int
+    """Rows that were given nothing where history has a value; so is a question about the past, for which the online
+    store, with only the newest value, has no answer."""
+    longest_s: float | None
+    """How much older, at most, in seconds."""
+
+
+def lag_of(
+    view: FeatureView, reader: Reader, asked: pl.DataFrame, wrong: pl.DataFrame, pairs: Pairs, *, as_of: datetime
+) -> ViewLag | None:
+    """How far a view lagged; ``None`` if none of the rows that differ is explained by that.
+
+    Args:
+        view: The definition.
+        reader: Reads its source.
+        asked: The keys, and when it was asked in :data:`~everfit.core.evidence.TIME`.
+        wrong: By feature, whether it differs; aligned with ``asked``, as are ``pairs``.
+        pairs: See :data:`Pairs`.
+        as_of: Nothing known later is used.
+    """
+    names = [name for name in wrong.columns if name.startswith(f"{view.name}.")]
+    if not names or not wrong.select(pl.any_horizontal(names).any()).item():
+        return None
+    served = pl.DataFrame([pairs[name][0].alias(name) for name in names])
+    again = pl.DataFrame([pairs[name][1].alias(name) for name in names])
+    differs = wrong.select(pl.any_horizontal(names)).to_series()
+    nothing = served.select(pl.all_horizontal(pl.all().is_null())).to_series()
+    something = again.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
+    looked_for = asked.select(TIME, *view.keys).hstack(served).filter(differs & ~nothing & asked[TIME].is_not_null())
+    older = _older(view, reader, looked_for.head(_MOST_ROWS), names, as_of=as_of)
+    lag = ViewLag(
+        view=view.name,
+        behind=len(older),
+        absent=int((differs & nothing & something).sum()),
+        longest_s=max(each.total_seconds() for each in older) if older else None,
+    )
+    return lag if lag.behind or lag.absent else None
+
+
+def _older(
+    view: FeatureView, reader: Reader, asked: pl.DataFrame, names: list[str], *, as_of: datetime
+) -> list[timedelta]:
+    """By how much older the row was, for each question that was given one that had been true."""
+    if asked.is_empty():
+        return []
+    first = asked[TIME].min()
+    assert isinstance(first, datetime)
+    history = joinable(view, reader, first=first, as_of=as_of)
+    asked = asked.with_columns(pl.col(each.key).cast(each.dtype, strict=False) for each in view.entities)
+    then = history.rows.with_columns(pl.col(history.time).alias(_THEN))
+    newest = point_in_time_join(asked, [replace(history, rows=then, features=[_THEN])], time=TIME)
+    questions = newest.rename({f"{view.name}.{_THEN}": _NEWEST}).with_row_index(_ROW)
+    rows = history.rows.select(
+        *view.keys,
+        pl.col(history.time).alias(_THEN),
+        pl.col(history.created or history.time).alias(_KNOWN),
+        *(_as(name.removeprefix(f"{view.name}."), asked.schema[name]).alias(name) for name in names),
+    )
+    same = rows.join(questions.lazy(), on=[*view.keys, *names], how="inner", nulls_equal=True)
+    found = same.filter(pl.col(_THEN) <= pl.col(_NEWEST), pl.col(_KNOWN) <= pl.col(TIME))
+    return found.group_by(_ROW).agg((pl.col(_NEWEST) - pl.col(_THEN)).min().alias("older")).collect()["older"].to_list()
+
+
+def _as(feature: str, dtype: pl.DataType) -> pl.Expr:
+    values = pl.col(feature).cast(dtype)
+    return values.fill_nan(None) if dtype == pl.Float64 else values

@@ -1,0 +1,190 @@
+"""Parity: whether predictions were given the features that history would have given them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime, timedelta
+
+import polars as pl
+from msgspec import Struct
+
+from everfit.core.duration import format_roughly
+from everfit.core.evidence import ID, TIME
+from everfit.core.finding import Finding
+from everfit.core.progress import SILENT, Progress
+from everfit.definitions.model import Model
+from everfit.features.history import features_of
+from everfit.features.lag import ViewLag, lag_of
+from everfit.features.likeness import alike, same_type
+from everfit.store.reader import Reader
+
+VERSION, SERVED = "version", "feature."
+TOLERATED = 0.01
+"""The share of rows that may differ."""
+_EXAMPLES = 3
+"""Of each feature."""
+_MUCH = 0.1
+
+
+class FeatureParity(Struct, frozen=True, kw_only=True):
+    """One feature, as it was served and as history has it."""
+
+    feature: str
+    rows: int
+    """In which a version used it."""
+    different: int
+    equal: float
+    """The share of rows in which both are alike."""
+
+
+class Difference(Struct, frozen=True, kw_only=True):
+    """One value that is not alike."""
+
+    id: str
+    version: int
+    asked_at: datetime | None
+    feature: str
+    served: float | bool | str | None
+    recomputed: float | bool | str | None
+
+
+class ParityReport(Struct, frozen=True, kw_only=True):
+    """What came of the comparison."""
+
+    model: str
+    as_of: datetime
+    first: datetime | None
+    """When the oldest of the rows was asked."""
+    rows: int
+    different: int
+    """Rows in which any feature differs."""
+    share_different: float
+    features: tuple[FeatureParity, ...]
+    """The least alike first."""
+    differences: tuple[Difference, ...]
+    """The oldest few of each feature, oldest first."""
+    lags: tuple[ViewLag, ...]
+    """Views of which older values were served than history knew, or none."""
+    unknown: tuple[str, ...]
+    """Features that versions used and the definitions no longer make; they are not compared."""
+
+
+def compare_features(
+    model: Model,
+    reader: Reader,
+    served: pl.DataFrame,
+    used: Mapping[int, Collection[str]],
+    *,
+    as_of: datetime,
+    progress: Progress = SILENT,
+) -> ParityReport:
+    """Compute the features of answered questions again and compare row by row.
+
+    Every question sees what was known at its own time, as in a training frame. Numbers are alike within ``1e-9`` of
+    their size, all else only if it is equal; a missing value is like a missing value, and NaN is one.
+
+    Args:
+        model: As it is defined now.
+        reader: Reads its sources.
+        served: :data:`~everfit.core.evidence.ID`, ``version``, the time of the question as
+            :data:`~everfit.core.evidence.TIME`, the request's fields under their own names, and features as
+            ``feature.<name>``.
+        used: The features that each version looks up or computes; rows of other versions are left out.
+        as_of: Nothing known later is used.
+        progress: Hears about each view.
+
+    Raises:
+        SourceError: If a source cannot be read or lacks a column.
+        DataError: If an on-demand function fails.
+    """
+    served = served.filter(pl.col(VERSION).is_in(list(used))).sort(TIME, ID)
+    again = features_of(model, reader, served.select(TIME, *model.request), as_of=as_of, progress=progress)
+    names = [name for name in again.columns if any(name in each for each in used.values())]
+    pairs = {name: same_type(_served(served, name), again[name]) for name in names}
+    wrong = pl.DataFrame(
+        {name: ~alike(*pair) & _uses(served, used, name) for name, pair in pairs.items()},
+        schema=dict.fromkeys(names, pl.Boolean),
+    )
+    different = int(wrong.select(pl.any_horizontal(pl.all()).sum()).item()) if names else 0
+    rows = served.height
+    return ParityReport(
+        model=model.name,
+        as_of=as_of,
+        first=served[TIME].min(),  # type: ignore[arg-type]
+        rows=rows,
+        different=different,
+        share_different=different / rows if rows else 0.0,
+        features=tuple(sorted(_features(served, used, wrong), key=lambda each: (each.equal, each.feature))),
+        differences=_differences(served, wrong, pairs),
+        lags=tuple(
+            lag for view in model.views if (lag := lag_of(view, reader, served, wrong, pairs, as_of=as_of)) is not None
+        ),
+        unknown=tuple(sorted({name for each in used.values() for name in each} - set(again.columns))),
+    )
+
+
+def parity_finding(report: ParityReport, model: str, *, tolerate: float = TOLERATED) -> Finding | None:
+    """What monitoring says of it; ``None`` while the share of rows that differ is tolerable.
+
+    Args:
+        report: What came of the comparison.
+        model: Its name.
+        tolerate: The share of rows that may differ.
+    """
+    if report.share_different <= tolerate:
+        return None
+    worst = report.features[0]
+    sentence = (
+        f"{report.different:,} of {report.rows:,} answers ({report.share_different:.1%}) were given features that "
+        f"history does not confirm, most of all {worst.feature}, which differs in {worst.different:,}."
+    )
+    for lag in report.lags:
+        behind = f", by up to {format_roughly(timedelta(seconds=lag.longest_s))}" if lag.longest_s else ""
+        sentence += f" The view {lag.view} lags: {lag.behind:,} rows had an older value{behind}, {lag.absent:,} none."
+    return Finding(
+        kind="parity",
+        model=model,
+        severity="critical" if report.share_different >= _MUCH else "warning",
+        sentence=sentence,
+        numbers={"share_different": report.share_different, "rows": report.rows, "different": report.different},
+        since=next((each.asked_at for each in report.differences), None),
+    )
+
+
+def _served(served: pl.DataFrame, name: str) -> pl.Series:
+    if f"{SERVED}{name}" in served.columns:
+        return served[f"{SERVED}{name}"]
+    return pl.repeat(None, served.height, dtype=pl.Null, eager=True)
+
+
+def _uses(served: pl.DataFrame, used: Mapping[int, Collection[str]], name: str) -> pl.Series:
+    return served[VERSION].is_in([version for version, features in used.items() if name in features])
+
+
+def _features(
+    served: pl.DataFrame, used: Mapping[int, Collection[str]], wrong: pl.DataFrame
+) -> Iterator[FeatureParity]:
+    for name in wrong.columns:
+        rows, different = int(_uses(served, used, name).sum()), int(wrong[name].sum())
+        yield FeatureParity(feature=name, rows=rows, different=different, equal=1.0 - different / rows if rows else 1.0)
+
+
+def _differences(
+    served: pl.DataFrame, wrong: pl.DataFrame, pairs: Mapping[str, tuple[pl.Series, pl.Series]]
+) -> tuple[Difference, ...]:
+    shown = sorted((row, name) for name in wrong.columns for row in wrong[name].arg_true().head(_EXAMPLES))
+    return tuple(
+        Difference(
+            id=served[ID][row],
+            version=served[VERSION][row],
+            asked_at=served[TIME][row],
+            feature=name,
+            served=_plain(pairs[name][0][row]),
+            recomputed=_plain(pairs[name][1][row]),
+        )
+        for row, name in shown
+    )
+
+
+def _plain(value: object) -> float | bool | str | None:
+    return value if value is None or isinstance(value, float | bool | str) else str(value)
