@@ -1,0 +1,45 @@
+"""What a metric is expected to be where nobody knows what happened, only how likely it was."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from everfit.core.errors import DataError
+from everfit.measures.metric import Metric
+from everfit.measures.weighing import Floats
+
+
+def expected_metric(metric: Metric, chances: Floats, predicted: Floats, weight: Floats | None = None) -> float:
+    """The metric of predictions when each class of each row counts as much as it is likely.
+
+    Every row stands there once per class, as if it had turned out so, weighted by the chance of that: the expected
+    confusion at every threshold. For means of losses (log loss, Brier score, accuracy) it is the expectation itself;
+    for ratios such as the area under the curve, the ratio of expectations, which differs by less than one part in the
+    number of rows. It is right as far as the chances are.
+
+    Sources: Kivimäki, Białek, Nurminen, Kuberski 2024, "Confidence-based estimators for predictive performance in model
+    monitoring" (arXiv 2407.08649) for accuracy, and Kivimäki, Białek, Kuberski, Nurminen 2025, "Performance estimation
+    in binary classification using calibrated confidence" (2505.05295) for what follows from the expected confusion.
+
+    Args:
+        metric: Of a binary or multiclass model.
+        chances: What is held to be likely, shape ``(rows,)`` for the chance of class 1, or ``(rows, classes)``.
+        predicted: What the model said, of the same shape.
+        weight: How much each row counts, shape ``(rows,)``.
+
+    Raises:
+        DataError: If the shapes differ.
+
+    >>> from everfit.measures.quality import metric_for
+    >>> said, likely = np.array([0.9, 0.2]), np.array([0.7, 0.4])
+    >>> round(expected_metric(metric_for("accuracy", "binary"), likely, said), 9)
+    0.65
+    """
+    if chances.shape != predicted.shape:
+        raise DataError("each prediction needs its chances", value=(chances.shape, predicted.shape))
+    each = np.column_stack([1.0 - chances, chances]) if chances.ndim == 1 else chances
+    rows, classes = each.shape
+    if weight is not None:
+        each = each * weight[:, None]
+    truth = np.repeat(np.arange(classes, dtype=np.float64), rows)
+    return metric.compute(truth, np.concatenate([predicted] * classes), each.T.reshape(-1))
