@@ -149,8 +149,9 @@ def test_the_range_holds_the_truth_in_95_of_100_windows(
             held += found.held
             widths.append(number(found.estimated.high) - number(found.estimated.low))
     assert held >= 0.87 * 60
-    # No wider than four standard errors of a window, and of the hold-out, that are independent of each other.
-    window, hold_out = (resampled_error(make(1, rows), task, metric) for rows in (size, 4_000))
+    # No wider than four standard errors of a window, and of the hold-out, that are independent of each other. More rows
+    # in the same time may be more of the same, for all that the hold-out tells.
+    window, hold_out = (resampled_error(make(1, rows), task, metric) for rows in (min(size, 4_000), 4_000))
     assert np.median(widths) < 1.3 * 4 * np.hypot(window, hold_out)
 
 
