@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from everfit.artifact.manifest import Lineage
     from everfit.artifact.package import Package
     from everfit.artifact.signing import Signer, Trust
-    from everfit.core.evidence import Evidence, TrainingFrame
+    from everfit.core.evidence import Evidence, SourceFreshness, TrainingFrame
     from everfit.definitions.model import Model
     from everfit.definitions.project import Project
     from everfit.features.materialize import MaterializedView
@@ -656,7 +656,7 @@ def monitor(
     )
     report = look(rows, watching, since=since, as_of=now)
     progress.finish("Comparing", note=f"{len(report.findings)} findings")
-    return report if as_of else _settle(system, report)
+    return report if as_of else _settle(system, report, watching.freshness)
 
 
 def _answers(system: System, definition: Model, now: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -738,20 +738,29 @@ def _stretch(span: timedelta) -> timedelta:
     return timedelta(days=28)
 
 
-def _settle(system: System, report: MonitorReport) -> MonitorReport:
+def _settle(system: System, report: MonitorReport, freshness: Sequence[SourceFreshness]) -> MonitorReport:
     """Let incidents open and end, keep the figures, and tell people."""
     from everfit.monitoring.alerts import compose, send
     from everfit.monitoring.incidents import Incidents
     from everfit.monitoring.performances import Performances
+    from everfit.monitoring.samples import samples_of
+    from everfit.store.gauges import write_samples
 
     incidents, settings = Incidents(system.ledger), system.project.settings.alerts
     incidents.settle(report.model, report.findings, now=report.as_of)
     Performances(system.ledger).keep(report)
+    settled = replace(report, incidents=incidents.of(report.model, since=report.since))
+    write_samples(system.state / "gauges", report.model, samples_of(settled, freshness))
+    known = {each.version: each for each in system.registry.versions(report.model)}
+    for version in report.versions:
+        if version.route == "answers" and version.version in known and version.overall.value is not None:
+            seen = {report.metric: version.overall.value, "label_coverage": version.overall.coverage}
+            system.registry.log_live(known[version.version], seen, at=report.as_of)
     message = compose(incidents.untold(report.model), settings=settings, now=report.as_of)
     if message is not None and settings.urls:
         send(message, settings.urls)
         incidents.tell(message.about)
-    return replace(report, incidents=incidents.of(report.model, since=report.since))
+    return settled
 
 
 def _deploy(system: System, version: ModelVersion) -> ModelVersion:

@@ -180,6 +180,7 @@ def open_worker(folder: Path | str | None = None, *, slot: int = 0, clock: Clock
         clock=clock or SystemClock(),
         slot=slot,
         reports=state / "workers",
+        gauges=state / "gauges",
     )
 
 

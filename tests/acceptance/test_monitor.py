@@ -85,7 +85,30 @@ def test_a_change_that_only_labels_show_is_found_and_stays_one_incident(watched:
     assert everfit(watched, "monitor", "late", "--fail").code == 1
 
 
-def test_what_was_known_before_had_no_such_finding(watched: Path) -> None:
+def test_the_service_shows_what_the_last_look_saw(watched: Path) -> None:
+    monitor(watched)
+    with service(watched) as url, urllib.request.urlopen(f"{url}/metrics") as response:
+        text = response.read().decode()
+    assert 'everfit_model_label_coverage{model="late",route="answers",version="1"} 0.99' in text
+    assert 'everfit_model_open_incidents{model="late",severity="critical"}' in text
+    assert 'everfit_model_score{metric="log_loss",model="late",route="answers",version="1"} 0.7' in text
+
+
+def test_figures_are_kept_with_the_run_and_in_the_ledger(watched: Path) -> None:
+    from mlflow import MlflowClient
+
+    from everfit.monitoring.performances import Performances
+    from everfit.store.ledger import open_ledger
+
+    report = monitor(watched)
+    run_id = everfit(watched, "models", "--json").json[0]["run_id"]
+    run = MlflowClient(tracking_uri=f"sqlite:///{watched}/.everfit/tracking.db").get_run(run_id)
+    assert run.data.metrics["live_log_loss"] == pytest.approx(report["versions"][0]["overall"]["value"])
+    kept = Performances(open_ledger(f"sqlite:///{watched}/.everfit/ledger.db")).of("late", 1)
+    assert [each.value for each in kept] == [each["value"] for each in report["versions"][0]["over_time"]]
+
+
+def test_people_read_it_too(watched: Path) -> None:
     text = everfit(watched, "monitor", "late")
     assert "performance drop" in text.out
     assert "Version 1 has become worse" in text.out

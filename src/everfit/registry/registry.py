@@ -210,6 +210,20 @@ class Registry:
             partial.rmdir()
         return folder
 
+    def log_live(self, version: ModelVersion, metrics: Mapping[str, float], *, at: datetime) -> None:
+        """Keep how a version does with its run, as ``live_<metric>``; the step counts days since 1970.
+
+        Args:
+            version: The version.
+            metrics: By name.
+            at: When it was seen.
+        """
+        from mlflow.entities import Metric
+
+        at_ms, day = int(at.timestamp() * 1000), int(at.timestamp() // 86_400)
+        seen = [Metric(f"live_{name}", value, at_ms, day) for name, value in metrics.items()]
+        self._client.log_batch(version.run_id, metrics=seen)
+
     def run_metrics(self, run_id: str) -> dict[str, float]:
         """The metrics of a run."""
         return dict(self._client.get_run(run_id).data.metrics)

@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from everfit.serving.tally import BUCKETS_S, Tally, add_tallies
+from everfit.store.gauges import GAUGES, Sample
 
 if TYPE_CHECKING:
     from everfit.serving.worker_report import WorkerReport
@@ -18,27 +19,28 @@ if TYPE_CHECKING:
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4.encode()
 
 
-def render_metrics(reports: Sequence[WorkerReport]) -> bytes:
-    """The reports as text format 0.0.4."""
+def render_metrics(reports: Sequence[WorkerReport], samples: Sequence[Sample] = ()) -> bytes:
+    """The reports, and what monitoring saw, as text format 0.0.4."""
     registry = CollectorRegistry()
-    registry.register(_Collected(reports))
+    registry.register(_Collected(reports, samples))
     return generate_latest(registry)
 
 
 def describe_metrics() -> tuple[Metric, ...]:
     """Every metric that the service tells, without samples."""
-    return tuple(_metrics(()))
+    return tuple(_metrics((), ()))
 
 
 class _Collected:
-    def __init__(self, reports: Sequence[WorkerReport]) -> None:
+    def __init__(self, reports: Sequence[WorkerReport], samples: Sequence[Sample]) -> None:
         self._reports = reports
+        self._samples = samples
 
     def collect(self) -> Iterable[Metric]:
-        return _metrics(self._reports)
+        return _metrics(self._reports, self._samples)
 
 
-def _metrics(reports: Sequence[WorkerReport]) -> Iterator[Metric]:
+def _metrics(reports: Sequence[WorkerReport], samples: Sequence[Sample]) -> Iterator[Metric]:
     names = sorted({name for report in reports for name in report.tallies})
     tallies = {name: add_tallies(each.tallies[name] for each in reports if name in each.tallies) for name in names}
     yield _requests(tallies)
@@ -82,6 +84,12 @@ def _metrics(reports: Sequence[WorkerReport]) -> Iterator[Metric]:
         deployment.add_metric((str(report.slot),), report.deployment)
     yield memory
     yield deployment
+    for gauge in GAUGES:
+        seen = GaugeMetricFamily(gauge.name, gauge.help, labels=gauge.labels)
+        for each in samples:
+            if each.gauge == gauge.name and len(each.labels) == len(gauge.labels):
+                seen.add_metric(each.labels, each.value)
+        yield seen
 
 
 def _requests(tallies: dict[str, Tally]) -> Metric:

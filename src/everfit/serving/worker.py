@@ -31,6 +31,7 @@ from everfit.serving.worker_report import (
     resident_bytes,
     write_report,
 )
+from everfit.store.gauges import read_samples
 
 if TYPE_CHECKING:
     import socket
@@ -63,6 +64,7 @@ class Worker:
         clock: The moment of asking.
         slot: Which of the service's workers this is.
         reports: The folder of the workers' reports.
+        gauges: The folder of what monitoring last saw.
     """
 
     def __init__(
@@ -75,12 +77,14 @@ class Worker:
         clock: Clock,
         slot: int,
         reports: Path,
+        gauges: Path | None = None,
     ) -> None:
         self._loader = loader
         self._recorder = recorder
         self._settings = settings
         self._slot = slot
         self._reports = reports
+        self._gauges = gauges
         self._deployment = 0
         self._shadow = Shadow(recorder)
         self.plane = Plane(online=online, recorder=recorder, shadow=self._shadow, clock=clock)
@@ -219,7 +223,8 @@ class Worker:
 
     def _metrics(self) -> Reply:
         reports = read_reports(self._reports) | {self._slot: self.report()}
-        return Reply(200, render_metrics([reports[slot] for slot in sorted(reports)]), CONTENT_TYPE)
+        samples = read_samples(self._gauges) if self._gauges else ()
+        return Reply(200, render_metrics([reports[slot] for slot in sorted(reports)], samples), CONTENT_TYPE)
 
 
 def _loaded(lineup: Lineup) -> list[LoadedVersion]:

@@ -1,0 +1,89 @@
+"""What monitoring last saw, in numbers, where the prediction service can show them without knowing of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+
+class Gauge(Struct, frozen=True, kw_only=True):
+    """A number for every combination of labels."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...]
+
+
+class Sample(Struct, frozen=True, array_like=True):
+    """One number."""
+
+    gauge: str
+    labels: tuple[str, ...]
+    value: float
+
+
+GAUGES: tuple[Gauge, ...] = (
+    Gauge(
+        name="everfit_model_score",
+        help="A version's metric on the outcomes that are known, as the last look saw it.",
+        labels=("model", "version", "route", "metric"),
+    ),
+    Gauge(
+        name="everfit_model_reference_score",
+        help="The same metric on the version's hold-out.",
+        labels=("model", "version", "route", "metric"),
+    ),
+    Gauge(
+        name="everfit_model_label_coverage",
+        help="The share of a version's answers whose outcome is known.",
+        labels=("model", "version", "route"),
+    ),
+    Gauge(
+        name="everfit_model_drift",
+        help="How far a column is from what the version was made from, roughly in standard deviations.",
+        labels=("model", "version", "column"),
+    ),
+    Gauge(
+        name="everfit_model_source_age_seconds",
+        help="How old the newest row of a view's source is.",
+        labels=("model", "source", "view"),
+    ),
+    Gauge(
+        name="everfit_model_open_incidents",
+        help="Incidents that are open.",
+        labels=("model", "severity"),
+    ),
+    Gauge(
+        name="everfit_model_looked_at_seconds",
+        help="When monitoring last looked, in seconds since 1970.",
+        labels=("model",),
+    ),
+)
+
+
+def write_samples(folder: Path, model: str, samples: Sequence[Sample]) -> None:
+    """Put a model's numbers in place of those that were there.
+
+    Raises:
+        OSError: If the disk refuses.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{model}.json"
+    fresh = path.with_suffix(f".{os.getpid()}.new")
+    fresh.write_bytes(msgspec.json.encode(samples))
+    fresh.replace(path)
+
+
+def read_samples(folder: Path) -> list[Sample]:
+    """The numbers of all models; what cannot be understood is left out."""
+    found: list[Sample] = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found += msgspec.json.decode(path.read_bytes(), type=list[Sample])
+        except (OSError, msgspec.DecodeError):
+            continue
+    return found
