@@ -28,7 +28,7 @@ class ViewLag(Struct, frozen=True, kw_only=True):
 
     view: str
     behind: int
-    """Rows that were given an older value of their entity."""
+    """Rows that were given an older value of their entity; a value that came back by chance may pass for one."""
     absent: int
     """Rows that were given nothing where history has a value; so is a question about the past, for which the online
     store, with only the newest value, has no answer."""

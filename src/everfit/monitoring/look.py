@@ -24,6 +24,7 @@ from everfit.monitoring.drift_windows import (
     drift_windows,
 )
 from everfit.monitoring.drop import Alarm, alarm_finding, performance_alarm
+from everfit.monitoring.estimate import Estimator, Reconciled, learn_estimator
 from everfit.monitoring.inputs import LEAST_ROWS, clock_findings, column_findings, stale_sources, views_of
 from everfit.monitoring.labels import label_findings, report_findings
 from everfit.monitoring.maturity import cohort, weights
@@ -169,6 +170,8 @@ class _Part:
             reference=None if self.reference is None else _on_hold_out(self.reference),
             overall=overall,
             over_time=over_time(recent, scale, every=watching.every, weight=weight),
+            estimates=self.estimator.over_time(recent, every=watching.every) if self.estimator else (),
+            reconciled=self.reconciled(recent, weight),
             coverage=coverage(recent, every=watching.every),
             delays=(self.delays.overall, *self.delays.by_class),
             cohorts=self.cohorts(recent),
@@ -213,6 +216,15 @@ class _Part:
         if not rows.height or known < LEAST_LABELLED or known / rows.height >= _NEARLY_ALL:
             return None
         return weights(rows, self.delays, as_of=self.as_of).fill_null(0.0)
+
+    @cached_property
+    def estimator(self) -> Estimator | None:
+        return None if self.reference is None else learn_estimator(self.reference)
+
+    def reconciled(self, rows: pl.DataFrame, weight: pl.Series | None) -> Reconciled | None:
+        if self.estimator is None or not rows.height:
+            return None
+        return self.estimator.reconcile(rows, start=self.since, end=self.as_of, weight=weight)
 
     def cohorts(self, rows: pl.DataFrame) -> tuple[CohortReport, ...]:
         if self.watching.scale.task == "regression" or self.delays.labelled < LEAST_LABELLED:

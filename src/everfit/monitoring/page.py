@@ -101,7 +101,9 @@ def _version(report: MonitorReport, version: VersionReport) -> Iterable[str]:
         better = "more" if report.greater_is_better else "less"
         yield (
             f"<p>{escape(report.metric.replace('_', ' '))}, {better} is better, with its 95 % interval, by when it was "
-            "asked. The dashed line is the hold-out; where the ground is red, an alarm rang.</p>"
+            "asked. The dashed line is the hold-out; where the ground is red, an alarm rang. The dotted line is what "
+            "was to be expected of such questions without any outcome: it sees harder ones, and nothing of a change in "
+            "what follows from them.</p>"
         )
         yield _draw(_performance(report, version), 320)
         yield "<h2>Known outcomes</h2><p>The share of answers whose outcome is known by now.</p>"
@@ -153,6 +155,13 @@ def _performance(report: MonitorReport, version: VersionReport) -> go.Figure:
         marker_size=4, name=f"version {version.version}", showlegend=False,
         customdata=[[each.labelled, each.rows] for each in known],
         hovertemplate="%{y:.4f} on %{customdata[0]:,} of %{customdata[1]:,} rows<extra></extra>",
+    )  # fmt: skip
+    guessed = [each for each in version.estimates if each.value is not None]
+    figure.add_scatter(
+        x=[each.start + (each.end - each.start) / 2 for each in guessed], y=[each.value for each in guessed],
+        mode="lines", line={"color": _AMBER, "width": 1.5, "dash": "dot"}, showlegend=False,
+        customdata=[[each.low, each.high] for each in guessed],
+        hovertemplate="expected %{y:.4f} (%{customdata[0]:.4f} … %{customdata[1]:.4f})<extra></extra>",
     )  # fmt: skip
     if version.reference is not None and version.reference.value is not None:
         figure.add_hline(y=version.reference.value, line={"color": _INK, "dash": "dash", "width": 1})

@@ -10,6 +10,7 @@ from everfit.core.finding import Finding, Incident
 from everfit.monitoring.delays import Delay
 from everfit.monitoring.drift_windows import Distribution, DriftWindow
 from everfit.monitoring.drop import Alarm
+from everfit.monitoring.estimate import Estimate, Reconciled
 from everfit.monitoring.maturity import Cohort
 from everfit.monitoring.performance import Comparison, Coverage, Figure, SliceFigure
 
@@ -34,6 +35,10 @@ class VersionReport(Struct, frozen=True, kw_only=True):
     """On its hold-out; ``None`` if its package keeps none."""
     overall: Figure
     over_time: tuple[Figure, ...]
+    estimates: tuple[Estimate, ...]
+    """What was to be expected without any outcome, over time; none if the hold-out is too small to learn it from."""
+    reconciled: Reconciled | None
+    """The estimate beside the truth, on the rows whose outcome is known."""
     coverage: tuple[Coverage, ...]
     delays: tuple[Delay, ...]
     """How long outcomes take: of all together, then of each class."""

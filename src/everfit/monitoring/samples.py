@@ -29,6 +29,9 @@ def _of_version(model: str, version: VersionReport) -> Iterator[Sample]:
     for name, figure in (("score", version.overall), ("reference_score", version.reference)):
         if figure is not None and figure.value is not None:
             yield Sample(f"everfit_model_{name}", (*who, figure.metric), figure.value)
+    guessed = next((each for each in reversed(version.estimates) if each.value is not None), None)
+    if guessed is not None and guessed.value is not None:
+        yield Sample("everfit_model_estimated_score", (*who, guessed.metric), guessed.value)
     yield Sample("everfit_model_label_coverage", who, version.overall.coverage)
     if version.route == "answers" and version.drift:
         for each in version.drift[-1].columns:

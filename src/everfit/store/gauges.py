@@ -38,6 +38,11 @@ GAUGES: tuple[Gauge, ...] = (
         labels=("model", "version", "route", "metric"),
     ),
     Gauge(
+        name="everfit_model_estimated_score",
+        help="What the metric was to be expected to be in the newest stretch of time, without any outcome.",
+        labels=("model", "version", "route", "metric"),
+    ),
+    Gauge(
         name="everfit_model_label_coverage",
         help="The share of a version's answers whose outcome is known.",
         labels=("model", "version", "route"),
