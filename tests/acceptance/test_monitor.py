@@ -64,6 +64,7 @@ def monitor(folder: Path, *words: str) -> Any:
     return answer.json
 
 
+@pytest.mark.slow
 def test_a_change_that_only_labels_show_is_found_and_stays_one_incident(watched: Path, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     report = monitor(watched, "--html", str(page))
@@ -85,6 +86,7 @@ def test_a_change_that_only_labels_show_is_found_and_stays_one_incident(watched:
     assert everfit(watched, "monitor", "late", "--fail").code == 1
 
 
+@pytest.mark.slow
 def test_the_service_shows_what_the_last_look_saw(watched: Path) -> None:
     monitor(watched)
     with service(watched) as url, urllib.request.urlopen(f"{url}/metrics") as response:
@@ -94,6 +96,7 @@ def test_the_service_shows_what_the_last_look_saw(watched: Path) -> None:
     assert 'everfit_model_score{metric="log_loss",model="late",route="answers",version="1"} 0.7' in text
 
 
+@pytest.mark.slow
 def test_figures_are_kept_with_the_run_and_in_the_ledger(watched: Path) -> None:
     from mlflow import MlflowClient
 
@@ -108,6 +111,7 @@ def test_figures_are_kept_with_the_run_and_in_the_ledger(watched: Path) -> None:
     assert [each.value for each in kept] == [each["value"] for each in report["versions"][0]["over_time"]]
 
 
+@pytest.mark.slow
 def test_people_read_it_too(watched: Path) -> None:
     text = everfit(watched, "monitor", "late")
     assert "performance drop" in text.out

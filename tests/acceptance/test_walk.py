@@ -107,6 +107,7 @@ def test_changed_data_is_named(own: Path) -> None:
     assert any("source orders changed" in each for each in answer.json["differences"])
 
 
+@pytest.mark.slow
 def test_a_second_version_is_compared_with_the_champion_and_can_be_taken_back(own: Path) -> None:
     trained = everfit(own, "train", *AS_OF, "--seed", "1", "--json")
     verdicts = {each["gate"]: each for each in trained.json["report"]["verdicts"]}
@@ -123,6 +124,7 @@ def test_a_second_version_is_compared_with_the_champion_and_can_be_taken_back(ow
         assert post(f"{url}/predict/late", {"inputs": ROW})[1]["version"] == 1
 
 
+@pytest.mark.slow
 def test_a_second_version_is_tried_beside_the_champion(own: Path) -> None:
     assert everfit(own, "train", *AS_OF, "--seed", "1").code == 0
     assert everfit(own, "promote", "late", "challenger", "--canary", "50").code == 2
