@@ -13,6 +13,7 @@ from tests.monitoring.lives import DAY
 import everfit as ef
 from everfit.core.evidence import SourceFreshness
 from everfit.core.finding import Finding
+from everfit.monitoring.drop import performance_alarm
 from everfit.monitoring.look import Watching, look
 from everfit.monitoring.page import write_page
 from everfit.monitoring.performance import Scale
@@ -178,6 +179,16 @@ def test_a_version_that_became_wrong(reference: Reference) -> None:
     assert (found.kind, found.version, found.severity) == ("performance_drop", 1, "critical")
     assert found.since is not None
     assert abs(found.since - change) < timedelta(hours=12)
+
+
+def test_the_quicker_alarm_is_quicker(reference: Reference) -> None:
+    change = END - 7 * DAY
+    wrong = live().with_columns(pl.when(pl.col(ASKED) >= change).then(1 - pl.col(TRUTH)).otherwise(TRUTH).alias(TRUTH))
+    sure = performance_alarm(wrong, reference, by=None, alpha=0.01)
+    quick = performance_alarm(wrong, reference, by=None, alpha=0.01, run_length=1_000)
+    assert sure is not None
+    assert quick is not None
+    assert change < quick.episodes[-1].alarmed_at < sure.episodes[-1].alarmed_at
 
 
 def test_inputs_that_move(reference: Reference) -> None:

@@ -23,6 +23,8 @@ class PerformanceDrop:
     Args:
         by: How much worse is tolerated, in the metric's own unit; by default a twentieth of the loss on the hold-out.
         alpha: The chance of a false alarm over a version's life.
+        run_length: Be quicker, and have a false alarm now and then: on average after so many outcomes (those of a day
+            that resemble each other counting as fewer). ``alpha`` then only says how sure the hold-out must be.
 
     Raises:
         DefinitionError: If an argument is out of range.
@@ -30,8 +32,11 @@ class PerformanceDrop:
 
     by: float | None = None
     alpha: float = 0.05
+    run_length: int | None = None
 
     def __post_init__(self) -> None:
+        if self.run_length is not None and self.run_length < 1:
+            raise DefinitionError("run_length must be positive", value=self.run_length, place="PerformanceDrop")
         if self.by is not None and not self.by >= 0:
             raise DefinitionError("by must not be negative", value=self.by, place="PerformanceDrop")
         _require_chance(self.alpha, place="PerformanceDrop")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -11,7 +12,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from everfit.core.finding import Finding
-from everfit.measures.betting import betting_evidence
+from everfit.measures.betting import betting_evidence, lifetime_stakes, steady_stakes
 from everfit.measures.confidence_sequence import upper_sequence
 from everfit.measures.design_effect import design_effect
 from everfit.measures.weighing import Floats
@@ -62,6 +63,8 @@ class Alarm(Struct, frozen=True, kw_only=True):
     tolerated: float
     """By how much it may be more than expected: ``by``, and what is not known of the hold-out."""
     alpha: float
+    run_length: int | None
+    """Where it is set, it is what is promised in place of ``alpha``."""
 
     @property
     def current(self) -> Episode | None:
@@ -70,7 +73,9 @@ class Alarm(Struct, frozen=True, kw_only=True):
         return last if last is not None and last.recovered_at is None else None
 
 
-def performance_alarm(rows: pl.DataFrame, reference: Reference, *, by: float | None, alpha: float) -> Alarm | None:
+def performance_alarm(
+    rows: pl.DataFrame, reference: Reference, *, by: float | None, alpha: float, run_length: int | None = None
+) -> Alarm | None:
     """Bet on the version being worse than on its hold-out.
 
     An outcome enters when its row has the age at which nine in ten outcomes used to be known (thirty days at most), or
@@ -90,6 +95,8 @@ def performance_alarm(rows: pl.DataFrame, reference: Reference, *, by: float | N
         reference: The version's.
         by: What is tolerated, in the loss's own unit; a twentieth of the hold-out's by default.
         alpha: The chance of a false alarm over the version's life.
+        run_length: Instead, how many steps there are on average to a false alarm: the e-detector of Shin, Ramdas,
+            Rinaldo 2022.
 
     Returns:
         ``None`` if the hold-out is too small to compare with.
@@ -118,8 +125,8 @@ def performance_alarm(rows: pl.DataFrame, reference: Reference, *, by: float | N
     span = hardest + loss.reach
     steps = np.clip((after + hardest) / span, 0.0, 1.0)
     scaled = np.clip((bounds + hardest) / span, 1e-9, 1.0 - 1e-9)
-    level = math.log(1.0 / ((1.0 - _REFERENCE_SHARE) * alpha))
-    episodes, evidence = _episodes(steps, scaled, level)
+    level = math.log(run_length or 1.0 / ((1.0 - _REFERENCE_SHARE) * alpha))
+    episodes, evidence = _episodes(steps, scaled, level, steady_stakes if run_length else lifetime_stakes)
     asked, entry = entered[ASKED], entered[_ENTRY]
     return Alarm(
         episodes=tuple(
@@ -139,10 +146,13 @@ def performance_alarm(rows: pl.DataFrame, reference: Reference, *, by: float | N
         reference=usual,
         tolerated=float(bounds[-1]) if len(bounds) else tolerated,
         alpha=alpha,
+        run_length=run_length,
     )
 
 
-def _episodes(losses: Floats, bounds: Floats, level: float) -> tuple[list[tuple[int, int, int | None]], float]:
+def _episodes(
+    losses: Floats, bounds: Floats, level: float, stakes: Callable[[int, int], Floats]
+) -> tuple[list[tuple[int, int, int | None]], float]:
     """Where each begins, is certain and is over, and the logarithm of the evidence in the end.
 
     Over is what has lost as much from its peak as had made it certain; then a new life begins, with new stakes.
@@ -150,7 +160,7 @@ def _episodes(losses: Floats, bounds: Floats, level: float) -> tuple[list[tuple[
     found: list[tuple[int, int, int | None]] = []
     start, size = 0, _FIRST_LOOK
     while start < len(losses):
-        evidence = betting_evidence(losses[start : start + size], bounds[start : start + size])
+        evidence = betting_evidence(losses[start : start + size], bounds[start : start + size], stakes=stakes)
         is_all = start + size >= len(losses)
         crossed = np.flatnonzero(evidence >= level)
         if not len(crossed):
@@ -205,11 +215,17 @@ def alarm_finding(alarm: Alarm, model: str, version: int) -> Finding | None:
         severity="critical",
         sentence=f"Version {version} has become worse: its {alarm.loss.replace('_', ' ')} is "
         f"{shown['since_then']:.4f} since {episode.since:%Y-%m-%d}, against {shown['hold_out']:.4f} on its hold-out. "
-        f"{episode.surprise:.4f} of it is not explained by harder rows, and {alarm.tolerated:.4f} is tolerated. The "
-        f"chance of ever saying so without cause is at most {alarm.alpha:.0%}.",
+        f"{episode.surprise:.4f} of it is not explained by harder rows, and {alarm.tolerated:.4f} is tolerated. "
+        f"{_promise(alarm)}",
         numbers=shown | {"evidence": alarm.evidence, "outcomes": alarm.outcomes},
         since=episode.since,
     )
+
+
+def _promise(alarm: Alarm) -> str:
+    if alarm.run_length is not None:
+        return f"Such is said without cause once in {alarm.run_length:,} outcomes, on average."
+    return f"The chance of ever saying so without cause is at most {alarm.alpha:.0%}."
 
 
 def _waiting(held_out: pl.DataFrame) -> timedelta:

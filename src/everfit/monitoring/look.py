@@ -260,7 +260,7 @@ class _Part:
         watch = next((each for each in self.watching.watches if isinstance(each, PerformanceDrop)), None)
         if watch is None or self.reference is None:
             return None
-        return performance_alarm(self.rows, self.reference, by=watch.by, alpha=watch.alpha)
+        return performance_alarm(self.rows, self.reference, by=watch.by, alpha=watch.alpha, run_length=watch.run_length)
 
     def distributions(self) -> tuple[Distribution, ...]:
         if self.reference is None or not self.drift:
