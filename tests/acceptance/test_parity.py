@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
+import pytest
 from tests.acceptance.shop import everfit, orders
 from tests.acceptance.test_walk import post, service
 
@@ -24,6 +25,7 @@ def ask(folder: Path) -> None:
             assert post(f"{url}/predict/late", {"inputs": rows, "ids": ids})[0] == 200
 
 
+@pytest.mark.slow
 def test_served_features_are_held_against_history(own: Path) -> None:
     nothing = everfit(own, "features", "parity")
     assert (nothing.code, "must be recorded answers" in nothing.err) == (1, True)

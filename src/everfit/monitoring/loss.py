@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from everfit.measures.isotonic import isotonic
 from everfit.measures.weighing import Floats
 from everfit.monitoring.performance import Scale
 
@@ -116,17 +117,11 @@ def loss_for(scale: Scale, truth: Floats, predicted: Floats) -> RowLoss:
 
 
 def _expect_binary(kind: Kind, truth: Floats, predicted: Floats) -> Callable[[Floats], Floats]:
-    """By the chance that the predicted one turned out to be, from an isotonic regression.
-
-    Source: Zadrozny, Elkan 2002, "Transforming classifier scores into accurate multiclass probability estimates".
-    """
-    from sklearn.isotonic import IsotonicRegression
-
-    calibrated = IsotonicRegression(out_of_bounds="clip").fit(predicted, truth)
-    loss = _MEANS[kind]
+    """By the chance that the predicted one turned out to be."""
+    calibrated, loss = isotonic(predicted, truth), _MEANS[kind]
 
     def expect(asked: Floats) -> Floats:
-        chance = calibrated.predict(asked) if len(asked) else asked
+        chance = calibrated.of(asked)
         expected: Floats = chance * loss(np.ones_like(asked), asked) + (1 - chance) * loss(np.zeros_like(asked), asked)
         return expected
 
