@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import urllib.request
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -118,7 +119,9 @@ def test_people_read_it_too(watched: Path) -> None:
     assert "Version 1 has become worse" in text.out
 
 
-def test_nothing_asked_is_nothing_to_watch(trained: Path) -> None:
-    answer = everfit(trained, "monitor", "late")
+def test_nothing_asked_is_nothing_to_watch(own: Path) -> None:
+    shutil.rmtree(own / ".everfit" / "journal", ignore_errors=True)  # other tests may have asked the one it is a copy of
+    shutil.rmtree(own / ".everfit" / "lake", ignore_errors=True)
+    answer = everfit(own, "monitor", "late")
     assert answer.code == 1
     assert "must have answered" in answer.err
