@@ -1,0 +1,80 @@
+"""Served features held against the same ones computed from history."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from everfit.core.errors import EmptyWindowError
+from everfit.core.progress import SILENT, Progress
+from everfit.cycle.answers import packages_of
+
+if TYPE_CHECKING:
+    from everfit.artifact.package import Package
+    from everfit.cycle.system import System
+    from everfit.features.parity import ParityReport
+
+
+def parity(
+    system: System,
+    model: str | None = None,
+    *,
+    since: datetime | None = None,
+    limit: int = 10_000,
+    progress: Progress = SILENT,
+) -> ParityReport:
+    """Compute the features of recorded predictions again, from history, and compare them with those that were served.
+
+    Args:
+        system: The parts.
+        model: Its name; may be left out where there is only one.
+        since: What was asked earlier is left out.
+        limit: Only so many predictions are looked at, those recorded last.
+        progress: Hears how far it is.
+
+    Raises:
+        EmptyWindowError: If nothing was asked, or no version that answered is still there.
+        StoreError: If the log or the lake cannot be read.
+        SourceError: If a view's source cannot be read.
+    """
+    import polars as pl
+
+    from everfit.core.evidence import ID, TIME
+    from everfit.features.parity import compare_features
+    from everfit.journal.tables import scan_predictions
+
+    definition = system.project.model(model)
+    progress.start("Reading")
+    answers = scan_predictions(system.lake, system.journal, definition.name)
+    if since is not None:
+        answers = answers.filter(pl.col("event_time") >= since)
+    newest = answers.top_k(limit, by="recorded_at").collect()
+    progress.finish("Reading", note=f"{newest.height:,} answers")
+    versions = sorted(set(newest["version"].to_list()))
+    present = system.deployment.read()
+    deployed = next((each for each in present.models if each.model == definition.name), None) if present else None
+    packages = packages_of(system, definition.name, versions, deployed)
+    if not packages:
+        raise EmptyWindowError(
+            "there must be recorded answers of a version that is still there",
+            value=versions,
+            place=definition.name,
+            remedy="Serve it: everfit serve." if newest.is_empty() else "",
+        )
+    fields = [
+        (pl.col(f"request.{name}") if f"request.{name}" in newest.columns else pl.lit(None)).alias(name)
+        for name in definition.request
+    ]
+    return compare_features(
+        definition,
+        system.reader,
+        newest.select(pl.col("id").alias(ID), "version", pl.col("event_time").alias(TIME), *fields, r"^feature\..*$"),
+        {version: _looked_up_or_computed(package) for version, package in packages.items()},
+        as_of=system.clock.now(),
+        progress=progress,
+    )
+
+
+def _looked_up_or_computed(package: Package) -> set[str]:
+    """The features that a version does not take from the request as they are."""
+    return set(package.schema.names).difference(field.name for field in package.schema.request)

@@ -1,0 +1,55 @@
+"""The running parts of one project."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from everfit.core.clock import Clock
+from everfit.store.deployment import DeploymentRecord
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from everfit.artifact.package import Package
+    from everfit.artifact.signing import Signer, Trust
+    from everfit.definitions.project import Project
+    from everfit.registry.registry import Registry
+    from everfit.store.online import OnlineStore
+    from everfit.store.reader import Reader
+
+
+@dataclass(frozen=True)
+class System:
+    """The running parts of one project, put together by :mod:`everfit.wiring`."""
+
+    project: Project
+    clock: Clock
+    state: Path
+    """The folder that holds everything this project remembers."""
+    journal: Path
+    """The log that the prediction service writes."""
+    lake: Path
+    """The tables that the log is shipped to."""
+    reader: Reader
+    online: OnlineStore
+    deployment: DeploymentRecord
+    signer: Signer
+    trust: Trust
+    connect_registry: Callable[[], Registry]
+    connect_ledger: Callable[[], Engine]
+    recorded_project: Callable[[Package], Project]
+    """The definitions as they were when a package was made, from the code that is kept in it."""
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The registry; connected when first used, since MLflow takes seconds to import."""
+        return self.connect_registry()
+
+    @cached_property
+    def ledger(self) -> Engine:
+        """The ledger's database; opened, and brought up to date, when first used."""
+        return self.connect_ledger()

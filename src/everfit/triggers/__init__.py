@@ -1,0 +1,1 @@
+"""Triggers: when to retrain, and why."""
