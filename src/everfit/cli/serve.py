@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +26,9 @@ def serve(
 ) -> None:
     """Serve the champions over HTTP until stopped."""
     from everfit.cli.output import console, print_json
-    from everfit.serving.supervisor import Supervisor, listen, url_of
+    from everfit.cycle.launcher import Launcher
+    from everfit.cycle.supervisor import Supervisor, worker_posts
+    from everfit.serving.listening import listen, url_of
     from everfit.wiring import deployed_versions, find_root, load_settings
 
     root = find_root(project)
@@ -44,8 +45,8 @@ def serve(
             for name, version in models.items():
                 console().print(f"Serving [bold]{name}[/] version {version} at {url}/predict/{name}")
 
-        command = [sys.executable, "-m", "everfit", "worker", "--project", str(root), *(["--json"] if as_json else [])]
-        code = Supervisor(command, listener, workers=settings.workers).run(announce)
+        posts = worker_posts(listener.fileno(), settings.workers, *(["--json"] if as_json else []))
+        code = Supervisor(Launcher(root=root), posts).run(announce)
     if code:
         raise typer.Exit(code)
 

@@ -12,6 +12,7 @@
     │   ├── EmptyWindowError        no rows in the window that was asked for
     │   └── LabelError              labels that nothing can be learnt from
     ├── TrainingError               the trainer raised, or returned something unusable
+    │   └── TrainingStoppedError    it took too long or too much memory, or somebody stopped it
     ├── PackageError                a model package that must not be used
     │   ├── CorruptPackageError     a file is missing, or its digest differs
     │   └── UntrustedPackageError   it would execute code that this system did not sign
@@ -21,6 +22,7 @@
     ├── StoreError                  a store cannot be opened, read or written
     │   └── UnknownPredictionError  no answer with that id is recorded
     ├── AlertError                  an alert that did not reach its channel
+    ├── LoopError                   the loop cannot be led, or not go on
     └── RequestError                a prediction that cannot be answered
         ├── InvalidRequestError     a field is missing, unknown, or of the wrong type
         ├── UnknownModelError       this service does not serve that model
@@ -104,6 +106,10 @@ class TrainingError(EverfitError):
     """The trainer raised, or returned something unusable."""
 
 
+class TrainingStoppedError(TrainingError):
+    """It took too long or too much memory, or somebody stopped it."""
+
+
 class PackageError(EverfitError):
     """A model package that must not be used."""
 
@@ -138,6 +144,10 @@ class UnknownPredictionError(StoreError):
 
 class AlertError(EverfitError):
     """An alert did not reach its channel."""
+
+
+class LoopError(EverfitError):
+    """The loop cannot be led, or not go on."""
 
 
 class RequestError(EverfitError):

@@ -1,4 +1,4 @@
-"""Keeps the service's workers alive: starts them, starts them again, and stops them."""
+"""Keeps processes alive: starts them, starts them again, and stops them."""
 
 from __future__ import annotations
 
@@ -6,71 +6,78 @@ import logging
 import os
 import select
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import FrameType
 
-from everfit.core.errors import SettingsError
+from everfit.cycle.launcher import Launcher
 
-_BACKLOG = 2048
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
 _PROVEN_S = 30.0
-"""A worker that lived this long begins with a clean record."""
+"""A process that lived this long begins with a clean record."""
 _GRACE_S = 40.0
-"""How long workers may take to answer what was asked."""
+"""How long processes may take to finish what they have begun."""
 
 _log = logging.getLogger(__name__)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket that all workers share: one's death takes no waiting caller with it.
+@dataclass(frozen=True, kw_only=True)
+class Post:
+    """A place for a process that must always be there.
 
-    Raises:
-        SettingsError: If the address cannot be listened on.
+    Args:
+        name: For people, such as ``worker 0``.
+        words: Its command, after ``everfit``; it is given ``--ready FD`` besides, and writes a byte there once it is
+            of use.
+        descriptors: What it inherits.
     """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise SettingsError(
-            f"[serving] host and port must be an address that can be listened on: {error.strerror or error}",
-            value=f"{host}:{port}",
-            remedy="Choose another port, or 0 for a free one: everfit serve --port 0.",
-        ) from error
+
+    name: str
+    words: tuple[str, ...]
+    descriptors: tuple[int, ...] = ()
 
 
-def url_of(listener: socket.socket) -> str:
-    """Where a listening socket is reached."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def worker_posts(listener: int, workers: int, *words: str) -> list[Post]:
+    """The posts of the prediction service's workers.
+
+    Args:
+        listener: Descriptor of the socket that they share: one's death takes no waiting caller with it.
+        workers: How many.
+        *words: Options for each.
+    """
+    return [
+        Post(
+            name=f"worker {slot}",
+            words=("worker", "--slot", str(slot), "--listener", str(listener), *words),
+            descriptors=(listener,),
+        )
+        for slot in range(workers)
+    ]
 
 
 class Supervisor:
-    """Runs workers as child processes until SIGTERM or SIGINT.
+    """Runs child processes until SIGTERM or SIGINT.
 
     Args:
-        command: Starts a worker; it is given ``--slot N --listener FD --ready FD`` besides, and writes a byte to the
-            latter once it answers.
-        listener: What the workers accept callers from.
-        workers: How many.
+        launcher: How they are started.
+        posts: Which there are.
     """
 
-    def __init__(self, command: Sequence[str], listener: socket.socket, *, workers: int) -> None:
-        self._command = tuple(command)
-        self._listener = listener
-        self._slots = [_Slot(number) for number in range(workers)]
+    def __init__(self, launcher: Launcher, posts: Sequence[Post]) -> None:
+        self._launcher = launcher
+        self._slots = [_Slot(post) for post in posts]
         self._stopping = False
 
     def run(self, announce: Callable[[], object]) -> int:
-        """Start the workers, and keep them until told to stop.
+        """Start them, and keep them until told to stop.
 
         Args:
-            announce: Called once all of them answer.
+            announce: Called once all of them are of use.
 
         Returns:
-            0, or the exit code of a worker that could not even start the first time: it has said why.
+            0, or the exit code of one that could not even start the first time: it has said why.
         """
         before = {each: signal.signal(each, self._asked_to_stop) for each in (signal.SIGTERM, signal.SIGINT)}
         try:
@@ -103,10 +110,10 @@ class Supervisor:
     def _start(self, slot: _Slot) -> None:
         ready, tell = os.pipe()
         try:
-            words = ["--slot", slot.number, "--listener", self._listener.fileno(), "--ready", tell]
             slot.process = subprocess.Popen(  # noqa: S603 - our own command
-                [*self._command, *map(str, words)],
-                pass_fds=(self._listener.fileno(), tell),
+                self._launcher.command(*slot.post.words, "--ready", str(tell)),
+                env=self._launcher.variables,
+                pass_fds=(*slot.post.descriptors, tell),
                 # A terminal's Ctrl-C is the supervisor's to hand on.
                 start_new_session=True,
             )
@@ -122,7 +129,7 @@ class Supervisor:
         if slot.due_s is None:
             pause_s = slot.pause()
             slot.due_s = now_s + pause_s
-            _log.error("worker %s ended with %s; another one starts in %.1f s", slot.number, code, pause_s)
+            _log.error("%s ended with %s; another one starts in %.1f s", slot.post.name, code, pause_s)
         elif now_s >= slot.due_s and not self._stopping:
             self._start(slot)
 
@@ -135,10 +142,10 @@ class Supervisor:
 
 
 class _Slot:
-    """A place for a worker."""
+    """A post and who is on it."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self, post: Post) -> None:
+        self.post = post
         self.process: subprocess.Popen[bytes] | None = None
         self.due_s: float | None = None
         self._ready = -1
@@ -178,7 +185,7 @@ class _Slot:
         try:
             self.process.wait(max(deadline_s - time.monotonic(), 0.1))
         except subprocess.TimeoutExpired:
-            _log.error("worker %s did not end in time and is killed", self.number)
+            _log.error("%s did not end in time and is killed", self.post.name)
             self.process.kill()
             self.process.wait()
         if self._ready >= 0:

@@ -1,0 +1,41 @@
+"""How a process of a project is started: the interpreter and the code that it is given."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launcher:
+    """How a process of this project is started.
+
+    Args:
+        root: The project's folder.
+        interpreter: The Python that runs it; this one by default.
+        code: A folder that is put first on its path; none by default.
+        environment: Variables besides those of this process.
+    """
+
+    root: Path
+    interpreter: str = sys.executable
+    code: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def command(self, *words: str) -> list[str]:
+        """The command line of an ``everfit`` command on this project."""
+        return [self.interpreter, "-m", "everfit", *words, "--project", str(self.root)]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment of its processes."""
+        path = [str(self.code)] if self.code else []
+        before = os.environ.get("PYTHONPATH", "")
+        return {
+            **os.environ,
+            **self.environment,
+            **({"PYTHONPATH": os.pathsep.join([*path, before]).strip(os.pathsep)} if path else {}),
+        }

@@ -1,0 +1,129 @@
+"""Who leads: of all controllers of a project, one; the others stand by until it is gone."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Protocol
+
+import sqlalchemy as sa
+
+from everfit.core.errors import LoopError
+
+_LOCK_KEY = 0x45564552_46495400
+"""The advisory lock's number on PostgreSQL: "EVERFIT" in ASCII."""
+
+
+class Leadership(Protocol):
+    """A lock that ends with the process that holds it."""
+
+    def win(self) -> bool:
+        """Take the lead, or keep it; false while somebody else has it."""
+        ...
+
+    def holds(self) -> bool:
+        """Whether the lead is still ours."""
+        ...
+
+    def give_up(self) -> None:
+        """Let somebody else lead."""
+        ...
+
+
+class FileLeadership:
+    """A lock on a file, for a ledger in SQLite: all controllers are on one machine then.
+
+    Args:
+        path: The lock's file; it holds the number of the leading process, for readers.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: int | None = None
+
+    def win(self) -> bool:
+        """Take the lead, or keep it; false while another process has it.
+
+        Raises:
+            LoopError: If the file cannot be opened.
+        """
+        if self._file is not None:
+            return True
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise LoopError(
+                "the lock of the leading controller must be a file that can be written", value=str(error)
+            ) from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            return False
+        os.truncate(file, 0)
+        os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+        self._file = file
+        return True
+
+    def holds(self) -> bool:
+        """Whether the lead is still ours: until we give it up."""
+        return self._file is not None
+
+    def give_up(self) -> None:
+        """Let somebody else lead."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+class PostgresLeadership:
+    """A session's advisory lock, for a ledger in PostgreSQL: controllers may be on several machines.
+
+    Args:
+        engine: The ledger's.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._session: sa.Connection | None = None
+
+    def win(self) -> bool:
+        """Take the lead, or keep it; false while another session has it.
+
+        Raises:
+            LoopError: If the database cannot be reached.
+        """
+        if self._session is not None:
+            return self.holds()
+        try:
+            session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            won = session.execute(sa.select(sa.func.pg_try_advisory_lock(_LOCK_KEY))).scalar()
+        except sa.exc.SQLAlchemyError as error:
+            raise LoopError("the ledger must be reachable to lead", value=str(error)) from error
+        if not won:
+            session.close()
+            return False
+        self._session = session
+        return True
+
+    def holds(self) -> bool:
+        """Whether the lead is still ours: the lock is gone with the session."""
+        if self._session is None:
+            return False
+        try:
+            self._session.execute(sa.select(1))
+        except sa.exc.SQLAlchemyError:
+            self._session.invalidate()
+            self._session = None
+            return False
+        return True
+
+    def give_up(self) -> None:
+        """Let somebody else lead."""
+        if self._session is not None:
+            # Not close(): the pool would keep the session, and the lock with it.
+            self._session.invalidate()
+            self._session.close()
+            self._session = None
