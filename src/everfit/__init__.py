@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from everfit.definitions.space import Choice as Choice
     from everfit.definitions.space import Float as Float
     from everfit.definitions.space import Int as Int
+    from everfit.definitions.trigger import Cron as Cron
+    from everfit.definitions.trigger import Every as Every
+    from everfit.definitions.trigger import NewData as NewData
+    from everfit.definitions.trigger import NewRelease as NewRelease
+    from everfit.definitions.trigger import StaleModel as StaleModel
     from everfit.definitions.view import FeatureView as FeatureView
     from everfit.definitions.view import feature_view as feature_view
     from everfit.definitions.watch import Drift as Drift
@@ -49,10 +54,12 @@ _HOME = {
     "BeatsChampion": "gates.champion",
     "Choice": "definitions.space",
     "Client": "client.client",
+    "Cron": "definitions.trigger",
     "Drift": "definitions.watch",
     "Entity": "definitions.entity",
     "Events": "definitions.events",
     "EverfitError": "core.errors",
+    "Every": "definitions.trigger",
     "Evidence": "core.evidence",
     "FeatureView": "definitions.view",
     "Float": "definitions.space",
@@ -66,11 +73,14 @@ _HOME = {
     "Model": "definitions.model",
     "ModelVersion": "core.records",
     "NewCategories": "gates.categories",
+    "NewData": "definitions.trigger",
+    "NewRelease": "definitions.trigger",
     "OnDemand": "definitions.on_demand",
     "PerformanceDrop": "definitions.watch",
     "Project": "definitions.project",
     "Slices": "gates.slices",
     "Source": "definitions.source",
+    "StaleModel": "definitions.trigger",
     "System": "cycle",
     "TrainingFrame": "core.evidence",
     "Verdict": "core.records",

@@ -12,7 +12,9 @@ from everfit.definitions.events import Events, Label
 from everfit.definitions.gate import Gate
 from everfit.definitions.names import require_name
 from everfit.definitions.on_demand import OnDemand
+from everfit.definitions.policy import Policy
 from everfit.definitions.space import Choice, Float, Int, Parameter
+from everfit.definitions.trigger import AnyOf, Trigger
 from everfit.definitions.view import FeatureView
 from everfit.definitions.watch import Drift, PerformanceDrop, Watch
 
@@ -70,7 +72,9 @@ class Model:
         self.slices = tuple(slices)
         self.description = description
         self.gates: tuple[Gate, ...] = ()
-        self.watches: tuple[Watch, ...] = (PerformanceDrop(), Drift())
+        self.policy = Policy(trigger=PerformanceDrop())
+        self._watches: tuple[Watch, ...] | None = None
+        self._watched_by_policy: tuple[Watch, ...] = ()
         self._trainer: Trainer | None = None
         self._check()
 
@@ -129,6 +133,13 @@ class Model:
                 raise self._wrong("ship_when takes gates", candidate, "Decorate your own with @everfit.gate.")
         self.gates = gates
 
+    @property
+    def watches(self) -> tuple[Watch, ...]:
+        """What is watched once it serves: what :meth:`watch_for` named, and what :meth:`retrain_when` waits for."""
+        named = (PerformanceDrop(), Drift()) if self._watches is None else self._watches
+        kinds = {type(each) for each in self._watched_by_policy}
+        return (*(each for each in named if type(each) not in kinds), *self._watched_by_policy)
+
     def watch_for(self, *watches: Watch) -> None:
         """Say what is watched once it serves; by default a drop of performance, and drift.
 
@@ -140,7 +151,51 @@ class Model:
                 raise self._wrong("watch_for takes PerformanceDrop and Drift", watch)
         if len({type(watch) for watch in watches}) < len(watches):
             raise self._wrong("watch_for takes each kind once", watches)
-        self.watches = watches
+        self._require_one_of_a_kind((*watches, *self._watched_by_policy))
+        self._watches = watches
+
+    def retrain_when(
+        self,
+        *triggers: Trigger,
+        cooldown: str = Policy.cooldown,
+        budget: int | None = Policy.budget,
+        per: str = Policy.per,
+        least_labels: int = Policy.least_labels,
+        back_off: str = Policy.back_off,
+    ) -> None:
+        """Say when it is trained anew; by default when its performance dropped. Without triggers, never by itself.
+
+        A :class:`everfit.PerformanceDrop` or :class:`everfit.Drift` among the triggers is watched as it is given here.
+
+        Args:
+            *triggers: Each is reason enough; combine with ``&`` what must hold together.
+            cooldown: As for :class:`everfit.definitions.policy.Policy`, like all that follow.
+            budget: At most so many orders ...
+            per: ... in any such period.
+            least_labels: New labels without which training anew is not worth it.
+            back_off: The longest wait after trainings in a row that brought nothing.
+
+        Raises:
+            DefinitionError: If a limit is out of range, or what is watched is said twice and differently.
+        """
+        for trigger in triggers:
+            if not isinstance(trigger, Trigger):
+                raise self._wrong("retrain_when takes triggers such as everfit.Every", trigger)
+        policy = Policy(
+            trigger=AnyOf(triggers), cooldown=cooldown, budget=budget, per=per, least_labels=least_labels,
+            back_off=back_off,
+        )  # fmt: skip
+        leaves = dict.fromkeys(policy.trigger.leaves)
+        watched = tuple(each for each in leaves if isinstance(each, PerformanceDrop | Drift))
+        self._require_one_of_a_kind((*(self._watches or ()), *watched))
+        self.policy, self._watched_by_policy = policy, watched
+
+    def _require_one_of_a_kind(self, watches: Sequence[Watch]) -> None:
+        """One look has one opinion of what counts as a drop, so that alarms and retraining agree."""
+        different = set(watches)
+        if len({type(each) for each in different}) < len(different):
+            remedy = "Name it in retrain_when only: what retraining waits for is watched as well."
+            raise self._wrong("what is watched must be said once", tuple(watches), remedy)
 
     def _check(self) -> None:
         if not self.features:

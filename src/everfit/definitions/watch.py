@@ -8,13 +8,14 @@ from typing import Literal, get_args
 
 from everfit.core.duration import parse_duration
 from everfit.core.errors import DefinitionError
+from everfit.definitions.trigger import Trigger
 
 Season = Literal["training", "trailing"]
 """What windows are compared with."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PerformanceDrop:
+class PerformanceDrop(Trigger):
     """The loss, by the outcomes that are known, is worse than on the hold-out.
 
     It is looked at as often as one likes: the chance that it is *ever* said without cause, over the whole life of a
@@ -43,7 +44,7 @@ class PerformanceDrop:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drift:
+class Drift(Trigger):
     """A feature, or what the model answers, is not distributed as it was.
 
     Args:
@@ -52,6 +53,9 @@ class Drift:
         effect: The least shift that is worth saying, roughly in standard deviations.
         against: ``training``: the rows that the version was made from; ``trailing``: the four weeks before the window,
             for businesses whose seasons are no news.
+        anyway: As a trigger, ask for retraining even where nothing shows that the drift matters. Otherwise it does if
+            the model uses the column enough to notice, and the version was either shown to be worse by outcomes, or is
+            expected to be so by an estimate without them.
 
     Raises:
         DefinitionError: If an argument is out of range.
@@ -61,6 +65,7 @@ class Drift:
     alpha: float = 0.05
     effect: float = 0.1
     against: Season = "training"
+    anyway: bool = False
 
     def __post_init__(self) -> None:
         parse_duration(self.window, name="window")

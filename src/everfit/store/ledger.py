@@ -6,6 +6,7 @@ Migrations live in ``store/migrations``; opening a ledger brings it up to date.
 | --- | --- |
 | ``alias_changes`` | ``registry.history`` |
 | ``incidents`` | ``monitoring.incidents`` |
+| ``orders`` | ``triggers.orders`` |
 | ``performances`` | ``monitoring.performances`` |
 """
 
@@ -43,6 +44,22 @@ INCIDENTS = sa.Table(
     sa.Column("resolved_at_us", sa.BigInteger, nullable=True),
     sa.Column("looks", sa.Integer, nullable=False),
     sa.Column("announced", sa.String(15), nullable=False, server_default=""),
+)
+
+ORDERS = sa.Table(
+    "orders",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("model", sa.String(63), nullable=False, index=True),
+    sa.Column("cause", sa.String(1023), nullable=False),
+    sa.Column("order", sa.Text, nullable=False),
+    sa.Column("state", sa.String(15), nullable=False, index=True),
+    sa.Column("started_at_us", sa.BigInteger, nullable=True),
+    sa.Column("ended_at_us", sa.BigInteger, nullable=True),
+    sa.Column("run_id", sa.String(63), nullable=True),
+    sa.Column("version", sa.Integer, nullable=True),
+    sa.Column("sentence", sa.Text, nullable=False),
+    sa.UniqueConstraint("model", "cause", name="one_order_per_cause"),
 )
 
 PERFORMANCES = sa.Table(

@@ -1,0 +1,134 @@
+"""Orders to retrain and what became of them. The one writer of ``orders``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+import sqlalchemy as sa
+
+from everfit.core.clock import from_us, to_us
+from everfit.core.errors import MisuseError, StoreError
+from everfit.core.order import UNFINISHED, OrderRecord, OrderState, RetrainOrder
+from everfit.store.ledger import ORDERS
+
+
+class Orders:
+    """The orders in the ledger.
+
+    Every method may be called again after a crash: what was done stays as it was, and the record that comes back tells.
+
+    Args:
+        engine: The ledger's.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def ask(self, order: RetrainOrder) -> OrderRecord:
+        """Record an order, or find the one that its model has for its cause already."""
+        row = {
+            "model": order.model,
+            "cause": order.cause,
+            "order": msgspec.json.encode(order).decode(),
+            "state": "open",
+            "sentence": "",
+        }
+        same = ORDERS.c.model == order.model, ORDERS.c.cause == order.cause
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(ORDERS.insert().values(**row))
+        except sa.exc.IntegrityError:
+            known = self._read(*same)
+            if not known:
+                raise
+            return known[0]
+        return self._read(*same)[0]
+
+    def begin(self, number: int, *, now: datetime) -> OrderRecord:
+        """Record that an open order is being carried out.
+
+        Raises:
+            StoreError: If there is no such order.
+        """
+        return self._change(number, ("open",), state="running", started_at_us=to_us(now))
+
+    def deliver(self, number: int, *, version: int, run_id: str | None = None) -> OrderRecord:
+        """Record that its candidate passed, is a version, and is rolled out.
+
+        Raises:
+            StoreError: If there is no such order.
+        """
+        return self._change(number, ("open", "running"), state="delivering", version=version, run_id=run_id)
+
+    def finish(
+        self,
+        number: int,
+        *,
+        state: OrderState,
+        sentence: str,
+        now: datetime,
+        version: int | None = None,
+        run_id: str | None = None,
+    ) -> OrderRecord:
+        """Record how an order ended. The first end counts; but what was shipped may be taken back later.
+
+        Args:
+            number: The order's.
+            state: One that ends it.
+            sentence: What came of it, with its numbers.
+            now: The present instant.
+            version: What was registered; what is known of it stays if it is left out.
+            run_id: Likewise.
+
+        Raises:
+            MisuseError: If the state does not end an order.
+            StoreError: If there is no such order.
+        """
+        if state in UNFINISHED:
+            raise MisuseError("an order is finished in a state that ends it", value=state)
+        values: dict[str, object] = {"state": state, "sentence": sentence, "ended_at_us": to_us(now)}
+        values |= {} if version is None else {"version": version}
+        values |= {} if run_id is None else {"run_id": run_id}
+        before = (*UNFINISHED, "shipped") if state == "taken_back" else UNFINISHED
+        return self._change(number, before, **values)
+
+    def of(self, model: str) -> tuple[OrderRecord, ...]:
+        """All orders of a model, oldest first."""
+        return self._read(ORDERS.c.model == model)
+
+    def open(self, model: str | None = None) -> tuple[OrderRecord, ...]:
+        """The orders that have not ended, of one model or of all, oldest first."""
+        conditions: list[sa.ColumnElement[bool]] = [ORDERS.c.state.in_(UNFINISHED)]
+        if model is not None:
+            conditions.append(ORDERS.c.model == model)
+        return self._read(*conditions)
+
+    def _change(self, number: int, before: tuple[OrderState, ...], **values: object) -> OrderRecord:
+        """Move an order on if it is where it may move on from."""
+        here = sa.and_(ORDERS.c.number == number, ORDERS.c.state.in_(before))
+        with self._engine.begin() as connection:
+            connection.execute(ORDERS.update().where(here).values(**values))
+        found = self._read(ORDERS.c.number == number)
+        if not found:
+            raise StoreError("there must be an order with that number", value=number)
+        return found[0]
+
+    def _read(self, *conditions: sa.ColumnElement[bool]) -> tuple[OrderRecord, ...]:
+        query = sa.select(ORDERS).where(*conditions).order_by(ORDERS.c.number)
+        with self._engine.connect() as connection:
+            return tuple(_record(row) for row in connection.execute(query).mappings())
+
+
+def _record(row: sa.RowMapping) -> OrderRecord:
+    started, ended = row["started_at_us"], row["ended_at_us"]
+    return OrderRecord(
+        number=row["number"],
+        order=msgspec.json.decode(row["order"], type=RetrainOrder),
+        state=row["state"],
+        started_at=None if started is None else from_us(started),
+        ended_at=None if ended is None else from_us(ended),
+        run_id=row["run_id"],
+        version=row["version"],
+        sentence=row["sentence"],
+    )

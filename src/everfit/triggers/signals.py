@@ -1,0 +1,227 @@
+"""What each trigger says of the facts. Pure.
+
+A trigger that holds names its *cause*: as long as the same thing is wrong the cause is the same, so that it is ordered
+once. Where the first attempt ends in vain and the trouble lasts, the cause may be tried ``again`` after the back-off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import product
+
+from msgspec import Struct
+
+from everfit.core.duration import format_roughly
+from everfit.core.errors import DefinitionError
+from everfit.core.finding import Incident
+from everfit.core.order import IN_VAIN, OrderRecord, OrderState
+from everfit.definitions.trigger import AllOf, AnyOf, Cron, Every, NewData, NewRelease, StaleModel, Trigger
+from everfit.definitions.watch import Drift, PerformanceDrop
+from everfit.triggers.facts import Champion, Facts
+
+_ONCE: tuple[OrderState, ...] = ("failed",)
+"""A candidate that was judged settles it; one that could not be made does not."""
+
+
+class Signal(Struct, frozen=True, kw_only=True):
+    """What one trigger says."""
+
+    sentence: str
+    """Why it asks, or what it waits for."""
+    cause: str = ""
+    """What for; empty while it does not ask."""
+    again: tuple[OrderState, ...] = _ONCE
+    """After which ends of an order the same cause may be ordered again."""
+    needs_labels: bool = True
+    """Whether retraining for this is pointless without new labels."""
+    findings: tuple[str, ...] = ()
+    numbers: dict[str, float] = {}
+    incident: int | None = None
+
+
+def signals(
+    trigger: Trigger, facts: Facts, champion: Champion, history: Sequence[OrderRecord], now: datetime
+) -> tuple[Signal, ...]:
+    """What a trigger and its parts say; each signal that asks is reason enough.
+
+    Args:
+        trigger: A trigger or a combination.
+        facts: What is known.
+        champion: That of the facts.
+        history: The model's orders, oldest first.
+        now: The present instant.
+
+    Raises:
+        DefinitionError: If it is a trigger of no known kind.
+    """
+    return _Signals(facts, champion, history, now).of(trigger)
+
+
+@dataclass(frozen=True)
+class _Signals:
+    facts: Facts
+    champion: Champion
+    history: Sequence[OrderRecord]
+    now: datetime
+
+    def of(self, trigger: Trigger) -> tuple[Signal, ...]:
+        match trigger:
+            case AnyOf(parts=parts):
+                return tuple(signal for part in parts for signal in self.of(part))
+            case AllOf(parts=parts):
+                return tuple(_together(each) for each in product(*map(self.of, parts)))
+        return (self._alone(trigger),)
+
+    def _alone(self, trigger: Trigger) -> Signal:
+        match trigger:
+            case PerformanceDrop():
+                found = self._performance_drop()
+            case Drift():
+                found = self._drift(trigger)
+            case Every():
+                found = self._every(trigger)
+            case Cron():
+                found = self._cron(trigger)
+            case NewData():
+                found = self._new_data(trigger)
+            case NewRelease():
+                found = self._new_release()
+            case StaleModel():
+                found = self._stale_model(trigger)
+            case _:
+                raise DefinitionError("a trigger must be one that everfit knows", value=trigger)
+        return found
+
+    @property
+    def _dropped(self) -> Incident | None:
+        """The champion's drop; that of an earlier version is no longer news."""
+        found = (
+            each
+            for each in self.facts.incidents
+            if each.finding.kind == "performance_drop" and each.finding.version == self.champion.version
+        )
+        return next(found, None)
+
+    @property
+    def _settled_at(self) -> datetime:
+        """When it was last decided what to serve: schedules count from here."""
+        settled = (each for each in reversed(self.history) if each.state != "failed")
+        last = next(settled, None)
+        return self.champion.as_of if last is None else max(self.champion.as_of, last.order.asked_at)
+
+    def _performance_drop(self) -> Signal:
+        incident = self._dropped
+        if incident is None:
+            return Signal(sentence=f"version {self.champion.version} is not known to have become worse")
+        return _of_incident(incident, _first_sentence(incident))
+
+    def _drift(self, trigger: Drift) -> Signal:
+        drifts = [each for each in self.facts.incidents if each.finding.kind in {"drift", "prediction_drift"}]
+        if not drifts:
+            return Signal(sentence="nothing has drifted")
+        drifts.sort(key=lambda each: (-_weight(each), each.number))
+        first = drifts[0]
+        if trigger.anyway:
+            return _of_incident(first, _first_sentence(first))
+        # Monitoring warns of a shift that is large enough, in a column that the model uses enough, to be noticed.
+        felt = [each for each in drifts if each.finding.severity != "info"]
+        if not felt:
+            return Signal(sentence="what has drifted is hardly used by the model")
+        moved, dropped, foreseen = _first_sentence(felt[0]), self._dropped, self.facts.foreseen
+        if dropped is not None:
+            # It is the drop's cause, so that one trouble is not ordered once for each of its two faces.
+            return _of_incident(dropped, f"{moved}. {_first_sentence(dropped)}", also=felt)
+        if foreseen is not None and foreseen.at_least > 0:
+            expected = f"its {foreseen.metric} is expected to be worse by {foreseen.worse_by:.4f}"
+            return _of_incident(
+                felt[0], f"{moved}, and {expected}, at least {foreseen.at_least:.4f}", also=felt[1:],
+                numbers={"expected_worse_by": foreseen.worse_by, "expected_worse_by_at_least": foreseen.at_least},
+            )  # fmt: skip
+        return Signal(sentence=f"{felt[0].finding.subject} has drifted, but that was not shown to matter")
+
+    def _every(self, trigger: Every) -> Signal:
+        due = self._settled_at + trigger.length
+        if self.now < due:
+            return Signal(sentence=f"the next of every {trigger.period} is due on {due:%Y-%m-%d %H:%M} UTC")
+        sentence = f"{trigger.period} have passed since {self._settled_at:%Y-%m-%d %H:%M} UTC"
+        return Signal(cause=f"every/{due:%Y-%m-%dT%H:%M:%S}", sentence=sentence)
+
+    def _cron(self, trigger: Cron) -> Signal:
+        tick = trigger.until(self.now)
+        if tick <= self._settled_at:
+            due = trigger.after(max(self.now, self._settled_at))
+            return Signal(sentence=f"the schedule '{trigger.expression}' is due on {due:%Y-%m-%d %H:%M} UTC")
+        sentence = f"The schedule '{trigger.expression}' was due on {tick:%Y-%m-%d %H:%M} UTC"
+        return Signal(cause=f"cron/{tick:%Y-%m-%dT%H:%M}", sentence=sentence)
+
+    def _new_data(self, trigger: NewData) -> Signal:
+        rows = self.facts.rows_since
+        times = rows // trigger.rows
+        if not times:
+            return Signal(sentence=f"{rows:,} of {trigger.rows:,} new labelled rows are there")
+        return Signal(
+            cause=f"new_data/v{self.champion.version}/{times * trigger.rows}",
+            sentence=f"{rows:,} labelled rows became known since version {self.champion.version} was trained",
+            numbers={"rows_since": float(rows)},
+        )
+
+    def _new_release(self) -> Signal:
+        if self.facts.code == self.champion.code:
+            return Signal(sentence=f"the code is that of version {self.champion.version}")
+        return Signal(
+            cause=f"new_release/{self.facts.code}",
+            sentence=f"The code is not that of version {self.champion.version}",
+            needs_labels=False,
+        )
+
+    def _stale_model(self, trigger: StaleModel) -> Signal:
+        version, age = self.champion.version, self.now - self.champion.as_of
+        if age < trigger.length:
+            due = self.champion.as_of + trigger.length
+            return Signal(sentence=f"version {version} is stale on {due:%Y-%m-%d %H:%M} UTC")
+        return Signal(
+            cause=f"stale_model/v{version}",
+            sentence=f"Version {version} was trained {format_roughly(age)} ago, longer than {trigger.age}",
+            again=IN_VAIN,
+        )
+
+
+def _of_incident(
+    incident: Incident, sentence: str, *, also: Sequence[Incident] = (), numbers: dict[str, float] | None = None
+) -> Signal:
+    return Signal(
+        cause=f"{incident.key.rstrip('/')}#{incident.number}",
+        sentence=sentence,
+        again=IN_VAIN,
+        findings=(incident.key, *(each.key for each in also)),
+        numbers=incident.finding.numbers | (numbers or {}),
+        incident=incident.number,
+    )
+
+
+def _together(parts: Sequence[Signal]) -> Signal:
+    """All of them as one; it asks if each does."""
+    missing = [each.sentence for each in parts if not each.cause]
+    if missing:
+        return Signal(sentence=" and ".join(missing))
+    return Signal(
+        cause=" & ".join(each.cause for each in parts),
+        sentence=". ".join(each.sentence for each in parts),
+        again=tuple(state for state in IN_VAIN if all(state in each.again for each in parts)),
+        needs_labels=any(each.needs_labels for each in parts),
+        findings=tuple(dict.fromkeys(key for each in parts for key in each.findings)),
+        numbers={name: value for each in reversed(parts) for name, value in each.numbers.items()},
+        incident=next((each.incident for each in parts if each.incident is not None), None),
+    )
+
+
+def _weight(incident: Incident) -> float:
+    """How much a drift is likely to mean to the model."""
+    numbers = incident.finding.numbers
+    return numbers.get("effect", 0.0) * numbers.get("importance", 1.0)
+
+
+def _first_sentence(incident: Incident) -> str:
+    return incident.finding.sentence.partition(". ")[0].removesuffix(".")

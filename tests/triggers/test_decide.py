@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from tests.triggers.situation import CHAMPION, DAY, day, drifted, drop, facts, record
+
+import everfit as ef
+from everfit.core.order import OrderRecord
+from everfit.definitions.policy import Policy
+from everfit.definitions.trigger import AnyOf, Trigger
+from everfit.triggers.decide import by_hand, consider, decide
+from everfit.triggers.facts import Facts, Foreseen
+
+DROP = "late/performance_drop/v3#12"
+NO_WORSE = Foreseen(metric="log_loss", worse_by=0.02, at_least=-0.01)
+WORSE = Foreseen(metric="log_loss", worse_by=0.05, at_least=0.01)
+OTHER_CODE = facts(code="sha256:b", labels_since=0)
+
+
+def policy(trigger: Trigger, **limits: Any) -> Policy:
+    return Policy(trigger=trigger, **limits)
+
+
+FIRES: list[tuple[Trigger, Facts, float, str, str]] = [
+    (ef.PerformanceDrop(), facts(drop()), 2, DROP, "its log loss is 0.6100, against 0.5100"),
+    (ef.Drift(anyway=True), facts(drifted(5, "rain", severity="info")), 2, "late/drift//rain#5", "rain has moved"),
+    (
+        ef.Drift(),
+        facts(drifted(5, "rain"), foreseen=WORSE),
+        2,
+        "late/drift//rain#5",
+        "worse by 0.0500, at least 0.0100",
+    ),
+    (ef.Drift(), facts(drifted(5, "rain"), drop()), 2, DROP, "rain has moved"),
+    (ef.Every("30d"), facts(), 30, "every/2013-03-31T00:00:00", "30d have passed since 2013-03-01"),
+    (ef.Cron("0 3 * * *"), facts(), 2.5, "cron/2013-03-03T03:00", "was due on 2013-03-03 03:00 UTC"),
+    (ef.NewData(1_000), facts(rows_since=2_500), 2, "new_data/v3/2000", "2,500 labelled rows"),
+    (ef.NewRelease(), OTHER_CODE, 2, "new_release/sha256:b", "not that of version 3"),
+    (ef.StaleModel("90d"), facts(), 91, "stale_model/v3", "trained 91d ago, longer than 90d"),
+    (ef.Every("30d") | ef.PerformanceDrop(), facts(drop()), 2, DROP, "has become worse"),
+    (
+        ef.PerformanceDrop() & ef.NewData(1_000),
+        facts(drop(), rows_since=1_000),
+        2,
+        f"{DROP} & new_data/v3/1000",
+        "against 0.5100. 1,000 labelled rows",
+    ),
+]
+
+
+@pytest.mark.parametrize(("trigger", "known", "now", "cause", "words"), FIRES, ids=lambda value: str(value)[:60])
+def test_each_trigger_asks(trigger: Trigger, known: Facts, now: float, cause: str, words: str) -> None:
+    order = decide(policy(trigger), known, [], day(now))
+    assert order is not None
+    assert (order.cause, order.asked_at, order.actor) == (cause, day(now), "policy")
+    assert words in order.reason
+    assert order.reason.endswith(".")
+    assert order.incident == (known.incidents[-1].number if "#" in cause else None)
+
+
+WAITS: list[tuple[Trigger, Facts, float, str]] = [
+    (ef.PerformanceDrop(), facts(), 2, "version 3 is not known to have become worse"),
+    (ef.PerformanceDrop(), facts(drop(version=2)), 2, "version 3 is not known to have become worse"),
+    (ef.Drift(), facts(), 2, "nothing has drifted"),
+    (ef.Drift(), facts(drifted(5, "rain")), 2, "rain has drifted, but that was not shown to matter"),
+    (ef.Drift(), facts(drifted(5, "rain"), foreseen=NO_WORSE), 2, "not shown to matter"),
+    (ef.Drift(), facts(drifted(5, "rain", severity="info"), drop()), 2, "hardly used"),
+    (ef.Every("30d"), facts(), 29.99, "due on 2013-03-31 00:00 UTC"),
+    (ef.Cron("0 3 1 * *"), facts(), 0.1, "due on 2013-03-01 03:00 UTC"),
+    (ef.NewData(1_000), facts(rows_since=999), 2, "999 of 1,000 new labelled rows"),
+    (ef.NewRelease(), facts(), 2, "the code is that of version 3"),
+    (ef.StaleModel("90d"), facts(), 89, "stale on 2013-05-30"),
+    (ef.PerformanceDrop() & ef.NewData(1_000), facts(drop(), rows_since=10), 2, "asks for it: 10 of 1,000"),
+    (AnyOf(()), facts(drop()), 2, "only people order it"),
+    (ef.PerformanceDrop(), facts(drop(), champion=None), 2, "No version answers yet"),
+]
+
+
+@pytest.mark.parametrize(("trigger", "known", "now", "words"), WAITS, ids=lambda value: str(value)[:60])
+def test_each_trigger_says_what_it_waits_for(trigger: Trigger, known: Facts, now: float, words: str) -> None:
+    decision = consider(policy(trigger), known, [], day(now))
+    assert decision.order is None
+    assert words in decision.sentence
+
+
+@pytest.mark.parametrize("state", ["open", "running", "delivering"])
+def test_a_model_has_one_order_at_a_time(state: str) -> None:
+    decision = consider(policy(ef.PerformanceDrop()), facts(drop()), [record(7, "manual/1", state, asked=1)], day(9))
+    assert decision.order is None
+    assert decision.sentence == f"Order 7 is {state}: It was due."
+
+
+def test_orders_of_another_model_are_none_of_its_business() -> None:
+    other = record(7, DROP, "running", asked=1)
+    theirs = OrderRecord(number=7, order=replace(other.order, model="early"), state="running")
+    assert decide(policy(ef.PerformanceDrop()), facts(drop()), [theirs], day(2)) is not None
+
+
+@pytest.mark.parametrize(
+    ("trigger", "known", "state", "again"),
+    [
+        (ef.PerformanceDrop(), facts(drop()), "refused", f"{DROP}/again-1"),
+        (ef.PerformanceDrop(), facts(drop()), "taken_back", f"{DROP}/again-1"),
+        (ef.PerformanceDrop(), facts(drop()), "failed", f"{DROP}/again-1"),
+        (ef.PerformanceDrop(), facts(drop()), "shipped", None),
+        (ef.PerformanceDrop(), facts(drop()), "cancelled", None),
+        (ef.NewRelease(), OTHER_CODE, "refused", None),
+        (ef.NewRelease(), OTHER_CODE, "failed", "new_release/sha256:b/again-1"),
+        (ef.NewData(1_000), facts(rows_since=1_500), "refused", None),
+        (ef.StaleModel("1d"), facts(), "refused", "stale_model/v3/again-1"),
+    ],
+)
+def test_one_cause_is_one_order_unless_it_came_to_nothing(
+    trigger: Trigger, known: Facts, state: str, again: str | None
+) -> None:
+    first = decide(policy(trigger, least_labels=0), known, [], day(2))
+    assert first is not None
+    ended = OrderRecord(number=1, order=first, state=state, ended_at=day(2), sentence="So it ended.")  # type: ignore[arg-type]
+    decision = consider(policy(trigger, least_labels=0), known, [ended], day(20))
+    assert (decision.order and decision.order.cause) == again
+    if again is None:
+        assert decision.sentence.endswith(f"was ordered already, and order 1 was {state}: So it ended.")
+
+
+def test_a_new_incident_is_a_new_cause_but_a_longer_number_is_not_a_shorter_one() -> None:
+    spent = record(1, "late/performance_drop/v3#1", "shipped", asked=1, ended=1)
+    order = decide(policy(ef.PerformanceDrop()), facts(drop(12)), [spent], day(9))
+    assert order is not None
+    assert order.cause == DROP
+
+
+def test_periods_count_from_the_last_retraining_whatever_its_cause() -> None:
+    every = policy(ef.Every("30d"))
+    assert decide(every, facts(), [record(1, DROP, "refused", asked=20, ended=20)], day(45)) is None
+    failed = decide(every, facts(), [record(1, "every/2013-03-31T00:00:00", "failed", asked=30, ended=30)], day(45))
+    assert failed is not None
+    assert failed.cause == "every/2013-03-31T00:00:00/again-1"
+
+
+def test_times_that_passed_unseen_count_once() -> None:
+    daily = policy(ef.Cron("0 3 * * *"))
+    order = decide(daily, facts(), [], day(10.5))
+    assert order is not None
+    assert order.cause == "cron/2013-03-11T03:00"
+    done = OrderRecord(number=1, order=order, state="shipped", ended_at=day(10.6))
+    assert decide(daily, facts(), [done], day(11)) is None
+
+
+@pytest.mark.parametrize(
+    ("history", "until"),
+    [
+        ([record(1, "manual/1", "shipped", asked=10, ended=10.5)], 12),  # a daily schedule stays daily
+        ([record(1, "manual/1", "cancelled", asked=10, ended=10.5)], 12),
+        ([record(1, "manual/1", "refused", asked=10, ended=10.5)], 14.5),
+        ([record(1, "a", "refused", asked=1, ended=2), record(2, "b", "failed", asked=10, ended=11)], 19),
+        ([record(1, "a", "refused", asked=1, ended=2), record(2, "b", "cancelled", asked=10, ended=11)], 12),
+        ([record(1, "a", "refused", asked=1, ended=2), record(2, "b", "shipped", asked=10, ended=11)], 12),
+        ([record(n, f"c{n}", "refused", asked=n, ended=n) for n in range(1, 9)], 28),  # no longer than back_off
+    ],
+)
+def test_the_wait_doubles_while_retraining_brings_nothing(history: list[OrderRecord], until: float) -> None:
+    calm = policy(ef.PerformanceDrop(), cooldown="2d", back_off="20d")
+    held = consider(calm, facts(drop()), history, day(until) - DAY / 100)
+    assert held.order is None
+    assert held.sentence.startswith(f"Cooling down until {day(until):%Y-%m-%d %H:%M} UTC after ")
+    assert "What asks: Version 3 has become worse" in held.sentence
+    assert decide(calm, facts(drop()), history, day(until)) is not None
+
+
+def test_the_budget_holds_people_s_orders_too() -> None:
+    thrifty = policy(ef.PerformanceDrop(), budget=2, per="30d")
+    history = [record(1, "manual/1", "shipped", asked=1, ended=1), record(2, "manual/2", "shipped", asked=10, ended=10)]
+    held = consider(thrifty, facts(drop()), history, day(20))
+    assert held.sentence.startswith("The budget of 2 per 30d is used up until 2013-04-01 00:00 UTC.")
+    assert decide(thrifty, facts(drop()), history, day(31)) is not None
+
+
+def test_new_labels_are_needed_but_not_by_a_new_release() -> None:
+    young = facts(drop(), labels_since=120)
+    held = consider(policy(ef.PerformanceDrop()), young, [], day(2))
+    assert held.order is None
+    assert held.sentence.startswith("Only 120 of 200 labels since 2013-02-28, where version 3 stopped learning, are ")
+    either = policy(ef.PerformanceDrop() | ef.NewRelease())
+    order = decide(either, facts(drop(), labels_since=120, code="sha256:b"), [], day(2))
+    assert order is not None
+    assert order.cause == "new_release/sha256:b"
+
+
+def test_a_clock_that_was_set_back_breaks_nothing_and_orders_nothing_twice() -> None:
+    history = [record(1, DROP, "refused", asked=40, ended=41)]
+    for trigger in (ef.PerformanceDrop(), ef.Every("1d"), ef.Cron("* * * * *"), ef.StaleModel("1d"), ef.NewData(1)):
+        for now in (-10, 0, 5, 39):
+            assert decide(policy(trigger), facts(drop(), rows_since=10), history, day(now)) is None
+    held = consider(policy(ef.PerformanceDrop()), facts(drop()), history, day(5))
+    assert "dated 35d ahead: the clock was set back. Order one by hand to go on." in held.sentence
+    by_person = by_hand("late", reason="The clock was wrong.", actor="ann", ticket="1", now=day(5))
+    history.append(OrderRecord(number=2, order=by_person, state="shipped", ended_at=day(5)))
+    assert decide(policy(ef.PerformanceDrop()), facts(drop(13)), history, day(6)) is not None
+
+
+def test_numbers_and_findings_come_along() -> None:
+    order = decide(policy(ef.Drift()), facts(drifted(5, "rain"), drifted(6, "wind"), drop()), [], day(2))
+    assert order is not None
+    assert order.findings == (drop().key, "late/drift//rain", "late/drift//wind")
+    assert order.numbers == {"since_then": 0.61, "hold_out": 0.51, "labels_since": 5_000.0}
+
+
+def test_a_combination_within_a_combination_has_one_order_for_each_way() -> None:
+    nested = policy((ef.PerformanceDrop() | ef.StaleModel("90d")) & ef.NewRelease())
+    known = facts(drop(), code="sha256:b")
+    first = decide(nested, known, [], day(100))
+    assert first is not None
+    assert first.cause == f"{DROP} & new_release/sha256:b"
+    spent = OrderRecord(number=1, order=first, state="refused", ended_at=day(100))
+    second = decide(nested, known, [spent], day(110))
+    assert second is not None
+    assert second.cause == "stale_model/v3 & new_release/sha256:b"
+
+
+def test_a_model_s_age_is_its_champion_s() -> None:
+    fresh = facts(champion=replace(CHAMPION, version=4, as_of=day(90)))
+    assert decide(policy(ef.StaleModel("90d")), fresh, [], day(100)) is None
