@@ -184,6 +184,17 @@ def open_worker(folder: Path | str | None = None, *, slot: int = 0, clock: Clock
     )
 
 
+def follow_replay(root: Path) -> Clock:
+    """The clock of a system that takes its time from a replay; hand it to :func:`open_system`, :func:`open_worker`.
+
+    Raises:
+        StoreError: If the clock's file cannot be opened.
+    """
+    from everfit.store.replay_clock import CLOCK_FILE, FollowedClock
+
+    return FollowedClock(root / STATE_FOLDER / CLOCK_FILE)
+
+
 def connect_ledger(root: Path, settings: Settings) -> Engine:
     """Open the ledger's database.
 

@@ -18,7 +18,7 @@ import everfit
 from everfit.cycle import STATIONS
 
 #: Packages beside the stations: what they are built on, what puts them together, and who asks the service.
-ROOMS = {"artifact", "cli", "client", "core", "cycle", "definitions", "measures", "store"}
+ROOMS = {"artifact", "cli", "client", "core", "cycle", "definitions", "measures", "replay", "store"}
 HEAVY = {"mlflow", "pandas", "sklearn", "scipy", "optuna", "pandera", "pyarrow", "lightgbm", "polars", "numpy"}
 
 

@@ -30,8 +30,13 @@ _TYPES: Mapping[str, tuple[Any, str]] = {
 _PLACE = re.compile(r"(?:^|\$\.)(?:inputs|outcomes)(?:\[(\d+)\])?(?:\.([^`]*))?")
 
 
-def open_client(url: str | None, project: Path | None) -> Client:
+def open_client(url: str | None, project: Path | None, *, retries: int = 3) -> Client:
     """A client of the service at ``url``, or else of the project's own.
+
+    Args:
+        url: The service's address.
+        project: The project's folder.
+        retries: How often at most a call is repeated.
 
     Raises:
         ProjectError: If no address is given, and there is no project here.
@@ -44,7 +49,7 @@ def open_client(url: str | None, project: Path | None) -> Client:
 
         serving = load_settings(find_root(project)).serving
         url = f"http://{serving.host}:{serving.port}"
-    return Client(url, timeout_s=_TIMEOUT_S)
+    return Client(url, timeout_s=_TIMEOUT_S, retries=retries)
 
 
 def typed(text: Any, kind: str, *, place: str) -> Any:

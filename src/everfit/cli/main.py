@@ -22,6 +22,7 @@ from everfit.cli import (
     monitor,
     outcomes,
     predict,
+    replay,
     reproduce,
     serve,
     train,
@@ -51,6 +52,7 @@ app.command("outcomes")(outcomes.outcomes)
 app.add_typer(journal.app, name="journal")
 app.command("explain")(explain.explain)
 app.command("monitor")(monitor.monitor)
+app.command("replay")(replay.replay)
 app.command("reproduce")(reproduce.reproduce)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)

@@ -22,6 +22,9 @@ ModelName = Annotated[
     str | None, typer.Argument(help="Model; may be left out where the project has only one.", show_default=False)
 ]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it goes into the history.")]
+FollowReplay = Annotated[
+    bool, typer.Option("--replay", help="Take the time from a replay, as 'everfit replay' leads it.")
+]
 AsOf = Annotated[
     str | None,
     typer.Option(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from everfit.cli.options import AsJson, ProjectFolder
+from everfit.cli.options import AsJson, FollowReplay, ProjectFolder
 
 
 def serve(
@@ -21,6 +21,7 @@ def serve(
     workers: Annotated[
         int | None, typer.Option("--workers", help="Processes that answer.", show_default="[serving] workers")
     ] = None,
+    replay: FollowReplay = False,
     project: ProjectFolder = None,
     as_json: AsJson = False,
 ) -> None:
@@ -45,7 +46,8 @@ def serve(
             for name, version in models.items():
                 console().print(f"Serving [bold]{name}[/] version {version} at {url}/predict/{name}")
 
-        posts = worker_posts(listener.fileno(), settings.workers, *(["--json"] if as_json else []))
+        options = [*(["--replay"] if replay else []), *(["--json"] if as_json else [])]
+        posts = worker_posts(listener.fileno(), settings.workers, *options)
         code = Supervisor(Launcher(root=root), posts).run(announce)
     if code:
         raise typer.Exit(code)
@@ -56,17 +58,18 @@ def worker(
     listener: Annotated[int, typer.Option("--listener", help="Descriptor of the listening socket.")],
     ready: Annotated[int, typer.Option("--ready", help="Descriptor to tell that it answers.")],
     project: Annotated[Path, typer.Option("--project", help="Folder with everfit.toml.")],
+    replay: FollowReplay = False,
     as_json: AsJson = False,  # noqa: ARG001 - an error is told in JSON then
 ) -> None:
     """Be one worker of the service."""
     import logging
     import socket
 
-    from everfit.wiring import open_worker
+    from everfit.wiring import find_root, follow_replay, open_worker
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     parent = os.getppid()
-    one = open_worker(project, slot=slot)
+    one = open_worker(project, slot=slot, clock=follow_replay(find_root(project)) if replay else None)
     one.load()
 
     def announce() -> None:

@@ -32,6 +32,7 @@ from everfit.serving.worker_report import (
     write_report,
 )
 from everfit.store.gauges import read_samples
+from everfit.store.replay_clock import FollowedClock
 
 if TYPE_CHECKING:
     import socket
@@ -84,6 +85,7 @@ class Worker:
         self._settings = settings
         self._slot = slot
         self._reports = reports
+        self._clock = clock
         self._gauges = gauges
         self._deployment = 0
         self._shadow = Shadow(recorder)
@@ -219,6 +221,7 @@ class Worker:
             lost_rows=self._recorder.lost_rows,
             dropped_rows=self._shadow.dropped_rows,
             memory_bytes=resident_bytes(),
+            follows_replay=isinstance(self._clock, FollowedClock),
         )
 
     def _metrics(self) -> Reply:

@@ -41,6 +41,8 @@ class WorkerReport(Struct, frozen=True, kw_only=True):
     """Not asked of a shadow, since there was no time."""
     memory_bytes: int
     """Resident."""
+    follows_replay: bool = False
+    """Whether it takes its time from a replay."""
 
 
 def write_report(folder: Path, report: WorkerReport) -> None:

@@ -41,6 +41,18 @@ class Reader:
         self._root = root
         self._paths = dict(paths)
         self._pushes = pushes
+        self._frozen: dict[str, pl.DataFrame] = {}
+
+    def frozen(self, views: Iterable[str]) -> Reader:
+        """A reader that sees of these views' pushes only those of before, whatever is pushed from now on.
+
+        Raises:
+            StoreError: If the log or a table cannot be read.
+        """
+        found = ((view, self.pushed(view)) for view in views)
+        frozen = Reader(self._root, self._paths)
+        frozen._frozen = {view: rows.collect() for view, rows in found if rows is not None}
+        return frozen
 
     def scan(self, source: Source) -> pl.LazyFrame:
         """The source's rows, lazily.
@@ -94,7 +106,7 @@ class Reader:
             StoreError: If the log or a table cannot be read.
         """
         if self._pushes is None:
-            return None
+            return self._frozen[view].lazy() if view in self._frozen else None
         lake, journal = self._pushes
         rows = scan_pushed(lake, journal, view)
         return rows if any(name.startswith(KEY) for name in rows.collect_schema()) else None

@@ -1,0 +1,101 @@
+"""What there is to tell of the past, read stretch by stretch."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME
+from everfit.features.compute import horizon, known_time, view_rows
+from everfit.store.instants import INSTANT, to_instant
+from everfit.store.reader import require_columns
+
+if TYPE_CHECKING:
+    from everfit.definitions.model import Model
+    from everfit.definitions.view import FeatureView
+    from everfit.store.reader import Reader
+
+EVENT_TIME, CREATED = "event_time", "created"
+"""What the service calls the times of a pushed row."""
+
+
+class History:
+    """One model's past. It keeps no rows: every call reads what it is asked for.
+
+    Args:
+        model: What was asked, and what became of it.
+        reader: Reads its sources. What is pushed to views after this is made is not seen: a replay must not tell again
+            what it told.
+    """
+
+    def __init__(self, model: Model, reader: Reader) -> None:
+        self._model = model
+        self.reader = reader.frozen(view.name for view in model.views)
+
+    def asked(self, since: datetime | None, until: datetime) -> pl.DataFrame:
+        """The questions with event times in ``[since, until)``, ordered by time and id, with their final labels.
+
+        Columns: :data:`~everfit.core.evidence.ID` as text, :data:`~everfit.core.evidence.TIME`, the request's fields,
+        :data:`~everfit.core.evidence.LABEL` and :data:`~everfit.core.evidence.KNOWN_AT`, both null where it never
+        became known.
+
+        Raises:
+            SourceError: If the source cannot be read or lacks a column.
+            TimestampError: If a time has no time zone.
+        """
+        events, label, place = self._model.events, self._model.label, f"model {self._model.name}, events"
+        rows = self.reader.scan(events.source)
+        schema = rows.collect_schema()
+        used = [events.id, events.timestamp, *self._model.request, label.known_at, *label.columns]
+        if events.where is not None:
+            used += events.where.meta.root_names()
+            rows = rows.filter(events.where)
+        require_columns(used, schema, place=place)
+        time = to_instant(events.timestamp, schema[events.timestamp], place=place)
+        known = to_instant(label.known_at, schema[label.known_at], place=f"model {self._model.name}, label")
+        value = pl.col(label.value) if isinstance(label.value, str) else label.value
+        inside = [time < _at(until), *([] if since is None else [time >= _at(since)])]
+        settled = value.is_not_null() & known.is_not_null()
+        return (
+            rows.filter(*inside)
+            .select(
+                pl.col(events.id).cast(pl.String).alias(ID),
+                time.alias(TIME),
+                *self._model.request,
+                pl.when(settled).then(value).alias(LABEL),
+                pl.when(settled).then(known).alias(KNOWN_AT),
+            )
+            .collect()
+            .sort(TIME, ID)
+        )
+
+    def arrived(self, view: FeatureView, since: datetime, until: datetime) -> pl.DataFrame:
+        """The view's rows that could first be used in ``(since, until]``: at the later of event and known time.
+
+        They are computed from what was known at ``until``. Columns: the keys, :data:`EVENT_TIME`, :data:`CREATED`, then
+        the features.
+
+        Raises:
+            SourceError: If the source cannot be read or the view does not fit it.
+            TimestampError: If a time has no time zone.
+        """
+        late = view.created is not None or self.reader.pushed(view.name) is not None
+        # Without known times a row arrives at its event time; with them an old row may arrive late.
+        first = None if late or horizon(view, since) is None else since
+        rows = view_rows(view, self.reader, since=first, as_of=until)
+        known = known_time(view, rows)
+        event, created = pl.col(view.timestamp), pl.col(known or view.timestamp)
+        arrival = pl.max_horizontal(event, created)
+        times = {view.timestamp, known}
+        others = [name for name in rows.collect_schema() if name not in times and name not in view.keys]
+        return (
+            rows.filter(arrival > _at(since), arrival <= _at(until))
+            .select(*view.keys, event.alias(EVENT_TIME), created.alias(CREATED), *others)
+            .collect()
+        )
+
+
+def _at(instant: datetime) -> pl.Expr:
+    return pl.lit(instant, dtype=INSTANT)

@@ -1,0 +1,113 @@
+"""What a replay came to: how well was answered, month by month."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from everfit.core.evidence import LABEL, TIME, Task
+from everfit.measures.quality import metric_for
+from everfit.replay.telling import PREDICTION, VERSION
+
+if TYPE_CHECKING:
+    from everfit.definitions.model import Model
+
+AGAINST = "against"
+"""The column with what the other version would have answered."""
+
+
+class Figures(Struct, frozen=True, kw_only=True):
+    """How good the answers to some questions were, by their final labels."""
+
+    month: str
+    """Such as ``2013-03``; empty for the whole replay."""
+    rows: int
+    """Answered, and labelled in the end."""
+    versions: tuple[int, ...]
+    """Who answered."""
+    live: dict[str, float]
+    """Metrics of what was answered; NaN where one is undefined."""
+    against: dict[str, float] | None
+    """The same metrics of what the other version would have answered; ``None`` where there is none."""
+
+
+class ReplayReport(Struct, frozen=True, kw_only=True):
+    """What a replay came to."""
+
+    model: str
+    start: datetime
+    end: datetime
+    """How far it came: going on begins there."""
+    finished: bool
+    """Whether that is where it was to end."""
+    asked: int
+    answered: int
+    failed: int
+    """Questions that the service refused."""
+    outcomes: int
+    refused_outcomes: int
+    pushed: int
+    """Rows of feature views."""
+    refusals: tuple[str, ...]
+    """The service's words about the first few rows that it refused."""
+    seconds: float
+    """By this machine's clock."""
+    against: int | None
+    """The version that the answers are compared with."""
+    overall: Figures | None
+    months: tuple[Figures, ...]
+
+    @property
+    def rows_per_second(self) -> float:
+        """Questions answered in a second."""
+        return self.answered / self.seconds if self.seconds else 0.0
+
+
+def figures(model: Model, answered: pl.DataFrame) -> tuple[Figures | None, tuple[Figures, ...]]:
+    """The whole, and its months in order.
+
+    Args:
+        model: Says which metrics count.
+        answered: :data:`TIME`, :data:`LABEL`, :data:`VERSION`, :data:`PREDICTION`, and perhaps :data:`AGAINST`: numbers
+            or each class's chance by its name.
+    """
+    labelled = answered.drop_nulls([LABEL, PREDICTION]).sort(TIME)
+    if labelled.is_empty():
+        return None, ()
+    months = labelled.group_by(pl.col(TIME).dt.strftime("%Y-%m"), maintain_order=True)
+    return _figures(model, "", labelled), tuple(_figures(model, str(month[0]), rows) for month, rows in months)
+
+
+def _figures(model: Model, month: str, rows: pl.DataFrame) -> Figures:
+    return Figures(
+        month=month,
+        rows=rows.height,
+        versions=tuple(sorted(set(rows[VERSION].to_list()))),
+        live=_scores(model, rows, PREDICTION),
+        against=_scores(model, rows, AGAINST) if AGAINST in rows.columns else None,
+    )
+
+
+def _scores(model: Model, rows: pl.DataFrame, column: str) -> dict[str, float]:
+    names = dict.fromkeys([model.metric, *(["roc_auc"] if model.task == "binary" else [])])
+    truth, predicted = _arrays(model.task, rows[LABEL], rows[column])
+    return {name: metric_for(name, model.task).compute(truth, predicted) for name in names}
+
+
+def _arrays(task: Task, labels: pl.Series, predictions: pl.Series) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if task != "multiclass":
+        return labels.cast(pl.Float64).to_numpy(), predictions.cast(pl.Float64).to_numpy()
+    chances = predictions.struct.unnest().fill_null(0.0)
+    return _places(labels, chances.columns), chances.to_numpy()
+
+
+def _places(labels: pl.Series, classes: Sequence[str]) -> NDArray[np.float64]:
+    places: Mapping[str, float] = {name: float(place) for place, name in enumerate(classes)}
+    texts = labels.cast(pl.String)
+    return texts.replace_strict(places, default=float("nan"), return_dtype=pl.Float64).to_numpy()

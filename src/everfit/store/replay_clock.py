@@ -1,0 +1,123 @@
+"""The time of a replay: one process leads it, every process of the system follows.
+
+The file holds one native 64-bit word, microseconds since 1970, or nought before a replay begins. A machine reads and
+writes such a word as a whole, so that a follower needs neither lock nor call: it looks into the mapped page.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+from everfit.core.clock import from_us, to_us
+from everfit.core.errors import NotReadyError, StoreError
+
+CLOCK_FILE = "clock"
+"""Its name in the folder that holds a project's state."""
+_WORD = 8
+
+
+class FollowedClock:
+    """Says what time it is in the replay; a :class:`everfit.core.clock.Clock`. Any thread may ask; about 50 ns.
+
+    Args:
+        path: The replay's file; made, as one that has not begun, if it is missing: the system may be started first.
+
+    Raises:
+        StoreError: If it cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        number = _open(path)
+        try:
+            self._word = _map(number)
+        finally:
+            os.close(number)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a replay has ever set it."""
+        return self._word[0] != 0
+
+    def now(self) -> datetime:
+        """The replay's present instant, aware, in UTC.
+
+        Raises:
+            NotReadyError: If no replay has begun.
+        """
+        return from_us(self.now_us())
+
+    def now_us(self) -> int:
+        """The replay's present instant, in microseconds since 1970.
+
+        Raises:
+            NotReadyError: If no replay has begun.
+        """
+        us = self._word[0]
+        if us:
+            return us
+        raise NotReadyError(
+            "a system that takes its time from a replay knows none before it begins",
+            remedy="Begin one: everfit replay MODEL --from …, or start the system without --replay.",
+        )
+
+
+class LeadingClock(FollowedClock):
+    """Sets the time that all others follow; only one process at a time can.
+
+    Args:
+        path: The replay's file.
+
+    Raises:
+        StoreError: If it cannot be opened, or another replay leads it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._number = _open(path)
+        self._word = _map(self._number)
+        try:
+            fcntl.flock(self._number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.close()
+            raise StoreError(
+                "only one replay at a time can lead a system", value=str(path), remedy="Wait until it has ended."
+            ) from error
+
+    def begin(self, instant: datetime) -> None:
+        """A replay begins; it may be earlier than where the last one ended."""
+        self._word[0] = to_us(instant)
+
+    def advance(self, instant: datetime) -> None:
+        """Time goes on; it never goes back within a replay."""
+        self._word[0] = max(self._word[0], to_us(instant))
+
+    def close(self) -> None:
+        """Let another one lead. The time stays where it is."""
+        if self._number >= 0:
+            os.close(self._number)
+            self._number = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _open(path: Path) -> int:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        if os.fstat(number).st_size < _WORD:
+            os.ftruncate(number, _WORD)
+    except OSError as error:
+        raise StoreError(f"the replay's clock cannot be used: {error}", value=str(path)) from error
+    return number
+
+
+def _map(number: int) -> memoryview[int]:
+    return memoryview(mmap.mmap(number, _WORD)).cast("q")
