@@ -25,12 +25,12 @@ def policy(trigger: Trigger, **limits: Any) -> Policy:
 
 FIRES: list[tuple[Trigger, Facts, float, str, str]] = [
     (ef.PerformanceDrop(), facts(drop()), 2, DROP, "its log loss is 0.6100, against 0.5100"),
-    (ef.Drift(anyway=True), facts(drifted(5, "rain", severity="info")), 2, "late/drift//rain#5", "rain has moved"),
+    (ef.Drift(anyway=True), facts(drifted(5, "rain", severity="info")), 2, "late/drift//rain#5/v3", "rain has moved"),
     (
         ef.Drift(),
         facts(drifted(5, "rain"), foreseen=WORSE),
         2,
-        "late/drift//rain#5",
+        "late/drift//rain#5/v3",
         "worse by 0.0500, at least 0.0100",
     ),
     (ef.Drift(), facts(drifted(5, "rain"), drop()), 2, DROP, "rain has moved"),
@@ -122,6 +122,15 @@ def test_one_cause_is_one_order_unless_it_came_to_nothing(
     assert (decision.order and decision.order.cause) == again
     if again is None:
         assert decision.sentence.endswith(f"was ordered already, and order 1 was {state}: So it ended.")
+
+
+def test_every_attempt_has_a_cause_of_its_own() -> None:
+    history: list[OrderRecord] = []
+    for attempt in range(4):
+        order = decide(policy(ef.PerformanceDrop()), facts(drop()), history, day(40 * attempt))
+        assert order is not None
+        history.append(OrderRecord(number=attempt + 1, order=order, state="refused", ended_at=day(40 * attempt)))
+    assert [each.order.cause for each in history] == [DROP, *(f"{DROP}/again-{number}" for number in (1, 2, 3))]
 
 
 def test_a_new_incident_is_a_new_cause_but_a_longer_number_is_not_a_shorter_one() -> None:
@@ -217,6 +226,15 @@ def test_a_combination_within_a_combination_has_one_order_for_each_way() -> None
     second = decide(nested, known, [spent], day(110))
     assert second is not None
     assert second.cause == "stale_model/v3 & new_release/sha256:b"
+
+
+def test_drift_that_outlasts_the_version_that_was_made_for_it_is_a_new_cause() -> None:
+    moved, wary = drifted(5, "rain"), policy(ef.Drift(anyway=True))
+    shipped = record(1, "late/drift//rain#5/v3", "shipped", asked=1, ended=1)
+    assert decide(wary, facts(moved), [shipped], day(9)) is None
+    order = decide(wary, facts(moved, champion=replace(CHAMPION, version=4, as_of=day(1))), [shipped], day(9))
+    assert order is not None
+    assert order.cause == "late/drift//rain#5/v4"
 
 
 def test_a_model_s_age_is_its_champion_s() -> None:

@@ -115,7 +115,7 @@ class _Signals:
         incident = self._dropped
         if incident is None:
             return Signal(sentence=f"version {self.champion.version} is not known to have become worse")
-        return _of_incident(incident, _first_sentence(incident))
+        return self._of_incident(incident, _first_sentence(incident))
 
     def _drift(self, trigger: Drift) -> Signal:
         drifts = [each for each in self.facts.incidents if each.finding.kind in {"drift", "prediction_drift"}]
@@ -124,7 +124,7 @@ class _Signals:
         drifts.sort(key=lambda each: (-_weight(each), each.number))
         first = drifts[0]
         if trigger.anyway:
-            return _of_incident(first, _first_sentence(first))
+            return self._of_incident(first, _first_sentence(first))
         # Monitoring warns of a shift that is large enough, in a column that the model uses enough, to be noticed.
         felt = [each for each in drifts if each.finding.severity != "info"]
         if not felt:
@@ -132,10 +132,10 @@ class _Signals:
         moved, dropped, foreseen = _first_sentence(felt[0]), self._dropped, self.facts.foreseen
         if dropped is not None:
             # It is the drop's cause, so that one trouble is not ordered once for each of its two faces.
-            return _of_incident(dropped, f"{moved}. {_first_sentence(dropped)}", also=felt)
+            return self._of_incident(dropped, f"{moved}. {_first_sentence(dropped)}", also=felt)
         if foreseen is not None and foreseen.at_least > 0:
             expected = f"its {foreseen.metric} is expected to be worse by {foreseen.worse_by:.4f}"
-            return _of_incident(
+            return self._of_incident(
                 felt[0], f"{moved}, and {expected}, at least {foreseen.at_least:.4f}", also=felt[1:],
                 numbers={"expected_worse_by": foreseen.worse_by, "expected_worse_by_at_least": foreseen.at_least},
             )  # fmt: skip
@@ -187,18 +187,24 @@ class _Signals:
             again=IN_VAIN,
         )
 
-
-def _of_incident(
-    incident: Incident, sentence: str, *, also: Sequence[Incident] = (), numbers: dict[str, float] | None = None
-) -> Signal:
-    return Signal(
-        cause=f"{incident.key.rstrip('/')}#{incident.number}",
-        sentence=sentence,
-        again=IN_VAIN,
-        findings=(incident.key, *(each.key for each in also)),
-        numbers=incident.finding.numbers | (numbers or {}),
-        incident=incident.number,
-    )
+    def _of_incident(
+        self,
+        incident: Incident,
+        sentence: str,
+        *,
+        also: Sequence[Incident] = (),
+        numbers: dict[str, float] | None = None,
+    ) -> Signal:
+        # What is not of one version, such as drift, may outlast the version that was made to end it: that is news.
+        of = "" if incident.finding.version is not None else f"/v{self.champion.version}"
+        return Signal(
+            cause=f"{incident.key.rstrip('/')}#{incident.number}{of}",
+            sentence=sentence,
+            again=IN_VAIN,
+            findings=(incident.key, *(each.key for each in also)),
+            numbers=incident.finding.numbers | (numbers or {}),
+            incident=incident.number,
+        )
 
 
 def _together(parts: Sequence[Signal]) -> Signal:

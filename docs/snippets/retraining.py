@@ -1,0 +1,22 @@
+"""When a model is trained anew, as docs/howto/retrain.md shows it."""
+
+import everfit as ef
+
+
+def as_most_do(late):
+    # region policy
+    late.retrain_when(
+        ef.PerformanceDrop(by=0.02, alpha=0.01),
+        ef.StaleModel("90d") & ef.NewData(rows=10_000),
+        ef.NewRelease(),
+        cooldown="2d",
+        budget=4,
+        per="30d",
+    )
+    # endregion
+
+
+def by_people_only(late):
+    # region never
+    late.retrain_when()
+    # endregion
