@@ -7,9 +7,10 @@ from msgspec.structs import replace
 from tests.triggers.situation import CHAMPION, DAY, day, drifted, drop, facts, record
 
 import everfit as ef
+from everfit.core.errors import DefinitionError
 from everfit.core.order import OrderRecord
 from everfit.definitions.policy import Policy
-from everfit.definitions.trigger import AnyOf, Trigger
+from everfit.definitions.trigger import AllOf, AnyOf, Trigger
 from everfit.triggers.decide import by_hand, consider, decide
 from everfit.triggers.facts import Facts, Foreseen
 
@@ -58,6 +59,19 @@ def test_each_trigger_asks(trigger: Trigger, known: Facts, now: float, cause: st
     assert words in order.reason
     assert order.reason.endswith(".")
     assert order.incident == (known.incidents[-1].number if "#" in cause else None)
+
+
+def test_every_trigger_that_exists_was_asked() -> None:
+    exist = {kind for kind in Trigger.__subclasses__() if kind.__module__.startswith("everfit.")}
+    assert {type(leaf) for trigger, *_ in FIRES for leaf in trigger.leaves} == exist - {AnyOf, AllOf}
+
+
+def test_a_trigger_of_one_s_own_is_refused() -> None:
+    class Whim(Trigger):
+        pass
+
+    with pytest.raises(DefinitionError, match="must be one that everfit knows"):
+        decide(policy(Whim()), facts(), [], day(2))
 
 
 WAITS: list[tuple[Trigger, Facts, float, str]] = [
