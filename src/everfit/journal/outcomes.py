@@ -62,7 +62,7 @@ def join_outcomes(predictions: pl.LazyFrame, outcomes: pl.LazyFrame, as_of: date
     known = latest_outcomes(outcomes, as_of).select(
         "id", pl.col("value").alias(OUTCOME), pl.col("known_at").alias(OUTCOME_KNOWN_AT)
     )
-    return _first_answers(predictions, as_of).join(known, on="id", how="left")
+    return first_answers(predictions, as_of).join(known, on="id", how="left")
 
 
 def join_labels(
@@ -85,7 +85,7 @@ def join_labels(
         TimestampError: If ``as_of`` has no time zone.
         SourceError: If a column is missing.
     """
-    answers = _first_answers(predictions, as_of)
+    answers = first_answers(predictions, as_of)
     there = answers.collect_schema()
     event = {f"{REQUEST}{key}": key for key in keys} | {"event_time": "time"} if keys else {"id": "id"}
     require_columns(event, there, place="predictions")
@@ -104,7 +104,13 @@ def join_labels(
     return answers.join(known, on=list(event), how="left")
 
 
-def _first_answers(predictions: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:
+def first_answers(predictions: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:
+    """The predictions that had been made; an id that was answered twice counts once for each route, by the first.
+
+    Args:
+        predictions: Columns as :data:`everfit.journal.prediction_rows.BASE`, and any others.
+        as_of: Nothing recorded later is used; aware.
+    """
     return (
         predictions.filter(pl.col("recorded_at") <= _moment(as_of))
         .sort("recorded_at", SEGMENT, PLACE, "row")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import reduce
 from itertools import pairwise
 
 import numpy as np
 import polars as pl
-from msgspec import Struct
-from msgspec.structs import replace
+from msgspec import Struct, structs
 
 from everfit.core.finding import Finding, Severity
 from everfit.definitions.watch import Drift
@@ -22,13 +21,13 @@ from everfit.measures.sketch import ColumnSketch, Sketch
 from everfit.monitoring.drift import ColumnDrift, dispersions, drift
 from everfit.monitoring.inputs import LEAST_ROWS
 from everfit.monitoring.reference import Reference, Watched
-from everfit.monitoring.rows import ASKED
+from everfit.monitoring.windows import WINDOW, Length, Window, complete_windows, placed
 
 _YEAR = timedelta(days=365)
 _TRAILING = timedelta(days=28)
 _LEAST_BEFORE = 7
 """Windows that must lie before one that is compared with them."""
-_MOST_WINDOWS = 400
+MOST_WINDOWS = 400
 _NOTICEABLE = 0.1
 """A feature whose share in the answers, or whose effect, is smaller is worth knowing, and no more."""
 _CELLS_SHOWN = 20
@@ -66,8 +65,26 @@ class Counted:
     """A window's rows, counted in a reference's layouts."""
 
     start: datetime
+    end: datetime
     inputs: Sketch
     answers: Sketch
+    mark: int = 0
+    """See :class:`everfit.monitoring.windows.Window`."""
+
+    def merge(self, other: Counted) -> Counted:
+        """More rows of the same window."""
+        inputs, answers = self.inputs.merge(other.inputs), self.answers.merge(other.answers)
+        return replace(self, inputs=inputs, answers=answers)
+
+
+Judged = dict[tuple[object, ...], DriftWindow]
+"""What :func:`drift_windows` found before, by what it depends on."""
+
+
+def newest_windows(rows: pl.DataFrame, length: Length, *, until: datetime) -> tuple[Window, ...]:
+    """The newest complete windows with rows enough, oldest first; arguments as for :func:`complete_windows`."""
+    found = [each for each in complete_windows(rows, length, until=until)[-MOST_WINDOWS:] if each.rows >= LEAST_ROWS]
+    return tuple(found)
 
 
 def count_windows(rows: pl.DataFrame, reference: Reference, *, until: datetime) -> tuple[Counted, ...]:
@@ -78,49 +95,69 @@ def count_windows(rows: pl.DataFrame, reference: Reference, *, until: datetime) 
         reference: The version's; its window is how long they are.
         until: Windows that end later are not complete.
     """
-    length = reference.window
-    if rows.is_empty():
-        return ()
-    starts = rows.with_columns(pl.col(ASKED).dt.truncate(length).alias("__start"))
-    complete = starts.filter(pl.col("__start") + length <= until)
-    parts = sorted(complete.partition_by("__start"), key=lambda part: part["__start"][0])
+    inside = placed(rows, reference.window)
+    parts = inside.partition_by(WINDOW, as_dict=True)
     return tuple(
-        Counted(start=part["__start"][0], inputs=reference.inputs.count(part), answers=reference.answers.count(part))
-        for part in parts[-_MOST_WINDOWS:]
-        if part.height >= LEAST_ROWS
+        count(window, parts[(window.number,)], reference)
+        for window in newest_windows(inside, reference.window, until=until)
     )
 
 
-def drift_windows(windows: Sequence[Counted], reference: Reference, watch: Drift) -> tuple[DriftWindow, ...]:
-    """Hold every window against the reference, or against the weeks before it."""
-    alpha = alpha_per_window(watch.alpha, _YEAR / reference.window)
-    width = len(reference.inputs.layout.columns) + len(reference.answers.layout.columns)
-    found = []
+def count(window: Window, rows: pl.DataFrame, reference: Reference) -> Counted:
+    """Count one window's rows."""
+    return Counted(
+        start=window.start,
+        end=window.end,
+        inputs=reference.inputs.count(rows),
+        answers=reference.answers.count(rows),
+        mark=window.mark,
+    )
+
+
+def drift_windows(
+    windows: Sequence[Counted], reference: Reference, watch: Drift, *, judged: Judged | None = None
+) -> tuple[DriftWindow, ...]:
+    """Hold every window against the reference, or against the weeks before it.
+
+    Args:
+        windows: Oldest first.
+        reference: The version's.
+        watch: What is worth saying.
+        judged: What was found before for this reference; what is found is added, and what no longer occurs is dropped.
+            The windows must have marks.
+    """
+    known, found = dict(judged or {}), {}
     for place, window in enumerate(windows):
-        before = [each for each in windows[:place] if each.start >= window.start - _TRAILING]
-        parts: tuple[tuple[Watched, Sketch, list[Sketch], Mapping[str, float]], ...] = (
-            (reference.inputs, window.inputs, [each.inputs for each in before], reference.importance),
-            (reference.answers, window.answers, [each.answers for each in before], {}),
-        )
-        columns: list[ColumnDrift] = []
-        for watched, sketch, earlier, importance in parts:
-            base = _base(watched, earlier, watch)
-            own = len(watched.layout.columns)
-            if base is not None and own:
-                against, spread = base
-                columns += drift(
-                    against, sketch, importance=importance, alpha=alpha * own / width, worthwhile=watch.effect,
-                    dispersions=spread,
-                )  # fmt: skip
-        found.append(
-            DriftWindow(
-                start=window.start,
-                end=window.start + reference.window,
-                rows=window.inputs.rows,
-                columns=_ranked(columns),
-            )
-        )
-    return tuple(found)
+        trailing = watch.against == "trailing"
+        before = [each for each in windows[:place] if trailing and each.start >= window.start - _TRAILING]
+        key = (watch, window.start, window.mark, *(each.mark for each in before))
+        found[key] = known.get(key) or _judge(window, before, reference, watch)
+    if judged is not None:
+        judged.clear()
+        judged.update(found)
+    return tuple(found.values())
+
+
+def _judge(window: Counted, before: Sequence[Counted], reference: Reference, watch: Drift) -> DriftWindow:
+    # Windows of rows come as often as they like: alpha is spent on a year of daily ones.
+    a_year = 365 if isinstance(reference.window, int) else _YEAR / reference.window
+    alpha = alpha_per_window(watch.alpha, a_year)
+    width = len(reference.inputs.layout.columns) + len(reference.answers.layout.columns)
+    parts: tuple[tuple[Watched, Sketch, list[Sketch], Mapping[str, float]], ...] = (
+        (reference.inputs, window.inputs, [each.inputs for each in before], reference.importance),
+        (reference.answers, window.answers, [each.answers for each in before], {}),
+    )
+    columns: list[ColumnDrift] = []
+    for watched, sketch, earlier, importance in parts:
+        base = _base(watched, earlier, watch)
+        own = len(watched.layout.columns)
+        if base is not None and own:
+            against, spread = base
+            columns += drift(
+                against, sketch, importance=importance, alpha=alpha * own / width, worthwhile=watch.effect,
+                dispersions=spread,
+            )  # fmt: skip
+    return DriftWindow(start=window.start, end=window.end, rows=window.inputs.rows, columns=_ranked(columns))
 
 
 def _base(
@@ -136,7 +173,7 @@ def _base(
 
 def _ranked(columns: Sequence[ColumnDrift]) -> tuple[ColumnDrift, ...]:
     ordered = sorted(columns, key=lambda each: (not each.drifted, -each.effect * each.importance, each.p_value))
-    return tuple(replace(each, rank=rank) for rank, each in enumerate(ordered, start=1))
+    return tuple(structs.replace(each, rank=rank) for rank, each in enumerate(ordered, start=1))
 
 
 def drift_findings(

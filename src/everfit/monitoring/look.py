@@ -13,11 +13,13 @@ from everfit.core.duration import format_roughly
 from everfit.core.evidence import SourceFreshness
 from everfit.core.finding import SEVERITIES, Finding
 from everfit.definitions.watch import Drift, PerformanceDrop, Watch
-from everfit.monitoring.delays import Delays, learn_delays
+from everfit.measures.delays import Delays
+from everfit.monitoring.delays import learn_delays
 from everfit.monitoring.drift_windows import (
     Counted,
     Distribution,
     DriftWindow,
+    Judged,
     count_windows,
     distribution,
     drift_findings,
@@ -44,11 +46,20 @@ from everfit.monitoring.report import CohortReport, MonitorReport, VersionReport
 from everfit.monitoring.rows import ASKED, KNOWN, RECORDED, ROUTE, TRUTH, VERSION
 
 ANSWERS, SHADOW = "answers", "shadow"
+_A_DAY = timedelta(days=1)
 _MOST_DISTRIBUTIONS = 6
 _NEARLY_ALL = 0.98
 """With so many outcomes known, those that are missing do not mislead."""
 _LONGER = 3.0
 """Silence is a pause so many times as long as any before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountedBefore:
+    """A version's windows, and what was said of them."""
+
+    windows: tuple[Counted, ...]
+    judged: Judged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +77,7 @@ class Watching:
         freshness: How old the sources of its views are.
         sources: The source of each view, by name.
         reports: Outcomes as they were reported: ``id`` and ``value``.
+        counted: What was counted before, of versions as they answer or shadow; the rest is counted from the rows.
     """
 
     model: str
@@ -78,6 +90,7 @@ class Watching:
     freshness: Sequence[SourceFreshness] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     reports: pl.DataFrame | None = None
+    counted: Mapping[tuple[int, str], CountedBefore] = field(default_factory=dict)
 
 
 def look(rows: pl.DataFrame, watching: Watching, *, since: datetime, as_of: datetime) -> MonitorReport:
@@ -90,20 +103,11 @@ def look(rows: pl.DataFrame, watching: Watching, *, since: datetime, as_of: date
         as_of: The present instant.
     """
     recent = rows.filter(pl.col(ASKED) >= since)
-    findings = [
-        *stale_sources(watching.freshness, watching.model, now=as_of),
-        *_silence(rows, watching.model, as_of=as_of),
-        *clock_findings(recent, watching.model),
-        *(report_findings(watching.reports, watching.model) if watching.reports is not None else ()),
-    ]
-    stale = [each.subject for each in findings if each.kind == "stale_source"]
-    reports = []
-    for version, route in _parts(recent):
-        own = rows.filter(pl.col(VERSION) == version, (pl.col(ROUTE) == SHADOW) == (route == SHADOW))
-        part = _Part(own, watching, version, route, since, as_of)
-        reports.append(part.report(rows))
-        if version == watching.champion and route == ANSWERS:
-            findings += part.findings(stale)
+    parts = {
+        (version, route): _Part(_own(rows, version, route), watching, version, route, since, as_of)
+        for version, route in _parts(recent)
+    }
+    champion = next((part for (version, route), part in parts.items() if _is_champion(watching, version, route)), None)
     return MonitorReport(
         model=watching.model,
         task=watching.scale.task,
@@ -111,9 +115,49 @@ def look(rows: pl.DataFrame, watching: Watching, *, since: datetime, as_of: date
         greater_is_better=watching.scale.measure.greater_is_better,
         as_of=as_of,
         since=since,
-        versions=tuple(reports),
-        findings=tuple(sorted(findings, key=lambda each: (-SEVERITIES.index(each.severity), each.kind, each.subject))),
+        versions=tuple(part.report(rows) for part in parts.values()),
+        findings=_findings(rows, recent, champion, watching, as_of=as_of),
     )
+
+
+def find(
+    asked: pl.DataFrame, rows: pl.DataFrame, watching: Watching, *, since: datetime, as_of: datetime
+) -> tuple[Finding, ...]:
+    """Only what is worth saying, for whoever looks often: the findings of :func:`look`, the gravest first.
+
+    Args:
+        asked: All predictions of the model: :data:`ASKED` and :data:`RECORDED`.
+        rows: The champion's answers, as for :func:`look`; features are not needed where windows were counted before.
+        watching: What to hold them against.
+        since: As for :func:`look`.
+        as_of: The present instant.
+    """
+    champion = None
+    if watching.champion is not None and (rows[ASKED] >= since).any():
+        champion = _Part(rows, watching, watching.champion, ANSWERS, since, as_of)
+    return _findings(asked, asked.filter(pl.col(ASKED) >= since), champion, watching, as_of=as_of)
+
+
+def _findings(
+    asked: pl.DataFrame, recent: pl.DataFrame, champion: _Part | None, watching: Watching, *, as_of: datetime
+) -> tuple[Finding, ...]:
+    findings = [
+        *stale_sources(watching.freshness, watching.model, now=as_of),
+        *_silence(asked, watching.model, as_of=as_of),
+        *clock_findings(recent, watching.model),
+        *(report_findings(watching.reports, watching.model) if watching.reports is not None else ()),
+    ]
+    if champion is not None:
+        findings += champion.findings([each.subject for each in findings if each.kind == "stale_source"])
+    return tuple(sorted(findings, key=lambda each: (-SEVERITIES.index(each.severity), each.kind, each.subject)))
+
+
+def _own(rows: pl.DataFrame, version: int, route: str) -> pl.DataFrame:
+    return rows.filter(pl.col(VERSION) == version, (pl.col(ROUTE) == SHADOW) == (route == SHADOW))
+
+
+def _is_champion(watching: Watching, version: int, route: str) -> bool:
+    return version == watching.champion and route == ANSWERS
 
 
 def _parts(rows: pl.DataFrame) -> list[tuple[int, str]]:
@@ -198,7 +242,8 @@ class _Part:
             found += [] if dropped is None else [dropped]
         known = reference.held_out.filter(pl.col(TRUTH).is_not_null())
         delays = (known[KNOWN] - known[ASKED]).dt.total_microseconds().drop_nulls().sort().to_numpy() / 1e6
-        found += label_findings(self.rows, delays, model, as_of=self.as_of, window=reference.window)
+        silence = _A_DAY if isinstance(reference.window, int) else reference.window
+        found += label_findings(self.rows, delays, model, as_of=self.as_of, window=silence)
         return found
 
     @cached_property
@@ -241,10 +286,16 @@ class _Part:
     def reference(self) -> Reference | None:
         return self.watching.references.get(self.version)
 
+    @property
+    def before(self) -> CountedBefore | None:
+        return self.watching.counted.get((self.version, self.route))
+
     @cached_property
     def windows(self) -> tuple[Counted, ...]:
         if self.reference is None:
             return ()
+        if self.before is not None:
+            return self.before.windows
         return count_windows(self.rows, self.reference, until=self.as_of)
 
     @cached_property
@@ -252,7 +303,8 @@ class _Part:
         watch = next((each for each in self.watching.watches if isinstance(each, Drift)), None)
         if watch is None or self.reference is None:
             return ()
-        found = drift_windows(self.windows, self.reference, watch)
+        judged = self.before.judged if self.before else None
+        found = drift_windows(self.windows, self.reference, watch, judged=judged)
         return tuple(each for each in found if each.end > self.since)
 
     @cached_property

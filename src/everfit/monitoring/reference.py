@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from everfit.measures.sketch import Column, Sketch
 from everfit.monitoring.drift import dispersions
 from everfit.monitoring.performance import Scale
 from everfit.monitoring.rows import ASKED, KNOWN, prediction_columns, truth_codes
+from everfit.monitoring.windows import WINDOW, Length, placed
 
 if TYPE_CHECKING:
     from everfit.artifact.schema import InputSchema
@@ -35,7 +35,7 @@ class Watched:
         window: How long the windows are that will be compared with it.
     """
 
-    def __init__(self, rows: pl.DataFrame, columns: Sequence[str], *, window: timedelta) -> None:
+    def __init__(self, rows: pl.DataFrame, columns: Sequence[str], *, window: Length) -> None:
         forms = ((name, _form(rows[name])) for name in columns)
         self.layout = Layout({name: form for name, form in forms if form is not None})
         self.sketch = self.count(rows)
@@ -51,8 +51,7 @@ class Watched:
     @cached_property
     def dispersions(self) -> Mapping[str, Dispersion] | None:
         """How much more its windows differ than independent rows would; ``None`` where there are too few of them."""
-        start = pl.col(ASKED).dt.truncate(self._window).alias("__window")
-        parts = self._rows.with_columns(start).partition_by("__window", maintain_order=True)
+        parts = placed(self._rows, self._window).partition_by(WINDOW, maintain_order=True)
         # The first and the last window are cut off.
         return dispersions([self.count(part) for part in parts[1:-1]]) if len(parts) >= _LEAST_BLOCKS + 2 else None
 
@@ -74,7 +73,7 @@ class Reference:
     scale: Scale
     features: tuple[str, ...]
     importance: Mapping[str, float]
-    window: timedelta
+    window: Length
 
     @cached_property
     def held_out(self) -> pl.DataFrame:
@@ -99,7 +98,7 @@ def reference_of(
     *,
     metric: str,
     importance: Mapping[str, float],
-    window: timedelta,
+    window: Length,
 ) -> Reference:
     """A package's profile as a reference.
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 ID, ASKED, RECORDED, VERSION, ROUTE = "id", "asked_at", "recorded_at", "version", "route"
 TRUTH, KNOWN = "truth", "known_at"
+MARK = "mark"
+"""A number for each row of the log that no other is likely to have; only where windows are counted once and for all."""
 PREDICTION = "prediction"
 """A column for binary models and regressions; ``prediction.<class>`` for each class of a multiclass model."""
 
@@ -67,7 +69,8 @@ def standard_rows(joined: pl.DataFrame, schema: InputSchema, *, slices: Sequence
 
     Returns:
         :data:`ID`, :data:`ASKED`, :data:`RECORDED`, :data:`VERSION`, :data:`ROUTE`, the answers, :data:`TRUTH`,
-        :data:`KNOWN`, then the features under the schema's names and the slices; ordered by the time of asking.
+        :data:`KNOWN`, then the features under the schema's names and the slices, and :data:`MARK` where it is given;
+        ordered by the time of asking.
     """
     there = set(joined.columns)
     answers = prediction_columns(schema.task, schema.classes)
@@ -89,4 +92,5 @@ def standard_rows(joined: pl.DataFrame, schema: InputSchema, *, slices: Sequence
         truth_codes(joined["outcome"], schema.task, schema.classes),
         pl.col("outcome_known_at").alias(KNOWN),
         *(column(name) for name in names),
+        *([MARK] if MARK in there else []),
     ).sort(ASKED, ID)

@@ -122,17 +122,38 @@ def scan_tables(lake: Path, under: str, unshipped: Sequence[SegmentRows], *, bas
             if _is_variant(path, lake / name):
                 has |= set(pl.scan_delta(table).filter(wanted).select(SEGMENT).unique().collect().to_series())
         frames += [part.rows.lazy() for part in parts if part.segment not in has]
-    return _united(frames)
+    return united(frames)
 
 
-def tables_under(lake: Path, under: str = "") -> tuple[tuple[str, DeltaTable], ...]:
+def tables_under(
+    lake: Path, under: str = "", *, known: Mapping[str, DeltaTable] | None = None
+) -> tuple[tuple[str, DeltaTable], ...]:
     """All tables at or below a folder of the lake, by their folder within the lake.
+
+    Args:
+        lake: The lake's folder.
+        under: A folder within it.
+        known: What an earlier call found: these are brought up to date, which is quicker than opening them.
 
     Raises:
         StoreError: If one cannot be read.
     """
-    paths = _tables_under(lake / under)
-    return tuple((path.relative_to(lake).as_posix(), table) for path in paths for table in _open([path]))
+    found = []
+    for path in _tables_under(lake / under):
+        name = path.relative_to(lake).as_posix()
+        opened = [_updated(path, known[name])] if known and name in known else _open([path])
+        found += [(name, table) for table in opened]
+    return tuple(found)
+
+
+def _updated(folder: Path, table: DeltaTable) -> DeltaTable:
+    from deltalake.exceptions import DeltaError
+
+    try:
+        table.update_incremental()
+    except (DeltaError, OSError) as error:
+        raise _broken(folder, error) from error
+    return table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +253,7 @@ def _sync(folder: Path, version: int) -> None:
             os.close(number)
 
 
-def _united(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
+def united(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
     """All rows, with every column that any frame has, in types that they agree on."""
     types: dict[str, set[pl.DataType]] = {}
     for frame in frames:
