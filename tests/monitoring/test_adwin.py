@@ -20,7 +20,6 @@ def errors(dice: np.random.Generator, share: float, steps: int) -> Floats:
 @pytest.mark.slow
 def test_is_what_the_notes_measured() -> None:
     """Errors at 10 %, at 15 % from step 5,000; beside ``test_betting``'s, which has a proof."""
-    pytest.importorskip("river")
     dice, early, delays = np.random.default_rng(0), 0, []
     for _ in range(60):
         found = adwin_rises(np.concatenate([errors(dice, 0.1, 5_000), errors(dice, 0.15, 5_000)]))
@@ -32,7 +31,6 @@ def test_is_what_the_notes_measured() -> None:
 
 
 def test_tells_worse_from_better() -> None:
-    pytest.importorskip("river")
     dice = np.random.default_rng(1)
     worse = np.concatenate([errors(dice, 0.1, 2_000), errors(dice, 0.6, 2_000)])
     found = adwin_rises(worse)
@@ -43,7 +41,6 @@ def test_tells_worse_from_better() -> None:
 
 
 def test_losses_outside_are_refused() -> None:
-    pytest.importorskip("river")
     with pytest.raises(DataError):
         adwin_rises(np.array([0.0, 1.5]))
 
@@ -51,5 +48,5 @@ def test_losses_outside_are_refused() -> None:
 def test_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "river", None)
     monkeypatch.setitem(sys.modules, "river.drift", None)
-    with pytest.raises(MisuseError, match="pip install river"):
+    with pytest.raises(MisuseError, match=r"pip install 'everfit\[river\]'"):
         adwin_rises(np.zeros(3))

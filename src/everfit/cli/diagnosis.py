@@ -25,6 +25,7 @@ _OPTIONAL = {
     "onnxruntime": "onnx",
     "psycopg": "sql",
     "pandas": "pyfunc",
+    "river": "river",
 }
 _LOW_DISK_BYTES = 1024**3
 

@@ -39,7 +39,8 @@ def adwin_rises(losses: Floats, *, delta: float = DELTA) -> NDArray[np.intp]:
     try:
         drift = import_module("river.drift")
     except ImportError as error:
-        raise MisuseError("ADWIN is river's, which is not installed", remedy="Run: pip install river.") from error
+        remedy = "Run: pip install 'everfit[river]'."
+        raise MisuseError("ADWIN is river's, which is not installed", remedy=remedy) from error
     if len(losses) and not (losses.min() >= 0.0 and losses.max() <= 1.0):
         raise DataError("losses must lie in [0, 1]", value=(float(losses.min()), float(losses.max())))
     detector, rises = drift.ADWIN(delta=delta), []
