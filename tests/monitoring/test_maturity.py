@@ -12,9 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from everfit.measures.competing_risks import cumulative_incidence
+from everfit.measures.label_weights import MOST_WEIGHT
 from everfit.measures.weighing import Floats
 from everfit.monitoring.delays import known_then, learn_delays
-from everfit.monitoring.maturity import MOST_WEIGHT, Cohort, cohort, mature_rows, weights
+from everfit.monitoring.maturity import Cohort, cohort, weights
 from everfit.monitoring.performance import Scale, figure
 from everfit.monitoring.rows import ASKED, ID, KNOWN, PREDICTION, TRUTH
 
@@ -203,16 +204,6 @@ def test_delays_are_told_in_spite_of_what_still_waits() -> None:
     assert (delays.overall.value, yes.value) == (None, "yes")
 
 
-def test_rows_are_mature_at_the_age_by_which_nine_in_ten_outcomes_come() -> None:
-    rows = simulated(7)
-    delays = learn_delays(rows, as_of=AS_OF, classes=CLASSES)
-    p90_s = delays.overall.p90_s
-    assert p90_s is not None
-    mature = mature_rows(rows, delays, as_of=AS_OF)
-    assert mature.to_list() == (rows[ASKED] <= AS_OF - timedelta(seconds=p90_s)).to_list()
-    assert known_then(rows, as_of=AS_OF)[TRUTH].filter(mature).is_not_null().to_numpy().mean() > 0.9
-
-
 def test_nothing_that_came_later_is_looked_at() -> None:
     rows = simulated(8)
     delays = learn_delays(rows, as_of=YOUNG, classes=CLASSES)
@@ -230,7 +221,6 @@ def test_without_outcomes_nothing_is_promised() -> None:
         found = cohort(rows, delays, as_of=as_of)
         assert [each.matured for each in found.classes] == [None, None]
         assert found.reach is None
-        assert not mature_rows(rows, learn_delays(rows, as_of=START, classes=CLASSES), as_of=as_of).any()
     assert found.rows > 0
     nothing = learn_delays(rows, as_of=START).overall
     assert (nothing.labelled, nothing.p10_s, nothing.median_s) == (0, None, None)

@@ -21,15 +21,13 @@ import polars as pl
 from msgspec import Struct
 
 from everfit.measures.competing_risks import WAITING
+from everfit.measures.delays import Delays
+from everfit.measures.label_weights import judging_weights
 from everfit.measures.proportion import wilson_interval
 from everfit.measures.weighing import Floats
-from everfit.monitoring.delays import Delays, ages_of_s, class_codes, known_then
+from everfit.monitoring.delays import ages_of_s, class_codes, known_then
 from everfit.monitoring.performance import LEAST_LABELLED
 
-MATURE = 0.9
-"""Rows are mature at the age by which this share of their outcomes is known."""
-MOST_WEIGHT = 20.0
-"""No row counts for more than this many: a few early ones would outvote the rest. Beyond it, weighing is biased."""
 _Z = NormalDist().inv_cdf(0.975)
 
 
@@ -113,16 +111,8 @@ def cohort(rows: pl.DataFrame, delays: Delays, *, as_of: datetime) -> Cohort:
 
 
 def weights(rows: pl.DataFrame, delays: Delays, *, as_of: datetime) -> pl.Series:
-    """How much each known row must count, so that a young cohort's metrics are what they will be.
-
-    Of the rows of one age, those of a slow class are known more seldom: a row counts by the inverse of the chance that
-    one of its class is known at its age, times the chance that any is. So the classes of each age come into their
-    proportion, while an age of which little is known counts little: without the second factor, the few early outcomes
-    of the youngest rows would speak for all of them (on the hotel bookings the cancel rate is then off by 0.017 instead
-    of 0.009). Source: Robins, Hernán, Brumback 2000, "Marginal structural models", the stabilised weights.
-
-    For a regression it is the inverse of the chance that any outcome is known at the row's age, which makes every age
-    count as in the end, but cannot mend that high values may take longer.
+    """How much each known row must count, so that a young cohort's metrics are what they will be; see
+    :func:`~everfit.measures.label_weights.judging_weights`.
 
     Args:
         rows: In the form of :mod:`everfit.monitoring.rows`.
@@ -130,29 +120,13 @@ def weights(rows: pl.DataFrame, delays: Delays, *, as_of: datetime) -> pl.Series
         as_of: What was known later counts as unknown.
 
     Returns:
-        Aligned with ``rows``, about one on average (for a regression at least one), at most :data:`MOST_WEIGHT`;
-        null where no outcome was known.
+        Aligned with ``rows``; null where no outcome was known.
     """
     codes = class_codes(rows, delays.classes, as_of=as_of)
     known = codes != WAITING
-    ages = ages_of_s(rows, pl.lit(as_of))[known]
-    by_class = delays.chance_known_by_class(ages)[np.arange(len(ages)), codes[known]]
-    aim = delays.chance_known(ages) if delays.classes else np.ones(len(ages))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found = aim / by_class
-    # Of a class that history does not hold, nothing is known that a weight could mend.
-    found = np.minimum(np.where(np.isnan(found), 1.0, found), MOST_WEIGHT)
     full = np.full(rows.height, np.nan)
-    full[known] = found
+    full[known] = judging_weights(delays, ages_of_s(rows, pl.lit(as_of))[known], codes[known])
     return pl.Series("weight", full, nan_to_null=True)
-
-
-def mature_rows(rows: pl.DataFrame, delays: Delays, *, as_of: datetime, least: float = MATURE) -> pl.Series:
-    """Which rows are so old that at least this share of the outcomes of their age is known; aligned with ``rows``.
-
-    It asks for the age alone. To keep the known ones among the younger rows, too, would favour the swift classes.
-    """
-    return pl.Series("mature", delays.chance_known(ages_of_s(rows, pl.lit(as_of))) >= least)
 
 
 def _matured(code: int, expected: Floats, forecast: Floats, ages: Floats, delays: Delays) -> tuple[float, float, float]:

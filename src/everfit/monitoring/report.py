@@ -7,7 +7,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from everfit.core.finding import Finding, Incident
-from everfit.monitoring.delays import Delay
+from everfit.measures.delays import Delay
 from everfit.monitoring.drift_windows import Distribution, DriftWindow
 from everfit.monitoring.drop import Alarm
 from everfit.monitoring.estimate import Estimate, Reconciled
