@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from everfit.definitions.on_demand import OnDemand as OnDemand
     from everfit.definitions.on_demand import on_demand as on_demand
     from everfit.definitions.project import Project as Project
+    from everfit.definitions.rollout import Canary as Canary
+    from everfit.definitions.rollout import Shadow as Shadow
     from everfit.definitions.source import Source as Source
     from everfit.definitions.space import Choice as Choice
     from everfit.definitions.space import Float as Float
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 _HOME = {
     "BeatsBaseline": "gates.baseline",
     "BeatsChampion": "gates.champion",
+    "Canary": "definitions.rollout",
     "Choice": "definitions.space",
     "Client": "client.client",
     "Cron": "definitions.trigger",
@@ -78,6 +81,7 @@ _HOME = {
     "OnDemand": "definitions.on_demand",
     "PerformanceDrop": "definitions.watch",
     "Project": "definitions.project",
+    "Shadow": "definitions.rollout",
     "Slices": "gates.slices",
     "Source": "definitions.source",
     "StaleModel": "definitions.trigger",

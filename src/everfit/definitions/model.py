@@ -13,6 +13,7 @@ from everfit.definitions.gate import Gate
 from everfit.definitions.names import require_name
 from everfit.definitions.on_demand import OnDemand
 from everfit.definitions.policy import Policy
+from everfit.definitions.rollout import Approval, RolloutPlan, Stage
 from everfit.definitions.space import Choice, Float, Int, Parameter
 from everfit.definitions.trigger import AnyOf, Trigger
 from everfit.definitions.view import FeatureView
@@ -73,6 +74,7 @@ class Model:
         self.description = description
         self.gates: tuple[Gate, ...] = ()
         self.policy = Policy(trigger=PerformanceDrop())
+        self.rollout_plan = RolloutPlan()
         self._watches: tuple[Watch, ...] | None = None
         self._watched_by_policy: tuple[Watch, ...] = ()
         self._trainer: Trainer | None = None
@@ -189,6 +191,28 @@ class Model:
         watched = tuple(each for each in leaves if isinstance(each, PerformanceDrop | Drift))
         self._require_one_of_a_kind((*(self._watches or ()), *watched))
         self.policy, self._watched_by_policy = policy, watched
+
+    def roll_out(
+        self,
+        *stages: Stage,
+        watch: str = RolloutPlan.watch,
+        approval: Approval = RolloutPlan.approval,
+        alpha: float = RolloutPlan.alpha,
+        p99_ms: float | None = RolloutPlan.p99_ms,
+    ) -> None:
+        """Say how a version that passed its gates takes the champion's place; by default as :class:`RolloutPlan` does.
+
+        Args:
+            *stages: :class:`everfit.Shadow` and :class:`everfit.Canary`, one after the other; at least one.
+            watch: As for :class:`everfit.definitions.rollout.RolloutPlan`, like all that follow.
+            approval: Whether a person must say yes first.
+            alpha: The chance that a version which is no worse is taken back for being worse.
+            p99_ms: The longest that 99 % of its answers may take.
+
+        Raises:
+            DefinitionError: If there is no stage, or an argument is out of range.
+        """
+        self.rollout_plan = RolloutPlan(stages=stages, watch=watch, approval=approval, alpha=alpha, p99_ms=p99_ms)
 
     def _require_one_of_a_kind(self, watches: Sequence[Watch]) -> None:
         """One look has one opinion of what counts as a drop, so that alarms and retraining agree."""

@@ -25,3 +25,18 @@ def wilson_interval(hits: int, rows: int, *, level: float = 0.95) -> tuple[float
     reach = z * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
     scale = 1 + z * z / rows
     return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
+
+
+def clopper_pearson_low(hits: int, rows: int, *, alpha: float) -> float:
+    """What the true share is at least, but for a chance of ``alpha`` at most, whatever the share and however few rows.
+
+    Source: Clopper, Pearson 1934, "The use of confidence or fiducial limits illustrated in the case of the binomial".
+
+    >>> round(clopper_pearson_low(3, 500, alpha=0.01), 5)
+    0.00087
+    >>> clopper_pearson_low(0, 500, alpha=0.01)
+    0.0
+    """
+    from scipy.special import betaincinv
+
+    return float(betaincinv(hits, rows - hits + 1, alpha)) if hits else 0.0

@@ -5,9 +5,11 @@ Migrations live in ``store/migrations``; opening a ledger brings it up to date.
 | table | its one writer |
 | --- | --- |
 | ``alias_changes`` | ``registry.history`` |
+| ``audit`` | ``delivery.audit`` |
 | ``incidents`` | ``monitoring.incidents`` |
 | ``orders`` | ``triggers.orders`` |
 | ``performances`` | ``monitoring.performances`` |
+| ``rollouts`` | ``delivery.rollouts`` |
 """
 
 from __future__ import annotations
@@ -30,6 +32,19 @@ ALIAS_CHANGES = sa.Table(
     sa.Column("changed_at_us", sa.BigInteger, nullable=False),
     sa.Column("actor", sa.String(255), nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
+)
+
+AUDIT = sa.Table(
+    "audit",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.Column("actor", sa.String(255), nullable=False),
+    sa.Column("action", sa.String(31), nullable=False),
+    sa.Column("model", sa.String(63), nullable=False, index=True),
+    sa.Column("version", sa.Integer, nullable=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("details", sa.Text, nullable=False),
 )
 
 INCIDENTS = sa.Table(
@@ -77,6 +92,18 @@ PERFORMANCES = sa.Table(
     sa.Column("rows", sa.BigInteger, nullable=False),
     sa.Column("labelled", sa.BigInteger, nullable=False),
     sa.Column("seen_at_us", sa.BigInteger, nullable=False),
+)
+
+ROLLOUTS = sa.Table(
+    "rollouts",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("model", sa.String(63), nullable=False, index=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(31), nullable=False),
+    sa.Column("running", sa.String(63), nullable=True, unique=True),
+    sa.Column("lines", sa.Integer, nullable=False),
+    sa.Column("rollout", sa.Text, nullable=False),
 )
 
 

@@ -1,0 +1,77 @@
+"""Who did what to which model, when and why. The one writer of ``audit``, which nothing is ever changed in."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import Struct
+
+from everfit.core.clock import from_us, to_us
+from everfit.store.ledger import AUDIT
+
+
+class AuditLine(Struct, frozen=True, kw_only=True):
+    """One deed."""
+
+    at: datetime
+    actor: str
+    """A person, or ``policy``."""
+    action: str
+    """Such as ``promote`` or ``pause``."""
+    model: str
+    version: int | None = None
+    reason: str
+    details: dict[str, str] = {}
+
+
+class Audit:
+    """Reads and appends.
+
+    Args:
+        engine: The ledger's.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def append(self, line: AuditLine) -> None:
+        """Add a line. The very same one, as when a step runs again after a crash, is there once."""
+        row = {
+            "at_us": to_us(line.at),
+            "actor": line.actor,
+            "action": line.action,
+            "model": line.model,
+            "version": line.version,
+            "reason": line.reason,
+            "details": msgspec.json.encode(line.details, order="sorted").decode(),
+        }
+        same = [AUDIT.c[name].is_(None) if value is None else AUDIT.c[name] == value for name, value in row.items()]
+        with self._engine.begin() as connection:
+            if connection.execute(sa.select(AUDIT.c.number).where(*same)).first() is None:
+                connection.execute(AUDIT.insert().values(**row))
+
+    def read(self, model: str | None = None, *, limit: int | None = None) -> tuple[AuditLine, ...]:
+        """The lines of one model or of all, newest first.
+
+        Args:
+            model: Its name.
+            limit: Only so many.
+        """
+        query = sa.select(AUDIT).order_by(AUDIT.c.number.desc()).limit(limit)
+        if model is not None:
+            query = query.where(AUDIT.c.model == model)
+        with self._engine.connect() as connection:
+            return tuple(
+                AuditLine(
+                    at=from_us(row["at_us"]),
+                    actor=row["actor"],
+                    action=row["action"],
+                    model=row["model"],
+                    version=row["version"],
+                    reason=row["reason"],
+                    details=msgspec.json.decode(row["details"], type=dict[str, str]),
+                )
+                for row in connection.execute(query).mappings()
+            )

@@ -1,0 +1,144 @@
+"""The rollouts in the ledger. The one writer of ``rollouts``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+import sqlalchemy as sa
+from msgspec.structs import replace
+
+from everfit.core.errors import StoreError
+from everfit.core.rollout import Move, Rollout, RolloutState, Step, moved
+from everfit.definitions.rollout import RolloutPlan, Shadow
+from everfit.delivery.advance import POLICY
+from everfit.delivery.persons import supersede
+from everfit.store.ledger import ROLLOUTS
+
+
+class Rollouts:
+    """The rollouts in the ledger.
+
+    Every method may be called again after a crash: what was done stays as it was, and the record that comes back tells.
+
+    Args:
+        engine: The ledger's.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def begin(
+        self,
+        model: str,
+        version: int,
+        *,
+        previous: int,
+        plan: RolloutPlan,
+        cause: str,
+        now: datetime,
+        order: int | None = None,
+        actor: str = POLICY,
+    ) -> Rollout:
+        """Begin a version's rollout; one that goes on for the same model is superseded by it.
+
+        A version that is being rolled out, or was for the same order, is not rolled out again.
+
+        Args:
+            model: Its name.
+            version: The newcomer.
+            previous: The champion whose place it shall take.
+            plan: The model's.
+            cause: Why, as a sentence.
+            now: The present instant.
+            order: The order to retrain that it came from.
+            actor: Who asked for it.
+        """
+        with self._engine.begin() as connection:
+            for known in reversed(_read(connection, ROLLOUTS.c.model == model, ROLLOUTS.c.version == version)):
+                if not known.ended or (order is not None and known.order == order):
+                    return known
+            for running in _read(connection, ROLLOUTS.c.running == model):
+                _write(connection, moved(running, supersede(running, version, actor=actor), now), len(running.history))
+            begun = _begun(model, version, previous, plan, cause, now, order, actor)
+            row = _row(begun)
+            number = connection.execute(ROLLOUTS.insert().values(**row)).inserted_primary_key
+            assert number is not None
+        return replace(begun, number=int(number[0]))
+
+    def move(self, number: int, step: Step, *, now: datetime) -> Rollout:
+        """Carry a step out, once; one that was overtaken by another, such as a person's, is not carried out.
+
+        Raises:
+            StoreError: If there is no such rollout.
+        """
+        with self._engine.begin() as connection:
+            found = _read(connection, ROLLOUTS.c.number == number)
+            if not found:
+                raise StoreError("there must be a rollout with that number", value=number)
+            after = moved(found[0], step, now)
+            if after is not found[0]:
+                _write(connection, after, len(found[0].history))
+            return _read(connection, ROLLOUTS.c.number == number)[0]
+
+    def of(self, model: str) -> tuple[Rollout, ...]:
+        """All rollouts of a model, oldest first."""
+        with self._engine.connect() as connection:
+            return _read(connection, ROLLOUTS.c.model == model)
+
+    def running(self, model: str) -> Rollout | None:
+        """The one that goes on, paused or not."""
+        with self._engine.connect() as connection:
+            return next(iter(_read(connection, ROLLOUTS.c.running == model)), None)
+
+
+def _begun(
+    model: str,
+    version: int,
+    previous: int,
+    plan: RolloutPlan,
+    cause: str,
+    now: datetime,
+    order: int | None,
+    actor: str,
+) -> Rollout:
+    first = plan.stages[0]
+    tried: RolloutState = "shadow" if isinstance(first, Shadow) else "canary"
+    begun = Rollout(
+        number=0,
+        model=model,
+        version=version,
+        previous=previous,
+        order=order,
+        cause=cause,
+        state="waiting_approval" if plan.approval == "required" else tried,
+        share=0.0 if plan.approval == "required" else first.share,
+        began_at=now,
+        entered_at=now,
+    )
+    line = Move(at=now, actor=actor, action="begin", state=begun.state, stage=0, sentence=cause)
+    return replace(begun, history=(line,))
+
+
+def _read(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> tuple[Rollout, ...]:
+    query = sa.select(ROLLOUTS.c.number, ROLLOUTS.c.rollout).where(*conditions).order_by(ROLLOUTS.c.number)
+    return tuple(
+        replace(msgspec.json.decode(row.rollout, type=Rollout), number=row.number) for row in connection.execute(query)
+    )
+
+
+def _write(connection: sa.Connection, after: Rollout, lines: int) -> None:
+    """Replace a rollout whose history had so many lines; it stays if it has more by now."""
+    here = sa.and_(ROLLOUTS.c.number == after.number, ROLLOUTS.c.lines == lines)
+    connection.execute(ROLLOUTS.update().where(here).values(**_row(after)))
+
+
+def _row(rollout: Rollout) -> dict[str, object]:
+    return {
+        "model": rollout.model,
+        "version": rollout.version,
+        "state": rollout.state,
+        "running": None if rollout.ended else rollout.model,
+        "lines": len(rollout.history),
+        "rollout": msgspec.json.encode(rollout).decode(),
+    }
