@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from everfit.core.records import FrameManifest
 
 Task = Literal["binary", "multiclass", "regression"]
+LabelUse = Literal["known", "mature", "weighted"]
+"""Which labels are learnt from: every one known by then; those of events so old that hardly one is missing; or every
+one, counting as many times as there are events whose label is still to come."""
 
 ID = "event_id"
 TIME = "event_time"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
 from everfit.core.errors import DefinitionError
-from everfit.core.evidence import Task
+from everfit.core.evidence import LabelUse, Task
 from everfit.definitions.events import Events, Label
 from everfit.definitions.gate import Gate
 from everfit.definitions.names import require_name
@@ -40,6 +41,10 @@ class Model:
         request: The columns of the events' source that a caller sends.
         features: Views, on-demand transformations and names of request fields, in the order the estimator sees them.
         label: The answer and when it was known.
+        labels: Which labels are learnt from: every one ``known`` by then; those of events so old that hardly one is
+            missing (``mature``); or every one, ``weighted`` by how seldom those of its class are known at its age. Late
+            labels bias the first, age weakens the second, and rare early labels the third: a backtest tells which is
+            least. Whatever is chosen, candidates are judged by weighted labels.
         metric: What tuning optimises and gates compare; by default log loss, or the mean absolute error.
         slices: Request fields or features by whose values metrics are broken down.
         description: A line for readers.
@@ -57,6 +62,7 @@ class Model:
         request: Sequence[str],
         features: Sequence[FeatureView | OnDemand | str],
         label: Label,
+        labels: LabelUse = "known",
         metric: str | None = None,
         slices: Sequence[str] = (),
         description: str = "",
@@ -69,6 +75,9 @@ class Model:
         self.request = tuple(request)
         self.features = tuple(features)
         self.label = label
+        if labels not in get_args(LabelUse):
+            raise self._wrong("labels must be known, mature or weighted", labels)
+        self.labels: LabelUse = labels
         self.metric = metric or DEFAULT_METRIC[task]
         self.slices = tuple(slices)
         self.description = description
@@ -108,6 +117,9 @@ class Model:
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             if self._trainer is not None:
                 raise self._wrong("a model has one trainer", self._trainer.function.__name__)
+            if self.labels == "weighted" and "weight" not in inspect.signature(function).parameters:
+                remedy = "Add the argument weight and pass it on: .fit(X, y, sample_weight=weight)."
+                raise self._wrong("with labels='weighted', the trainer must take weight", function.__name__, remedy)
             self._trainer = Trainer(function=function, space=dict(space))
             return function
 
