@@ -68,7 +68,8 @@ def steps(
         length: Of a step.
     """
     asked_in = _parted(asked, pl.col(TIME), start, length)
-    due = pl.max_horizontal(KNOWN_AT, TIME) - _MICROSECOND
+    # What was known when it was asked is told in the step of its question.
+    due = pl.max_horizontal(pl.col(KNOWN_AT) - _MICROSECOND, TIME)
     outcomes_in = _parted(outcomes, due, start, length)
     arrived_in = {view: _newest(rows, keys, start, length) for view, (keys, rows) in arrived.items()}
     for number in range(-((start - end) // length)):

@@ -34,7 +34,7 @@ class FollowedClock:
     def __init__(self, path: Path) -> None:
         number = _open(path)
         try:
-            self._word = _map(number)
+            self._word = memoryview(mmap.mmap(number, _WORD)).cast("q")
         finally:
             os.close(number)
 
@@ -77,8 +77,9 @@ class LeadingClock(FollowedClock):
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        # Opened once more: the mapped page keeps its own descriptor, and a lock on that would outlive close().
         self._number = _open(path)
-        self._word = _map(self._number)
         try:
             fcntl.flock(self._number, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -117,7 +118,3 @@ def _open(path: Path) -> int:
     except OSError as error:
         raise StoreError(f"the replay's clock cannot be used: {error}", value=str(path)) from error
     return number
-
-
-def _map(number: int) -> memoryview[int]:
-    return memoryview(mmap.mmap(number, _WORD)).cast("q")
