@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -122,6 +123,24 @@ def test_values_never_met(reference: Reference) -> None:
     )
     found = only(seen(new, reference))
     assert (found.kind, found.subject) == ("unseen_categories", "chain")
+
+
+def test_a_column_of_names_has_its_usual_strangers(reference: Reference) -> None:
+    """Of three flights, two are by the company's own aircraft; the third by one that is hired for ten days."""
+
+    def named(rows: pl.DataFrame) -> pl.DataFrame:
+        day, turn = (pl.col(ASKED) - START).dt.total_days(), pl.int_range(pl.len()) % 39
+        hired = pl.format("H{}-{}", turn, (day + turn) // 10)
+        return rows.with_columns(pl.when(turn % 3 == 0).then(hired).otherwise(pl.format("N{}", turn)).alias("tail"))
+
+    tails = replace(reference, rows=named(reference.rows), features=(*FEATURES, "tail"))
+    assert 0.2 < tails.inputs.novelty["tail"] < 0.35
+    assert "unseen_categories" not in {each.kind for each in seen(named(live()), tails).findings}
+
+    new = named(live()).with_columns(pl.format("X{}", pl.int_range(pl.len()) % 400).alias("tail"))
+    [found] = (each for each in seen(new, tails).findings if each.kind == "unseen_categories")
+    assert found.subject == "tail"
+    assert "100.0%), where 2" in found.sentence
 
 
 def test_a_constant_that_comes_alive(reference: Reference) -> None:

@@ -11,6 +11,7 @@ from everfit.core.duration import format_duration, format_roughly
 from everfit.core.evidence import SourceFreshness
 from everfit.core.finding import Finding
 from everfit.measures.bins import Bins
+from everfit.measures.proportion import wilson_interval
 from everfit.measures.sketch import ColumnSketch, Sketch
 from everfit.monitoring.rows import ASKED, RECORDED
 
@@ -19,6 +20,8 @@ LEAST_ROWS = 50
 _WORTH_A_LOOK, _MUCH = 0.01, 0.1
 _MARGIN = 0.1
 _SKEW = timedelta(minutes=5)
+_SURE = 0.999
+"""That strangers are more than usual is said of thousands of windows."""
 
 
 def stale_sources(freshness: Sequence[SourceFreshness], model: str, *, now: datetime) -> list[Finding]:
@@ -46,7 +49,13 @@ def stale_sources(freshness: Sequence[SourceFreshness], model: str, *, now: date
 
 
 def column_findings(
-    reference: Sketch, window: Sketch, model: str, *, since: datetime, excused: Sequence[str] = ()
+    reference: Sketch,
+    window: Sketch,
+    model: str,
+    *,
+    since: datetime,
+    excused: Sequence[str] = (),
+    novelty: Mapping[str, float] | None = None,
 ) -> list[Finding]:
     """What is wrong with single columns of a window; one finding for each column at most, the gravest.
 
@@ -56,19 +65,22 @@ def column_findings(
         model: Its name.
         since: When the window begins.
         excused: Columns whose gaps are explained by something else, such as a source that stopped.
+        novelty: The share of rows with values never met before that is usual in a column; none by default.
     """
+    usual = novelty or {}
     if window.rows < LEAST_ROWS:
         return []
     found = []
     for name in reference.layout.columns:
         if name not in excused:
-            one = next(_column_findings(name, reference.column(name), window.column(name), model, since), None)
+            columns = reference.column(name), window.column(name)
+            one = next(_column_findings(name, *columns, model, since, usual.get(name, 0.0)), None)
             found += [one] if one is not None else []
     return found
 
 
 def _column_findings(
-    name: str, reference: ColumnSketch, window: ColumnSketch, model: str, since: datetime
+    name: str, reference: ColumnSketch, window: ColumnSketch, model: str, since: datetime, novelty: float
 ) -> Iterator[Finding]:
     missing, usual = window.missing / window.rows, reference.missing / max(reference.rows, 1)
     if missing - usual >= _MUCH:
@@ -87,17 +99,22 @@ def _column_findings(
         yield from _numeric_findings(name, reference, window, model, since)
         return
     strangers = int(window.counts[reference.form.unseen])
-    if strangers / window.rows >= _WORTH_A_LOOK:
-        yield Finding(
-            kind="unseen_categories",
-            model=model,
-            subject=name,
-            severity="warning",
-            sentence=f"{name} has values that the model never met, in {strangers:,} of {window.rows:,} rows "
-            f"({strangers / window.rows:.1%}); it treats them as missing.",
-            numbers={"unseen_share": strangers / window.rows, "rows": window.rows},
-            since=since,
-        )
+    share, ordinary = strangers / window.rows, max(novelty, reference.form.novelty)
+    # Strangers come in company: one new aircraft flies often. Twice what is usual is still nothing to speak of.
+    tolerated = min(2 * ordinary, (1 + ordinary) / 2)
+    if share - ordinary < _WORTH_A_LOOK or wilson_interval(strangers, window.rows, level=_SURE)[0] <= tolerated:
+        return
+    beside = f", where {ordinary:.1%} are usual" if ordinary else ""
+    yield Finding(
+        kind="unseen_categories",
+        model=model,
+        subject=name,
+        severity="warning",
+        sentence=f"{name} has values that the model never met, in {strangers:,} of {window.rows:,} rows "
+        f"({share:.1%}){beside}; it treats them as missing.",
+        numbers={"unseen_share": share, "usual_share": ordinary, "rows": window.rows},
+        since=since,
+    )
 
 
 def _numeric_findings(

@@ -104,8 +104,8 @@ def look(rows: pl.DataFrame, watching: Watching, *, since: datetime, as_of: date
     """
     recent = rows.filter(pl.col(ASKED) >= since)
     parts = {
-        (version, route): _Part(_own(rows, version, route), watching, version, route, since, as_of)
-        for version, route in _parts(recent)
+        (version, route): _Part(own_rows(rows, version, route), watching, version, route, since, as_of)
+        for version, route in parts_of(recent)
     }
     champion = next((part for (version, route), part in parts.items() if _is_champion(watching, version, route)), None)
     return MonitorReport(
@@ -121,19 +121,20 @@ def look(rows: pl.DataFrame, watching: Watching, *, since: datetime, as_of: date
 
 
 def find(
-    asked: pl.DataFrame, rows: pl.DataFrame, watching: Watching, *, since: datetime, as_of: datetime
+    asked: pl.DataFrame, rows: pl.DataFrame | None, watching: Watching, *, since: datetime, as_of: datetime
 ) -> tuple[Finding, ...]:
     """Only what is worth saying, for whoever looks often: the findings of :func:`look`, the gravest first.
 
     Args:
         asked: All predictions of the model: :data:`ASKED` and :data:`RECORDED`.
         rows: The champion's answers, as for :func:`look`; features are not needed where windows were counted before.
+            ``None`` if there is no champion.
         watching: What to hold them against.
         since: As for :func:`look`.
         as_of: The present instant.
     """
     champion = None
-    if watching.champion is not None and (rows[ASKED] >= since).any():
+    if watching.champion is not None and rows is not None and (rows[ASKED] >= since).any():
         champion = _Part(rows, watching, watching.champion, ANSWERS, since, as_of)
     return _findings(asked, asked.filter(pl.col(ASKED) >= since), champion, watching, as_of=as_of)
 
@@ -152,7 +153,8 @@ def _findings(
     return tuple(sorted(findings, key=lambda each: (-SEVERITIES.index(each.severity), each.kind, each.subject)))
 
 
-def _own(rows: pl.DataFrame, version: int, route: str) -> pl.DataFrame:
+def own_rows(rows: pl.DataFrame, version: int, route: str) -> pl.DataFrame:
+    """A version's, where it answers or as a shadow."""
     return rows.filter(pl.col(VERSION) == version, (pl.col(ROUTE) == SHADOW) == (route == SHADOW))
 
 
@@ -160,7 +162,7 @@ def _is_champion(watching: Watching, version: int, route: str) -> bool:
     return version == watching.champion and route == ANSWERS
 
 
-def _parts(rows: pl.DataFrame) -> list[tuple[int, str]]:
+def parts_of(rows: pl.DataFrame) -> list[tuple[int, str]]:
     """Versions with what they were there for, the newest first; a champion that was a canary is one."""
     part = pl.when(pl.col(ROUTE) == SHADOW).then(pl.lit(SHADOW)).otherwise(pl.lit(ANSWERS))
     found = rows.select(pl.col(VERSION), part.alias(ROUTE)).unique().rows()
@@ -234,7 +236,10 @@ class _Part:
         if self.windows:
             newest = self.windows[-1]
             excused = views_of(reference.features, self.watching.sources, stale)
-            found += column_findings(reference.inputs.sketch, newest.inputs, model, since=newest.start, excused=excused)
+            inputs = reference.inputs
+            found += column_findings(
+                inputs.sketch, newest.inputs, model, since=newest.start, excused=excused, novelty=inputs.novelty
+            )
             graver = [*excused, *(each.subject for each in found)]
             found += drift_findings(self.drift, tuple(reference.answers.layout.columns), model, excused=graver)
         if self.alarm is not None:

@@ -49,6 +49,22 @@ class Watched:
         return sketch
 
     @cached_property
+    def novelty(self) -> Mapping[str, float]:
+        """How many strangers are usual in each column of categories: of the later half's rows, the share whose value
+        the earlier half does not have.
+
+        Good's estimate from what occurs only once (:attr:`everfit.measures.bins.Categories.novelty`) takes rows for
+        drawn from one urn. Over time aircraft come and go, and each comes often: in two months of flights, six times as
+        many rows were strangers as that says.
+        """
+        earlier, later = self._rows.head(self._rows.height // 2), self._rows.slice(self._rows.height // 2)
+        return {
+            name: int((~later[name].drop_nulls().is_in(earlier[name].unique().implode())).sum()) / max(later.height, 1)
+            for name in self.layout.columns
+            if name not in self.layout.numeric
+        }
+
+    @cached_property
     def dispersions(self) -> Mapping[str, Dispersion] | None:
         """How much more its windows differ than independent rows would; ``None`` where there are too few of them."""
         parts = placed(self._rows, self._window).partition_by(WINDOW, maintain_order=True)
