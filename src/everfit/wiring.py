@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from everfit.artifact.package import Package
     from everfit.artifact.signing import Trust
     from everfit.cycle import System
+    from everfit.cycle.controller import Controller
     from everfit.definitions.project import Project
     from everfit.registry.registry import Registry
     from everfit.serving.worker import Worker
+    from everfit.store.leadership import Leadership
 
 SETTINGS_FILE = "everfit.toml"
 STATE_FOLDER = ".everfit"
@@ -181,6 +183,38 @@ def open_worker(folder: Path | str | None = None, *, slot: int = 0, clock: Clock
         slot=slot,
         reports=state / "workers",
         gauges=state / "gauges",
+    )
+
+
+def open_controller(folder: Path | str | None = None, *, in_replay: bool = False) -> Controller:
+    """Put the controller of the loop together; arguments and errors are those of :func:`load_project`.
+
+    Args:
+        folder: The project's folder.
+        in_replay: Take the time from a replay.
+    """
+    from everfit.cycle.controller import Controller
+    from everfit.cycle.engine import Engine
+    from everfit.cycle.launcher import Launcher
+    from everfit.cycle.model_loop import ModelLoop
+    from everfit.store.leadership import FileLeadership, PostgresLeadership
+
+    root = find_root(None if folder is None else Path(folder))
+    system = open_system(root, clock=follow_replay(root) if in_replay else None)
+    ledger = anchor_url(system.project.settings.stores.ledger, root)
+    if ledger.startswith("sqlite"):
+        # A database of its own: the loop's steps must not wait for those who read the ledger.
+        leadership: Leadership = FileLeadership(system.state / "controller.lock")
+        loop = f"sqlite:///{system.state / 'loop.db'}"
+    else:
+        leadership, loop = PostgresLeadership(system.ledger), ledger
+    return Controller(
+        system,
+        Launcher(root=root),
+        {name: ModelLoop(system, name) for name in system.project.models},
+        leadership=leadership,
+        open_engine=lambda workflows: Engine(loop, workflows),
+        in_replay=in_replay,
     )
 
 

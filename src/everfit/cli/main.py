@@ -20,12 +20,15 @@ from everfit.cli import (
     journal,
     models,
     monitor,
+    orders,
     outcomes,
     predict,
     replay,
     reproduce,
+    rollouts,
     serve,
     train,
+    up,
 )
 from everfit.core.errors import EverfitError, MisuseError
 
@@ -45,8 +48,14 @@ app.command("train")(train.train)
 app.command("models")(models.models)
 app.command("promote")(models.promote)
 app.command("rollback")(models.rollback)
+app.add_typer(orders.app, name="orders")
+app.add_typer(rollouts.app, name="rollouts")
+app.command("audit")(rollouts.audit)
 app.command("serve")(serve.serve)
 app.command("worker", hidden=True)(serve.worker)
+app.command("up")(up.up)
+app.command("controller", hidden=True)(up.controller)
+app.command("make-candidate", hidden=True)(up.make_candidate)
 app.command("predict")(predict.predict)
 app.command("outcomes")(outcomes.outcomes)
 app.add_typer(journal.app, name="journal")

@@ -71,7 +71,7 @@ def promote(
     """
     from everfit.cli.output import console, print_json
     from everfit.core.errors import MisuseError
-    from everfit.cycle import promote as run
+    from everfit.cycle.steering import promote as run
     from everfit.wiring import actor, open_system
 
     if canary is not None and shadow:
@@ -98,9 +98,9 @@ def rollback(
     project: ProjectFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make the previous champion the champion again."""
+    """Take back what is being rolled out; where nothing is, make the previous champion the champion again."""
     from everfit.cli.output import console, print_json
-    from everfit.cycle import roll_back
+    from everfit.cycle.steering import roll_back
     from everfit.wiring import actor, open_system
 
     system = open_system(project)

@@ -58,6 +58,7 @@ def worker(
     listener: Annotated[int, typer.Option("--listener", help="Descriptor of the listening socket.")],
     ready: Annotated[int, typer.Option("--ready", help="Descriptor to tell that it answers.")],
     project: Annotated[Path, typer.Option("--project", help="Folder with everfit.toml.")],
+    wait: Annotated[bool, typer.Option("--wait", help="Something may be deployed later.")] = False,
     replay: FollowReplay = False,
     as_json: AsJson = False,  # noqa: ARG001 - an error is told in JSON then
 ) -> None:
@@ -70,7 +71,7 @@ def worker(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     parent = os.getppid()
     one = open_worker(project, slot=slot, clock=follow_replay(find_root(project)) if replay else None)
-    one.load()
+    one.load(wait=wait)
 
     def announce() -> None:
         os.write(ready, b"+")

@@ -30,6 +30,11 @@ FindingKind = Literal[
     "clock_skew",
     "predictions_stopped",
     "parity",
+    "training_failed",
+    "candidate_refused",
+    "taken_back",
+    "clock_set_back",
+    "loop_trouble",
 ]
 
 

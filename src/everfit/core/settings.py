@@ -85,6 +85,29 @@ class ServingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = False
 
 
+class LoopSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[loop]``: what ``everfit up`` does by itself."""
+
+    level: Annotated[
+        Literal["manual", "semi"],
+        Meta(
+            description="`manual`: it serves, watches and tells, and a person starts every step; `semi`: it retrains "
+            "when the model's policy says so, and delivers what passes."
+        ),
+    ] = "semi"
+    watch_seconds: Annotated[
+        float, Meta(gt=0, description="Least time between two looks at a model; they take a tenth of a core at most.")
+    ] = 2.0
+    train_seconds: Annotated[float, Meta(gt=0, description="How long one training may take.")] = 3600.0
+    train_memory_mib: Annotated[
+        float, Meta(gt=0, description="How much memory one training may take, its own children included, in MiB.")
+    ] = 16_384.0
+    trainings: Annotated[int, Meta(ge=1, le=64, description="Trainings at a time; a model has one at most.")] = 1
+    materialize_seconds: Annotated[
+        float, Meta(ge=0, description="How often the online store is brought up to date from the sources; 0: never.")
+    ] = 60.0
+
+
 class AlertSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[alerts]``: who is told of incidents, and when."""
 
@@ -115,6 +138,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stores: StoreSettings = StoreSettings()
     training: TrainingSettings = TrainingSettings()
     serving: ServingSettings = ServingSettings()
+    loop: LoopSettings = LoopSettings()
     alerts: AlertSettings = AlertSettings()
     paths: Annotated[
         dict[str, str],

@@ -51,7 +51,7 @@ def promote(
     open_package(system.registry.fetch(chosen), trust=system.trust)
     if canary is None and not shadow:
         return _deploy(system, system.registry.promote(model, chosen.version, actor=actor, reason=reason))
-    deployed = _deployed(system, chosen)
+    deployed = deployed_of(system, chosen)
 
     def decide(present: ModelDeployment | None) -> ModelDeployment:
         if present is None:
@@ -75,7 +75,7 @@ def roll_back(system: System, model: str, *, actor: str, reason: str) -> ModelVe
 
 def _deploy(system: System, version: ModelVersion) -> ModelVersion:
     """Let a champion answer alone: who was tried beside the last one was tried against that."""
-    deployed = _deployed(system, version)
+    deployed = deployed_of(system, version)
     system.deployment.change(
         version.model,
         lambda present: (
@@ -88,7 +88,8 @@ def _deploy(system: System, version: ModelVersion) -> ModelVersion:
     return version
 
 
-def _deployed(system: System, version: ModelVersion) -> Deployed:
+def deployed_of(system: System, version: ModelVersion) -> Deployed:
+    """What the deployment record says of a version: its package's digest, and where it lies on this machine."""
     folder = system.registry.fetch(version)
     within = folder.relative_to(system.state) if folder.is_relative_to(system.state) else folder
     return Deployed(version=version.version, digest=version.digest, folder=str(within))

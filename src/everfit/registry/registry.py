@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 DIGEST_TAG = "everfit.digest"
+ORDER_TAG = "everfit.order"
 PACKAGE_FOLDER = "model"
 REPORT_FILE = "gate_report.json"
 
@@ -61,6 +62,16 @@ class Registry:
             experiment_id = experiment.experiment_id
         run = self._client.create_run(experiment_id, tags=dict(tags))
         return str(run.info.run_id)
+
+    def run_of_order(self, model: str, order: int) -> str | None:
+        """The id of the newest run that was opened for an order, if there is one."""
+        experiment = self._client.get_experiment_by_name(model)
+        if experiment is None:
+            return None
+        found = self._client.search_runs(
+            [experiment.experiment_id], f"tags.`{ORDER_TAG}` = '{order}'", max_results=1, order_by=["start_time DESC"]
+        )
+        return str(found[0].info.run_id) if found else None
 
     def end_run(
         self,

@@ -108,8 +108,11 @@ class Worker:
             recorder.lost_rows = before.lost_rows
             self._shadow.dropped_rows = before.dropped_rows
 
-    def load(self) -> None:
+    def load(self, *, wait: bool = False) -> None:
         """Load what is deployed, before anything is answered.
+
+        Args:
+            wait: Whether something may as well be deployed later; until then nobody is answered.
 
         Raises:
             NotReadyError: If nothing was ever deployed.
@@ -118,7 +121,8 @@ class Worker:
         """
         self._stamp = self._loader.stamp()
         loaded = self._loader.load({})
-        require_something(loaded)
+        if not wait:
+            require_something(loaded)
         self.plane.lineups, self.plane.refused, self._deployment = loaded.lineups, loaded.refused, loaded.number
 
     def run(self, listener: socket.socket, *, announce: Callable[[], object], parent: int | None = None) -> None:

@@ -1,0 +1,105 @@
+"""``everfit up``: the prediction service and the loop around it, kept alive; and the hidden commands behind it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from everfit.cli.options import AsJson, FollowReplay, ProjectFolder
+
+
+def up(
+    host: Annotated[
+        str | None, typer.Option("--host", help="Address to listen on.", show_default="[serving] host")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.", show_default="[serving] port")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Processes that answer.", show_default="[serving] workers")
+    ] = None,
+    replay: FollowReplay = False,
+    project: ProjectFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Serve, watch, retrain and deliver until stopped.
+
+    Where no version answers yet, the first one is trained.
+    """
+    from everfit.cli.output import console, print_json
+    from everfit.cycle.launcher import Launcher
+    from everfit.cycle.supervisor import Post, Supervisor, worker_posts
+    from everfit.serving.listening import listen, url_of
+    from everfit.wiring import find_root, load_project
+
+    flags = {"serving.host": host, "serving.port": port, "serving.workers": workers}
+    opened = load_project(find_root(project), {key: value for key, value in flags.items() if value is not None})
+    settings, words = opened.settings, [*(["--replay"] if replay else []), *(["--json"] if as_json else [])]
+    with listen(settings.serving.host, settings.serving.port) as listener:
+        url = url_of(listener)
+
+        def announce() -> None:
+            if as_json:
+                print_json({"url": url, "level": settings.loop.level, "models": sorted(opened.models)})
+                return
+            names = ", ".join(sorted(opened.models))
+            console().print(f"[bold]{opened.name}[/] is up at {url}, level {settings.loop.level}, with {names}.")
+
+        posts = [
+            *worker_posts(listener.fileno(), settings.serving.workers, "--wait", *words),
+            Post(name="controller", words=("controller", *words)),
+        ]
+        code = Supervisor(Launcher(root=opened.root), posts).run(announce)
+    if code:
+        raise typer.Exit(code)
+
+
+def controller(
+    ready: Annotated[int, typer.Option("--ready", help="Descriptor to tell that it leads or stands by.")],
+    project: Annotated[Path, typer.Option("--project", help="Folder with everfit.toml.")],
+    replay: FollowReplay = False,
+    as_json: AsJson = False,  # noqa: ARG001 - an error is told in JSON then
+) -> None:
+    """Be the controller of the loop."""
+    import logging
+    import os
+    import signal
+    import threading
+
+    from everfit.wiring import open_controller
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    one = open_controller(project, in_replay=replay)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: one.stop())
+    parent = os.getppid()
+
+    def outlive_nobody() -> None:
+        stop = threading.Event()
+        while not stop.wait(1.0):
+            if os.getppid() != parent:
+                one.stop()
+                return
+
+    threading.Thread(target=outlive_nobody, name="parent", daemon=True).start()
+    os.write(ready, b"+")
+    os.close(ready)
+    one.run()
+    logging.shutdown()
+    # Not a return: it would wait for steps that run in threads. They are begun anew by whoever leads next.
+    os._exit(0)
+
+
+def make_candidate(
+    folder: Annotated[Path, typer.Option("--folder", help="Holds the request, and takes the result.")],
+    project: Annotated[Path, typer.Option("--project", help="Folder with everfit.toml.")],
+) -> None:
+    """Train a candidate in a process of its own."""
+    from everfit.cycle.child import die_with_parent
+    from everfit.cycle.fulfilling import make
+    from everfit.wiring import open_system
+
+    die_with_parent()
+    make(open_system(project), folder)

@@ -1,0 +1,207 @@
+"""Leads the loop: looks, decides, and begins what is to be done. Durable workflows do it.
+
+One controller leads at a time; another one stands by until it is gone. Whatever a round needs is read from the ledger,
+the log and the deployment record, so that a round that never came is made up for by the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from everfit.core.clock import from_us, to_us
+from everfit.core.errors import NotReadyError
+from everfit.cycle.delivering import begin_rollout, move, read_step
+from everfit.cycle.engine import Engine, Plain, step
+from everfit.cycle.fulfilling import Assignment, Filed, Result, begin, clear_away, file, train
+from everfit.store.controller_report import ControllerReport, write_controller_report
+from everfit.triggers.orders import Orders
+
+if TYPE_CHECKING:
+    from everfit.cycle.launcher import Launcher
+    from everfit.cycle.model_loop import ModelLoop
+    from everfit.cycle.system import System
+    from everfit.store.leadership import Leadership
+
+_POLL_S = 0.05
+_STANDBY_S = 1.0
+_AT_MOST_S = 60.0
+"""A round is due after this long, whatever happened or not: time itself is a cause."""
+_SHARE = 0.1
+"""Of one processor, that looking may take."""
+_CANCEL_LOOK_S = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Controller:
+    """The loop of one project.
+
+    Args:
+        system: The parts.
+        launcher: How its processes are started.
+        loops: What is done for each model.
+        leadership: Who leads.
+        open_engine: Opens the durable workflows, given by name, once this process leads.
+        in_replay: Take a round whenever the replay's clock stands still, and none while it runs.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        launcher: Launcher,
+        loops: Mapping[str, ModelLoop],
+        *,
+        leadership: Leadership,
+        open_engine: Callable[[dict[str, Callable[[Any], Plain]]], Engine],
+        in_replay: bool = False,
+    ) -> None:
+        self._system = system
+        self._launcher = launcher
+        self._loops = loops
+        self._leadership = leadership
+        self._open_engine = open_engine
+        self._in_replay = in_replay
+        self._watched_until_us = 0
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """End :meth:`run`; may be called from a signal handler."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Stand by until nobody else leads, then lead until stopped.
+
+        What is under way then goes on when a controller next leads: steps that have not ended are begun anew.
+
+        Raises:
+            LoopError: If the loop's database cannot be used.
+        """
+        while not self._leadership.win():
+            if self._stop.wait(_STANDBY_S):
+                return
+        engine = self._open_engine({"learn": self._learn, "move": self._move})
+        _log.info("this controller leads")
+        self._report()
+        for key in engine.stranded():
+            _log.error("%s was begun by another version of Everfit and waits for it", key)
+        self._lead(engine)
+
+    def _lead(self, engine: Engine) -> None:
+        seen: object = None
+        done: object = None
+        ended_s, next_s = -_AT_MOST_S, 0.0
+        while not self._stop.wait(_POLL_S):
+            if not self._leadership.holds():
+                _log.error("somebody else leads now; this controller ends")
+                return
+            signs, now_s = self._signs(), time.monotonic()
+            # In a replay time runs fast: what is asked meanwhile is looked at when it rests.
+            ready = signs == seen if self._in_replay else now_s >= next_s
+            seen = signs
+            if (ready and signs != done) or now_s - ended_s >= _AT_MOST_S:
+                self.round(engine)
+                done, ended_s = signs, time.monotonic()
+                next_s = ended_s + max(self._system.project.settings.loop.watch_seconds, (ended_s - now_s) / _SHARE)
+
+    def round(self, engine: Engine) -> None:
+        """Look at everything once, and begin what is due."""
+        try:
+            now = self._system.clock.now()
+        except NotReadyError:
+            return  # the replay whose time this is has not begun
+        for loop in self._loops.values():
+            loop.attend(engine, now)
+        self._begin_orders(engine)
+        self._watched_until_us = to_us(now)
+        self._report()
+
+    def _begin_orders(self, engine: Engine) -> None:
+        orders = Orders(self._system.ledger)
+        unfinished = [each for each in orders.open() if each.state != "delivering"]
+        states = {each.number: engine.state(_order_key(each.number)) for each in unfinished}
+        for number, state in states.items():
+            if state == "failed":
+                # Not even the failure could be filed; the log has what went wrong.
+                sentence = "It could not be carried out; see the controller's log."
+                orders.finish(number, state="failed", sentence=sentence, now=self._system.clock.now())
+        free = self._system.project.settings.loop.trainings - sum(state == "running" for state in states.values())
+        for number in [number for number, state in states.items() if state is None][: max(free, 0)]:
+            engine.start("learn", _order_key(number), {"order": number})
+
+    def _learn(self, argument: Any) -> Plain:
+        """An order is carried out: a durable workflow."""
+        system, orders = self._system, Orders(self._system.ledger)
+        number = int(argument["order"])
+        begun = step("begin", lambda: msgspec.to_builtins(begin(system, orders, number)))
+        assignment = msgspec.convert(begun, Assignment)
+        trained = step("train", lambda: msgspec.to_builtins(self._train(assignment)))
+        result = msgspec.convert(trained, Result)
+        self._report()
+        filed = step("file", lambda: msgspec.to_builtins(file(system, orders, assignment, result)))
+        step("deliver", lambda: self._deliver(msgspec.convert(filed, Filed)))
+        return number
+
+    def _train(self, assignment: Assignment) -> Result:
+        orders, looked_s = Orders(self._system.ledger), 0.0
+
+        def cancelled() -> str:
+            nonlocal looked_s
+            if time.monotonic() - looked_s < _CANCEL_LOOK_S:
+                return ""
+            looked_s = time.monotonic()
+            record = next((each for each in orders.of(assignment.model) if each.number == assignment.order), None)
+            return record.sentence if record is not None and record.state == "cancelled" else ""
+
+        return train(self._system, self._launcher, assignment, cancelled=cancelled)
+
+    def _deliver(self, filed: Filed) -> Plain:
+        system, record = self._system, filed.order
+        if filed.version is not None and record.state == "delivering":
+            begin_rollout(
+                system, filed.version, cause=record.order.reason, now=system.clock.now(), order=record.number,
+                actor=record.order.actor,
+            )  # fmt: skip
+        clear_away(system, record.number)
+        return None
+
+    def _move(self, argument: Any) -> Plain:
+        """A rollout goes on: a durable workflow."""
+        now = from_us(int(argument["at_us"]))
+        moved = step(
+            "move", lambda: move(self._system, argument["rollout"], read_step(argument["step"]), now=now).state
+        )
+        return str(moved)
+
+    def _signs(self) -> object:
+        """Differs whenever there may be something new to look at."""
+        return (self._system.clock.now() if self._in_replay else None, *_sizes(self._system.journal))
+
+    def _report(self) -> None:
+        busy = any(each.state in {"open", "running"} for each in Orders(self._system.ledger).open())
+        report = ControllerReport(watched_until_us=self._watched_until_us, busy=busy, pid=os.getpid())
+        write_controller_report(self._system.state, report)
+
+
+def _order_key(number: int) -> str:
+    return f"order/{number}"
+
+
+def _sizes(journal: Path) -> list[tuple[str, int]]:
+    """The log's files with their sizes; cheap enough to ask many times a second."""
+    try:
+        return [
+            (each.name, each.stat().st_size)
+            for log in os.scandir(journal)
+            if log.is_dir()
+            for each in os.scandir(log.path)
+        ]
+    except FileNotFoundError:
+        return []  # a segment was shipped, or nothing was ever written; the next look will tell

@@ -1,0 +1,125 @@
+"""One model's share of a round: it is looked at, its policy is asked, and its rollout goes on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from everfit.core.errors import EmptyWindowError
+from everfit.core.finding import Finding, Incident
+from everfit.cycle.deciding import champion_facts, decide_on, open_incidents, order_findings, project_code
+from everfit.cycle.delivering import deployment_of
+from everfit.delivery.rollouts import Rollouts
+from everfit.triggers.facts import Champion, Facts
+from everfit.triggers.orders import Orders
+
+if TYPE_CHECKING:
+    from everfit.core.order import OrderRecord
+    from everfit.core.rollout import Rollout
+    from everfit.cycle.engine import Engine
+    from everfit.cycle.system import System
+    from everfit.triggers.decide import Decision
+
+_log = logging.getLogger(__name__)
+_JITTER = timedelta(seconds=1)
+"""By so much a clock may be corrected without its being worth a word."""
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """What a look told the loop."""
+
+    incidents: tuple[Incident, ...] = ()
+    labels_since: int = 0
+    """Labels of events that the champion did not learn from."""
+    rows_since: int = 0
+    """Labels that became known since it was trained."""
+
+
+class ModelLoop:
+    """What one model's rounds share.
+
+    Args:
+        system: The parts.
+        model: Its name.
+    """
+
+    def __init__(self, system: System, model: str) -> None:
+        self.name = model
+        self._system = system
+        self._definition = system.project.model(model)
+        self._known: dict[str, Champion] = {}
+        self._latest: datetime | None = None
+        self._trouble: Finding | None = None
+
+    def attend(self, engine: Engine, now: datetime) -> None:
+        """Look at the model, go on with its rollout, and ask its policy.
+
+        What goes wrong with one model must not keep the others waiting: it is told as a finding at the next look.
+        """
+        try:
+            self._attend(engine, now)
+        except Exception as error:  # noqa: BLE001 - whatever a source, a database or a library raises
+            _log.exception("%s could not be attended to", self.name)
+            self._trouble = Finding(
+                kind="loop_trouble", model=self.name, severity="critical", since=now,
+                sentence=f"The loop could not attend to {self.name}: {type(error).__name__}: {error}",
+            )  # fmt: skip
+        else:
+            self._trouble = None
+
+    def _attend(self, engine: Engine, now: datetime) -> None:
+        history = Orders(self._system.ledger).of(self.name)
+        look = self._look(now, history)
+        rollout = Rollouts(self._system.ledger).running(self.name)
+        if rollout is not None:
+            self._go_on(engine, rollout, now)
+        if self._system.project.settings.loop.level != "manual":
+            self._decide(look, history, now)
+
+    def _decide(self, look: Look, history: Sequence[OrderRecord], now: datetime) -> Decision:
+        """Ask the policy; what it orders is in the ledger then."""
+        facts = Facts(
+            model=self.name,
+            champion=self._champion(),
+            code=project_code(self._system),
+            incidents=open_incidents(look.incidents),
+            labels_since=look.labels_since,
+            rows_since=look.rows_since,
+        )
+        decision = decide_on(self._definition, facts, history, now)
+        if decision.order is not None:
+            record = Orders(self._system.ledger).ask(decision.order)
+            _log.info("%s: order %s: %s", self.name, record.number, decision.sentence)
+        return decision
+
+    def _look(self, now: datetime, history: Sequence[OrderRecord]) -> Look:
+        """Look at the model, and let incidents open and end by what is found."""
+        from everfit.cycle.watching import monitor
+
+        found = order_findings(self.name, history)
+        try:
+            report = monitor(self._system, self.name)
+        except EmptyWindowError:
+            return Look()
+        labelled = sum(each.overall.labelled for each in report.versions)
+        return Look(incidents=report.incidents, labels_since=labelled, rows_since=labelled)
+
+    def _go_on(self, engine: Engine, rollout: Rollout, now: datetime) -> None:
+        """Decide a rollout's next step, and have it carried out if it is one."""
+
+    def _champion(self) -> Champion | None:
+        """The version that answers, with what its package says of its training."""
+        from everfit.artifact.package import open_package
+
+        present = deployment_of(self._system, self.name)
+        if present is None:
+            return None
+        deployed = present.champion
+        if deployed.digest not in self._known:
+            package = open_package(self._system.deployment.folder_of(deployed), trust=self._system.trust)
+            self._known = {deployed.digest: champion_facts(package, deployed.version)}
+        return self._known[deployed.digest]
