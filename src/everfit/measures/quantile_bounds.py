@@ -1,0 +1,43 @@
+"""How sure a quantile is, whatever the distribution."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from everfit.measures.weighing import Floats
+
+_REACH = 8.0
+"""Standard deviations of the count, beyond which no bound that is asked for lies."""
+
+
+def quantile_bounds(values: Floats, quantile: float, *, alpha: float) -> tuple[float, float | None]:
+    """What a quantile is at least, and what it is at most; each is wrong with a chance of ``alpha`` at most.
+
+    Both are values of the sample: how many of its values lie below the quantile is binomial. Source: David, Nagaraja
+    2003, "Order statistics", section 7.1.
+
+    Args:
+        values: Independent, shape ``(rows,)``, at least one.
+        quantile: Which one, in (0, 1).
+        alpha: In (0, 0.5).
+
+    Returns:
+        The second is ``None`` where even the greatest value may be below the quantile.
+
+    >>> quantile_bounds(np.arange(1.0, 1_001.0), 0.99, alpha=0.01)
+    (982.0, 998.0)
+    >>> quantile_bounds(np.arange(1.0, 101.0), 0.99, alpha=0.01)
+    (96.0, None)
+    """
+    from scipy.special import bdtr
+
+    ordered, rows = np.sort(values), len(values)
+    centre, reach = rows * quantile, _REACH * math.sqrt(rows * quantile * (1 - quantile)) + 1
+    places = np.arange(max(int(centre - reach), 1), min(int(centre + reach) + 1, rows) + 1)
+    # The chance that fewer values than a place's number lie below the quantile.
+    fewer = bdtr(places - 1.0, rows, quantile)
+    low = places[fewer <= alpha]
+    high = places[fewer >= 1 - alpha]
+    return float(ordered[low[-1] - 1] if len(low) else ordered[0]), float(ordered[high[0] - 1]) if len(high) else None

@@ -1,0 +1,116 @@
+"""The loss of every row that stands for a metric.
+
+Log loss, Brier score, accuracy, mean absolute error and pinball loss are means of such losses. The area under the ROC
+curve is the share of pairs, a positive and a negative row, that stand in the right order, so that its losses are pairs.
+Metrics that are no mean at all are represented by one that is: it tells that something changed for the worse, in its
+own unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everfit.measures.weighing import Floats
+
+LEAST_CHANCE = 0.02
+"""Log loss is clipped at ``-log`` of this, so that no single row outweighs all others."""
+
+LossKind = Literal["log_loss", "brier", "error", "pairs", "deviation"]
+LOSS_KINDS: Mapping[str, LossKind] = {
+    "log_loss": "log_loss",
+    "brier": "brier",
+    "calibration_error": "brier",
+    "roc_auc": "pairs",
+    "average_precision": "pairs",
+    "accuracy": "error",
+    "macro_f1": "error",
+    "macro_auc": "log_loss",
+    "rmse": "deviation",
+    "r2": "deviation",
+    "bias": "deviation",
+    "mae": "deviation",
+    "pinball_10": "deviation",
+    "pinball_90": "deviation",
+}
+"""Which loss stands for a metric."""
+
+LOSS_WORDS: Mapping[LossKind, str] = {
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "error": "error rate",
+    "pairs": "share of pairs in the wrong order",
+    "deviation": "absolute error",
+}
+"""What each is called in a sentence; less is better."""
+
+
+class RowLosses(NamedTuple):
+    """Losses and the rows they came from."""
+
+    values: Floats
+    """Shape ``(steps,)``."""
+    rows: NDArray[np.intp]
+    """The last row that each was made of, ascending; shape ``(steps,)``."""
+
+
+def row_losses(kind: LossKind, truth: Floats, predicted: Floats) -> RowLosses:
+    """Losses of labelled rows, in their order.
+
+    Args:
+        kind: Which one.
+        truth: Shape ``(rows,)``; see :class:`everfit.measures.metric.Metric`.
+        predicted: Shape ``(rows,)`` or ``(rows, classes)``.
+
+    >>> row_losses("pairs", np.array([1.0, 0.0, 1.0, 0.0]), np.array([0.6, 0.2, 0.4, 0.9])).values.tolist()
+    [0.0, 1.0]
+    """
+    if kind == "pairs":
+        return _pairs(truth, predicted)
+    return RowLosses(MEAN_LOSSES[kind](truth, predicted), np.arange(len(truth)))
+
+
+def _log_loss(truth: Floats, predicted: Floats) -> Floats:
+    if predicted.ndim == 1:
+        chance = np.where(truth > 0.5, predicted, 1.0 - predicted)
+    else:
+        chance = predicted[np.arange(len(truth)), truth.astype(np.intp)]
+    losses: Floats = -np.log(np.clip(chance, LEAST_CHANCE, 1.0))
+    return losses
+
+
+def _error(truth: Floats, predicted: Floats) -> Floats:
+    said = (predicted > 0.5) if predicted.ndim == 1 else predicted.argmax(axis=1)
+    wrong: Floats = (said != truth).astype(np.float64)
+    return wrong
+
+
+def _brier(truth: Floats, predicted: Floats) -> Floats:
+    squares: Floats = (predicted - truth) ** 2
+    return squares
+
+
+def _deviation(truth: Floats, predicted: Floats) -> Floats:
+    distance: Floats = np.abs(predicted - truth)
+    return distance
+
+
+MEAN_LOSSES: Mapping[str, Callable[[Floats, Floats], Floats]] = {
+    "log_loss": _log_loss,
+    "brier": _brier,
+    "error": _error,
+    "deviation": _deviation,
+}
+"""Those that are of single rows, by kind: from truth and predictions to losses."""
+
+
+def _pairs(truth: Floats, predicted: Floats) -> RowLosses:
+    """Each positive row with the negative one of the same number: independent pairs, 1 where they stand wrong."""
+    positive, negative = np.flatnonzero(truth > 0.5), np.flatnonzero(truth <= 0.5)
+    count = min(len(positive), len(negative))
+    above, below = predicted[positive[:count]], predicted[negative[:count]]
+    values = np.where(above < below, 1.0, np.where(above == below, 0.5, 0.0))
+    return RowLosses(values, np.maximum(positive[:count], negative[:count]))
