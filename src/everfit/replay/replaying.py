@@ -18,7 +18,7 @@ from everfit.journal.tables import scan_predictions
 from everfit.replay.comparison import answers_of_version
 from everfit.replay.history import History
 from everfit.replay.pace import Controller, Pace, Stop, is_alive
-from everfit.replay.result import ReplayReport, figures
+from everfit.replay.result import PREDICTION, VERSION, ReplayReport, figures
 from everfit.replay.script import Step, due_by, outcomes_of, steps
 from everfit.replay.telling import Teller
 from everfit.serving.worker_report import read_reports
@@ -26,7 +26,7 @@ from everfit.store.replay_clock import CLOCK_FILE, LeadingClock
 
 if TYPE_CHECKING:
     from everfit.client.client import Client
-    from everfit.client.records import ModelDescription
+    from everfit.client.records import ModelDescription, Prediction
     from everfit.cycle import System
     from everfit.definitions.model import Model
 
@@ -161,7 +161,8 @@ class _Play:
         self._teller = teller
         self._controller = controller
         self._progress = progress
-        self._answers: list[pl.DataFrame] = []
+        self._asked: list[pl.DataFrame] = []
+        self._answers: list[Prediction] = []
         self._began_s = time.monotonic()
         self.seconds = 0.0
 
@@ -191,7 +192,14 @@ class _Play:
                 value=f"{self._plan.start} to {self._plan.end}",
                 remedy=" ".join(self._teller.told.refusals),
             )
-        return pl.concat(self._answers)
+        answers = pl.DataFrame(
+            {
+                ID: [each.id for each in self._answers],
+                VERSION: [each.version for each in self._answers],
+                PREDICTION: [each.value for each in self._answers],
+            }
+        )
+        return answers.join(pl.concat(self._asked), on=ID, maintain_order="left")
 
     def _script(self, asked_before: pl.DataFrame) -> Iterator[Step]:
         plan, waiting = self._plan, outcomes_of(asked_before)
@@ -200,14 +208,13 @@ class _Play:
             start = plan.start + number * stretch
             end = min(start + stretch, plan.end)
             asked = self._history.asked(start, end)
+            self._asked.append(asked.select(ID, TIME, LABEL))
             due, waiting = due_by(pl.concat([waiting, outcomes_of(asked)]), end)
             arrived = {view.name: (view.keys, self._history.arrived(view, start, end)) for view in self._views}
-            yield from steps(asked, due, arrived, start=start, end=end, length=plan.step)
+            yield from steps(asked, due, arrived, fields=self._model.request, start=start, end=end, length=plan.step)
 
     def _play(self, step: Step) -> None:
-        if step.asked is not None:
-            answers = self._teller.ask(step.asked, self._model.request, at=self._clock.advance)
-            self._answers.append(answers.join(step.asked.select(ID, TIME, LABEL), on=ID, maintain_order="left"))
+        self._answers += self._teller.ask(step.asked, at=self._clock.advance)
         self._clock.advance(step.end)
         self._teller.tell(step.outcomes, step.arrived)
 

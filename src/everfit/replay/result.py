@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from everfit.core.evidence import LABEL, TIME, Task
 from everfit.measures.quality import metric_for
-from everfit.replay.telling import PREDICTION, VERSION
 
 if TYPE_CHECKING:
     from everfit.definitions.model import Model
 
+VERSION, PREDICTION = "version", "prediction"
 AGAINST = "against"
 """The column with what the other version would have answered."""
 

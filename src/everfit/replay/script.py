@@ -8,9 +8,9 @@ that step: the step is how far a replay may lag behind life.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import polars as pl
 
@@ -20,18 +20,29 @@ from everfit.replay.history import CREATED, EVENT_TIME
 
 _STEP = "__step"
 _MICROSECOND = timedelta(microseconds=1)
+_T = TypeVar("_T")
+Row = dict[str, Any]
+
+
+class Question(NamedTuple):
+    """What a caller asks."""
+
+    id: str
+    at: datetime
+    row: Row
+    """The request's fields."""
 
 
 class Step(NamedTuple):
-    """One breath of a replay."""
+    """One breath of a replay, in plain values as they are sent."""
 
     start: datetime
     end: datetime
-    asked: pl.DataFrame | None
-    """As :meth:`everfit.replay.history.History.asked` gives them; ``None`` where there are none."""
-    outcomes: pl.DataFrame | None
-    """:data:`ID`, :data:`LABEL` and :data:`KNOWN_AT`; ``None`` where there are none."""
-    arrived: Mapping[str, pl.DataFrame]
+    asked: Sequence[Question]
+    """In the order of time."""
+    outcomes: Sequence[Row]
+    """``id``, ``value`` and ``known_at``."""
+    arrived: Mapping[str, Sequence[Row]]
     """Of each view with news, every entity's newest row."""
 
 
@@ -53,6 +64,7 @@ def steps(
     outcomes: pl.DataFrame,
     arrived: Mapping[str, tuple[Sequence[str], pl.DataFrame]],
     *,
+    fields: Sequence[str],
     start: datetime,
     end: datetime,
     length: timedelta,
@@ -60,40 +72,50 @@ def steps(
     """A stretch of history, step by step, the empty ones as well; the last one may be shorter.
 
     Args:
-        asked: Event times in ``[start, end)``, in order.
+        asked: Event times in ``[start, end)``, in order; :data:`ID`, :data:`TIME` and the request's fields.
         outcomes: As :func:`outcomes_of`, due in ``(start, end]``.
         arrived: Of each view its keys, and the rows that arrived in ``(start, end]``.
+        fields: The request's.
         start: Where it begins.
         end: Where it ends.
         length: Of a step.
     """
-    asked_in = _parted(asked, pl.col(TIME), start, length)
+    # All at once: on the few rows of a step, a data frame costs more than the service does.
+    questions = map(Question, asked[ID].to_list(), asked[TIME].to_list(), asked.select(fields).to_dicts())
+    asked_in = _parted(questions, asked.select(_number(pl.col(TIME), start, length)))
     # What was known when it was asked is told in the step of its question.
     due = pl.max_horizontal(pl.col(KNOWN_AT) - _MICROSECOND, TIME)
-    outcomes_in = _parted(outcomes, due, start, length)
+    told = outcomes.select(id=ID, value=LABEL, known_at=KNOWN_AT).to_dicts()
+    outcomes_in = _parted(told, outcomes.select(_number(due, start, length)))
     arrived_in = {view: _newest(rows, keys, start, length) for view, (keys, rows) in arrived.items()}
     for number in range(-((start - end) // length)):
         yield Step(
             start=start + number * length,
             end=min(start + (number + 1) * length, end),
-            asked=asked_in.get(number),
-            outcomes=outcomes_in.get(number),
+            asked=asked_in.get(number, ()),
+            outcomes=outcomes_in.get(number, ()),
             arrived={view: parts[number] for view, parts in arrived_in.items() if number in parts},
         )
 
 
-def _newest(rows: pl.DataFrame, keys: Sequence[str], start: datetime, length: timedelta) -> dict[int, pl.DataFrame]:
+def _newest(rows: pl.DataFrame, keys: Sequence[str], start: datetime, length: timedelta) -> dict[int, list[Row]]:
     """Each entity's newest row of each step: nobody could ask between it and the ones before."""
     arrival = pl.max_horizontal(EVENT_TIME, CREATED) - _MICROSECOND
-    return {
-        number: part.sort(EVENT_TIME, CREATED, maintain_order=True).unique(keys, keep="last", maintain_order=True)
-        for number, part in _parted(rows, arrival, start, length).items()
-    }
-
-
-def _parted(rows: pl.DataFrame, at: pl.Expr, start: datetime, length: timedelta) -> dict[int, pl.DataFrame]:
-    number = (at.to_physical() - to_us(start)) // (length // _MICROSECOND)
-    parts = rows.with_columns(number.alias(_STEP)).partition_by(
-        _STEP, as_dict=True, maintain_order=True, include_key=False
+    newest = (
+        rows.with_columns(_number(arrival, start, length))
+        .sort(EVENT_TIME, CREATED, maintain_order=True)
+        .unique([_STEP, *keys], keep="last", maintain_order=True)
     )
-    return {int(key[0]): part for key, part in parts.items()}
+    return _parted(newest.drop(_STEP).to_dicts(), newest.select(_STEP))
+
+
+def _number(at: pl.Expr, start: datetime, length: timedelta) -> pl.Expr:
+    """The number of the step that an instant lies in."""
+    return ((at.to_physical() - to_us(start)) // (length // _MICROSECOND)).alias(_STEP)
+
+
+def _parted(rows: Iterable[_T], numbers: pl.DataFrame) -> dict[int, list[_T]]:
+    parts: dict[int, list[_T]] = {}
+    for number, row in zip(numbers[_STEP].to_list(), rows, strict=True):
+        parts.setdefault(number, []).append(row)
+    return parts

@@ -6,20 +6,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-import polars as pl
-
 from everfit.core.errors import NotReadyError, RequestError, UnknownModelError
-from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME
 
 if TYPE_CHECKING:
     from everfit.client.client import Client
     from everfit.client.records import Prediction
+    from everfit.replay.script import Question, Row
 
-VERSION, PREDICTION = "version", "prediction"
 _SHOWN = 3
-_Row = dict[str, Any]
 _T = TypeVar("_T")
 
 
@@ -63,39 +61,29 @@ class Teller:
     def __exit__(self, *_: object) -> None:
         self._threads.shutdown()
 
-    def ask(self, asked: pl.DataFrame, fields: Sequence[str], *, at: Callable[[datetime], None]) -> pl.DataFrame:
-        """Ask all rows, each under its own id.
+    def ask(self, asked: Sequence[Question], *, at: Callable[[datetime], None]) -> list[Prediction]:
+        """Ask all questions, each under its own id.
 
         Args:
             asked: In the order of time.
-            fields: The request's.
             at: Told the time of a body's last question, before it is sent.
 
         Returns:
-            Of those that were answered :data:`ID`, :data:`VERSION` and :data:`PREDICTION`, a number, or each class's
-            chance by its name.
+            The answers, in order; those that were refused are left out.
 
         Raises:
             NotReadyError: If the service is gone and does not come back.
         """
         answers: list[Prediction] = []
-        for part in self._bodies(asked):
-            at(part[TIME][-1])
-            rows = list(zip(part[ID].to_list(), part.select(fields).to_dicts(), strict=True))
-            for found in self._apart(rows, self._predict):
+        for body in self._bodies(asked):
+            at(body[-1].at)
+            for found in self._apart(body, self._predict):
                 answers += found
-        self.told.asked += asked.height
+        self.told.asked += len(asked)
         self.told.answered += len(answers)
-        return pl.DataFrame(
-            {
-                ID: [each.id for each in answers],
-                VERSION: [each.version for each in answers],
-                PREDICTION: [each.value for each in answers],
-            },
-            schema_overrides={ID: pl.String, VERSION: pl.Int64},
-        )
+        return answers
 
-    def tell(self, outcomes: pl.DataFrame | None, arrived: Mapping[str, pl.DataFrame]) -> None:
+    def tell(self, outcomes: Sequence[Row], arrived: Mapping[str, Sequence[Row]]) -> None:
         """Report outcomes and push rows, all at once.
 
         Raises:
@@ -103,32 +91,27 @@ class Teller:
             RequestError: If it refuses rows of a view.
         """
         pushes = [self._threads.submit(self._push, view, rows) for view, rows in arrived.items()]
-        if outcomes is not None:
-            taken = self._report(outcomes)
-            self.told.outcomes += taken
-            self.told.refused_outcomes += outcomes.height - taken
+        taken = sum(sum(self._apart(part, self._report)) for part in self._parts(outcomes))
+        self.told.outcomes += taken
+        self.told.refused_outcomes += len(outcomes) - taken
         self.told.pushed += sum(each.result() for each in pushes)
 
-    def _bodies(self, asked: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        parts = asked.partition_by(TIME, maintain_order=True) if self._by_instant else [asked]
-        for part in parts:
-            yield from part.iter_slices(self._most_rows)
+    def _bodies(self, asked: Sequence[Question]) -> Iterator[Sequence[Question]]:
+        together = [list(part) for _, part in groupby(asked, attrgetter("at"))] if self._by_instant else [asked]
+        for part in together:
+            yield from self._parts(part)
 
-    def _predict(self, rows: Sequence[tuple[str, _Row]]) -> list[Prediction]:
-        return self._client.predict(self._model, [row for _, row in rows], ids=[id_ for id_, _ in rows])
+    def _parts(self, rows: Sequence[_T]) -> Iterator[Sequence[_T]]:
+        return (rows[first : first + self._most_rows] for first in range(0, len(rows), self._most_rows))
 
-    def _report(self, outcomes: pl.DataFrame) -> int:
-        named = outcomes.select(
-            pl.col(ID).alias("id"), pl.col(LABEL).alias("value"), pl.col(KNOWN_AT).alias("known_at")
-        )
-        parts = named.iter_slices(self._most_rows)
-        return sum(sum(self._apart(part.to_dicts(), self._send_outcomes)) for part in parts)
+    def _predict(self, asked: Sequence[Question]) -> list[Prediction]:
+        return self._client.predict(self._model, [each.row for each in asked], ids=[each.id for each in asked])
 
-    def _send_outcomes(self, rows: Sequence[_Row]) -> int:
-        return self._client.outcomes(self._model, rows)
+    def _report(self, outcomes: Sequence[Row]) -> int:
+        return self._client.outcomes(self._model, outcomes)
 
-    def _push(self, view: str, rows: pl.DataFrame) -> int:
-        return sum(self._client.push(view, part.to_dicts()).rows for part in rows.iter_slices(self._most_rows))
+    def _push(self, view: str, rows: Sequence[Row]) -> int:
+        return sum(self._client.push(view, part).rows for part in self._parts(rows))
 
     def _apart(self, rows: Sequence[Any], send: Callable[[Sequence[Any]], _T]) -> Iterator[_T]:
         try:
