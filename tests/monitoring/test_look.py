@@ -17,7 +17,7 @@ from everfit.core.finding import Finding
 from everfit.monitoring.drop import performance_alarm
 from everfit.monitoring.look import Watching, look
 from everfit.monitoring.page import write_page
-from everfit.monitoring.performance import Scale
+from everfit.monitoring.performance import Comparison, Scale
 from everfit.monitoring.reference import HELD_OUT, Reference
 from everfit.monitoring.report import MonitorReport
 from everfit.monitoring.rows import ASKED, ID, KNOWN, PREDICTION, RECORDED, ROUTE, TRUTH, VERSION
@@ -231,5 +231,33 @@ def test_a_shadow_is_compared_on_the_same_rows(reference: Reference) -> None:
     found = {(each.version, each.route): each.comparison for each in report.versions}
     comparison = found[2, "shadow"]
     assert comparison is not None
+    assert comparison.paired
     assert comparison.low > 0
     assert found[1, "answers"] is None
+
+
+def test_a_canary_is_compared_on_rows_dealt_out_by_chance(reference: Reference) -> None:
+    """Its share grows on days when questions are harder, which is not its fault."""
+    share = pl.when(pl.col(ASKED) < END - 7 * DAY).then(0.1).otherwise(0.5)
+    dealt = pl.col(ID).hash(7) % 1_000 < share * 1_000
+    hard = live().with_columns(
+        pl.when(pl.col(ASKED) >= END - 7 * DAY).then(0.4).otherwise(PREDICTION).alias(PREDICTION)
+    )
+
+    def comparison(answers: pl.Expr) -> Comparison:
+        rows = hard.with_columns(
+            pl.when(dealt).then(2).otherwise(1).alias(VERSION),
+            pl.when(dealt).then(pl.lit("canary")).otherwise(pl.lit("champion")).alias(ROUTE),
+            pl.when(dealt).then(answers).otherwise(PREDICTION).alias(PREDICTION),
+        )
+        report = seen(rows, reference)
+        [found] = (each.comparison for each in report.versions if each.version == 2)
+        assert found is not None
+        assert "dealt" in write_page(report)
+        return found
+
+    alike, worse = comparison(pl.col(PREDICTION)), comparison(1 - pl.col(PREDICTION))
+    assert not alike.paired
+    assert alike.rows < alike.rows_against
+    assert alike.low < 0 < alike.high
+    assert worse.low > 0

@@ -63,6 +63,7 @@ def monitor(
 
 def _print(terminal: Console, report: MonitorReport) -> None:
     from everfit.cli.output import print_rows
+    from everfit.monitoring.report import compared
 
     terminal.print(
         f"[bold]{report.model}[/] as of {report.as_of:%Y-%m-%d %H:%M} UTC, asked since {report.since:%Y-%m-%d}"
@@ -70,6 +71,9 @@ def _print(terminal: Console, report: MonitorReport) -> None:
     name = report.metric.replace("_", " ")
     columns = ("version", "rows", "outcomes", name, "95 % interval", "hold-out", "alarm")
     print_rows("", columns, [_version_row(each) for each in report.versions])
+    for version in report.versions:
+        if version.comparison is not None:
+            terminal.print(compared(version.comparison))
     for each in report.findings:
         about = f" {each.subject}" if each.subject else ""
         terminal.print(f"{_SIGNS[each.severity]} [bold]{each.kind.replace('_', ' ')}{about}[/]  {each.sentence}")

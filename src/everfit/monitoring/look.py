@@ -37,6 +37,7 @@ from everfit.monitoring.performance import (
     Scale,
     by_slice,
     compare,
+    compare_dealt,
     coverage,
     figure,
     over_time,
@@ -46,6 +47,7 @@ from everfit.monitoring.report import CohortReport, MonitorReport, VersionReport
 from everfit.monitoring.rows import ASKED, KNOWN, RECORDED, ROUTE, TRUTH, VERSION
 
 ANSWERS, SHADOW = "answers", "shadow"
+CHAMPION, CANARY = "champion", "canary"
 _A_DAY = timedelta(days=1)
 _MOST_DISTRIBUTIONS = 6
 _NEARLY_ALL = 0.98
@@ -331,11 +333,16 @@ class _Part:
         return tuple(found)
 
     def comparison(self, all_rows: pl.DataFrame) -> Comparison | None:
+        """With the champion: a shadow on the same rows, a canary on those that chance gave to the one or the other."""
         champion = self.watching.champion
-        if self.route != SHADOW or champion is None or champion == self.version:
+        if champion is None or champion == self.version:
             return None
-        theirs = all_rows.filter(pl.col(VERSION) == champion, pl.col(ROUTE) != SHADOW)
-        return compare(self.rows, theirs, self.watching.scale, version=self.version, against=champion)
+        theirs = all_rows.filter(pl.col(VERSION) == champion)
+        scale, versions = self.watching.scale, {"version": self.version, "against": champion}
+        if self.route == SHADOW:
+            return compare(self.rows, theirs.filter(pl.col(ROUTE) != SHADOW), scale, **versions)
+        own = self.rows.filter(pl.col(ROUTE) == CANARY)
+        return compare_dealt(own, theirs.filter(pl.col(ROUTE) == CHAMPION), scale, **versions)
 
 
 def _on_hold_out(reference: Reference) -> Figure | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from everfit.monitoring.report import MonitorReport, VersionReport
+from everfit.monitoring.report import MonitorReport, VersionReport, compared
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -132,11 +132,7 @@ def _version(report: MonitorReport, version: VersionReport) -> Iterable[str]:
         yield "<h2>Slices</h2><p>Red: worse than the version as a whole, beyond chance.</p>"
         yield _draw(_slices(version), 90 + 20 * len(version.slices))
     if version.comparison is not None:
-        found = version.comparison
-        yield (
-            f"<p>On {found.rows:,} rows that both answered, version {found.version} is worse than version "
-            f"{found.against} by {found.worse_by:.4f} ({found.low:.4f} … {found.high:.4f}).</p>"
-        )
+        yield f"<h2>Against the champion</h2><p>{escape(compared(version.comparison))}</p>"
 
 
 def _performance(report: MonitorReport, version: VersionReport) -> go.Figure:

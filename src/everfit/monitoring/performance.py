@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from statistics import NormalDist
 
 import numpy as np
 import polars as pl
@@ -58,11 +60,16 @@ class SliceFigure(Struct, frozen=True, kw_only=True):
 
 
 class Comparison(Struct, frozen=True, kw_only=True):
-    """Two versions on the same rows."""
+    """Two versions on the same rows, or on rows that chance dealt out among them."""
 
     version: int
     against: int
+    paired: bool
+    """Whether both answered the same rows."""
     rows: int
+    """Whose outcome is known, of ``version``."""
+    rows_against: int
+    """Of ``against``."""
     metric: str
     worse_by: float
     """In the metric's own unit; positive means that ``version`` is worse than ``against``."""
@@ -190,12 +197,63 @@ def compare(
     return Comparison(
         version=version,
         against=against,
+        paired=True,
         rows=both.height,
+        rows_against=both.height,
         metric=scale.metric,
         worse_by=found.difference,
         low=found.low,
         high=found.high,
         chance_worse=found.chance_worse,
+    )
+
+
+def compare_dealt(
+    rows: pl.DataFrame, others: pl.DataFrame, scale: Scale, *, version: int, against: int, resamples: int = RESAMPLES
+) -> Comparison | None:
+    """Two versions on rows that the hash of the id dealt out among them, as it does for a canary.
+
+    Within a stretch of constant share it is as good as chance who answered which row. The share grows from stage to
+    stage, and days differ: each day of ``others`` therefore counts as much as it does in ``rows``.
+
+    Args:
+        rows: Of ``version``, in the form of :mod:`everfit.monitoring.rows`.
+        others: Of ``against``; days on which ``version`` answered nothing are left out.
+        scale: How to score.
+        version: Its number.
+        against: The other's.
+        resamples: Of the bootstrap.
+
+    Returns:
+        ``None`` where too few outcomes are known, or the metric is undefined on either side.
+    """
+    day = pl.col(ASKED).dt.truncate("1d").alias("__day")
+    own, theirs = (each.filter(pl.col(TRUTH).is_not_null()).with_columns(day) for each in (rows, others))
+    days = own.group_by("__day").len("__own").join(theirs.group_by("__day").len("__theirs"), on="__day")
+    own = own.join(days, on="__day", how="semi")
+    theirs = theirs.join(days, on="__day").with_columns((pl.col("__own") / pl.col("__theirs")).alias("__weight"))
+    if min(own.height, theirs.height) < LEAST_LABELLED:
+        return None
+    a, b = (
+        bootstrap_interval(scale.measure, *scale.read(each), resamples=resamples, seed=seed, weight=weight)
+        for seed, (each, weight) in enumerate([(own, None), (theirs, theirs["__weight"].to_numpy())])
+    )
+    worse_by = scale.measure.worse_by(a.value, b.value)
+    error = math.hypot(a.standard_error, b.standard_error)
+    if not math.isfinite(worse_by) or not error > 0:
+        return None
+    reach = NormalDist().inv_cdf(0.975) * error
+    return Comparison(
+        version=version,
+        against=against,
+        paired=False,
+        rows=own.height,
+        rows_against=theirs.height,
+        metric=scale.metric,
+        worse_by=worse_by,
+        low=worse_by - reach,
+        high=worse_by + reach,
+        chance_worse=NormalDist().cdf(worse_by / error),
     )
 
 

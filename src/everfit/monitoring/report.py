@@ -50,7 +50,7 @@ class VersionReport(Struct, frozen=True, kw_only=True):
     distributions: tuple[Distribution, ...]
     """Of the columns that moved most in the newest window."""
     comparison: Comparison | None
-    """With the champion, on the rows that both answered."""
+    """With the champion: of a shadow or a canary."""
 
 
 class MonitorReport(Struct, frozen=True, kw_only=True):
@@ -69,3 +69,18 @@ class MonitorReport(Struct, frozen=True, kw_only=True):
     """The gravest first."""
     incidents: tuple[Incident, ...] = ()
     """Those that are open, and those that ended since ``since``."""
+
+
+def compared(found: Comparison) -> str:
+    """A comparison in a sentence."""
+    verdict = "worse" if found.low > 0 else "better" if found.high < 0 else "neither proven worse nor better"
+    by = "" if found.low <= 0 <= found.high else f" by {abs(found.worse_by):.4f}"
+    where = (
+        f"on {found.rows:,} questions that both answered"
+        if found.paired
+        else f"on {found.rows:,} and {found.rows_against:,} questions, dealt out by chance"
+    )
+    return (
+        f"Version {found.version} is {verdict} than version {found.against}{by} in {found.metric.replace('_', ' ')}, "
+        f"{where}: worse by {found.worse_by:+.4f} ({found.low:+.4f} … {found.high:+.4f})."
+    )
