@@ -22,10 +22,10 @@ ROW = {"shop": "shop-3", "distance_km": 4.5, "ordered_at": "2026-01-22T00:00:00Z
 
 
 @contextmanager
-def service(folder: Path) -> Iterator[str]:
+def service(folder: Path, *options: str) -> Iterator[str]:
     """The real service on a free port; it must end by itself when it is told to."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "everfit", "serve", "--port", "0", "--json"],
+        [sys.executable, "-m", "everfit", "serve", "--port", "0", "--json", *options],
         cwd=folder,
         stdout=subprocess.PIPE,
         text=True,
