@@ -70,7 +70,7 @@ class Engine:
             "log_level": "WARNING",
         }
         DBOS(config=config)
-        self._workflows = {name: DBOS.workflow(name=name)(function) for name, function in workflows.items()}
+        self._workflows = {name: DBOS.workflow(name=name)(_as_function(each)) for name, each in workflows.items()}
         try:
             DBOS.launch()
         except (SQLAlchemyError, OSError) as error:
@@ -124,6 +124,15 @@ class Engine:
         from dbos import DBOS
 
         DBOS.destroy(workflow_completion_timeout_sec=0)
+
+
+def _as_function(workflow: Callable[[Any], Plain]) -> Callable[[Any], Plain]:
+    """DBOS marks what it is given, and methods cannot be marked."""
+
+    def run(argument: Any) -> Plain:
+        return workflow(argument)
+
+    return run
 
 
 def _serializer() -> Any:
