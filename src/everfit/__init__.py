@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from everfit.gates.baseline import BeatsBaseline as BeatsBaseline
     from everfit.gates.categories import NewCategories as NewCategories
     from everfit.gates.champion import BeatsChampion as BeatsChampion
+    from everfit.gates.coverage import LabelCoverage as LabelCoverage
     from everfit.gates.freshness import Freshness as Freshness
     from everfit.gates.latency import MaxLatency as MaxLatency
     from everfit.gates.missing import MissingShare as MissingShare
@@ -71,6 +72,7 @@ _HOME = {
     "Int": "definitions.space",
     "Label": "definitions.events",
     "LabelBalance": "gates.balance",
+    "LabelCoverage": "gates.coverage",
     "MaxLatency": "gates.latency",
     "MissingShare": "gates.missing",
     "Model": "definitions.model",

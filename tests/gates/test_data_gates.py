@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from everfit.core.evidence import ID, LABEL, TIME, SourceFreshness
 from everfit.core.records import Verdict
 from everfit.gates.balance import LabelBalance
 from everfit.gates.categories import NewCategories
+from everfit.gates.coverage import LabelCoverage
 from everfit.gates.data_schema import DataSchema, check_schema, infer_schema, load_schema, save_schema
 from everfit.gates.freshness import Freshness
 from everfit.gates.missing import MissingShare
@@ -183,7 +185,7 @@ class TestLabelBalance:
     def test_a_degenerate_label_fails(self, world: Any) -> None:
         verdict = only(LabelBalance().judge(world.but(truth=np.ones(1500))))
         assert verdict.outcome == "failed"
-        assert "1500 of the 1507 rows in the hold-out's time have a label." in verdict.sentence
+        assert "All 1500 labelled rows" in verdict.sentence
 
     @pytest.mark.parametrize(
         ("task", "dtype"), [("binary", pl.Boolean), ("binary", pl.Int8), ("multiclass", pl.Float64)]
@@ -201,9 +203,8 @@ class TestLabelBalance:
         labels = pl.col(LABEL).replace_strict([0, 1, 2], names).cast(pl.Categorical())
         evidence = dataclasses.replace(evidence, classes=names, reference=evidence.reference.with_columns(labels))
         assert only(LabelBalance().judge(evidence)).outcome == "passed"
-        verdict = only(
-            LabelBalance().judge(dataclasses.replace(evidence, truth=np.repeat([0.0, 1.0, 2.0], [5, 5, 900])))
-        )
+        rare = dataclasses.replace(evidence, truth=np.repeat([0.0, 1.0, 2.0], [5, 5, 900]), weight=np.ones(910))
+        verdict = only(LabelBalance().judge(rare))
         assert verdict.outcome == "failed"
         assert verdict.value is not None
         assert verdict.value > 3
@@ -217,7 +218,43 @@ class TestLabelBalance:
         assert "in training; beyond chance its odds changed by a factor of" in verdict.sentence
 
     def test_few_rows_do_not_fail_by_chance(self, world: Any) -> None:
-        assert only(LabelBalance().judge(world.but(truth=np.array([0.0] * 9 + [1.0])))).outcome == "passed"
+        few = world.but(truth=np.array([0.0] * 9 + [1.0]), weight=np.ones(10))
+        assert only(LabelBalance().judge(few)).outcome == "passed"
+
+    def test_early_labels_do_not_speak_for_those_to_come(self, world: Any) -> None:
+        """Nine in ten known labels are of the swift class, of which all are known, and a tenth of the other."""
+        truth = (np.arange(1500) % 10 != 0).astype(np.float64)
+        raw = only(LabelBalance(max_ratio=1.5).judge(world.but(truth=truth)))
+        mended = only(LabelBalance(max_ratio=1.5).judge(world.but(truth=truth, weight=np.where(truth == 1, 0.5, 4.5))))
+        assert (raw.outcome, mended.outcome) == ("failed", "passed")
+        assert re.search(
+            r"50 % of 1500 rows, weighted as early labels must be \((10|90) % as they are\)", mended.sentence
+        )
+
+
+class TestLabelCoverage:
+    def test_states_what_is_known(self, world: Any) -> None:
+        verdict = only(LabelCoverage().judge(world.evidence))
+        assert verdict.outcome == "passed"
+        assert verdict.sentence.startswith(
+            "1500 of the 1507 rows in the hold-out's time have a label (99.5 %); about 5 "
+        )
+        assert "are worth 1500 rows" in verdict.sentence
+
+    @pytest.mark.parametrize(("to_come", "outcome"), [(0.0, "passed"), (13_000.0, "passed"), (14_000.0, "failed")])
+    def test_too_few_labels_cannot_judge(self, world: Any, to_come: float, outcome: str) -> None:
+        verdict = only(LabelCoverage().judge(world.but(unlabelled=15_000, labels_to_come=to_come)))
+        assert verdict.outcome == outcome
+        assert verdict.value == pytest.approx(1500 / (1500 + to_come))
+
+    def test_weights_tell_what_labels_are_worth(self, world: Any) -> None:
+        weight = np.where(np.arange(1500) % 2, 1.9, 0.1)
+        verdict = only(LabelCoverage().judge(world.but(weight=weight)))
+        assert f"are worth {1500 / 1.81:.0f} rows" in verdict.sentence
+
+    def test_a_share_is_asked_for(self) -> None:
+        with pytest.raises(DefinitionError, match="between 0 and 1"):
+            LabelCoverage(least=1.5)
 
     @pytest.mark.parametrize(("shift", "outcome"), [(0.0, "passed"), (10.0, "passed"), (1000.0, "failed")])
     def test_a_median_that_moved(self, build_world: Callable[..., Any], shift: float, outcome: str) -> None:

@@ -63,6 +63,7 @@ def nasty(build: Callable[..., Any]) -> dict[str, Evidence]:
         "no rows": world.but(
             holdout=ordinary.holdout.clear(),
             truth=np.zeros(0),
+            weight=np.ones(0),
             predicted=np.zeros(0),
             baseline=np.zeros(0),
             fit_again=lambda: (np.zeros(0), np.zeros(0)),
@@ -72,6 +73,7 @@ def nasty(build: Callable[..., Any]) -> dict[str, Evidence]:
         "one row": world.but(
             holdout=ordinary.holdout.head(1),
             truth=ordinary.truth[:1],
+            weight=ordinary.weight[:1],
             predicted=ordinary.predicted[:1],
             baseline=ordinary.baseline[:1],
         ),

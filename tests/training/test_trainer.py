@@ -14,6 +14,7 @@ import everfit as ef
 from everfit.artifact.fitted import Fitted
 from everfit.artifact.infer import infer_schema
 from everfit.core.errors import DefinitionError, TrainingError
+from everfit.training.labels import learnable
 from everfit.training.trainer import encode_rows, fit
 
 
@@ -22,7 +23,9 @@ def fitted_by(trainer: Callable[..., Any], task: Any = "binary", params: dict[st
     model.trainer(**{name: ef.Int(1, 1000) for name in params or {}})(trainer)
     frame = make_frame(model)
     schema = infer_schema(model, frame, frame.data)
-    return fit(model, schema, encode_rows(schema, frame.data), params or {}, seed=7)
+    return fit(
+        model, schema, encode_rows(schema, learnable(model, frame, by=frame.manifest.as_of)), params or {}, seed=7
+    )
 
 
 def test_a_trainer_gets_what_it_asks_for_by_name() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,24 @@ def make_model(task: Any = "binary", data: pl.DataFrame | None = None, **more: A
         label=ef.Label(LABELS[task], known_at="known"),
         **more,
     )
+
+
+def frame_of(
+    model: ef.Model, at: Sequence[datetime], known: Sequence[datetime], labels: Sequence[Any], *, as_of: datetime
+) -> TrainingFrame:
+    """Events with their labels as they were known at an instant; the features say nothing."""
+    moment = pl.Datetime("us", "UTC")
+    table = pl.DataFrame(
+        {"id": range(len(at)), "at": at, "known": known, "label": labels, "size": 1.0, "shop": "shop-1"},
+        schema_overrides={"at": moment, "known": moment},
+    )
+    source = ef.Source("rows", function=lambda: table, timestamp="at")
+    events = ef.Events(source, id="id")
+    label = ef.Label("label", known_at="known")
+    known_model = ef.Model(
+        "late", task=model.task, events=events, request=model.request, features=model.features, label=label
+    )
+    return make_frame(known_model, as_of)
 
 
 def make_frame(model: ef.Model, as_of: datetime = START + timedelta(days=30)) -> TrainingFrame:

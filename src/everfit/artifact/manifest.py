@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from everfit.artifact.provenance import CodeVersion
 from everfit.core.errors import CorruptPackageError
-from everfit.core.evidence import Task
+from everfit.core.evidence import LabelUse, Task
 from everfit.core.records import FrameManifest, Score, SliceScore, Split, Trial
 
 FORMAT = 1
@@ -27,6 +27,8 @@ class Lineage(Struct, frozen=True, kw_only=True):
     libraries: dict[str, str]
     """Version by distribution name, and ``python``."""
     metric: str = ""
+    labels: LabelUse = "known"
+    """Which labels it learnt from."""
     split: Split | None = None
     trials: tuple[Trial, ...] = ()
     scores: tuple[Score, ...] = ()

@@ -70,8 +70,13 @@ class Evidence:
     holdout: pl.DataFrame
     unlabelled: int
     """Rows in the hold-out's time range without a label yet, left out of ``holdout``."""
+    labels_to_come: float
+    """How many of those are to be expected to get one, by how long labels take."""
     classes: tuple[str | int | bool, ...]
     truth: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    """How much each row counts, so that labels that come early do not speak for those to come; about one on average,
+    and one throughout where nearly all are known. Shape ``(rows,)``."""
     predicted: NDArray[np.float64]
     baseline: NDArray[np.float64]
     """What the trivial baseline answers: the training rows' rate, class shares or median."""

@@ -199,6 +199,7 @@ def _lineage(system: System, frame: TrainingFrame, candidate: Candidate) -> Line
         code=code_version(system.project.root),
         libraries=library_versions(),
         metric=candidate.metric,
+        labels=candidate.labels,
         split=candidate.split,
         trials=candidate.trials,
         scores=candidate.scores,

@@ -37,8 +37,8 @@ class LabelBalance:
         values = np.unique(evidence.truth)
         if len(values) < 2:
             sentence = (
-                f"All labelled rows of the hold-out have {len(values)} label value, so that nothing can be told apart. "
-                f"{_coverage(evidence)}"
+                f"All {len(evidence.truth)} labelled rows of the hold-out have {len(values)} label value, so that "
+                f"nothing can be told apart."
             )
             return [refuse(self.name, sentence, threshold=self.max_ratio)]
         if evidence.task == "regression":
@@ -48,7 +48,7 @@ class LabelBalance:
     def _classes(self, evidence: Evidence) -> Verdict:
         import numpy as np
 
-        counts = np.array([(evidence.truth == place).sum() for place in range(len(evidence.classes))])
+        counts = _effective_counts(evidence)
         before = _reference_counts(evidence)
         if before.sum() == 0:
             return refuse(self.name, "The reference holds 0 labelled rows.", threshold=self.max_ratio)
@@ -58,9 +58,9 @@ class LabelBalance:
         ]
         worst = int(np.argmax(ratios))
         sentence = (
-            f"{evidence.classes[worst]!r} is the label of {percent(counts[worst] / counts.sum())} of "
-            f"{counts.sum()} rows, after {percent(before[worst] / before.sum())} in training; beyond chance its odds "
-            f"changed by a factor of {ratios[worst]:.2f}, allowed are {self.max_ratio:g}. {_coverage(evidence)}"
+            f"{evidence.classes[worst]!r} is the label of {_share(evidence, worst)}, after "
+            f"{percent(before[worst] / before.sum())} in training; beyond chance its odds changed by a factor of "
+            f"{ratios[worst]:.2f}, allowed are {self.max_ratio:g}."
         )
         passed = ratios[worst] <= self.max_ratio
         return decide(self.name, passed, sentence, value=ratios[worst], threshold=self.max_ratio)
@@ -88,15 +88,30 @@ class LabelBalance:
         moved = abs(now - middle) / spread if spread else float(now != middle) * float("inf")
         sentence = (
             f"The median label is {now:.4g}, after {middle:.4g} in training: moved by {moved:.2f} quartile distances, "
-            f"allowed are {self.max_ratio:g}. {_coverage(evidence)}"
+            f"allowed are {self.max_ratio:g}."
         )
         return decide(self.name, bool(moved <= self.max_ratio), sentence, value=moved, threshold=self.max_ratio)
 
 
-def _coverage(evidence: Evidence) -> str:
-    """How many of the hold-out's rows have a label yet; the others may be of another kind."""
-    rows = len(evidence.truth)
-    return f"{rows} of the {rows + evidence.unlabelled} rows in the hold-out's time have a label."
+def _share(evidence: Evidence, place: int) -> str:
+    """How large a class is, and how large it seems where early labels mislead."""
+    import numpy as np
+
+    hits = evidence.truth == place
+    rows, raw, share = len(hits), percent(hits.mean()), percent(np.average(hits, weights=evidence.weight))
+    if (evidence.weight == 1.0).all():
+        return f"{raw} of {rows} rows"
+    return f"{share} of {rows} rows, weighted as early labels must be ({raw} as they are)"
+
+
+def _effective_counts(evidence: Evidence) -> NDArray[np.int64]:
+    """How many rows have each class: of so many rows of equal weight as would be as informative (Kish 1965)."""
+    import numpy as np
+
+    weight = evidence.weight
+    counts = np.bincount(evidence.truth.astype(np.int64), weights=weight, minlength=len(evidence.classes))
+    found: NDArray[np.int64] = np.round(counts * weight.sum() / (weight**2).sum()).astype(np.int64)
+    return found
 
 
 def _odds(share: float) -> float:

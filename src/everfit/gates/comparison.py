@@ -56,8 +56,8 @@ def compare(evidence: Evidence, other: NDArray[np.float64], *, alpha: float) -> 
     metric = metric_for(evidence.metric, evidence.task)
     return Comparison(
         metric=metric.name,
-        candidate=metric.compute(evidence.truth, evidence.predicted),
-        other=metric.compute(evidence.truth, other),
+        candidate=metric.compute(evidence.truth, evidence.predicted, evidence.weight),
+        other=metric.compute(evidence.truth, other, evidence.weight),
         paired=paired_bootstrap(
             metric,
             evidence.truth,
@@ -66,5 +66,6 @@ def compare(evidence: Evidence, other: NDArray[np.float64], *, alpha: float) -> 
             resamples=evidence.bootstrap,
             seed=evidence.seed,
             level=1.0 - 2.0 * alpha,
+            weight=evidence.weight,
         ),
     )

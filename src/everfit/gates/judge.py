@@ -9,6 +9,7 @@ from everfit.gates.balance import LabelBalance
 from everfit.gates.baseline import BeatsBaseline
 from everfit.gates.categories import NewCategories
 from everfit.gates.champion import BeatsChampion
+from everfit.gates.coverage import LabelCoverage
 from everfit.gates.data_schema import DataSchema
 from everfit.gates.determinism import Determinism
 from everfit.gates.freshness import Freshness
@@ -27,6 +28,7 @@ STANDARD_GATES: tuple[Gate, ...] = (
     Freshness(),
     MissingShare(),
     NewCategories(),
+    LabelCoverage(),
     LabelBalance(),
     BeatsBaseline(),
     BeatsChampion(),

@@ -63,7 +63,7 @@ class Slices:
             sentence = f"There is no column {self.column!r} to slice by; the {evidence.holdout.width} columns: {known}."
             return [refuse(self.name, sentence, threshold=self.max_gap)]
         metric = metric_for(evidence.metric, evidence.task)
-        overall = metric.compute(evidence.truth, evidence.predicted)
+        overall = metric.compute(evidence.truth, evidence.predicted, evidence.weight)
         if not math.isfinite(overall):
             sentence = f"The metric {metric.name} cannot be measured on all {len(evidence.truth)} rows."
             return [refuse(self.name, sentence, threshold=self.max_gap)]
@@ -124,6 +124,7 @@ def _gap(
         evidence.predicted[places],
         resamples=evidence.bootstrap,
         seed=evidence.seed,
+        weight=evidence.weight[places],
     )
     if not (math.isfinite(found.value) and math.isfinite(found.standard_error)):
         return None

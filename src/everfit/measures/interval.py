@@ -106,7 +106,15 @@ def bootstrap_intervals(
 
 
 def paired_bootstrap(
-    metric: Metric, truth: Floats, a: Floats, b: Floats, *, resamples: int, seed: int, level: float = 0.95
+    metric: Metric,
+    truth: Floats,
+    a: Floats,
+    b: Floats,
+    *,
+    resamples: int,
+    seed: int,
+    level: float = 0.95,
+    weight: Floats | None = None,
 ) -> PairedDifference:
     """How much worse ``a`` is than ``b``, from resamples of the same rows for both.
 
@@ -116,8 +124,10 @@ def paired_bootstrap(
     rows = len(truth)
     chosen = _rows_to_resample(a + b, seed)
     on_a, on_b = metric.on(truth[chosen], a[chosen]), metric.on(truth[chosen], b[chosen])
-    difference = metric.worse_by(metric.compute(truth, a), metric.compute(truth, b))
-    drawn = np.array([metric.worse_by(on_a(weight), on_b(weight)) for weight in _weights(len(chosen), resamples, seed)])
+    difference = metric.worse_by(metric.compute(truth, a, weight), metric.compute(truth, b, weight))
+    own = 1.0 if weight is None else weight[chosen]
+    counts = (own * count for count in _weights(len(chosen), resamples, seed))
+    drawn = np.array([metric.worse_by(on_a(count), on_b(count)) for count in counts])
     drawn = _full_size(drawn, difference, rows)
     low, high = _range(drawn, level)
     worse = float(np.mean((drawn > 0) + 0.5 * (drawn == 0))) if len(drawn) else math.nan

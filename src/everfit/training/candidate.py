@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from everfit.artifact.fitted import Fitted
-from everfit.core.evidence import Task
+from everfit.core.evidence import LabelUse, Task
 from everfit.core.records import Score, SliceScore, Split, Trial
 
 
@@ -17,6 +17,8 @@ class Candidate:
     model: str
     task: Task
     metric: str
+    labels: LabelUse
+    """Which labels it learnt from."""
     fitted: Fitted
     params: Mapping[str, str | int | float | bool | None]
     seed: int

@@ -14,7 +14,7 @@ from everfit.core.evidence import LABEL, TIME, Evidence, SourceFreshness, Task, 
 from everfit.core.settings import TrainingSettings
 from everfit.definitions.model import Model
 from everfit.training.candidate import Candidate
-from everfit.training.split import holdout_rows, known_before
+from everfit.training.labels import WEIGHT, judging, labels_to_come, learnable
 from everfit.training.trainer import encode_labels, encode_rows, fit
 
 MOST_ROWS_AGAIN = 20_000
@@ -53,9 +53,8 @@ def gather_evidence(
         answer: The package's answer to one row.
     """
     split, schema = candidate.split, candidate.fitted.schema
-    holdout = holdout_rows(frame.data, split)
-    before = frame.data.filter(pl.col(LABEL).is_not_null() & (pl.col(TIME) < split.holdout_from))
-    learning = known_before(before, split.holdout_from)
+    holdout = judging(model, frame, by=frame.manifest.as_of, since=split.holdout_from)
+    learning = learnable(model, frame, by=split.holdout_from, before=split.holdout_from)
     held_out = encode_rows(schema, holdout)
     since_holdout = frame.data.filter(pl.col(TIME) >= split.holdout_from)
 
@@ -73,11 +72,13 @@ def gather_evidence(
         task=model.task,
         metric=model.metric,
         features=frame.features,
-        reference=learning,
-        holdout=holdout,
+        reference=learning.drop(WEIGHT),
+        holdout=holdout.drop(WEIGHT),
         unlabelled=since_holdout.height - holdout.height,
+        labels_to_come=labels_to_come(model, frame, by=frame.manifest.as_of, since=split.holdout_from),
         classes=schema.classes,
         truth=held_out.y.astype(np.float64),
+        weight=held_out.weight,
         predicted=candidate.fitted.predict(held_out.X),
         baseline=baseline_prediction(
             model.task, encode_labels(schema, learning[LABEL]), rows=holdout.height, classes=len(schema.classes)

@@ -11,21 +11,21 @@ import polars as pl
 from everfit.artifact.fitted import Fitted
 from everfit.artifact.infer import infer_schema
 from everfit.artifact.manifest import Lineage
-from everfit.core.evidence import LABEL, TIME, TrainingFrame
+from everfit.core.evidence import TrainingFrame
 from everfit.definitions.model import Model
 from everfit.training.candidate import Candidate
-from everfit.training.split import known_before
+from everfit.training.labels import learnable
 from everfit.training.trainer import encode_rows, fit
 
 
 def refit(model: Model, frame: TrainingFrame, candidate: Candidate) -> Fitted:
-    """Fit a candidate's parameters on every labelled row, the hold-out included.
+    """Fit a candidate's parameters on all that may be learnt from, the hold-out included.
 
     Raises:
         TrainingError: If the trainer fails.
     """
-    labelled = frame.data.filter(pl.col(LABEL).is_not_null())
-    return _fit(model, frame, labelled, candidate.params, seed=candidate.seed)
+    rows = learnable(model, frame, by=frame.manifest.as_of)
+    return _fit(model, frame, rows, candidate.params, seed=candidate.seed)
 
 
 def refit_as_recorded(model: Model, frame: TrainingFrame, lineage: Lineage) -> Fitted:
@@ -34,10 +34,10 @@ def refit_as_recorded(model: Model, frame: TrainingFrame, lineage: Lineage) -> F
     Raises:
         TrainingError: If the trainer fails.
     """
-    rows = frame.data.filter(pl.col(LABEL).is_not_null())
-    if not lineage.refitted and lineage.split is not None:
-        before = rows.filter(pl.col(TIME) < lineage.split.holdout_from)
-        rows = known_before(before, lineage.split.holdout_from)
+    if lineage.refitted or lineage.split is None:
+        rows = learnable(model, frame, by=frame.manifest.as_of)
+    else:
+        rows = learnable(model, frame, by=lineage.split.holdout_from, before=lineage.split.holdout_from)
     return _fit(model, frame, rows, lineage.params, seed=lineage.seed)
 
 
@@ -50,8 +50,8 @@ def fit_without_holdout(model: Model, frame: TrainingFrame, lineage: Lineage, *,
     Raises:
         TrainingError: If the trainer fails.
     """
-    rows = frame.data.filter(pl.col(LABEL).is_not_null() & (pl.col(TIME) < holdout_from))
-    return _fit(model, frame, known_before(rows, holdout_from), lineage.params, seed=lineage.seed)
+    rows = learnable(model, frame, by=holdout_from, before=holdout_from)
+    return _fit(model, frame, rows, lineage.params, seed=lineage.seed)
 
 
 def _fit(model: Model, frame: TrainingFrame, rows: pl.DataFrame, params: Mapping[str, Any], *, seed: int) -> Fitted:

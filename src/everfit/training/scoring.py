@@ -19,12 +19,18 @@ MOST_SLICES = 20
 
 
 def score(
-    model: Model, truth: NDArray[np.float64], predicted: NDArray[np.float64], *, resamples: int, seed: int
+    model: Model,
+    truth: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    *,
+    weight: NDArray[np.float64],
+    resamples: int,
+    seed: int,
 ) -> tuple[Score, ...]:
-    """Every metric of the task with its bootstrap interval, the model's own metric first."""
+    """Every metric of the task with its bootstrap interval, the model's own metric first; rows count by weight."""
     own = metric_for(model.metric, model.task)
     metrics = [own, *(metric for metric in metrics_of(model.task) if metric.name != own.name)]
-    return _scores(metrics, truth, predicted, resamples=resamples, seed=seed)
+    return _scores(metrics, truth, predicted, weight, resamples=resamples, seed=seed)
 
 
 def score_slices(
@@ -33,6 +39,7 @@ def score_slices(
     truth: NDArray[np.float64],
     predicted: NDArray[np.float64],
     *,
+    weight: NDArray[np.float64],
     resamples: int,
     seed: int,
 ) -> tuple[SliceScore, ...]:
@@ -41,15 +48,23 @@ def score_slices(
     found = []
     for column in model.slices:
         for value, inside in _slices(rows[column]):
-            part = _scores([metric], truth[inside], predicted[inside], resamples=resamples, seed=seed)[0]
+            part = _scores([metric], truth[inside], predicted[inside], weight[inside], resamples=resamples, seed=seed)[
+                0
+            ]
             found.append(SliceScore(column=column, value=value, score=part))
     return tuple(found)
 
 
 def _scores(
-    metrics: list[Metric], truth: NDArray[np.float64], predicted: NDArray[np.float64], *, resamples: int, seed: int
+    metrics: list[Metric],
+    truth: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    *,
+    resamples: int,
+    seed: int,
 ) -> tuple[Score, ...]:
-    intervals = bootstrap_intervals(metrics, truth, predicted, resamples=resamples, seed=seed)
+    intervals = bootstrap_intervals(metrics, truth, predicted, resamples=resamples, seed=seed, weight=weight)
     return tuple(
         Score(
             metric=metric.name,

@@ -8,45 +8,49 @@ from datetime import datetime
 import polars as pl
 
 from everfit.core.errors import EmptyWindowError, LabelError
-from everfit.core.evidence import KNOWN_AT, LABEL, TIME
+from everfit.core.evidence import LABEL, TIME, TrainingFrame
 from everfit.core.records import Split
+from everfit.definitions.model import Model
+from everfit.training.labels import judging, learnable
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """The labelled rows of a frame, in three parts that follow each other in time."""
+    """Labelled rows of a frame, in three parts that follow each other in time, each row with how much it counts."""
 
     split: Split
     train: pl.DataFrame
     """Known before the validation begins."""
     validation: pl.DataFrame
+    """Known before the hold-out begins."""
     learning: pl.DataFrame
-    """What a candidate learns from in the end: everything known before the hold-out begins."""
+    """What a candidate learns from in the end: what was known before the hold-out begins."""
     holdout: pl.DataFrame
 
 
-def split_by_time(frame: pl.DataFrame, *, holdout_share: float, validation_share: float, place: str = "") -> Parts:
+def split_by_time(model: Model, frame: TrainingFrame, *, holdout_share: float, validation_share: float) -> Parts:
     """Split the labelled rows of a frame.
 
     The newest rows are the hold-out, the newest of the rest the validation. Rows of one instant stay together. A row
     whose label became known only after the next part had begun is in no part: a model that is judged on what followed
-    could not have learnt from it.
+    could not have learnt from it. The bounds do not depend on which labels are learnt from, so that ways to do so are
+    judged on the same rows.
 
     Args:
-        frame: Columns as in :class:`everfit.core.evidence.TrainingFrame`, ordered by time.
+        model: Says which labels are learnt from.
+        frame: Point-in-time correct rows.
         holdout_share: Share of the labelled rows that are held out.
         validation_share: Share of the remaining rows that validate.
-        place: Which model, for messages.
 
     Raises:
         EmptyWindowError: If a part would be empty.
         LabelError: If the labels are all alike.
     """
-    labelled = frame.filter(pl.col(LABEL).is_not_null())
+    place, labelled = f"model {model.name}", frame.data.filter(pl.col(LABEL).is_not_null())
     if labelled.is_empty():
         raise EmptyWindowError(
             "there must be labelled rows to learn from",
-            value=f"0 of {frame.height} rows",
+            value=f"0 of {frame.data.height} rows",
             remedy="Widen the window, or wait until labels are known.",
             place=place,
         )
@@ -54,11 +58,10 @@ def split_by_time(frame: pl.DataFrame, *, holdout_share: float, validation_share
     holdout_from = _boundary(labelled, 1 - holdout_share)
     before = labelled.filter(pl.col(TIME) < holdout_from)
     validation_from = _boundary(before, 1 - validation_share) if before.height else holdout_from
-    learnable = known_before(before, holdout_from)
     parts = {
-        "training": known_before(learnable.filter(pl.col(TIME) < validation_from), validation_from),
-        "validation": learnable.filter(pl.col(TIME) >= validation_from),
-        "hold-out": labelled.filter(pl.col(TIME) >= holdout_from),
+        "training": learnable(model, frame, by=validation_from, before=validation_from),
+        "validation": judging(model, frame, by=holdout_from, since=validation_from, before=holdout_from),
+        "hold-out": judging(model, frame, by=frame.manifest.as_of, since=holdout_from),
     }
     for name, rows in parts.items():
         if rows.is_empty():
@@ -79,17 +82,13 @@ def split_by_time(frame: pl.DataFrame, *, holdout_share: float, validation_share
         validation_rows=validation.height,
         holdout_rows=holdout.height,
     )
-    return Parts(split=split, train=train, validation=validation, learning=learnable, holdout=holdout)
+    learning = learnable(model, frame, by=holdout_from, before=holdout_from)
+    return Parts(split=split, train=train, validation=validation, learning=learning, holdout=holdout)
 
 
 def holdout_rows(frame: pl.DataFrame, split: Split) -> pl.DataFrame:
     """The labelled rows that were held out."""
     return frame.filter(pl.col(LABEL).is_not_null() & (pl.col(TIME) >= split.holdout_from))
-
-
-def known_before(rows: pl.DataFrame, instant: datetime) -> pl.DataFrame:
-    """The rows whose label was known by an instant."""
-    return rows.filter(pl.col(KNOWN_AT) <= instant)
 
 
 def _boundary(rows: pl.DataFrame, share: float) -> datetime:

@@ -38,16 +38,13 @@ def train(
         progress: Hears how far it is.
 
     Raises:
-        EmptyWindowError: If there are too few labelled rows for three parts.
+        EmptyWindowError: If there are too few labelled rows for three parts, or too few mature ones.
         LabelError: If the labels are all of one class.
         DefinitionError: If the trainer asks for what nobody can give.
         TrainingError: If the trainer fails on every trial.
     """
     parts = split_by_time(
-        frame.data,
-        holdout_share=settings.holdout_share,
-        validation_share=settings.validation_share,
-        place=f"model {model.name}",
+        model, frame, holdout_share=settings.holdout_share, validation_share=settings.validation_share
     )
     # While tuning, not even the categories of the validation rows are known.
     tuning_schema = infer_schema(model, frame, parts.train)
@@ -65,17 +62,21 @@ def train(
     began = time.monotonic()
     fitted = fit(model, schema, encode_rows(schema, parts.learning), params, seed=settings.seed)
     fit_seconds = time.monotonic() - began
-    progress.finish("fitting", note=f"{parts.learning.height:,} rows in {fit_seconds:.1f} s")
+    progress.finish("fitting", note=f"{parts.learning.height:,} rows of {model.labels} labels in {fit_seconds:.1f} s")
     held_out = encode_rows(schema, parts.holdout)
     truth, predicted = held_out.y.astype(np.float64), fitted.predict(held_out.X)
     progress.start("scoring", total=1)
-    scores = score(model, truth, predicted, resamples=settings.bootstrap, seed=settings.seed)
-    slices = score_slices(model, parts.holdout, truth, predicted, resamples=settings.bootstrap, seed=settings.seed)
+    scores = score(model, truth, predicted, weight=held_out.weight, resamples=settings.bootstrap, seed=settings.seed)
+    slices = score_slices(
+        model, parts.holdout, truth, predicted, weight=held_out.weight, resamples=settings.bootstrap,
+        seed=settings.seed,
+    )  # fmt: skip
     progress.finish("scoring", note=f"{scores[0].metric} {scores[0].value:.4f}")
     return Candidate(
         model=model.name,
         task=model.task,
         metric=model.metric,
+        labels=model.labels,
         fitted=fitted,
         params=params,
         seed=settings.seed,

@@ -4,7 +4,7 @@ A trainer may ask for more than ``X`` and ``y``, by the names of its arguments:
 
 | argument | what it gets |
 | --- | --- |
-| ``weight`` | float64 of shape ``(rows,)``: how much each row counts |
+| ``weight`` | float64 of shape ``(rows,)``: how much each row counts; 1 unless the model's labels are weighted |
 | ``X_valid``, ``y_valid`` | the validation rows while tuning; ``None`` in the last fit, which has none to spare |
 | ``categorical`` | the positions of the categorical columns, a list of int |
 | ``names`` | the columns' names, a list of str |
@@ -30,6 +30,7 @@ from everfit.artifact.schema import InputSchema
 from everfit.core.errors import DefinitionError, EverfitError, TrainingError
 from everfit.core.evidence import LABEL
 from everfit.definitions.model import Model
+from everfit.training.labels import WEIGHT
 
 OFFERED = ("X", "y", "weight", "X_valid", "y_valid", "categorical", "names", "seed", "trial")
 
@@ -52,15 +53,18 @@ class Pruned(Exception):  # noqa: N818 - a message to the tuner, not an error
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Encoded rows: ``X`` float64 of shape ``(rows, columns)``, ``y`` of shape ``(rows,)``."""
+    """Encoded rows: ``X`` float64 of shape ``(rows, columns)``, ``y`` and ``weight`` of shape ``(rows,)``."""
 
     X: NDArray[np.float64]
     y: NDArray[Any]
+    weight: NDArray[np.float64]
 
 
 def encode_rows(schema: InputSchema, rows: pl.DataFrame) -> Rows:
-    """Encode labelled rows: ``y`` is 0/1 or the class's index as int64, or the value as float64."""
-    return Rows(X=encode_frame(schema, rows), y=encode_labels(schema, rows[LABEL]))
+    """Encode labelled rows, with how much each counts: ``y`` is 0/1 or the class's index as int64, or the value as
+    float64.
+    """
+    return Rows(X=encode_frame(schema, rows), y=encode_labels(schema, rows[LABEL]), weight=rows[WEIGHT].to_numpy())
 
 
 def encode_labels(schema: InputSchema, labels: pl.Series) -> NDArray[Any]:
@@ -101,7 +105,7 @@ def fit(
     offered = {
         "X": rows.X,
         "y": rows.y,
-        "weight": np.ones(len(rows.y)),
+        "weight": rows.weight,
         "X_valid": None if valid is None else valid.X,
         "y_valid": None if valid is None else valid.y,
         "categorical": list(schema.categorical),

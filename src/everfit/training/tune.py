@@ -117,7 +117,9 @@ class _Search:
                 self._model, self._schema, self._train, trial.params, seed=self._settings.seed, valid=self._valid,
                 trial=_Handle(trial),
             )  # fmt: skip
-            value = self._metric.compute(self._valid.y.astype(np.float64), fitted.predict(self._valid.X))
+            value = self._metric.compute(
+                self._valid.y.astype(np.float64), fitted.predict(self._valid.X), self._valid.weight
+            )
             if not np.isfinite(value):
                 cause, value = TrainingError(f"{self._metric.name} on the validation rows must be finite"), None
         except Pruned:

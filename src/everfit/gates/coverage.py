@@ -1,0 +1,61 @@
+"""Whether enough labels of the hold-out are known to judge by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from everfit.core.errors import DefinitionError
+from everfit.gates.verdict import decide, percent, refuse
+
+if TYPE_CHECKING:
+    from everfit.core.evidence import Evidence
+    from everfit.core.records import Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelCoverage:
+    """Of the labels that the hold-out will have in the end, enough must be known.
+
+    Labels that come early are seldom like the rest. Each counts by how seldom its kind is known so soon, and every
+    figure of the other gates is made so; but a few cannot speak for all.
+
+    Args:
+        least: The smallest share of the labels to expect that must be known. Events whose label never comes, as far as
+            the history tells, are not waited for.
+
+    Raises:
+        DefinitionError: If the share is not between 0 and 1.
+    """
+
+    least: float = 0.1
+
+    name: ClassVar[str] = "label_coverage"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.least <= 1:
+            raise DefinitionError("least must be between 0 and 1 inclusive", value=self.least, place=self.name)
+
+    def judge(self, evidence: Evidence) -> Sequence[Verdict]:
+        """One verdict; its value is the share of the labels to expect that are known."""
+        labelled = len(evidence.truth)
+        rows = labelled + evidence.unlabelled
+        if not labelled:
+            sentence = f"None of the {rows} rows in the hold-out's time has a label."
+            return [refuse(self.name, sentence, threshold=self.least)]
+        share = labelled / (labelled + evidence.labels_to_come)
+        sentence = f"{labelled} of the {rows} rows in the hold-out's time have a label ({percent(labelled / rows)})"
+        if evidence.labels_to_come >= 1:
+            sentence += (
+                f"; about {evidence.labels_to_come:.0f} more are to come, so that {percent(share)} are known, required "
+                f"are {percent(self.least)}. Weighted by how seldom their kind is known so soon, they are worth "
+                f"{_worth(evidence):.0f} rows"
+            )
+        passed = share >= self.least
+        return [decide(self.name, passed, f"{sentence}.", value=share, threshold=self.least)]
+
+
+def _worth(evidence: Evidence) -> float:
+    """How many rows of equal weight would be as informative; Kish 1965, "Survey Sampling"."""
+    return float(evidence.weight.sum() ** 2 / (evidence.weight**2).sum())

@@ -1,0 +1,158 @@
+"""Which labels are learnt from, and how much each counts in learning and in judging."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from everfit.core.errors import EmptyWindowError
+from everfit.core.evidence import KNOWN_AT, LABEL, TIME, TrainingFrame
+from everfit.definitions.model import Model
+from everfit.measures.competing_risks import WAITING
+from everfit.measures.delays import Delays, delays_of
+from everfit.measures.label_weights import NEARLY_ALL, inverse_weights, judging_weights
+from everfit.measures.weighing import Floats
+
+MATURE = 0.9
+"""Rows are mature at the age by which this share of the labels has come, of all and of each class."""
+WEIGHT = "label_weight"
+"""The column that says how much a row counts."""
+
+
+def learnable(model: Model, frame: TrainingFrame, *, by: datetime, before: datetime | None = None) -> pl.DataFrame:
+    """The rows that a model may learn from at an instant, as its ``labels`` ask for.
+
+    Args:
+        model: The definition.
+        frame: The rows, labelled or not. How long labels take is learnt from it, too.
+        by: The instant. What became known later is not looked at.
+        before: Events from then on are left out.
+
+    Returns:
+        Rows of the frame, in order, all labelled, with :data:`WEIGHT`: one, or at least one where labels are weighted.
+
+    Raises:
+        EmptyWindowError: If only mature labels are wanted and there are none.
+    """
+    rows = frame.data if before is None else frame.data.filter(pl.col(TIME) < before)
+    known = known_by(rows, by)
+    if model.labels == "known":
+        return known.with_columns(pl.lit(1.0).alias(WEIGHT))
+    history = _History.learn(model, frame, by=by)
+    if model.labels == "mature":
+        return _mature(model, known, history).with_columns(pl.lit(1.0).alias(WEIGHT))
+    weight = inverse_weights(history.delays, history.ages_s(known), history.codes(known))
+    return known.with_columns(pl.Series(WEIGHT, weight))
+
+
+def judging(
+    model: Model, frame: TrainingFrame, *, by: datetime, since: datetime, before: datetime | None = None
+) -> pl.DataFrame:
+    """The labelled rows of a stretch of time, each counting so that early labels do not speak for those to come.
+
+    Args:
+        model: The definition; which labels it learns from does not matter.
+        frame: As for :func:`learnable`.
+        by: What became known later is not looked at.
+        since: First event time, inclusive.
+        before: Last event time, exclusive; that of the frame by default.
+
+    Returns:
+        Rows of the frame, in order, with :data:`WEIGHT`, see
+        :func:`~everfit.measures.label_weights.judging_weights`; one throughout where nearly all labels are known.
+    """
+    rows = frame.data.filter(pl.col(TIME) >= since)
+    rows = rows if before is None else rows.filter(pl.col(TIME) < before)
+    known = known_by(rows, by)
+    if known.height >= NEARLY_ALL * rows.height:
+        return known.with_columns(pl.lit(1.0).alias(WEIGHT))
+    history = _History.learn(model, frame, by=by)
+    weight = judging_weights(history.delays, history.ages_s(known), history.codes(known))
+    return known.with_columns(pl.Series(WEIGHT, weight))
+
+
+def labels_to_come(model: Model, frame: TrainingFrame, *, by: datetime, since: datetime) -> float:
+    """How many labels are still to be expected of the events since an instant; arguments as for :func:`judging`."""
+    rows = frame.data.filter(pl.col(TIME) >= since)
+    waiting = rows.filter((pl.col(LABEL).is_null() | (pl.col(KNOWN_AT) > by)).fill_null(value=True))
+    history = _History.learn(model, frame, by=by)
+    incidence = history.delays.incidence
+    return float(incidence.ahead[incidence.place(history.ages_s(waiting))].sum())
+
+
+def known_by(rows: pl.DataFrame, instant: datetime) -> pl.DataFrame:
+    """The rows whose label was known by an instant."""
+    return rows.filter(pl.col(LABEL).is_not_null() & (pl.col(KNOWN_AT) <= instant))
+
+
+def _mature(model: Model, known: pl.DataFrame, history: _History) -> pl.DataFrame:
+    age_s = history.delays.age_known_s(MATURE)
+    place = f"model {model.name}"
+    remedy = "Learn from labels='known' or 'weighted', or widen the window."
+    if age_s is None:
+        rule = "mature labels must be told from others by how long labels take"
+        raise EmptyWindowError(rule, value=f"{history.delays.labelled} labels", remedy=remedy, place=place)
+    until = history.by - timedelta(seconds=age_s)
+    # By age alone: to keep known ones among the younger rows, too, would favour the swift classes.
+    rows = known.filter(pl.col(TIME) <= until)
+    if rows[LABEL].n_unique() < 2:
+        raise EmptyWindowError(
+            f"there must be mature labels of more than one value: {MATURE:.0%} of each class are known after "
+            f"{age_s / 86_400:.3g} days, so of events until {until:%Y-%m-%d %H:%M}",
+            value=f"{rows.height} of {known.height} labelled rows",
+            remedy=remedy,
+            place=place,
+        )
+    return rows
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _History:
+    """How long labels take, as it was known at an instant."""
+
+    by: datetime
+    classes: pl.Series
+    """Empty for a regression."""
+    delays: Delays
+
+    @classmethod
+    def learn(cls, model: Model, frame: TrainingFrame, *, by: datetime) -> _History:
+        asked = frame.data.filter(pl.col(TIME) <= by).select(TIME, LABEL, KNOWN_AT)
+        labels = _plain(asked[LABEL]).unique().drop_nulls().sort()
+        classes = labels.clear() if model.task == "regression" else labels
+        known = asked.select(pl.col(LABEL).is_not_null() & (pl.col(KNOWN_AT) <= by)).to_series().fill_null(value=False)
+        codes = np.where(known.to_numpy(), _codes(asked[LABEL], classes), WAITING)
+        asked_ago = _seconds(asked, pl.lit(by))
+        ages = np.where(known.to_numpy(), _seconds(asked, pl.col(KNOWN_AT)), asked_ago)
+        return cls(by=by, classes=classes, delays=delays_of(ages, codes, asked_ago, classes=classes.to_list()))
+
+    def ages_s(self, rows: pl.DataFrame) -> Floats:
+        return _seconds(rows, pl.lit(self.by))
+
+    def codes(self, rows: pl.DataFrame) -> NDArray[np.int64]:
+        return _codes(rows[LABEL], self.classes)
+
+
+def _codes(labels: pl.Series, classes: pl.Series) -> NDArray[np.int64]:
+    """The place of each label among the classes; 0 for all of a regression."""
+    if classes.is_empty():
+        return np.zeros(len(labels), dtype=np.int64)
+    places = pl.Series(range(len(classes)), dtype=pl.Int64)
+    return _plain(labels).replace_strict(classes, places, default=WAITING, return_dtype=pl.Int64).to_numpy()
+
+
+def _plain(labels: pl.Series) -> pl.Series:
+    """As numbers or text."""
+    if labels.dtype == pl.Boolean:
+        return labels.cast(pl.Int8)
+    return labels if labels.dtype.is_numeric() else labels.cast(pl.String)
+
+
+def _seconds(rows: pl.DataFrame, until: pl.Expr) -> Floats:
+    """From the event until an instant; a label known before its event came at once."""
+    age = (until - pl.col(TIME)).dt.total_microseconds() / 1e6
+    return rows.select(age.clip(lower_bound=0.0).fill_null(0.0)).to_series().to_numpy()
