@@ -257,9 +257,11 @@ def _asked_before(system: System, model: Model, plan: ReplayPlan) -> pl.DataFram
             value=f"{plan.start.isoformat()}, and an answer of {newest.isoformat()}",
             remedy="Go on where the last one ended, with --from, or replay in a fresh copy of the project.",
         )
-    history = History(model, system.reader).asked(None, plan.start)
+    history = History(model, system.reader)
+    if newest is None:
+        return history.asked(plan.start, plan.start)
     ids = answers.select(pl.col("id").alias(ID)).unique().collect()
-    return history.filter(pl.col(KNOWN_AT) > plan.start).join(ids, on=ID, how="semi")
+    return history.asked(None, plan.start).filter(pl.col(KNOWN_AT) > plan.start).join(ids, on=ID, how="semi")
 
 
 def _with_against(
