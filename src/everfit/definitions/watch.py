@@ -10,7 +10,8 @@ from everfit.core.duration import parse_duration
 from everfit.core.errors import DefinitionError
 from everfit.definitions.trigger import Trigger
 
-Season = Literal["training", "trailing"]
+_LEAST_ROWS = 50
+Season = Literal["training", "trailing", "season"]
 """What windows are compared with."""
 
 
@@ -49,10 +50,13 @@ class Drift(Trigger):
 
     Args:
         window: How long the windows are that are looked at, such as ``1d``.
+        rows: Instead, how many rows a window has; ``alpha`` is then for 365 windows.
         alpha: The chance that a year without any change has an alarm.
         effect: The least shift that is worth saying, roughly in standard deviations.
         against: ``training``: the rows that the version was made from; ``trailing``: the four weeks before the window,
-            for businesses whose seasons are no news.
+            for businesses whose seasons are no news; ``season``: the four weeks about the same day a year before, by
+            what this version then answered or, failing that, by the rows that it was made from. Where neither reaches
+            back a year, it is ``trailing``.
         anyway: As a trigger, ask for retraining even where nothing shows that the drift matters. Otherwise it does if
             the model uses the column enough to notice, and the version was either shown to be worse by outcomes, or is
             expected to be so by an estimate without them.
@@ -66,9 +70,12 @@ class Drift(Trigger):
     effect: float = 0.1
     against: Season = "training"
     anyway: bool = False
+    rows: int | None = None
 
     def __post_init__(self) -> None:
         parse_duration(self.window, name="window")
+        if self.rows is not None and self.rows < _LEAST_ROWS:
+            raise DefinitionError(f"rows must be at least {_LEAST_ROWS}", value=self.rows, place="Drift")
         _require_chance(self.alpha, place="Drift")
         if self.effect < 0:
             raise DefinitionError("effect must not be negative", value=self.effect, place="Drift")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import reduce
+from functools import cached_property, reduce
 from itertools import pairwise
 
 import numpy as np
@@ -13,24 +13,32 @@ import polars as pl
 from msgspec import Struct, structs
 
 from everfit.core.finding import Finding, Severity
-from everfit.definitions.watch import Drift
+from everfit.definitions.watch import Drift, Season
 from everfit.measures.bins import Bins
 from everfit.measures.dispersion import Dispersion
 from everfit.measures.multiplicity import alpha_per_window
 from everfit.measures.sketch import ColumnSketch, Sketch
 from everfit.monitoring.drift import ColumnDrift, dispersions, drift
 from everfit.monitoring.inputs import LEAST_ROWS
-from everfit.monitoring.reference import Reference, Watched
+from everfit.monitoring.reference import HELD_OUT, Reference, Watched
+from everfit.monitoring.rows import ASKED
 from everfit.monitoring.windows import WINDOW, Length, Window, complete_windows, placed
 
 _YEAR = timedelta(days=365)
 _TRAILING = timedelta(days=28)
 _LEAST_BEFORE = 7
 """Windows that must lie before one that is compared with them."""
+_FEW_ROWS = 10
+"""A window of the thinned rows that a version was made from may be small, but not that small."""
 MOST_WINDOWS = 400
 _NOTICEABLE = 0.1
 """A feature whose share in the answers, or whose effect, is smaller is worth knowing, and no more."""
 _CELLS_SHOWN = 20
+_BESIDE: Mapping[Season, str] = {
+    "training": "",
+    "trailing": ", from where it was in the four weeks before",
+    "season": ", from where it was at that time a year before",
+}
 
 
 class DriftWindow(Struct, frozen=True, kw_only=True):
@@ -40,7 +48,10 @@ class DriftWindow(Struct, frozen=True, kw_only=True):
     end: datetime
     rows: int
     columns: tuple[ColumnDrift, ...]
-    """By rank; the answers among them."""
+    """By rank; the answers among them. None if there was nothing to compare with."""
+    against: Season = "training"
+    """What the features were compared with, which may be less than was asked for: see
+    :class:`everfit.definitions.watch.Drift`."""
 
     @property
     def drifted(self) -> tuple[str, ...]:
@@ -127,48 +138,131 @@ def drift_windows(
             The windows must have marks.
     """
     known, found = dict(judged or {}), {}
+    history = _History(windows, reference, watch.against)
     for place, window in enumerate(windows):
-        trailing = watch.against == "trailing"
-        before = [each for each in windows[:place] if trailing and each.start >= window.start - _TRAILING]
-        key = (watch, window.start, window.mark, *(each.mark for each in before))
-        found[key] = known.get(key) or _judge(window, before, reference, watch)
+        key = (watch, window.start, window.mark, *(each.mark for _, before in history.served(place) for each in before))
+        found[key] = known.get(key) or _judge(window, history.before(place), reference, watch)
     if judged is not None:
         judged.clear()
         judged.update(found)
     return tuple(found.values())
 
 
-def _judge(window: Counted, before: Sequence[Counted], reference: Reference, watch: Drift) -> DriftWindow:
+Before = list[tuple[Season, Sequence[Counted]]]
+"""Windows to compare one with, the best first."""
+
+
+@dataclass(frozen=True)
+class _History:
+    """What a window may be compared with, unless it is the whole that the version was made from."""
+
+    windows: Sequence[Counted]
+    reference: Reference
+    against: Season
+
+    def served(self, place: int) -> Before:
+        """Windows that this version answered before."""
+        if self.against == "training":
+            return []
+        start, earlier = self.windows[place].start, self.windows[:place]
+        trailing = [each for each in earlier if each.start >= start - _TRAILING]
+        if self.against == "trailing":
+            return [("trailing", trailing)]
+        return [("season", _about(earlier, start - _YEAR)), ("trailing", trailing)]
+
+    def before(self, place: int) -> Before:
+        """The same, and between them what the version was made from."""
+        served = self.served(place)
+        if self.against != "season":
+            return served
+        return [served[0], ("season", _about(self.learnt, self.windows[place].start - _YEAR)), *served[1:]]
+
+    @cached_property
+    def learnt(self) -> tuple[Counted, ...]:
+        """The windows of what the version was made from; answers are those on rows that it had not learnt from."""
+        rows, reference = placed(self.reference.rows, self.reference.window), self.reference
+        parts = rows.partition_by(WINDOW, as_dict=True)
+        present = complete_windows(rows, reference.window, until=reference.rows[ASKED][-1])
+        return tuple(
+            Counted(
+                start=each.start,
+                end=each.end,
+                inputs=reference.inputs.count(part),
+                answers=reference.answers.count(part.filter(HELD_OUT)),
+            )
+            for each in present
+            for part in [parts[(each.number,)]]
+        )
+
+
+def _about(windows: Sequence[Counted], moment: datetime) -> list[Counted]:
+    """The four weeks around."""
+    return [each for each in windows if abs(each.start - moment) <= _TRAILING / 2]
+
+
+def _judge(window: Counted, before: Before, reference: Reference, watch: Drift) -> DriftWindow:
     # Windows of rows come as often as they like: alpha is spent on a year of daily ones.
     a_year = 365 if isinstance(reference.window, int) else _YEAR / reference.window
     alpha = alpha_per_window(watch.alpha, a_year)
-    width = len(reference.inputs.layout.columns) + len(reference.answers.layout.columns)
-    parts: tuple[tuple[Watched, Sketch, list[Sketch], Mapping[str, float]], ...] = (
-        (reference.inputs, window.inputs, [each.inputs for each in before], reference.importance),
-        (reference.answers, window.answers, [each.answers for each in before], {}),
+    # A look at all columns together (everfit.monitoring.together) counts as one more.
+    width = len(reference.inputs.layout.columns) + len(reference.answers.layout.columns) + 1
+    inputs = [(season, [each.inputs for each in some]) for season, some in before]
+    answers = [(season, [each.answers for each in some]) for season, some in before]
+    parts: tuple[tuple[Watched, Sketch, list[tuple[Season, list[Sketch]]], Mapping[str, float]], ...] = (
+        (reference.answers, window.answers, answers, {}),
+        (reference.inputs, window.inputs, inputs, reference.importance),
     )
     columns: list[ColumnDrift] = []
+    compared_with = watch.against
     for watched, sketch, earlier, importance in parts:
         base = _base(watched, earlier, watch)
         own = len(watched.layout.columns)
         if base is not None and own:
-            against, spread = base
+            compared_with, against, spread = base
             columns += drift(
                 against, sketch, importance=importance, alpha=alpha * own / width, worthwhile=watch.effect,
                 dispersions=spread,
             )  # fmt: skip
-    return DriftWindow(start=window.start, end=window.end, rows=window.inputs.rows, columns=_ranked(columns))
+    return DriftWindow(
+        start=window.start,
+        end=window.end,
+        rows=window.inputs.rows,
+        columns=_ranked(columns),
+        against=compared_with,
+    )
 
 
 def _base(
-    watched: Watched, before: Sequence[Sketch], watch: Drift
-) -> tuple[Sketch, Mapping[str, Dispersion] | None] | None:
+    watched: Watched, before: Sequence[tuple[Season, Sequence[Sketch]]], watch: Drift
+) -> tuple[Season, Sketch, Mapping[str, Dispersion] | None] | None:
     """What a window is compared with, and how much such windows differ anyway; ``None`` if there is too little."""
     if watch.against == "training":
-        return watched.sketch, watched.dispersions
-    if len(before) < _LEAST_BEFORE:
+        return watch.against, watched.sketch, watched.dispersions
+    for season, sketches in before:
+        enough = [each for each in sketches if each.rows >= _FEW_ROWS]
+        if len(enough) >= _LEAST_BEFORE:
+            return season, reduce(Sketch.merge, enough), dispersions(enough)
+    return None
+
+
+def history_note(windows: Sequence[DriftWindow], watch: Drift) -> str | None:
+    """That windows were not compared with what was asked for, in a sentence; ``None`` if all were."""
+    alone = [each for each in windows if not each.columns]
+    other = [each for each in windows if each.columns and each.against != watch.against]
+    if not alone and not other:
         return None
-    return reduce(Sketch.merge, before), dispersions(before)
+    said = []
+    if other:
+        said.append(
+            f"Nothing is on record of the time a year before {other[0].start:%Y-%m-%d} to {other[-1].end:%Y-%m-%d}: "
+            "drift was told from the four weeks before each window."
+        )
+    if alone:
+        said.append(
+            f"{len(alone):,} window{'s' * (len(alone) > 1)} from {alone[0].start:%Y-%m-%d} had nothing before to tell "
+            f"drift from, neither so long ago nor in the four weeks before; {_LEAST_BEFORE} windows are needed."
+        )
+    return " ".join(said)
 
 
 def _ranked(columns: Sequence[ColumnDrift]) -> tuple[ColumnDrift, ...]:
@@ -210,7 +304,7 @@ def drift_findings(
                 subject=each.column,
                 severity=severity,
                 sentence=f"{what} has moved since {since:%Y-%m-%d}, by about {each.effect:.2f} standard deviations"
-                f"{_direction(each)}{_use(each, is_answer)}",
+                f"{_direction(each)}{_BESIDE[newest.against]}{_use(each, is_answer)}",
                 numbers={
                     "effect": each.effect, "psi": each.psi, "p_value": each.p_value, "importance": each.importance,
                     "missing_share": each.missing_share, "rows": each.rows,

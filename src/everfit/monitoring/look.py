@@ -24,6 +24,7 @@ from everfit.monitoring.drift_windows import (
     distribution,
     drift_findings,
     drift_windows,
+    history_note,
 )
 from everfit.monitoring.drop import Alarm, alarm_finding, performance_alarm
 from everfit.monitoring.estimate import Estimator, Reconciled, learn_estimator
@@ -119,6 +120,7 @@ def look(rows: pl.DataFrame, watching: Watching, *, since: datetime, as_of: date
         since=since,
         versions=tuple(part.report(rows) for part in parts.values()),
         findings=_findings(rows, recent, champion, watching, as_of=as_of),
+        notes=() if champion is None else champion.notes,
     )
 
 
@@ -305,9 +307,18 @@ class _Part:
             return self.before.windows
         return count_windows(self.rows, self.reference, until=self.as_of)
 
+    @property
+    def drift_watch(self) -> Drift | None:
+        return next((each for each in self.watching.watches if isinstance(each, Drift)), None)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        note = history_note(self.drift, self.drift_watch) if self.drift_watch else None
+        return () if note is None else (note,)
+
     @cached_property
     def drift(self) -> tuple[DriftWindow, ...]:
-        watch = next((each for each in self.watching.watches if isinstance(each, Drift)), None)
+        watch = self.drift_watch
         if watch is None or self.reference is None:
             return ()
         judged = self.before.judged if self.before else None

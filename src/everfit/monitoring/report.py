@@ -67,6 +67,8 @@ class MonitorReport(Struct, frozen=True, kw_only=True):
     """The newest first."""
     findings: tuple[Finding, ...]
     """The gravest first."""
+    notes: tuple[str, ...] = ()
+    """What could not be looked at, or not as was asked for."""
     incidents: tuple[Incident, ...] = ()
     """Those that are open, and those that ended since ``since``."""
 
