@@ -27,6 +27,7 @@ from everfit.cli import (
     reproduce,
     rollouts,
     serve,
+    status,
     train,
     up,
 )
@@ -54,6 +55,8 @@ app.command("audit")(rollouts.audit)
 app.command("serve")(serve.serve)
 app.command("worker", hidden=True)(serve.worker)
 app.command("up")(up.up)
+app.command("status")(status.status)
+app.command("level")(status.level)
 app.command("controller", hidden=True)(up.controller)
 app.command("make-candidate", hidden=True)(up.make_candidate)
 app.command("predict")(predict.predict)

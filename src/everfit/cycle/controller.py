@@ -186,7 +186,8 @@ class Controller:
 
     def _report(self) -> None:
         busy = any(each.state in {"open", "running"} for each in Orders(self._system.ledger).open())
-        report = ControllerReport(watched_until_us=self._watched_until_us, busy=busy, pid=os.getpid())
+        says = {name: loop.says for name, loop in self._loops.items()}
+        report = ControllerReport(watched_until_us=self._watched_until_us, busy=busy, pid=os.getpid(), says=says)
         write_controller_report(self._system.state, report)
 
 

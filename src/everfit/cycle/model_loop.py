@@ -54,6 +54,8 @@ class ModelLoop:
         self._known: dict[str, Champion] = {}
         self._latest: datetime | None = None
         self._trouble: Finding | None = None
+        self.says = ""
+        """What the policy last said."""
 
     def attend(self, engine: Engine, now: datetime) -> None:
         """Look at the model, go on with its rollout, and ask its policy.
@@ -78,7 +80,7 @@ class ModelLoop:
         if rollout is not None:
             self._go_on(engine, rollout, now)
         if self._system.project.settings.loop.level != "manual":
-            self._decide(look, history, now)
+            self.says = self._decide(look, history, now).sentence
 
     def _decide(self, look: Look, history: Sequence[OrderRecord], now: datetime) -> Decision:
         """Ask the policy; what it orders is in the ledger then."""

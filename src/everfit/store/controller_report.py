@@ -22,6 +22,8 @@ class ControllerReport(Struct, frozen=True, kw_only=True):
     busy: bool
     """Whether something that it began is still under way: a training, a promotion."""
     pid: int
+    says: dict[str, str] = {}
+    """What each model's policy last said, by the model's name."""
 
 
 def write_controller_report(state: Path, report: ControllerReport) -> None:

@@ -1,0 +1,99 @@
+"""How much of a project goes by itself. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from everfit.definitions.model import Model
+    from everfit.definitions.project import Project
+
+Level = Literal["manual", "semi", "full"]
+
+
+class Capability(Struct, frozen=True, kw_only=True):
+    """One thing that a level asks for."""
+
+    level: Level
+    name: str
+    present: bool
+    sentence: str
+    """How it is there, or what is missing."""
+
+
+class LevelReport(Struct, frozen=True, kw_only=True):
+    """The level that a project is on, and why."""
+
+    project: str
+    level: Level
+    capabilities: tuple[Capability, ...]
+
+
+def level(project: Project) -> LevelReport:
+    """The highest level of which nothing is missing, with every capability of every level."""
+    found = (*_manual(project), *_semi(project), *_full())
+    reached: Level = "manual"
+    if all(each.present for each in found if each.level in {"manual", "semi"}):
+        reached = "full" if all(each.present for each in found) else "semi"
+    return LevelReport(project=project.name, level=reached, capabilities=found)
+
+
+def _manual(project: Project) -> list[Capability]:
+    trained = [name for name, model in project.models.items() if not _has_trainer(model)]
+    return [
+        _capability("manual", "history", "every run, data version, code version and model is recorded"),
+        _capability(
+            "manual",
+            "training",
+            "everfit train, promote and serve",
+            missing=f"a trainer for {', '.join(trained)}" if trained else "",
+        ),
+    ]
+
+
+def _semi(project: Project) -> list[Capability]:
+    settings = project.settings
+    silent = [name for name, model in project.models.items() if not model.policy.trigger.leaves]
+    held = [name for name, model in project.models.items() if model.rollout_plan.approval == "required"]
+    views = sorted({view.name for model in project.models.values() for view in model.views})
+    return [
+        _capability(
+            "semi", "orchestration", "everfit up carries orders out, durably",
+            missing="" if settings.loop.level != "manual" else '[loop] level = "semi"',
+        ),
+        _capability("semi", "feature store", f"views: {', '.join(views)}" if views else "no view is needed"),
+        _capability("semi", "registry", f"MLflow at {settings.stores.tracking}"),
+        _capability(
+            "semi", "delivery",
+            "what passes is rolled out in stages" + (f"; {', '.join(held)} after approval" if held else ""),
+        ),
+        _capability("semi", "monitoring", "performance, drift and data quality, at every shipping of the log"),
+        _capability(
+            "semi", "triggered retraining", "each model has a policy",
+            missing=f"a trigger for {', '.join(silent)}: retrain_when(...)" if silent else "",
+        ),
+    ]  # fmt: skip
+
+
+def _full() -> list[Capability]:
+    return [
+        _capability(
+            "full", "pipeline under delivery", "",
+            missing="releases: this version of Everfit does not watch the source repository",
+        )
+    ]  # fmt: skip
+
+
+def _capability(of: Level, name: str, sentence: str, *, missing: str = "") -> Capability:
+    return Capability(level=of, name=name, present=not missing, sentence=f"missing: {missing}" if missing else sentence)
+
+
+def _has_trainer(model: Model) -> bool:
+    from everfit.core.errors import DefinitionError
+
+    try:
+        return bool(model.learner)
+    except DefinitionError:
+        return False
