@@ -16,7 +16,7 @@ def approve(rollout: Rollout, plan: RolloutPlan, *, actor: str, reason: str) -> 
         MisuseError: If it does not wait.
     """
     _require(rollout, rollout.state == "waiting_approval", "only a rollout that waits for approval can be approved")
-    return enter(rollout, plan, 0, "approve", f"{actor} approved it: {reason}", actor)
+    return enter(rollout, plan, 0, "approve", _said(actor, "approved it", reason), actor)
 
 
 def pause(rollout: Rollout, *, actor: str, reason: str) -> Step:
@@ -26,7 +26,7 @@ def pause(rollout: Rollout, *, actor: str, reason: str) -> Step:
         MisuseError: If it has ended or is paused.
     """
     _require(rollout, not rollout.ended and rollout.state != "paused", "only a rollout that goes on can be paused")
-    return step(rollout, "pause", "paused", actor=actor, sentence=f"{actor} paused it: {reason}")
+    return step(rollout, "pause", "paused", actor=actor, sentence=_said(actor, "paused it", reason))
 
 
 def resume(rollout: Rollout, *, actor: str, reason: str) -> Step:
@@ -36,7 +36,7 @@ def resume(rollout: Rollout, *, actor: str, reason: str) -> Step:
         MisuseError: If it is not paused.
     """
     _require(rollout, rollout.state == "paused", "only a paused rollout can be resumed")
-    return step(rollout, "resume", rollout.effective, actor=actor, sentence=f"{actor} resumed it: {reason}")
+    return step(rollout, "resume", rollout.effective, actor=actor, sentence=_said(actor, "resumed it", reason))
 
 
 def promote(rollout: Rollout, *, actor: str, reason: str) -> Step:
@@ -47,7 +47,7 @@ def promote(rollout: Rollout, *, actor: str, reason: str) -> Step:
     """
     allowed = not rollout.ended and rollout.effective != "watching"
     _require(rollout, allowed, "only a version that is being tried can be promoted")
-    return to_champion(rollout, f"{actor} promoted it at once: {reason}", actor=actor)
+    return to_champion(rollout, _said(actor, "promoted it at once", reason), actor=actor)
 
 
 def roll_back(rollout: Rollout, *, actor: str, reason: str) -> Step:
@@ -57,7 +57,7 @@ def roll_back(rollout: Rollout, *, actor: str, reason: str) -> Step:
         MisuseError: If the rollout has ended.
     """
     _require(rollout, not rollout.ended, "only a rollout that goes on can be taken back")
-    return take_back(rollout, f"{actor} took it back: {reason}", actor=actor)
+    return take_back(rollout, _said(actor, "took it back", reason), actor=actor)
 
 
 def supersede(rollout: Rollout, version: int, *, actor: str) -> Step:
@@ -65,6 +65,10 @@ def supersede(rollout: Rollout, version: int, *, actor: str) -> Step:
     return step(
         rollout, "supersede", "superseded", actor=actor, sentence=f"Version {version} is rolled out in its place."
     )
+
+
+def _said(actor: str, what: str, reason: str) -> str:
+    return f"{actor} {what}: {reason.rstrip('.')}."
 
 
 def _require(rollout: Rollout, allowed: bool, rule: str) -> None:
