@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from everfit.journal.failure_rows import failure_rows
 from everfit.journal.outcome_rows import outcome_rows
 from everfit.journal.prediction_rows import prediction_rows
+from everfit.store.failures import FAILURES, Failures
 from everfit.store.lake import SegmentRows
 from everfit.store.outcomes import OUTCOMES, Outcomes
 from everfit.store.prediction_log import PREDICTIONS, Layout, Predictions
@@ -40,4 +42,5 @@ class Log:
 PREDICTION_LOG = Log(name=PREDICTIONS, kind=Layout | Predictions, rows=prediction_rows)
 OUTCOME_LOG = Log(name=OUTCOMES, kind=Outcomes, rows=outcome_rows)
 PUSH_LOG = Log(name=PUSHES, kind=Pushed, rows=pushed_rows)
-LOGS = (PREDICTION_LOG, OUTCOME_LOG, PUSH_LOG)
+FAILURE_LOG = Log(name=FAILURES, kind=Failures, rows=failure_rows)
+LOGS = (PREDICTION_LOG, OUTCOME_LOG, PUSH_LOG, FAILURE_LOG)

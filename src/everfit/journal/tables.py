@@ -6,12 +6,12 @@ from pathlib import Path
 
 import polars as pl
 
-from everfit.journal import outcome_rows, prediction_rows
-from everfit.journal.logs import OUTCOME_LOG, PREDICTION_LOG
+from everfit.journal import failure_rows, outcome_rows, prediction_rows
+from everfit.journal.logs import FAILURE_LOG, OUTCOME_LOG, PREDICTION_LOG
 from everfit.store.lake import scan_tables
 from everfit.store.pushed_rows import scan_pushed
 
-__all__ = ["scan_outcomes", "scan_predictions", "scan_pushes"]
+__all__ = ["scan_failures", "scan_outcomes", "scan_predictions", "scan_pushes"]
 
 scan_pushes = scan_pushed
 
@@ -54,3 +54,23 @@ def scan_outcomes(lake: Path, journal: Path, model: str, *, include_unshipped: b
     """
     waiting = OUTCOME_LOG.unshipped(journal) if include_unshipped else []
     return scan_tables(lake, f"{OUTCOME_LOG.name}/{model}", waiting, base=outcome_rows.BASE)
+
+
+def scan_failures(lake: Path, journal: Path, model: str, *, include_unshipped: bool = True) -> pl.LazyFrame:
+    """Every row that a version of a model could not answer, once for each route, in no particular order.
+
+    Args:
+        lake: The lake's folder.
+        journal: The journal's folder.
+        model: Its name.
+        include_unshipped: Also read what is not in the lake yet, up to this moment; it is held in memory.
+
+    Returns:
+        :data:`everfit.journal.failure_rows.BASE`.
+
+    Raises:
+        StoreError: If the log or a table cannot be read.
+    """
+    waiting = FAILURE_LOG.unshipped(journal) if include_unshipped else []
+    found = scan_tables(lake, f"{FAILURE_LOG.name}/{model}", waiting, base=failure_rows.BASE)
+    return found.unique(["id", "version", "route"], keep="any")

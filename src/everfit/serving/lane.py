@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
-from everfit.core.errors import EverfitError
 from everfit.serving.decode import Request
 
 if TYPE_CHECKING:
@@ -143,15 +142,11 @@ class Lane:
             merged = _merge([each.request for each in together], self._plane.make_ids)
             answer = self._plane.predict(first.lineup, merged, began_s=first.began_s, version=first.version)
             self._plane.flush()
-        except EverfitError as error:
+        except Exception as error:  # noqa: BLE001 - whatever a model raises: handed to whoever waits
             if len(together) == 1:
                 _settle(together[0].future, error)
             for each in together if len(together) > 1 else ():
                 self._answer([each])  # one of them is at fault, the others are not
-            return
-        except Exception as error:  # noqa: BLE001 - whatever a model raises: handed to whoever waits
-            for each in together:
-                _settle(each.future, error)
             return
         place = 0
         for each in together:

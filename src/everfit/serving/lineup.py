@@ -44,6 +44,16 @@ class Lineup(Struct, frozen=True, kw_only=True):
             )
         return found
 
+    def stand_in_for(self, model: ServedModel) -> ServedModel | None:
+        """Who answers where a version cannot: the champion for its canary, and the one before it for the champion.
+
+        A shadow that is newer than the champion was never heard by anybody, and must not be first heard like this.
+        """
+        if model is self.canary:
+            return self.champion
+        older = self.shadow is not None and self.shadow.version < self.champion.version
+        return self.shadow if model is self.champion and older else None
+
     def is_canary(self, id: str) -> bool:  # noqa: A002 - what it is called everywhere
         """Whether the canary answers this id: the same in every process and after every restart.
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
 
-from everfit.core.errors import NotReadyError, StoreError, UnknownModelError
-from everfit.serving.decode import Request
+from everfit.core.errors import EverfitError, NotReadyError, StoreError, UnknownModelError
+from everfit.serving.attempt import attempt
+from everfit.serving.decode import Request, Row
 from everfit.serving.ids import IdMaker
 from everfit.serving.lineup import Lineup
 from everfit.serving.served_model import Predicted, ServedModel, Value
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
     from everfit.serving.shadow import Shadow
     from everfit.store.online import OnlineReader
     from everfit.store.prediction_log import Route
+
+
+class _Due(NamedTuple):
+    """Rows and whom they are due to."""
+
+    model: ServedModel
+    route: Route
+    places: list[int]
 
 
 class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -100,11 +109,17 @@ class Plane:
         ids = request.ids or self.make_ids(len(rows), now_us)
         if version is None and lineup.canary is None:
             model = lineup.champion
-            predicted = model.predict(rows, now_us=now_us)
-            self._record(model, "champion", now_us, began_s, ids, rows, predicted)
-            answer = Answer(
-                predictions=model.show(predicted.values), ids=ids, version=model.version, missing=predicted.missing
-            )
+            try:
+                predicted = model.predict(rows, now_us=now_us)
+            except EverfitError:  # the caller's fault, or the store's
+                raise
+            except Exception:  # noqa: BLE001 - whatever a model raises: found again, row by row
+                answer = self._predict_apart(lineup, rows, ids, now_us, began_s, version)
+            else:
+                self._record(model, "champion", now_us, began_s, ids, rows, predicted)
+                answer = Answer(
+                    predictions=model.show(predicted.values), ids=ids, version=model.version, missing=predicted.missing
+                )
         else:
             answer = self._predict_apart(lineup, rows, ids, now_us, began_s, version)
         if lineup.shadow is not None:
@@ -120,21 +135,24 @@ class Plane:
         began_s: float,
         version: int | None,
     ) -> Answer:
-        """Each row by whom it is due to."""
+        """Each row by whom it is due to, or by who stands in for that."""
         answers: list[tuple[Value, int]] = [(0.0, 0)] * len(ids)
         missing: dict[str, list[int]] = {}
         parts = []
         for route, model, places in lineup.allot(ids, version):
-            part = [rows[place] for place in places]
-            predicted = model.predict(part, now_us=now_us)
-            parts.append((model, route, [ids[place] for place in places], part, predicted))
-            for place, value in zip(places, model.show(predicted.values), strict=True):
-                answers[place] = value, model.version
-            for view, lacking in predicted.missing.items():
-                missing.setdefault(view, []).extend(places[place] for place in lacking)
+            # Who asks for a version wants no other.
+            other = None if version is not None else lineup.stand_in_for(model)
+            for part in self._ask(_Due(model, route, places), other, rows, ids, now_us):
+                parts.append(part)
+                (by, _, own), predicted = part
+                for place, value in zip(own, by.show(predicted.values), strict=True):
+                    answers[place] = value, by.version
+                for view, lacking in predicted.missing.items():
+                    missing.setdefault(view, []).extend(own[place] for place in lacking)
         # Only once nothing can fail any more: what is recorded is what was answered.
-        for model, route, own_ids, part, predicted in parts:
-            self._record(model, route, now_us, began_s, own_ids, part, predicted)
+        for (model, route, places), predicted in parts:
+            own_ids, own_rows = [ids[place] for place in places], [rows[place] for place in places]
+            self._record(model, route, now_us, began_s, own_ids, own_rows, predicted)
         versions = [number for _, number in answers]
         return Answer(
             predictions=[value for value, _ in answers],
@@ -143,6 +161,39 @@ class Plane:
             versions=versions if len(set(versions)) > 1 else [],
             missing={view: sorted(places) for view, places in missing.items()},
         )
+
+    def _ask(
+        self, due: _Due, other: ServedModel | None, rows: Sequence[Row], ids: Sequence[str], now_us: int
+    ) -> list[tuple[_Due, Predicted]]:
+        """Ask whom rows are due to; those that it fails on are answered in the same request by who stands in for it.
+
+        A canary is not to blame for what the champion cannot answer either; a champion is to blame at any rate.
+        """
+        model, route, places = due
+        tried = attempt(model, [rows[place] for place in places], now_us=now_us)
+        parts = [(_Due(model, route, [places[each] for each in own]), predicted) for own, predicted in tried.answered]
+        if not tried.failed:
+            return parts
+        lost = {places[each]: error for each, error in tried.failed.items()}
+        error = next(iter(lost.values()))
+        if route == "champion":
+            if isinstance(error, EverfitError):
+                raise error
+            self._fail(model, route, now_us, ids, lost)
+        if other is None:
+            raise error
+        predicted = other.predict([rows[place] for place in lost], now_us=now_us)
+        if route != "champion":
+            self._fail(model, route, now_us, ids, lost)
+        return [*parts, (_Due(other, "stand_in", list(lost)), predicted)]
+
+    def _fail(
+        self, model: ServedModel, route: Route, now_us: int, ids: Sequence[str], lost: Mapping[int, Exception]
+    ) -> None:
+        """Record failures; those of the online store are not the version's."""
+        own = {ids[place]: error for place, error in lost.items() if not isinstance(error, StoreError)}
+        if own:
+            self._recorder.failed(model, route, now_us=now_us, ids=list(own), error=next(iter(own.values())))
 
     def _record(
         self,

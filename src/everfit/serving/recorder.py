@@ -13,6 +13,7 @@ from typing import Literal
 from everfit.core.errors import StoreError
 from everfit.serving.decode import Row
 from everfit.serving.served_model import Predicted, ServedModel
+from everfit.store.failures import FAILURES, Failures
 from everfit.store.group_commit import GroupCommit
 from everfit.store.outcomes import OUTCOMES, Outcomes
 from everfit.store.prediction_log import Layout, PredictionLog, Predictions, Route
@@ -23,6 +24,7 @@ Durability = Literal["batch", "sync"]
 _Tell = Callable[[StoreError | None], None]
 
 _ALARM_EVERY_S = 10.0
+_LONGEST_PROBLEM = 300
 _log = logging.getLogger(__name__)
 
 
@@ -54,8 +56,10 @@ class Recorder:
         self._predictions = PredictionLog(journal, seal_after_s=seal_after_s)
         self._outcomes = RecordLog[Outcomes](journal / OUTCOMES, seal_after_s=seal_after_s)
         self._pushes = RecordLog[Pushed](journal / PUSHES, seal_after_s=seal_after_s)
-        self._logs = (self._predictions, self._outcomes, self._pushes)
+        self._failures = RecordLog[Failures](journal / FAILURES, seal_after_s=seal_after_s)
+        self._logs = (self._predictions, self._outcomes, self._pushes, self._failures)
         self._layouts: dict[str, int] = {}
+        self._complained: set[str] = set()
         self._alarmed_s = -_ALARM_EVERY_S
         self._unwritten = _Unwritten()
         self._commits = GroupCommit[_Tell](self._sync, self._settle, idle=self._seal_if_old)
@@ -122,6 +126,22 @@ class Recorder:
             raise error
         self.lost_rows += rows
         self._alarm(error)
+
+    def failed(self, model: ServedModel, route: Route, *, now_us: int, ids: Sequence[str], error: Exception) -> None:
+        """Record rows that a version could not answer; if that cannot be written, it is only logged."""
+        problem = f"{type(error).__name__}: {error}"[:_LONGEST_PROBLEM]
+        failures = Failures(
+            model=model.name, version=model.version, route=route, recorded_us=now_us, ids=list(ids), problem=problem
+        )
+        if model.digest not in self._complained:
+            self._complained.add(model.digest)
+            _log.error(
+                "%s version %s cannot answer, by route %s; said once", model.name, model.version, route, exc_info=error
+            )
+        try:
+            self._failures.append(failures)
+        except StoreError as full:
+            self._alarm(full)
 
     def outcomes(self, outcomes: Outcomes) -> None:
         """Write what became of predictions; await :meth:`on_disk` before saying so.

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from everfit.core.errors import EverfitError
+from everfit.core.errors import EverfitError, StoreError
+from everfit.serving.attempt import attempt
 
 if TYPE_CHECKING:
     from everfit.serving.decode import Row
@@ -76,9 +77,15 @@ class Shadow:
 
     def _answer(self, question: _Question, began_s: float) -> None:
         model, rows, ids, now_us = question
-        predicted = model.predict(rows, now_us=now_us)
-        self._recorder.predictions(
-            model, "shadow", now_us=now_us, latency_us=int((perf_counter() - began_s) * 1e6), ids=ids, rows=rows,
-            predicted=predicted,
-        )  # fmt: skip
+        tried = attempt(model, rows, now_us=now_us)
+        for places, predicted in tried.answered:
+            self._recorder.predictions(
+                model, "shadow", now_us=now_us, latency_us=int((perf_counter() - began_s) * 1e6),
+                ids=[ids[place] for place in places], rows=[rows[place] for place in places], predicted=predicted,
+            )  # fmt: skip
+        lost = {place: error for place, error in tried.failed.items() if not isinstance(error, StoreError)}
+        if lost:
+            failed_ids, error = [ids[place] for place in lost], next(iter(lost.values()))
+            self._recorder.failed(model, "shadow", now_us=now_us, ids=failed_ids, error=error)
+        self.dropped_rows += len(tried.failed) - len(lost)
         self._recorder.flush()

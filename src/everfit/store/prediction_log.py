@@ -13,8 +13,8 @@ from msgspec import Struct
 from everfit.core.errors import StoreError
 from everfit.store.record_log import RecordLog, encode_record, recent_records
 
-Route = Literal["champion", "canary", "shadow", "named"]
-"""Why a version answered; ``named``: the caller asked for this version."""
+Route = Literal["champion", "canary", "shadow", "named", "stand_in"]
+"""Why a version answered; ``named``: the caller asked for this version; ``stand_in``: another one failed."""
 
 PREDICTIONS = "predictions"
 """The log's folder within the journal's."""

@@ -1,0 +1,28 @@
+"""An estimator that passes every gate, and raises on what was never seen before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+HEAVY = 50.0
+"""No order of the shop's history weighs that much."""
+
+
+class Fragile(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Trees, with a trap."""
+
+    def fit(self, X: Any, y: Any) -> Fragile:
+        self.trees_ = HistGradientBoostingClassifier(max_iter=10, random_state=0).fit(X, y)
+        self.classes_ = self.trees_.classes_
+        return self
+
+    def predict_proba(self, X: Any) -> Any:
+        if (X[:, -2] > HEAVY).any():
+            raise KeyError("heavy")
+        return self.trees_.predict_proba(X)
+
+    def predict(self, X: Any) -> Any:
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
