@@ -1,53 +1,195 @@
-"""What was answered, what became of it, and the packages that answered."""
+"""What was answered and what became of it, held in memory and kept up with the lake."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from everfit.core.errors import EmptyWindowError, EverfitError
+import polars as pl
+
+from everfit.core.errors import EverfitError
 from everfit.store.deployment import ModelDeployment
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from everfit.artifact.package import Package
     from everfit.cycle.system import System
     from everfit.definitions.model import Model
 
+_MOST_ROWS = 2_000_000
+"""Of a model's predictions, held in memory without their features: some hundred bytes each. The oldest make way."""
+_KEEP = ("id", "version", "route", "row", "recorded_at", "event_time", "segment", "place")
 
-def answers_of(system: System, definition: Model, now: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Every answer with what became of it, and the outcomes as they were reported."""
-    import polars as pl
 
+class Answers:
+    """A model's answers without their features, but for some columns; each file of the lake is read once.
+
+    Args:
+        lake: The lake's folder.
+        journal: The journal's folder.
+        model: Its name.
+        columns: Features or request fields to keep; all of them if ``None``.
+        include_unshipped: Also read what is not in the lake yet, each time.
+    """
+
+    def __init__(
+        self,
+        lake: Path,
+        journal: Path,
+        model: str,
+        *,
+        columns: Sequence[str] | None = (),
+        include_unshipped: bool = False,
+    ) -> None:
+        from everfit.journal import outcome_rows, prediction_rows
+        from everfit.store.follow import Follower
+
+        kept = {*_KEEP, *(f"{kind}.{name}" for name in columns or () for kind in ("feature", "request"))}
+
+        def wanted(name: str) -> bool:
+            return columns is None or name in kept or name.partition(".")[0] == prediction_rows.PREDICTION
+
+        self._wanted: Callable[[str], bool] = wanted
+        self._journal, self._include_unshipped, self.model = journal, include_unshipped, model
+        self._predictions = Follower(lake, f"predictions/{model}", prediction_rows.BASE, wanted, "event_time")
+        self._told = Follower(lake, f"outcomes/{model}", outcome_rows.BASE, lambda _: True, "recorded_at")
+        self._shipped = self._outcomes = pl.DataFrame()
+        self._unshipped: list[pl.LazyFrame] = []
+        self._repeats = False
+        self.rows = pl.DataFrame()
+        """Every prediction, with ``mark``, ordered by event time and id."""
+        self.outcomes = pl.DataFrame()
+        """Every report of an outcome."""
+
+    def catch_up(self) -> None:
+        """Read what was added since the last call.
+
+        Raises:
+            StoreError: If the lake or the log cannot be read.
+        """
+        from everfit.journal.logs import OUTCOME_LOG, PREDICTION_LOG
+
+        # The log first: what is shipped in between is in the tables then, and told by its segment's name.
+        both = PREDICTION_LOG, OUTCOME_LOG
+        waiting = [part for log in both for part in log.unshipped(self._journal)] if self._include_unshipped else []
+        new, is_all = self._predictions.grown()
+        if is_all or new.height:
+            self._shipped = _in_order(self._shipped.clear() if is_all else self._shipped, new).tail(_MOST_ROWS)
+            self._repeats = self._shipped.select(pl.struct("id", "route").n_unique()).item() < self._shipped.height
+        told, is_all = self._told.grown()
+        self._outcomes = told if is_all else pl.concat([self._outcomes, told], how="diagonal_relaxed")
+        self.rows, self.outcomes, self._unshipped = self._shipped, self._outcomes, []
+        for part in waiting:
+            if part.table.startswith(f"predictions/{self.model}/") and not _has(self._shipped, part.segment):
+                self._unshipped.append(part.rows.lazy())
+                self._repeats = True
+            elif part.table == f"outcomes/{self.model}" and not _has(self._outcomes, part.segment):
+                self.outcomes = pl.concat([self.outcomes, part.rows], how="diagonal_relaxed")
+        for frame in self._unshipped:
+            few = frame.select(name for name in frame.collect_schema() if self._wanted(name)).collect()
+            self.rows = _in_order(self.rows, few)
+
+    def made_by(self, as_of: datetime) -> pl.DataFrame:
+        """The predictions that had been made; one that was asked for twice counts once, as first answered."""
+        from everfit.journal.outcomes import first_answers
+
+        made = self.rows.filter(pl.col("recorded_at") <= as_of)
+        return first_answers(made.lazy(), as_of).sort("event_time", "id").collect() if self._repeats else made
+
+    def between(self, first: datetime, last: datetime, columns: Sequence[str]) -> pl.DataFrame:
+        """Predictions that were asked within two instants, both included, with ``mark`` and more columns.
+
+        Args:
+            first: By event time.
+            last: By event time.
+            columns: Features or request fields.
+        """
+        from everfit.store.lake import united
+
+        more = {f"{kind}.{name}" for name in columns for kind in ("feature", "request")}
+
+        def wanted(name: str) -> bool:
+            return self._wanted(name) or name in more
+
+        unshipped = [
+            frame.select(name for name in frame.collect_schema() if wanted(name)).filter(
+                pl.col("event_time").is_between(first, last)
+            )
+            for frame in self._unshipped
+        ]
+        return _marked(united([self._predictions.between(first, last, wanted), *unshipped]).collect())
+
+
+def _has(rows: pl.DataFrame, segment: str) -> bool:
+    return not rows.is_empty() and bool((rows["segment"] == segment).any())
+
+
+def _marked(rows: pl.DataFrame) -> pl.DataFrame:
+    # Few enough bits for the sum of a window's to be a whole number of 64.
+    mark = pl.struct("segment", "place", "row").hash() // (1 << 24)
+    return rows.with_columns(mark.cast(pl.Int64).alias("mark"))
+
+
+def _in_order(held: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
+    """What is held, in order, with what is new: only what may be out of order is sorted."""
+    new = _marked(new)
+    if held.is_empty():
+        return new.sort("event_time", "id")
+    if new.is_empty():
+        return held
+    earliest = new["event_time"].min()
+    first = held.select(pl.col("event_time").search_sorted(earliest, side="left")).item()
+    tail = pl.concat([held[first:], new], how="diagonal_relaxed").sort("event_time", "id")
+    return pl.concat([held[:first], tail], how="diagonal_relaxed")
+
+
+@dataclass(frozen=True)
+class Known:
+    """What had become of predictions at an instant."""
+
+    outcomes: pl.DataFrame
+    """``id``, ``outcome`` as text and ``outcome_known_at``; every id once."""
+    reports: pl.DataFrame
+    """As they were reported: ``id`` and ``value``, one row each."""
+
+    def joined(self, predictions: pl.DataFrame) -> pl.DataFrame:
+        """Predictions with their outcomes, in their order; null where none was known."""
+        return predictions.join(self.outcomes, on="id", how="left", maintain_order="left")
+
+
+def known_of(system: System, definition: Model, answers: Answers, asked: pl.DataFrame, now: datetime) -> Known:
+    """What was reported to the service, and what the events' source says; the former counts.
+
+    Args:
+        system: The parts.
+        definition: The model.
+        answers: Its, caught up.
+        asked: The predictions, with their ``id``.
+        now: Nothing that became known later is used.
+    """
     from everfit.features.labels import scan_labels
-    from everfit.journal.outcomes import OUTCOME, OUTCOME_KNOWN_AT, join_labels, join_outcomes
-    from everfit.journal.tables import scan_outcomes, scan_predictions
+    from everfit.journal.outcomes import OUTCOME, OUTCOME_KNOWN_AT, latest_outcomes
 
-    name = definition.name
-    predictions = scan_predictions(system.lake, system.journal, name).collect()
-    if predictions.is_empty():
-        raise EmptyWindowError(
-            "a model must have answered before it can be watched", value=name, remedy="Serve it: everfit serve."
-        )
-    outcomes = scan_outcomes(system.lake, system.journal, name).collect()
-    reported = join_outcomes(predictions.lazy(), outcomes.lazy(), now).collect()
-    labels = scan_labels(definition, system.reader, as_of=now).filter(pl.col("id").is_in(predictions["id"].implode()))
-    found = labels.collect()
-    if found.is_empty():
-        return reported, outcomes.filter(pl.col("recorded_at") <= now).select("id", "value")
-    texts = found.with_columns(pl.col("value").cast(pl.String))
-    labelled = join_labels(predictions.lazy(), texts.lazy(), as_of=now).collect()
-    # What was reported to the service counts before what the source says.
-    theirs = labelled.select("id", "route", *(pl.col(each).alias(f"__{each}") for each in (OUTCOME, OUTCOME_KNOWN_AT)))
-    both = reported.join(theirs, on=["id", "route"], how="left", maintain_order="left")
-    return (
-        both.with_columns(
-            pl.coalesce(OUTCOME, f"__{OUTCOME}").alias(OUTCOME),
-            pl.coalesce(OUTCOME_KNOWN_AT, f"__{OUTCOME_KNOWN_AT}").alias(OUTCOME_KNOWN_AT),
-        ),
-        pl.concat([outcomes.filter(pl.col("recorded_at") <= now).select("id", "value"), texts.select("id", "value")]),
+    told = latest_outcomes(answers.outcomes.lazy(), now).drop("recorded_at").collect()
+    ours = asked.lazy().select("id")
+    labels = (
+        scan_labels(definition, system.reader, as_of=now)
+        .with_columns(pl.col("value").cast(pl.String))
+        .join(ours, on="id", how="semi")
+        .collect()
+    )
+    said = labels
+    if not labels["id"].is_unique().all():
+        said = labels.sort("known_at", "value").unique("id", keep="last")
+    if told.height:
+        said = said.join(told, on="id", how="anti")
+    found = pl.concat([told, said], how="diagonal_relaxed")
+    reported = answers.outcomes.filter(pl.col("recorded_at") <= now)
+    return Known(
+        outcomes=found.select("id", pl.col("value").alias(OUTCOME), pl.col("known_at").alias(OUTCOME_KNOWN_AT)),
+        reports=pl.concat([reported.select("id", "value"), labels.select("id", "value")]),
     )
 
 

@@ -2,30 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
+from msgspec import Struct, structs
 
-from everfit.core.errors import UnknownVersionError
+from everfit.core.errors import EmptyWindowError, UnknownVersionError
+from everfit.core.finding import Finding, Incident
 from everfit.core.progress import SILENT, Progress
-from everfit.cycle.answers import answers_of, packages_of
 
 if TYPE_CHECKING:
+    from polars import DataFrame
+
     from everfit.artifact.package import Package
     from everfit.core.evidence import SourceFreshness
+    from everfit.cycle.memory import Memory, RememberedVersion
     from everfit.cycle.system import System
     from everfit.definitions.model import Model
     from everfit.journal.ship import Shipped
-    from everfit.monitoring.reference import Reference
+    from everfit.monitoring.incidents import Incidents
+    from everfit.monitoring.look import CountedBefore, Watching
     from everfit.monitoring.report import MonitorReport
+    from everfit.store.deployment import Deployed, ModelDeployment
 
 
 _LOOK_BACK = timedelta(days=90)
-
-
 _MOST_FIGURES = 100
+
+
+class Watched(Struct, frozen=True, kw_only=True):
+    """What :func:`watch` saw."""
+
+    model: str
+    as_of: datetime
+    champion: int | None
+    rows: int
+    """Predictions of all versions, as far as they were shipped."""
+    labelled: int
+    """Of the champion's answers, those whose outcome is known."""
+    findings: tuple[Finding, ...]
+    """The gravest first."""
+    incidents: tuple[Incident, ...]
+    """Those that are open, and those that ended just now."""
 
 
 def ship(system: System, *, progress: Progress = SILENT) -> Shipped:
@@ -64,64 +85,180 @@ def monitor(
         StoreError: If the log, the lake or the ledger cannot be read.
         AlertError: If an alert did not reach its channel; all else is done then.
     """
-    from everfit.features.freshness import measure_freshness
-    from everfit.monitoring.look import Watching, look
-    from everfit.monitoring.performance import Scale
+    from everfit.cycle.answers import Answers, known_of, packages_of
+    from everfit.cycle.memory import Memory
+    from everfit.monitoring.look import look, own_rows, parts_of
     from everfit.monitoring.rows import standard_rows
 
     definition = system.project.model(model)
     now = as_of or system.clock.now()
     since = since or now - _LOOK_BACK
     progress.start("Reading")
-    joined, reports = answers_of(system, definition, now)
-    progress.finish("Reading", note=f"{joined.height:,} answers")
-    progress.start("Comparing")
-    present = system.deployment.read()
-    deployed = next((each for each in present.models if each.model == definition.name), None) if present else None
-    versions = sorted(set(joined["version"].to_list()))
-    packages = packages_of(system, definition.name, versions, deployed)
-    references = {version: _reference(package, definition) for version, package in packages.items()}
-    schema = packages[max(packages)].schema if packages else None
-    if schema is None:
-        raise UnknownVersionError(
-            "of the versions that answered, one must still be there", value=versions, place=definition.name
+    # What a regression will cost is told from its features.
+    columns = None if definition.task == "regression" else definition.slices
+    answers = Answers(system.lake, system.journal, definition.name, columns=columns, include_unshipped=True)
+    answers.catch_up()
+    if answers.rows.is_empty():
+        raise EmptyWindowError(
+            "a model must have answered before it can be watched",
+            value=definition.name,
+            remedy="Serve it: everfit serve.",
         )
-    rows = standard_rows(joined, schema, slices=definition.slices)
-    watching = Watching(
-        model=definition.name,
+    made = answers.made_by(now)
+    known = known_of(system, definition, answers, made, now)
+    progress.finish("Reading", note=f"{made.height:,} answers")
+    progress.start("Comparing")
+    numbers, deployed = sorted(set(made["version"].to_list())), _deployed(system, definition)
+    packages = packages_of(system, definition.name, numbers, deployed)
+    if not packages:
+        raise UnknownVersionError(
+            "of the versions that answered, one must still be there", value=numbers, place=definition.name
+        )
+    memory, schema = Memory(), packages[max(packages)].schema
+    versions = {
+        number: memory.version(package.digest, definition, partial(_opened, package))
+        for number, package in packages.items()
+    }
+    features = schema.names if columns is None else ()
+    rows = standard_rows(known.joined(made), schema, slices=[*features, *definition.slices])
+    counted = {
+        (number, route): versions[number].counted(
+            _counts(system, definition, number, route), own_rows(rows, number, route), answers, until=now
+        )
+        for number, route in parts_of(rows)
+        if number in versions
+    }
+    watching = _watching(
+        system,
+        definition,
+        now,
         champion=deployed.champion.version if deployed else None,
-        references={version: each for version, each in references.items() if each is not None},
-        scale=Scale(task=definition.task, metric=definition.metric, classes=schema.classes),
-        watches=definition.watches,
-        slices=definition.slices,
+        versions=versions,
         every=_stretch(now - since),
-        freshness=measure_freshness(definition.views, system.reader, at=now),
-        sources={view.name: view.source.name for view in definition.views},
-        reports=reports,
+        reports=known.reports,
+        counted={part: each for part, each in counted.items() if each is not None},
     )
     report = look(rows, watching, since=since, as_of=now)
     progress.finish("Comparing", note=f"{len(report.findings)} findings")
     return report if as_of else _settle(system, report, watching.freshness)
 
 
-def _reference(package: Package, definition: Model) -> Reference | None:
-    """What a version is compared with; ``None`` if its package keeps no profile."""
-    from everfit.definitions.watch import Drift
-    from everfit.monitoring.importance import importance
-    from everfit.monitoring.reference import HELD_OUT, reference_of
+def watch(system: System, model: str | None, memory: Memory, *, as_of: datetime | None = None) -> Watched:
+    """Find what is worth saying of a model's present, let incidents open and end, and tell people.
 
-    profile = package.profile()
-    if profile is None:
-        return None
-    predictor = package.predictor()
-    weights = importance(
-        profile.filter(HELD_OUT), package.schema.names, lambda rows: predictor.predict(package.transform(rows))
+    It finds what :func:`monitor` does, in what was shipped, without the figures that only a report shows: so quickly
+    that a loop may call it after every shipping.
+
+    Args:
+        system: The parts.
+        model: Its name; may be left out where there is only one.
+        memory: The caller's, given to every call.
+        as_of: The present, which only goes on; now by default.
+
+    Raises:
+        StoreError: If the lake or the ledger cannot be read.
+        PackageError: If the champion's package cannot be read.
+        AlertError: If an alert did not reach its channel; all else is done then.
+    """
+    from everfit.cycle.answers import known_of
+    from everfit.monitoring.incidents import Incidents
+    from everfit.monitoring.look import ANSWERS, find, own_rows
+    from everfit.monitoring.rows import ASKED, TRUTH, standard_rows
+
+    definition = system.project.model(model)
+    now = as_of or system.clock.now()
+    answers = memory.answers(system, definition)
+    made, deployed = answers.made_by(now), _deployed(system, definition)
+    champion, versions, counted, rows, reports = None, {}, {}, None, None
+    if deployed is not None and made.height:
+        champion = deployed.champion.version
+        versions[champion] = version = memory.version(
+            deployed.champion.digest, definition, lambda: _package(system, deployed.champion)
+        )
+        own = own_rows(made, champion, ANSWERS)
+        known = known_of(system, definition, answers, made, now)
+        reports = known.reports
+        rows = standard_rows(known.joined(own), version.schema)
+        before = version.counted(_counts(system, definition, champion, ANSWERS), rows, answers, until=now)
+        counted = {} if before is None else {(champion, ANSWERS): before}
+    watching = _watching(
+        system,
+        definition,
+        now,
+        champion=champion,
+        versions=versions,
+        reports=reports,
+        counted=counted,
     )
-    watch = next((each for each in definition.watches if isinstance(each, Drift)), None)
-    return reference_of(
-        profile, package.schema, metric=definition.metric, importance=weights,
-        window=watch.length if watch else timedelta(days=1),
-    )  # fmt: skip
+    asked = made.rename({"event_time": ASKED})
+    found = find(asked, rows, watching, since=now - _LOOK_BACK, as_of=now)
+    incidents = Incidents(system.ledger)
+    incidents.settle(definition.name, found, now=now)
+    _tell(system, incidents, definition.name, now=now)
+    return Watched(
+        model=definition.name,
+        as_of=now,
+        champion=champion,
+        rows=made.height,
+        labelled=0 if rows is None else int(rows[TRUTH].is_not_null().sum()),
+        findings=found,
+        incidents=incidents.of(definition.name, since=now),
+    )
+
+
+def _deployed(system: System, definition: Model) -> ModelDeployment | None:
+    present = system.deployment.read()
+    return next((each for each in present.models if each.model == definition.name), None) if present else None
+
+
+def _package(system: System, deployed: Deployed) -> Package:
+    from everfit.artifact.package import open_package
+
+    return open_package(system.deployment.folder_of(deployed), trust=system.trust)
+
+
+def _opened(package: Package) -> Package:
+    return package
+
+
+def _counts(system: System, definition: Model, version: int, route: str) -> Path:
+    """The folder of what was counted of a version; windows of another length are others."""
+    from everfit.cycle.memory import window_of
+
+    window = window_of(definition)
+    length = f"{window}rows" if isinstance(window, int) else f"{window.total_seconds():.0f}s"
+    return system.state / "counts" / definition.name / f"{version}-{route}-{length}"
+
+
+def _watching(
+    system: System,
+    definition: Model,
+    now: datetime,
+    *,
+    champion: int | None,
+    versions: Mapping[int, RememberedVersion],
+    reports: DataFrame | None,
+    counted: Mapping[tuple[int, str], CountedBefore],
+    every: timedelta = timedelta(days=1),
+) -> Watching:
+    from everfit.features.freshness import measure_freshness
+    from everfit.monitoring.look import Watching
+    from everfit.monitoring.performance import Scale
+
+    classes = versions[max(versions)].schema.classes if versions else ()
+    return Watching(
+        model=definition.name,
+        champion=champion,
+        references={number: each.reference for number, each in versions.items() if each.reference is not None},
+        scale=Scale(task=definition.task, metric=definition.metric, classes=classes),
+        watches=definition.watches,
+        slices=definition.slices,
+        every=every,
+        freshness=measure_freshness(definition.views, system.reader, at=now),
+        sources={view.name: view.source.name for view in definition.views},
+        reports=reports,
+        counted=counted,
+    )
 
 
 def _stretch(span: timedelta) -> timedelta:
@@ -133,25 +270,32 @@ def _stretch(span: timedelta) -> timedelta:
 
 
 def _settle(system: System, report: MonitorReport, freshness: Sequence[SourceFreshness]) -> MonitorReport:
-    """Let incidents open and end, keep the figures, and tell people."""
-    from everfit.monitoring.alerts import compose, send
+    """Keep the figures, let incidents open and end, and tell people."""
     from everfit.monitoring.incidents import Incidents
     from everfit.monitoring.performances import Performances
     from everfit.monitoring.samples import samples_of
     from everfit.store.gauges import write_samples
 
-    incidents, settings = Incidents(system.ledger), system.project.settings.alerts
+    incidents = Incidents(system.ledger)
     incidents.settle(report.model, report.findings, now=report.as_of)
     Performances(system.ledger).keep(report)
-    settled = replace(report, incidents=incidents.of(report.model, since=report.since))
+    settled = structs.replace(report, incidents=incidents.of(report.model, since=report.since))
     write_samples(system.state / "gauges", report.model, samples_of(settled, freshness))
     known = {each.version: each for each in system.registry.versions(report.model)}
     for version in report.versions:
         if version.route == "answers" and version.version in known and version.overall.value is not None:
             seen = {report.metric: version.overall.value, "label_coverage": version.overall.coverage}
             system.registry.log_live(known[version.version], seen, at=report.as_of)
-    message = compose(incidents.untold(report.model), settings=settings, now=report.as_of)
+    _tell(system, incidents, report.model, now=report.as_of)
+    return settled
+
+
+def _tell(system: System, incidents: Incidents, model: str, *, now: datetime) -> None:
+    """Tell people what they were not told yet."""
+    from everfit.monitoring.alerts import compose, send
+
+    settings = system.project.settings.alerts
+    message = compose(incidents.untold(model), settings=settings, now=now)
     if message is not None and settings.urls:
         send(message, settings.urls)
         incidents.tell(message.about)
-    return settled
