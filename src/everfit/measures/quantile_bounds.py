@@ -12,7 +12,7 @@ _REACH = 8.0
 """Standard deviations of the count, beyond which no bound that is asked for lies."""
 
 
-def quantile_bounds(values: Floats, quantile: float, *, alpha: float) -> tuple[float, float | None]:
+def quantile_bounds(values: Floats, quantile: float, *, alpha: float) -> tuple[float | None, float | None]:
     """What a quantile is at least, and what it is at most; each is wrong with a chance of ``alpha`` at most.
 
     Both are values of the sample: how many of its values lie below the quantile is binomial. Source: David, Nagaraja
@@ -24,7 +24,7 @@ def quantile_bounds(values: Floats, quantile: float, *, alpha: float) -> tuple[f
         alpha: In (0, 0.5).
 
     Returns:
-        The second is ``None`` where even the greatest value may be below the quantile.
+        ``None`` where even the least value may be above the quantile, or the greatest below it.
 
     >>> quantile_bounds(np.arange(1.0, 1_001.0), 0.99, alpha=0.01)
     (982.0, 998.0)
@@ -40,4 +40,7 @@ def quantile_bounds(values: Floats, quantile: float, *, alpha: float) -> tuple[f
     fewer = bdtr(places - 1.0, rows, quantile)
     low = places[fewer <= alpha]
     high = places[fewer >= 1 - alpha]
-    return float(ordered[low[-1] - 1] if len(low) else ordered[0]), float(ordered[high[0] - 1]) if len(high) else None
+    return (
+        float(ordered[low[-1] - 1]) if len(low) else None,
+        float(ordered[high[0] - 1]) if len(high) else None,
+    )
