@@ -99,6 +99,18 @@ def test_equal_predictions_are_neither_better_nor_worse() -> None:
     assert (found.difference, found.low, found.high, found.chance_worse) == (0.0, 0.0, 0.0, 0.5)
 
 
+def test_a_weight_of_two_is_a_row_given_twice() -> None:
+    truth, chance = sample(400, 13)
+    other = noisy(chance, 0.5, 14)
+    times = np.random.default_rng(15).integers(1, 4, len(truth))
+    weighted = paired_bootstrap(AUC, truth, other, chance, resamples=200, seed=0, weight=times.astype(np.float64))
+    repeated = (np.repeat(each, times) for each in (truth, other, chance))
+    assert weighted.difference == pytest.approx(paired_bootstrap(AUC, *repeated, resamples=2, seed=0).difference)
+    plain = paired_bootstrap(AUC, truth, other, chance, resamples=200, seed=0)
+    assert paired_bootstrap(AUC, truth, other, chance, resamples=200, seed=0, weight=np.ones(400)) == plain
+    assert weighted != plain
+
+
 def test_pairing_knows_a_difference_that_two_intervals_cannot_tell() -> None:
     truth, chance = sample(3_000, 11)
     slightly = noisy(chance, 0.3, 12)

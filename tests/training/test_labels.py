@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -12,9 +13,12 @@ from sklearn.linear_model import LogisticRegression
 from tests.training.world import QUICK, START, frame_of, make_frame, make_model
 
 import everfit as ef
+from everfit.artifact.manifest import Lineage
+from everfit.artifact.provenance import CodeVersion
 from everfit.core.errors import DefinitionError, EmptyWindowError
 from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME, TrainingFrame
 from everfit.training.labels import WEIGHT, judging, labels_to_come, learnable
+from everfit.training.refit import refit, refit_as_recorded
 from everfit.training.train import train
 
 DAY = timedelta(days=1)
@@ -142,6 +146,26 @@ def test_the_trainer_gets_the_weights_and_so_learns_the_rate_to_come() -> None:
         assert candidate.labels == labels
     assert rates["weighted"] == pytest.approx(RATE, abs=0.02)
     assert rates["known"] > rates["weighted"] + 0.03
+
+
+@pytest.mark.parametrize("labels", ["mature", "weighted"])
+def test_what_is_recorded_is_fitted_again_to_the_bit(labels: Any) -> None:
+    frame, _ = slow_no(size=20_000)
+    model, weights = fitting(labels)
+    candidate = train(model, frame, settings=QUICK)
+    lineage = Lineage(
+        frame=frame.manifest, params=dict(candidate.params), seed=candidate.seed, libraries={}, labels=labels,
+        code=CodeVersion(commit="", dirty=False, digest=""), split=candidate.split,
+    )  # fmt: skip
+    last = weights[-1]
+    probe = np.array([[1.0, 0.0]])
+    again = refit_as_recorded(model, frame, lineage)
+    assert np.array_equal(weights[-1], last)
+    assert np.array_equal(again.predict(probe), candidate.fitted.predict(probe))
+    whole = refit(model, frame, candidate).predict(probe)
+    assert np.array_equal(
+        refit_as_recorded(model, frame, msgspec.structs.replace(lineage, refitted=True)).predict(probe), whole
+    )
 
 
 def test_a_trainer_that_does_not_take_weights_is_told_how() -> None:
