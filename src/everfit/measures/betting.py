@@ -22,8 +22,8 @@ BETS = (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.7)
 """Shares of the greatest bet, which would lose everything to a loss of 0; a part of the stake goes to each."""
 _SUM = 2.109742801236892
 """Of ``1 / (t * log(t) ** 2)`` over all whole ``t`` from 2."""
-_CHUNK = 256
-"""Steps at a time: the product of so many factors neither overflows nor vanishes."""
+_CHUNK = 128
+"""Steps at a time: no product of so many factors is too small for a float, even if nearly all is bet and lost."""
 
 
 def lifetime_stakes(steps: int, first: int = 0) -> Floats:
@@ -77,16 +77,19 @@ def betting_evidence(
     if len(losses) and not (losses.min() >= 0.0 and losses.max() <= 1.0):
         raise DataError("losses must lie in [0, 1]", value=(float(losses.min()), float(losses.max())))
     found = np.empty((len(bets), len(losses)))
-    for row, bet in zip(found, bets, strict=True):
-        held = -math.inf
-        for start in range(0, len(losses), _CHUNK):
-            part = losses[start : start + _CHUNK]
-            factors = np.log1p(bet * (part / bounds[start : start + _CHUNK] - 1.0))
-            grown = np.cumsum(factors)
-            new = np.log(stakes(len(part), start))
-            # Each new stake grows by all factors from its own step on.
-            brought = np.logaddexp.accumulate(new - (grown - factors))
-            row[start : start + len(part)] = np.logaddexp(held, brought) + grown
-            held = row[start + len(part) - 1]
-    mean: Floats = np.logaddexp.reduce(found, axis=0) - math.log(len(bets))
+    share, held = np.array(bets)[:, None], np.full((len(bets), 1), -math.inf)
+    for start in range(0, len(losses), _CHUNK):
+        part = losses[start : start + _CHUNK]
+        factors = np.log1p(share * (part / bounds[start : start + _CHUNK] - 1.0))
+        grown = np.cumsum(factors, axis=1)
+        new = np.log(stakes(len(part), start))
+        # Each new stake grows by all factors from its own step on. Sums are taken of plain numbers, in units of the
+        # greatest: within so few steps none that matters is too small to be one.
+        brought = new - (grown - factors)
+        unit = np.maximum(brought.max(axis=1, keepdims=True), held)
+        total = np.exp(held - unit) + np.exp(brought - unit).cumsum(axis=1)
+        found[:, start : start + len(part)] = np.log(total) + unit + grown
+        held = found[:, start + len(part) - 1 : start + len(part)]
+    greatest = found.max(axis=0)
+    mean: Floats = np.log(np.exp(found - greatest).mean(axis=0)) + greatest
     return mean

@@ -111,7 +111,7 @@ def report_findings(outcomes: pl.DataFrame, model: str) -> list[Finding]:
         model: Its name.
     """
     given = outcomes.filter(pl.col("value").is_not_null())
-    if given.height < LEAST_EXPECTED:
+    if given.height < LEAST_EXPECTED or given["id"].n_unique() == given.height:
         return []
     by_id = given.group_by("id").agg(pl.len().alias("reports"), pl.col("value").n_unique().alias("values"))
     ids = by_id.height

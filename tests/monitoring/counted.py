@@ -1,0 +1,79 @@
+"""A small service whose answers are counted: the same parts as the running system's, on made-up answers."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from tests.journal.records import LAYOUT, Service, hour
+
+from everfit.artifact.schema import Column, InputSchema
+from everfit.cycle.answers import Answers
+from everfit.cycle.memory import RememberedVersion
+from everfit.monitoring.drift_windows import Counted
+from everfit.monitoring.performance import Scale
+from everfit.monitoring.reference import HELD_OUT, Reference
+from everfit.monitoring.rows import ASKED, KNOWN, PREDICTION, TRUTH, standard_rows
+from everfit.monitoring.windows import Length
+
+HOURS = 24 * 6
+UNTIL = hour(HOURS)
+FEATURES = ("shop.load", "distance", "kind")
+SCHEMA = InputSchema(
+    model="late", task="binary", request=(), event_time="at", lookups=(), computations=(),
+    columns=tuple(Column(name=name, kind="category" if name == "kind" else "number") for name in FEATURES),
+    classes=(False, True),
+)  # fmt: skip
+
+
+def version(window: Length) -> RememberedVersion:
+    """A version that learnt from four hundred rows."""
+    dice = np.random.default_rng(1)
+    asked = [hour(-number) for number in range(400, 0, -1)]
+    rows = pl.DataFrame(
+        {
+            ASKED: asked,
+            KNOWN: asked,
+            TRUTH: dice.integers(0, 2, 400).astype(float),
+            PREDICTION: dice.random(400),
+            HELD_OUT: [True] * 400,
+            "shop.load": dice.normal(size=400),
+            "distance": dice.integers(0, 50, 400),
+            "kind": dice.choice(["new", "old"], 400),
+        }
+    ).with_columns(pl.col(ASKED, KNOWN).dt.cast_time_unit("us"))
+    scale = Scale(task="binary", metric="log_loss", classes=(False, True))
+    return RememberedVersion(SCHEMA, Reference(rows, scale, FEATURES, {}, window))
+
+
+def answer(service: Service, dice: np.random.Generator, number: int) -> None:
+    """Answer a question, in no order of time, and now and then one that was asked before."""
+    asked = float(dice.random() * HOURS)
+    load = dice.normal() if dice.random() < 0.9 else None
+    service.predict(
+        f"order-{number if dice.random() < 0.9 else number // 2}",
+        at=asked,
+        row=(7, hour(asked), hour(asked).date(), "ok"),
+        features=(load, int(dice.integers(0, 60)), str(dice.choice(["new", "a"]))),
+        value=float(dice.random()),
+        layout=LAYOUT,
+    )
+
+
+def count(held: RememberedVersion, answers: Answers, folder: Path, *, until: datetime = UNTIL) -> tuple[Counted, ...]:
+    """What a look does."""
+    answers.catch_up()
+    made = answers.made_by(until + timedelta(days=1))
+    empty = pl.lit(None, pl.String).alias("outcome"), pl.lit(None, pl.Datetime("us", "UTC")).alias("outcome_known_at")
+    found = held.counted(folder, standard_rows(made.with_columns(*empty), SCHEMA), answers, until=until)
+    assert found is not None
+    return found.windows
+
+
+if __name__ == "__main__":
+    lake, journal, kept, length = map(Path, sys.argv[1:])
+    window: Length = int(length.name) if length.name.isdigit() else timedelta(days=1)
+    count(version(window), Answers(lake, journal, "late"), kept)
