@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 2_000_000
 """Of a model's predictions, held in memory without their features: some hundred bytes each. The oldest make way."""
-_KEEP = ("id", "version", "route", "row", "recorded_at", "event_time", "segment", "place")
+_KEEP = ("id", "version", "route", "row", "recorded_at", "event_time", "latency_us", "segment", "place")
 
 
 class Answers:
@@ -151,8 +151,8 @@ class Known:
 
     outcomes: pl.DataFrame
     """``id``, ``outcome`` as text and ``outcome_known_at``; every id once."""
-    reports: pl.DataFrame
-    """As they were reported: ``id`` and ``value``, one row each."""
+    reports: pl.DataFrame | None
+    """As they were reported: ``id`` and ``value``, one row each; ``None`` if nothing was reported twice."""
 
     def joined(self, predictions: pl.DataFrame) -> pl.DataFrame:
         """Predictions with their outcomes, in their order; null where none was known."""
@@ -173,23 +173,21 @@ def known_of(system: System, definition: Model, answers: Answers, asked: pl.Data
     from everfit.journal.outcomes import OUTCOME, OUTCOME_KNOWN_AT, latest_outcomes
 
     told = latest_outcomes(answers.outcomes.lazy(), now).drop("recorded_at").collect()
-    ours = asked.lazy().select("id")
-    labels = (
-        scan_labels(definition, system.reader, as_of=now)
-        .with_columns(pl.col("value").cast(pl.String))
-        .join(ours, on="id", how="semi")
-        .collect()
-    )
+    labels = scan_labels(definition, system.reader, as_of=now).with_columns(pl.col("value").cast(pl.String)).collect()
     said = labels
-    if not labels["id"].is_unique().all():
+    if is_twice := labels["id"].n_unique() < labels.height:
         said = labels.sort("known_at", "value").unique("id", keep="last")
     if told.height:
         said = said.join(told, on="id", how="anti")
     found = pl.concat([told, said], how="diagonal_relaxed")
-    reported = answers.outcomes.filter(pl.col("recorded_at") <= now)
+    reported = answers.outcomes.filter(pl.col("recorded_at") <= now).select("id", "value")
+    reports = None
+    if is_twice or reported.height:
+        ours = labels.join(asked.select("id"), on="id", how="semi")
+        reports = pl.concat([reported, ours.select("id", "value")])
     return Known(
         outcomes=found.select("id", pl.col("value").alias(OUTCOME), pl.col("known_at").alias(OUTCOME_KNOWN_AT)),
-        reports=pl.concat([reported.select("id", "value"), labels.select("id", "value")]),
+        reports=reports,
     )
 
 

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from everfit.core.clock import from_us, to_us
-from everfit.core.errors import NotReadyError
+from everfit.core.errors import EverfitError, NotReadyError
 from everfit.cycle.delivering import begin_rollout, move, read_step
 from everfit.cycle.engine import Engine, Plain, step
 from everfit.cycle.fulfilling import Assignment, Filed, Result, begin, clear_away, file, train
+from everfit.cycle.watching import ship
 from everfit.store.controller_report import ControllerReport, write_controller_report
 from everfit.triggers.orders import Orders
 
@@ -117,11 +118,19 @@ class Controller:
             now = self._system.clock.now()
         except NotReadyError:
             return  # the replay whose time this is has not begun
+        self._ship()
         for loop in self._loops.values():
             loop.attend(engine, now)
         self._begin_orders(engine)
         self._watched_until_us = to_us(now)
         self._report()
+
+    def _ship(self) -> None:
+        """Move what the service has finished writing into tables; what cannot be moved now waits for the next round."""
+        try:
+            ship(self._system)
+        except EverfitError as error:
+            _log.error("the log could not be shipped: %s", error)
 
     def _begin_orders(self, engine: Engine) -> None:
         orders = Orders(self._system.ledger)

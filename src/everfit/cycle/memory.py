@@ -70,20 +70,24 @@ class Memory:
 
     It holds some hundred bytes for each prediction of a model, two million of them at most, and a few versions'
     references.
+
+    Args:
+        include_unshipped: Look at what is not in the lake yet as well, reading it each time.
     """
 
+    include_unshipped: bool = False
     _answers: dict[str, Answers] = field(default_factory=dict)
     _versions: dict[tuple[object, ...], RememberedVersion] = field(default_factory=dict)
 
     def answers(self, system: System, definition: Model) -> Answers:
-        """A model's answers, as far as they were shipped; caught up.
+        """A model's answers, caught up.
 
         Raises:
             StoreError: If the lake cannot be read.
         """
         name = definition.name
         if name not in self._answers:
-            self._answers[name] = Answers(system.lake, system.journal, name)
+            self._answers[name] = Answers(system.lake, system.journal, name, include_unshipped=self.include_unshipped)
         self._answers[name].catch_up()
         return self._answers[name]
 

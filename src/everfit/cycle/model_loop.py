@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from everfit.core.errors import EmptyWindowError
+from everfit.core.clock import to_us
 from everfit.core.finding import Finding, Incident
 from everfit.cycle.deciding import champion_facts, decide_on, open_incidents, order_findings, project_code
 from everfit.cycle.delivering import deployment_of
+from everfit.cycle.memory import Memory
+from everfit.delivery.advance import advance
 from everfit.delivery.rollouts import Rollouts
 from everfit.triggers.facts import Champion, Facts
 from everfit.triggers.orders import Orders
 
 if TYPE_CHECKING:
+    from everfit.artifact.schema import InputSchema
     from everfit.core.order import OrderRecord
     from everfit.core.rollout import Rollout
     from everfit.cycle.engine import Engine
@@ -51,6 +54,7 @@ class ModelLoop:
         self.name = model
         self._system = system
         self._definition = system.project.model(model)
+        self._memory = Memory(include_unshipped=True)
         self._known: dict[str, Champion] = {}
         self._latest: datetime | None = None
         self._trouble: Finding | None = None
@@ -100,18 +104,47 @@ class ModelLoop:
 
     def _look(self, now: datetime, history: Sequence[OrderRecord]) -> Look:
         """Look at the model, and let incidents open and end by what is found."""
-        from everfit.cycle.watching import monitor
+        from everfit.cycle.watching import watch
 
-        found = order_findings(self.name, history)
-        try:
-            report = monitor(self._system, self.name)
-        except EmptyWindowError:
-            return Look()
-        labelled = sum(each.overall.labelled for each in report.versions)
-        return Look(incidents=report.incidents, labels_since=labelled, rows_since=labelled)
+        also = (*order_findings(self.name, history), *self._own_findings(now))
+        watched = watch(self._system, self.name, self._memory, as_of=now, also=also)
+        return Look(incidents=watched.incidents, labels_since=watched.labelled, rows_since=watched.labelled)
+
+    def _own_findings(self, now: datetime) -> list[Finding]:
+        """What is wrong with the loop itself."""
+        found = [self._trouble] if self._trouble is not None else []
+        if self._latest is not None and now < self._latest - _JITTER:
+            found.append(
+                Finding(
+                    kind="clock_set_back", model=self.name, severity="warning", since=now,
+                    sentence=f"The clock says {now:%Y-%m-%d %H:%M:%S} UTC, but it was {self._latest:%Y-%m-%d %H:%M:%S} "
+                    "already; nothing is ordered twice, but schedules wait until the clock has caught up.",
+                )
+            )  # fmt: skip
+        else:
+            self._latest = now
+        return found
 
     def _go_on(self, engine: Engine, rollout: Rollout, now: datetime) -> None:
         """Decide a rollout's next step, and have it carried out if it is one."""
+        from everfit.cycle.rollout_evidence import rollout_evidence
+
+        answers = self._memory.answers(self._system, self._definition)
+        schema = self._schema(rollout.previous)
+        evidence = rollout_evidence(self._system, self._definition, rollout, schema, answers, now)
+        step = advance(rollout, self._definition.rollout_plan, evidence, now)
+        if not step.moves:
+            return
+        _log.info("%s: rollout %s: %s: %s", self.name, rollout.number, step.action, step.sentence)
+        argument = {"rollout": rollout.number, "step": msgspec.to_builtins(step), "at_us": to_us(now)}
+        engine.start("move", f"rollout/{rollout.number}/{step.place}", argument)
+
+    def _schema(self, version: int) -> InputSchema:
+        from everfit.artifact.package import open_package
+
+        registry = self._system.registry
+        package = open_package(registry.fetch(registry.version(self.name, version)), trust=self._system.trust)
+        return package.schema
 
     def _champion(self) -> Champion | None:
         """The version that answers, with what its package says of its training."""

@@ -143,7 +143,14 @@ def monitor(
     return report if as_of else _settle(system, report, watching.freshness)
 
 
-def watch(system: System, model: str | None, memory: Memory, *, as_of: datetime | None = None) -> Watched:
+def watch(
+    system: System,
+    model: str | None,
+    memory: Memory,
+    *,
+    as_of: datetime | None = None,
+    also: Sequence[Finding] = (),
+) -> Watched:
     """Find what is worth saying of a model's present, let incidents open and end, and tell people.
 
     It finds what :func:`monitor` does, in what was shipped, without the figures that only a report shows: so quickly
@@ -154,6 +161,7 @@ def watch(system: System, model: str | None, memory: Memory, *, as_of: datetime 
         model: Its name; may be left out where there is only one.
         memory: The caller's, given to every call.
         as_of: The present, which only goes on; now by default.
+        also: What the caller found by itself.
 
     Raises:
         StoreError: If the lake or the ledger cannot be read.
@@ -191,7 +199,7 @@ def watch(system: System, model: str | None, memory: Memory, *, as_of: datetime 
         counted=counted,
     )
     asked = made.rename({"event_time": ASKED})
-    found = find(asked, rows, watching, since=now - _LOOK_BACK, as_of=now)
+    found = (*also, *find(asked, rows, watching, since=now - _LOOK_BACK, as_of=now))
     incidents = Incidents(system.ledger)
     incidents.settle(definition.name, found, now=now)
     _tell(system, incidents, definition.name, now=now)

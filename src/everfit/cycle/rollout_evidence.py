@@ -1,0 +1,73 @@
+"""What is known of a newcomer while it is rolled out: answers, failures and outcomes, read from the log."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from everfit.core.rollout import Rollout, StageEvidence
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from everfit.artifact.schema import InputSchema
+    from everfit.cycle.answers import Answers
+    from everfit.cycle.system import System
+    from everfit.definitions.model import Model
+
+_MATURE = 0.9
+"""An outcome counts once this share of outcomes as old as it is known: the first to come are seldom like the rest."""
+
+
+def rollout_evidence(
+    system: System, definition: Model, rollout: Rollout, schema: InputSchema, answers: Answers, now: datetime
+) -> StageEvidence:
+    """What a rollout's next step is decided by.
+
+    Args:
+        system: The parts.
+        definition: The model.
+        rollout: Where it is.
+        schema: The champion's.
+        answers: The model's, caught up, with ``latency_us``.
+        now: Nothing that was recorded or became known later is used.
+
+    Raises:
+        StoreError: If the log or the lake cannot be read.
+    """
+    import polars as pl
+
+    from everfit.cycle.answers import known_of
+    from everfit.delivery.evidence import stage_evidence
+    from everfit.delivery.scoring import Scoring
+    from everfit.journal.tables import scan_failures
+    from everfit.monitoring.delays import learn_delays
+    from everfit.monitoring.look import ANSWERS, own_rows
+    from everfit.monitoring.rows import standard_rows, truth_codes
+
+    everything = answers.made_by(now)
+    known = known_of(system, definition, answers, everything, now)
+    champion = standard_rows(known.joined(own_rows(everything, rollout.previous, ANSWERS)), schema)
+    wait_s = learn_delays(champion, as_of=now, classes=schema.classes).age_known_s(_MATURE)
+    since = everything.filter(pl.col("recorded_at") >= rollout.began_at)
+    joined = known.joined(since)
+    failures = scan_failures(system.lake, system.journal, definition.name).filter(pl.col("recorded_at") <= now)
+    return stage_evidence(
+        joined.with_columns(truth_codes(joined["outcome"], definition.task, schema.classes).alias("truth")),
+        _own(failures.collect(), rollout),
+        rollout=rollout,
+        plan=definition.rollout_plan,
+        scoring=Scoring(
+            task=definition.task,
+            metric=definition.metric,
+            classes=schema.classes,
+            wait=timedelta(seconds=wait_s or 0.0),
+        ),
+        now=now,
+    )
+
+
+def _own(failures: pl.DataFrame, rollout: Rollout) -> pl.DataFrame:
+    import polars as pl
+
+    return failures.filter(pl.col("version").is_in([rollout.version, rollout.previous]))
