@@ -17,8 +17,9 @@ from everfit.measures.confidence_sequence import upper_sequence
 from everfit.measures.design_effect import design_effect
 from everfit.measures.weighing import Floats
 from everfit.monitoring.loss import Losses, loss_for
+from everfit.monitoring.performance import Scale
 from everfit.monitoring.reference import Reference
-from everfit.monitoring.rows import ASKED, KNOWN, TRUTH
+from everfit.monitoring.rows import ASKED, KNOWN, TRUTH, prediction_columns
 
 _REFERENCE_SHARE = 0.2
 """Of alpha, spent on how well the hold-out is known."""
@@ -112,7 +113,7 @@ def performance_alarm(
     group = math.ceil(design_effect(surprise, held_out[ASKED].dt.epoch("d").to_numpy()[known.rows]))
     before = _means(surprise, group)
 
-    entered = _in_order(rows, _waiting(held_out))
+    entered = _in_order(rows, scale, _waiting(held_out))
     found = loss.of(*scale.read(entered))
     # No easier than the easiest: what bets can lose is bounded by how hard rows are expected to be.
     hardest = float(known.expected.max())
@@ -233,7 +234,9 @@ def _waiting(held_out: pl.DataFrame) -> timedelta:
     return min(delay, _LONGEST_WAIT) if isinstance(delay, timedelta) else timedelta(0)
 
 
-def _in_order(rows: pl.DataFrame, wait: timedelta) -> pl.DataFrame:
+def _in_order(rows: pl.DataFrame, scale: Scale, wait: timedelta) -> pl.DataFrame:
+    """Only what is bet on, as it enters. Rows come ordered by asking and id, so that a stable sort is enough."""
     entry = pl.max_horizontal(pl.col(KNOWN), pl.col(ASKED) + wait).alias(_ENTRY)
-    # Rows come ordered by asking and id: a stable sort by one number is enough, and takes a tenth of the time.
-    return rows.filter(pl.col(TRUTH).is_not_null()).with_columns(entry).sort(_ENTRY, maintain_order=True)
+    known = rows.lazy().filter(pl.col(TRUTH).is_not_null())
+    found = known.select(entry, ASKED, TRUTH, *prediction_columns(scale.task, scale.classes))
+    return found.sort(_ENTRY, maintain_order=True).collect()
