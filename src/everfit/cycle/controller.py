@@ -96,14 +96,16 @@ class Controller:
         self._lead(engine)
 
     def _lead(self, engine: Engine) -> None:
-        seen: object = None
-        done: object = None
+        seen: tuple[object, ...] | None = None
+        done: tuple[object, ...] | None = None
         ended_s, next_s = -_AT_MOST_S, 0.0
         while not self._stop.wait(_POLL_S):
             if not self._leadership.holds():
                 _log.error("somebody else leads now; this controller ends")
                 return
             signs, now_s = self._signs(), time.monotonic()
+            if signs is None:
+                continue
             # In a replay time runs fast: what is asked meanwhile is looked at when it rests.
             ready = signs == seen if self._in_replay else now_s >= next_s
             seen = signs
@@ -114,10 +116,7 @@ class Controller:
 
     def round(self, engine: Engine) -> None:
         """Look at everything once, and begin what is due."""
-        try:
-            now = self._system.clock.now()
-        except NotReadyError:
-            return  # the replay whose time this is has not begun
+        now = self._system.clock.now()
         self._ship()
         for loop in self._loops.values():
             loop.attend(engine, now)
@@ -189,9 +188,13 @@ class Controller:
         )
         return str(moved)
 
-    def _signs(self) -> object:
-        """Differs whenever there may be something new to look at."""
-        return (self._system.clock.now() if self._in_replay else None, *_sizes(self._system.journal))
+    def _signs(self) -> tuple[object, ...] | None:
+        """Differs whenever there may be something new to look at; ``None`` before time begins."""
+        try:
+            now = self._system.clock.now() if self._in_replay else None
+        except NotReadyError:
+            return None  # the replay whose time this is has not begun
+        return (now, *_sizes(self._system.journal))
 
     def _report(self) -> None:
         busy = any(each.state in {"open", "running"} for each in Orders(self._system.ledger).open())
