@@ -18,6 +18,7 @@ FindingKind = Literal[
     "worse_than_champion",
     "drift",
     "prediction_drift",
+    "joint_drift",
     "missing_values",
     "unseen_categories",
     "out_of_range",

@@ -15,8 +15,6 @@ from msgspec import Struct
 from everfit.core.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from everfit.measures.weighing import Floats
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 20_000
 _FOLDS = 5
 _LEAST_ROWS = 50
+_TREES = 40
 
 
 class DomainDrift(Struct, frozen=True, kw_only=True):
@@ -43,7 +42,6 @@ def domain_drift(
     reference: Floats,
     window: Floats,
     *,
-    categorical: Sequence[int] = (),
     most_rows: int = MOST_ROWS,
     seed: int = 0,
 ) -> DomainDrift:
@@ -58,7 +56,6 @@ def domain_drift(
         reference: Rows the model learnt from, float64, shape ``(rows, features)``; NaN is missing, a category a whole
             number from 0.
         window: Rows to be told apart from them, the same columns.
-        categorical: Which columns hold categories, at most 255 each.
         most_rows: Of either, chosen at random, so that the time is bounded.
         seed: Of the choice, the folds and the classifier.
 
@@ -74,9 +71,7 @@ def domain_drift(
     rows = np.concatenate(sides)
     label = np.repeat([0, 1], [len(side) for side in sides])
     fold = np.concatenate([rng.permutation(len(side)) % _FOLDS for side in sides])
-    areas, deviates = zip(
-        *(_judge(rows, label, fold == held, categorical, seed) for held in range(_FOLDS)), strict=True
-    )
+    areas, deviates = zip(*(_judge(rows, label, fold == held, seed) for held in range(_FOLDS)), strict=True)
     return DomainDrift(
         auc=float(np.mean(areas)),
         p_value=math.erfc(float(np.mean(deviates)) / math.sqrt(2.0 * (1.0 / _FOLDS + 1.0 / (_FOLDS - 1)))) / 2.0,
@@ -89,23 +84,19 @@ def _some(rows: Floats, most: int, rng: np.random.Generator) -> Floats:
     return rows if len(rows) <= most else rows[rng.choice(len(rows), most, replace=False)]
 
 
-def _judge(
-    rows: Floats, label: NDArray[np.int64], held: NDArray[np.bool_], categorical: Sequence[int], seed: int
-) -> tuple[float, float]:
+def _judge(rows: Floats, label: NDArray[np.int64], held: NDArray[np.bool_], seed: int) -> tuple[float, float]:
     """The area on the rows held back, and how many standard errors it is above one half."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.ensemble import ExtraTreesClassifier
 
     from everfit.measures.rank_shift import rank_shift
 
-    classifier = HistGradientBoostingClassifier(
-        max_iter=50,
-        max_leaf_nodes=15,
-        categorical_features=list(categorical),
-        class_weight="balanced",
-        random_state=seed,
+    # On some thousand rows ten times as fast as boosting, most of all beside a busy machine's other threads.
+    classifier = ExtraTreesClassifier(
+        n_estimators=_TREES, min_samples_leaf=10, class_weight="balanced", random_state=seed, n_jobs=1
     )
     classifier.fit(rows[~held], label[~held])
-    scores, place = np.unique(classifier.decision_function(rows[held]), return_inverse=True)
+    chances = classifier.predict_proba(rows[held])[:, 1]
+    scores, place = np.unique(chances, return_inverse=True)
     one, other = (np.bincount(place[label[held] == side], minlength=len(scores)) for side in (0, 1))
     wins = float((other * (one.cumsum() - one / 2.0)).sum())
     return wins / float(one.sum() * other.sum()), rank_shift(one, other)

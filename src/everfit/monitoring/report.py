@@ -13,6 +13,7 @@ from everfit.monitoring.drop import Alarm
 from everfit.monitoring.estimate import Estimate, Reconciled
 from everfit.monitoring.maturity import Cohort
 from everfit.monitoring.performance import Comparison, Coverage, Figure, SliceFigure
+from everfit.monitoring.together import Together
 
 
 class CohortReport(Struct, frozen=True, kw_only=True):
@@ -53,6 +54,29 @@ class VersionReport(Struct, frozen=True, kw_only=True):
     """With the champion: of a shadow or a canary."""
 
 
+class ServedFeature(Struct, frozen=True, kw_only=True):
+    """One feature, as it was served, against history."""
+
+    feature: str
+    rows: int
+    different: int
+
+
+class Served(Struct, frozen=True, kw_only=True):
+    """Whether the newest answers were given the features that history confirms."""
+
+    rows: int
+    different: int
+    """Rows in which any feature differs."""
+    features: tuple[ServedFeature, ...]
+    """The least alike first."""
+
+    @property
+    def share_different(self) -> float:
+        """Among the rows."""
+        return self.different / self.rows if self.rows else 0.0
+
+
 class MonitorReport(Struct, frozen=True, kw_only=True):
     """One look at one model."""
 
@@ -67,6 +91,10 @@ class MonitorReport(Struct, frozen=True, kw_only=True):
     """The newest first."""
     findings: tuple[Finding, ...]
     """The gravest first."""
+    together: Together | None = None
+    """Whether the champion's features still go together as they did; ``None`` if that could not be looked at."""
+    served: Served | None = None
+    """``None`` if that could not be looked at."""
     notes: tuple[str, ...] = ()
     """What could not be looked at, or not as was asked for."""
     incidents: tuple[Incident, ...] = ()
