@@ -96,6 +96,8 @@ class Delays:
         more, since rows asked in one stretch of time are alike; see
         :meth:`~everfit.measures.competing_risks.Incidence.influence`.
         """
+        if not len(ages_s):  # as in most cohorts of an old model: nothing to forecast, nothing to be uncertain of
+            return 0.0, 1.0
         influence = self.incidence.influence(ages_s, value, self.ages_s, self.codes)
         alone = float((influence**2).sum())
         together = np.bincount(self.blocks, weights=influence)
