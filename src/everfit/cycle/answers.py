@@ -183,8 +183,9 @@ def known_of(system: System, definition: Model, answers: Answers, asked: pl.Data
     reported = answers.outcomes.filter(pl.col("recorded_at") <= now).select("id", "value")
     reports = None
     if is_twice or reported.height:
-        ours = labels.join(asked.select("id"), on="id", how="semi")
-        reports = pl.concat([reported, ours.select("id", "value")])
+        ours = labels.join(asked.select("id"), on="id", how="semi").select("id", "value")
+        # What the service was told and the source says as well was said once by each.
+        reports = pl.concat([reported, ours.join(reported, on=["id", "value"], how="anti")])
     return Known(
         outcomes=found.select("id", pl.col("value").alias(OUTCOME), pl.col("known_at").alias(OUTCOME_KNOWN_AT)),
         reports=reports,
