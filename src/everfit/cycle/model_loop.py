@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from everfit.core.clock import to_us
 from everfit.core.finding import Finding, Incident
 from everfit.cycle.deciding import champion_facts, decide_on, open_incidents, order_findings, project_code
 from everfit.cycle.delivering import deployment_of
+from everfit.cycle.heeding import heed
 from everfit.cycle.memory import Memory
 from everfit.delivery.advance import advance
 from everfit.delivery.rollouts import Rollouts
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from everfit.triggers.decide import Decision
 
 _log = logging.getLogger(__name__)
+_HEED_S = 5.0
+"""How often the registry is asked: that costs tens of milliseconds."""
 _JITTER = timedelta(seconds=1)
 """By so much a clock may be corrected without its being worth a word."""
 
@@ -56,6 +60,7 @@ class ModelLoop:
         self._definition = system.project.model(model)
         self._memory = Memory(include_unshipped=True)
         self._known: dict[str, Champion] = {}
+        self._heed_at_s = 0.0
         self._latest: datetime | None = None
         self._trouble: Finding | None = None
         self.says = ""
@@ -80,6 +85,7 @@ class ModelLoop:
     def _attend(self, engine: Engine, now: datetime) -> None:
         history = Orders(self._system.ledger).of(self.name)
         look = self._look(now, history)
+        self._heed(now)
         rollout = Rollouts(self._system.ledger).running(self.name)
         if rollout is not None:
             self._go_on(engine, rollout, now)
@@ -124,6 +130,12 @@ class ModelLoop:
         else:
             self._latest = now
         return found
+
+    def _heed(self, now: datetime) -> None:
+        """Now and then, see whether somebody moved the champion's alias in the registry itself."""
+        if time.monotonic() >= self._heed_at_s:
+            heed(self._system, self.name, now)
+            self._heed_at_s = time.monotonic() + _HEED_S
 
     def _go_on(self, engine: Engine, rollout: Rollout, now: datetime) -> None:
         """Decide a rollout's next step, and have it carried out if it is one."""

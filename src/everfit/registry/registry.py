@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 DIGEST_TAG = "everfit.digest"
 ORDER_TAG = "everfit.order"
+GATES_TAG = "everfit.gates"
 PACKAGE_FOLDER = "model"
 REPORT_FILE = "gate_report.json"
 
@@ -103,7 +104,7 @@ class Registry:
         )
         if report is not None:
             self._client.log_text(run_id, msgspec.json.format(msgspec.json.encode(report)).decode(), REPORT_FILE)
-            self._client.set_tag(run_id, "everfit.gates", "passed" if report.passed else "failed")
+            self._client.set_tag(run_id, GATES_TAG, "passed" if report.passed else "failed")
         if note:
             self._client.set_tag(run_id, "mlflow.note.content", note)
         self._client.set_terminated(run_id, status=status)
@@ -204,6 +205,10 @@ class Registry:
     def history(self, model: str) -> tuple[AliasChange, ...]:
         """Who was what, when and why, oldest first."""
         return self._history.of(model)
+
+    def passed_gates(self, version: ModelVersion) -> bool:
+        """Whether the run that made a version has a report of gates that were all passed."""
+        return bool(version.run_id) and self._client.get_run(version.run_id).data.tags.get(GATES_TAG) == "passed"
 
     def fetch(self, version: ModelVersion) -> Path:
         """A local folder with the version's package; whoever opens it verifies it."""
