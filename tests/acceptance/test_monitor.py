@@ -15,6 +15,12 @@ import pytest
 from tests.acceptance.shop import everfit, make_project
 from tests.acceptance.test_walk import service
 
+from everfit.cycle import monitor as look_whole
+from everfit.cycle import ship
+from everfit.cycle.memory import Memory
+from everfit.cycle.watching import watch
+from everfit.wiring import open_system
+
 DAYS, TRAINED = 60, 30
 PER_DAY = 200
 
@@ -119,8 +125,24 @@ def test_people_read_it_too(watched: Path) -> None:
     assert "Version 1 has become worse" in text.out
 
 
+@pytest.mark.slow
+def test_whoever_looks_often_finds_what_the_report_finds(watched: Path) -> None:
+    system, memory, now = open_system(watched), Memory(), datetime.now(UTC)
+    ship(system)
+    report = look_whole(system, as_of=now)
+    # Features are computed anew only where there is time for it.
+    expected = [each.key for each in report.findings if each.kind != "parity"]
+    for _ in range(2):
+        seen = watch(system, None, memory, as_of=now)
+        assert [each.key for each in seen.findings] == expected
+        assert seen.labelled == report.versions[0].overall.labelled
+    assert {each.key for each in seen.incidents} >= {each.key for each in seen.findings}
+
+
 def test_nothing_asked_is_nothing_to_watch(own: Path) -> None:
-    shutil.rmtree(own / ".everfit" / "journal", ignore_errors=True)  # other tests may have asked the one it is a copy of
+    shutil.rmtree(
+        own / ".everfit" / "journal", ignore_errors=True
+    )  # other tests may have asked the one it is a copy of
     shutil.rmtree(own / ".everfit" / "lake", ignore_errors=True)
     answer = everfit(own, "monitor", "late")
     assert answer.code == 1
