@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from everfit.core.errors import EmptyWindowError
 from everfit.core.progress import SILENT, Progress
-from everfit.cycle.answers import packages_of
 
 if TYPE_CHECKING:
     from everfit.artifact.package import Package
@@ -20,6 +19,7 @@ def parity(
     model: str | None = None,
     *,
     since: datetime | None = None,
+    as_of: datetime | None = None,
     limit: int = 10_000,
     progress: Progress = SILENT,
 ) -> ParityReport:
@@ -29,6 +29,7 @@ def parity(
         system: The parts.
         model: Its name; may be left out where there is only one.
         since: What was asked earlier is left out.
+        as_of: Nothing that was recorded or known later is used; now by default.
         limit: Only so many predictions are looked at, those recorded last.
         progress: Hears how far it is.
 
@@ -40,15 +41,19 @@ def parity(
     import polars as pl
 
     from everfit.core.evidence import ID, TIME
+    from everfit.cycle.answers import packages_of
     from everfit.features.parity import compare_features
     from everfit.journal.tables import scan_predictions
 
-    definition = system.project.model(model)
+    definition, now = system.project.model(model), as_of or system.clock.now()
     progress.start("Reading")
-    answers = scan_predictions(system.lake, system.journal, definition.name)
+    answers = scan_predictions(system.lake, system.journal, definition.name).filter(pl.col("recorded_at") <= now)
     if since is not None:
         answers = answers.filter(pl.col("event_time") >= since)
-    newest = answers.top_k(limit, by="recorded_at").collect()
+    # Two instants of every answer first, since all features of a few months would fill the memory.
+    moments = answers.select("recorded_at", "event_time").top_k(limit, by="recorded_at").min().collect()
+    from_then = [pl.col(name) >= moments[name].item() for name in moments.columns]
+    newest = answers.filter(*from_then).top_k(limit, by="recorded_at").collect()
     progress.finish("Reading", note=f"{newest.height:,} answers")
     versions = sorted(set(newest["version"].to_list()))
     present = system.deployment.read()
@@ -70,7 +75,7 @@ def parity(
         system.reader,
         newest.select(pl.col("id").alias(ID), "version", pl.col("event_time").alias(TIME), *fields, r"^feature\..*$"),
         {version: _looked_up_or_computed(package) for version, package in packages.items()},
-        as_of=system.clock.now(),
+        as_of=now,
         progress=progress,
     )
 

@@ -57,9 +57,10 @@ class RememberedVersion:
         if folder not in self._counts:
             self._counts[folder] = Counts(folder, self.reference), {}
         counts, judged = self._counts[folder]
-        return CountedBefore(windows=counts.windows(rows, partial(self._read, answers), until=until), judged=judged)
+        return CountedBefore(windows=counts.windows(rows, partial(self.read, answers), until=until), judged=judged)
 
-    def _read(self, answers: Answers, first: datetime, last: datetime) -> pl.DataFrame:
+    def read(self, answers: Answers, first: datetime, last: datetime) -> pl.DataFrame:
+        """Predictions that were asked between two instants, both included, with the version's features; no outcomes."""
         rows = answers.between(first, last, self.schema.names)
         return standard_rows(rows.with_columns(pl.lit(None, pl.String).alias(OUTCOME), _NEVER), self.schema)
 

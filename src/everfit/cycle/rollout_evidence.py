@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from everfit.cycle.answers import Answers
     from everfit.cycle.system import System
     from everfit.definitions.model import Model
+    from everfit.delivery.scoring import Scoring
 
 _MATURE = 0.9
 """An outcome counts once this share of outcomes as old as it is known: the first to come are seldom like the rest."""
@@ -47,24 +49,35 @@ def rollout_evidence(
 
     everything = answers.made_by(now)
     known = known_of(system, definition, answers, everything, now)
+    joined = known.joined(everything)
+    joined = joined.with_columns(truth_codes(joined["outcome"], definition.task, schema.classes).alias("truth"))
     champion = standard_rows(known.joined(own_rows(everything, rollout.previous, ANSWERS)), schema)
     wait_s = learn_delays(champion, as_of=now, classes=schema.classes).age_known_s(_MATURE)
-    since = everything.filter(pl.col("recorded_at") >= rollout.began_at)
-    joined = known.joined(since)
+    scoring = Scoring(
+        task=definition.task, metric=definition.metric, classes=schema.classes, wait=timedelta(seconds=wait_s or 0.0)
+    )
+    before = joined.filter(pl.col("recorded_at") < rollout.began_at, pl.col("route").is_in(["champion", "canary"]))
     failures = scan_failures(system.lake, system.journal, definition.name).filter(pl.col("recorded_at") <= now)
     return stage_evidence(
-        joined.with_columns(truth_codes(joined["outcome"], definition.task, schema.classes).alias("truth")),
+        joined.filter(pl.col("recorded_at") >= rollout.began_at),
         _own(failures.collect(), rollout),
         rollout=rollout,
         plan=definition.rollout_plan,
-        scoring=Scoring(
-            task=definition.task,
-            metric=definition.metric,
-            classes=schema.classes,
-            wait=timedelta(seconds=wait_s or 0.0),
-        ),
+        scoring=replace(scoring, alike=_alike(scoring, before, now)),
         now=now,
     )
+
+
+def _alike(scoring: Scoring, before: pl.DataFrame, now: datetime) -> float:
+    """How many rows of a day tell as much as one that resembles no other: storms make all flights of a day late."""
+    from everfit.measures.design_effect import design_effect
+
+    mature = scoring.mature(before, now)
+    if mature.is_empty():
+        return 1.0
+    values, rows = scoring.losses(mature)
+    days = mature["event_time"].dt.epoch("d").to_numpy()
+    return design_effect(values, days[rows])
 
 
 def _own(failures: pl.DataFrame, rollout: Rollout) -> pl.DataFrame:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, structs
 
 from everfit.core.errors import EmptyWindowError, UnknownVersionError
-from everfit.core.finding import Finding, Incident
+from everfit.core.finding import Finding, FindingKind, Incident
 from everfit.core.progress import SILENT, Progress
+from everfit.cycle.closer import CLOSER, look_closer, unseen
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 _LOOK_BACK = timedelta(days=90)
 _MOST_FIGURES = 100
+_OF_THE_LOOP: frozenset[FindingKind] = frozenset(
+    {"training_failed", "candidate_refused", "taken_back", "clock_set_back", "loop_trouble"}
+)
+"""What only whoever runs the loop finds, and tells :func:`watch`."""
 
 
 class Watched(Struct, frozen=True, kw_only=True):
@@ -140,6 +145,9 @@ def monitor(
     )
     report = look(rows, watching, since=since, as_of=now)
     progress.finish("Comparing", note=f"{len(report.findings)} findings")
+    champion = watching.champion
+    known_champion = (champion, versions[champion]) if champion is not None and champion in versions else None
+    report = look_closer(system, definition, report, champion=known_champion, answers=answers, progress=progress)
     return report if as_of else _settle(system, report, watching.freshness)
 
 
@@ -201,7 +209,7 @@ def watch(
     asked = made.rename({"event_time": ASKED})
     found = (*also, *find(asked, rows, watching, since=now - _LOOK_BACK, as_of=now))
     incidents = Incidents(system.ledger)
-    incidents.settle(definition.name, found, now=now)
+    incidents.settle(definition.name, found, now=now, unseen=CLOSER)
     _tell(system, incidents, definition.name, now=now)
     return Watched(
         model=definition.name,
@@ -285,7 +293,7 @@ def _settle(system: System, report: MonitorReport, freshness: Sequence[SourceFre
     from everfit.store.gauges import write_samples
 
     incidents = Incidents(system.ledger)
-    incidents.settle(report.model, report.findings, now=report.as_of)
+    incidents.settle(report.model, report.findings, now=report.as_of, unseen=_OF_THE_LOOP | unseen(report))
     Performances(system.ledger).keep(report)
     settled = structs.replace(report, incidents=incidents.of(report.model, since=report.since))
     write_samples(system.state / "gauges", report.model, samples_of(settled, freshness))

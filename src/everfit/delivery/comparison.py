@@ -55,7 +55,7 @@ def compare_pairs(mature: pl.DataFrame, rollout: Rollout, scoring: Scoring, *, a
     newcomer, champion = _clipped(scoring, newcomer, champion)
     differences = newcomer - champion
     differ = differences != 0
-    bound = _at_least(differences[differ], _hours(pairs)[rows[differ]], alpha)
+    bound = _at_least(differences[differ], _hours(pairs)[rows[differ]], alpha, alike=scoring.alike)
     return Comparison(
         loss=LOSS_WORDS[scoring.kind],
         paired=True,
@@ -107,16 +107,17 @@ def compare_arms(mature: pl.DataFrame, rollout: Rollout, scoring: Scoring, *, al
         newcomer=newcomer,
         champion=champion,
         worse_by=newcomer - champion,
-        at_least=_at_least(weight * (losses - before), _hours(rows), alpha) if enough else None,
+        at_least=(_at_least(weight * (losses - before), _hours(rows), alpha, alike=scoring.alike) if enough else None),
     )
 
 
-def _at_least(differences: Floats, hours: NDArray[np.int64], alpha: float) -> float | None:
+def _at_least(differences: Floats, hours: NDArray[np.int64], alpha: float, *, alike: float) -> float | None:
     """A bound that their mean is above, but for a chance of ``alpha`` at any look; ``None`` from too few.
 
-    Rows of an hour may resemble each other; as many as tell what an independent one would count as one, by their mean.
+    Rows of an hour or a day may resemble each other; as many as tell what an independent one would count as one, by
+    their mean.
     """
-    group = int(np.ceil(design_effect(differences, hours)))
+    group = int(np.ceil(max(design_effect(differences, hours), alike)))
     count = len(differences) // group
     first = max(FIRST // group, _FEWEST_GROUPS)
     if count < first:

@@ -26,12 +26,15 @@ class Scoring:
         metric: What is measured.
         classes: The label's values, of a multiclass model.
         wait: An outcome counts once its row is this old, since those that become known first are seldom like the rest.
+        alike: So many rows of a day tell as much as one that resembles no other, by what was answered before: a rollout
+            is too short to tell.
     """
 
     task: Task
     metric: str
     classes: Sequence[object] = ()
     wait: timedelta = timedelta(0)
+    alike: float = 1.0
 
     @property
     def columns(self) -> tuple[str, ...]:
