@@ -84,6 +84,9 @@ def test_a_change_that_only_labels_show_is_found_and_stays_one_incident(watched:
     assert version["overall"]["low"] < version["overall"]["value"] < version["overall"]["high"]
     assert version["reference"]["rows"] > 500
     assert len(version["coverage"]) >= 29
+    assert (report["served"]["rows"], report["served"]["different"]) == (2_000, 0)
+    assert report["together"]["drifted"] is False
+    assert report["notes"] == []
     html = page.read_text(encoding="utf-8")
     assert drop["sentence"] in html
     assert "https://" not in html.split("<main>")[1]

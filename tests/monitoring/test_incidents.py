@@ -46,6 +46,14 @@ def test_versions_subjects_and_models_are_troubles_of_their_own(incidents: Incid
     assert [each.resolved_at for each in incidents.of("early")] == [None]
 
 
+def test_what_was_not_looked_for_neither_ends_nor_begins(incidents: Incidents) -> None:
+    incidents.settle("late", [finding(kind="parity"), finding()], now=NOW)
+    quick = incidents.settle("late", [], now=NOW + HOUR, unseen={"parity", "joint_drift"})
+    assert [each.finding.kind for each in quick.resolved] == ["drift"]
+    assert [each.finding.kind for each in incidents.of("late") if each.resolved_at is None] == ["parity"]
+    assert [each.finding.kind for each in incidents.settle("late", [], now=NOW + 2 * HOUR).resolved] == ["parity"]
+
+
 def test_what_grows_worse_is_said_so(incidents: Incidents) -> None:
     incidents.settle("late", [finding()], now=NOW)
     worse = incidents.settle("late", [finding(severity="critical")], now=NOW + HOUR)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import msgspec
@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from everfit.core.clock import from_us, to_us
-from everfit.core.finding import SEVERITIES, Finding, Incident
+from everfit.core.finding import SEVERITIES, Finding, FindingKind, Incident
 from everfit.monitoring.alerts import RESOLVED, Untold
 from everfit.store.ledger import INCIDENTS
 
@@ -72,10 +72,20 @@ class Incidents:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def settle(self, model: str, findings: Sequence[Finding], *, now: datetime) -> Changes:
-        """Record what was found of a model at a look, all or nothing."""
+    def settle(
+        self, model: str, findings: Sequence[Finding], *, now: datetime, unseen: Collection[FindingKind] = ()
+    ) -> Changes:
+        """Record what was found of a model at a look, all or nothing.
+
+        Args:
+            model: Its name.
+            findings: What was found.
+            now: The present instant.
+            unseen: What was not looked for: incidents of these kinds stay as they are.
+        """
         with self._engine.begin() as connection:
-            before = _read(connection, INCIDENTS.c.model == model, INCIDENTS.c.resolved_at_us.is_(None))
+            open_ones = _read(connection, INCIDENTS.c.model == model, INCIDENTS.c.resolved_at_us.is_(None))
+            before = [each for each in open_ones if each.finding.kind not in unseen]
             last = connection.execute(sa.select(sa.func.max(INCIDENTS.c.number))).scalar() or 0
             changes = reconcile(before, findings, now=now, next_number=last + 1)
             if changes.opened:

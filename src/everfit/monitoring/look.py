@@ -154,6 +154,11 @@ def _findings(
     ]
     if champion is not None:
         findings += champion.findings([each.subject for each in findings if each.kind == "stale_source"])
+    return gravest_first(findings)
+
+
+def gravest_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """In the order of a report."""
     return tuple(sorted(findings, key=lambda each: (-SEVERITIES.index(each.severity), each.kind, each.subject)))
 
 
