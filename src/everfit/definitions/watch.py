@@ -11,7 +11,7 @@ from everfit.core.errors import DefinitionError
 from everfit.definitions.trigger import Trigger
 
 _LEAST_ROWS = 50
-Season = Literal["training", "trailing"]
+Season = Literal["training", "trailing", "season"]
 """What windows are compared with."""
 
 
@@ -54,7 +54,9 @@ class Drift(Trigger):
         alpha: The chance that a year without any change has an alarm.
         effect: The least shift that is worth saying, roughly in standard deviations.
         against: ``training``: the rows that the version was made from; ``trailing``: the four weeks before the window,
-            for businesses whose seasons are no news.
+            for businesses whose seasons are no news; ``season``: the four weeks about the same day a year before, by
+            what this version then answered or, failing that, by the rows that it was made from. Where neither reaches
+            back a year, it is ``trailing``.
         anyway: As a trigger, ask for retraining even where nothing shows that the drift matters. Otherwise it does if
             the model uses the column enough to notice, and the version was either shown to be worse by outcomes, or is
             expected to be so by an estimate without them.
