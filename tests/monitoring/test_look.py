@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from msgspec import structs
 from tests.monitoring.lives import DAY
 
 import everfit as ef
@@ -19,7 +20,7 @@ from everfit.monitoring.look import Watching, look
 from everfit.monitoring.page import write_page
 from everfit.monitoring.performance import Comparison, Scale
 from everfit.monitoring.reference import HELD_OUT, Reference
-from everfit.monitoring.report import MonitorReport
+from everfit.monitoring.report import MonitorReport, Served, ServedFeature
 from everfit.monitoring.rows import ASKED, ID, KNOWN, PREDICTION, RECORDED, ROUTE, TRUTH, VERSION
 from everfit.monitoring.samples import samples_of
 from everfit.store.gauges import GAUGES
@@ -261,3 +262,13 @@ def test_a_canary_is_compared_on_rows_dealt_out_by_chance(reference: Reference) 
     assert alike.rows < alike.rows_against
     assert alike.low < 0 < alike.high
     assert worse.low > 0
+
+
+def test_the_page_shows_served_features_and_says_what_was_left_out(reference: Reference) -> None:
+    wrong = Served(rows=200, different=20, features=(ServedFeature(feature="view.load", rows=200, different=20),))
+    report = seen(live(), reference)
+    assert report.champion == 1
+    page = write_page(structs.replace(report, served=wrong, notes=("The source <ovens> could not be read.",)))
+    assert "200 answers&#x27; features" in page or "200 answers' features" in page
+    assert "90.0%" in page
+    assert "&lt;ovens&gt;" in page

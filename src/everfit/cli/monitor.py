@@ -62,6 +62,8 @@ def monitor(
 
 
 def _print(terminal: Console, report: MonitorReport) -> None:
+    from rich.markup import escape
+
     from everfit.cli.output import print_rows
     from everfit.monitoring.report import compared
 
@@ -79,6 +81,11 @@ def _print(terminal: Console, report: MonitorReport) -> None:
         terminal.print(f"{_SIGNS[each.severity]} [bold]{each.kind.replace('_', ' ')}{about}[/]  {each.sentence}")
     if not report.findings:
         terminal.print("[green]✓[/] Nothing is worth your attention.")
+    served = report.served
+    if served is not None and served.rows and not served.different:
+        terminal.print(f"[green]✓[/] The newest {served.rows:,} answers were given the features that history has.")
+    for note in report.notes:
+        terminal.print(f"[dim]{escape(note)}[/]")
     opened = [each for each in report.incidents if each.resolved_at is None]
     for incident in opened:
         terminal.print(

@@ -118,6 +118,7 @@ def look(rows: pl.DataFrame, watching: Watching, *, since: datetime, as_of: date
         greater_is_better=watching.scale.measure.greater_is_better,
         as_of=as_of,
         since=since,
+        champion=watching.champion,
         versions=tuple(part.report(rows) for part in parts.values()),
         findings=_findings(rows, recent, champion, watching, as_of=as_of),
         notes=() if champion is None else champion.notes,

@@ -87,6 +87,8 @@ class MonitorReport(Struct, frozen=True, kw_only=True):
     as_of: datetime
     """Nothing that became known later was used."""
     since: datetime
+    champion: int | None = None
+    """The version that answers; ``None`` if none does."""
     versions: tuple[VersionReport, ...]
     """The newest first."""
     findings: tuple[Finding, ...]
@@ -103,14 +105,15 @@ class MonitorReport(Struct, frozen=True, kw_only=True):
 
 def compared(found: Comparison) -> str:
     """A comparison in a sentence."""
-    verdict = "worse" if found.low > 0 else "better" if found.high < 0 else "neither proven worse nor better"
-    by = "" if found.low <= 0 <= found.high else f" by {abs(found.worse_by):.4f}"
+    low, high, sign = (-found.high, -found.low, -1) if found.high < 0 else (found.low, found.high, 1)
+    verdict = "worse than" if found.low > 0 else "better than" if found.high < 0 else "not proven to differ from"
     where = (
         f"on {found.rows:,} questions that both answered"
         if found.paired
         else f"on {found.rows:,} and {found.rows_against:,} questions, dealt out by chance"
     )
+    doubt = "worse by " if low <= 0 else ""
     return (
-        f"Version {found.version} is {verdict} than version {found.against}{by} in {found.metric.replace('_', ' ')}, "
-        f"{where}: worse by {found.worse_by:+.4f} ({found.low:+.4f} … {found.high:+.4f})."
+        f"Version {found.version} is {verdict} version {found.against} in {found.metric.replace('_', ' ')}, {where}: "
+        f"{doubt}{sign * found.worse_by:.4f} ({low:.4f} … {high:.4f})."
     )
