@@ -173,8 +173,8 @@ def _version(report: MonitorReport, version: VersionReport) -> Iterable[str]:
         yield (
             f"<p>The {escape(report.metric.replace('_', ' '))}, {better} is better, with its 95 % interval, by when it "
             "was asked. The dashed line is the hold-out; where the ground is red, an alarm rang. The dotted line is "
-            "what was to be expected of such questions without any outcome: it sees harder ones, and nothing of a change "
-            "in what follows from them. Thin lines are other versions.</p>"
+            "what was to be expected of such questions without any outcome: it sees harder ones, and nothing of a "
+            "change in what follows from them. Thin lines are other versions.</p>"
         )
         yield draw(performance_plot(report, version), 320)
         yield "<h2>Known outcomes</h2><p>The share of answers whose outcome is known by now.</p>"
