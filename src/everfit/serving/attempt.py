@@ -9,7 +9,7 @@ from everfit.core.errors import StoreError
 
 if TYPE_CHECKING:
     from everfit.serving.decode import Row
-    from everfit.serving.served_model import Predicted, ServedModel
+    from everfit.serving.served_model import Predicted, Seen, ServedModel
 
 
 class Attempt(NamedTuple):
@@ -21,13 +21,14 @@ class Attempt(NamedTuple):
     """What was raised, by the place of the row."""
 
 
-def attempt(model: ServedModel, rows: Sequence[Row], *, now_us: int) -> Attempt:
+def attempt(model: ServedModel, rows: Sequence[Row], *, now_us: int, seen: Sequence[Seen] | None = None) -> Attempt:
     """Ask a version about rows, all at once if it can; halves are asked apart until those that it fails on are alone.
 
     Args:
         model: The version.
         rows: At least one.
         now_us: The moment of asking.
+        seen: What another version was given for each row then.
     """
     answered: list[tuple[list[int], Predicted]] = []
     failed: dict[int, Exception] = {}
@@ -35,7 +36,8 @@ def attempt(model: ServedModel, rows: Sequence[Row], *, now_us: int) -> Attempt:
     while waiting:
         places = waiting.pop()
         try:
-            answered.append((places, model.predict([rows[place] for place in places], now_us=now_us)))
+            given = None if seen is None else [seen[place] for place in places]
+            answered.append((places, model.predict([rows[place] for place in places], now_us=now_us, seen=given)))
         except Exception as error:  # noqa: BLE001 - whatever a model or a project's code raises: told to the caller
             half = len(places) // 2
             if isinstance(error, StoreError):  # no row is to blame, and the store is not asked again for each

@@ -13,7 +13,7 @@ from everfit.serving.attempt import attempt
 from everfit.serving.decode import Request, Row
 from everfit.serving.ids import IdMaker
 from everfit.serving.lineup import Lineup
-from everfit.serving.served_model import Predicted, ServedModel, Value
+from everfit.serving.served_model import Predicted, Seen, ServedModel, Value
 
 if TYPE_CHECKING:
     from everfit.core.clock import Clock
@@ -114,17 +114,17 @@ class Plane:
             except EverfitError:  # the caller's fault, or the store's
                 raise
             except Exception:  # noqa: BLE001 - whatever a model raises: found again, row by row
-                answer = self._predict_apart(lineup, rows, ids, now_us, began_s, version)
+                return self._predict_apart(lineup, rows, ids, now_us, began_s, version)
             else:
                 self._record(model, "champion", now_us, began_s, ids, rows, predicted)
                 answer = Answer(
                     predictions=model.show(predicted.values), ids=ids, version=model.version, missing=predicted.missing
                 )
-        else:
-            answer = self._predict_apart(lineup, rows, ids, now_us, began_s, version)
-        if lineup.shadow is not None:
-            self._shadow.ask(lineup.shadow, rows, ids, now_us)
-        return answer
+                if lineup.shadow is not None:
+                    seen = [Seen(model, used) for used in predicted.used]
+                    self._shadow.ask(lineup.shadow, rows, ids, now_us, seen)
+                return answer
+        return self._predict_apart(lineup, rows, ids, now_us, began_s, version)
 
     def _predict_apart(
         self,
@@ -153,6 +153,13 @@ class Plane:
         for (model, route, places), predicted in parts:
             own_ids, own_rows = [ids[place] for place in places], [rows[place] for place in places]
             self._record(model, route, now_us, began_s, own_ids, own_rows, predicted)
+        if lineup.shadow is not None:
+            by_place = {
+                place: Seen(model, used)
+                for (model, _, places), predicted in parts
+                for place, used in zip(places, predicted.used, strict=True)
+            }
+            self._shadow.ask(lineup.shadow, rows, ids, now_us, [by_place[place] for place in range(len(rows))])
         versions = [number for _, number in answers]
         return Answer(
             predictions=[value for value, _ in answers],

@@ -36,6 +36,14 @@ class Predicted(NamedTuple):
     """The features of each row, as :attr:`ServedModel.features` names them, before they were encoded."""
 
 
+class Seen(NamedTuple):
+    """What another version was given for a row."""
+
+    model: ServedModel
+    used: Sequence[Any]
+    """The row of :attr:`Predicted.used`."""
+
+
 class ModelDescription(Struct, frozen=True, kw_only=True):
     """What a caller may want to know of a model."""
 
@@ -56,7 +64,9 @@ class ModelDescription(Struct, frozen=True, kw_only=True):
     """A request that can be sent as it is."""
 
 
-class _Lookup(NamedTuple):
+class Lookup(NamedTuple):
+    """What is looked up in one view."""
+
     view: str
     keys: tuple[int, ...]
     """Places in the request."""
@@ -99,7 +109,7 @@ class ServedModel:
         names = [field.name for field in schema.request]
         self._event_time = names.index(schema.event_time) if schema.event_time else None
         self._lookups = tuple(
-            _Lookup(
+            Lookup(
                 each.view,
                 tuple(names.index(key) for key in each.keys),
                 each.features,
@@ -108,27 +118,33 @@ class ServedModel:
             )
             for each in schema.lookups
         )
+        self._shared: dict[str, tuple[tuple[int, ...] | None, ...]] = {}
         self.class_names = tuple(_class_name(each) for each in schema.classes)
 
-    def predict(self, rows: Sequence[Row], *, now_us: int) -> Predicted:
+    def predict(self, rows: Sequence[Row], *, now_us: int, seen: Sequence[Seen] | None = None) -> Predicted:
         """Answer rows.
 
         Args:
             rows: At least one, each with every request field.
             now_us: The moment of asking, in microseconds since 1970; the event time of models whose requests carry
                 none.
+            seen: What was looked up for each row at the moment of asking, by another version: who is asked later
+                would find what became known since, and not what the row is about.
 
         Raises:
             InvalidRequestError: If the model takes no missing values and one is missing.
             StoreError: If the online store cannot be read.
         """
         missing: dict[str, list[int]] = {}
-        if len(rows) == 1:
+        if len(rows) == 1 and seen is None:
             row = rows[0]
             used = self._pipeline.used(row, self._look_up(row, now_us, missing))
             value: Any = self._predictor.predict_one(self._pipeline.encode(row, used))
             return Predicted([value], missing, (used,))
-        looked_up = self._look_up_all(rows, now_us, missing)
+        if seen is None:
+            looked_up = self._look_up_all(rows, now_us, missing)
+        else:
+            looked_up = [self._take(row, each, now_us) for row, each in zip(rows, seen, strict=True)]
         all_used = list(map(self._pipeline.used, rows, looked_up))
         answers = self._predictor.predict(self._pipeline.encode_all(rows, all_used))
         return Predicted(answers.tolist(), missing, all_used)
@@ -180,6 +196,31 @@ class ServedModel:
                 missing[view] = [0]
             found += nothing if values is None else values
         return found
+
+    def _take(self, row: Row, seen: Seen, now_us: int) -> list[Any]:
+        """What another version looked up, where it looked up the same; the rest is looked up now."""
+        other = seen.model
+        if other.digest not in self._shared:
+            self._shared[other.digest] = tuple(other.places_of(each) for each in self._lookups)
+        found: list[Any] = []
+        for each, places in zip(self._lookups, self._shared[other.digest], strict=True):
+            if places is not None:
+                found += [seen.used[place] for place in places]
+                continue
+            at_us = self.event_us(row, now_us)
+            key = tuple([row[place] for place in each.keys])
+            values = None
+            if at_us is not None and None not in key:
+                values = self._online.get_one(each.view, key, at_us=at_us, ttl_us=each.ttl_us, features=each.features)
+            found += each.nothing if values is None else values
+        return found
+
+    def places_of(self, wanted: Lookup) -> tuple[int, ...] | None:
+        """Where a look-up's features are among :attr:`features`; ``None`` if this version does not look up the same."""
+        same = [each for each in self._lookups if (each.view, each.ttl_us) == (wanted.view, wanted.ttl_us)]
+        if not same or not set(wanted.features) <= set(same[0].features):
+            return None
+        return tuple(self.features.index(f"{wanted.view}.{feature}") for feature in wanted.features)
 
     def _look_up_all(self, rows: Sequence[Row], now_us: int, missing: dict[str, list[int]]) -> list[list[Any]]:
         found: list[list[Any]] = [[] for _ in rows]

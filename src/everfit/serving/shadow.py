@@ -16,7 +16,7 @@ from everfit.serving.attempt import attempt
 if TYPE_CHECKING:
     from everfit.serving.decode import Row
     from everfit.serving.recorder import Recorder
-    from everfit.serving.served_model import ServedModel
+    from everfit.serving.served_model import Seen, ServedModel
 
 _SHARE = 0.25
 """Of a processor's time: shadows must never cost the callers theirs."""
@@ -29,6 +29,7 @@ class _Question(NamedTuple):
     rows: Sequence[Row]
     ids: Sequence[str]
     now_us: int
+    seen: Sequence[Seen]
 
 
 class Shadow:
@@ -45,13 +46,15 @@ class Shadow:
         self._questions: queue.Queue[_Question | None] = queue.Queue(waiting)
         self._thread: threading.Thread | None = None
 
-    def ask(self, model: ServedModel, rows: Sequence[Row], ids: Sequence[str], now_us: int) -> None:
-        """Let a version answer soon, if there is time."""
+    def ask(
+        self, model: ServedModel, rows: Sequence[Row], ids: Sequence[str], now_us: int, seen: Sequence[Seen]
+    ) -> None:
+        """Let a version answer soon, if there is time, from what was looked up for those who answered."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
             self._thread.start()
         try:
-            self._questions.put_nowait(_Question(model, rows, ids, now_us))
+            self._questions.put_nowait(_Question(model, rows, ids, now_us, seen))
         except queue.Full:
             self.dropped_rows += len(rows)
 
@@ -76,8 +79,8 @@ class Shadow:
             time.sleep((perf_counter() - began_s) * (1 / _SHARE - 1))
 
     def _answer(self, question: _Question, began_s: float) -> None:
-        model, rows, ids, now_us = question
-        tried = attempt(model, rows, now_us=now_us)
+        model, rows, ids, now_us, seen = question
+        tried = attempt(model, rows, now_us=now_us, seen=seen)
         for places, predicted in tried.answered:
             self._recorder.predictions(
                 model, "shadow", now_us=now_us, latency_us=int((perf_counter() - began_s) * 1e6),
