@@ -46,9 +46,8 @@ def look_closer(
     Raises:
         StoreError: If the lake cannot be read.
     """
-    if champion is not None:
-        report = _together(definition, report, *champion, answers, progress)
-    return _served(system, definition, report, progress)
+    report = _served(system, definition, report, progress)
+    return report if champion is None else _together(definition, report, *champion, answers, progress)
 
 
 def unseen(report: MonitorReport) -> frozenset[FindingKind]:
@@ -94,8 +93,8 @@ def _together(
 
 
 def _said_of(report: MonitorReport, version: VersionReport) -> tuple[str, ...]:
-    """Columns and sources of which something is said that may be why rows differ."""
-    told = {each.subject for each in report.findings if each.subject and each.kind != "performance_drop"}
+    """Of what something is said that may be why rows differ: columns, sources, or features served wrongly."""
+    told = {each.subject or each.kind for each in report.findings if each.subject or each.kind == "parity"}
     return (*version.drift[-1].drifted, *told)
 
 
