@@ -55,7 +55,7 @@ def _manual(project: Project) -> list[Capability]:
 
 def _semi(project: Project) -> list[Capability]:
     settings = project.settings
-    silent = [name for name, model in project.models.items() if not model.policy.trigger.leaves]
+    silent = [name for name, model in project.models.items() if not list(model.policy.trigger.leaves)]
     held = [name for name, model in project.models.items() if model.rollout_plan.approval == "required"]
     views = sorted({view.name for model in project.models.values() for view in model.views})
     return [

@@ -1,0 +1,65 @@
+"""The first training, and what of orders somebody should know."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+import everfit as ef
+from everfit.core.order import OrderRecord, OrderState, RetrainOrder
+from everfit.cycle.deciding import decide_on, order_findings
+from everfit.triggers.facts import Facts
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+source = ef.Source("orders", path="orders.parquet", timestamp="at")
+model = ef.Model(
+    "late",
+    task="binary",
+    events=ef.Events(source, id="id", timestamp="at"),
+    request=["weight"],
+    features=["weight"],
+    label=ef.Label(pl.col("late"), known_at="known"),
+)
+
+
+def record(number: int, state: OrderState, *, cause: str = "every/1", sentence: str = "") -> OrderRecord:
+    asked = NOW - timedelta(days=10 - number)
+    order = RetrainOrder(model="late", cause=cause, reason="Because.", asked_at=asked, actor="policy")
+    return OrderRecord(number=number, order=order, state=state, sentence=sentence)
+
+
+def nobody(code: str = "a") -> Facts:
+    return Facts(model="late", champion=None, code=code)
+
+
+def test_where_nobody_answers_the_first_training_is_ordered() -> None:
+    order = decide_on(model, nobody(), (), NOW).order
+    assert order is not None
+    assert order.cause == "first/a"
+
+
+def test_it_is_ordered_once_for_each_code() -> None:
+    refused = record(1, "refused", cause="first/a", sentence="The candidate was refused.")
+    decision = decide_on(model, nobody(), [refused], NOW)
+    assert decision.order is None
+    assert "The candidate was refused." in decision.sentence
+    assert decide_on(model, nobody("b"), [refused], NOW).order is not None
+
+
+def test_it_waits_for_what_is_under_way() -> None:
+    decision = decide_on(model, nobody("b"), [record(1, "running", cause="first/a")], NOW)
+    assert decision.order is None
+    assert "Order 1 is running" in decision.sentence
+
+
+def test_the_last_end_is_told_until_a_later_one_does_better() -> None:
+    failed, refused = record(1, "failed", sentence="It failed."), record(2, "refused", sentence="It was refused.")
+    [finding] = order_findings("late", [failed])
+    assert (finding.kind, finding.severity, finding.sentence) == ("training_failed", "critical", "It failed.")
+    [finding] = order_findings("late", [failed, refused])
+    assert (finding.kind, finding.subject) == ("candidate_refused", "order 2")
+    [finding] = order_findings("late", [failed, record(2, "taken_back", sentence="Worse.")])
+    assert (finding.kind, finding.severity) == ("taken_back", "warning")
+    assert order_findings("late", [failed, record(2, "shipped")]) == ()
+    assert order_findings("late", [record(1, "cancelled"), record(2, "running")]) == ()
