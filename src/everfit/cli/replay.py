@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import threading
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -42,6 +42,9 @@ def replay(
     against: Annotated[
         int | None, typer.Option("--against", help="Compare with what this version would have answered.")
     ] = None,
+    by: Annotated[
+        Literal["month", "week", "day"], typer.Option("--by", help="How the figures are broken down.")
+    ] = "month",
     url: ServiceUrl = None,
     project: ProjectFolder = None,
     as_json: AsJson = False,
@@ -70,6 +73,7 @@ def replay(
         watch_every=parse_duration(watch_every, name="--watch-every") if controller else None,
         patience_s=parse_duration(patience, name="--patience").total_seconds(),
         against=against,
+        by=by,
     )
     system = open_system(project)
     stopping = threading.Event()
@@ -112,7 +116,7 @@ def _print(report: ReplayReport) -> None:
     terminal = console()
     rows = [_row(each) for each in (*report.months, *([report.overall] if report.overall else []))]
     names = list(report.overall.live) if report.overall else []
-    columns = ["month", "rows", "versions", *(name.replace("_", " ") for name in names)]
+    columns = ["", "rows", "versions", *(name.replace("_", " ") for name in names)]
     if report.against is not None:
         columns += [f"{name.replace('_', ' ')}, version {report.against}" for name in names]
     print_rows(f"Answers of {report.model} by their final labels", columns, rows)

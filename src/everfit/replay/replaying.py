@@ -18,7 +18,7 @@ from everfit.journal.tables import scan_predictions
 from everfit.replay.comparison import answers_of_version
 from everfit.replay.history import History
 from everfit.replay.pace import Controller, Pace, Stop, is_alive
-from everfit.replay.result import PREDICTION, VERSION, ReplayReport, figures
+from everfit.replay.result import PREDICTION, VERSION, Period, ReplayReport, figures
 from everfit.replay.script import Step, due_by, outcomes_of, steps
 from everfit.replay.telling import Teller
 from everfit.serving.worker_report import read_reports
@@ -54,6 +54,8 @@ class ReplayPlan(Struct, frozen=True, kw_only=True):
     """How long the controller may take each time, in seconds of this machine."""
     against: int | None = None
     """The version to compare the answers with."""
+    by: Period = "month"
+    """How the figures are broken down."""
 
     def require_sound(self) -> None:
         """Make sure that it can be followed.
@@ -118,7 +120,7 @@ def replay(
             reached = played.run(asked_before, stop)
     seconds = played.seconds
     answered = _with_against(system, definition, history, plan, played.answered(), reached, progress)
-    overall, months = figures(definition, answered)
+    overall, months = figures(definition, answered, by=plan.by)
     told = teller.told
     return ReplayReport(
         model=definition.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 VERSION, PREDICTION = "version", "prediction"
 AGAINST = "against"
 """The column with what the other version would have answered."""
+Period = Literal["month", "week", "day"]
+"""How figures are broken down."""
+_FORMATS: Mapping[Period, str] = {"month": "%Y-%m", "week": "%G-W%V", "day": "%Y-%m-%d"}
 
 
 class Figures(Struct, frozen=True, kw_only=True):
     """How good the answers to some questions were, by their final labels."""
 
     month: str
-    """Such as ``2013-03``; empty for the whole replay."""
+    """Such as ``2013-03``, or ``2013-W09`` or ``2013-03-01``, as asked for; empty for the whole replay."""
     rows: int
     """Answered, and labelled in the end."""
     versions: tuple[int, ...]
@@ -69,18 +72,19 @@ class ReplayReport(Struct, frozen=True, kw_only=True):
         return self.answered / self.seconds if self.seconds else 0.0
 
 
-def figures(model: Model, answered: pl.DataFrame) -> tuple[Figures | None, tuple[Figures, ...]]:
+def figures(model: Model, answered: pl.DataFrame, by: Period = "month") -> tuple[Figures | None, tuple[Figures, ...]]:
     """The whole, and its months in order.
 
     Args:
         model: Says which metrics count.
         answered: :data:`TIME`, :data:`LABEL`, :data:`VERSION`, :data:`PREDICTION`, and perhaps :data:`AGAINST`: numbers
             or each class's chance by its name.
+        by: Weeks or days instead of months.
     """
     labelled = answered.drop_nulls([LABEL, PREDICTION]).sort(TIME)
     if labelled.is_empty():
         return None, ()
-    months = labelled.group_by(pl.col(TIME).dt.strftime("%Y-%m"), maintain_order=True)
+    months = labelled.group_by(pl.col(TIME).dt.strftime(_FORMATS[by]), maintain_order=True)
     return _figures(model, "", labelled), tuple(_figures(model, str(month[0]), rows) for month, rows in months)
 
 
