@@ -54,8 +54,8 @@ def test_a_policy_makes_sense(make: Any, message: str) -> None:
         make()
 
 
-def test_a_model_that_says_nothing_is_retrained_when_its_performance_dropped() -> None:
-    assert ef.Model("late", **GOOD).policy == Policy(trigger=ef.PerformanceDrop())
+def test_a_model_that_says_nothing_is_retrained_after_a_drop_and_every_month() -> None:
+    assert ef.Model("late", **GOOD).policy == Policy(trigger=ef.PerformanceDrop() | ef.StaleModel("30d"))
 
 
 def test_a_model_says_when_it_is_retrained() -> None:

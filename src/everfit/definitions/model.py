@@ -16,7 +16,7 @@ from everfit.definitions.on_demand import OnDemand
 from everfit.definitions.policy import Policy
 from everfit.definitions.rollout import Approval, RolloutPlan, Stage
 from everfit.definitions.space import Choice, Float, Int, Parameter
-from everfit.definitions.trigger import AnyOf, Trigger
+from everfit.definitions.trigger import AnyOf, StaleModel, Trigger
 from everfit.definitions.view import FeatureView
 from everfit.definitions.watch import Drift, PerformanceDrop, Watch
 
@@ -82,7 +82,7 @@ class Model:
         self.slices = tuple(slices)
         self.description = description
         self.gates: tuple[Gate, ...] = ()
-        self.policy = Policy(trigger=PerformanceDrop())
+        self.policy = Policy(trigger=PerformanceDrop() | StaleModel("30d"))
         self.rollout_plan = RolloutPlan()
         self._watches: tuple[Watch, ...] | None = None
         self._watched_by_policy: tuple[Watch, ...] = ()
