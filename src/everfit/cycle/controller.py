@@ -72,6 +72,8 @@ class Controller:
         self._in_replay = in_replay
         self._watched_until_us = 0
         self._stop = threading.Event()
+        self._woken = threading.Event()
+        """Something was done, so that more may be due."""
 
     def stop(self) -> None:
         """End :meth:`run`; may be called from a signal handler."""
@@ -109,7 +111,8 @@ class Controller:
             # In a replay time runs fast: what is asked meanwhile is looked at when it rests.
             ready = signs == seen if self._in_replay else now_s >= next_s
             seen = signs
-            if (ready and signs != done) or now_s - ended_s >= _AT_MOST_S:
+            if (ready and signs != done) or now_s - ended_s >= _AT_MOST_S or self._woken.is_set():
+                self._woken.clear()
                 self.round(engine)
                 done, ended_s = signs, time.monotonic()
                 next_s = ended_s + max(self._system.project.settings.loop.watch_seconds, (ended_s - now_s) / _SHARE)
@@ -152,9 +155,9 @@ class Controller:
         assignment = msgspec.convert(begun, Assignment)
         trained = step("train", lambda: msgspec.to_builtins(self._train(assignment)))
         result = msgspec.convert(trained, Result)
-        self._report()
         filed = step("file", lambda: msgspec.to_builtins(file(system, orders, assignment, result)))
         step("deliver", lambda: self._deliver(msgspec.convert(filed, Filed)))
+        self._woken.set()
         return number
 
     def _train(self, assignment: Assignment) -> Result:
