@@ -153,7 +153,7 @@ class Controller:
         number = int(argument["order"])
         begun = step("begin", lambda: msgspec.to_builtins(begin(system, orders, number)))
         assignment = msgspec.convert(begun, Assignment)
-        trained = step("train", lambda: msgspec.to_builtins(self._train(assignment)))
+        trained = step("train", lambda: msgspec.to_builtins(self._train(assignment)), attempts=1)
         result = msgspec.convert(trained, Result)
         filed = step("file", lambda: msgspec.to_builtins(file(system, orders, assignment, result)))
         step("deliver", lambda: self._deliver(msgspec.convert(filed, Filed)))

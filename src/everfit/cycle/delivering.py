@@ -61,6 +61,7 @@ def begin_rollout(
         now=now, order=order, actor=actor,
     )  # fmt: skip
     follow(system, rollout)
+    _end_superseded(system, version.model, now)
     _record(system, version.model, version.version, "begin", actor, cause, rollout.began_at)
     return rollout
 
@@ -105,6 +106,15 @@ def _end_order(system: System, rollout: Rollout, now: datetime) -> None:
         orders.finish(rollout.order, state="taken_back", sentence=sentence, now=now)
     elif rollout.state == "superseded":
         orders.finish(rollout.order, state="cancelled", sentence=sentence, now=now)
+
+
+def _end_superseded(system: System, model: str, now: datetime) -> None:
+    """What had to make way is on record, and its order is not waited for any longer; done again, nothing changes."""
+    for rollout in Rollouts(system.ledger).of(model):
+        if rollout.state == "superseded":
+            line = rollout.history[-1]
+            _record(system, model, rollout.version, line.action, line.actor, line.sentence, line.at)
+            _end_order(system, rollout, now)
 
 
 def _record(system: System, model: str, version: int, action: str, actor: str, reason: str, at: datetime) -> None:

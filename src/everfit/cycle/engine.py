@@ -16,7 +16,7 @@ import msgspec
 from everfit.core.errors import LoopError
 
 if TYPE_CHECKING:
-    from dbos import DBOSConfig
+    from dbos import DBOSConfig, StepOptions
 
 Plain = dict[str, Any] | list[Any] | str | int | float | bool | None
 """What can be written as JSON; large things are handed on by reference."""
@@ -32,17 +32,21 @@ _VERSION = "everfit-1"
 _RUNNING = ("PENDING", "ENQUEUED", "DELAYED")
 
 
-def step(name: str, function: Callable[..., T], *arguments: Any) -> T:
+def step(name: str, function: Callable[..., T], *arguments: Any, attempts: int = 3) -> T:
     """Do something once within a workflow, and remember what came of it.
 
     Args:
         name: Its name in the record.
         function: Gives a plain value.
         *arguments: Its arguments; they are not recorded.
+        attempts: How often it is tried if it raises, as a database does that is locked; with ever longer pauses.
     """
     from dbos import DBOS
 
-    return DBOS.run_step({"name": name}, function, *arguments)
+    options: StepOptions = {"name": name}
+    if attempts > 1:
+        options |= {"retries_allowed": True, "max_attempts": attempts, "interval_seconds": 1.0, "backoff_rate": 3.0}
+    return DBOS.run_step(options, function, *arguments)
 
 
 class Engine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Sequence
@@ -149,7 +150,11 @@ class ModelLoop:
             return
         _log.info("%s: rollout %s: %s: %s", self.name, rollout.number, step.action, step.sentence)
         argument = {"rollout": rollout.number, "step": msgspec.to_builtins(step), "at_us": to_us(now)}
-        engine.start("move", f"rollout/{rollout.number}/{step.place}", argument)
+        key = f"rollout/{rollout.number}/{step.place}"
+        tried = itertools.takewhile(
+            lambda each: engine.state(each) == "failed", (f"{key}/{n}" for n in itertools.count())
+        )
+        engine.start("move", f"{key}/{len(list(tried))}", argument)
 
     def _schema(self, version: int) -> InputSchema:
         from everfit.artifact.package import open_package
