@@ -25,8 +25,8 @@ help:  ## Show this list
 
 setup: .venv/.developer  ## Install Everfit and its developers' tools into .venv
 
-demo: .venv/.runtime  ## From nothing to an answered prediction; DATA=folder takes the real flights
-	$(BIN)/everfit demo $(if $(DATA),--data $(DATA))
+demo: .venv/.runtime  ## The loop closes on simulated deliveries; STAY=1 leaves it up; DATA=folder serves real flights
+	$(BIN)/everfit demo $(if $(DATA),--data $(DATA)) $(if $(STAY),--stay)
 
 test: .venv/.developer  ## Run the everyday tests
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" $(ARGS)

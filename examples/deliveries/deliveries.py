@@ -1,10 +1,10 @@
 """Will this order be late? Asked when it is placed, known about 40 minutes later.
 
-The company is simulated (``simulator.py``), so that the project needs no data and the truth is known.
+The company is simulated (``company.py``), so that the project needs no data and the truth is known.
 """
 
 import polars as pl
-from simulator import simulate
+from company import simulate
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 import everfit as ef
@@ -86,9 +86,11 @@ def courier_record(orders: pl.LazyFrame) -> pl.LazyFrame:
 
 @ef.on_demand
 def calendar(request: pl.DataFrame) -> pl.DataFrame:
-    """The hour and weekday of the order."""
+    """The minute of the day, and the weekday, of the order."""
     at = pl.col("ordered_at")
-    return request.select(hour=at.dt.hour() + at.dt.minute() / 60, weekday=at.dt.weekday())
+    # A whole number: a hundredth of an hour, divided one by one or by the column, differs in its last bit.
+    minute = at.dt.hour().cast(pl.Int64) * 60 + at.dt.minute()
+    return request.select(minute=minute, weekday=at.dt.weekday())
 
 
 late_delivery = ef.Model(
@@ -131,4 +133,13 @@ def train(X, y, learning_rate, max_leaf_nodes, categorical, seed):
     ).fit(X, y)
 
 
-late_delivery.ship_when(ef.BeatsChampion(), ef.MaxLatency(p99_ms=50), ef.Slices("zone", max_gap=0.1))
+# What keeps the model fit: `everfit up` retrains it when there is reason to, ships only what is better, ...
+late_delivery.retrain_when(ef.PerformanceDrop(), ef.NewRelease(), cooldown="1d", least_labels=1_000)
+late_delivery.ship_when(ef.BeatsChampion(strictly=True), ef.MaxLatency(p99_ms=50), ef.Slices("zone", max_gap=0.1))
+# ... lets nobody hear it at first, then one in ten, then every second; and takes it back if it turns out to be worse.
+late_delivery.roll_out(
+    ef.Shadow(requests=400),
+    ef.Canary(share=0.1, requests=50),
+    ef.Canary(share=0.5, requests=400),
+    watch="3d",
+)

@@ -1,14 +1,12 @@
-"""The tour that ``everfit demo`` gives: each stop is the command that a user would type."""
+"""The tour that ``everfit demo --data`` gives: each stop is the command that a user would type."""
 
 from __future__ import annotations
 
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from everfit.cli.demo_project import copy_of, running
 from everfit.core.errors import ProjectError, SourceError
 
 if TYPE_CHECKING:
@@ -23,15 +22,14 @@ if TYPE_CHECKING:
 
     from everfit.definitions.model import Model
 
-_START_TIMEOUT_S = 60.0
 _FLIGHTS_FILE = "flights.parquet"
 
 
-def tour(*, data: Path | None, folder: Path | None, as_json: bool) -> None:
+def tour(*, data: Path, folder: Path | None, as_json: bool) -> None:
     """Walk the ring once.
 
     Args:
-        data: The folder with the flights; without it, the simulated deliveries.
+        data: The folder with the flights.
         folder: Where to keep the project; by default it is removed at the end.
         as_json: Print one JSON document at the end instead of a tale.
 
@@ -39,30 +37,11 @@ def tour(*, data: Path | None, folder: Path | None, as_json: bool) -> None:
         SourceError: If there are no flights in ``data``.
         EverfitError: Whatever a stop of the tour refuses.
     """
-    if data is not None and not (data / _FLIGHTS_FILE).is_file():
+    if not (data / _FLIGHTS_FILE).is_file():
         raise SourceError(f"the data folder must hold {_FLIGHTS_FILE}", value=str(data))
-    with _project_folder(folder) as parent:
-        root = parent / ("deliveries" if data is None else "flights")
-        shutil.copytree(
-            example(root.name), root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", ".everfit")
-        )
-        environment = dict(os.environ)
-        if data is not None:
-            environment["EVERFIT_PATHS_DATA"] = str(data.resolve())
+    with copy_of("flights", folder) as root:
+        environment = os.environ | {"EVERFIT_PATHS_DATA": str(data.resolve())}
         _Guide(root, environment, as_json=as_json).walk()
-
-
-def example(name: str) -> Path:
-    """The folder of an example: inside the installed package, or beside the sources in a checkout.
-
-    Raises:
-        ProjectError: If it is in neither place.
-    """
-    package = Path(__file__).parent.parent
-    for folder in (package / "examples" / name, package.parent.parent / "examples" / name):
-        if (folder / "everfit.toml").is_file():
-            return folder
-    raise ProjectError("the examples must be installed with everfit", value=name, remedy="Install everfit again.")
 
 
 class _Guide:
@@ -95,8 +74,7 @@ class _Guide:
         from everfit.store.reader import Reader
         from everfit.wiring import load_project
 
-        paths = {"data": self._environment["EVERFIT_PATHS_DATA"]} if "EVERFIT_PATHS_DATA" in self._environment else {}
-        project = load_project(self._root, flags={f"paths.{key}": value for key, value in paths.items()})
+        project = load_project(self._root, flags={"paths.data": self._environment["EVERFIT_PATHS_DATA"]})
         settings: Settings = project.settings
         model = project.model()
         row = newest_event(model, Reader(self._root, settings.paths))
@@ -120,24 +98,11 @@ class _Guide:
 
     @contextmanager
     def _service(self) -> Iterator[str]:
-        line = [sys.executable, "-m", "everfit", "serve", "--port", "0", "--json", "--project", str(self._root)]
         self._say("\n[bold]Serve it[/]\n", "everfit serve")
-        process = subprocess.Popen(line, env=self._environment, stdout=subprocess.PIPE)  # noqa: S603 - our own command
-        assert process.stdout is not None
-        try:
-            text = b""
-            deadline = time.monotonic() + _START_TIMEOUT_S
-            while not text.endswith(b"}\n") or text.count(b"{") != text.count(b"}"):
-                line_read = process.stdout.readline()
-                text += line_read
-                if not line_read or time.monotonic() > deadline:
-                    raise ProjectError("the prediction service must start", value=f"exit {process.poll()}")
-            url = json.loads(text)["url"]
+        with running(self._root, "serve", "--port", "0", environment=self._environment) as service:
+            url = service.url()
             self._say(f"Serving at {url}")
             yield url
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
 
     def _say(self, text: str, command: str = "") -> None:
         if not self._quiet:
@@ -162,13 +127,3 @@ def newest_event(model: Model, reader: Any) -> dict[str, Any]:
     end = pl.col(events.timestamp).max()
     found = rows.filter(pl.col(events.timestamp) <= end - timedelta(days=2)).sort(events.timestamp, events.id)
     return found.tail(1).collect().to_dicts()[0]
-
-
-@contextmanager
-def _project_folder(folder: Path | None) -> Iterator[Path]:
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield folder
-        return
-    with tempfile.TemporaryDirectory(prefix="everfit-demo-") as made:
-        yield Path(made)
