@@ -33,3 +33,10 @@ AsOf = Annotated[
 ]
 Start = Annotated[str | None, typer.Option("--start", help="First event time, inclusive.", show_default="all history")]
 End = Annotated[str | None, typer.Option("--end", help="Last event time, exclusive.", show_default="--as-of")]
+Host = Annotated[str | None, typer.Option("--host", help="Address to listen on.", show_default="[serving] host")]
+Port = Annotated[
+    int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.", show_default="[serving] port")
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", help="Processes that answer.", show_default="[serving] workers")
+]

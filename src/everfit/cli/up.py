@@ -7,19 +7,13 @@ from typing import Annotated
 
 import typer
 
-from everfit.cli.options import AsJson, FollowReplay, ProjectFolder
+from everfit.cli.options import AsJson, FollowReplay, Host, Port, ProjectFolder, Workers
 
 
 def up(
-    host: Annotated[
-        str | None, typer.Option("--host", help="Address to listen on.", show_default="[serving] host")
-    ] = None,
-    port: Annotated[
-        int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.", show_default="[serving] port")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", help="Processes that answer.", show_default="[serving] workers")
-    ] = None,
+    host: Host = None,
+    port: Port = None,
+    workers: Workers = None,
     replay: FollowReplay = False,
     project: ProjectFolder = None,
     as_json: AsJson = False,

@@ -56,8 +56,7 @@ def parity(
     newest = answers.filter(*from_then).top_k(limit, by="recorded_at").collect()
     progress.finish("Reading", note=f"{newest.height:,} answers")
     versions = sorted(set(newest["version"].to_list()))
-    present = system.deployment.read()
-    deployed = next((each for each in present.models if each.model == definition.name), None) if present else None
+    deployed = system.deployment.of(definition.name)
     packages = packages_of(system, definition.name, versions, deployed)
     if not packages:
         raise EmptyWindowError(

@@ -22,13 +22,6 @@ from everfit.triggers.orders import Orders
 if TYPE_CHECKING:
     from everfit.core.records import ModelVersion
     from everfit.cycle.system import System
-    from everfit.store.deployment import ModelDeployment
-
-
-def deployment_of(system: System, model: str) -> ModelDeployment | None:
-    """Who answers for a model at present."""
-    record = system.deployment.read()
-    return next((each for each in record.models if each.model == model), None) if record else None
 
 
 def begin_rollout(
@@ -47,7 +40,7 @@ def begin_rollout(
     Returns:
         The rollout; ``None`` if there was no champion beside whom it could be tried.
     """
-    present = deployment_of(system, version.model)
+    present = system.deployment.of(version.model)
     definition = system.project.model(version.model)
     if present is None or present.champion.version == version.version:
         promote(system, version.model, version.version, actor=actor, reason=cause)

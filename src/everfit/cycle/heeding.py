@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from everfit.core.errors import EverfitError
 from everfit.cycle import deploying
-from everfit.cycle.delivering import begin_rollout, deployment_of, follow
+from everfit.cycle.delivering import begin_rollout, follow
 from everfit.delivery.advance import POLICY
 from everfit.delivery.audit import Audit, AuditLine
 from everfit.delivery.noticing import Noticed, noticed
@@ -37,7 +37,7 @@ def heed(system: System, model: str, now: datetime) -> Noticed | None:
     Returns:
         What was noticed and dealt with; ``None`` if they agree.
     """
-    registry, present = system.registry, deployment_of(system, model)
+    registry, present = system.registry, system.deployment.of(model)
     named = registry.champion(model)
     if named is None or present is None or named.version == present.champion.version:
         return None

@@ -14,7 +14,6 @@ import msgspec
 from everfit.core.clock import to_us
 from everfit.core.finding import Finding, Incident
 from everfit.cycle.deciding import champion_facts, decide_on, open_incidents, order_findings, project_code
-from everfit.cycle.delivering import deployment_of
 from everfit.cycle.heeding import heed
 from everfit.cycle.memory import Memory
 from everfit.delivery.advance import advance
@@ -167,7 +166,7 @@ class ModelLoop:
         """The version that answers, with what its package says of its training."""
         from everfit.artifact.package import open_package
 
-        present = deployment_of(self._system, self.name)
+        present = self._system.deployment.of(self.name)
         if present is None:
             return None
         deployed = present.champion

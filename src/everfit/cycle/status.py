@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,9 +12,8 @@ from everfit.core.finding import Incident
 from everfit.core.order import OrderRecord
 from everfit.core.rollout import Rollout
 from everfit.cycle.deciding import open_incidents
-from everfit.cycle.delivering import deployment_of
 from everfit.delivery.rollouts import Rollouts
-from everfit.store.controller_report import read_controller_report
+from everfit.store.controller_report import is_alive, read_controller_report
 from everfit.triggers.orders import Orders
 
 if TYPE_CHECKING:
@@ -93,7 +91,7 @@ def status(system: System) -> Status:
 def _model(system: System, name: str, policy: str) -> ModelStatus:
     from everfit.monitoring.incidents import Incidents
 
-    present = deployment_of(system, name)
+    present = system.deployment.of(name)
     orders = Orders(system.ledger).of(name)
     return ModelStatus(
         model=name,
@@ -106,14 +104,3 @@ def _model(system: System, name: str, policy: str) -> ModelStatus:
         policy=policy,
         incidents=open_incidents(Incidents(system.ledger).of(name, since=system.clock.now())),
     )
-
-
-def is_alive(pid: int) -> bool:
-    """Whether there is such a process."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from everfit.monitoring.incidents import Incidents
     from everfit.monitoring.look import CountedBefore, Watching
     from everfit.monitoring.report import MonitorReport
-    from everfit.store.deployment import Deployed, ModelDeployment
+    from everfit.store.deployment import Deployed
 
 
 _LOOK_BACK = timedelta(days=90)
@@ -113,7 +113,7 @@ def monitor(
     known = known_of(system, definition, answers, made, now)
     progress.finish("Reading", note=f"{made.height:,} answers")
     progress.start("Comparing")
-    numbers, deployed = sorted(set(made["version"].to_list())), _deployed(system, definition)
+    numbers, deployed = sorted(set(made["version"].to_list())), system.deployment.of(definition.name)
     packages = packages_of(system, definition.name, numbers, deployed)
     if not packages:
         raise UnknownVersionError(
@@ -184,7 +184,7 @@ def watch(
     definition = system.project.model(model)
     now = as_of or system.clock.now()
     answers = memory.answers(system, definition)
-    made, deployed = answers.made_by(now), _deployed(system, definition)
+    made, deployed = answers.made_by(now), system.deployment.of(definition.name)
     champion, versions, counted, rows, reports = None, {}, {}, None, None
     if deployed is not None and made.height:
         champion = deployed.champion.version
@@ -220,11 +220,6 @@ def watch(
         findings=found,
         incidents=incidents.of(definition.name, since=now),
     )
-
-
-def _deployed(system: System, definition: Model) -> ModelDeployment | None:
-    present = system.deployment.read()
-    return next((each for each in present.models if each.model == definition.name), None) if present else None
 
 
 def _package(system: System, deployed: Deployed) -> Package:

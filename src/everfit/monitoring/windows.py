@@ -67,9 +67,14 @@ def complete_windows(rows: pl.DataFrame, length: Length, *, until: datetime) -> 
     mark = pl.col(MARK).sum() if MARK in rows.columns else pl.lit(0, pl.Int64)
     found = (
         rows.group_by(WINDOW)
-        .agg(pl.len().alias("rows"), pl.col(ASKED).min().alias("first"), pl.col(ASKED).max().alias("last"), mark.alias("mark"))
+        .agg(
+            pl.len().alias("rows"),
+            pl.col(ASKED).min().alias("first"),
+            pl.col(ASKED).max().alias("last"),
+            mark.alias("mark"),
+        )
         .sort(WINDOW)
-    )  # fmt: skip
+    )
     if isinstance(length, int):
         found = found.filter(pl.col("rows") == length).with_columns(
             pl.col("first").alias("start"), pl.col("last").alias("end")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from everfit.core.clock import to_us
 from everfit.core.errors import NotReadyError
-from everfit.store.controller_report import read_controller_report
+from everfit.store.controller_report import is_alive, read_controller_report
 
 Stop = Callable[[], bool]
 """Whether the replay was asked to end."""
@@ -98,14 +97,3 @@ class Controller:
             place=str(self._state),
             remedy="Start the whole system with 'everfit up --replay', or drive the service alone: --no-controller.",
         )
-
-
-def is_alive(pid: int) -> bool:
-    """Whether this machine has such a process."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -17,11 +17,12 @@ from everfit.cycle import materialize
 from everfit.journal.tables import scan_predictions
 from everfit.replay.comparison import answers_of_version
 from everfit.replay.history import History
-from everfit.replay.pace import Controller, Pace, Stop, is_alive
+from everfit.replay.pace import Controller, Pace, Stop
 from everfit.replay.result import PREDICTION, VERSION, Period, ReplayReport, figures
 from everfit.replay.script import Step, due_by, outcomes_of, steps
 from everfit.replay.telling import Teller
 from everfit.serving.worker_report import read_reports
+from everfit.store.controller_report import is_alive
 from everfit.store.replay_clock import CLOCK_FILE, LeadingClock
 
 if TYPE_CHECKING:

@@ -47,3 +47,14 @@ def read_controller_report(state: Path) -> ControllerReport | None:
         return msgspec.json.decode((state / CONTROLLER_FILE).read_bytes(), type=ControllerReport)
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def is_alive(pid: int) -> bool:
+    """Whether this machine has such a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

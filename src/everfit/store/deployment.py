@@ -78,6 +78,15 @@ class DeploymentRecord:
                 remedy="Promote a version again: everfit promote MODEL VERSION.",
             ) from error
 
+    def of(self, model: str) -> ModelDeployment | None:
+        """Who answers for one model, or ``None`` if it was never deployed.
+
+        Raises:
+            StoreError: As :meth:`read`.
+        """
+        present = self.read()
+        return next((each for each in present.models if each.model == model), None) if present else None
+
     def change(
         self, model: str, decide: Callable[[ModelDeployment | None], ModelDeployment], *, changed_at: datetime
     ) -> Deployment:
