@@ -56,6 +56,9 @@ def rollout_evidence(
     scoring = Scoring(
         task=definition.task, metric=definition.metric, classes=schema.classes, wait=timedelta(seconds=wait_s or 0.0)
     )
+    # Before anybody has asked anything, there is no such column yet.
+    absent = [name for name in scoring.columns if name not in joined.columns]
+    joined = joined.with_columns(pl.lit(None, pl.Float64).alias(name) for name in absent)
     before = joined.filter(pl.col("recorded_at") < rollout.began_at, pl.col("route").is_in(["champion", "canary"]))
     failures = scan_failures(system.lake, system.journal, definition.name).filter(pl.col("recorded_at") <= now)
     return stage_evidence(
