@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from everfit.replay.result import Figures, ReplayReport
 
 _MODEL = "late_delivery"
-_FROM = datetime(2026, 1, 22, 0, 6, tzinfo=UTC)
+_FROM = datetime(2026, 1, 15, 0, 6, tzinfo=UTC)
 """Shops report on the half hour, and it takes up to six minutes: so the replay's steps begin when all is there."""
 _DAYS = 12
 _LOOK = timedelta(hours=6)
@@ -71,9 +71,12 @@ class _Demo:
             "A company delivers food; a model says which orders will be late. Road works are about to slow long ways "
             "down.\nNobody will tell the system. The company is simulated, all else is real.\n"
         )
-        self._first_model(system)
+        with self._page.busy("opening the ledger and the registry"):
+            system.registry.versions(_MODEL)
         log = system.state / "up.log"
+        # It starts while the first model learns, and waits for it.
         with running(self._root, "up", "--replay", "--port", "0", log=log) as service:
+            self._first_model(system)
             report = self._live(system, service)
             self._conclude(report, as_json=as_json)
             if stay:
@@ -84,7 +87,7 @@ class _Demo:
         from everfit.cycle import learn, promote
         from everfit.wiring import actor
 
-        with self._page.busy("learning from three weeks of orders"):
+        with self._page.busy("learning from two weeks of orders"):
             learnt = learn(system, _MODEL, as_of=_FROM, reason=_REASON, actor=actor())
         if learnt.version is None:
             reasons = "; ".join(each.sentence for each in learnt.report.failures)
