@@ -1,4 +1,4 @@
-"""The company as this project meets it: sixty quiet days, but for road works that begin on 18 January and stay."""
+"""The company as this project meets it: sixty quiet days, but for road works that begin on 25 January and stay."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import simulator
 from incidents import concept_change
 from simulator import START, World
 
-ROAD_WORKS = concept_change(START + timedelta(days=17, hours=6))
+ROAD_WORKS = concept_change(START + timedelta(days=24, hours=6))
 
 
 def simulate() -> World:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from everfit.replay.result import Figures, ReplayReport
 
 _MODEL = "late_delivery"
-_FROM = datetime(2026, 1, 15, 0, 6, tzinfo=UTC)
+_FROM = datetime(2026, 1, 22, 0, 6, tzinfo=UTC)
 """Shops report on the half hour, and it takes up to six minutes: so the replay's steps begin when all is there."""
 _DAYS = 12
 _LOOK = timedelta(hours=6)
@@ -87,7 +87,7 @@ class _Demo:
         from everfit.cycle import learn, promote
         from everfit.wiring import actor
 
-        with self._page.busy("learning from two weeks of orders"):
+        with self._page.busy("learning from three weeks of orders"):
             learnt = learn(system, _MODEL, as_of=_FROM, reason=_REASON, actor=actor())
         if learnt.version is None:
             reasons = "; ".join(each.sentence for each in learnt.report.failures)
