@@ -69,7 +69,7 @@ class _Demo:
         system = open_system(self._root)
         self._page.say(
             "A company delivers food; a model says which orders will be late. Road works are about to slow long ways "
-            "down.\nNobody will tell the system. The company is simulated, all else is real.\n"
+            "down. Nobody will tell the system. The company is simulated, all else is real.\n"
         )
         with self._page.busy("opening the ledger and the registry"):
             system.registry.versions(_MODEL)
