@@ -79,7 +79,7 @@ class ByKind:
     \"\"\"A model for all kinds; the rarest are judged beside the ten nearest that are asked with them.\"\"\"
 
     def fit(self, X, y):
-        self.together = HistGradientBoostingClassifier(max_iter=60).fit(X, y)
+        self.together = HistGradientBoostingClassifier(max_iter=30).fit(X, y)
         known = np.unique(X[:, 0][~np.isnan(X[:, 0])])
         self.rare = [kind for kind in known if (X[:, 0] == kind).sum() < 100]
         self.classes_ = self.together.classes_
