@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -179,7 +179,10 @@ def _spelling(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         return _placeholder(parameter)
     words = ", ".join([*parameter.opts, *parameter.secondary_opts])
-    return words if parameter.is_flag else f"{words} {_KINDS[parameter.type_descriptor.annotation]}"
+    if parameter.is_flag:
+        return words
+    kind = parameter.type_descriptor.annotation
+    return f"{words} {'|'.join(get_args(kind)) or _KINDS[kind]}"
 
 
 def _meaning(parameter: Any) -> str:
