@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -20,7 +21,14 @@ from everfit.delivery.rollouts import Rollouts
 from everfit.triggers.orders import Orders
 from everfit.wiring import open_system
 
-pytestmark = [pytest.mark.data, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.data,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        "EVERFIT_TEST_REPLAYS" not in os.environ,
+        reason="twelve minutes and more: set EVERFIT_TEST_REPLAYS=1",
+    ),
+]
 
 HOTELS = Path(__file__).parents[2] / "examples" / "hotels"
 FIRST, LAST, MODEL = "2015-11-01", "2017-04-01", "cancelled"
