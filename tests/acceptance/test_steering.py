@@ -53,7 +53,7 @@ def test_a_rollout_is_begun_halted_and_taken_back(two: Path) -> None:
     assert champion(system) == (1, 1, None)
     deeds = [(each["action"], each["reason"].partition(": ")[2] or each["reason"]) for each in said(two, "audit")]
     assert deeds[0][0] == "roll_back"
-    assert deeds[0][1] == "complaints"
+    assert deeds[0][1].rstrip(".") == "complaints"
     assert [deed for deed, _ in reversed(deeds)][-5:] == ["begin", "pause", "resume", "promote", "roll_back"]
     assert everfit(two, "rollouts", "pause", "late").code == 2
 
