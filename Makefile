@@ -12,6 +12,9 @@ BIN := .venv/bin
 export UV_HTTP_TIMEOUT ?= 180
 # Threads that wait for each other must not spin: beside any other load that makes a fit four times as long.
 export OMP_WAIT_POLICY ?= PASSIVE
+# A process that must compile what it imports starts three times as late, and this system is many processes.
+export UV_COMPILE_BYTECODE ?= 1
+unexport PYTHONDONTWRITEBYTECODE
 ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif

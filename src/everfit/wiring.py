@@ -128,7 +128,12 @@ def load_recorded(package: Package, trust: Trust, project: Project) -> Project:
     from everfit.definitions.project import collect_project
 
     code = package.project(trust)
-    module = import_definitions(code, load_settings(code).project.module)
+    # What importing writes beside the code would be a file that nobody signed, and the package be refused for it.
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        module = import_definitions(code, load_settings(code).project.module)
+    finally:
+        sys.dont_write_bytecode = writes
     return collect_project(vars(module), root=project.root, settings=project.settings)
 
 

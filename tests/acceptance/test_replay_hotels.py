@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.acceptance.shop import everfit
-from tests.loop_models.parcels import running
+from tests.loop.parcels import running
 from tests.serving.test_deployment import wait_for
 
 from everfit.core.order import OrderRecord

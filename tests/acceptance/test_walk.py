@@ -97,6 +97,9 @@ def test_a_version_is_made_again_from_its_recorded_code_though_the_code_has_chan
     answer = everfit(own, "reproduce", "--json")
     assert answer.json["identical"]
     assert answer.json["differences"] == ["the project's code has changed since; the recorded code was used"]
+    # What the interpreter keeps of code that it imports must not be left in the package.
+    for _ in range(2):
+        assert everfit(own, "reproduce", "--json", PYTHONDONTWRITEBYTECODE="").json["identical"]
 
 
 def test_changed_data_is_named(own: Path) -> None:

@@ -12,7 +12,8 @@
     │   ├── EmptyWindowError        no rows in the window that was asked for
     │   └── LabelError              labels that nothing can be learnt from
     ├── TrainingError               the trainer raised, or returned something unusable
-    │   └── TrainingStoppedError    it took too long or too much memory, or somebody stopped it
+    │   ├── TrainingStoppedError    it took too long or too much memory, or somebody stopped it
+    │   └── TrainingKilledError     a signal from outside ended it
     ├── PackageError                a model package that must not be used
     │   ├── CorruptPackageError     a file is missing, or its digest differs
     │   └── UntrustedPackageError   it would execute code that this system did not sign
@@ -108,6 +109,10 @@ class TrainingError(EverfitError):
 
 class TrainingStoppedError(TrainingError):
     """It took too long or too much memory, or somebody stopped it."""
+
+
+class TrainingKilledError(TrainingError):
+    """A signal from outside ended it."""
 
 
 class PackageError(EverfitError):

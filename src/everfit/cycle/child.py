@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from everfit.core.errors import TrainingError, TrainingStoppedError
+from everfit.core.errors import TrainingError, TrainingKilledError, TrainingStoppedError
 from everfit.cycle.launcher import Launcher
 
 _LOOK_S, _MEMORY_LOOK_S = 0.05, 0.5
@@ -55,7 +55,8 @@ def run_child(
 
     Raises:
         TrainingStoppedError: If it took too much, or was cancelled.
-        TrainingError: If it died, or ended with a failure that it did not explain otherwise.
+        TrainingKilledError: If a signal ended it that was not ours.
+        TrainingError: If it ended with a failure that it did not explain otherwise.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
@@ -73,9 +74,11 @@ def run_child(
             _attend(process, limits, cancelled)
         finally:
             _end(process)
-    if process.returncode != 0:
-        ending = f"signal {-process.returncode}" if process.returncode < 0 else f"exit code {process.returncode}"
-        raise TrainingError(f"the training process must end well; it printed: {tail(log)}", value=ending)
+    rule = "the training process must end well; it printed: "
+    if process.returncode < 0:
+        raise TrainingKilledError(rule + tail(log), value=f"signal {-process.returncode}")
+    if process.returncode > 0:
+        raise TrainingError(rule + tail(log), value=f"exit code {process.returncode}")
 
 
 def _attend(process: subprocess.Popen[bytes], limits: Limits, cancelled: Callable[[], str]) -> None:

@@ -6,6 +6,7 @@ bears the order's number, and one package is one version.
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable
 from datetime import datetime
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from everfit.core.errors import EverfitError, TrainingError
+from everfit.core.errors import EverfitError, TrainingError, TrainingKilledError
 from everfit.core.order import OrderRecord
 from everfit.core.records import GateReport, ModelVersion
 from everfit.cycle.child import Limits, run_child
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     from everfit.cycle.launcher import Launcher
     from everfit.cycle.system import System
     from everfit.triggers.orders import Orders
+
+_log = logging.getLogger(__name__)
+
+_LIVES = 3
+"""How often a training is begun that is killed from outside: by a person, or by a machine short of memory."""
 
 REQUEST, RESULT, LOG = "request.json", "made.json", "log.txt"
 
@@ -74,17 +80,24 @@ def train(system: System, launcher: Launcher, assignment: Assignment, *, cancell
     found = _read_result(folder)
     if found is not None:
         return found
-    _clear(folder)
-    folder.joinpath(REQUEST).write_bytes(msgspec.json.encode(assignment))
     settings = system.project.settings.loop
     limits = Limits(time_s=settings.train_seconds, memory_mib=settings.train_memory_mib)
     words = ("make-candidate", "--folder", str(folder))
-    try:
-        run_child(launcher, words, log=folder / LOG, limits=limits, cancelled=cancelled)
-    except TrainingError as error:
-        return _read_result(folder) or Result(trouble=str(error))
-    result = _read_result(folder)
-    return result or Result(trouble=f"the training process left no result in {folder}")
+    for life in range(1, _LIVES + 1):
+        _clear(folder)
+        folder.joinpath(REQUEST).write_bytes(msgspec.json.encode(assignment))
+        try:
+            run_child(launcher, words, log=folder / LOG, limits=limits, cancelled=cancelled)
+        except TrainingError as error:
+            found = _read_result(folder)
+            if found is not None:
+                return found
+            if life == _LIVES or not isinstance(error, TrainingKilledError):
+                return Result(trouble=str(error))
+            _log.warning("order %s: the training is begun again: %s", assignment.order, error)
+        else:
+            break
+    return _read_result(folder) or Result(trouble=f"the training process left no result in {folder}")
 
 
 def make(system: System, folder: Path) -> Result:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.loop_models.parcels import FAILS_ON_THE_RARE, MODEL, REWRITTEN_FIELD, Life, make_champion, release, running
+from tests.loop.parcels import FAILS_ON_THE_RARE, MODEL, REWRITTEN_FIELD, Life, make_champion, release, running
 from tests.serving.test_deployment import wait_for
 
 from everfit.core.rollout import Rollout
