@@ -179,7 +179,8 @@ class Life:
 
     def _over(self) -> bool:
         orders, rollouts = self.orders(), self.rollouts()
-        return bool(orders) and all(each.ended for each in (*orders, *rollouts)) and not self._still_recording()
+        ended = all(each.ended for each in orders) and all(each.ended for each in rollouts)
+        return bool(orders) and ended and not self._still_recording()
 
     def _still_recording(self) -> bool:
         """Whether the last deed is not in the audit yet: the ledger is written first, the audit last."""
