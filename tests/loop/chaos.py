@@ -7,15 +7,10 @@ instant, or all of them at once as in a power cut.
 
 from __future__ import annotations
 
-import http.client
-import itertools
-import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from contextlib import suppress
@@ -27,7 +22,8 @@ import numpy as np
 import polars as pl
 import psutil
 from tests.loop import killing
-from tests.loop.parcels import HONEST, MODEL, sent
+from tests.loop.calling import Callers, free_port
+from tests.loop.parcels import HONEST, MODEL
 
 from everfit.core.order import OrderRecord
 from everfit.core.rollout import Rollout
@@ -59,7 +55,6 @@ LONGEST_S = 120.0
 _AT_MOST = {"deployment-due": 4, "deployment-changed": 4, "rollout-moved": 3, "audit-due": 4, "audited": 4}
 """How often a life goes past a point that it comes to more than once."""
 _TWICE = ("alias-due", "order-finished", "rows-shipped", "segments-deleted", "learn-started", "run-ended")
-_BATCH, _PAUSE_S = 8, 0.04
 
 
 @dataclass(frozen=True)
@@ -95,13 +90,6 @@ def _by_chance(random: np.random.Generator) -> Kill:
     return Kill(victim=victim, after_s=float(random.uniform(0.0, 12.0)))
 
 
-def free_port() -> int:
-    """One that nobody listens to now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 @dataclass
 class Life:
     """A copy of the project, the running system, its callers, and whoever kills.
@@ -114,11 +102,6 @@ class Life:
     folder: Path
     kills: tuple[Kill, ...]
     port: int = field(default_factory=free_port)
-    answered: dict[str, int] = field(default_factory=dict)
-    """The version that answered, by id."""
-    unanswered: int = 0
-    refusals: list[str] = field(default_factory=list)
-    """What was answered otherwise than with a prediction or "not now"; there should be none."""
     done: list[str] = field(default_factory=list)
     """The kills that took place."""
     seconds: float = 0.0
@@ -129,7 +112,7 @@ class Life:
         self._state = self.folder / ".everfit"
         points = [each.point for each in self.kills if each.point]
         self._state.joinpath(killing.PLAN).write_text("".join(f"{each}\n" for each in points))
-        self._ended = threading.Event()
+        self.callers = Callers(self.port)
         self._processes: list[subprocess.Popen[bytes]] = []
 
     @cached_property
@@ -149,25 +132,25 @@ class Life:
             AssertionError: If it does not in time, or does not end when it is told to.
         """
         began_s = time.monotonic()
-        caller = threading.Thread(target=self._call, daemon=True)
         self._start()
-        caller.start()
         try:
-            for kill in sorted((each for each in self.kills if each.victim), key=lambda each: each.after_s):
-                while time.monotonic() < began_s + kill.after_s:
-                    time.sleep(0.01)
-                self._kill(kill)
-            while not self._over():
-                assert time.monotonic() - began_s < LONGEST_S, f"it is not over: {self._where()}\n{self.log[-3000:]}"
-                assert self._up.poll() is None, f"it ended: {self.log[-3000:]}"
-                time.sleep(0.05)
+            with self.callers:
+                self._live(began_s)
         finally:
-            self._ended.set()
-            caller.join(30)
             self._stop()
         self.seconds = time.monotonic() - began_s
         with suppress(FileNotFoundError):
             self.done += self._state.joinpath(killing.DONE).read_text().splitlines()
+
+    def _live(self, began_s: float) -> None:
+        for kill in sorted((each for each in self.kills if each.victim), key=lambda each: each.after_s):
+            while time.monotonic() < began_s + kill.after_s:
+                time.sleep(0.01)
+            self._kill(kill)
+        while not self._over():
+            assert time.monotonic() - began_s < LONGEST_S, f"it is not over: {self._where()}\n{self.log[-3000:]}"
+            assert self._up.poll() is None, f"it ended: {self.log[-3000:]}"
+            time.sleep(0.05)
 
     def orders(self) -> tuple[OrderRecord, ...]:
         """All there are."""
@@ -230,44 +213,6 @@ class Life:
                     self.done.append(str(kill))
                     return
 
-    def _call(self) -> None:
-        """Ask and never ask again: an answer that did not come is none."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        for number in itertools.count():
-            if self._ended.wait(_PAUSE_S):
-                break
-            rows = (
-                sent(_BATCH, drones=0.0, seed=number).select("kind", "distance_km", quoted_minutes="minutes").to_dicts()
-            )
-            body = {"inputs": rows, "ids": [f"parcel-{number}-{each}" for each in range(_BATCH)]}
-            try:
-                connection.request("POST", f"/predict/{MODEL}", json.dumps(body))
-                response = connection.getresponse()
-                text = response.read()
-            except (OSError, http.client.HTTPException):
-                connection.close()
-                self.unanswered += _BATCH
-                continue
-            if response.status != http.client.OK:
-                self.unanswered += _BATCH
-                if response.status != http.client.SERVICE_UNAVAILABLE:
-                    self.refusals.append(text.decode())
-                continue
-            answer = json.loads(text)
-            for each, version in zip(answer["ids"], _versions(answer), strict=True):
-                self.answered[each] = version
-        connection.close()
-
-
-def _versions(answer: dict[str, object]) -> list[int]:
-    """Of each row; a request's rows may be answered by several."""
-    each = answer.get("versions")
-    if isinstance(each, list):
-        return [int(number) for number in each]
-    ids = answer["ids"]
-    assert isinstance(ids, list)
-    return [int(str(answer["version"]))] * len(ids)
-
 
 def _kill_all(number: int) -> None:
     """As a power cut does."""
@@ -308,8 +253,8 @@ def assert_whole(life: Life) -> None:
     assert (deployed.canary, deployed.shadow) == (None, None)
     changes = [each for each in system.registry.history(MODEL) if each.alias == "champion" and each.version == 2]
     assert len(changes) == 1, changes
-    assert life.answered
-    assert not life.refusals, life.refusals[0]
+    assert life.callers.answered
+    assert not life.callers.refusals, life.callers.refusals[0]
     ship(system.journal, system.lake)
     logged = (
         scan_predictions(system.lake, system.journal, MODEL)
@@ -319,6 +264,6 @@ def assert_whole(life: Life) -> None:
     )
     found = Counter(logged["id"].to_list())
     assert max(found.values()) == 1
-    assert set(life.answered) <= set(found)
+    assert set(life.callers.answered) <= set(found)
     said = dict(zip(logged["id"].to_list(), logged["version"].to_list(), strict=True))
-    assert all(said[each] == version for each, version in life.answered.items())
+    assert all(said[each] == version for each, version in life.callers.answered.items())

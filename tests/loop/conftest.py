@@ -19,7 +19,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     killed = Counter(name for each in lives for name in each[KILLED])
     terminalreporter.section("chaos")
     terminalreporter.write_line(
-        f"{len(lives)} lives, {sum(killed.values())} kills, {sum(each['answered'] for each in lives):,} answers, each in "
-        f"the log once; {sum(each['unanswered'] for each in lives):,} asked while nobody could answer"
+        f"{len(lives)} lives, {sum(killed.values())} kills, {sum(each['answered'] for each in lives):,} answers, each "
+        f"in the log once; {sum(each['unanswered'] for each in lives):,} asked while nobody could answer"
     )
     terminalreporter.write_line("; ".join(f"{name} × {times}" for name, times in sorted(killed.items())))

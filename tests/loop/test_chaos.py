@@ -29,7 +29,7 @@ def test_whatever_is_killed_everything_is_done_once(
     assert_whole(life)
     record_property("lived", life.seconds)
     record_property("killed", [each.partition(" ")[0] for each in life.done])
-    record_property("answered", len(life.answered))
-    record_property("unanswered", life.unanswered)
+    record_property("answered", len(life.callers.answered))
+    record_property("unanswered", life.callers.unanswered)
     # Two hundred copies would fill the disk.
     shutil.rmtree(tmp_path / "parcels")

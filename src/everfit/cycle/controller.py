@@ -21,7 +21,9 @@ from everfit.core.errors import EverfitError, NotReadyError
 from everfit.cycle.delivering import begin_rollout, move, read_step
 from everfit.cycle.engine import Engine, Plain, step
 from everfit.cycle.fulfilling import Assignment, Filed, Result, begin, clear_away, file, train
+from everfit.cycle.trouble import short_of_disk
 from everfit.cycle.watching import ship
+from everfit.serving.worker_report import read_reports
 from everfit.store.controller_report import ControllerReport, write_controller_report
 from everfit.triggers.orders import Orders
 
@@ -71,6 +73,9 @@ class Controller:
         self._open_engine = open_engine
         self._in_replay = in_replay
         self._watched_until_us = 0
+        self._lost_rows = 0
+        self._trouble = ""
+        """Why the last round could not be finished."""
         self._stop = threading.Event()
         self._woken = threading.Event()
         """Something was done, so that more may be due."""
@@ -113,26 +118,45 @@ class Controller:
             seen = signs
             if (ready and signs != done) or now_s - ended_s >= _AT_MOST_S or self._woken.is_set():
                 self._woken.clear()
-                self.round(engine)
+                self._try_round(engine)
                 done, ended_s = signs, time.monotonic()
                 next_s = ended_s + max(self._system.project.settings.loop.watch_seconds, (ended_s - now_s) / _SHARE)
+
+    def _try_round(self, engine: Engine) -> None:
+        """What a database or a disk refuses now may go well in the next round."""
+        try:
+            self.round(engine)
+        except Exception as error:  # noqa: BLE001 - whatever they raise
+            _log.exception("a round could not be finished")
+            self._trouble = f"A round of the loop could not be finished: {type(error).__name__}: {error}"
+        else:
+            self._trouble = ""
 
     def round(self, engine: Engine) -> None:
         """Look at everything once, and begin what is due."""
         now = self._system.clock.now()
-        self._ship()
+        trouble = " ".join(filter(None, (short_of_disk(self._system.state), self._ship(), self._lost(), self._trouble)))
         for loop in self._loops.values():
-            loop.attend(engine, now)
+            loop.attend(engine, now, trouble)
         self._begin_orders(engine)
         self._watched_until_us = to_us(now)
         self._report()
 
-    def _ship(self) -> None:
+    def _ship(self) -> str:
         """Move what the service has finished writing into tables; what cannot be moved now waits for the next round."""
         try:
             ship(self._system)
         except EverfitError as error:
             _log.error("the log could not be shipped: %s", error)
+            return f"The log could not be shipped: {error}"
+        return ""
+
+    def _lost(self) -> str:
+        """What the workers answered since the last round and could not record."""
+        lost = sum(each.lost_rows for each in read_reports(self._system.state / "workers").values())
+        fresh, self._lost_rows = lost - self._lost_rows, lost
+        # A worker that begins anew counts anew.
+        return f"{fresh:,} answers could not be recorded: the disk of the log refused." if fresh > 0 else ""
 
     def _begin_orders(self, engine: Engine) -> None:
         orders = Orders(self._system.ledger)

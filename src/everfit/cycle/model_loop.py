@@ -16,6 +16,7 @@ from everfit.core.finding import Finding, Incident
 from everfit.cycle.deciding import champion_facts, decide_on, open_incidents, order_findings, project_code
 from everfit.cycle.heeding import heed
 from everfit.cycle.memory import Memory
+from everfit.cycle.trouble import OF_A_LOOK, in_words, loop_trouble
 from everfit.delivery.advance import advance
 from everfit.delivery.rollouts import Rollouts
 from everfit.triggers.facts import Champion, Facts
@@ -62,35 +63,56 @@ class ModelLoop:
         self._known: dict[str, Champion] = {}
         self._heed_at_s = 0.0
         self._latest: datetime | None = None
-        self._trouble: Finding | None = None
+        self._untold: list[Finding] = []
+        """What could not be put on record when it was found."""
         self.says = ""
         """What the policy last said."""
 
-    def attend(self, engine: Engine, now: datetime) -> None:
+    def attend(self, engine: Engine, now: datetime, trouble: str) -> None:
         """Look at the model, go on with its rollout, and ask its policy.
 
-        What goes wrong with one model must not keep the others waiting: it is told as a finding at the next look.
+        What goes wrong with one model must not keep the others waiting: it is told as a finding.
+
+        Args:
+            engine: Carries out what is decided.
+            now: The present instant.
+            trouble: What is wrong whatever the model, in words; empty if nothing is.
         """
+        clock = self._clock_findings(now)
         try:
-            self._attend(engine, now)
+            self._attend(engine, now, [*clock, *([loop_trouble(self.name, trouble, now)] if trouble else [])])
         except Exception as error:  # noqa: BLE001 - whatever a source, a database or a library raises
             _log.exception("%s could not be attended to", self.name)
-            self._trouble = Finding(
-                kind="loop_trouble", model=self.name, severity="critical", since=now,
-                sentence=f"The loop could not attend to {self.name}: {type(error).__name__}: {error}",
-            )  # fmt: skip
+            words = f"{trouble} {in_words(self.name, error)}".strip()
+            self._tell([*clock, loop_trouble(self.name, words, now)], now)
         else:
-            self._trouble = None
+            self._untold = []
 
-    def _attend(self, engine: Engine, now: datetime) -> None:
+    def _attend(self, engine: Engine, now: datetime, own: Sequence[Finding]) -> None:
         history = Orders(self._system.ledger).of(self.name)
-        look = self._look(now, history)
-        self._heed(now)
-        rollout = Rollouts(self._system.ledger).running(self.name)
-        if rollout is not None:
-            self._go_on(engine, rollout, now)
+        try:
+            look = self._look(now, history, own or self._untold)
+        finally:
+            # A rollout's brakes must work, whatever else does not.
+            self._heed(now)
+            rollout = Rollouts(self._system.ledger).running(self.name)
+            if rollout is not None:
+                self._go_on(engine, rollout, now)
         if self._system.project.settings.loop.level != "manual":
             self.says = self._decide(look, history, now).sentence
+
+    def _tell(self, findings: list[Finding], now: datetime) -> None:
+        """Put on record what is wrong, though no look was possible; what cannot be, is told at the next look."""
+        from everfit.monitoring.incidents import Incidents
+
+        self._untold = findings
+        try:
+            orders = order_findings(self.name, Orders(self._system.ledger).of(self.name))
+            Incidents(self._system.ledger).settle(self.name, (*findings, *orders), now=now, unseen=OF_A_LOOK)
+        except Exception as error:  # noqa: BLE001 - the ledger may be what failed
+            _log.error("nor could that be put on record: %s", error)
+        else:
+            self._untold = []
 
     def _decide(self, look: Look, history: Sequence[OrderRecord], now: datetime) -> Decision:
         """Ask the policy; what it orders is in the ledger then."""
@@ -108,28 +130,24 @@ class ModelLoop:
             _log.info("%s: order %s: %s", self.name, record.number, decision.sentence)
         return decision
 
-    def _look(self, now: datetime, history: Sequence[OrderRecord]) -> Look:
+    def _look(self, now: datetime, history: Sequence[OrderRecord], own: Sequence[Finding]) -> Look:
         """Look at the model, and let incidents open and end by what is found."""
         from everfit.cycle.watching import watch
 
-        also = (*order_findings(self.name, history), *self._own_findings(now))
+        also = (*order_findings(self.name, history), *own)
         watched = watch(self._system, self.name, self._memory, as_of=now, also=also)
         return Look(incidents=watched.incidents, labels_since=watched.labelled, rows_since=watched.labelled)
 
-    def _own_findings(self, now: datetime) -> list[Finding]:
-        """What is wrong with the loop itself."""
-        found = [self._trouble] if self._trouble is not None else []
-        if self._latest is not None and now < self._latest - _JITTER:
-            found.append(
-                Finding(
-                    kind="clock_set_back", model=self.name, severity="warning", since=now,
-                    sentence=f"The clock says {now:%Y-%m-%d %H:%M:%S} UTC, but it was {self._latest:%Y-%m-%d %H:%M:%S} "
-                    "already; nothing is ordered twice, but schedules wait until the clock has caught up.",
-                )
-            )  # fmt: skip
-        else:
+    def _clock_findings(self, now: datetime) -> list[Finding]:
+        """That the clock was set back, until it has caught up."""
+        if self._latest is None or now >= self._latest - _JITTER:
             self._latest = now
-        return found
+            return []
+        sentence = (
+            f"The clock says {now:%Y-%m-%d %H:%M:%S} UTC, but it was {self._latest:%Y-%m-%d %H:%M:%S} already; nothing "
+            "is ordered twice, but schedules wait until the clock has caught up."
+        )
+        return [Finding(kind="clock_set_back", model=self.name, severity="warning", since=now, sentence=sentence)]
 
     def _heed(self, now: datetime) -> None:
         """Now and then, see whether somebody moved the champion's alias in the registry itself."""

@@ -77,7 +77,8 @@ class Supervisor:
             announce: Called once all of them are of use.
 
         Returns:
-            0, or the exit code of one that could not even start the first time: it has said why.
+            0, or the exit code of one that could not even start the first time: it has said why. One that was killed
+            meanwhile is started again.
         """
         before = {each: signal.signal(each, self._asked_to_stop) for each in (signal.SIGTERM, signal.SIGINT)}
         try:
@@ -92,11 +93,16 @@ class Supervisor:
             self._start(slot)
         for slot in self._slots:
             while not slot.is_ready(0.2):
-                code = slot.exit_code()
-                if code is not None:
-                    return code if code > 0 and not self._stopping else 0
                 if self._stopping:
                     return 0
+                code = slot.exit_code()
+                if code is None:
+                    continue
+                if code >= 0:
+                    return code
+                # Killed from outside: that says nothing of whether it can start.
+                self._look_after(slot)
+                time.sleep(0.05)
         announce()
         while not self._stopping:
             for slot in self._slots:
