@@ -51,7 +51,6 @@ watch_seconds = 0.2
 _MODEL = """
 import numpy as np
 import polars as pl
-from sklearn.ensemble import HistGradientBoostingClassifier
 
 import everfit as ef
 
@@ -71,6 +70,9 @@ late.retrain_when(ef.NewRelease())
 _PLAIN = """
 @late.trainer()
 def train(X, y, seed):
+    # Here, so that only a training pays for it.
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     return HistGradientBoostingClassifier(max_iter=30, random_state=seed).fit(X, y)
 """
 
@@ -79,6 +81,8 @@ class ByKind:
     \"\"\"A model for all kinds; the rarest are judged beside the ten nearest that are asked with them.\"\"\"
 
     def fit(self, X, y):
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
         self.together = HistGradientBoostingClassifier(max_iter=30).fit(X, y)
         known = np.unique(X[:, 0][~np.isnan(X[:, 0])])
         self.rare = [kind for kind in known if (X[:, 0] == kind).sum() < 100]

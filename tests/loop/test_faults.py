@@ -51,6 +51,8 @@ class Nonsense:
 
 @late.trainer()
 def train(X, y):
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     mood = MOOD.read_text() if MOOD.exists() else ""
     if mood == "raises":
         raise ValueError("the moon is in the wrong house")

@@ -112,6 +112,15 @@ def moved(rollout: Rollout, step: Step, now: datetime) -> Rollout:
     )
 
 
+def last_step(rollout: Rollout) -> Step:
+    """The step that led to where a rollout is; carried out again, it changes nothing of the rollout."""
+    line = rollout.history[-1]
+    return Step(
+        place=len(rollout.history) - 1, action=line.action, actor=line.actor, state=line.state, stage=line.stage,
+        share=rollout.share, sentence=line.sentence,
+    )  # fmt: skip
+
+
 class Answering(Struct, frozen=True, kw_only=True):
     """What one version was asked, and how it coped."""
 

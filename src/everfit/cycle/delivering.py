@@ -71,7 +71,20 @@ def move(system: System, number: int, step: Step, *, now: datetime) -> Rollout:
 
 
 def follow(system: System, rollout: Rollout) -> None:
-    """Let alias and deployment record be what the rollout says; nothing changes if they are."""
+    """Let alias and deployment record be what the rollout says; nothing changes if they are.
+
+    A step that was interrupted, or a person's, may be carried out beside a later one. Whoever writes last looks again,
+    so that the rollout's last state is what stays.
+    """
+    while True:
+        _follow(system, rollout)
+        present = Rollouts(system.ledger).one(rollout.number)
+        if len(present.history) == len(rollout.history):
+            return
+        rollout = present
+
+
+def _follow(system: System, rollout: Rollout) -> None:
     registry = system.registry
     reason = rollout.history[-1].sentence if rollout.history else rollout.cause
     actor = rollout.history[-1].actor if rollout.history else POLICY

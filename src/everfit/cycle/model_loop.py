@@ -13,6 +13,7 @@ import msgspec
 
 from everfit.core.clock import to_us
 from everfit.core.finding import Finding, Incident
+from everfit.core.rollout import last_step
 from everfit.cycle.deciding import champion_facts, decide_on, open_incidents, order_findings, project_code
 from everfit.cycle.heeding import heed
 from everfit.cycle.memory import Memory
@@ -25,8 +26,8 @@ from everfit.triggers.orders import Orders
 if TYPE_CHECKING:
     from everfit.artifact.schema import InputSchema
     from everfit.core.order import OrderRecord
-    from everfit.core.rollout import Rollout
-    from everfit.cycle.engine import Engine
+    from everfit.core.rollout import Rollout, Step
+    from everfit.cycle.engine import Engine, State
     from everfit.cycle.system import System
     from everfit.triggers.decide import Decision
 
@@ -95,8 +96,7 @@ class ModelLoop:
         finally:
             # A rollout's brakes must work, whatever else does not.
             self._heed(now)
-            rollout = Rollouts(self._system.ledger).running(self.name)
-            if rollout is not None:
+            for rollout in Rollouts(self._system.ledger).of(self.name)[-1:]:
                 self._go_on(engine, rollout, now)
         if self._system.project.settings.loop.level != "manual":
             self.says = self._decide(look, history, now).sentence
@@ -156,22 +156,31 @@ class ModelLoop:
             self._heed_at_s = time.monotonic() + _HEED_S
 
     def _go_on(self, engine: Engine, rollout: Rollout, now: datetime) -> None:
-        """Decide a rollout's next step, and have it carried out if it is one."""
+        """Decide the newest rollout's next step, and have it carried out if it is one."""
+        last = _states(engine, rollout, len(rollout.history) - 1)[-1:]
+        if last == ["failed"]:
+            # On record, but alias or deployment record could not follow.
+            self._begin(engine, rollout, last_step(rollout), now)
+        elif last != ["running"] and not rollout.ended:
+            step = self._next_step(rollout, now)
+            if step.moves:
+                _log.info("%s: rollout %s: %s: %s", self.name, rollout.number, step.action, step.sentence)
+                self._begin(engine, rollout, step, now)
+
+    def _next_step(self, rollout: Rollout, now: datetime) -> Step:
         from everfit.cycle.rollout_evidence import rollout_evidence
 
         answers = self._memory.answers(self._system, self._definition)
         schema = self._schema(rollout.previous)
         evidence = rollout_evidence(self._system, self._definition, rollout, schema, answers, now)
-        step = advance(rollout, self._definition.rollout_plan, evidence, now)
-        if not step.moves:
-            return
-        _log.info("%s: rollout %s: %s: %s", self.name, rollout.number, step.action, step.sentence)
-        argument = {"rollout": rollout.number, "step": msgspec.to_builtins(step), "at_us": to_us(now)}
-        key = f"rollout/{rollout.number}/{step.place}"
-        tried = itertools.takewhile(
-            lambda each: engine.state(each) == "failed", (f"{key}/{n}" for n in itertools.count())
-        )
-        engine.start("move", f"{key}/{len(list(tried))}", argument)
+        return advance(rollout, self._definition.rollout_plan, evidence, now)
+
+    def _begin(self, engine: Engine, rollout: Rollout, step: Step, now: datetime) -> None:
+        """Have a step carried out, unless that is under way; after a failure it is tried again."""
+        attempts = _states(engine, rollout, step.place)
+        if attempts[-1:] in ([], ["failed"]):
+            argument = {"rollout": rollout.number, "step": msgspec.to_builtins(step), "at_us": to_us(now)}
+            engine.start("move", _move_key(rollout, step.place, len(attempts)), argument)
 
     def _schema(self, version: int) -> InputSchema:
         from everfit.artifact.package import open_package
@@ -192,3 +201,13 @@ class ModelLoop:
             package = open_package(self._system.deployment.folder_of(deployed), trust=self._system.trust)
             self._known = {deployed.digest: champion_facts(package, deployed.version)}
         return self._known[deployed.digest]
+
+
+def _move_key(rollout: Rollout, place: int, attempt: int) -> str:
+    return f"rollout/{rollout.number}/{place}/{attempt}"
+
+
+def _states(engine: Engine, rollout: Rollout, place: int) -> list[State]:
+    """Of the attempts at a step of a rollout, the latest last."""
+    found = (engine.state(_move_key(rollout, place, attempt)) for attempt in itertools.count())
+    return [state for state in itertools.takewhile(lambda each: each is not None, found) if state is not None]

@@ -86,6 +86,18 @@ class Rollouts:
         with self._engine.connect() as connection:
             return _read(connection, ROLLOUTS.c.model == model)
 
+    def one(self, number: int) -> Rollout:
+        """A rollout by its number.
+
+        Raises:
+            StoreError: If there is none.
+        """
+        with self._engine.connect() as connection:
+            found = _read(connection, ROLLOUTS.c.number == number)
+        if not found:
+            raise StoreError("there must be a rollout with that number", value=number)
+        return found[0]
+
     def running(self, model: str) -> Rollout | None:
         """The one that goes on, paused or not."""
         with self._engine.connect() as connection:
