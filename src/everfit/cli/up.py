@@ -79,9 +79,12 @@ def controller(
                 return
 
     threading.Thread(target=outlive_nobody, name="parent", daemon=True).start()
-    os.write(ready, b"+")
-    os.close(ready)
-    one.run()
+
+    def tell() -> None:
+        os.write(ready, b"+")
+        os.close(ready)
+
+    one.run(tell)
     logging.shutdown()
     # Not a return: it would wait for steps that run in threads. They are begun anew by whoever leads next.
     os._exit(0)

@@ -21,6 +21,7 @@ from everfit.core.errors import EverfitError, NotReadyError
 from everfit.cycle.delivering import begin_rollout, move, read_step
 from everfit.cycle.engine import Engine, Plain, step
 from everfit.cycle.fulfilling import Assignment, Filed, Result, begin, clear_away, file, train
+from everfit.cycle.refreshing import OnlineRefresh
 from everfit.cycle.trouble import short_of_disk
 from everfit.cycle.watching import ship
 from everfit.serving.worker_report import read_reports
@@ -74,6 +75,9 @@ class Controller:
         self._in_replay = in_replay
         self._watched_until_us = 0
         self._lost_rows = 0
+        # A replay pushes every row when it became known.
+        seconds = 0.0 if in_replay else system.project.settings.loop.materialize_seconds
+        self._refresh = OnlineRefresh(system, seconds).refresh_if_due
         self._trouble = ""
         """Why the last round could not be finished."""
         self._stop = threading.Event()
@@ -84,20 +88,28 @@ class Controller:
         """End :meth:`run`; may be called from a signal handler."""
         self._stop.set()
 
-    def run(self) -> None:
+    def run(self, ready: Callable[[], object] = lambda: None) -> None:
         """Stand by until nobody else leads, then lead until stopped.
 
         What is under way then goes on when a controller next leads: steps that have not ended are begun anew.
 
+        Args:
+            ready: Called once, when it leads or stands by.
+
         Raises:
             LoopError: If the loop's database cannot be used.
         """
+        standing_by = not self._leadership.win()
+        if standing_by:
+            ready()
         while not self._leadership.win():
             if self._stop.wait(_STANDBY_S):
                 return
         engine = self._open_engine({"learn": self._learn, "move": self._move})
         _log.info("this controller leads")
         self._report()
+        if not standing_by:
+            ready()
         for key in engine.stranded():
             _log.error("%s was begun by another version of Everfit and waits for it", key)
         self._lead(engine)
@@ -135,7 +147,8 @@ class Controller:
     def round(self, engine: Engine) -> None:
         """Look at everything once, and begin what is due."""
         now = self._system.clock.now()
-        trouble = " ".join(filter(None, (short_of_disk(self._system.state), self._ship(), self._lost(), self._trouble)))
+        found = short_of_disk(self._system.state), self._ship(), self._lost(), self._refresh(), self._trouble
+        trouble = " ".join(each for each in found if each)
         for loop in self._loops.values():
             loop.attend(engine, now, trouble)
         self._begin_orders(engine)
