@@ -20,12 +20,14 @@ def serve(
     as_json: AsJson = False,
 ) -> None:
     """Serve the champions over HTTP until stopped."""
+    from everfit.cli.logs import keep_log
     from everfit.cli.output import console, print_json
     from everfit.cycle.launcher import Launcher
     from everfit.cycle.supervisor import Supervisor, worker_posts
     from everfit.serving.listening import listen, url_of
     from everfit.wiring import deployed_versions, find_root, load_settings
 
+    keep_log("supervisor", as_json=as_json)
     root = find_root(project)
     flags = {"serving.host": host, "serving.port": port, "serving.workers": workers}
     settings = load_settings(root, {key: value for key, value in flags.items() if value is not None}).serving
@@ -54,15 +56,15 @@ def worker(
     project: Annotated[Path, typer.Option("--project", help="Folder with everfit.toml.")],
     wait: Annotated[bool, typer.Option("--wait", help="Something may be deployed later.")] = False,
     replay: FollowReplay = False,
-    as_json: AsJson = False,  # noqa: ARG001 - an error is told in JSON then
+    as_json: AsJson = False,
 ) -> None:
     """Be one worker of the service."""
-    import logging
     import socket
 
+    from everfit.cli.logs import keep_log
     from everfit.wiring import find_root, follow_replay, open_worker
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    keep_log(f"worker {slot}", as_json=as_json)
     parent = os.getppid()
     one = open_worker(project, slot=slot, clock=follow_replay(find_root(project)) if replay else None)
     one.load(wait=wait)

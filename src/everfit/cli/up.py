@@ -22,12 +22,14 @@ def up(
 
     Where no version answers yet, the first one is trained.
     """
+    from everfit.cli.logs import keep_log
     from everfit.cli.output import console, print_json
     from everfit.cycle.launcher import Launcher
     from everfit.cycle.supervisor import Post, Supervisor, worker_posts
     from everfit.serving.listening import listen, url_of
     from everfit.wiring import find_root, load_project
 
+    keep_log("supervisor", as_json=as_json)
     flags = {"serving.host": host, "serving.port": port, "serving.workers": workers}
     opened = load_project(find_root(project), {key: value for key, value in flags.items() if value is not None})
     settings, words = opened.settings, [*(["--replay"] if replay else []), *(["--json"] if as_json else [])]
@@ -54,7 +56,7 @@ def controller(
     ready: Annotated[int, typer.Option("--ready", help="Descriptor to tell that it leads or stands by.")],
     project: Annotated[Path, typer.Option("--project", help="Folder with everfit.toml.")],
     replay: FollowReplay = False,
-    as_json: AsJson = False,  # noqa: ARG001 - an error is told in JSON then
+    as_json: AsJson = False,
 ) -> None:
     """Be the controller of the loop."""
     import logging
@@ -62,10 +64,10 @@ def controller(
     import signal
     import threading
 
+    from everfit.cli.logs import keep_log
     from everfit.wiring import open_controller
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    keep_log("controller", as_json=as_json)
     one = open_controller(project, in_replay=replay)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: one.stop())
