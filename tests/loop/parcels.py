@@ -165,25 +165,25 @@ def release(folder: Path, definitions: str, *, plan: str) -> None:
 
 
 @contextmanager
-def running(folder: Path, *options: str) -> Iterator[str]:
-    """The whole system: its URL. It must end by itself when it is told to."""
-    log = folder / "up.log"
+def running(folder: Path, *options: str, log: str = "up.log", crash: bool = False) -> Iterator[str]:
+    """The whole system: its URL. It must end by itself when it is told to, unless somebody crashes it."""
+    errors_file = folder / log
     command = [sys.executable, "-m", "everfit", "up", "--port", "0", "--json", *options]
     with (
-        log.open("w") as errors,
+        errors_file.open("w") as errors,
         subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
     ):
         assert process.stdout is not None
         text = ""
         while not text.endswith("}\n") or text.count("{") != text.count("}"):
             line = process.stdout.readline()
-            assert line, f"it ended with {process.poll()}: {text}{log.read_text()}"
+            assert line, f"it ended with {process.poll()}: {text}{errors_file.read_text()}"
             text += line
         try:
             yield json.loads(text)["url"]
         finally:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=30) == 0
+            assert process.wait(timeout=30) == (-signal.SIGKILL if crash else 0)
 
 
 @dataclass
