@@ -80,13 +80,14 @@ class Controller:
         self._refresh = OnlineRefresh(system, seconds).refresh_if_due
         self._trouble = ""
         """Why the last round could not be finished."""
-        self._stop = threading.Event()
+        self._stopping = False
+        """No event: a signal's handler that sets one would wait for ever if it interrupted whoever asks it."""
         self._woken = threading.Event()
         """Something was done, so that more may be due."""
 
     def stop(self) -> None:
         """End :meth:`run`; may be called from a signal handler."""
-        self._stop.set()
+        self._stopping = True
 
     def run(self, ready: Callable[[], object] = lambda: None) -> None:
         """Stand by until nobody else leads, then lead until stopped.
@@ -103,8 +104,9 @@ class Controller:
         if standing_by:
             ready()
         while not self._leadership.win():
-            if self._stop.wait(_STANDBY_S):
+            if self._stopping:
                 return
+            time.sleep(_STANDBY_S)
         engine = self._open_engine({"learn": self._learn, "move": self._move})
         _log.info("this controller leads")
         self._report()
@@ -118,7 +120,8 @@ class Controller:
         seen: tuple[object, ...] | None = None
         done: tuple[object, ...] | None = None
         ended_s, next_s = -_AT_MOST_S, 0.0
-        while not self._stop.wait(_POLL_S):
+        while not self._stopping:
+            time.sleep(_POLL_S)
             if not self._leadership.holds():
                 _log.error("somebody else leads now; this controller ends")
                 return
