@@ -119,7 +119,7 @@ class Controller:
     def _lead(self, engine: Engine) -> None:
         seen: tuple[object, ...] | None = None
         done: tuple[object, ...] | None = None
-        ended_s, next_s = -_AT_MOST_S, 0.0
+        ended_s, next_s, took_s = -_AT_MOST_S, 0.0, 0.0
         while not self._stopping:
             time.sleep(_POLL_S)
             if not self._leadership.holds():
@@ -135,7 +135,10 @@ class Controller:
                 self._woken.clear()
                 self._try_round(engine)
                 done, ended_s = signs, time.monotonic()
-                next_s = ended_s + max(self._system.project.settings.loop.watch_seconds, (ended_s - now_s) / _SHARE)
+                # What a round costs once, such as loading a library, must not put off the next.
+                before_s, took_s = took_s, ended_s - now_s
+                pause_s = min(before_s, took_s) / _SHARE
+                next_s = ended_s + max(self._system.project.settings.loop.watch_seconds, pause_s)
 
     def _try_round(self, engine: Engine) -> None:
         """What a database or a disk refuses now may go well in the next round."""

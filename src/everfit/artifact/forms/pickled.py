@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import sys
 from collections.abc import Iterator
@@ -59,12 +60,18 @@ def unpickle(content: bytes) -> Any:
     return cloudpickle.loads(content)
 
 
+@functools.cache
+def _distributed_modules() -> frozenset[str]:
+    """Modules that came with a distribution; to read what they all hold takes a quarter of a second."""
+    return frozenset(importlib.metadata.packages_distributions())
+
+
 @contextlib.contextmanager
 def _by_value(module: str) -> Iterator[None]:
     import cloudpickle
 
     top = module.partition(".")[0]
-    installed = top in sys.stdlib_module_names or top in importlib.metadata.packages_distributions()
+    installed = top in sys.stdlib_module_names or top in _distributed_modules()
     if installed or module == "__main__" or module not in sys.modules:
         yield
         return

@@ -36,11 +36,12 @@ class SklearnForm:
 
     def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:  # noqa: ARG002
         """As :class:`everfit.artifact.forms.form.Form` promises."""
+        if not type(estimator).__module__.startswith("sklearn."):
+            return ()
+        # Here, since loading it takes a second.
         import skops.io
         from skops.io.exceptions import UnsupportedTypeException
 
-        if not type(estimator).__module__.startswith("sklearn."):
-            return ()
         try:
             content = skops.io.dumps(estimator)
         except (UnsupportedTypeException, TypeError):
