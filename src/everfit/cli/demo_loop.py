@@ -32,7 +32,7 @@ _FROM = datetime(2026, 1, 22, 0, 6, tzinfo=UTC)
 _DAYS = 12
 _LOOK = timedelta(hours=6)
 _POLL_S = 0.25
-_LEAD_TIMEOUT_S = 60.0
+_SERVED_TIMEOUT_S = 60.0
 _REASON = "the first one"
 
 
@@ -105,7 +105,7 @@ class _Demo:
         """Let two weeks pass, and tell what happens."""
         with self._page.busy("starting the service and the controller"):
             url = service.url()
-            _wait_for_controller(system)
+            _wait_until_served(url)
         self._page.step("everfit up --replay", f"{system.project.name} is up at {url} ({self._seconds()}).")
         plan = _plan()
         self._page.step(
@@ -171,15 +171,16 @@ def _replay(system: System, url: str, plan: ReplayPlan, stopping: threading.Even
         return replay(system, client, _MODEL, plan, stop=stopping.is_set)
 
 
-def _wait_for_controller(system: System) -> None:
-    """It is up before it leads; a replay wants to see it lead."""
-    from everfit.store.controller_report import read_controller_report
+def _wait_until_served(url: str) -> None:
+    """A worker loads what was promoted within a moment, but not at once."""
+    from everfit.client.client import Client
 
-    deadline = time.monotonic() + _LEAD_TIMEOUT_S
-    while read_controller_report(system.state) is None:
-        if time.monotonic() > deadline:
-            raise ProjectError("the controller must lead", value=str(system.state), remedy="See up.log there.")
-        time.sleep(_POLL_S)
+    deadline = time.monotonic() + _SERVED_TIMEOUT_S
+    with Client(url, timeout_s=30.0, retries=12) as client:
+        while _MODEL not in client.models():
+            if time.monotonic() > deadline:
+                raise ProjectError("the service must serve the model that was promoted", value=_MODEL)
+            time.sleep(_POLL_S)
 
 
 def _in_thread(work: Any) -> Future[ReplayReport]:
