@@ -92,7 +92,7 @@ class ModelLoop:
     def _attend(self, engine: Engine, now: datetime, own: Sequence[Finding]) -> None:
         history = Orders(self._system.ledger).of(self.name)
         try:
-            look = self._look(now, history, own or self._untold)
+            look = self._look(now, history, [*self._untold, *own])
         finally:
             # A rollout's brakes must work, whatever else does not.
             self._heed(now)
