@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from everfit.core.clock import Clock, SystemClock
 from everfit.core.errors import EverfitError, NotReadyError, ProjectError, SettingsError
-from everfit.core.settings import Settings, resolve_settings
+from everfit.core.settings import SETTINGS_FILE, Settings, is_project_code, resolve_settings
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from everfit.serving.worker import Worker
     from everfit.store.leadership import Leadership
 
-SETTINGS_FILE = "everfit.toml"
 STATE_FOLDER = ".everfit"
 
 
@@ -329,9 +328,5 @@ def _forget_foreign_modules(root: Path) -> None:
     own = {path.stem for path in root.glob("*.py")} | {path.parent.name for path in root.glob("*/__init__.py")}
     for name in own & set(sys.modules):
         file = getattr(sys.modules[name], "__file__", None)
-        if file is not None and not Path(file).is_relative_to(root) and _is_project(Path(file)):
+        if file is not None and not Path(file).is_relative_to(root) and is_project_code(Path(file)):
             del sys.modules[name]
-
-
-def _is_project(file: Path) -> bool:
-    return any((folder / SETTINGS_FILE).is_file() for folder in list(file.parents)[:2])

@@ -41,3 +41,8 @@ def test_a_source_that_is_gone_is_said_until_it_is_back(system: System) -> None:
         assert "there must be a file to read" in refresh.refresh_if_due()
     away.rename(source)
     assert refresh.refresh_if_due() == ""
+
+
+def test_a_source_that_cannot_be_read_is_no_end_of_the_round(system: System) -> None:
+    system.project.root.joinpath("orders.parquet").write_bytes(b"PAR1 and then nothing of the kind PAR1")
+    assert "could not be brought up to date" in OnlineRefresh(system, 60).refresh_if_due()

@@ -8,12 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from everfit.core.errors import SettingsError
+
+SETTINGS_FILE = "everfit.toml"
+"""Where a project's settings are, and what makes a folder a project's."""
+
+
+def is_project_code(file: Path) -> bool:
+    """Whether a module, or a package's ``__init__.py``, lies beside a settings file.
+
+    Args:
+        file: Where it was imported from.
+    """
+    return any((folder / SETTINGS_FILE).is_file() for folder in list(file.parents)[:2])
 
 
 class ProjectSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,8 +7,8 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from everfit.core.errors import EverfitError
 from everfit.cycle.online import materialize
+from everfit.cycle.trouble import why
 
 if TYPE_CHECKING:
     from everfit.cycle.system import System
@@ -39,10 +39,10 @@ class OnlineRefresh:
             return ""
         try:
             materialize(self._system)
-        except EverfitError as error:
+        except Exception as error:  # noqa: BLE001 - whatever a source's library raises, the round goes on
             # Not put off: what is wrong stays said until it is mended.
-            _log.error("the online store could not be brought up to date: %s", error)
-            return f"The online store could not be brought up to date: {error}"
+            _log.error("the online store could not be brought up to date: %s", why(error))
+            return f"The online store could not be brought up to date: {why(error)}"
         ended_s = time.monotonic()
         self._next_s = ended_s + max(self._every_s, (ended_s - began_s) / _SHARE)
         return ""

@@ -28,9 +28,12 @@ def loop_trouble(model: str, sentence: str, now: datetime) -> Finding:
 
 def in_words(model: str, error: Exception) -> str:
     """That a model could not be attended to, and why."""
-    # What we raise ourselves says what to do about it; of anything else the kind helps whoever looks for it.
-    why = str(error) if isinstance(error, EverfitError) else f"{type(error).__name__}: {error}"
-    return f"The loop could not attend to {model}: {why}"
+    return f"The loop could not attend to {model}: {why(error)}"
+
+
+def why(error: Exception) -> str:
+    """What an error says: ours tells what to do about it; of any other the kind helps whoever looks for it."""
+    return str(error) if isinstance(error, EverfitError) else f"{type(error).__name__}: {error}"
 
 
 def short_of_disk(folder: Path) -> str:

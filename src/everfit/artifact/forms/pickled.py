@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib.metadata
 import sys
+import sysconfig
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from everfit.core.settings import is_project_code
 
+if TYPE_CHECKING:
     from everfit.artifact.predictor import Predictor
     from everfit.artifact.schema import InputSchema
 
@@ -60,19 +61,11 @@ def unpickle(content: bytes) -> Any:
     return cloudpickle.loads(content)
 
 
-@functools.cache
-def _distributed_modules() -> frozenset[str]:
-    """Modules that came with a distribution; to read what they all hold takes a quarter of a second."""
-    return frozenset(importlib.metadata.packages_distributions())
-
-
 @contextlib.contextmanager
 def _by_value(module: str) -> Iterator[None]:
     import cloudpickle
 
-    top = module.partition(".")[0]
-    installed = top in sys.stdlib_module_names or top in _distributed_modules()
-    if installed or module == "__main__" or module not in sys.modules:
+    if module == "__main__" or module not in sys.modules or _is_installed(module.partition(".")[0]):
         yield
         return
     cloudpickle.register_pickle_by_value(sys.modules[module])
@@ -80,3 +73,14 @@ def _by_value(module: str) -> Iterator[None]:
         yield
     finally:
         cloudpickle.unregister_pickle_by_value(sys.modules[module])
+
+
+def _is_installed(top: str) -> bool:
+    """Whether the service will have a top-level module too: it came with Python or a distribution."""
+    if top in sys.stdlib_module_names:
+        return True
+    file = Path(getattr(sys.modules.get(top), "__file__", None) or ".")
+    # Where a module lies nearly always tells; to read what all distributions hold takes a quarter of a second.
+    if any(file.is_relative_to(sysconfig.get_path(name)) for name in ("purelib", "platlib")):
+        return True
+    return not is_project_code(file) and top in importlib.metadata.packages_distributions()
