@@ -176,6 +176,8 @@ def _deliver(system: System, url: str, supervisor: int, version: int) -> float:
     row = {"distance_km": 3.0}
     with WorkerAnswers(url, supervisor, workers=WORKERS, model=MODEL, row=row) as answers:
         _wait(lambda: len(Audit(system.ledger).read(MODEL)) > 0, "a rollout")
+        # Loads MLflow: that is the start of whoever asks, not the way to the workers.
+        system.registry.version(MODEL, version)
         # Not the audit's line: it is written last, and workers may have the version before.
         asked_s = time.time()
         promote(system, MODEL, version, actor="bench", reason="it was approved")

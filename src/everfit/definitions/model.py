@@ -82,7 +82,8 @@ class Model:
         self.slices = tuple(slices)
         self.description = description
         self.gates: tuple[Gate, ...] = ()
-        self.policy = Policy(trigger=PerformanceDrop() | StaleModel("30d"))
+        # A newcomer is watched for a week, so that nothing is learnt from it sooner.
+        self.policy = Policy(trigger=PerformanceDrop() | StaleModel("30d"), cooldown="7d")
         self.rollout_plan = RolloutPlan()
         self._watches: tuple[Watch, ...] | None = None
         self._watched_by_policy: tuple[Watch, ...] = ()
@@ -177,7 +178,9 @@ class Model:
         least_labels: int = Policy.least_labels,
         back_off: str = Policy.back_off,
     ) -> None:
-        """Say when it is trained anew; by default when its performance dropped. Without triggers, never by itself.
+        """Say when it is trained anew; without triggers, never by itself.
+
+        By default it is when its performance dropped or it was trained 30 days ago, but at most once in 7 days.
 
         A :class:`everfit.PerformanceDrop` or :class:`everfit.Drift` among the triggers is watched as it is given here.
 
