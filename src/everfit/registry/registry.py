@@ -7,11 +7,11 @@ done twice with the effect of once, since a step may run again after a crash.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,6 +22,7 @@ from everfit.registry.history import AliasHistory
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+    from mlflow.entities.model_registry import RegisteredModel
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 DIGEST_TAG = "everfit.digest"
@@ -275,12 +276,23 @@ class Registry:
         return self._artifacts / model / run_id / "artifacts" / PACKAGE_FOLDER
 
     def _aliases(self, model: str) -> dict[str, int]:
-        found: Iterable[Any] = self._client.search_registered_models(f"name = '{model}'")
-        return {alias: int(number) for each in found for alias, number in dict(each.aliases).items()}
+        found = self._registered(model)
+        return {} if found is None else {alias: int(number) for alias, number in dict(found.aliases).items()}
 
     def _ensure_model(self, model: str) -> None:
-        if not self._client.search_registered_models(f"name = '{model}'"):
+        if self._registered(model) is None:
             self._client.create_registered_model(model)
+
+    def _registered(self, model: str) -> RegisteredModel | None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            # A search for the name takes three times as long.
+            return self._client.get_registered_model(model)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
 
 
 def _as_record(found: MlflowVersion, aliases: Mapping[str, int]) -> ModelVersion:
