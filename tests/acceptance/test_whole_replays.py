@@ -94,7 +94,7 @@ HISTORIES = [
         ("--step", "1d", "--watch-every", "4d"),
         "log_loss",
         -0.25,
-        range(1, 16),
+        range(3, 25),
     ),
 ]
 
