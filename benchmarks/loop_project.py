@@ -31,7 +31,8 @@ bootstrap = 100
 [serving]
 workers = {WORKERS}
 """
-# Everything but the trigger is a default: what is measured is what a user waits for.
+# Everything but these is a default: what is measured is what a user waits for. With the approval no version answers
+# before it is promoted, not even as a canary.
 _DEFINITIONS = """
 import numpy as np
 
@@ -47,6 +48,7 @@ late = ef.Model(
     label=ef.Label("late", known_at="arrived_at"),
 )
 late.retrain_when(ef.PerformanceDrop(by=0.02, alpha=0.01))
+late.roll_out(ef.Shadow(), approval="required")
 
 
 class Rule:
