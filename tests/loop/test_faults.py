@@ -189,13 +189,14 @@ def test_a_source_vanishes_and_comes_back(own: Path) -> None:
 
 def test_a_locked_database_is_waited_for(own: Path) -> None:
     with loop(own) as one:
+        # Longer than a writer waits, and just when there is something to write.
+        number = one.order()
         with closing(sqlite3.connect(own / ".everfit" / "ledger.db", isolation_level=None)) as other:
             other.execute("begin exclusive")
-            time.sleep(20)
+            time.sleep(25)
             other.execute("rollback")
-        record = one.ended(one.order())
+        record = one.ended(number)
         assert record.state == "delivering", record.sentence
-        # What was refused meanwhile is said once the ledger can hold it.
         wait_for(lambda: bool(one.incidents("loop_trouble")), seconds=60)
         one.wait_until_over("loop_trouble")
         assert len(one.incidents("loop_trouble")) == 1

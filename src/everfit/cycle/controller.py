@@ -22,7 +22,7 @@ from everfit.cycle.delivering import begin_rollout, move, read_step
 from everfit.cycle.engine import Engine, Plain, step
 from everfit.cycle.fulfilling import Assignment, Filed, Result, begin, clear_away, file, train
 from everfit.cycle.refreshing import OnlineRefresh
-from everfit.cycle.trouble import short_of_disk
+from everfit.cycle.trouble import short_of_disk, unwritable
 from everfit.cycle.watching import ship
 from everfit.serving.worker_report import read_reports
 from everfit.store.controller_report import ControllerReport, write_controller_report
@@ -153,7 +153,8 @@ class Controller:
     def round(self, engine: Engine) -> None:
         """Look at everything once, and begin what is due."""
         now = self._system.clock.now()
-        found = short_of_disk(self._system.state), self._ship(), self._lost(), self._refresh(), self._trouble
+        disk, ledger = short_of_disk(self._system.state), unwritable(self._system.ledger)
+        found = disk, ledger, self._ship(), self._lost(), self._refresh(), self._trouble
         trouble = " ".join(each for each in found if each)
         for loop in self._loops.values():
             loop.attend(engine, now, trouble)

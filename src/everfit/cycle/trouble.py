@@ -5,10 +5,14 @@ from __future__ import annotations
 import shutil
 from datetime import datetime
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
-from everfit.core.errors import EverfitError
+from everfit.core.errors import EverfitError, StoreError
 from everfit.core.finding import Finding, FindingKind
+from everfit.store.ledger import require_writable
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 _LEAST_FREE_BYTES = 128 << 20
 """A look, a training and a minute of answers need less."""
@@ -34,6 +38,15 @@ def in_words(model: str, error: Exception) -> str:
 def why(error: Exception) -> str:
     """What an error says: ours tells what to do about it; of any other the kind helps whoever looks for it."""
     return str(error) if isinstance(error, EverfitError) else f"{type(error).__name__}: {error}"
+
+
+def unwritable(ledger: Engine) -> str:
+    """A sentence if nothing can be put on record."""
+    try:
+        require_writable(ledger)
+    except StoreError as error:
+        return f"Nothing could be put on record: {error}"
+    return ""
 
 
 def short_of_disk(folder: Path) -> str:

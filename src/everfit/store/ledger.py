@@ -138,6 +138,24 @@ def open_ledger(url: str) -> sa.Engine:
     return engine
 
 
+def require_writable(ledger: sa.Engine) -> None:
+    """Wait until the ledger can be written to, as long as any writer would; nothing is written.
+
+    Raises:
+        StoreError: If somebody else holds it, or it refuses for another reason.
+    """
+    begin = "BEGIN IMMEDIATE" if ledger.dialect.name == "sqlite" else "SELECT 1"
+    try:
+        with ledger.connect() as connection:
+            connection.exec_driver_sql(begin)
+            connection.rollback()
+    except sa.exc.SQLAlchemyError as error:
+        reason = getattr(error, "orig", None) or error
+        raise StoreError(
+            "the ledger must be writable", value=str(reason), remedy="Wait for whoever holds it, or end it."
+        ) from error
+
+
 def _prepare_sqlite(connection: object, _record: object) -> None:
     cursor = connection.cursor()  # type: ignore[attr-defined]
     cursor.execute("PRAGMA journal_mode = WAL")
