@@ -54,8 +54,9 @@ def test_a_policy_makes_sense(make: Any, message: str) -> None:
         make()
 
 
-def test_a_model_that_says_nothing_is_retrained_after_a_drop_and_every_month() -> None:
-    assert ef.Model("late", **GOOD).policy == Policy(trigger=ef.PerformanceDrop() | ef.StaleModel("30d"))
+def test_a_model_that_says_nothing_is_retrained_after_a_drop_and_every_month_but_at_most_weekly() -> None:
+    default = Policy(trigger=ef.PerformanceDrop() | ef.StaleModel("30d"), cooldown="7d")
+    assert ef.Model("late", **GOOD).policy == default
 
 
 def test_a_model_says_when_it_is_retrained() -> None:
