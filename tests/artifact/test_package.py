@@ -354,12 +354,21 @@ import json, sys
 import mlflow.pyfunc, pandas
 model = mlflow.pyfunc.load_model(sys.argv[1])
 columns = json.loads(open(sys.argv[1] + "/input_example.json").read())
-frame = pandas.DataFrame(json.loads(open(sys.argv[2]).read()))[columns["columns"]].astype({"clock.hour": float})
+frame = pandas.DataFrame(json.loads(open(sys.argv[2]).read()))[columns["columns"]]
+whole = frame.convert_dtypes()
+wrong = frame.assign(**{"clock.hour": "noon"})
+try:
+    refusal = model.predict(wrong) and ""
+except Exception as error:
+    refusal = str(error)
 print(json.dumps({
     "inputs": model.metadata.get_input_schema().input_names(),
     "types": [str(kind) for kind in model.metadata.get_input_schema().input_types()],
     "example": len(model.input_example),
     "answers": model.predict(frame).tolist(),
+    "whole": model.predict(whole).tolist(),
+    "int64": str(frame["clock.hour"].dtype),
+    "refusal": refusal,
 }))
 """
 
@@ -378,7 +387,10 @@ def test_mlflow_loads_a_package_and_answers_the_same(written: Path, tmp_path: Pa
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["inputs"] == list(package.schema.names)
-    assert told["types"] == [f"DataType.{kind}" for kind in ("double", "string", "double", "double")] + ["Any"]
+    assert told["types"] == ["Any", "DataType.string", "Any", "Any", "Any"]
+    assert told["int64"] == "int64"
+    assert told["refusal"] == "clock.hour: the column must hold a number, but got 'String'."
+    np.testing.assert_array_equal(told["whole"], told["answers"])
     np.testing.assert_allclose(told["answers"], package.native().predict(package.transform(rows)), atol=1e-9)
 
 

@@ -177,7 +177,7 @@ def test_several_models_must_be_told_apart(shop: Shop) -> None:
 
     def post(query: bytes) -> Reply:
         http = HttpRequest("POST", "/invocations", query, [(b"content-type", b"application/json")], b"{}")
-        reply = Invocations(plane, ask=ask, max_body_bytes=1024).handle(http)
+        reply = Invocations(plane, ask=ask).handle(http)
         assert isinstance(reply, Reply)
         return reply
 

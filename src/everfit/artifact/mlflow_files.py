@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 _EXAMPLE_ROWS = 3
-_TYPES = {"number": "double", "boolean": "any", "category": "string"}
-# pandas holds a boolean with gaps as an object, which MLflow's boolean refuses. Numbers must come as floats, since
-# MLflow converts no integers.
+_TYPES = {"number": "any", "boolean": "any", "category": "string"}
+# MLflow converts no 64-bit integers to double, and pandas holds numbers and booleans with gaps as objects, which
+# MLflow's types refuse. With "any" the columns arrive as they are, and the package checks their types.
 _PYTHON = "python"
 
 

@@ -28,6 +28,7 @@
         ├── InvalidRequestError     a field is missing, unknown, or of the wrong type
         ├── UnknownModelError       this service does not serve that model
         ├── RequestTooLargeError    more bytes or rows than are accepted
+        ├── UnsupportedEncodingError  a body is compressed in a way that is not read
         ├── NotReadyError           the service cannot answer yet
         └── OverloadedError         the service has as much to do as it can take
 
@@ -169,6 +170,10 @@ class UnknownModelError(RequestError):
 
 class RequestTooLargeError(RequestError):
     """More bytes or rows than the service accepts."""
+
+
+class UnsupportedEncodingError(RequestError):
+    """The body is compressed in a way that the service does not read."""
 
 
 class NotReadyError(RequestError):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from everfit.core.errors import EverfitError, OverloadedError
 from everfit.serving.arrow_dialect import ArrowDialect, is_arrow
+from everfit.serving.content_encoding import plain_body
 from everfit.serving.dialect import Dialect, Plain
 from everfit.serving.http import HttpRequest
 from everfit.serving.intake import Intake
@@ -70,9 +71,9 @@ class App:
             tallies=self.tallies,
             repository=repository,
             may_control=settings.repository_control,
-            max_body_bytes=settings.max_body_bytes,
         )
-        self._invocations = Invocations(plane, ask=self.ask, max_body_bytes=settings.max_body_bytes)
+        self._invocations = Invocations(plane, ask=self.ask)
+        self._max_body_bytes = settings.max_body_bytes
         self._openapi = OpenApi(plane, intake, max_rows=settings.max_rows, may_control=settings.repository_control)
         self._pages: Mapping[str, Callable[[HttpRequest], Reply]] = {
             "/": lambda _: self._index(),
@@ -85,6 +86,11 @@ class App:
 
     def handle(self, http: HttpRequest) -> Reply | Awaitable[Reply]:
         """Answer a request, at once or later; raises nothing."""
+        if http.path[-1:] == "/":  # a trailing slash changes nothing
+            http = http._replace(path=http.path.rstrip("/") or "/")
+        return self._decompress(http) if http.encoding else self._route(http)
+
+    def _route(self, http: HttpRequest) -> Reply | Awaitable[Reply]:
         path = http.path
         if path.startswith(_PREDICT):
             dialect = self._arrow if is_arrow(http.header(b"content-type")) else self._plain
@@ -98,6 +104,25 @@ class App:
         if path.startswith(_FEATURES):
             return self._push(http, path[len(_FEATURES) :])
         return self._page(http)
+
+    async def _decompress(self, http: HttpRequest) -> Reply:
+        """Answer a request whose body is compressed, whatever it asks for."""
+        path = http.path
+        refuser = self._open_inference.refuse if path.startswith("/v2") else say
+        refuser = self._invocations.refuse if path in PATHS else refuser
+        self._waiting += 1
+        try:
+            if self._waiting > self._max_waiting:
+                raise OverloadedError(
+                    f"at most {self._max_waiting} requests may wait at once", remedy="Ask again in a moment."
+                )
+            body = await asyncio.to_thread(plain_body, http, self._max_body_bytes)
+        except Exception as error:  # noqa: BLE001 - as in ask
+            return refuser(explain(error))
+        finally:
+            self._waiting -= 1
+        reply = self._route(http._replace(body=body, encoding=b""))
+        return reply if isinstance(reply, Reply) else await reply
 
     def close(self) -> None:
         """Answer what waits in the lanes, then end their threads."""

@@ -25,6 +25,18 @@ _LONGEST_PATH_BYTES = 4096
 _MOST_HEAD_BYTES = 32 * 1024
 _LINGER_S = 2.0
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+_WATCHED = frozenset(
+    {b"connection", b"content-encoding", b"content-length", b"expect", b"transfer-encoding", b"upgrade"}
+)
+"""Headers that change how a message is read; all others are only handed on."""
+_CODINGS = frozenset({b"", b"identity"})
+_ENDS = {
+    (True, False): b"\r\n\r\n",
+    (True, True): b"\r\nconnection: keep-alive\r\n\r\n",
+    (False, False): b"\r\nconnection: close\r\n\r\n",
+    (False, True): b"\r\nconnection: close\r\n\r\n",
+}
+"""The end of a response's head, by whether the connection stays open and whether the client must be told so."""
 _OK_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "
 
 
@@ -49,6 +61,8 @@ class HttpRequest(NamedTuple):
     headers: list[tuple[bytes, bytes]]
     """Names in lower case."""
     body: bytes
+    encoding: bytes = b""
+    """The content codings that were applied to the body, as sent, in lower case; empty where none were."""
 
     def header(self, name: bytes) -> bytes:
         """A header's value; empty if it was not sent."""
@@ -86,6 +100,8 @@ class Connection(asyncio.Protocol):
         self._stuck = False
         self._deaf = False
         """Whether nothing that the caller sends counts any more."""
+        self._is_http_1_0 = False
+        """Whether the client must be told that the connection stays open."""
         self._closing = False
         self._draining = False
         self._touched_s = monotonic()
@@ -108,14 +124,15 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """As asyncio promises."""
-        if self._deaf:
-            return  # what a refused caller still sends is read, lest the refusal be lost
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(refuse(400, "the service speaks HTTP/1.1 and upgrades to nothing"))
-        except httptools.HttpParserError as error:
-            self._refuse(self._refusal or refuse(400, f"a request must be HTTP/1.1: {error}"))
+        while data and not self._deaf:  # what a refused caller still sends is read, lest the refusal be lost
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = self._ignore_upgrade(data[upgrade.args[0] :])
+                continue
+            except httptools.HttpParserError as error:
+                self._refuse(self._refusal or refuse(400, f"a request must be HTTP/1.1: {error}"))
+            return
 
     def eof_received(self) -> bool:
         """As asyncio promises; a caller may end its side and still wait for answers."""
@@ -157,13 +174,53 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
-        for name, value in self._headers:
-            if name == b"content-length" and int(value) > self._limits.body_bytes:
-                self._refusal = self._too_large(int(value))
-            elif name == b"expect" and value.lower() == b"100-continue" and self._refusal is None:
-                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self._refusal is None:
+            for name, value in self._headers:
+                if name in _WATCHED:
+                    self._note(name, value)
         if self._refusal is not None:
             self._refuse(self._refusal)
+        elif self._expects and not self._upgrades:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _note(self, name: bytes, value: bytes) -> None:
+        """Take note of a header that changes how the message is read."""
+        text = value.strip().lower()
+        if name == b"content-length":
+            if int(text) > self._limits.body_bytes:
+                self._refusal = self._too_large(int(text))
+        elif name == b"connection":
+            # RFC 9112, 9.3: a client of HTTP/1.0 keeps a connection only if the response says so.
+            self._is_http_1_0 = self._parser.get_http_version() == "1.0"
+        elif name == b"upgrade":
+            self._upgrades = self._parser.should_upgrade()
+        elif name == b"expect":
+            if text == b"100-continue":
+                self._expects = self._parser.get_http_version() != "1.0"
+            else:
+                self._refusal = refuse(417, "the service meets no expectation but 100-continue", value=_shown(value))
+        elif name == b"content-encoding":
+            if text not in _CODINGS:
+                self._encoding += b", " + text if self._encoding else text
+        elif name == b"transfer-encoding" and text != b"chunked":
+            self._refusal = refuse(501, "the only transfer-encoding must be chunked", value=_shown(value))
+
+    def _ignore_upgrade(self, rest: bytes) -> bytes:
+        """Return the message once more, without its Upgrade header (RFC 9110, 7.8: a server may ignore it).
+
+        llhttp stops at the end of a head that asks for an upgrade, and skips the body.
+
+        Args:
+            rest: What came after the head.
+        """
+        if not self._upgrades and not self._deaf:
+            self._refuse(refuse(405, "the service is no proxy: CONNECT is not allowed"))
+        if self._deaf:
+            return b""
+        lines = [b"%b %b HTTP/%b" % (self._parser.get_method(), self._url, self._parser.get_http_version().encode())]
+        lines += [b"%b: %b" % header for header in self._headers if header[0] != b"upgrade"]
+        self._parser = httptools.HttpRequestParser(self)
+        return b"\r\n".join(lines) + b"\r\n\r\n" + rest
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
@@ -176,11 +233,15 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The request is whole."""
-        self._receiving = False
-        if self._deaf:
+        if self._deaf or self._upgrades:
             return
-        parser = self._parser
-        path, _, query = self._url.partition(b"?")
+        parser, url = self._parser, self._url
+        if not url.startswith(b"/"):
+            if parser.should_upgrade():  # CONNECT
+                return
+            url = _origin_form(url)
+        self._receiving = False
+        path, _, query = url.partition(b"?")
         text = path.decode("latin-1")
         body = self._body
         request = HttpRequest(
@@ -189,6 +250,7 @@ class Connection(asyncio.Protocol):
             query,
             self._headers,
             body[0] if len(body) == 1 else b"".join(body),
+            self._encoding,
         )
         keep = parser.should_keep_alive() and not self._draining
         if self._task is not None:
@@ -245,6 +307,8 @@ class Connection(asyncio.Protocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         self._head_bytes = self._body_bytes = 0
+        self._encoding = b""
+        self._expects = self._upgrades = False
 
     def _too_large(self, size: int) -> Reply:
         most = self._limits.body_bytes
@@ -276,7 +340,7 @@ class Connection(asyncio.Protocol):
             head = b"HTTP/1.1 %d %b\r\ncontent-type: %b%b\r\ncontent-length: %b" % (
                 status, reason, content_type, more, size,
             )  # fmt: skip
-        end = b"\r\n\r\n" if keep else b"\r\nconnection: close\r\n\r\n"
+        end = _ENDS[keep, self._is_http_1_0]
         self._transport.write(head + end if head_only else head + end + body)
         self._touched_s = monotonic()
         if not keep:
@@ -294,6 +358,24 @@ class Connection(asyncio.Protocol):
     def _close(self) -> None:
         self._deaf = self._closing = True
         self._transport.close()
+
+
+def _origin_form(target: bytes) -> bytes:
+    """A request's target as a path: a server must serve what a proxy would be sent, ``http://host/path``.
+
+    >>> _origin_form(b"http://service:8000?model=late"), _origin_form(b"HTTP://[::1]/v2/models"), _origin_form(b"*")
+    (b'/?model=late', b'/v2/models', b'*')
+    """
+    scheme, found, rest = target.partition(b"://")
+    if not found or scheme.lower() not in {b"http", b"https"}:
+        return target
+    ends = [place for place in (rest.find(b"/"), rest.find(b"?")) if place >= 0]
+    after = rest[min(ends) :] if ends else b""
+    return after if after.startswith(b"/") else b"/" + after
+
+
+def _shown(value: bytes) -> str:
+    return value[:100].decode("latin-1")
 
 
 def sweep(connections: set[Connection], now_s: float | None = None) -> None:

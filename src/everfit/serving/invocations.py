@@ -9,7 +9,6 @@ from urllib.parse import parse_qs
 
 import everfit
 from everfit.core.errors import EverfitError, InvalidRequestError
-from everfit.serving.content_encoding import ENCODINGS
 from everfit.serving.invocations_dialect import CSV, CsvInvocations, JsonInvocations
 from everfit.serving.reply import JSON, Refusal, Reply, explain, reply_json
 
@@ -29,14 +28,13 @@ class Invocations:
     Args:
         plane: What answers.
         ask: Answers a prediction request: dialect, request and model.
-        max_body_bytes: Of the largest body that is accepted, decompressed.
     """
 
-    def __init__(self, plane: Plane, *, ask: Ask, max_body_bytes: int) -> None:
+    def __init__(self, plane: Plane, *, ask: Ask) -> None:
         self._plane = plane
         self._ask = ask
-        self._json = JsonInvocations(max_body_bytes=max_body_bytes)
-        self._dialects: Mapping[bytes, Dialect] = {JSON: self._json, CSV: CsvInvocations(max_body_bytes=max_body_bytes)}
+        self._json = JsonInvocations()
+        self._dialects: Mapping[bytes, Dialect] = {JSON: self._json, CSV: CsvInvocations()}
 
     def handle(self, http: HttpRequest) -> Reply | Awaitable[Reply]:
         """Answer a request, at once or later; raises nothing."""
@@ -53,16 +51,18 @@ class Invocations:
         except EverfitError as error:
             return self._json.refuse(explain(error))
 
+    def refuse(self, refusal: Refusal) -> Reply:
+        """A refusal in the protocol's form."""
+        return self._json.refuse(refusal)
+
     def _invoke(self, http: HttpRequest) -> Reply | Awaitable[Reply]:
         if http.method != "POST":
             return self._wrong_method(http, "POST")
         media_type, _, options = http.header(b"content-type").lower().partition(b";")
         dialect = self._dialects.get(media_type.strip())
         is_utf8 = b"charset" not in options or b"utf-8" in options or b"utf8" in options
-        if dialect is None or not is_utf8 or http.header(b"content-encoding").lower() not in ENCODINGS:
-            rule = (
-                "the content-type must be application/json or text/csv in UTF-8, content-encoding gzip, deflate or none"
-            )
+        if dialect is None or not is_utf8:
+            rule = "the content-type must be application/json or text/csv in UTF-8"
             return self._json.refuse(Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, rule))
         return self._ask(dialect, http, self._model(http.query))
 

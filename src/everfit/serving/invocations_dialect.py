@@ -11,7 +11,6 @@ import msgspec
 from msgspec import Struct
 
 from everfit.core.errors import InvalidRequestError
-from everfit.serving.content_encoding import plain_body
 from everfit.serving.decode import make_whole
 from everfit.serving.reply import Refusal, Reply, encode_json, reply_json
 
@@ -52,9 +51,6 @@ _decode = msgspec.json.Decoder(_Body).decode
 
 
 class _Invocations:
-    def __init__(self, *, max_body_bytes: int) -> None:
-        self._max_body_bytes = max_body_bytes
-
     def write(self, model: ServedModel, request: Request, answer: Answer) -> Reply:  # noqa: ARG002
         """As :class:`everfit.serving.dialect.Dialect` promises."""
         return reply_json({"predictions": answer.predictions})
@@ -72,7 +68,7 @@ class JsonInvocations(_Invocations):
     def read(self, decoder: RequestDecoder, http: HttpRequest) -> Request:
         """As :class:`everfit.serving.dialect.Dialect` promises."""
         try:
-            body = _decode(plain_body(http, self._max_body_bytes))
+            body = _decode(http.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
             raise InvalidRequestError(
                 f"must be JSON with rows of named values under one of {', '.join(_FORMS)}: {problem}", place="body"
@@ -96,7 +92,7 @@ class CsvInvocations(_Invocations):
     def read(self, decoder: RequestDecoder, http: HttpRequest) -> Request:
         """As :class:`everfit.serving.dialect.Dialect` promises."""
         try:
-            text = plain_body(http, self._max_body_bytes).decode("utf-8-sig")
+            text = http.body.decode("utf-8-sig")
             lines = csv.reader(io.StringIO(text, newline=""), strict=True)
             names = next(lines, [])
             return decoder.convert(list(_read_lines(decoder, names, lines)), lax=True)

@@ -13,7 +13,6 @@ from msgspec import Struct
 
 import everfit
 from everfit.core.errors import EverfitError, UnknownModelError
-from everfit.serving.content_encoding import ENCODINGS
 from everfit.serving.open_inference_dialect import OUTPUT, OpenInferenceDialect
 from everfit.serving.reply import Refusal, Reply, explain, reply_json
 from everfit.serving.tensor import FIELD_DATATYPES
@@ -56,7 +55,6 @@ class OpenInference:
         tallies: What was asked, by model.
         repository: What is deployed.
         may_control: Whether callers may load and unload.
-        max_body_bytes: Of the largest body that is accepted, decompressed.
     """
 
     def __init__(
@@ -67,14 +65,13 @@ class OpenInference:
         tallies: Mapping[str, Tally],
         repository: Repository,
         may_control: bool,
-        max_body_bytes: int,
     ) -> None:
         self._plane = plane
         self._ask = ask
         self._tallies = tallies
         self._repository = repository
         self._may_control = may_control
-        self._dialect = OpenInferenceDialect(max_body_bytes=max_body_bytes)
+        self._dialect = OpenInferenceDialect()
 
     def handle(self, http: HttpRequest) -> Reply | Awaitable[Reply]:
         """Answer a request, at once or later; raises nothing."""
@@ -83,8 +80,12 @@ class OpenInference:
         except EverfitError as error:
             return self._dialect.refuse(explain(error))
 
+    def refuse(self, refusal: Refusal) -> Reply:
+        """A refusal in the protocol's form."""
+        return self._dialect.refuse(refusal)
+
     def _route(self, http: HttpRequest) -> Reply | Awaitable[Reply]:
-        match http.path.rstrip("/").split("/")[2:]:
+        match http.path.split("/")[2:]:
             case ["models", model, "infer"]:
                 return self._infer(http, model, None)
             case ["models", model, "versions", version, "infer"]:
@@ -137,8 +138,6 @@ class OpenInference:
         return self._nothing(http)
 
     def _infer(self, http: HttpRequest, model: str, version: int | None) -> Reply | Awaitable[Reply]:
-        if http.header(b"content-encoding").lower() not in ENCODINGS:
-            return self._say(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the content-encoding must be gzip, deflate or none")
         return self._require("POST", http) or self._ask(self._dialect, http, model, version)
 
     def _index(self, http: HttpRequest) -> Reply:

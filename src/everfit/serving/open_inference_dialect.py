@@ -10,7 +10,6 @@ from msgspec import Struct
 from everfit.artifact.values import Values
 from everfit.core.errors import InvalidRequestError
 from everfit.serving.columns import to_request
-from everfit.serving.content_encoding import plain_body
 from everfit.serving.reply import Refusal, Reply, encode_json, reply_json
 from everfit.serving.tensor import Tensor, pack_numbers
 
@@ -48,18 +47,11 @@ _decode = msgspec.json.Decoder(_Infer).decode
 
 
 class OpenInferenceDialect:
-    """Tensors in, one tensor out; see :class:`everfit.serving.dialect.Dialect`.
-
-    Args:
-        max_body_bytes: Of the largest body that is accepted, decompressed.
-    """
-
-    def __init__(self, *, max_body_bytes: int) -> None:
-        self._max_body_bytes = max_body_bytes
+    """Tensors in, one tensor out; see :class:`everfit.serving.dialect.Dialect`."""
 
     def read(self, decoder: RequestDecoder, http: HttpRequest) -> Request:
         """As :class:`everfit.serving.dialect.Dialect` promises."""
-        body = plain_body(http, self._max_body_bytes)
+        body = http.body
         head = _head_size(http.header(_HEAD_SIZE), len(body))
         try:
             infer = _decode(body[:head] if head < len(body) else body)

@@ -73,7 +73,7 @@ def view_paths(view: str, row: Any, *, max_rows: int) -> tuple[dict[str, Json], 
         "known, is now unless it is given.",
         body=content(rows),
         answer=content(reference("everfit.Accepted")),
-        refusals=(404, 413, 422, 500, 503),
+        refusals=(404, 413, 415, 422, 500, 503),
     )
     return {f"/features/{view}": {"post": push}}, schemas
 
@@ -89,7 +89,7 @@ def _predict(lineup: Lineup) -> Json:
         "JSON, or by a table for who accepts one. `ids` must be as many as there are rows.",
         body=request | content(_BYTES, ARROW_STREAM) | content(_BYTES, ARROW_FILE),
         answer=content(reference(f"{model.name}.Answer")) | content(_BYTES, ARROW_STREAM),
-        refusals=(404, 413, 422, 500, 503),
+        refusals=(404, 413, 415, 422, 500, 503),
     )
 
 
@@ -104,5 +104,5 @@ def _outcomes(name: str, lineup: Lineup) -> Json:
         "one, a null takes it back. `known_at` is now unless it is given.",
         body=content(reference(f"{name}.Outcomes"), example=example),
         answer=content(reference("everfit.Reported")),
-        refusals=(404, 413, 422, 500, 503),
+        refusals=(404, 413, 415, 422, 500, 503),
     )

@@ -35,19 +35,21 @@ REFUSALS: Mapping[str, Json] = {
         "required": ["error_code", "message"],
     },
 }
-_OF_ANY_REQUEST = (400, 408, 413, 414, 431, 503)
+_OF_ANY_REQUEST = (400, 408, 413, 414, 415, 417, 431, 501, 503)
 """The connection says these, in the service's own form, before it knows what is asked."""
 _WHY: Mapping[int, str] = {
-    400: "The request is not HTTP/1.1, or asks for an upgrade.",
+    400: "The request is not HTTP/1.1.",
     403: "Callers may not load and unload models: `[serving] repository_control` is off.",
     404: "That model, version or view is not served.",
     408: "The request did not arrive in time.",
     413: "The body is larger, or has more rows, than is accepted.",
     414: "The path and query are longer than is accepted.",
     415: "The body has another content type or encoding than is read.",
+    417: "The only expectation that is met is `100-continue`.",
     422: "The body is not what this operation takes; the message names the field and what it must be.",
     431: "The headers are larger than is accepted.",
     500: "The service failed; its log says why, under the incident that the message names.",
+    501: "The only transfer coding that is read is `chunked`.",
     503: "Overloaded, not ready, or a store cannot be used; ask again in a moment.",
 }
 

@@ -18,7 +18,9 @@ from everfit.core.errors import (
     RequestTooLargeError,
     StoreError,
     UnknownModelError,
+    UnsupportedEncodingError,
 )
+from everfit.serving.content_encoding import ACCEPTED
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +31,7 @@ _STATUS: Mapping[type[EverfitError], int] = {
     InvalidRequestError: 422,
     UnknownModelError: 404,
     RequestTooLargeError: 413,
+    UnsupportedEncodingError: 415,
     NotReadyError: 503,
     OverloadedError: 503,
     StoreError: 503,
@@ -87,6 +90,8 @@ def explain(error: Exception) -> Refusal:
             _log.warning("the service cannot answer: %s", error)
         return Refusal(status, str(error), headers=((b"retry-after", b"1"),))
     details: dict[str, Any] = {}
+    if isinstance(error, UnsupportedEncodingError):
+        return Refusal(status, str(error), {"value": error.value}, ((b"accept-encoding", ACCEPTED.encode()),))
     if isinstance(error, InvalidRequestError | RequestTooLargeError):
         expected = error.rule.removeprefix("must be ")
         details = {"field": error.place, "value": error.value, "expected": expected}
