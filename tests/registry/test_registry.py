@@ -136,3 +136,17 @@ def test_a_store_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").write_text("this is no database, whatever its name says" * 50)
     with pytest.raises(StoreError, match="ledger"):
         open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+
+
+def test_a_run_keeps_the_report_of_its_gates_wherever_the_state_is(
+    registry: Registry, state: Path, tmp_path: Path
+) -> None:
+    version = registry.version("judged", register(registry, "judged", tmp_path, 1))
+    report = registry.gate_report("judged", version.run_id)
+    assert report is not None
+    assert [verdict.gate for verdict in report.verdicts] == ["beats_baseline"]
+    shutil.copytree(state, tmp_path / "moved")
+    assert open_registry(tmp_path / "moved").gate_report("judged", version.run_id) == report
+    assert registry.gate_report("judged", registry.start_run("judged", tags={})) is None
+    with pytest.raises(RegistryError, match="could not be read"):
+        registry.gate_report("judged", "no-such-run")

@@ -96,3 +96,17 @@ def test_the_migrations_make_the_table_that_is_declared(ledger: sa.Engine) -> No
     assert columns == {each.name: (str(each.type), bool(each.nullable)) for each in ORDERS.columns}
     (unique,) = made.get_unique_constraints("orders")
     assert unique["column_names"] == ["model", "cause"]
+
+
+def test_a_training_by_hand_is_listed_once_and_is_no_order(orders: Orders) -> None:
+    asked = orders.ask(order())
+    given: dict[str, Any] = {"run_id": "r7", "reason": "a try", "actor": "ada", "started_at": day(31), "now": day(32)}
+    kept = orders.keep("late", state="refused", sentence="No better.", **given)
+    assert (kept.by_hand, kept.state, kept.run_id, kept.ended, kept.ended_at) == (True, "refused", "r7", True, day(32))
+    assert orders.keep("late", state="failed", sentence="Again.", **given) == kept
+    assert orders.trainings("late") == (asked, kept)
+    assert not asked.by_hand
+    # No cool-down, budget, back-off or finding of the loop's counts it, and no controller carries it out.
+    assert orders.of("late") == orders.open("late") == (asked,)
+    with pytest.raises(MisuseError, match="ends it"):
+        orders.keep("late", state="open", sentence="", **given)

@@ -15,7 +15,7 @@ app = typer.Typer(
 
 @app.command("list")
 def show(model: ModelName = None, project: ProjectFolder = None, as_json: AsJson = False) -> None:
-    """List the orders of a model, or of all, oldest first."""
+    """List the trainings of a model, or of all, oldest first: orders, and those by hand with their result."""
     from everfit.cli.output import print_json, print_rows
     from everfit.triggers.orders import Orders
     from everfit.wiring import open_system
@@ -23,16 +23,16 @@ def show(model: ModelName = None, project: ProjectFolder = None, as_json: AsJson
     system = open_system(project)
     names = [system.project.model(model).name] if model else list(system.project.models)
     orders = Orders(system.ledger)
-    found = sorted((each for name in names for each in orders.of(name)), key=lambda each: each.number)
+    found = sorted((each for name in names for each in orders.trainings(name)), key=lambda each: each.number)
     if as_json:
         print_json(found)
         return
     rows = [
         (each.number, f"{each.order.asked_at:%Y-%m-%d %H:%M}", each.order.model, each.state, each.version or "–",
-         each.order.actor, each.order.reason, each.sentence)
+         "by hand" if each.by_hand else "order", each.order.actor, each.order.reason, each.sentence)
         for each in found
     ]  # fmt: skip
-    print_rows("", ("order", "asked (UTC)", "model", "state", "version", "who", "why", "what came of it"), rows)
+    print_rows("", ("order", "asked (UTC)", "model", "state", "version", "how", "who", "why", "what came of it"), rows)
 
 
 @app.command()

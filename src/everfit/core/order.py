@@ -7,17 +7,22 @@ from typing import Literal
 
 from msgspec import Struct
 
-OrderState = Literal["open", "running", "delivering", "shipped", "refused", "taken_back", "failed", "cancelled"]
+OrderState = Literal[
+    "open", "running", "delivering", "shipped", "registered", "refused", "taken_back", "failed", "cancelled"
+]
 """What an order has come to.
 
 ``open``: nobody has begun; ``running``: it trains, or its candidate is judged; ``delivering``: a version passed and is
-rolled out; ``shipped``: that version is the champion; ``refused``: the gates said no; ``taken_back``: it was worse
-live; ``failed``: it could not be carried out; ``cancelled``: a person said no.
+rolled out; ``shipped``: that version is the champion; ``registered``: it was trained by hand and passed, and a person
+promotes it; ``refused``: the gates said no; ``taken_back``: it was worse live; ``failed``: it could not be carried out;
+``cancelled``: a person said no.
 """
 
 UNFINISHED: tuple[OrderState, ...] = ("open", "running", "delivering")
 IN_VAIN: tuple[OrderState, ...] = ("refused", "taken_back", "failed")
 """Ends that brought nothing."""
+HAND = "train/"
+"""The cause of a training by hand is this and its run's id."""
 
 
 class RetrainOrder(Struct, frozen=True, kw_only=True):
@@ -53,6 +58,11 @@ class OrderRecord(Struct, frozen=True, kw_only=True):
     """What was registered."""
     sentence: str = ""
     """What came of it."""
+
+    @property
+    def by_hand(self) -> bool:
+        """``True`` for a training that ``everfit train`` carried out: policies and the controller leave it alone."""
+        return self.order.cause.startswith(HAND)
 
     @property
     def ended(self) -> bool:

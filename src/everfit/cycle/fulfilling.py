@@ -18,9 +18,9 @@ from msgspec import Struct
 
 from everfit.core.errors import EverfitError, TrainingError, TrainingKilledError
 from everfit.core.order import OrderRecord
-from everfit.core.records import GateReport, ModelVersion
+from everfit.core.records import ModelVersion
 from everfit.cycle.child import Limits, run_child
-from everfit.cycle.learning import close_run, opponent_of, register
+from everfit.cycle.learning import close_run, opponent_of, refusal, register
 from everfit.cycle.making import Made, Opponent, make_candidate
 
 if TYPE_CHECKING:
@@ -148,12 +148,6 @@ def file(system: System, orders: Orders, assignment: Assignment, result: Result)
         return Filed(order=ended)
     system.registry.nominate(version, actor=order.actor, reason=order.reason)
     return Filed(order=orders.deliver(assignment.order, version=version.version, run_id=run_id), version=version)
-
-
-def refusal(report: GateReport) -> str:
-    """Why a candidate may not ship, in a sentence with its numbers."""
-    reasons = "; ".join(each.sentence.rstrip(".") for each in report.failures)
-    return f"The candidate was refused: {reasons}."
 
 
 def order_folder(system: System, number: int) -> Path:

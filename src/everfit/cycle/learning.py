@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from everfit.core.records import (
     Split,
 )
 from everfit.cycle.making import Made, Opponent, make_candidate
+from everfit.triggers.orders import Orders
 
 if TYPE_CHECKING:
     from everfit.cycle.system import System
@@ -53,7 +55,8 @@ def learn(
 ) -> Learned:
     """Train a candidate, test it and, if every gate passes, register it as challenger.
 
-    Nothing is registered unless everything went well; what went wrong is kept as a failed run.
+    Nothing is registered unless everything went well. A training that failed is kept as a failed run, and each one is
+    in the list of orders with its result.
 
     Args:
         system: The parts.
@@ -76,7 +79,11 @@ def learn(
         definition, system.reader, start=start, end=end, as_of=as_of or system.clock.now(), progress=progress
     )
     tags = {"everfit.reason": reason, "everfit.actor": actor, "everfit.data": frame.manifest.digest}
+    started_at = system.clock.now()
     run_id = system.registry.start_run(definition.name, tags=tags)
+    keep = partial(
+        Orders(system.ledger).keep, definition.name, run_id=run_id, reason=reason, actor=actor, started_at=started_at
+    )
     try:
         with TemporaryDirectory(prefix="learn-", dir=system.state) as folder:
             made = make_candidate(
@@ -86,10 +93,17 @@ def learn(
             version = register(system, made, run_id=run_id, tags=tags)
     except BaseException as error:
         system.registry.end_run(run_id, status="FAILED", note=f"{type(error).__name__}: {error}")
+        stopped = isinstance(error, KeyboardInterrupt)
+        sentence = "It was interrupted." if stopped else f"The training failed: {error}"
+        keep(state="cancelled" if stopped else "failed", sentence=sentence, now=system.clock.now())
         raise
     close_run(system, made, run_id=run_id)
-    if version is not None:
+    if version is None:
+        keep(state="refused", sentence=refusal(made.report), now=system.clock.now())
+    else:
         system.registry.nominate(version, actor=actor, reason=reason)
+        sentence = f"Version {version.version} is registered as challenger."
+        keep(state="registered", sentence=sentence, version=version.version, now=system.clock.now())
     return Learned(
         model=made.model,
         run_id=run_id,
@@ -108,6 +122,12 @@ def opponent_of(system: System, model: str) -> Opponent | None:
     """The champion that a candidate must beat; ``None`` if nothing was promoted yet."""
     version = system.registry.champion(model)
     return None if version is None else Opponent(version=version.version, folder=str(system.registry.fetch(version)))
+
+
+def refusal(report: GateReport) -> str:
+    """The reasons why a candidate may not ship, in a sentence with its numbers."""
+    reasons = "; ".join(verdict.sentence.rstrip(".") for verdict in report.failures)
+    return f"The candidate was refused: {reasons}."
 
 
 def register(system: System, made: Made, *, run_id: str, tags: dict[str, str]) -> ModelVersion | None:

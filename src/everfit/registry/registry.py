@@ -7,6 +7,7 @@ done twice with the effect of once, since a step may run again after a crash.
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -211,6 +212,27 @@ class Registry:
         """Whether the run that made a version has a report of gates that were all passed."""
         return bool(version.run_id) and self._client.get_run(version.run_id).data.tags.get(GATES_TAG) == "passed"
 
+    def gate_report(self, model: str, run_id: str) -> GateReport | None:
+        """The verdicts that the gates gave in a model's run; ``None`` if it ended before there were any.
+
+        Raises:
+            RegistryError: If there is no such run, or its report cannot be read.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            if GATES_TAG not in self._client.get_run(run_id).data.tags:
+                return None
+            if self._artifacts is not None:
+                # Not the run's own location: that is absolute, and the state folder may have been moved since.
+                content = self._local_artifacts(model, run_id).joinpath(REPORT_FILE).read_bytes()
+            else:
+                with tempfile.TemporaryDirectory(prefix="everfit-report-") as folder:
+                    content = Path(self._client.download_artifacts(run_id, REPORT_FILE, folder)).read_bytes()
+            return msgspec.json.decode(content, type=GateReport)
+        except (MlflowException, OSError, msgspec.DecodeError) as error:
+            raise RegistryError(f"the run's gate report could not be read: {error}", value=run_id) from error
+
     def fetch(self, version: ModelVersion) -> Path:
         """A local folder with the version's package; whoever opens it verifies it."""
         if self._artifacts is not None:
@@ -272,8 +294,11 @@ class Registry:
         return {alias: self.version(model, number) for alias, number in target.items() if number is not None}
 
     def _local_folder(self, model: str, run_id: str) -> Path:
+        return self._local_artifacts(model, run_id) / PACKAGE_FOLDER
+
+    def _local_artifacts(self, model: str, run_id: str) -> Path:
         assert self._artifacts is not None
-        return self._artifacts / model / run_id / "artifacts" / PACKAGE_FOLDER
+        return self._artifacts / model / run_id / "artifacts"
 
     def _aliases(self, model: str) -> dict[str, int]:
         found = self._registered(model)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from everfit.core.clock import from_us, to_us
 from everfit.core.errors import MisuseError, StoreError
-from everfit.core.order import UNFINISHED, OrderRecord, OrderState, RetrainOrder
+from everfit.core.order import HAND, UNFINISHED, OrderRecord, OrderState, RetrainOrder
 from everfit.store.ledger import ORDERS
 
 
@@ -27,23 +27,7 @@ class Orders:
 
     def ask(self, order: RetrainOrder) -> OrderRecord:
         """Record an order, or find the one that its model has for its cause already."""
-        row = {
-            "model": order.model,
-            "cause": order.cause,
-            "order": msgspec.json.encode(order).decode(),
-            "state": "open",
-            "sentence": "",
-        }
-        same = ORDERS.c.model == order.model, ORDERS.c.cause == order.cause
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(ORDERS.insert().values(**row))
-        except sa.exc.IntegrityError:
-            known = self._read(*same)
-            if not known:
-                raise
-            return known[0]
-        return self._read(*same)[0]
+        return self._insert(order, {"state": "open", "sentence": ""})
 
     def begin(self, number: int, *, now: datetime) -> OrderRecord:
         """Record that an open order is being carried out.
@@ -85,16 +69,55 @@ class Orders:
             MisuseError: If the state does not end an order.
             StoreError: If there is no such order.
         """
-        if state in UNFINISHED:
-            raise MisuseError("an order is finished in a state that ends it", value=state)
+        _require_end(state)
         values: dict[str, object] = {"state": state, "sentence": sentence, "ended_at_us": to_us(now)}
         values |= {} if version is None else {"version": version}
         values |= {} if run_id is None else {"run_id": run_id}
         before = (*UNFINISHED, "shipped") if state == "taken_back" else UNFINISHED
         return self._change(number, before, **values)
 
+    def keep(
+        self,
+        model: str,
+        *,
+        run_id: str,
+        state: OrderState,
+        sentence: str,
+        reason: str,
+        actor: str,
+        started_at: datetime,
+        now: datetime,
+        version: int | None = None,
+    ) -> OrderRecord:
+        """Record a training by hand once it has ended; it has a number in the sequence of orders.
+
+        It is recorded at its end and not before, so that no controller takes it for an order to carry out.
+
+        Args:
+            model: Its name.
+            run_id: The training's run; recorded once, whatever is kept of it later.
+            state: ``registered``, ``refused``, ``failed`` or ``cancelled``.
+            sentence: The result, with its numbers.
+            reason: Why it was started, in the person's words.
+            actor: The person.
+            started_at: When it was started.
+            now: The present instant.
+            version: The registered version, if there is one.
+
+        Raises:
+            MisuseError: If the state does not end an order.
+        """
+        _require_end(state)
+        order = RetrainOrder(model=model, cause=f"{HAND}{run_id}", reason=reason, asked_at=started_at, actor=actor)
+        ended: dict[str, object] = {"state": state, "sentence": sentence, "run_id": run_id, "version": version}
+        return self._insert(order, ended | {"started_at_us": to_us(started_at), "ended_at_us": to_us(now)})
+
     def of(self, model: str) -> tuple[OrderRecord, ...]:
-        """All orders of a model, oldest first."""
+        """All orders of a model, oldest first; trainings by hand are no orders."""
+        return self._read(ORDERS.c.model == model, ~ORDERS.c.cause.startswith(HAND, autoescape=True))
+
+    def trainings(self, model: str) -> tuple[OrderRecord, ...]:
+        """All orders of a model and its trainings by hand, oldest first."""
         return self._read(ORDERS.c.model == model)
 
     def open(self, model: str | None = None) -> tuple[OrderRecord, ...]:
@@ -103,6 +126,19 @@ class Orders:
         if model is not None:
             conditions.append(ORDERS.c.model == model)
         return self._read(*conditions)
+
+    def _insert(self, order: RetrainOrder, values: dict[str, object]) -> OrderRecord:
+        row = {"model": order.model, "cause": order.cause, "order": msgspec.json.encode(order).decode(), **values}
+        same = ORDERS.c.model == order.model, ORDERS.c.cause == order.cause
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(ORDERS.insert().values(**row))
+        except sa.exc.IntegrityError:
+            known = self._read(*same)
+            if not known:
+                raise
+            return known[0]
+        return self._read(*same)[0]
 
     def _change(self, number: int, before: tuple[OrderState, ...], **values: object) -> OrderRecord:
         """Move an order on if it is where it may move on from."""
@@ -118,6 +154,11 @@ class Orders:
         query = sa.select(ORDERS).where(*conditions).order_by(ORDERS.c.number)
         with self._engine.connect() as connection:
             return tuple(_record(row) for row in connection.execute(query).mappings())
+
+
+def _require_end(state: OrderState) -> None:
+    if state in UNFINISHED:
+        raise MisuseError("an order is finished in a state that ends it", value=state)
 
 
 def _record(row: sa.RowMapping) -> OrderRecord:
