@@ -20,7 +20,8 @@ from everfit.training.trainer import encode_rows, fit
 
 def fitted_by(trainer: Callable[..., Any], task: Any = "binary", params: dict[str, Any] | None = None) -> Fitted:
     model = make_model(task)
-    model.trainer(**{name: ef.Int(1, 1000) for name in params or {}})(trainer)
+    space: dict[str, Any] = {name: ef.Int(1, 1000) for name in params or {}}
+    model.trainer(**space)(trainer)
     frame = make_frame(model)
     schema = infer_schema(model, frame, frame.data)
     return fit(

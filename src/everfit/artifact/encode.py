@@ -5,7 +5,7 @@ Both ways give the same numbers; a property test holds them to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from everfit.artifact.schema import Column, InputSchema
@@ -69,6 +69,27 @@ def _numbers(column: Column, values: pl.Series) -> NDArray[np.float64]:
 
 def _wrong_type(column: Column, got: object) -> InvalidRequestError:
     return InvalidRequestError(f"the column must hold a {column.kind}", value=str(got), place=column.name)
+
+
+def encode_inputs(schema: InputSchema, frame: pl.DataFrame) -> Any:
+    """What the estimator sees of a frame: a matrix as :func:`encode_frame` gives it, or a data frame of its own type.
+
+    Raises:
+        InvalidRequestError: If a column is absent, or its type cannot be what the schema says.
+    """
+    if schema.frame == "matrix":
+        return encode_frame(schema, frame)
+    from everfit.artifact.model_frame import FrameBuilder
+
+    return FrameBuilder(schema).from_polars(frame)
+
+
+def encode_row(schema: InputSchema) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    """A function from a row, by column name, to what :meth:`everfit.artifact.predictor.Predictor.predict_one` takes."""
+    if schema.frame == "matrix":
+        return RowEncoder(schema).encode
+    names = schema.names
+    return lambda values: [values.get(name) for name in names]
 
 
 class RowEncoder:

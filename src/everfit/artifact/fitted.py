@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 class Fitted:
     """What a trainer returned, together with the schema of what it was fitted on.
 
-    ``predict`` takes float64 of shape ``(rows, columns)``, encoded by ``schema``, and returns float64: shape
+    ``predict`` takes what :func:`everfit.artifact.encode.encode_inputs` gives, float64 of shape ``(rows, columns)`` or
+    a data frame, and returns float64: shape
     ``(rows,)`` with the chance of the positive class (binary) or the value (regression), shape ``(rows, classes)``
     with the classes' chances in the order of ``schema.classes`` (multiclass).
     """
 
     estimator: Any
     schema: InputSchema
-    predict: Callable[[NDArray[np.float64]], NDArray[np.float64]] = field(compare=False)
+    predict: Callable[[Any], NDArray[np.float64]] = field(compare=False)

@@ -55,8 +55,9 @@ def infer_schema(model: Model, frame: TrainingFrame, rows: pl.DataFrame) -> Inpu
         event_time=event_time if event_time in frame.request else "",
         lookups=tuple(_lookup(view, frame) for view in model.views),
         computations=tuple(_computation(part, frame, request, rows) for part in model.on_demand),
-        columns=tuple(_column(name, rows[name], place=place) for name in frame.features),
+        columns=_columns(model, frame, rows),
         classes=_classes(model.task, rows[LABEL]),
+        frame=model.frame,
     )
 
 
@@ -191,6 +192,41 @@ def _same(left: pl.Series, right: pl.Series) -> bool:
     return bool(same.all()) and left.is_null().equals(right.is_null())
 
 
+def _columns(model: Model, frame: TrainingFrame, rows: pl.DataFrame) -> tuple[Column, ...]:
+    place = f"model {model.name}"
+    if model.frame == "matrix":
+        return tuple(_column(name, rows[name], place=place) for name in frame.features)
+    unknown = sorted(set(model.categories) - set(frame.features))
+    if unknown:
+        remedy = f"The features are: {', '.join(frame.features)}."
+        raise DefinitionError("categories must name features", value=unknown[0], remedy=remedy, place=place)
+    return tuple(_frame_column(name, rows[name], name in model.categories, place=place) for name in frame.features)
+
+
+def _frame_column(name: str, values: pl.Series, is_declared: bool, *, place: str) -> Column:
+    """A column of a data frame, by the type that it has in history and not by the values of some rows."""
+    import polars as pl
+
+    dtype = values.dtype
+    is_text = isinstance(dtype, pl.String | pl.Categorical | pl.Enum)
+    if is_declared:
+        if not (is_text or dtype.is_integer()):
+            raise DefinitionError(
+                "a declared category must be text or an integer", value=f"{name}: {dtype}", place=place
+            )
+        known = values.drop_nulls().cast(pl.String if is_text else pl.Int64).unique().sort()
+        return Column(name=name, kind="category", categories=tuple(known.to_list()))
+    if dtype == pl.String:
+        return Column(name=name, kind="text")
+    if dtype.is_integer():
+        return Column(name=name, kind="integer")
+    if isinstance(dtype, pl.Datetime):
+        return Column(name=name, kind="instant")
+    if dtype == pl.Date:
+        return Column(name=name, kind="date")
+    return _column(name, values, place=place)
+
+
 def _column(name: str, values: pl.Series, *, place: str) -> Column:
     import polars as pl
 
@@ -205,7 +241,7 @@ def _column(name: str, values: pl.Series, *, place: str) -> Column:
     raise DefinitionError(
         "a feature must be a number, a boolean or a category",
         value=str(dtype),
-        remedy=f"Derive numbers from {name} with @on_demand.",
+        remedy=f"Derive numbers from {name} with @on_demand, or train on a data frame, which takes instants and dates.",
         place=place,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import date
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _EXAMPLE_ROWS = 3
-_TYPES = {"number": "any", "boolean": "any", "category": "string"}
+_TEXT, _ANYTHING = "string", "any"
 # MLflow converts no 64-bit integers to double, and pandas holds numbers and booleans with gaps as objects, which
 # MLflow's types refuse. With "any" the columns arrive as they are, and the package checks their types.
 _PYTHON = "python"
@@ -77,7 +78,8 @@ def _mlmodel(schema: InputSchema, python: str) -> dict[str, Any]:
 
 
 def _input(column: Column) -> dict[str, Any]:
-    return {"type": _TYPES[column.kind], "name": column.name, "required": False}
+    is_text = column.kind in {"category", "text"} and not any(isinstance(value, int) for value in column.categories)
+    return {"type": _TEXT if is_text else _ANYTHING, "name": column.name, "required": False}
 
 
 def _output(schema: InputSchema) -> dict[str, Any]:
@@ -92,6 +94,8 @@ def _example(schema: InputSchema, rows: pl.DataFrame) -> list[list[Any]]:
 def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, date):
+        return value.isoformat()
     return value if isinstance(value, str | bool | int | float | None) else float(value)
 
 

@@ -6,6 +6,7 @@ model/…            the estimator, and the form that serves
 code/…             signed functions of on-demand transformations that are not plain expressions
 reference.npz      held-back rows with the fitted estimator's answers
 reference.parquet  the same rows before they were encoded
+inputs.parquet     the held-back rows instead of reference.npz's matrix, where the estimator sees data frames
 profile.parquet    rows it was made from, the held-out ones with its predictions: what monitoring compares with
 MLmodel, …         how MLflow reads it (:mod:`everfit.artifact.pyfunc`)
 """
@@ -25,7 +26,7 @@ import msgspec
 from everfit.artifact.expressions import require_harmless
 from everfit.artifact.manifest import FORMAT, FileRecord, Lineage, Manifest, read_manifest
 from everfit.artifact.provenance import copy_code
-from everfit.artifact.row_pipeline import RowPipeline
+from everfit.artifact.row_pipeline import FramePipeline, RowPipeline
 from everfit.artifact.schema import InputSchema
 from everfit.core.errors import CorruptPackageError, InvalidRequestError, PackageError
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from everfit.artifact.fitted import Fitted
     from everfit.artifact.predictor import Predictor
+    from everfit.artifact.proving import Choice
     from everfit.artifact.signing import Signer, Trust
     from everfit.definitions.model import Model
 
@@ -45,6 +47,7 @@ MANIFEST = "manifest.json"
 SCHEMA = "schema.json"
 REFERENCE = "reference.npz"
 ROWS = "reference.parquet"
+INPUTS = "inputs.parquet"
 PROFILE = "profile.parquet"
 MODEL_FOLDER = "model"
 PROJECT_FOLDER = "project"
@@ -119,20 +122,29 @@ class Package:
 
     def row_pipeline(self) -> RowPipeline:
         """The way from a request to the vector that :meth:`predictor` takes."""
-        return RowPipeline(self.schema, self.manifest.computations, self._functions)
+        pipeline = RowPipeline if self.schema.frame == "matrix" else FramePipeline
+        return pipeline(self.schema, self.manifest.computations, self._functions)
 
-    def transform(self, frame: pl.DataFrame) -> NDArray[np.float64]:
-        """Encode a frame that has the schema's columns; see :func:`everfit.artifact.encode.encode_frame`."""
-        from everfit.artifact.encode import encode_frame
+    def transform(self, frame: pl.DataFrame) -> Any:
+        """Encode a frame that has the schema's columns; see :func:`everfit.artifact.encode.encode_inputs`."""
+        from everfit.artifact.encode import encode_inputs
 
-        return encode_frame(self.schema, frame)
+        return encode_inputs(self.schema, frame)
 
-    def reference(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Held-back rows as a matrix, and the fitted estimator's answers."""
+    def reference(self) -> tuple[Any, NDArray[np.float64]]:
+        """Held-back rows as :meth:`transform` gives them, and the fitted estimator's answers."""
         import numpy as np
 
         with np.load(self.folder / REFERENCE, allow_pickle=False) as arrays:
-            return arrays["matrix"], arrays["expected"]
+            expected = arrays["expected"]
+            if self.schema.frame == "matrix":
+                return arrays["matrix"], expected
+        return self.transform(self._inputs()), expected
+
+    def _inputs(self) -> pl.DataFrame:
+        import polars as pl
+
+        return pl.read_parquet(self.folder / INPUTS)
 
     def profile(self) -> pl.DataFrame | None:
         """Labelled rows that the version was made from, as :func:`everfit.training.profile.profile_rows` says; ``None``
@@ -155,11 +167,18 @@ class Package:
 
     def _load(self, name: str) -> Predictor:
         from everfit.artifact.forms.catalogue import FORMS
-        from everfit.artifact.proving import difference, is_equal
+        from everfit.artifact.proving import difference
 
+        if self.schema.frame != "matrix":
+            return self._load_on_frames(name)
         predictor = FORMS[name].load(self.folder / MODEL_FOLDER, self.schema)
         matrix, expected = self.reference()
-        found = difference(predictor, matrix, expected)
+        self._require_equal(name, difference(predictor, matrix, expected), expected)
+        return predictor if self.manifest.accepts_missing else _RefusesMissing(predictor, self.schema)
+
+    def _require_equal(self, name: str, found: float, expected: NDArray[np.float64]) -> None:
+        from everfit.artifact.proving import is_equal
+
         if not is_equal(found, expected):
             raise PackageError(
                 "a form must give the fitted estimator's answers on this machine too",
@@ -167,7 +186,24 @@ class Package:
                 remedy="Install the library versions of its requirements.txt.",
                 place=f"{self.folder}, form {name}",
             )
-        return predictor if self.manifest.accepts_missing else _RefusesMissing(predictor, self.schema)
+
+    def _load_on_frames(self, name: str) -> Predictor:
+        import numpy as np
+
+        from everfit.artifact.forms.catalogue import FORMS
+        from everfit.artifact.frame_predictor import FramePredictor
+        from everfit.artifact.frame_proof import frame_difference
+        from everfit.artifact.model_frame import FrameBuilder
+
+        predictor = FramePredictor(
+            FORMS[name].load(self.folder / MODEL_FOLDER, self.schema),
+            FrameBuilder(self.schema),
+            accepts_missing=self.manifest.accepts_missing,
+        )
+        with np.load(self.folder / REFERENCE, allow_pickle=False) as arrays:
+            expected = arrays["expected"]
+        self._require_equal(name, frame_difference(predictor, self.schema, self._inputs(), expected), expected)
+        return predictor
 
 
 class _RefusesMissing:
@@ -275,19 +311,14 @@ def write_package(
 
 def _fill(draft: Path, fitted: Fitted, model: Model, rows: pl.DataFrame, lineage: Lineage) -> Manifest:
     """Write every file but the manifest."""
-    import numpy as np
-
-    from everfit.artifact.encode import encode_frame
     from everfit.artifact.mlflow_files import write_mlflow_files
-    from everfit.artifact.proving import TOLERANCE, choose_form, make_reference
+    from everfit.artifact.proving import TOLERANCE
     from everfit.artifact.row_proof import prove_computations
 
     schema = fitted.schema
-    reference = make_reference(fitted, encode_frame(schema, rows))
-    choice = choose_form(fitted, reference, draft / MODEL_FOLDER)
+    choice, accepts_missing = _store(draft, fitted, rows)
     computations = prove_computations(schema, rows)
     code = _write_code(draft, schema, model)
-    np.savez(draft / REFERENCE, matrix=reference.matrix, expected=reference.expected)
     named = dict.fromkeys([*(field.name for field in schema.request), *schema.names])
     rows.select(list(named)).head(_KEPT_ROWS).write_parquet(draft / ROWS)
     write_mlflow_files(draft, schema, rows, lineage.libraries)
@@ -303,11 +334,29 @@ def _fill(draft: Path, fitted: Fitted, model: Model, rows: pl.DataFrame, lineage
         tolerance=TOLERANCE,
         proofs=choice.proofs,
         computations=computations,
-        accepts_missing=reference.accepts_missing,
+        accepts_missing=accepts_missing,
         executes_code=tuple(f"{MODEL_FOLDER}/{name}" for name in choice.files if name.endswith(".pkl")) + code,
         lineage=lineage,
         files=(),
     )
+
+
+def _store(draft: Path, fitted: Fitted, rows: pl.DataFrame) -> tuple[Choice, bool]:
+    """Write the estimator and its reference; the second tells whether it takes missing values."""
+    import numpy as np
+
+    from everfit.artifact.encode import encode_frame
+    from everfit.artifact.frame_proof import choose_frame_form, make_frame_reference
+    from everfit.artifact.proving import choose_form, make_reference
+
+    if fitted.schema.frame == "matrix":
+        reference = make_reference(fitted, encode_frame(fitted.schema, rows))
+        np.savez(draft / REFERENCE, matrix=reference.matrix, expected=reference.expected)
+        return choose_form(fitted, reference, draft / MODEL_FOLDER), reference.accepts_missing
+    frames = make_frame_reference(fitted, rows)
+    np.savez(draft / REFERENCE, expected=frames.expected)
+    frames.rows.write_parquet(draft / INPUTS)
+    return choose_frame_form(fitted, frames, draft / MODEL_FOLDER), frames.accepts_missing
 
 
 def _write_code(draft: Path, schema: InputSchema, model: Model) -> tuple[str, ...]:

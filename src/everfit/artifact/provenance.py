@@ -14,11 +14,13 @@ from msgspec import Struct
 
 _LIBRARIES = (
     "everfit",
+    "catboost",
     "cloudpickle",
     "lightgbm",
     "msgspec",
     "numpy",
     "onnxruntime",
+    "pandas",
     "polars",
     "scikit-learn",
     "scipy",

@@ -156,6 +156,32 @@ class RowPipeline:
         return InvalidRequestError("the row cannot be encoded", value=list(values))
 
 
+class FramePipeline(RowPipeline):
+    """Turns requests into what an estimator on data frames is asked with: a row's values, or a data frame."""
+
+    def __init__(
+        self, schema: InputSchema, paths: Mapping[str, RowPath], functions: Mapping[str, Callable[[Any], Any]]
+    ) -> None:
+        from everfit.artifact.model_frame import FrameBuilder
+
+        super().__init__(schema, paths, functions)
+        self._builder = FrameBuilder(schema)
+
+    def encode(self, row: Sequence[Any], used: Sequence[Any]) -> list[Any]:
+        """The values of the schema's columns; the predictor checks them when it builds a frame of them."""
+        values = (*row, *used, None)
+        return [values[place] for place in self._places]
+
+    def encode_all(self, rows: Sequence[Sequence[Any]], used: Sequence[Sequence[Any]]) -> Any:
+        """A data frame of many requests.
+
+        Raises:
+            InvalidRequestError: If a value is not of its column's type.
+        """
+        by_place = [*zip(*rows, strict=True), *zip(*used, strict=True), (None,) * len(rows)]
+        return self._builder.from_values([by_place[place] for place in self._places])
+
+
 def compile_computation(part: Computation, schema: InputSchema) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
     """The outputs of a transformation as plain Python functions of a request, by column name.
 

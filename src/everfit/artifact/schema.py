@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from everfit.core.evidence import Task
+from everfit.core.evidence import FrameKind, Task
 
 FieldType = Literal["string", "integer", "number", "boolean", "instant", "date"]
 """Types of request fields; ``instant`` is RFC 3339 with a zone in JSON, ``datetime`` in UTC inside."""
@@ -53,16 +53,23 @@ class Computation(Struct, frozen=True, kw_only=True):
     code: str = ""
 
 
-class Column(Struct, frozen=True, kw_only=True):
-    """A column of the matrix that the estimator sees.
+ColumnKind = Literal["number", "boolean", "category", "integer", "text", "instant", "date"]
+"""The last four occur in data frames only: a matrix holds integers as ``number`` and text as ``category``."""
 
-    ``number`` and ``boolean`` become their float64; ``category`` becomes the index of its value in ``categories``.
-    Missing, and a category that was not seen in training, become NaN.
+
+class Column(Struct, frozen=True, kw_only=True):
+    """A column of the matrix, or of the data frame, that the estimator sees.
+
+    In a matrix ``number`` and ``boolean`` become their float64; ``category`` becomes the index of its value in
+    ``categories``. Missing, and a category that was not seen in training, become NaN. For data frames see
+    :mod:`everfit.artifact.model_frame`.
     """
 
     name: str
-    kind: Literal["number", "boolean", "category"]
+    kind: ColumnKind
     categories: tuple[str | int, ...] = ()
+    fill: str | None = None
+    """Stands for a missing value in a data frame, where training had none and the estimator takes none."""
 
 
 class InputSchema(Struct, frozen=True, kw_only=True):
@@ -78,6 +85,8 @@ class InputSchema(Struct, frozen=True, kw_only=True):
     columns: tuple[Column, ...]
     classes: tuple[str | int | bool, ...] = ()
     """The label's values in the order of the probabilities, the positive one last for binary; empty for regression."""
+    frame: FrameKind = "matrix"
+    """The type of what the estimator was fitted on and predicts."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -86,5 +95,5 @@ class InputSchema(Struct, frozen=True, kw_only=True):
 
     @property
     def categorical(self) -> tuple[int, ...]:
-        """The positions of the categorical columns."""
-        return tuple(place for place, column in enumerate(self.columns) if column.kind == "category")
+        """The positions of the columns that hold categories or text."""
+        return tuple(place for place, column in enumerate(self.columns) if column.kind in {"category", "text"})

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from everfit.core.records import FrameManifest
 
 Task = Literal["binary", "multiclass", "regression"]
+FrameKind = Literal["matrix", "pandas", "polars"]
+"""The type of ``X`` in a trainer: a float64 matrix, or a data frame with names and dtypes."""
 LabelUse = Literal["known", "mature", "weighted"]
 """Which labels are learnt from: every one known by then; those of events so old that hardly one is missing; or every
 one, counting as many times as there are events whose label is still to come."""

@@ -136,17 +136,17 @@ def _evidence(
     champion: Package | None,
     opponent: Opponent | None,
 ) -> Evidence:
-    from everfit.artifact.encode import RowEncoder
+    from everfit.artifact.encode import encode_row
     from everfit.features.freshness import measure_freshness
     from everfit.training.evidence import gather_evidence
 
     answers = _champion_answers(system, champion, frame, candidate, rows)
-    predictor, encoder = packaged.predictor(), RowEncoder(packaged.schema)
+    predictor, encode = packaged.predictor(), encode_row(packaged.schema)
 
     def answer(row: Mapping[str, Any]) -> NDArray[np.float64]:
         import numpy as np
 
-        return np.atleast_1d(np.asarray(predictor.predict_one(encoder.encode(row)), dtype=np.float64))
+        return np.atleast_1d(np.asarray(predictor.predict_one(encode(row)), dtype=np.float64))
 
     return gather_evidence(
         definition,
@@ -167,7 +167,7 @@ def _champion_answers(
     system: System, champion: Package | None, frame: TrainingFrame, candidate: Candidate, rows: pl.DataFrame
 ) -> _ChampionAnswers:
     """The champion's answers on the hold-out, or why there are none."""
-    from everfit.artifact.encode import encode_frame
+    from everfit.artifact.encode import encode_inputs
     from everfit.training.refit import fit_without_holdout
 
     if champion is None:
@@ -183,7 +183,7 @@ def _champion_answers(
             return _ChampionAnswers(prediction=champion.native().predict(champion.transform(rows)))
         recipe = system.recorded_project(champion).model(champion.schema.model)
         fitted = fit_without_holdout(recipe, frame, lineage, holdout_from=holdout_from)
-        return _ChampionAnswers(prediction=fitted.predict(encode_frame(fitted.schema, rows)), stand_in=True)
+        return _ChampionAnswers(prediction=fitted.predict(encode_inputs(fitted.schema, rows)), stand_in=True)
     except EverfitError as error:
         return _ChampionAnswers(problem=str(error))
 

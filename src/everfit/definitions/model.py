@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from everfit.core.errors import DefinitionError
-from everfit.core.evidence import LabelUse, Task
+from everfit.core.evidence import FrameKind, LabelUse, Task
 from everfit.definitions.events import Events, Label
 from everfit.definitions.gate import Gate
 from everfit.definitions.names import require_name
@@ -29,6 +29,10 @@ class Trainer:
 
     function: Callable[..., Any]
     space: Mapping[str, Parameter]
+    frame: FrameKind = "matrix"
+    """The type of ``X``."""
+    categories: tuple[str, ...] = ()
+    """Features that a data frame holds with a categorical dtype."""
 
 
 class Model:
@@ -100,7 +104,9 @@ class Model:
         """The on-demand transformations among the features."""
         return tuple(part for part in self.features if isinstance(part, OnDemand))
 
-    def trainer(self, **space: Parameter) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def trainer(
+        self, *, frame: FrameKind = "matrix", categories: Sequence[str] = (), **space: Parameter
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Register the function that fits an estimator.
 
         The function is called with ``X``, float64 of shape ``(rows, features)`` with missing values as NaN and
@@ -109,8 +115,24 @@ class Model:
         in :mod:`everfit.training.trainer`.
 
         Args:
+            frame: The type of ``X``: a ``matrix``, or a ``pandas`` or ``polars`` data frame with the features' names
+                and dtypes. The estimator is served through the same data frame, which costs about a millisecond a
+                request where a matrix costs microseconds.
+            categories: Text or integer features that the data frame holds with a categorical dtype, whose categories
+                are those of the training rows; other text stays text.
             **space: What tuning may vary, by argument name.
+
+        Raises:
+            DefinitionError: If an argument is out of range.
         """
+        if frame not in get_args(FrameKind):
+            remedy = "A tuned parameter must not be called frame or categories."
+            raise self._wrong("frame must be matrix, pandas or polars", frame, remedy)
+        if isinstance(categories, str) or not all(isinstance(name, str) for name in categories):
+            raise self._wrong("categories must be a list of features' names", categories)
+        if categories and frame == "matrix":
+            remedy = "Add frame='pandas' or frame='polars'; a matrix holds all text as codes of categories."
+            raise self._wrong("categories belong to a data frame", tuple(categories), remedy)
         for argument, parameter in space.items():
             if not isinstance(parameter, Float | Int | Choice):
                 raise self._wrong(f"the parameter {argument} must be Float, Int or Choice", parameter)
@@ -121,7 +143,7 @@ class Model:
             if self.labels == "weighted" and "weight" not in inspect.signature(function).parameters:
                 remedy = "Add the argument weight and pass it on: .fit(X, y, sample_weight=weight)."
                 raise self._wrong("with labels='weighted', the trainer must take weight", function.__name__, remedy)
-            self._trainer = Trainer(function=function, space=dict(space))
+            self._trainer = Trainer(function=function, space=dict(space), frame=frame, categories=tuple(categories))
             return function
 
         return register
@@ -136,6 +158,16 @@ class Model:
         if self._trainer is None:
             raise self._wrong("a model needs a trainer", None, f"Decorate a function with @{self.name}.trainer().")
         return self._trainer
+
+    @property
+    def frame(self) -> FrameKind:
+        """The type of ``X`` in the trainer; a matrix while there is no trainer."""
+        return "matrix" if self._trainer is None else self._trainer.frame
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The features that the trainer's data frame holds with a categorical dtype."""
+        return () if self._trainer is None else self._trainer.categories
 
     def ship_when(self, *gates: Gate) -> None:
         """Say which gates a candidate must pass, beside those that every candidate must pass.

@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 
 _Instant = Annotated[datetime, Meta(tz=True)]
 _KEYS: Mapping[FieldType, Any] = {"string": str, "integer": INT64, "date": date}
-_FEATURES: Mapping[str, Any] = {"number": float | None, "boolean": bool | None, "category": str | None}
+_FEATURES: Mapping[str, Any] = {
+    "number": float | None,
+    "integer": float | None,
+    "boolean": bool | None,
+    "category": str | None,
+    "text": str | None,
+    "instant": _Instant | None,
+    "date": date | None,
+}
 
 
 class Told(Struct, forbid_unknown_fields=True):
@@ -228,7 +236,7 @@ class Intake:
         features = {}
         for name in state.features:
             column = columns.get(f"{view}.{name}")
-            features[name] = _FEATURES[column.kind] if column else anything
+            features[name] = _feature_type(column) if column else anything
         return Signature(keys, features)
 
     def _require_few(self, given: Sequence[object], place: str) -> None:
@@ -241,6 +249,12 @@ class Intake:
 
 def _lookups_of(lookups: Sequence[Lookup], view: str) -> list[Lookup]:
     return [each for each in lookups if each.view == view]
+
+
+def _feature_type(column: Column) -> Any:
+    if column.kind == "category" and any(isinstance(value, int) for value in column.categories):
+        return INT64 | None
+    return _FEATURES[column.kind]
 
 
 def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:

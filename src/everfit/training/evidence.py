@@ -62,10 +62,8 @@ def gather_evidence(
         rows = learning.tail(MOST_ROWS_AGAIN)
         own = infer_schema(model, frame, rows)
         encoded, asked = encode_rows(own, rows), encode_rows(own, holdout)
-        once, twice = (
-            fit(model, own, encoded, candidate.params, seed=candidate.seed).predict(asked.X) for _ in range(2)
-        )
-        return once, twice
+        once, twice = (fit(model, own, encoded, candidate.params, seed=candidate.seed) for _ in range(2))
+        return once.predict(asked.inputs_of(once)), twice.predict(asked.inputs_of(twice))
 
     return Evidence(
         model=model.name,

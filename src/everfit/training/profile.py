@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from everfit.artifact.encode import encode_frame
+from everfit.artifact.encode import encode_inputs
 from everfit.artifact.package import HELD_OUT, PREDICTION
 from everfit.core.evidence import KNOWN_AT, LABEL, TIME, TrainingFrame
 from everfit.training.candidate import Candidate
@@ -31,7 +31,7 @@ def profile_rows(frame: TrainingFrame, candidate: Candidate, *, extra: tuple[str
     names = list(dict.fromkeys([TIME, LABEL, KNOWN_AT, *frame.features, *extra]))
     held_out = _thin(holdout_rows(frame.data, split)).select(names)
     learnt = frame.data.filter(pl.col(LABEL).is_not_null() & (pl.col(TIME) < split.holdout_from))
-    predicted = candidate.fitted.predict(encode_frame(schema, held_out))
+    predicted = candidate.fitted.predict(encode_inputs(schema, held_out))
     if predicted.ndim == 1:
         answers = [pl.Series(PREDICTION, predicted)]
     else:

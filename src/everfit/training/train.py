@@ -63,7 +63,7 @@ def train(
     fitted = fit(model, schema, encode_rows(schema, parts.learning), params, seed=settings.seed)
     fit_seconds = time.monotonic() - began
     progress.finish("fitting", note=f"{parts.learning.height:,} rows of {model.labels} labels in {fit_seconds:.1f} s")
-    held_out = encode_rows(schema, parts.holdout)
+    held_out = encode_rows(fitted.schema, parts.holdout)
     truth, predicted = held_out.y.astype(np.float64), fitted.predict(held_out.X)
     progress.start("scoring", total=1)
     scores = score(model, truth, predicted, weight=held_out.weight, resamples=settings.bootstrap, seed=settings.seed)

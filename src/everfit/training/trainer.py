@@ -1,12 +1,13 @@
 """Calls the user's trainer, and holds what it returns to what everything else relies on.
 
-A trainer may ask for more than ``X`` and ``y``, by the names of its arguments:
+``X`` is a float64 matrix, or the data frame of :mod:`everfit.artifact.model_frame`; ``y`` is an array either way: 0 and
+1, the classes' places in their order, or float64. A trainer may ask for more, by the names of its arguments:
 
 | argument | what it gets |
 | --- | --- |
 | ``weight`` | float64 of shape ``(rows,)``: how much each row counts; 1 unless the model's labels are weighted |
 | ``X_valid``, ``y_valid`` | the validation rows while tuning; ``None`` in the last fit, which has none to spare |
-| ``categorical`` | the positions of the categorical columns, a list of int |
+| ``categorical`` | the columns of categories and text: a list of positions, in a data frame of names |
 | ``names`` | the columns' names, a list of str |
 | ``seed`` | the seed of this training, an int |
 | ``trial`` | while tuning, ``report(step, value)`` and ``should_prune()``; otherwise ``None`` |
@@ -24,15 +25,18 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from everfit.artifact.encode import encode_frame
+from everfit.artifact.encode import encode_inputs
 from everfit.artifact.fitted import Fitted
 from everfit.artifact.schema import InputSchema
 from everfit.core.errors import DefinitionError, EverfitError, TrainingError
 from everfit.core.evidence import LABEL
+from everfit.core.user_code import describe_raise
 from everfit.definitions.model import Model
+from everfit.training.inputs import describe_inputs, with_fills
 from everfit.training.labels import WEIGHT
 
 OFFERED = ("X", "y", "weight", "X_valid", "y_valid", "categorical", "names", "seed", "trial")
+_PROBED_ROWS = 64
 
 
 class TrialHandle(Protocol):
@@ -53,18 +57,30 @@ class Pruned(Exception):  # noqa: N818 - a message to the tuner, not an error
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Encoded rows: ``X`` float64 of shape ``(rows, columns)``, ``y`` and ``weight`` of shape ``(rows,)``."""
+    """Encoded rows: ``X`` of shape ``(rows, columns)``, ``y`` and ``weight`` of shape ``(rows,)``."""
 
-    X: NDArray[np.float64]
+    X: Any
+    """A float64 matrix or a data frame, as the schema says."""
     y: NDArray[Any]
     weight: NDArray[np.float64]
+    raw: pl.DataFrame | None = None
+    """The rows before they were encoded; kept where ``X`` is a data frame."""
+
+    def inputs_of(self, fitted: Fitted) -> Any:
+        """What an estimator that was fitted on these rows or beside them is asked with."""
+        return self.X if self.raw is None else encode_inputs(fitted.schema, self.raw)
 
 
 def encode_rows(schema: InputSchema, rows: pl.DataFrame) -> Rows:
     """Encode labelled rows, with how much each counts: ``y`` is 0/1 or the class's index as int64, or the value as
     float64.
     """
-    return Rows(X=encode_frame(schema, rows), y=encode_labels(schema, rows[LABEL]), weight=rows[WEIGHT].to_numpy())
+    return Rows(
+        X=encode_inputs(schema, rows),
+        y=encode_labels(schema, rows[LABEL]),
+        weight=rows[WEIGHT].to_numpy(),
+        raw=None if schema.frame == "matrix" else rows,
+    )
 
 
 def encode_labels(schema: InputSchema, labels: pl.Series) -> NDArray[Any]:
@@ -103,12 +119,12 @@ def fit(
     """
     function = model.learner.function
     offered = {
-        "X": rows.X,
+        "X": _own_copy(rows.X, schema),
         "y": rows.y,
         "weight": rows.weight,
-        "X_valid": None if valid is None else valid.X,
+        "X_valid": None if valid is None else _own_copy(valid.X, schema),
         "y_valid": None if valid is None else valid.y,
-        "categorical": list(schema.categorical),
+        "categorical": _categorical(schema),
         "names": list(schema.names),
         "seed": seed,
         "trial": trial,
@@ -122,12 +138,28 @@ def fit(
         raise
     except Exception as error:
         raise TrainingError(
-            f"the trainer {function.__name__} must not raise, but raised {type(error).__name__}: {error}",
+            f"the trainer {function.__name__} must not raise, but raised {describe_raise(error)}",
+            remedy=describe_inputs(rows.X, schema),
             place=f"model {model.name}",
         ) from error
-    predict = adapt(estimator, schema, place=f"model {model.name}, trainer {function.__name__}")
-    _probe(predict, schema, rows.X[:64], place=f"model {model.name}, trainer {function.__name__}")
+    place = f"model {model.name}, trainer {function.__name__}"
+    predict = adapt(estimator, schema, place=place)
+    _probe(predict, schema, rows.X[:_PROBED_ROWS], place=place)
+    if rows.raw is not None:
+        schema = with_fills(schema, rows.raw, predict)
     return Fitted(estimator=estimator, schema=schema, predict=predict)
+
+
+def _own_copy(inputs: Any, schema: InputSchema) -> Any:
+    """A data frame that the trainer may change: trials share theirs, and what it changes would not be served."""
+    if schema.frame == "matrix":
+        return inputs
+    return inputs.clone() if schema.frame == "polars" else inputs.copy()
+
+
+def _categorical(schema: InputSchema) -> list[int] | list[str]:
+    places = schema.categorical
+    return list(places) if schema.frame == "matrix" else [schema.names[place] for place in places]
 
 
 def _arguments(model: Model, offered: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,7 +188,7 @@ def _arguments(model: Model, offered: Mapping[str, Any], params: Mapping[str, An
     return chosen
 
 
-def adapt(estimator: Any, schema: InputSchema, *, place: str) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+def adapt(estimator: Any, schema: InputSchema, *, place: str) -> Callable[[Any], NDArray[np.float64]]:
     """The estimator's answers in the one shape that :class:`everfit.artifact.fitted.Fitted` promises.
 
     Raises:
@@ -173,7 +205,7 @@ def adapt(estimator: Any, schema: InputSchema, *, place: str) -> Callable[[NDArr
         )
     columns = _class_columns(estimator, schema, place) if classification else None
 
-    def predict(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    def predict(matrix: Any) -> NDArray[np.float64]:
         answer = np.asarray(method(matrix), dtype=np.float64)
         if answer.ndim == 1 or columns is None:
             # A regression, or a booster that answers the positive class alone.
@@ -203,9 +235,9 @@ def _class_columns(estimator: Any, schema: InputSchema, place: str) -> list[int]
 
 
 def _probe(
-    predict: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    predict: Callable[[Any], NDArray[np.float64]],
     schema: InputSchema,
-    matrix: NDArray[np.float64],
+    matrix: Any,
     *,
     place: str,
 ) -> None:
@@ -214,7 +246,8 @@ def _probe(
         answer = predict(matrix)
     except Exception as error:
         raise TrainingError(
-            f"the estimator must predict the rows it was fitted on, but raised {type(error).__name__}: {error}",
+            f"the estimator must predict the rows it was fitted on, but raised {describe_raise(error)}",
+            remedy=describe_inputs(matrix, schema),
             place=place,
         ) from error
     shape = (len(matrix), len(schema.classes)) if schema.task == "multiclass" else (len(matrix),)

@@ -118,7 +118,7 @@ class _Search:
                 trial=_Handle(trial),
             )  # fmt: skip
             value = self._metric.compute(
-                self._valid.y.astype(np.float64), fitted.predict(self._valid.X), self._valid.weight
+                self._valid.y.astype(np.float64), fitted.predict(self._valid.inputs_of(fitted)), self._valid.weight
             )
             if not np.isfinite(value):
                 cause, value = TrainingError(f"{self._metric.name} on the validation rows must be finite"), None

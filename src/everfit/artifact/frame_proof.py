@@ -1,0 +1,185 @@
+"""Which way of storing an estimator on data frames gives the answers of the one that was fitted."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from everfit.artifact.forms.catalogue import NATIVE
+from everfit.artifact.frame_predictor import FramePredictor
+from everfit.artifact.manifest import Proof
+from everfit.artifact.model_frame import FrameBuilder, canonical_rows
+from everfit.artifact.predictor import BATCH_ROWS
+from everfit.artifact.proving import Choice, is_equal
+from everfit.core.errors import EverfitError, PackageError
+
+if TYPE_CHECKING:
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from everfit.artifact.fitted import Fitted
+    from everfit.artifact.predictor import Predictor
+    from everfit.artifact.schema import InputSchema
+
+_REAL_ROWS = 256
+_LONE_ROWS = 12
+_TIMED_ROWS = 9
+_UNSEEN = "a text that training never saw"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameReference:
+    """Rows and the answers that every stored form must give on them."""
+
+    rows: pl.DataFrame
+    """Canonical rows; see :func:`everfit.artifact.model_frame.canonical_rows`."""
+    expected: NDArray[np.float64]
+    accepts_missing: bool
+
+
+def make_frame_reference(fitted: Fitted, rows: pl.DataFrame) -> FrameReference:
+    """Choose rows, and ask the fitted estimator.
+
+    Args:
+        fitted: The estimator as it was trained; its schema's ``frame`` is no matrix.
+        rows: Held-back rows with the schema's columns. A spread of at most 256 of them is taken, and for every column a
+            row that lacks it, one that lacks everything, and for every column of text a row with a text that training
+            never saw; without those that the estimator refuses.
+
+    Raises:
+        PackageError: If the estimator cannot answer even rows without gaps.
+    """
+    import polars as pl
+
+    canonical = canonical_rows(fitted.schema, rows)
+    real = canonical.gather_every(max(1, len(canonical) // _REAL_ROWS)).head(_REAL_ROWS)
+    gaps = _with_gaps(real)
+    unseen = _with_unseen(fitted.schema, real)
+    complete = real.drop_nulls()
+    builder = FrameBuilder(fitted.schema)
+    for parts, accepts in (([real, gaps, unseen], True), ([real, gaps], True), ([complete], False)):
+        asked = pl.concat(parts)
+        try:
+            expected = fitted.predict(builder.from_polars(asked))
+        except EverfitError:
+            raise
+        except Exception as problem:  # noqa: BLE001 - whatever the user's estimator raises: the next rows are tried
+            reason = problem
+            continue
+        return FrameReference(rows=asked, expected=expected, accepts_missing=accepts)
+    raise PackageError("the estimator must answer the held-back rows", value=str(reason)[:200]) from reason
+
+
+def _with_gaps(real: pl.DataFrame) -> pl.DataFrame:
+    import polars as pl
+
+    first = real.head(1)
+    if first.is_empty():
+        first = pl.DataFrame([pl.Series(name, [None], dtype=dtype) for name, dtype in real.schema.items()])
+    lacking = [first.with_columns(pl.lit(None, dtype=dtype).alias(name)) for name, dtype in real.schema.items()]
+    nothing = first.with_columns(pl.lit(None, dtype=dtype).alias(name) for name, dtype in real.schema.items())
+    return pl.concat([*lacking, nothing])
+
+
+def _with_unseen(schema: InputSchema, real: pl.DataFrame) -> pl.DataFrame:
+    import polars as pl
+
+    texts = [column.name for column in schema.columns if real.schema[column.name] == pl.String]
+    first = real.head(1)
+    return pl.concat([real.clear(), *(first.with_columns(pl.lit(_UNSEEN).alias(name)) for name in texts)])
+
+
+def choose_frame_form(fitted: Fitted, reference: FrameReference, folder: Path) -> Choice:
+    """Store an estimator in the first form that holds it and gives back its answers.
+
+    Args:
+        fitted: The estimator as it was trained.
+        reference: Rows and answers.
+        folder: Where the form's files go.
+
+    Raises:
+        PackageError: If no form gives back the fitted estimator's answers.
+    """
+    proofs: list[Proof] = []
+    for form in NATIVE:
+        files = form.save(fitted.estimator, folder, fitted.schema)
+        if not files:
+            continue
+        proof = _prove(form, fitted, reference, folder)
+        proofs.append(proof)
+        if proof.equal:
+            return Choice(native=form.name, form=form.name, proofs=tuple(proofs), files=tuple(sorted(files)))
+        for name in files:
+            (folder / name).unlink()
+    found = [f"{proof.form}: {proof.remark}" for proof in proofs]
+    raise PackageError("a form must give back the fitted estimator's answers", value=found)
+
+
+def frame_difference(
+    predictor: Predictor, schema: InputSchema, rows: pl.DataFrame, expected: NDArray[np.float64]
+) -> float:
+    """The largest absolute difference of a predictor's answers from the expected ones.
+
+    A spread of 12 rows is asked one by one from plain values, as requests are; two at once, and all at once.
+
+    Args:
+        predictor: Takes data frames.
+        schema: What it was fitted on.
+        rows: Canonical rows.
+        expected: The answers, shape ``(rows,)`` or ``(rows, classes)``.
+
+    Returns:
+        Infinity if the shapes differ, or one is NaN where the other is not.
+    """
+    if rows.is_empty():
+        return 0.0
+    builder = FrameBuilder(schema)
+    lone = np.unique(np.linspace(0, len(rows) - 1, _LONE_ROWS).astype(np.intp))
+    alone = np.array([predictor.predict_one(values) for values in rows[lone].rows()])
+    many = np.arange(max(len(rows), BATCH_ROWS)) % len(rows)
+    return max(
+        _distance(alone, expected[lone]),
+        *(_distance(predictor.predict(builder.from_polars(rows[part])), expected[part]) for part in (lone[:2], many)),
+    )
+
+
+def _distance(answers: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
+    if answers.shape != expected.shape or (np.isnan(answers) != np.isnan(expected)).any():
+        return float("inf")
+    return float(np.nan_to_num(np.abs(answers - expected), nan=0.0).max(initial=0.0))
+
+
+def _prove(form: Any, fitted: Fitted, reference: FrameReference, folder: Path) -> Proof:
+    rows = len(reference.rows)
+    try:
+        predictor = FramePredictor(
+            form.load(folder, fitted.schema), FrameBuilder(fitted.schema), accepts_missing=reference.accepts_missing
+        )
+        found = frame_difference(predictor, fitted.schema, reference.rows, reference.expected)
+    except Exception as problem:  # noqa: BLE001 - whatever a library raises: the next form is tried, and this is told
+        return Proof(
+            form=form.name, equal=False, difference=None, rows=rows, row_us=None, remark=f"cannot answer: {problem}"
+        )
+    equal = rows > 0 and is_equal(found, reference.expected)
+    return Proof(
+        form=form.name,
+        equal=equal,
+        difference=found if np.isfinite(found) else None,
+        rows=rows,
+        row_us=_row_us(predictor, reference.rows) if rows else None,
+        remark="" if equal else "its answers differ from the fitted estimator's",
+    )
+
+
+def _row_us(predictor: Predictor, rows: pl.DataFrame) -> float:
+    times = []
+    for values in rows.head(_TIMED_ROWS).rows():
+        started = time.perf_counter()
+        predictor.predict_one(values)
+        times.append(time.perf_counter() - started)
+    return round(median(times) * 1e6, 1)

@@ -1,0 +1,88 @@
+"""What an estimator is trained on: described for messages, and made complete where it takes nothing missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from everfit.artifact.encode import encode_inputs
+from everfit.artifact.model_frame import canonical_rows
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from everfit.artifact.schema import InputSchema
+
+_SHOWN_COLUMNS = 6
+_FILL = ""
+
+
+def describe_inputs(inputs: Any, schema: InputSchema) -> str:
+    """``X`` in a sentence: its type, shape, first columns and dtypes, and what else it could be.
+
+    Args:
+        inputs: The matrix or data frame.
+        schema: What it was encoded by.
+    """
+    if schema.frame == "matrix":
+        text = f"X is a float64 matrix of shape {inputs.shape}"
+        return f'{text}; with @model.trainer(frame="pandas") it is a DataFrame with names.'
+    dtypes = list(zip(schema.names, inputs.dtypes, strict=True))
+    shown = ", ".join(f"{name} {dtype}" for name, dtype in dtypes[:_SHOWN_COLUMNS])
+    more = ", …" if len(dtypes) > _SHOWN_COLUMNS else ""
+    library = "pandas" if schema.frame == "pandas" else "Polars"
+    sentence = f"X is a {library} DataFrame of shape {inputs.shape} with the columns {shown}{more}."
+    texts = [column.name for column in schema.columns if column.kind == "text"]
+    if not texts:
+        return sentence
+    example = f'@model.trainer(frame="{schema.frame}", categories={texts})'
+    return f"{sentence} Text is given as text; with {example} it has a categorical dtype."
+
+
+def with_fills(schema: InputSchema, rows: pl.DataFrame, predict: Callable[[Any], NDArray[np.float64]]) -> InputSchema:
+    """Let an empty text stand for a missing one, where training missed none and the estimator takes none.
+
+    CatBoost, for example, refuses a missing category, and takes any text that it has never seen.
+
+    Args:
+        schema: What the estimator was fitted on.
+        rows: The rows that it was fitted on.
+        predict: Asks the estimator.
+    """
+    sample = canonical_rows(schema, rows)
+    full = [
+        column.name
+        for column in schema.columns
+        if column.kind in {"text", "category"} and sample[column.name].null_count() == 0
+    ]
+    first = sample.head(1)
+    if first.is_empty() or not full or _answers(schema, _without(first, full), predict):
+        return schema
+    for name in full:
+        if not _answers(schema, _without(first, [name]), predict):
+            filled = _filled(schema, name)
+            schema = filled if _answers(filled, _without(first, [name]), predict) else schema
+    return schema
+
+
+def _without(row: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    import polars as pl
+
+    return row.with_columns(pl.lit(None, dtype=row.schema[name]).alias(name) for name in names)
+
+
+def _filled(schema: InputSchema, name: str) -> InputSchema:
+    columns = [replace(column, fill=_FILL) if column.name == name else column for column in schema.columns]
+    return replace(schema, columns=tuple(columns))
+
+
+def _answers(schema: InputSchema, row: pl.DataFrame, predict: Callable[[Any], NDArray[np.float64]]) -> bool:
+    try:
+        predict(encode_inputs(schema, row))
+    except Exception:  # noqa: BLE001 - whatever a library raises at a missing value
+        return False
+    return True
