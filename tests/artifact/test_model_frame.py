@@ -26,7 +26,7 @@ COLUMNS = (
     Column(name="filled", kind="text", fill=""),
     Column(name="never", kind="category"),
 )
-TYPES = {
+TYPES: dict[str, Any] = {
     "size": pl.Float64,
     "covers": pl.Int32,
     "regular": pl.Boolean,
