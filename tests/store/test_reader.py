@@ -119,7 +119,7 @@ def test_a_password_is_never_shown(reader: Reader) -> None:
         (Source("s", path="{nowhere}/a.parquet", timestamp="at"), "EVERFIT_PATHS_NOWHERE"),
         (Source("s", path="{data}/none.parquet", timestamp="at"), "must be a file"),
         (Source("s", path="{data}/none/*.csv", timestamp="at"), "must be a file"),
-        (Source("s", path="{data}/no_table", timestamp="at"), "readable as delta"),
+        (Source("s", path="{data}/no_table", timestamp="at"), "must be a file to read"),
         (Source("s", query="select 1", url="sqlite:///none.db", timestamp="at"), "must be a file"),
         (Source("s", query="select 1", url="sqlite:////nowhere/none.db", timestamp="at"), "must be a file"),
         (Source("s", query="select * from r", url="sqlite:///:memory:", timestamp="at"), "no such table: r"),
@@ -137,7 +137,7 @@ def test_a_source_that_cannot_be_read_says_why(source: Source, said: str, reader
 
 def test_a_broken_file_is_a_source_error(reader: Reader, tmp_path: Path) -> None:
     (tmp_path / "data" / "broken.parquet").write_bytes(b"not parquet at all")
-    with pytest.raises(SourceError, match="readable as parquet"):
+    with pytest.raises(SourceError, match="readable as Parquet"):
         reader.scan(Source("s", path="{data}/broken.parquet", timestamp="at"))
 
 

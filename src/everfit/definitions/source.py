@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from everfit.core.errors import DefinitionError
@@ -11,6 +11,7 @@ from everfit.definitions.names import require_name
 
 if TYPE_CHECKING:
     import polars as pl
+    from polars.datatypes import DataTypeClass
 
 SourceKind = Literal["parquet", "csv", "delta", "sql", "function"]
 
@@ -24,12 +25,15 @@ class Source:
     Args:
         name: Its name in the project.
         path: A file, a glob or a Delta table folder, relative to the project; ``{data}`` in it stands for the
-            setting ``[paths] data``. ``.parquet`` and ``.csv`` are told by their ending, a folder is a Delta table.
+            setting ``[paths] data``. Parquet (``.parquet``, ``.pq``) and CSV (``.csv``, ``.tsv``, also with ``.gz``)
+            are told by their ending, which a folder of such files may have, too; another folder is a Delta table.
         query: A SQL query, with ``url`` naming the database.
         url: The database's URL, for example ``sqlite:///orders.db``; ``{name}`` works as in ``path``.
         function: A function without arguments that returns a Polars ``LazyFrame`` or ``DataFrame``.
         timestamp: The column with the event time: a UTC-aware instant or a date.
         created: The column with the time at which a row became known; without it, its event time.
+        types: Polars types of columns of CSV files whose text does not say what it means, such as
+            ``{"shop": pl.String}`` for codes that are mostly digits.
         description: A line for readers.
     """
 
@@ -41,6 +45,7 @@ class Source:
     url: str | None = None
     function: Callable[[], pl.LazyFrame | pl.DataFrame] | None = None
     created: str | None = None
+    types: Mapping[str, pl.DataType | DataTypeClass] = field(default_factory=dict, hash=False)
     description: str = ""
 
     def __post_init__(self) -> None:
@@ -54,6 +59,7 @@ class Source:
             )
         if (self.query is None) != (self.url is None):
             raise DefinitionError("query and url go together", place=f"source {self.name}")
+        self._check_types()
 
     @property
     def kind(self) -> SourceKind:
@@ -62,7 +68,27 @@ class Source:
             return "function"
         if self.query is not None:
             return "sql"
-        ending = str(self.path).rsplit(".", 1)[-1].lower()
-        if ending in {"parquet", "pq"}:
+        path = str(self.path).lower().rstrip("*")
+        if path.endswith((".parquet", ".pq")):
             return "parquet"
-        return "csv" if ending in {"csv", "tsv"} else "delta"
+        return "csv" if path.removesuffix(".gz").endswith((".csv", ".tsv")) else "delta"
+
+    @property
+    def column_types(self) -> dict[str, pl.DataType]:
+        """:attr:`types` as instances."""
+        return {name: dtype() if isinstance(dtype, type) else dtype for name, dtype in self.types.items()}
+
+    def _check_types(self) -> None:
+        if not self.types:
+            return
+        import polars as pl
+
+        place = f"source {self.name}"
+        if self.kind != "csv":
+            remedy = "Parquet files, tables and queries say themselves what they hold: cast there."
+            raise DefinitionError("types are for CSV files", value=dict(self.types), place=place, remedy=remedy)
+        for column, given in self.types.items():
+            known = isinstance(given, pl.DataType) or (isinstance(given, type) and issubclass(given, pl.DataType))
+            if not known or not (given.is_numeric() or given in (pl.String, pl.Boolean, pl.Date, pl.Datetime)):
+                rule = f"the type of {column} must be a number, pl.String, pl.Boolean, pl.Date or pl.Datetime"
+                raise DefinitionError(rule, value=given, place=place)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from everfit.core.errors import EverfitError
-from everfit.design.findings import error, from_exception, missing_columns
+from everfit.design.findings import error, from_exception, missing_columns, warning
 
 if TYPE_CHECKING:
     from everfit.core.records import Problem
@@ -31,7 +31,17 @@ def check_source(source: Source, reader: Reader) -> list[Problem]:
         return [error(place, f"the source must be readable: {raised}")]
     if first.is_empty():
         return [error(place, "a source must hold at least one row", 0)]
-    return []
+    return _gaps(source, reader)
+
+
+def _gaps(source: Source, reader: Reader) -> list[Problem]:
+    """Columns that some files lack: their values are missing there, which may be meant."""
+    problems = []
+    for column, files in reader.gaps(source).items():
+        value = f"{column} is not in {', '.join(files[:3])}" + (f" and {len(files) - 3} more" if files[3:] else "")
+        remedy = "Its values are missing there; write those files again if they should have it."
+        problems.append(warning(f"source {source.name}", "every file should have the same columns", value, remedy))
+    return problems
 
 
 def check_view(view: FeatureView, reader: Reader) -> list[Problem]:

@@ -7,18 +7,19 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from glob import glob
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from everfit.core.errors import SourceError
+from everfit.core.errors import EverfitError, SourceError
 from everfit.core.records import SourceVersion
 from everfit.store.digest import canonical_order, frame_digest
 from everfit.store.instants import INSTANT, aware_to_utc, require_instant
 from everfit.store.pushed_rows import KEY, scan_pushed
 from everfit.store.pushes import PUSHES
+from everfit.store.source_files import SourceFiles, find_files
 
 if TYPE_CHECKING:
     from everfit.definitions.source import Source
@@ -29,7 +30,7 @@ _ISO_INSTANT = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)
 
 
 class Reader:
-    """Turns the sources of one project into rows. It keeps nothing: every call reads again.
+    """Turns the sources of one project into rows. It keeps the schemas of files and no rows: every call reads again.
 
     Args:
         root: The project's folder; relative paths start here.
@@ -42,6 +43,7 @@ class Reader:
         self._paths = dict(paths)
         self._pushes = pushes
         self._frozen: dict[str, pl.DataFrame] = {}
+        self._source_files = SourceFiles()
 
     def frozen(self, views: Iterable[str]) -> Reader:
         """A reader that sees of these views' pushes only those of before, whatever is pushed from now on.
@@ -51,6 +53,7 @@ class Reader:
         """
         found = ((view, self.pushed(view)) for view in views)
         frozen = Reader(self._root, self._paths)
+        frozen._source_files = self._source_files
         frozen._frozen = {view: rows.collect() for view, rows in found if rows is not None}
         return frozen
 
@@ -128,28 +131,40 @@ class Reader:
         version = frame_digest(canonical_order(told.select(sorted(told.columns))))
         return SourceVersion(name=f"{view}, pushed", kind="pushed", location=f"{PUSHES}/{view}", version=version)
 
+    def gaps(self, source: Source) -> dict[str, list[str]]:
+        """The columns that only some of a source's files have, with the names of the files that lack them.
+
+        Raises:
+            SourceError: If a file cannot be read.
+        """
+        if source.kind not in {"parquet", "csv"}:
+            return {}
+        found = self._source_files.gaps(source, self._files(source))
+        return {column: [file.name for file in files] for column, files in found.items()}
+
     def _open(self, source: Source) -> pl.LazyFrame:
-        if source.kind == "parquet":
-            return pl.scan_parquet(self._files(source))
-        if source.kind == "csv":
-            return self._scan_csv(source)
+        if source.kind in {"parquet", "csv"}:
+            return self._source_files.scan(source, self._files(source))
         if source.kind == "delta":
             return self._scan_delta(source)
         return self._query(source) if source.kind == "sql" else self._call(source)
-
-    def _scan_csv(self, source: Source) -> pl.LazyFrame:
-        files = self._files(source)
-        separator = "\t" if str(source.path).lower().endswith(".tsv") else ","
-        return pl.scan_csv(files, separator=separator, try_parse_dates=True, infer_schema_length=10_000)
 
     def _scan_delta(self, source: Source) -> pl.LazyFrame:
         from deltalake.exceptions import DeltaError
 
         place = self._place(source.path or "", source)
+        if not place.exists():
+            raise self._missing(source, place)
+        if not (place / "_delta_log").is_dir():
+            remedy = "Name the files of other folders by their ending, such as path='orders/*.parquet'."
+            rule = "a folder without an ending must be a Delta table"
+            raise SourceError(rule, value=str(place), place=f"source {source.name}", remedy=remedy)
         try:
-            return pl.scan_delta(str(place))
+            rows = pl.scan_delta(str(place))
+            rows.collect_schema()
         except DeltaError as error:
             raise self._unreadable(source, error) from error
+        return rows
 
     def _delta_version(self, source: Source) -> int:
         from deltalake import DeltaTable
@@ -183,7 +198,15 @@ class Reader:
         return _parse_instants(rows).lazy()
 
     def _call(self, source: Source) -> pl.LazyFrame:
-        rows: object = source.function() if source.function else None
+        try:
+            rows: object = source.function() if source.function else None
+        except EverfitError:
+            raise
+        except Exception as error:  # the user's own code may raise anything
+            raise SourceError(
+                f"its function must run, but raised {type(error).__name__}: {error}",
+                place=f"source {source.name}, {_location(source)}",
+            ) from error
         if not isinstance(rows, pl.LazyFrame | pl.DataFrame):
             raise SourceError(
                 "a source's function must return a Polars LazyFrame or DataFrame",
@@ -193,17 +216,20 @@ class Reader:
         return rows.lazy()
 
     def _files(self, source: Source) -> list[Path]:
-        pattern = self._place(source.path or "", source)
-        found = [pattern] if pattern.is_file() else [Path(file) for file in glob(str(pattern), recursive=True)]
-        files = sorted(file for file in found if file.is_file())
+        path = source.path or ""
+        place = self._place(path, source)
+        # Neither the project's folder nor a setting is a pattern, whatever characters they have.
+        given = Path(self._fill(path, source, escaped=True)).expanduser()
+        pattern = str(given) if given.is_absolute() else str(Path(escape(str(self._root))) / given)
+        files = find_files(place, pattern, kind=source.kind)
         if not files:
-            raise self._missing(source, pattern)
+            raise self._missing(source, place)
         return files
 
     def _place(self, path: str, source: Source) -> Path:
         return self._root / Path(self._fill(path, source)).expanduser()
 
-    def _fill(self, text: str, source: Source) -> str:
+    def _fill(self, text: str, source: Source, *, escaped: bool = False) -> str:
         for name in _PLACEHOLDER.findall(text):
             if name not in self._paths:
                 raise SourceError(
@@ -212,7 +238,8 @@ class Reader:
                     place=f"source {source.name}",
                     remedy=f'Add {name} = "…" under [paths] in everfit.toml, or set EVERFIT_PATHS_{name.upper()}.',
                 )
-        return _PLACEHOLDER.sub(lambda match: self._paths[match[1]], text)
+        paths = {name: escape(path) for name, path in self._paths.items()} if escaped else self._paths
+        return _PLACEHOLDER.sub(lambda match: paths[match[1]], text)
 
     def _missing(self, source: Source, looked: Path) -> SourceError:
         remedy = f"{_location(source)!r} leads there; correct it, or the setting under [paths] that it uses."

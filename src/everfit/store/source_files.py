@@ -1,0 +1,220 @@
+"""The files of one source as one table: every file's schema is looked at, and the columns are brought to one type.
+
+Schemas are read once per version of a file: from the footers of Parquet files, and from all rows of CSV files, which
+have no other schema.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from glob import glob
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import polars as pl
+
+from everfit.core.errors import SourceError
+from everfit.store.common_type import common_type, is_narrowed
+from everfit.store.csv_file import CsvFormat, as_text, find_bad_cell, inspect_csv
+
+if TYPE_CHECKING:
+    from everfit.definitions.source import Source, SourceKind
+
+_EXACT = 2**53
+_ENDINGS = {"parquet": (".parquet", ".pq"), "csv": (".csv", ".tsv", ".csv.gz", ".tsv.gz")}
+_SHOWN_FILES = 3
+
+
+class _Version(NamedTuple):
+    """What tells a file from another of its name."""
+
+    file: Path
+    size: int
+    changed_ns: int
+    types: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSchema:
+    """The columns of one file, and how its rows are read."""
+
+    file: Path
+    schema: pl.Schema
+    csv: CsvFormat | None = None
+
+
+@dataclass(frozen=True)
+class SourceFiles:
+    """Reads sources of Parquet and CSV files. It keeps the files' schemas, and no rows."""
+
+    _known: dict[_Version, FileSchema] = field(default_factory=dict)
+
+    def scan(self, source: Source, files: Sequence[Path]) -> pl.LazyFrame:
+        """The rows of all files, lazily, in the columns of all of them; a column that a file lacks is null there.
+
+        Args:
+            source: The definition.
+            files: At least one.
+
+        Raises:
+            SourceError: If a file cannot be read, lacks a column that the source names, or has a column of a type that
+                cannot be brought to that of the other files without loss; names the file and the column.
+        """
+        place = f"source {source.name}"
+        found = [self._inspect(file, source, place) for file in files]
+        for name in source.types:
+            if not any(name in part.schema for part in found):
+                rule = "a column whose type the source says must be in a file"
+                raise SourceError(rule, value=name, place=place)
+        _require_declared(source, found, place)
+        wanted = _agree(found, place)
+        parts = [_read(same).select(_cast(same[0].schema, wanted)) for same in _alike(found)]
+        return parts[0] if len(parts) == 1 else pl.concat(parts)
+
+    def gaps(self, source: Source, files: Sequence[Path]) -> dict[str, list[Path]]:
+        """The columns that only some of the files have, with the files that lack them."""
+        found = [self._inspect(file, source, f"source {source.name}") for file in files]
+        names = dict.fromkeys(name for part in found for name in part.schema)
+        lacking = {name: [part.file for part in found if name not in part.schema] for name in names}
+        return {name: files for name, files in lacking.items() if files}
+
+    def _inspect(self, file: Path, source: Source, place: str) -> FileSchema:
+        stat = file.stat()
+        version = _Version(file, stat.st_size, stat.st_mtime_ns, repr(sorted(map(repr, source.types.items()))))
+        known = self._known.get(version)
+        if known is None:
+            for older in [each for each in self._known if each.file == file and each.types == version.types]:
+                del self._known[older]
+            known = self._known[version] = _inspect(file, source, place)
+        return known
+
+
+def find_files(place: Path, pattern: str, *, kind: SourceKind) -> list[Path]:
+    """The files that a path, a glob or a folder names, in order.
+
+    Args:
+        place: The path, in which nothing stands for anything else.
+        pattern: The path as a glob.
+        kind: Which files of a folder are meant.
+
+    A folder stands for the files with its ending that are anywhere in it, but for those whose name, or whose folder's,
+    begins with ``_`` or ``.``, as Spark names what is no data. A glob leaves out hidden and temporary files (``.``,
+    ``~``).
+    """
+    if place.is_file():
+        return [place]
+    if place.is_dir():
+        inside = (file for file in place.rglob("*") if file.is_file() and file.name.lower().endswith(_ENDINGS[kind]))
+        return sorted(file for file in inside if not _is_hidden(file.relative_to(place)))
+    found = (Path(file) for file in glob(pattern, recursive=True))
+    return sorted(file for file in found if file.is_file() and not file.name.startswith((".", "~")))
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(("_", ".")) for part in path.parts)
+
+
+def _inspect(file: Path, source: Source, place: str) -> FileSchema:
+    if source.kind == "csv":
+        csv = inspect_csv(file, types=source.column_types, place=place)
+        return FileSchema(file=file, schema=csv.schema, csv=csv)
+    try:
+        if not file.stat().st_size:
+            raise pl.exceptions.ComputeError("it is empty, 0 bytes")
+        return FileSchema(file=file, schema=pl.Schema(pl.read_parquet_schema(file)))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = str(error).strip().partition("\n")[0].removeprefix("parquet: ")
+        remedy = "The file may be cut off, or of another kind; write it again, or correct the path."
+        rule = f"{file.name} must be readable as Parquet: {reason}"
+        raise SourceError(rule, place=place, remedy=remedy) from error
+
+
+def _require_declared(source: Source, found: Sequence[FileSchema], place: str) -> None:
+    """Refuse files without a time that the source names, where others have it."""
+    for column in (source.timestamp, source.created):
+        lacking = [part.file.name for part in found if column and column not in part.schema]
+        if lacking and len(lacking) < len(found):
+            remedy = f"Its columns are: {', '.join(next(p for p in found if p.file.name == lacking[0]).schema)}."
+            rule = f"the column {column} must be in every file"
+            raise SourceError(rule, value=_shown(lacking), place=place, remedy=remedy)
+
+
+def _agree(found: Sequence[FileSchema], place: str) -> pl.Schema:
+    """The columns of all files in the types that all have in common."""
+    wanted: dict[str, pl.DataType] = {}
+    for part in found:
+        for name, dtype in part.schema.items():
+            common = common_type(wanted[name], dtype) if name in wanted else dtype
+            if common is None:
+                raise _disagreement(found, name, place)
+            wanted[name] = common
+    for part in found:
+        for name, dtype in part.schema.items():
+            if is_narrowed(dtype, wanted[name]):
+                _require_exact(part, name, wanted[name], place)
+    return pl.Schema(wanted)
+
+
+def _require_exact(part: FileSchema, name: str, wanted: pl.DataType, place: str) -> None:
+    column = _read([part]).select(pl.col(name).min().alias("low"), pl.col(name).max().alias("high"))
+    low, high = column.collect(engine="streaming").row(0)
+    if low is not None and not -_EXACT <= low <= high <= _EXACT:
+        rule = f"the column {name} must be of one type in all files, but holds integers here that {wanted} cannot"
+        raise SourceError(rule, value=high if high > _EXACT else low, place=f"{place}, {part.file.name}")
+
+
+def _disagreement(found: Sequence[FileSchema], name: str, place: str) -> SourceError:
+    """Name the files whose type is the rarer one, and in CSV the cell that makes it so."""
+    types = [(part, part.schema[name]) for part in found if part.schema.get(name, pl.Null()) != pl.Null()]
+    counts = Counter(dtype for _, dtype in types)
+    usual = max(counts, key=lambda dtype: (counts[dtype], dtype != pl.String))
+    odd = [(part, dtype) for part, dtype in types if common_type(dtype, usual) is None]
+    part, dtype = odd[0]
+    others = [same.file.name for same, kind in types if kind == usual]
+    rule = f"the column {name} must be of one type in all files, but is {dtype} here and {usual} in {_shown(others)}"
+    where, value, remedy = f"{place}, {part.file.name}", None, "Write the file again with the type of the others."
+    if part.csv is not None:
+        cell = find_bad_cell(part.file, part.csv, name, usual) if dtype == pl.String else None
+        if cell is not None:
+            where, value = f"{where}, line {cell[0]}", cell[1]
+        remedy = f"Correct the file; {as_text(name)}."
+    if usual.is_temporal():
+        remedy = (
+            "Write instants as ISO 8601 with a zone in every file, such as 2024-03-01T08:30:00Z, dates as 2024-03-01."
+        )
+    return SourceError(rule, value=value, place=where, remedy=remedy)
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN_FILES
+    return ", ".join(names[:_SHOWN_FILES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _alike(found: Sequence[FileSchema]) -> list[list[FileSchema]]:
+    """The files that one scan can read: with the same columns in the same order and types."""
+    groups: dict[tuple[object, ...], list[FileSchema]] = {}
+    for part in found:
+        groups.setdefault((part.csv, tuple(part.schema.items())), []).append(part)
+    return list(groups.values())
+
+
+def _read(parts: Sequence[FileSchema]) -> pl.LazyFrame:
+    files = [part.file for part in parts]
+    csv = parts[0].csv
+    return pl.scan_parquet(files) if csv is None else csv.scan(files)
+
+
+def _cast(have: Mapping[str, pl.DataType], wanted: Mapping[str, pl.DataType]) -> list[pl.Expr]:
+    return [_in_type(name, have.get(name), dtype) for name, dtype in wanted.items()]
+
+
+def _in_type(name: str, have: pl.DataType | None, wanted: pl.DataType) -> pl.Expr:
+    if have is None:
+        return pl.lit(None, wanted).alias(name)
+    if have == wanted:
+        return pl.col(name)
+    if isinstance(have, pl.Datetime) and isinstance(wanted, pl.Datetime) and have.time_zone is not None:
+        return pl.col(name).dt.convert_time_zone("UTC").dt.cast_time_unit("us")
+    return pl.col(name).cast(wanted)
