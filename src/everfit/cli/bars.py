@@ -6,6 +6,9 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from everfit.cli.output import print_error
+from everfit.core.printable import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
@@ -33,12 +36,12 @@ class Bars:
 
             self._rich = Progress(
                 SpinnerColumn(),
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=28),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
-                TextColumn("[dim]{task.fields[note]}"),
-                console=Console(stderr=True),
+                TextColumn("{task.fields[note]}", style="dim", markup=False),
+                console=Console(stderr=True, markup=False),
             )
             self._rich.start()
         return self
@@ -52,17 +55,17 @@ class Bars:
     def start(self, task: str, total: int | None = None) -> None:
         """A bar appears."""
         if self._rich is not None:
-            self._tasks[task] = self._rich.add_task(task, total=total, note="")
+            self._tasks[task] = self._rich.add_task(printable(task), total=total, note="")
 
     def advance(self, task: str, steps: int = 1, note: str = "") -> None:
         """It grows."""
         if self._rich is not None and task in self._tasks:
-            self._rich.update(self._tasks[task], advance=steps, note=note)
+            self._rich.update(self._tasks[task], advance=steps, note=printable(note))
 
     def finish(self, task: str, note: str = "") -> None:
         """It is full."""
         if self._rich is not None and task in self._tasks:
             total = self._rich.tasks[self._tasks[task]].total
-            self._rich.update(self._tasks[task], completed=total or 1, total=total or 1, note=note)
+            self._rich.update(self._tasks[task], completed=total or 1, total=total or 1, note=printable(note))
         elif not self._quiet:
-            sys.stderr.write(f"{task}: {note or 'done'}\n")
+            print_error(f"{task}: {note or 'done'}")

@@ -11,7 +11,7 @@ def check(project: ProjectFolder = None, as_of: AsOf = None, as_json: AsJson = F
     """Hold the definitions against the data and print all problems at once."""
     from everfit.cli.bars import Bars
     from everfit.cli.instants import read_instant
-    from everfit.cli.output import console, print_json
+    from everfit.cli.output import FAILED, OK, Styled, bold, print_json, print_line
     from everfit.cycle import check as run_check
     from everfit.wiring import open_system
 
@@ -21,14 +21,13 @@ def check(project: ProjectFolder = None, as_of: AsOf = None, as_json: AsJson = F
     if as_json:
         print_json(found)
         raise typer.Exit(0 if found.passed else 1)
-    terminal = console()
     for problem in found.problems:
-        word = "[red]error[/]" if problem.severity == "error" else "[yellow]warning[/]"
+        colour = "red" if problem.severity == "error" else "yellow"
         value = f", but got {problem.value}" if problem.value else ""
-        terminal.print(f"{word}  [bold]{problem.place}[/]: {problem.rule}{value}.")
+        print_line(Styled(problem.severity, colour), "  ", bold(problem.place), f": {problem.rule}{value}.", sep="")
         if problem.remedy:
-            terminal.print(f"       → {problem.remedy}")
+            print_line("       →", problem.remedy)
     errors = sum(problem.severity == "error" for problem in found.problems)
     summary = f"{len(found.checked)} things checked, {errors} errors, {len(found.problems) - errors} warnings"
-    terminal.print(f"[green]✓[/] {summary}." if found.passed else f"[red]✗[/] {summary}.")
+    print_line(OK if found.passed else FAILED, f"{summary}.")
     raise typer.Exit(0 if found.passed else 1)

@@ -69,8 +69,9 @@ class _Demo:
         system = open_system(self._root)
         self._page.say(
             "A company delivers food; a model says which orders will be late. Road works are about to slow long ways "
-            "down. Nobody will tell the system. The company is simulated, all else is real.\n"
+            "down. Nobody will tell the system. The company is simulated, all else is real."
         )
+        self._page.say()
         with self._page.busy("opening the ledger and the registry"):
             system.registry.versions(_MODEL)
         log = system.state / "up.log"
@@ -138,14 +139,17 @@ class _Demo:
                 {"timeline": list(self._events.values()), "replay": report, "seconds": time.monotonic() - self._began_s}
             )
             return
-        self._page.say("\nBy the orders' final outcomes; version 1 is what had never been retrained:")
+        self._page.say()
+        self._page.say("By the orders' final outcomes; version 1 is what had never been retrained:")
         self._page.worth(report.months, against=1)
-        self._page.say(f"\n{_verdict(report)} All of it took {self._seconds()}.")
+        self._page.say()
+        self._page.say(f"{_verdict(report)} All of it took {self._seconds()}.")
         self._page.say("The whole policy is four lines of examples/deliveries/deliveries.py. Next: everfit init shop")
 
     def _stay(self, service: Started) -> None:
+        self._page.say()
         self._page.say(
-            f"\nThe system stays up. Look at it: everfit status --project {self._root}; likewise everfit orders list, "
+            f"The system stays up. Look at it: everfit status --project {self._root}; likewise everfit orders list, "
             "everfit rollouts list, everfit audit, everfit monitor. Ctrl-C ends it."
         )
         try:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from everfit.cli.output import Styled, Terminal, bold
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from rich.console import Console
 
     from everfit.cli.timeline import Event
     from everfit.replay.result import Figures
@@ -44,36 +43,26 @@ class Page:
     """
 
     def __init__(self, *, quiet: bool) -> None:
-        from rich.console import Console
+        self._terminal = Terminal(quiet=quiet, widest=_WIDEST)
 
-        is_terminal = sys.stdout.isatty()
-        self._console: Console = Console(highlight=False, quiet=quiet, width=None if is_terminal else _WIDEST)
-        self._console.width = min(self._console.width, _WIDEST)
-        self._live = is_terminal and not quiet
-
-    def say(self, text: str = "") -> None:
-        """A line of its own."""
-        self._console.print(text)
-        sys.stdout.flush()
+    def say(self, *parts: object) -> None:
+        """Print parts on a line of their own."""
+        self._terminal.line(*parts)
 
     def step(self, command: str, came_to: str) -> None:
         """What a user would type, and what came of it."""
-        from rich.markup import escape
-
-        self.say(f"[bold]$ {escape(command)}[/]")
-        self.say(f"  {came_to}\n" if came_to else "")
+        self.say(bold(f"$ {command}"))
+        self.say(f"  {came_to}")
+        self.say()
 
     def event(self, at: datetime, what: str, sentence: str) -> None:
         """A line of the timeline; a long sentence goes on below its own beginning."""
-        from rich.text import Text
-
         # Not a table: that would end every line of a file with blanks.
-        first, *more = wrap(sentence, max(self._console.width - _INDENT, _NARROWEST))
-        line = Text.assemble((f"{at:%b %d %H:%M}  ", "dim"), (f"{what:<10}  ", _COLOURS.get(what, "")), first)
+        first, *more = wrap(sentence, max(self._terminal.width - _INDENT, _NARROWEST))
+        kind = Styled(f"{what:<10}  ", _COLOURS.get(what, ""))
+        self._terminal.line(Styled(f"{at:%b %d %H:%M}  ", "dim"), kind, first, sep="", wrap=False)
         for each in more:
-            line.append("\n" + " " * _INDENT + each)
-        self._console.print(line, soft_wrap=True)
-        sys.stdout.flush()
+            self._terminal.line(" " * _INDENT + each, wrap=False)
 
     def events(self, found: Sequence[Event]) -> None:
         """Lines of the timeline, in their order."""
@@ -83,28 +72,20 @@ class Page:
     @contextmanager
     def busy(self, text: str) -> Iterator[Callable[[str], None]]:
         """While something goes on, say so below the lines, on a terminal."""
-        if not self._live:
-            yield lambda text: None  # noqa: ARG005
-            return
-        with self._console.status(text) as status:
-            yield status.update
+        with self._terminal.busy(text) as update:
+            yield update
 
     def worth(self, days: Sequence[Figures], *, against: int) -> None:
         """The figures of every day, live and never retrained."""
-        from rich.box import SIMPLE_HEAD
-        from rich.table import Table
-
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for name in ("day", "orders", "answered by"):
-            table.add_column(name, justify="right" if name == "orders" else "left")
-        for name in ("log loss", f"version {against}'s", "ROC AUC", f"version {against}'s"):
-            table.add_column(name, justify="right")
+        columns = ("day", "orders", "answered by")
+        figures = ("log loss", f"version {against}'s", "ROC AUC", f"version {against}'s")
+        rows = []
         for day in days:
             other = day.against or {}
             pairs = [value for name in ("log_loss", "roc_auc") for value in (day.live[name], other.get(name, math.nan))]
             who = "version " + " and ".join(map(str, day.versions))
-            table.add_row(day.month, f"{day.rows:,}", who, *(f"{value:.3f}" for value in pairs))
-        self._console.print(table)
+            rows.append((day.month, f"{day.rows:,}", who, *(f"{value:.3f}" for value in pairs)))
+        self._terminal.rows("", (*columns, *figures), rows, numbers=(1, 3, 4, 5, 6))
         live = [day.live["log_loss"] for day in days]
         alone = [(day.against or {}).get("log_loss", math.nan) for day in days]
         for name, line in zip(("live", f"version {against} alone"), sparklines(live, alone), strict=True):

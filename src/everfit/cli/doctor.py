@@ -10,7 +10,7 @@ from everfit.cli.options import AsJson, ProjectFolder
 def doctor(project: ProjectFolder = None, as_json: AsJson = False) -> None:
     """Look at versions, stores, keys and packages, and say what is wrong."""
     from everfit.cli.diagnosis import diagnose
-    from everfit.cli.output import console, print_json
+    from everfit.cli.output import FAILED, OK, bold, print_json, print_line
 
     findings = diagnose(project)
     healthy = all(finding.ok for finding in findings)
@@ -18,6 +18,5 @@ def doctor(project: ProjectFolder = None, as_json: AsJson = False) -> None:
         print_json({"healthy": healthy, "findings": findings})
     else:
         for finding in findings:
-            mark = "[green]✓[/]" if finding.ok else "[red]✗[/]"
-            console().print(f"{mark} [bold]{finding.what}[/]  {finding.sentence}")
+            print_line(OK if finding.ok else FAILED, bold(finding.what), "", finding.sentence)
     raise typer.Exit(0 if healthy else 1)

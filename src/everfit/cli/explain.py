@@ -22,7 +22,7 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Show a prediction with its features, version, run, commit, data and outcome."""
-    from everfit.cli.output import console, print_json
+    from everfit.cli.output import print_json, print_line
     from everfit.explanation import explain as run
     from everfit.wiring import open_system
 
@@ -30,11 +30,10 @@ def explain(
     if as_json:
         print_json(explanation)
         return
-    terminal = console()
     for answer in explanation.answers:
         for title, value in _lines(answer):
-            terminal.print(f"{title:<12}" if title else " " * 12, value, markup=False, sep=" ")
-        terminal.print()
+            print_line(f"{title:<12}", value)
+        print_line()
 
 
 def _lines(explained: ExplainedAnswer) -> Iterator[tuple[str, str]]:

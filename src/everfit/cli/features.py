@@ -9,8 +9,6 @@ import typer
 from everfit.cli.options import AsJson, AsOf, ModelName, ProjectFolder
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from everfit.features.parity import ParityReport
 
 app = typer.Typer(
@@ -82,7 +80,7 @@ def get(
 ) -> None:
     """Show what the online store answers for one entity."""
     from everfit.cli.instants import read_instant
-    from everfit.cli.output import console, print_json
+    from everfit.cli.output import print_json, print_line
     from everfit.cycle import online_features
     from everfit.wiring import open_system
 
@@ -90,13 +88,13 @@ def get(
     if as_json:
         print_json({"view": view, "key": key, "features": values})
     elif values is None:
-        console().print(
+        print_line(
             f"{view} has no usable row for {', '.join(key)}: it is unknown, not materialized, older than its ttl, "
             "or later than the time asked for."
         )
     else:
         for name, value in values.items():
-            console().print(f"{name} = {value}")
+            print_line(f"{name} = {value}")
     if values is None:
         raise typer.Exit(1)
 
@@ -122,7 +120,7 @@ def parity(
     """Compute the features of recorded answers again from history, and compare them with those that were served."""
     from everfit.cli.bars import Bars
     from everfit.cli.instants import read_instant
-    from everfit.cli.output import console, print_json
+    from everfit.cli.output import print_json
     from everfit.cycle import parity as run
     from everfit.wiring import open_system
 
@@ -133,13 +131,13 @@ def parity(
     if as_json:
         print_json(report)
     else:
-        _print_parity(console(), report)
+        _print_parity(report)
     if report.share_different > tolerate:
         raise typer.Exit(1)
 
 
-def _print_parity(terminal: Console, report: ParityReport) -> None:
-    from everfit.cli.output import print_rows
+def _print_parity(report: ParityReport) -> None:
+    from everfit.cli.output import CAUTION, OK, print_line, print_rows
 
     rows = [(each.feature, f"{each.rows:,}", f"{each.different:,}", f"{each.equal:.2%}") for each in report.features]
     print_rows("", ("feature", "answers", "different", "equal"), rows)
@@ -152,11 +150,12 @@ def _print_parity(terminal: Console, report: ParityReport) -> None:
         print_rows("First differences", columns, first)
     for lag in report.lags:
         behind = "" if lag.longest_s is None else f", up to {lag.longest_s:,.0f} s older"
-        terminal.print(
-            f"[yellow]![/] {lag.view} lags: {lag.behind:,} answers had an older value than history knew{behind}; "
-            f"{lag.absent:,} had none."
+        print_line(
+            CAUTION,
+            f"{lag.view} lags: {lag.behind:,} answers had an older value than history knew{behind}; "
+            f"{lag.absent:,} had none.",
         )
     for name in report.unknown:
-        terminal.print(f"[yellow]![/] {name} was served, but the definitions no longer make it.")
-    mark = "[green]✓[/]" if not report.different else "[yellow]![/]"
-    terminal.print(f"{mark} {report.different:,} of {report.rows:,} answers differ ({report.share_different:.2%}).")
+        print_line(CAUTION, f"{name} was served, but the definitions no longer make it.")
+    mark = CAUTION if report.different else OK
+    print_line(mark, f"{report.different:,} of {report.rows:,} answers differ ({report.share_different:.2%}).")

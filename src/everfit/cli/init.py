@@ -16,7 +16,7 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Make a new project from the template: definitions, settings, design, tests."""
-    from everfit.cli.output import console, print_json
+    from everfit.cli.output import bold, print_json, print_line
     from everfit.cli.scaffold import DATA_END, scaffold
 
     made = scaffold(name, folder)
@@ -24,6 +24,7 @@ def init(
         print_json({"project": name, "folder": str(made), "files": sorted(str(each) for each in made.rglob("*"))})
         return
     steps = ("check", f"train --as-of {DATA_END}", "promote", "features materialize", "serve")
-    console().print(f"Made [bold]{made}[/]. Next:\n  cd {made}")
+    print_line("Made ", bold(made), ". Next:", sep="")
+    print_line(f"  cd {made}")
     for step in steps:
-        console().print(f"  everfit {step}")
+        print_line(f"  everfit {step}")

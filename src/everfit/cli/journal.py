@@ -17,7 +17,7 @@ app = typer.Typer(
 def ship(project: ProjectFolder = None, as_json: AsJson = False) -> None:
     """Ship what the prediction service has finished writing to the lake's tables."""
     from everfit.cli.bars import Bars
-    from everfit.cli.output import console, print_json
+    from everfit.cli.output import CAUTION, OK, print_json, print_line
     from everfit.cycle import ship as run
     from everfit.wiring import open_system
 
@@ -27,14 +27,13 @@ def ship(project: ProjectFolder = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json(shipped)
     else:
-        terminal = console()
         for log in shipped.logs:
             for name in log.set_aside:
-                terminal.print(f"[yellow]![/] {log.log}/{name} could not be understood, and was set aside.")
+                print_line(CAUTION, f"{log.log}/{name} could not be understood, and was set aside.")
             if log.torn_bytes:
-                terminal.print(f"[yellow]![/] {log.log}: {log.torn_bytes:,} bytes were no whole record, and were cut.")
+                print_line(CAUTION, f"{log.log}: {log.torn_bytes:,} bytes were no whole record, and were cut.")
         parts = ", ".join(f"{log.rows:,} {log.log}" for log in shipped.logs)
-        terminal.print(f"[green]✓[/] Shipped {parts} in {shipped.seconds:.1f} s.")
+        print_line(OK, f"Shipped {parts} in {shipped.seconds:.1f} s.")
     raise typer.Exit(1 if any(log.set_aside for log in shipped.logs) else 0)
 
 

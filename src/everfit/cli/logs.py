@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import logging
 from datetime import UTC, datetime
+from typing import Any
+
+from everfit.core.printable import printable, printable_json, printable_lines
 
 _OURS = "everfit."
 
@@ -23,6 +26,15 @@ class LineFormat(logging.Formatter):
         """A record's line, and below it the traceback if there is one."""
         record.part = _part(record)
         return super().format(record)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """One line, whatever the message holds: a value from outside cannot forge another line."""
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        """A traceback on lines of its own."""
+        return printable_lines(super().formatException(ei))
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
         """With milliseconds and the letter of UTC, as in the audit and in answers."""
@@ -52,7 +64,7 @@ class JsonFormat(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return printable_json(json.dumps(line, ensure_ascii=False))
 
 
 def keep_log(process: str, *, as_json: bool) -> None:

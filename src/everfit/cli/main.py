@@ -5,10 +5,13 @@ Exit codes: 0 done, 1 refused or failed, 2 misuse. Every command takes ``--json`
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from collections.abc import Sequence
 
 import typer
+from typer.exceptions import TyperException
 
 from everfit.cli import (
     check,
@@ -31,6 +34,7 @@ from everfit.cli import (
     train,
     up,
 )
+from everfit.cli.output import print_error, print_json, print_line
 from everfit.core.errors import EverfitError, MisuseError
 
 app = typer.Typer(
@@ -76,7 +80,7 @@ def root(version: bool = typer.Option(False, "--version", help="Print the versio
     if version:
         from everfit import __version__
 
-        typer.echo(f"everfit {__version__}")
+        print_line(f"everfit {__version__}")
         raise typer.Exit
 
 
@@ -85,26 +89,61 @@ def main() -> None:
     # Before OpenMP is loaded: beside one other busy process on two cores, a training whose threads spin while they
     # wait took 59 s, and 19 s when they sleep.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal or a pipe whose encoding lacks a character gets its code, not a traceback.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        _require_text(sys.argv[1:])
+        code = app(standalone_mode=False)
     except EverfitError as error:
         report_error(error)
         sys.exit(2 if isinstance(error, MisuseError) else 1)
+    except TyperException as error:
+        sys.exit(_report_misuse(error))
     except KeyboardInterrupt:
-        sys.stderr.write("Stopped.\n")
+        print_error("Stopped.")
         sys.exit(130)
     except BrokenPipeError:
         # The reader of our output has gone, as `| head` does; there is nobody left to tell.
         sys.stderr.close()
         sys.exit(1)
+    sys.exit(code)
 
 
 def report_error(error: EverfitError) -> None:
     """Say what was wrong: on standard error, and as JSON on standard output where JSON was asked for."""
     if "--json" in sys.argv:
-        from everfit.cli.output import print_json
-
         described: dict[str, str | None] = {"kind": type(error).__name__, "place": error.place, "rule": error.rule}
         described |= {"value": None if error.value is None else str(error.value), "remedy": error.remedy}
         print_json({"error": described})
-    sys.stderr.write(f"{type(error).__name__.removesuffix('Error')}: {error}\n")
+    print_error(f"{type(error).__name__.removesuffix('Error')}: {error}")
+
+
+def _report_misuse(error: TyperException) -> int:
+    """Print what Typer found wrong with the arguments, which it quotes; return the exit code."""
+    message, context = error.format_message(), getattr(error, "ctx", None)
+    if context is not None and message == context.get_help():
+        # A group without a command: the message is its help, on standard error.
+        for line in message.splitlines():
+            print_error(line)
+        return error.exit_code
+    if "--json" in sys.argv:
+        described = {"kind": "MisuseError", "place": "", "rule": message, "value": None, "remedy": ""}
+        print_json({"error": described})
+    if context is not None:
+        for line in context.get_usage().splitlines():
+            print_error(line)
+        print_error(f"Try '{context.command_path} --help' for help.")
+        print_error("")
+    print_error(f"Error: {message}")
+    return error.exit_code
+
+
+def _require_text(arguments: Sequence[str]) -> None:
+    """Refuse bytes that are no text: they could be neither stored nor printed."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            raise MisuseError("an argument must be text in UTF-8", value=argument) from error

@@ -69,7 +69,7 @@ def promote(
 
     A trial ends with the next promotion: 'everfit promote MODEL champion' lets the champion answer alone.
     """
-    from everfit.cli.output import console, print_json
+    from everfit.cli.output import OK, print_json, print_line
     from everfit.core.errors import MisuseError
     from everfit.cycle.steering import promote as run
     from everfit.wiring import actor, open_system
@@ -89,7 +89,7 @@ def promote(
         part = f"the canary and answers {canary:.1%} of the ids"
     elif shadow:
         part = "the shadow: it is asked as well, and only recorded"
-    console().print(f"[green]✓[/] {name} version {chosen.version} is {part}.")
+    print_line(OK, f"{name} version {chosen.version} is {part}.")
 
 
 def rollback(
@@ -99,7 +99,7 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Take back what is being rolled out; where nothing is, make the previous champion the champion again."""
-    from everfit.cli.output import console, print_json
+    from everfit.cli.output import OK, print_json, print_line
     from everfit.cycle.steering import roll_back
     from everfit.wiring import actor, open_system
 
@@ -109,4 +109,4 @@ def rollback(
     if as_json:
         print_json(chosen)
     else:
-        console().print(f"[green]✓[/] {name} version {chosen.version} is the champion again.")
+        print_line(OK, f"{name} version {chosen.version} is the champion again.")

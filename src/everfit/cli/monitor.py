@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from everfit.cli.options import AsJson, AsOf, ModelName, ProjectFolder
+from everfit.cli.output import CAUTION, OK, Styled, bold, print_json, print_line, print_rows
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from everfit.monitoring.report import MonitorReport, VersionReport
 
-_SIGNS = {"critical": "[bold red]‼[/]", "warning": "[yellow]![/]", "info": "[blue]·[/]"}
+_SIGNS = {"critical": Styled("‼", "bold red"), "warning": CAUTION, "info": Styled("·", "blue")}
 
 
 def monitor(
@@ -38,7 +37,6 @@ def monitor(
     """
     from everfit.cli.bars import Bars
     from everfit.cli.instants import read_instant
-    from everfit.cli.output import console, print_json
     from everfit.cycle import monitor as run
     from everfit.wiring import open_system
 
@@ -54,41 +52,36 @@ def monitor(
     if as_json:
         print_json(report)
     else:
-        _print(console(), report)
+        _print(report)
         if html is not None:
-            console().print(f"[green]✓[/] The page is {html}.")
+            print_line(OK, f"The page is {html}.")
     if fail and any(each.severity == "critical" for each in report.findings):
         raise typer.Exit(1)
 
 
-def _print(terminal: Console, report: MonitorReport) -> None:
-    from rich.markup import escape
-
-    from everfit.cli.output import print_rows
+def _print(report: MonitorReport) -> None:
     from everfit.monitoring.report import compared
 
-    terminal.print(
-        f"[bold]{report.model}[/] as of {report.as_of:%Y-%m-%d %H:%M} UTC, asked since {report.since:%Y-%m-%d}"
-    )
+    print_line(bold(report.model), f"as of {report.as_of:%Y-%m-%d %H:%M} UTC, asked since {report.since:%Y-%m-%d}")
     name = report.metric.replace("_", " ")
     columns = ("version", "rows", "outcomes", name, "95 % interval", "hold-out", "alarm")
     print_rows("", columns, [_version_row(each) for each in report.versions])
     for version in report.versions:
         if version.comparison is not None:
-            terminal.print(compared(version.comparison))
+            print_line(compared(version.comparison))
     for each in report.findings:
         about = f" {each.subject}" if each.subject else ""
-        terminal.print(f"{_SIGNS[each.severity]} [bold]{each.kind.replace('_', ' ')}{about}[/]  {each.sentence}")
+        print_line(_SIGNS[each.severity], bold(f"{each.kind.replace('_', ' ')}{about}"), "", each.sentence)
     if not report.findings:
-        terminal.print("[green]✓[/] Nothing is worth your attention.")
+        print_line(OK, "Nothing is worth your attention.")
     served = report.served
     if served is not None and served.rows and not served.different:
-        terminal.print(f"[green]✓[/] The newest {served.rows:,} answers were given the features that history has.")
+        print_line(OK, f"The newest {served.rows:,} answers were given the features that history has.")
     for note in report.notes:
-        terminal.print(f"[dim]{escape(note)}[/]")
+        print_line(Styled(note, "dim"))
     opened = [each for each in report.incidents if each.resolved_at is None]
     for incident in opened:
-        terminal.print(
+        print_line(
             f"  incident #{incident.number}, open since {incident.opened_at:%Y-%m-%d %H:%M}: "
             f"{incident.finding.kind.replace('_', ' ')} {incident.finding.subject}"
         )

@@ -40,7 +40,7 @@ def give(
     model: ModelName = None, reason: Reason = "started by hand", project: ProjectFolder = None, as_json: AsJson = False
 ) -> None:
     """Order a training; the controller of 'everfit up' carries it out, and delivers what passes."""
-    from everfit.cli.output import console, print_json
+    from everfit.cli.output import OK, print_json, print_line
     from everfit.cycle.steering import give_order
     from everfit.wiring import actor, open_system
 
@@ -48,7 +48,7 @@ def give(
     if as_json:
         print_json(record)
     else:
-        console().print(f"[green]✓[/] Order {record.number} is given.")
+        print_line(OK, f"Order {record.number} is given.")
 
 
 @app.command()
@@ -59,7 +59,7 @@ def cancel(
     as_json: AsJson = False,
 ) -> None:
     """Cancel an order that has not ended."""
-    from everfit.cli.output import console, print_json
+    from everfit.cli.output import OK, print_json, print_line
     from everfit.cycle.steering import cancel_order
     from everfit.wiring import actor, open_system
 
@@ -67,4 +67,4 @@ def cancel(
     if as_json:
         print_json(record)
     else:
-        console().print(f"[green]✓[/] Order {record.number} is cancelled.")
+        print_line(OK, f"Order {record.number} is cancelled.")

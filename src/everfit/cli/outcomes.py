@@ -41,7 +41,7 @@ def outcomes(
 ) -> None:  # fmt: skip
     """Report outcomes to a running service; reporting them again does no harm, and a later value corrects."""
     from everfit.cli.bars import Bars
-    from everfit.cli.output import console, print_json
+    from everfit.cli.output import OK, print_json, print_line
     from everfit.cli.row_source import open_rows
 
     source = open_rows(file)
@@ -66,7 +66,7 @@ def outcomes(
     if as_json:
         print_json({"model": model, "outcomes": taken})
     else:
-        console().print(f"[green]✓[/] {taken:,} outcomes of {model} are on record.")
+        print_line(OK, f"{taken:,} outcomes of {model} are on record.")
 
 
 def _numbered(source: RowSource, columns: Sequence[str], size: int) -> Iterator[tuple[int, list[Row]]]:

@@ -1,56 +1,189 @@
-"""What a command prints: text for people on a terminal, or one JSON document."""
+"""The only place that prints: text for people on a terminal, or one JSON document.
+
+Text is never parsed as markup. A command prints parts: plain text, which may come from outside, and `Styled` text; both
+are shown character by character, with control characters escaped (`everfit.core.printable`).
+"""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from everfit.core.printable import printable, printable_json
+
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
     from everfit.core.records import GateReport, Score
 
-_PIPE = 240
-"""Columns of a table that goes into a pipe."""
-MARKS = {"passed": "[green]✓[/]", "failed": "[red]✗[/]", "skipped": "[dim]–[/]"}
+_PIPE_COLUMNS = 120
+"""Width of a table that goes into a pipe or a file, unless COLUMNS says otherwise."""
 
 
-def console() -> Console:
-    """The terminal, for people."""
-    from rich.console import Console
+class Styled(NamedTuple):
+    """Text with a style of Rich's, such as ``bold red``."""
 
-    # A pipe has no width of its own, and a sentence cut at 80 columns cannot be searched for.
-    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, soft_wrap=True, width=_PIPE)
+    text: object
+    style: str
+
+    def __str__(self) -> str:
+        return str(self.text)
+
+
+OK = Styled("✓", "green")
+FAILED = Styled("✗", "red")
+CAUTION = Styled("!", "yellow")
+MARKS = {"passed": OK, "failed": FAILED, "skipped": Styled("–", "dim")}
+
+
+def bold(text: object) -> Styled:
+    """Emphasised text."""
+    return Styled(text, "bold")
+
+
+def text_of(*parts: object, sep: str = " ") -> Text:
+    """Parts as one line of Rich's.
+
+    Args:
+        *parts: Plain values and `Styled` ones.
+        sep: Stands between two parts.
+    """
+    from rich.text import Text
+
+    line = Text()
+    for place, part in enumerate(parts):
+        line.append(sep if place else "")
+        line.append(printable(part), part.style if isinstance(part, Styled) else None)
+    return line
+
+
+class Terminal:
+    """Standard output, for people.
+
+    Args:
+        quiet: Print nothing.
+        widest: Most columns of a line; a line that goes into a pipe is not wrapped unless this is given.
+    """
+
+    def __init__(self, *, quiet: bool = False, widest: int | None = None) -> None:
+        from rich.console import Console
+
+        self.is_live = sys.stdout.isatty() and not quiet
+        self._wraps = self.is_live or widest is not None
+        columns = None if self.is_live else int(os.environ.get("COLUMNS") or _PIPE_COLUMNS)
+        self._console: Console = Console(highlight=False, markup=False, emoji=False, quiet=quiet, width=columns)
+        if widest is not None:
+            self._console.width = min(self._console.width, widest)
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self._console.width
+
+    def line(self, *parts: object, sep: str = " ", wrap: bool = True) -> None:
+        """Print parts on a line of their own."""
+        self._console.print(text_of(*parts, sep=sep), soft_wrap=not (wrap and self._wraps))
+        sys.stdout.flush()
+
+    def rows(
+        self,
+        title: str,
+        columns: Sequence[object],
+        rows: Iterable[Sequence[object]],
+        *,
+        numbers: Sequence[int] = (),
+    ) -> None:
+        """Print a table; cells that do not fit are wrapped, never cut.
+
+        Args:
+            title: Above it; may be empty.
+            columns: Their heads.
+            rows: Cells, plain or `Styled`.
+            numbers: Places of the columns that are aligned to the right.
+        """
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
+
+        table = Table(title=text_of(title) if title else None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        for place, column in enumerate(columns):
+            table.add_column(text_of(column), overflow="fold", justify="right" if place in numbers else "left")
+        for row in rows:
+            table.add_row(*(text_of(cell) for cell in row))
+        self._print_table(table)
+
+    def _print_table(self, table: Table) -> None:
+        if self.is_live:
+            self._console.print(table)
+            return
+        with self._console.capture() as captured:
+            self._console.print(table)
+        # Rich fills every line up with blanks.
+        lines = [line.rstrip() for line in captured.get().splitlines()]
+        if not self._console.quiet:
+            sys.stdout.write("\n".join(lines).strip("\n") + "\n")
+            sys.stdout.flush()
+
+    @contextmanager
+    def busy(self, text: str) -> Iterator[Callable[[str], None]]:
+        """Show below the lines what is going on, while it is, if this is a terminal."""
+        if not self.is_live:
+            yield lambda text: None  # noqa: ARG005
+            return
+        with self._console.status(text_of(text)) as status:
+            yield lambda text: status.update(text_of(text))
+
+    @contextmanager
+    def redrawn(self) -> Iterator[Callable[[Iterable[Sequence[object]]], None]]:
+        """Lines that are drawn again in place, each a sequence of parts."""
+        from rich.console import Group
+        from rich.live import Live
+
+        with Live(console=self._console, auto_refresh=False) as live:
+            yield lambda lines: live.update(Group(*(text_of(*line) for line in lines)), refresh=True)
+
+
+def print_line(*parts: object, sep: str = " ") -> None:
+    """Print one line for people.
+
+    Args:
+        *parts: Plain values, from outside or not, and `Styled` ones.
+        sep: Stands between two parts.
+    """
+    Terminal().line(*parts, sep=sep)
+
+
+def print_error(text: object) -> None:
+    """Print one line on standard error."""
+    sys.stderr.write(printable(text) + "\n")
+    sys.stderr.flush()
 
 
 def print_json(document: Any) -> None:
     """Print one JSON document and nothing else."""
     text = msgspec.json.format(msgspec.json.encode(document, enc_hook=str), indent=2)
-    sys.stdout.write(text.decode() + "\n")
+    sys.stdout.write(printable_json(text.decode()) + "\n")
+    sys.stdout.flush()
 
 
-def print_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def print_rows(title: str, columns: Sequence[object], rows: Iterable[Sequence[object]]) -> None:
     """Print a table for people."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(*columns, title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
-        table.add_row(*(str(cell) for cell in row))
-    console().print(table)
+    Terminal().rows(title, columns, rows)
 
 
 def print_gates(report: GateReport) -> None:
     """Print every verdict with its sentence."""
-    terminal = console()
     passed = sum(verdict.outcome == "passed" for verdict in report.verdicts)
-    word = "[green]passed[/]" if report.passed else "[red]refused[/]"
-    terminal.print(f"[bold]Gate report[/]  {word}: {passed} of {len(report.verdicts)} gates passed")
+    word = Styled("passed", "green") if report.passed else Styled("refused", "red")
+    print_line(bold("Gate report"), "  ", word, f": {passed} of {len(report.verdicts)} gates passed", sep="")
     for verdict in report.verdicts:
-        terminal.print(f"  {MARKS[verdict.outcome]} [bold]{verdict.gate}[/]  {verdict.sentence}")
+        print_line("  ", MARKS[verdict.outcome], " ", bold(verdict.gate), "  ", verdict.sentence, sep="")
 
 
 def print_scores(scores: Iterable[Score]) -> None:

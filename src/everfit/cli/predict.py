@@ -15,6 +15,7 @@ import typer
 
 from everfit.cli.asking import BatchRows, ServiceUrl, id_of, naming_rows, open_client, typed
 from everfit.cli.options import AsJson, ProjectFolder
+from everfit.cli.output import CAUTION, OK, bold, print_error, print_json, print_line
 from everfit.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class _Questions:
         self._columns = [each for each in source.columns if each in {*self._types, *named}]
         ignored = [each for each in source.columns if each not in self._columns]
         if only_fields and ignored:
-            sys.stderr.write(f"Not sent, as {model} does not ask for them: {', '.join(ignored)}.\n")
+            print_error(f"Not sent, as {model} does not ask for them: {', '.join(ignored)}.")
 
     def ask(self, size: int) -> Iterator[list[Prediction]]:
         """Every batch's predictions."""
@@ -148,30 +149,24 @@ def _source(rows: str) -> tuple[RowSource, bool]:
 
 
 def _show(predictions: Sequence[Prediction]) -> None:
-    from everfit.cli.output import console
-
-    terminal = console()
     for each in predictions:
         value = each.value
         shown = f"{value:.4f}" if isinstance(value, float) else json.dumps(value)
-        terminal.print(f"{each.id}  [bold]{shown}[/]  (version {each.version})")
+        print_line(each.id, "", bold(shown), "", f"(version {each.version})")
 
 
 def _conclude(model: str, tally: _Tally, out: Path | None, *, as_json: bool) -> None:
-    from everfit.cli.output import console, print_json
-
     if tally.kept is not None:
         print_json(_document(tally.kept))
     elif as_json:
         document: dict[str, Any] = {"model": model, "rows": tally.rows, "versions": tally.versions}
         print_json(document | {"missing": tally.missing, "out": str(out)})
     else:
-        terminal = console()
         for view, rows in tally.missing.items():
-            terminal.print(f"[yellow]![/] {view} held nothing for {rows:,} rows; its features were missing.")
+            print_line(CAUTION, f"{view} held nothing for {rows:,} rows; its features were missing.")
         if out is not None:
             versions = ", ".join(map(str, sorted(tally.versions))) or "none"
-            terminal.print(f"[green]✓[/] {out}: {tally.rows:,} predictions of {model}, version {versions}.")
+            print_line(OK, f"{out}: {tally.rows:,} predictions of {model}, version {versions}.")
 
 
 def _document(predictions: Sequence[Prediction]) -> dict[str, Any]:

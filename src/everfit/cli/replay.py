@@ -11,6 +11,7 @@ import typer
 
 from everfit.cli.asking import ServiceUrl
 from everfit.cli.options import AsJson, ModelName, ProjectFolder
+from everfit.cli.output import CAUTION, OK, bold, print_json, print_line, print_rows
 from everfit.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -56,7 +57,6 @@ def replay(
     from everfit.cli.asking import open_client
     from everfit.cli.bars import Bars
     from everfit.cli.instants import read_instant
-    from everfit.cli.output import print_json
     from everfit.core.duration import parse_duration
     from everfit.replay.replaying import ReplayPlan
     from everfit.replay.replaying import replay as run
@@ -111,29 +111,26 @@ def _speed(text: str) -> float | None:
 
 
 def _print(report: ReplayReport) -> None:
-    from everfit.cli.output import console, print_rows
-
-    terminal = console()
     rows = [_row(each) for each in (*report.months, *([report.overall] if report.overall else []))]
     names = list(report.overall.live) if report.overall else []
     columns = ["", "rows", "versions", *(name.replace("_", " ") for name in names)]
     if report.against is not None:
         columns += [f"{name.replace('_', ' ')}, version {report.against}" for name in names]
     print_rows(f"Answers of {report.model} by their final labels", columns, rows)
-    mark = "[green]✓[/]" if not report.failed else "[yellow]![/]"
-    terminal.print(
-        f"{mark} {report.answered:,} of {report.asked:,} questions answered, {report.outcomes:,} outcomes and "
-        f"{report.pushed:,} feature rows told in {report.seconds:,.1f} s ({report.rows_per_second:,.0f} questions/s)."
+    print_line(
+        CAUTION if report.failed else OK,
+        f"{report.answered:,} of {report.asked:,} questions answered, {report.outcomes:,} outcomes and "
+        f"{report.pushed:,} feature rows told in {report.seconds:,.1f} s ({report.rows_per_second:,.0f} questions/s).",
     )
     if report.refused_outcomes:
-        terminal.print(f"[yellow]![/] {report.refused_outcomes:,} outcomes were refused.")
+        print_line(CAUTION, f"{report.refused_outcomes:,} outcomes were refused.")
     for each in report.refusals:
-        terminal.print(f"[yellow]![/] {each}")
+        print_line(CAUTION, each)
     if not report.finished:
-        terminal.print(f"[yellow]![/] Stopped. Go on with --from {report.end:%Y-%m-%dT%H:%M:%SZ}.")
+        print_line(CAUTION, f"Stopped. Go on with --from {report.end:%Y-%m-%dT%H:%M:%SZ}.")
 
 
 def _row(each: Figures) -> tuple[object, ...]:
     numbers = [*each.live.values(), *(each.against or {}).values()]
     versions = ", ".join(map(str, each.versions))
-    return (each.month or "[bold]all[/]", f"{each.rows:,}", versions, *(f"{number:.4f}" for number in numbers))
+    return (each.month or bold("all"), f"{each.rows:,}", versions, *(f"{number:.4f}" for number in numbers))

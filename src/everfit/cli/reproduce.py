@@ -17,7 +17,7 @@ def reproduce(
 ) -> None:
     """Train a version again from its recorded code, data and seed, and compare the predictions."""
     from everfit.cli.bars import Bars
-    from everfit.cli.output import console, print_json
+    from everfit.cli.output import Styled, print_json, print_line
     from everfit.reproduction import reproduce as run
     from everfit.wiring import open_system
 
@@ -27,8 +27,8 @@ def reproduce(
     if as_json:
         print_json(outcome)
     else:
-        mark = "[green]✓ identical[/]" if outcome.identical else "[red]✗ different[/]"
-        console().print(f"{mark}  {outcome.model} version {outcome.version}: {outcome.sentence}")
+        mark = Styled("✓ identical", "green") if outcome.identical else Styled("✗ different", "red")
+        print_line(mark, f" {outcome.model} version {outcome.version}: {outcome.sentence}")
         for difference in outcome.differences:
-            console().print(f"  • {difference}")
+            print_line(f"  • {difference}")
     raise typer.Exit(0 if outcome.identical else 1)

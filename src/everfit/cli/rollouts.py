@@ -45,7 +45,7 @@ def begin(
     as_json: AsJson = False,
 ) -> None:
     """Roll a registered version out in the model's stages; the controller of 'everfit up' leads it through them."""
-    from everfit.cli.output import console, print_json
+    from everfit.cli.output import OK, print_json, print_line
     from everfit.cycle.steering import roll_out
     from everfit.wiring import actor, open_system
 
@@ -53,9 +53,9 @@ def begin(
     if as_json:
         print_json(begun)
     elif begun is None:
-        console().print("[green]✓[/] It answers: there was no champion to be compared with.")
+        print_line(OK, "It answers: there was no champion to be compared with.")
     else:
-        console().print(f"[green]✓[/] Version {begun.version} of {begun.model}: {begun.state.replace('_', ' ')}.")
+        print_line(OK, f"Version {begun.version} of {begun.model}: {begun.state.replace('_', ' ')}.")
 
 
 @app.command()
@@ -115,7 +115,7 @@ def _steer(
     *,
     as_json: bool,
 ) -> None:
-    from everfit.cli.output import console, print_json
+    from everfit.cli.output import OK, print_json, print_line
     from everfit.cycle.steering import steer
     from everfit.wiring import actor, open_system
 
@@ -123,4 +123,4 @@ def _steer(
     if as_json:
         print_json(rollout)
     else:
-        console().print(f"[green]✓[/] Version {rollout.version} of {rollout.model}: {rollout.state.replace('_', ' ')}.")
+        print_line(OK, f"Version {rollout.version} of {rollout.model}: {rollout.state.replace('_', ' ')}.")

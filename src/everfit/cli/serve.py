@@ -21,7 +21,7 @@ def serve(
 ) -> None:
     """Serve the champions over HTTP until stopped."""
     from everfit.cli.logs import keep_log
-    from everfit.cli.output import console, print_json
+    from everfit.cli.output import bold, print_json, print_line
     from everfit.cycle.launcher import Launcher
     from everfit.cycle.supervisor import Supervisor, worker_posts
     from everfit.serving.listening import listen, url_of
@@ -40,7 +40,7 @@ def serve(
                 print_json({"url": url, "models": models})
                 return
             for name, version in models.items():
-                console().print(f"Serving [bold]{name}[/] version {version} at {url}/predict/{name}")
+                print_line("Serving", bold(name), f"version {version} at {url}/predict/{name}")
 
         options = [*(["--replay"] if replay else []), *(["--json"] if as_json else [])]
         posts = worker_posts(listener.fileno(), settings.workers, *options)

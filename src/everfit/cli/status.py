@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from everfit.cli.options import AsJson, ProjectFolder
+from everfit.cli.output import Styled, Terminal, bold, print_json, print_line, print_rows
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from collections.abc import Iterator
 
     from everfit.cycle.status import ModelStatus, Status
 
+    Line = tuple[object, ...]
+
 _EVERY_S = 1.0
+_COLOURS = {"critical": "red", "warning": "yellow"}
 
 
 def status(
@@ -24,7 +28,6 @@ def status(
     """Show who answers, what is being trained and rolled out, and what is wrong."""
     import time
 
-    from everfit.cli.output import console, print_json
     from everfit.cycle.status import status as read
     from everfit.wiring import open_system
 
@@ -33,19 +36,17 @@ def status(
         print_json(read(system))
         return
     if not watch:
-        console().print(_drawn(read(system)))
+        for line in _lines(read(system)):
+            print_line(*line)
         return
-    from rich.live import Live
-
-    with Live(_drawn(read(system)), console=console(), auto_refresh=False) as live:
+    with Terminal().redrawn() as draw:
         while True:
+            draw(_lines(read(system)))
             time.sleep(_EVERY_S)
-            live.update(_drawn(read(system)), refresh=True)
 
 
 def level(project: ProjectFolder = None, as_json: AsJson = False) -> None:
     """Name the level of automation that the project is on, and what is missing for the next."""
-    from everfit.cli.output import console, print_json, print_rows
     from everfit.cycle.level import level as read
     from everfit.wiring import load_project
 
@@ -53,42 +54,37 @@ def level(project: ProjectFolder = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
         return
-    console().print(f"[bold]{found.project}[/] is on level [bold]{found.level}[/].")
+    print_line(bold(found.project), "is on level", Styled(f"{found.level}.", "bold"))
     rows = [(each.level, "✓" if each.present else "–", each.name, each.sentence) for each in found.capabilities]
     print_rows("", ("level", "", "capability", "how, or what is missing"), rows)
 
 
-def _drawn(found: Status) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
+def _lines(found: Status) -> Iterator[Line]:
     lead = f"controller {found.controller} leads" if found.controller else "no controller: start it with 'everfit up'"
     alive = sum(each.alive for each in found.workers)
     until = f", looked at {found.watched_until:%Y-%m-%d %H:%M:%S} UTC" if found.watched_until else ""
-    head = f"[bold]{found.project}[/]  level {found.level}, {lead}{until}, {alive} of {len(found.workers)} workers"
-    return Group(Text.from_markup(head), *(Text.from_markup(line) for each in found.models for line in _lines(each)))
+    yield bold(found.project), "", f"level {found.level}, {lead}{until}, {alive} of {len(found.workers)} workers"
+    for model in found.models:
+        yield from _lines_of(model)
 
 
-def _lines(model: ModelStatus) -> list[str]:
-    from rich.markup import escape
-
+def _lines_of(model: ModelStatus) -> Iterator[Line]:
     answers = f"version {model.champion} answers" if model.champion else "nobody answers"
     if model.canary:
         answers += f", version {model.canary} for {model.canary_share:.0%} of the ids"
     if model.shadow:
         answers += f", version {model.shadow} in shadow"
-    lines = [f"[bold]{model.model}[/]  {answers}"]
+    yield bold(model.model), "", answers
     if model.rollout is not None:
         last = model.rollout.history[-1]
         state = model.rollout.state.replace("_", " ")
-        lines.append(f"  [cyan]rollout {model.rollout.number}[/]  {state}: {escape(last.sentence)}")
+        yield " ", Styled(f"rollout {model.rollout.number}", "cyan"), "", f"{state}: {last.sentence}"
     if model.order is not None:
         order = model.order
         came = order.sentence or order.order.reason
-        lines.append(f"  [cyan]order {order.number}[/]  {order.state.replace('_', ' ')}: {escape(came)}")
+        yield " ", Styled(f"order {order.number}", "cyan"), "", f"{order.state.replace('_', ' ')}: {came}"
     if model.policy:
-        lines.append(f"  [cyan]policy[/]  {escape(model.policy)}")
+        yield " ", Styled("policy", "cyan"), "", model.policy
     for incident in model.incidents:
-        colour = {"critical": "red", "warning": "yellow"}.get(incident.finding.severity, "blue")
-        lines.append(f"  [{colour}]incident {incident.number}[/]  {escape(incident.finding.sentence)}")
-    return lines
+        colour = _COLOURS.get(incident.finding.severity, "blue")
+        yield " ", Styled(f"incident {incident.number}", colour), "", incident.finding.sentence

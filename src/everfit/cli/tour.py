@@ -66,7 +66,8 @@ class _Guide:
             print_json({"trained": trained, "request": row, "answer": answer})
             return
         seconds = time.monotonic() - started
-        self._say(f"\nFrom nothing to an answered prediction in {seconds:.0f} s. Next: everfit init my-project")
+        self._say("")
+        self._say(f"From nothing to an answered prediction in {seconds:.0f} s. Next: everfit init my-project")
 
     def _question(self) -> tuple[str, Any, dict[str, Any]]:
         """The last event of the example: everything before it is history, it is what is asked."""
@@ -81,7 +82,7 @@ class _Guide:
         return model.name, row[model.events.timestamp], {name: row[name] for name in model.request}
 
     def _stop(self, title: str, *command: str) -> Any:
-        self._say(f"\n[bold]{title}[/]\n", shlex.join(["everfit", *command]))
+        self._say(title, shlex.join(["everfit", *command]))
         # One step is one process, as it is for a user; the JSON of the demo needs the JSON of its steps.
         line = [sys.executable, "-m", "everfit", *command, "--project", str(self._root)]
         done = subprocess.run(  # noqa: S603 - our own command
@@ -98,7 +99,7 @@ class _Guide:
 
     @contextmanager
     def _service(self) -> Iterator[str]:
-        self._say("\n[bold]Serve it[/]\n", "everfit serve")
+        self._say("Serve it", "everfit serve")
         with running(self._root, "serve", "--port", "0", environment=self._environment) as service:
             url = service.url()
             self._say(f"Serving at {url}")
@@ -106,13 +107,13 @@ class _Guide:
 
     def _say(self, text: str, command: str = "") -> None:
         if not self._quiet:
-            from everfit.cli.output import console
+            from everfit.cli.output import bold, print_line
 
-            terminal = console()
-            terminal.print(text, end="\n" if not command else "")
             if command:
-                terminal.print(f"$ {command}", markup=False)
-            sys.stdout.flush()
+                print_line()
+            print_line(bold(text) if command else text)
+            if command:
+                print_line("$", command)
 
 
 def newest_event(model: Model, reader: Any) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def train(
     """Train, test and register a version; it becomes the challenger if every gate passes."""
     from everfit.cli.bars import Bars
     from everfit.cli.instants import read_instant
-    from everfit.cli.output import console, print_gates, print_json, print_scores
+    from everfit.cli.output import FAILED, OK, bold, print_gates, print_json, print_line, print_scores
     from everfit.cycle import learn
     from everfit.wiring import actor, open_system
 
@@ -53,10 +53,12 @@ def train(
         print_scores(outcome.scores)
         print_gates(outcome.report)
         if outcome.version is not None:
-            console().print(
-                f"[green]✓[/] [bold]{outcome.model} version {outcome.version.version}[/] is registered as challenger, "
-                f"trained on {outcome.manifest.labelled:,} labelled rows. Next: everfit promote {outcome.model}"
+            print_line(
+                OK,
+                bold(f"{outcome.model} version {outcome.version.version}"),
+                f"is registered as challenger, trained on {outcome.manifest.labelled:,} labelled rows. "
+                f"Next: everfit promote {outcome.model}",
             )
         else:
-            console().print(f"[red]✗[/] {outcome.model} was not registered: a gate refused it (run {outcome.run_id}).")
+            print_line(FAILED, f"{outcome.model} was not registered: a gate refused it (run {outcome.run_id}).")
     raise typer.Exit(0 if outcome.version is not None else 1)

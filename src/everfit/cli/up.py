@@ -23,7 +23,7 @@ def up(
     Where no version answers yet, the first one is trained.
     """
     from everfit.cli.logs import keep_log
-    from everfit.cli.output import console, print_json
+    from everfit.cli.output import bold, print_json, print_line
     from everfit.cycle.launcher import Launcher
     from everfit.cycle.supervisor import Post, Supervisor, worker_posts
     from everfit.serving.listening import listen, url_of
@@ -41,7 +41,7 @@ def up(
                 print_json({"url": url, "level": settings.loop.level, "models": sorted(opened.models)})
                 return
             names = ", ".join(sorted(opened.models))
-            console().print(f"[bold]{opened.name}[/] is up at {url}, level {settings.loop.level}, with {names}.")
+            print_line(bold(opened.name), f"is up at {url}, level {settings.loop.level}, with {names}.")
 
         posts = [
             *worker_posts(listener.fileno(), settings.serving.workers, "--wait", *words),

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from everfit.core.errors import DefinitionError
 from everfit.core.evidence import FrameKind, LabelUse, Task
+from everfit.core.printable import printable
 from everfit.definitions.events import Events, Label
 from everfit.definitions.gate import Gate
 from everfit.definitions.names import require_name
@@ -275,6 +276,13 @@ class Model:
         doubles = sorted({name for name in names if names.count(name) > 1})
         if doubles:
             raise self._wrong("features must not be named twice", doubles)
+        for field in self.request:
+            # Requests are JSON objects with these keys, decoded by msgspec, which takes no name that JSON must escape.
+            if printable(field) != field or {'"', "\\"} & set(field):
+                remedy = "Rename the column where the source is written, or in a source function."
+                raise self._wrong(
+                    "a request field must not hold '\"', a backslash or control characters", field, remedy
+                )
         for part in self.features:
             if isinstance(part, str) and part not in self.request:
                 raise self._wrong("a feature given by name must be a request field", part)

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from everfit.core.errors import AlertError
 from everfit.core.finding import SEVERITIES, Incident
+from everfit.core.printable import printable
 
 if TYPE_CHECKING:
     from everfit.core.settings import AlertSettings
@@ -102,7 +103,7 @@ def send(message: Message, urls: Sequence[str]) -> None:
                 value=_scheme(url),
                 remedy="See https://appriseit.com/services/ for their forms.",
             )
-        if not channel.notify(title=message.title, body=message.body):
+        if not channel.notify(title=message.title, body=message.body, body_format="text"):
             raise AlertError(
                 "an alert must reach its channel, and this one did not take it",
                 value=_scheme(url),
@@ -123,8 +124,10 @@ def _line(each: Untold) -> str:
     finding = each.incident.finding
     about = f"{finding.model} {finding.subject}".rstrip()
     if each.state == RESOLVED:
-        return f"{_SIGNS[RESOLVED]} #{each.incident.number} {about}: {finding.kind.replace('_', ' ')} is over"
-    return f"{_SIGNS[each.state]} #{each.incident.number} {about}: {finding.sentence}"
+        return printable(
+            f"{_SIGNS[RESOLVED]} #{each.incident.number} {about}: {finding.kind.replace('_', ' ')} is over"
+        )
+    return printable(f"{_SIGNS[each.state]} #{each.incident.number} {about}: {finding.sentence}")
 
 
 def _scheme(url: str) -> str:

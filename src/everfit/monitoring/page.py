@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from html import escape
 
 from everfit.monitoring.plots import (
     AMBER,
     BLUE,
     GREEN,
     RED,
+    as_html,
     comparisons_plot,
     coverage_plot,
     distribution_plot,
@@ -73,13 +73,13 @@ def write_page(report: MonitorReport) -> str:
     body = "".join(_sections(report))
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        f"<title>{escape(report.model)} – Everfit</title><style>{_STYLE}</style><script>{get_plotlyjs()}</script>"
+        f"<title>{as_html(report.model)} – Everfit</title><style>{_STYLE}</style><script>{get_plotlyjs()}</script>"
         f"<main>{body}</main><script>{_OPENING}</script></html>\n"
     )
 
 
 def _sections(report: MonitorReport) -> Iterable[str]:
-    yield f"<h1>{escape(report.model)}</h1>"
+    yield f"<h1>{as_html(report.model)}</h1>"
     yield f"<p>As of {report.as_of:%Y-%m-%d %H:%M} UTC, asked since {report.since:%Y-%m-%d}.</p>"
     # Whoever answers now comes first, and open; the others may be opened.
     versions = sorted(report.versions, key=lambda each: not _is_champion(report, each))
@@ -121,7 +121,9 @@ def _numbers(report: MonitorReport, version: VersionReport) -> str:
     if report.served is not None and report.served.rows:
         same = report.served.rows - report.served.different
         shown.append((f"{same / report.served.rows:.1%}", f"of {report.served.rows:,} answers given true features"))
-    cells = "".join(f"<div class=card><b>{escape(value)}</b><span>{escape(name)}</span></div>" for value, name in shown)
+    cells = "".join(
+        f"<div class=card><b>{as_html(value)}</b><span>{as_html(name)}</span></div>" for value, name in shown
+    )
     return f"<div class=numbers>{cells}</div>"
 
 
@@ -132,11 +134,11 @@ def _findings(report: MonitorReport) -> Iterable[str]:
         about = " · ".join(filter(None, (each.severity, each.kind.replace("_", " "), each.subject)))
         colour = _COLOURS[each.severity]
         yield (
-            f"<div class='card finding' style='border-color:{colour}'><small style='color:{colour}'>{escape(about)}"
-            f"</small><br>{escape(each.sentence)}</div>"
+            f"<div class='card finding' style='border-color:{colour}'><small style='color:{colour}'>{as_html(about)}"
+            f"</small><br>{as_html(each.sentence)}</div>"
         )
     for note in report.notes:
-        yield f"<p class=note>{escape(note)}</p>"
+        yield f"<p class=note>{as_html(note)}</p>"
 
 
 def _against(report: MonitorReport) -> Iterable[str]:
@@ -145,14 +147,14 @@ def _against(report: MonitorReport) -> Iterable[str]:
         return
     yield "<h2>Against the champion</h2>"
     yield (
-        f"<p>By how much each was worse in {escape(report.metric.replace('_', ' '))}, with its 95 % interval: left of "
+        f"<p>By how much each was worse in {as_html(report.metric.replace('_', ' '))}, with its 95 % interval: left of "
         "the line it is better. A shadow answers the same questions as the champion, a canary those that chance gives "
         "it.</p>"
     )
     names = [f"version {each.version}, {_role(report, each)}" for each, _ in found]
     yield draw(comparisons_plot(names, [one for _, one in found]), 60 + 44 * len(found))
     for _, one in found:
-        yield f"<p>{escape(compared(one))}</p>"
+        yield f"<p>{as_html(compared(one))}</p>"
 
 
 def _served(served: Served) -> Iterable[str]:
@@ -169,9 +171,9 @@ def _served(served: Served) -> Iterable[str]:
 def _version(report: MonitorReport, version: VersionReport) -> Iterable[str]:
     if version.over_time:
         yield "<h2>Performance</h2>"
-        better = "more" if report.greater_is_better else "less"
+        better, metric = "more" if report.greater_is_better else "less", report.metric.replace("_", " ")
         yield (
-            f"<p>The {escape(report.metric.replace('_', ' '))}, {better} is better, with its 95 % interval, by when it "
+            f"<p>The {as_html(metric)}, {better} is better, with its 95 % interval, by when it "
             "was asked. The dashed line is the hold-out; where the ground is red, an alarm rang. The dotted line is "
             "what was to be expected of such questions without any outcome: it sees harder ones, and nothing of a "
             "change in what follows from them. Thin lines are other versions.</p>"
@@ -180,7 +182,7 @@ def _version(report: MonitorReport, version: VersionReport) -> Iterable[str]:
         yield "<h2>Known outcomes</h2><p>The share of answers whose outcome is known by now.</p>"
         yield draw(coverage_plot(version), 180)
     if version.cohorts:
-        yield f"<h2>Share of {escape(version.cohorts[0].cohort.classes[-1].value)}</h2>"
+        yield f"<h2>Share of {as_html(version.cohorts[0].cohort.classes[-1].value)}</h2>"
         yield (
             "<p>Among the outcomes that are known, faint; and, with its 95 % range, what it will be once all are in: "
             "outcomes of one kind may come sooner than those of another.</p>"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from everfit.core.printable import printable
 from everfit.monitoring.drift_windows import Distribution
 from everfit.monitoring.performance import Comparison
 from everfit.monitoring.report import MonitorReport, ServedFeature, VersionReport
@@ -95,7 +96,7 @@ def served_plot(wrong: Sequence[ServedFeature]) -> go.Figure:
     shown = list(reversed(wrong))
     figure = go.Figure()
     figure.add_bar(
-        x=[each.different / each.rows for each in shown], y=[each.feature for each in shown], orientation="h",
+        x=[each.different / each.rows for each in shown], y=[as_html(each.feature) for each in shown], orientation="h",
         marker_color=RED, customdata=[[each.different, each.rows] for each in shown],
         hovertemplate="%{y}: %{customdata[0]:,} of %{customdata[1]:,}<extra></extra>",
     )  # fmt: skip
@@ -155,13 +156,13 @@ def heat_plot(version: VersionReport) -> go.Figure:
     effects = [[found[name].effect if name in found else None for found in by_window] for name in names]
     figure = go.Figure()
     figure.add_heatmap(
-        x=when, y=names, z=effects, zmin=0, zmax=1, xgap=1, ygap=1,
+        x=when, y=[as_html(name) for name in names], z=effects, zmin=0, zmax=1, xgap=1, ygap=1,
         colorscale=[[0, "rgba(128,136,150,.08)"], [0.3, "#f5c56b"], [1, RED]],
         colorbar={"thickness": 8, "outlinewidth": 0}, hovertemplate="%{y}, %{x}: %{z:.2f}<extra></extra>",
     )  # fmt: skip
     moved = [(start, name) for start, window in zip(when, version.drift, strict=True) for name in window.drifted]
     figure.add_scatter(
-        x=[start for start, _ in moved], y=[name for _, name in moved], mode="markers", hoverinfo="skip",
+        x=[start for start, _ in moved], y=[as_html(name) for _, name in moved], mode="markers", hoverinfo="skip",
         marker={"size": 4, "color": "#1d2430"}, showlegend=False,
     )  # fmt: skip
     return figure
@@ -173,8 +174,8 @@ def distribution_plot(found: Distribution) -> go.Figure:
 
     figure = go.Figure()
     for name, shares, colour in (("before", found.before, FAINT), ("now", found.after, BLUE)):
-        figure.add_bar(x=list(found.labels), y=list(shares), name=name, marker_color=colour)
-    figure.update_layout(title={"text": escape(found.column), "font": {"size": 14}}, barmode="group", bargap=0.15)
+        figure.add_bar(x=[as_html(label) for label in found.labels], y=list(shares), name=name, marker_color=colour)
+    figure.update_layout(title={"text": as_html(found.column), "font": {"size": 14}}, barmode="group", bargap=0.15)
     figure.update_yaxes(tickformat=".0%")
     figure.update_xaxes(type="category", tickfont={"size": 10})
     return figure
@@ -189,7 +190,7 @@ def slices_plot(version: VersionReport) -> go.Figure:
     figure = go.Figure()
     figure.add_scatter(
         x=values,
-        y=[f"{each.column} = {each.value}" for each in shown],
+        y=[as_html(f"{each.column} = {each.value}") for each in shown],
         mode="markers",
         marker={"size": 8, "color": [RED if each.worse else BLUE for each in shown]},
         error_x={
@@ -208,6 +209,11 @@ def slices_plot(version: VersionReport) -> go.Figure:
     if version.overall.value is not None:
         figure.add_vline(x=version.overall.value, line={"color": INK, "dash": "dash", "width": 1})
     return figure
+
+
+def as_html(text: str) -> str:
+    """Return HTML that shows a text as it is; Plotly renders a part of HTML in every label, too."""
+    return escape(printable(text))
 
 
 def draw(figure: go.Figure, height: int) -> str:

@@ -18,9 +18,11 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
+    # A UnicodeError: the name cannot be written in DNS.
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise SettingsError(
-            f"[serving] host and port must be an address that can be listened on: {error.strerror or error}",
+            f"[serving] host and port must be an address that can be listened on: {reason}",
             value=f"{host}:{port}",
             remedy="Choose another port, or 0 for a free one: everfit serve --port 0.",
         ) from error
