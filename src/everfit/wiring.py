@@ -326,7 +326,8 @@ def import_definitions(root: Path, name: str) -> ModuleType:
 def _forget_foreign_modules(root: Path) -> None:
     """Drop modules of another project that bear the same names, so that one process can open several projects."""
     own = {path.stem for path in root.glob("*.py")} | {path.parent.name for path in root.glob("*/__init__.py")}
-    for name in own & set(sys.modules):
-        file = getattr(sys.modules[name], "__file__", None)
+    for top in own & set(sys.modules):
+        file = getattr(sys.modules[top], "__file__", None)
         if file is not None and not Path(file).is_relative_to(root) and is_project_code(Path(file)):
-            del sys.modules[name]
+            for name in [name for name in sys.modules if name.partition(".")[0] == top]:
+                del sys.modules[name]

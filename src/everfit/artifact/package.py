@@ -160,7 +160,7 @@ class Package:
         from everfit.artifact.forms.pickled import unpickle
 
         return {
-            part.name: unpickle((self.folder / part.code).read_bytes())
+            part.name: unpickle((self.folder / part.code).read_bytes(), self.folder / PROJECT_FOLDER)
             for part in self.schema.computations
             if part.code
         }
@@ -296,9 +296,9 @@ def write_package(
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as made:
         draft = Path(made) / "package"
         (draft / MODEL_FOLDER).mkdir(parents=True)
-        manifest = _fill(draft, fitted, model, rows, lineage)
         if project is not None:
             copy_code(project, draft / PROJECT_FOLDER)
+        manifest = _fill(draft, fitted, model, rows, lineage)
         if profile is not None:
             profile.write_parquet(draft / PROFILE)
         manifest = msgspec.structs.replace(manifest, files=record_files(draft), key=signer.key)
@@ -368,7 +368,7 @@ def _write_code(draft: Path, schema: InputSchema, model: Model) -> tuple[str, ..
         if part.code:
             path = draft / part.code
             path.parent.mkdir(exist_ok=True)
-            path.write_bytes(pickle_by_value(functions[part.name]))
+            path.write_bytes(pickle_by_value(functions[part.name], draft / PROJECT_FOLDER))
     return written
 
 

@@ -77,6 +77,7 @@ def make_candidate(
         PackageError: If the champion's package must not be used.
     """
     from everfit.artifact.package import open_package, write_package
+    from everfit.artifact.portability import require_portable
     from everfit.gates.judge import judge
     from everfit.training.profile import profile_rows
     from everfit.training.refit import refit
@@ -94,6 +95,7 @@ def make_candidate(
         into / "candidate", fitted=candidate.fitted, model=definition, rows=rows, lineage=lineage,
         signer=system.signer, project=system.project.root, profile=profile,
     )  # fmt: skip
+    require_portable(packaged)
     progress.start("Gates")
     evidence = _evidence(system, definition, frame, candidate, rows, packaged, champion, opponent)
     report = judge(definition, evidence)
