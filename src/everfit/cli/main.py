@@ -19,6 +19,7 @@ from everfit.cli import (
     doctor,
     explain,
     features,
+    incidents,
     init,
     journal,
     models,
@@ -55,6 +56,7 @@ app.command("promote")(models.promote)
 app.command("rollback")(models.rollback)
 app.add_typer(orders.app, name="orders")
 app.add_typer(rollouts.app, name="rollouts")
+app.add_typer(incidents.app, name="incidents")
 app.command("audit")(rollouts.audit)
 app.command("serve")(serve.serve)
 app.command("worker", hidden=True)(serve.worker)

@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from everfit.core.clock import from_us, to_us
+from everfit.core.errors import StoreError
 from everfit.core.finding import SEVERITIES, Finding, FindingKind, Incident
 from everfit.monitoring.alerts import RESOLVED, Untold
 from everfit.store.ledger import INCIDENTS
@@ -112,6 +113,28 @@ class Incidents:
                 connection.execute(
                     INCIDENTS.update().where(INCIDENTS.c.number == each.incident.number).values(announced=each.state)
                 )
+
+    def one(self, number: int) -> Incident:
+        """An incident by its number, open or ended.
+
+        Raises:
+            StoreError: If there is none.
+        """
+        with self._engine.connect() as connection:
+            found = _read(connection, INCIDENTS.c.number == number)
+        if not found:
+            raise StoreError(
+                "there must be an incident with that number",
+                value=number,
+                remedy="'everfit incidents list' shows them all.",
+            )
+        return found[0]
+
+    def notified(self, number: int) -> str:
+        """The state of an incident that people were notified of last: a severity, ``resolved``, or empty if none."""
+        query = sa.select(INCIDENTS.c.announced).where(INCIDENTS.c.number == number)
+        with self._engine.connect() as connection:
+            return str(connection.execute(query).scalar() or "")
 
     def of(self, model: str, *, since: datetime | None = None) -> tuple[Incident, ...]:
         """A model's incidents, oldest first.

@@ -120,6 +120,17 @@ class Orders:
         """All orders of a model and its trainings by hand, oldest first."""
         return self._read(ORDERS.c.model == model)
 
+    def one(self, number: int) -> OrderRecord:
+        """An order, or a training by hand, by its number.
+
+        Raises:
+            StoreError: If there is none.
+        """
+        found = self._read(ORDERS.c.number == number)
+        if not found:
+            raise _unknown(number)
+        return found[0]
+
     def open(self, model: str | None = None) -> tuple[OrderRecord, ...]:
         """The orders that have not ended, of one model or of all, oldest first."""
         conditions: list[sa.ColumnElement[bool]] = [ORDERS.c.state.in_(UNFINISHED)]
@@ -145,15 +156,18 @@ class Orders:
         here = sa.and_(ORDERS.c.number == number, ORDERS.c.state.in_(before))
         with self._engine.begin() as connection:
             connection.execute(ORDERS.update().where(here).values(**values))
-        found = self._read(ORDERS.c.number == number)
-        if not found:
-            raise StoreError("there must be an order with that number", value=number)
-        return found[0]
+        return self.one(number)
 
     def _read(self, *conditions: sa.ColumnElement[bool]) -> tuple[OrderRecord, ...]:
         query = sa.select(ORDERS).where(*conditions).order_by(ORDERS.c.number)
         with self._engine.connect() as connection:
             return tuple(_record(row) for row in connection.execute(query).mappings())
+
+
+def _unknown(number: int) -> StoreError:
+    return StoreError(
+        "there must be an order with that number", value=number, remedy="'everfit orders list' shows them all."
+    )
 
 
 def _require_end(state: OrderState) -> None:
