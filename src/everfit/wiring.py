@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from everfit.core.clock import Clock, SystemClock
 from everfit.core.errors import EverfitError, NotReadyError, ProjectError, SettingsError
 from everfit.core.settings import SETTINGS_FILE, Settings, is_project_code, resolve_settings
+from everfit.core.sqlite_url import anchor_url, sqlite_path, sqlite_url
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -209,7 +210,7 @@ def open_controller(folder: Path | str | None = None, *, in_replay: bool = False
     if ledger.startswith("sqlite"):
         # A database of its own: the loop's steps must not wait for those who read the ledger.
         leadership: Leadership = FileLeadership(system.state / "controller.lock")
-        loop = f"sqlite:///{system.state / 'loop.db'}"
+        loop = sqlite_url(system.state / "loop.db")
     else:
         leadership, loop = PostgresLeadership(system.ledger), ledger
     return Controller(
@@ -267,22 +268,10 @@ def online_path(root: Path, settings: Settings) -> Path:
     Raises:
         SettingsError: If its URL is not an SQLite file's.
     """
-    url = anchor_url(settings.stores.online, root)
-    if not url.startswith("sqlite:///"):
+    file = sqlite_path(anchor_url(settings.stores.online, root))
+    if file is None:
         raise SettingsError("[stores] online must be the URL of an SQLite file", value=settings.stores.online)
-    return Path(url.removeprefix("sqlite:///"))
-
-
-def anchor_url(url: str, root: Path) -> str:
-    """Take a relative SQLite path from the project's folder.
-
-    >>> anchor_url("sqlite:///.everfit/ledger.db", Path("/srv/late"))
-    'sqlite:////srv/late/.everfit/ledger.db'
-    """
-    scheme, found, path = url.partition(":///")
-    if not found or not scheme.startswith("sqlite") or path.startswith("/"):
-        return url
-    return f"{scheme}:///{root / path}"
+    return file
 
 
 def actor() -> str:

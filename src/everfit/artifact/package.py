@@ -153,7 +153,7 @@ class Package:
         import polars as pl
 
         path = self.folder / PROFILE
-        return pl.read_parquet(path) if path.is_file() else None
+        return pl.read_parquet(path, glob=False) if path.is_file() else None
 
     @cached_property
     def _functions(self) -> Mapping[str, Callable[[Any], Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from glob import escape
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,9 @@ class AnswerFile:
         import polars as pl
 
         kinds: dict[str, Any] = {"id": pl.String(), "version": pl.Int64()}
-        rows = pl.scan_ndjson(self._rows, schema={each: kinds.get(each, pl.Float64()) for each in self._columns})
+        # Polars always takes this path for a pattern.
+        written = escape(str(self._rows))
+        rows = pl.scan_ndjson(written, schema={each: kinds.get(each, pl.Float64()) for each in self._columns})
         if ending == ".csv":
             rows.sink_csv(self._whole)
         else:

@@ -78,7 +78,7 @@ def json_rows(text: str | bytes, name: str = "") -> RowSource:
 def _open_parquet(path: Path) -> RowSource:
     import polars as pl
 
-    scan = pl.scan_parquet(path)
+    scan = pl.scan_parquet(path, glob=False)
 
     def read(columns: Sequence[str], size: int) -> Iterator[list[Row]]:
         try:

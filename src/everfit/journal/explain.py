@@ -70,7 +70,7 @@ def find_prediction(lake: Path, journal: Path, prediction_id: str) -> list[Found
     asked = pl.col("id") == prediction_id
     # The log first, as ever; each table by itself, since only its own columns were asked for and used.
     waiting = [part.rows.filter(asked) for part in PREDICTION_LOG.unshipped(journal)]
-    tables = [pl.scan_delta(table) for _, table in tables_under(lake, PREDICTION_LOG.name)]
+    tables = [table.scan() for _, table in tables_under(lake, PREDICTION_LOG.name)]
     answers = {
         (row["recorded_at"], row[SEGMENT], row[PLACE], row["row"]): row
         for frame in (*waiting, *(table.filter(asked).collect() for table in tables))

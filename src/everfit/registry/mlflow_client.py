@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from everfit.core.errors import StoreError
+from everfit.core.sqlite_url import sqlite_path
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -25,8 +25,12 @@ def connect(tracking_uri: str) -> MlflowClient:
     from mlflow.tracking import MlflowClient
     from sqlalchemy.exc import SQLAlchemyError
 
-    if tracking_uri.startswith("sqlite:///"):
-        Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    file = sqlite_path(tracking_uri)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if "%" in tracking_uri:
+            # MLflow takes what follows "sqlite:///" for a folder and makes it; it leaves other drivers' URLs alone.
+            tracking_uri = tracking_uri.replace("sqlite:///", "sqlite+pysqlite:///", 1)
     try:
         client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
         client.search_registered_models(max_results=1)

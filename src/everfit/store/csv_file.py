@@ -86,7 +86,7 @@ class CsvFormat:
 
 def scan_text(files: list[Path], separator: str) -> pl.LazyFrame:
     """The rows as text."""
-    return pl.scan_csv(files, separator=separator, infer_schema=False)
+    return pl.scan_csv(files, glob=False, separator=separator, infer_schema=False)
 
 
 def inspect_csv(file: Path, *, types: Mapping[str, pl.DataType], place: str) -> CsvFormat:
@@ -240,6 +240,7 @@ def _check_lines(file: Path, separator: str, header: list[str], place: str) -> b
     # The unit separator: a character that text does not have, so that a line is one cell.
     lines = pl.scan_csv(
         file,
+        glob=False,
         has_header=False,
         quote_char=None,
         separator="\x1f",

@@ -6,15 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from everfit.core.errors import StoreError
+from everfit.store.delta import LakeTable
 from everfit.store.lake import Schema, tables_under, united
-
-if TYPE_CHECKING:
-    from deltalake import DeltaTable
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class Follower:
     base: Schema
     wanted: Callable[[str], bool]
     instant: str
-    _tables: dict[str, DeltaTable] = field(default_factory=dict)
+    _tables: dict[str, LakeTable] = field(default_factory=dict)
     _files: dict[str, dict[str, _File]] = field(default_factory=dict)
 
     def grown(self) -> tuple[pl.DataFrame, bool]:
@@ -86,17 +83,17 @@ class Follower:
     def _uris(self) -> dict[str, set[str]]:
         for name, table in tables_under(self.lake, self.under, known=self._tables):
             self._tables[name] = table
-        return {name: set(table.file_uris()) for name, table in self._tables.items()}
+        return {name: set(map(str, table.files())) for name, table in self._tables.items()}
 
     @staticmethod
     def _read(uris: list[str], wanted: Callable[[str], bool], *conditions: pl.Expr) -> pl.LazyFrame:
-        rows = pl.scan_parquet(uris, hive_partitioning=False)
+        rows = pl.scan_parquet(uris, glob=False, hive_partitioning=False)
         return rows.filter(*conditions).select(name for name in rows.collect_schema() if wanted(name))
 
     def _spans(self, uris: list[str]) -> list[_File]:
         instant = pl.col(self.instant)
         found = (
-            pl.scan_parquet(uris, hive_partitioning=False, include_file_paths="__uri")
+            pl.scan_parquet(uris, glob=False, hive_partitioning=False, include_file_paths="__uri")
             .group_by("__uri")
             .agg(instant.min().alias("first"), instant.max().alias("last"))
             .collect()

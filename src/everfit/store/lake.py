@@ -12,14 +12,12 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import polars as pl
 
 from everfit.core.errors import StoreError
-
-if TYPE_CHECKING:
-    from deltalake import DeltaTable
+from everfit.store.delta import LakeTable, append_rows
 
 SEGMENT, PLACE = "segment", "place"
 """Every table's columns for the segment that a row came from, and the number of the record within that."""
@@ -86,7 +84,7 @@ def shipped_segments(lake: Path, table: str, segments: Iterable[str]) -> set[str
     wanted = pl.col(SEGMENT).is_in(sorted(set(segments)))
     found: set[str] = set()
     for each in _open(_variants(lake / table)):
-        found |= set(pl.scan_delta(each).filter(wanted).select(SEGMENT).unique().collect().to_series())
+        found |= set(each.scan().filter(wanted).select(SEGMENT).unique().collect().to_series())
     return found
 
 
@@ -114,20 +112,20 @@ def scan_tables(lake: Path, under: str, unshipped: Sequence[SegmentRows], *, bas
     for part in unshipped:
         if part.table == under or part.table.startswith(f"{under}/"):
             waiting.setdefault(part.table, []).append(part)
-    frames += [pl.scan_delta(table) for table in tables.values()]
+    frames += [table.scan() for table in tables.values()]
     for name, parts in waiting.items():
         wanted = pl.col(SEGMENT).is_in(sorted({part.segment for part in parts}))
         has: set[str] = set()
         for path, table in tables.items():
             if _is_variant(path, lake / name):
-                has |= set(pl.scan_delta(table).filter(wanted).select(SEGMENT).unique().collect().to_series())
+                has |= set(table.scan().filter(wanted).select(SEGMENT).unique().collect().to_series())
         frames += [part.rows.lazy() for part in parts if part.segment not in has]
     return united(frames)
 
 
 def tables_under(
-    lake: Path, under: str = "", *, known: Mapping[str, DeltaTable] | None = None
-) -> tuple[tuple[str, DeltaTable], ...]:
+    lake: Path, under: str = "", *, known: Mapping[str, LakeTable] | None = None
+) -> tuple[tuple[str, LakeTable], ...]:
     """All tables at or below a folder of the lake, by their folder within the lake.
 
     Args:
@@ -146,11 +144,11 @@ def tables_under(
     return tuple(found)
 
 
-def _updated(folder: Path, table: DeltaTable) -> DeltaTable:
+def _updated(folder: Path, table: LakeTable) -> LakeTable:
     from deltalake.exceptions import DeltaError
 
     try:
-        table.update_incremental()
+        table.update()
     except (DeltaError, OSError) as error:
         raise _broken(folder, error) from error
     return table
@@ -173,7 +171,7 @@ def table_sizes(lake: Path, under: str) -> dict[str, TableSize]:
     """
     sizes = {}
     for name, table in tables_under(lake, under):
-        files = pl.DataFrame(table.get_add_actions(flatten=True))
+        files = table.actions()
         rows, size_bytes = int(files["num_records"].sum()), int(files["size_bytes"].sum())
         sizes[name] = TableSize(rows=rows, files=files.height, size_bytes=size_bytes)
     return sizes
@@ -199,14 +197,13 @@ def _is_variant(path: Path, folder: Path) -> bool:
     return path == folder or (path.parent == folder.parent and path.name.startswith(f"{folder.name}-"))
 
 
-def _open(folders: Iterable[Path]) -> list[DeltaTable]:
-    from deltalake import DeltaTable
+def _open(folders: Iterable[Path]) -> list[LakeTable]:
     from deltalake.exceptions import DeltaError, TableNotFoundError
 
     tables = []
     for folder in folders:
         try:
-            tables.append(DeltaTable(folder))
+            tables.append(LakeTable(folder))
         except TableNotFoundError:  # its first commit is still being written
             continue
         except (DeltaError, OSError) as error:
@@ -214,8 +211,8 @@ def _open(folders: Iterable[Path]) -> list[DeltaTable]:
     return tables
 
 
-def _schema(table: DeltaTable) -> dict[str, pl.DataType]:
-    return dict(pl.scan_delta(table).collect_schema())
+def _schema(table: LakeTable) -> dict[str, pl.DataType]:
+    return dict(table.schema())
 
 
 def _fits(rows: Mapping[str, pl.DataType], shape: Mapping[str, pl.DataType]) -> bool:
@@ -229,13 +226,10 @@ def _refined(shape: Mapping[str, pl.DataType], rows: Mapping[str, pl.DataType]) 
 
 
 def _write(folder: Path, rows: pl.DataFrame) -> None:
-    from deltalake import DeltaTable, write_deltalake
     from deltalake.exceptions import DeltaError
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_deltalake(folder, rows, mode="append")
-        _sync(folder, DeltaTable(folder).version())
+        _sync(folder, append_rows(folder, rows))
     except (DeltaError, OSError) as error:
         raise _broken(folder, error) from error
 
@@ -244,7 +238,7 @@ def _sync(folder: Path, version: int) -> None:
     """Put a commit on the disk: Delta leaves that to the operating system, and the log is deleted next."""
     log = folder / "_delta_log" / f"{version:020}.json"
     actions = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    files = [folder / action["add"]["path"] for action in actions if "add" in action]
+    files = [folder / unquote(action["add"]["path"]) for action in actions if "add" in action]
     for path in (*files, log, log.parent, folder, folder.parent):
         number = os.open(path, os.O_RDONLY)
         try:

@@ -15,6 +15,8 @@ import polars as pl
 
 from everfit.core.errors import EverfitError, SourceError
 from everfit.core.records import SourceVersion
+from everfit.core.sqlite_url import anchor_url, sqlite_path
+from everfit.store.delta import LakeTable, scan_delta
 from everfit.store.digest import canonical_order, frame_digest
 from everfit.store.instants import INSTANT, aware_to_utc, require_instant
 from everfit.store.pushed_rows import KEY, scan_pushed
@@ -160,18 +162,17 @@ class Reader:
             rule = "a folder without an ending must be a Delta table"
             raise SourceError(rule, value=str(place), place=f"source {source.name}", remedy=remedy)
         try:
-            rows = pl.scan_delta(str(place))
+            rows = scan_delta(place)
             rows.collect_schema()
         except DeltaError as error:
             raise self._unreadable(source, error) from error
         return rows
 
     def _delta_version(self, source: Source) -> int:
-        from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError
 
         try:
-            return int(DeltaTable(str(self._place(source.path or "", source))).version())
+            return LakeTable(self._place(source.path or "", source)).version()
         except DeltaError as error:
             raise self._unreadable(source, error) from error
 
@@ -179,13 +180,11 @@ class Reader:
         from sqlalchemy import create_engine
         from sqlalchemy.exc import SQLAlchemyError
 
-        url = self._fill(source.url or "", source)
-        if url.startswith("sqlite:///") and ":memory:" not in url:
-            # SQLite would make an empty database of a file that is not there.
-            name, mark, options = url.removeprefix("sqlite:///").partition("?")
-            if not (self._root / name).is_file():
-                raise self._missing(source, self._root / name)
-            url = f"sqlite:///{self._root / name}{mark}{options}"
+        url = anchor_url(self._fill(source.url or "", source), self._root)
+        file = sqlite_path(url)
+        # SQLite would make an empty database of a file that is not there.
+        if file is not None and not file.is_file():
+            raise self._missing(source, file)
         try:
             engine = create_engine(url)
             try:

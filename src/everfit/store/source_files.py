@@ -123,7 +123,7 @@ def _inspect(file: Path, source: Source, place: str) -> FileSchema:
     try:
         if not file.stat().st_size:
             raise pl.exceptions.ComputeError("it is empty, 0 bytes")
-        return FileSchema(file=file, schema=pl.Schema(pl.read_parquet_schema(file)))
+        return FileSchema(file=file, schema=pl.scan_parquet(file, glob=False).collect_schema())
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).strip().partition("\n")[0].removeprefix("parquet: ")
         remedy = "The file may be cut off, or of another kind; write it again, or correct the path."
@@ -203,7 +203,7 @@ def _alike(found: Sequence[FileSchema]) -> list[list[FileSchema]]:
 def _read(parts: Sequence[FileSchema]) -> pl.LazyFrame:
     files = [part.file for part in parts]
     csv = parts[0].csv
-    return pl.scan_parquet(files) if csv is None else csv.scan(files)
+    return pl.scan_parquet(files, glob=False) if csv is None else csv.scan(files)
 
 
 def _cast(have: Mapping[str, pl.DataType], wanted: Mapping[str, pl.DataType]) -> list[pl.Expr]:

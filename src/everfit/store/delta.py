@@ -1,0 +1,179 @@
+"""Delta tables in folders of any name.
+
+delta-rs decodes ``%2F`` in a folder's name, panics at ``[v2]``, and returns the paths of files percent-encoded, which
+Polars then does not find. So the files to read are taken from the log and read by their plain paths, and in a folder
+whose name delta-rs cannot bear it works on a copy of the log, which is small, in a folder of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+from weakref import finalize
+
+from everfit.core.errors import SourceError
+
+if TYPE_CHECKING:
+    import polars as pl
+    from deltalake import DeltaTable
+
+LOG = "_delta_log"
+_UNBEARABLE = re.compile(r"%[0-9A-Fa-f]{2}|[\[\]\\^|<>`\x00-\x1f\x7f]")
+"""In such paths delta-rs 1.6 reads and writes elsewhere, or panics."""
+_UNQUOTED = re.compile(r"[\w\-./~*;&:@!$'()+,=]*", re.ASCII)
+"""Paths that delta-rs does not percent-encode, so that Polars finds the files that it names."""
+_ATTEMPTS = 5
+
+
+class LakeTable:
+    """A Delta table at one version.
+
+    Args:
+        folder: The table's folder.
+
+    Raises:
+        TableNotFoundError: deltalake's, if there is no table yet.
+        DeltaError: deltalake's, if it cannot be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from deltalake import DeltaTable
+
+        self.folder = folder
+        self._copy: Path | None = None
+        if _UNBEARABLE.search(str(folder)):
+            self._copy = Path(mkdtemp(prefix="everfit-delta-"))
+            finalize(self, shutil.rmtree, self._copy, ignore_errors=True)
+            _copy_log(folder, self._copy)
+        self.table: DeltaTable = DeltaTable(self._copy or folder)
+
+    def update(self) -> None:
+        """Go on to the newest version."""
+        if self._copy is not None:
+            _copy_log(self.folder, self._copy)
+        self.table.update_incremental()
+
+    def version(self) -> int:
+        """The version's number."""
+        return int(self.table.version())
+
+    def actions(self) -> pl.DataFrame:
+        """The version's files: ``path`` within the folder, ``size_bytes``, ``num_records`` and statistics."""
+        import polars as pl
+
+        return pl.DataFrame(self.table.get_add_actions(flatten=True))
+
+    def files(self) -> list[Path]:
+        """The version's data files."""
+        found = self.actions()
+        return [self.folder / unquote(path) for path in found["path"]] if found.height else []
+
+    def schema(self) -> pl.Schema:
+        """Names and types of the columns."""
+        import polars as pl
+
+        return pl.scan_delta(self.table).collect_schema()
+
+    def scan(self) -> pl.LazyFrame:
+        """The version's rows; of tables without partitions and deletion vectors, which is what Everfit writes."""
+        import polars as pl
+
+        files = self.files()
+        if not files:
+            return pl.LazyFrame(schema=self.schema())
+        return pl.scan_parquet(files, glob=False, hive_partitioning=False)
+
+
+def scan_delta(folder: Path) -> pl.LazyFrame:
+    """The newest rows of a Delta table that others write.
+
+    Raises:
+        SourceError: If it is partitioned, and its folder has a name in which only other tables can be read.
+        DeltaError: deltalake's, if it cannot be read.
+    """
+    import polars as pl
+
+    if _UNQUOTED.fullmatch(str(folder)):
+        return pl.scan_delta(str(folder))
+    table = LakeTable(folder)
+    if table.table.metadata().partition_columns:
+        rule = "a partitioned Delta table's path must have only ASCII letters, digits and -._~/"
+        raise SourceError(rule, value=str(folder), remedy="Move the table, or rename its folder.")
+    return table.scan()
+
+
+def append_rows(folder: Path, rows: pl.DataFrame) -> int:
+    """Add rows to a table in one commit, making it if need be.
+
+    Args:
+        folder: The table's folder.
+        rows: The rows.
+
+    Returns:
+        The version that holds them.
+
+    Raises:
+        DeltaError: deltalake's, if they cannot be written.
+        OSError: If the disk refuses.
+    """
+    from deltalake import DeltaTable, write_deltalake
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if not _UNBEARABLE.search(str(folder)):
+        write_deltalake(folder, rows, mode="append")
+        return int(DeltaTable(folder).version())
+    for attempt in range(_ATTEMPTS):
+        with _work_copy(folder) as copy:
+            write_deltalake(copy, rows, mode="append")
+            version = int(DeltaTable(copy).version())
+            try:
+                _publish(copy, folder, version)
+            except FileExistsError:  # another writer had this version
+                if attempt == _ATTEMPTS - 1:
+                    raise
+            else:
+                return version
+    raise AssertionError("the last attempt returns or raises")
+
+
+@contextmanager
+def _work_copy(folder: Path) -> Iterator[Path]:
+    with TemporaryDirectory(prefix="everfit-delta-") as name:
+        copy = Path(name)
+        _copy_log(folder, copy)
+        yield copy
+
+
+def _copy_log(folder: Path, copy: Path) -> None:
+    """Copy what is new in a table's log; entries never change, but for the note of the last checkpoint."""
+    source, target = folder / LOG, copy / LOG
+    if not source.is_dir():
+        return
+    target.mkdir(exist_ok=True)
+    for path in sorted(source.iterdir()):
+        if path.is_file() and (path.name.startswith("_") or not (target / path.name).exists()):
+            shutil.copyfile(path, target / path.name)
+
+
+def _publish(copy: Path, folder: Path, version: int) -> None:
+    """Move a commit to where it belongs: the data first, then the entry of the log, which must be a new one."""
+    entry = f"{version:020}.json"
+    for path in copy.glob("*.parquet"):
+        shutil.move(path, folder / path.name)
+    (folder / LOG).mkdir(exist_ok=True)
+    own = folder / LOG / f".{entry}.{os.getpid()}"
+    shutil.copyfile(copy / LOG / entry, own)
+    try:
+        os.link(own, folder / LOG / entry)
+    finally:
+        own.unlink()
+    for path in (copy / LOG).iterdir():
+        if path.name.startswith("_") or "checkpoint" in path.name:
+            shutil.copyfile(path, folder / LOG / path.name)
