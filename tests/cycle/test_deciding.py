@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
+import pytest
 
 import everfit as ef
 from everfit.core.order import OrderRecord, OrderState, RetrainOrder
@@ -29,8 +30,8 @@ def record(number: int, state: OrderState, *, cause: str = "every/1", sentence: 
     return OrderRecord(number=number, order=order, state=state, sentence=sentence)
 
 
-def nobody(code: str = "a") -> Facts:
-    return Facts(model="late", champion=None, code=code)
+def nobody(code: str = "a", labels: int | None = None) -> Facts:
+    return Facts(model="late", champion=None, code=code, labels=labels)
 
 
 def test_where_nobody_answers_the_first_training_is_ordered() -> None:
@@ -45,6 +46,46 @@ def test_it_is_ordered_once_for_each_code() -> None:
     assert decision.order is None
     assert "The candidate was refused." in decision.sentence
     assert decide_on(model, nobody("b"), [refused], NOW).order is not None
+
+
+@pytest.mark.parametrize(
+    ("state", "attempts", "labels", "days", "again"),
+    [
+        ("refused", 1, 1_000, 0, False),
+        ("refused", 1, 1_099, 0, False),
+        ("refused", 1, 1_100, 0, True),
+        ("failed", 1, 1_100, 0, True),
+        ("taken_back", 1, 1_100, 0, True),
+        # The second attempt in vain needs twice as many.
+        ("refused", 2, 1_199, 0, False),
+        ("refused", 2, 1_200, 0, True),
+        # After the back-off any new label will do, but without one the same data would be refused again.
+        ("refused", 1, 1_000, 40, False),
+        ("refused", 1, 1_001, 13, False),
+        ("refused", 1, 1_001, 40, True),
+        # What failed may do better without new data, such as after a disk was full; also if labels cannot be counted.
+        ("failed", 1, 1_000, 40, True),
+        ("failed", 1, None, 40, True),
+        ("refused", 1, None, 40, False),
+        ("cancelled", 1, 9_000, 40, False),
+        ("shipped", 1, 9_000, 40, False),
+    ],
+)
+def test_a_first_training_in_vain_is_tried_again_when_there_is_reason(
+    state: OrderState, attempts: int, labels: int | None, days: int, again: bool
+) -> None:
+    history = []
+    for number in range(attempts):
+        cause = "first/a" if number == 0 else f"first/a/again-{number}"
+        order = RetrainOrder(
+            model="late", cause=cause, reason="First.", numbers={"labels": 1_000.0}, asked_at=NOW, actor="policy"
+        )
+        history.append(OrderRecord(number=number + 1, order=order, state=state, ended_at=NOW, sentence="No."))
+    decision = decide_on(model, nobody(labels=labels), history, NOW + timedelta(days=days))
+    assert (decision.order is not None) == again, decision.sentence
+    if decision.order is not None:
+        assert decision.order.cause == f"first/a/again-{attempts}"
+        assert decision.order.numbers == ({} if labels is None else {"labels": float(labels)})
 
 
 def test_it_waits_for_what_is_under_way() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def copied(name: str, to: Path) -> Path:
 
 
 def test_a_new_project_passes_its_check_and_its_tests_at_once(tmp_path: Path) -> None:
-    project = scaffold("my-bakery", tmp_path)
+    project = scaffold("my-bakery", tmp_path, today=datetime.now(UTC).date())
     assert 'name = "my-bakery"' in (project / "everfit.toml").read_text()
     assert "__NAME__" not in "".join(path.read_text() for path in project.rglob("*.*") if path.is_file())
     assert (project / ".gitignore").is_file()

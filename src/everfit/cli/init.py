@@ -17,13 +17,14 @@ def init(
 ) -> None:
     """Make a new project from the template: definitions, settings, design, tests."""
     from everfit.cli.output import bold, print_json, print_line
-    from everfit.cli.scaffold import DATA_END, scaffold
+    from everfit.cli.scaffold import scaffold
+    from everfit.core.clock import SystemClock
 
-    made = scaffold(name, folder)
+    made = scaffold(name, folder, today=SystemClock().now().date())
     if as_json:
         print_json({"project": name, "folder": str(made), "files": sorted(str(each) for each in made.rglob("*"))})
         return
-    steps = ("check", f"train --as-of {DATA_END}", "promote", "features materialize", "serve")
+    steps = ("check", "train", "promote", "features materialize", "serve")
     print_line("Made ", bold(made), ". Next:", sep="")
     print_line(f"  cd {made}")
     for step in steps:

@@ -7,6 +7,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from everfit.core.event_log import event_fields
 from everfit.core.printable import printable, printable_json, printable_lines
 
 _OURS = "everfit."
@@ -53,7 +54,9 @@ class JsonFormat(logging.Formatter):
         self._process = process
 
     def format(self, record: logging.LogRecord) -> str:
-        """A record's document: ``at``, ``level``, ``process``, ``pid``, ``part``, ``message``, maybe ``traceback``."""
+        """A record's document: ``at``, ``level``, ``process``, ``pid``, ``part``, ``message``; of a transition also
+        ``event`` and its ids; maybe ``traceback``.
+        """
         line = {
             "at": _at(record),
             "level": record.levelname.lower(),
@@ -61,6 +64,7 @@ class JsonFormat(logging.Formatter):
             "pid": record.process,
             "part": _part(record),
             "message": record.getMessage(),
+            **event_fields(record),
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)

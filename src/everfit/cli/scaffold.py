@@ -1,22 +1,26 @@
-"""Copies the template of a new project."""
+"""Copies the template of a new project, and makes its data."""
 
 from __future__ import annotations
 
 import re
 import shutil
+from datetime import date
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from everfit.cli.sample_sales import sales_csv
 from everfit.core.errors import ProjectError
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
-PLACEHOLDER = "__NAME__"
-DATA_END = "2026-06-30"
-"""When the data that comes with the template ends; a later present would find it stale, and say so."""
 
 
-def scaffold(name: str, parent: Path) -> Path:
-    """Make ``parent/name`` from the template.
+def scaffold(name: str, parent: Path, *, today: date) -> Path:
+    """Make ``parent/name`` from the template, with data that ends the day before.
+
+    Args:
+        name: The project's.
+        parent: Folder to make it in.
+        today: The present date, in UTC.
 
     Raises:
         ProjectError: If the name is not usable, or the folder exists and is not empty.
@@ -33,6 +37,8 @@ def scaffold(name: str, parent: Path) -> Path:
     for path in folder.rglob("*"):
         if path.is_file():
             text = path.read_text(encoding="utf-8")
-            if PLACEHOLDER in text:
-                path.write_text(text.replace(PLACEHOLDER, name), encoding="utf-8")
+            path.write_text(text.replace("__NAME__", name).replace("__TODAY__", str(today)), encoding="utf-8")
+    data = folder / "data"
+    data.mkdir()
+    (data / "sales.csv").write_text(sales_csv(today), encoding="utf-8")
     return folder

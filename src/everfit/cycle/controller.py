@@ -18,12 +18,15 @@ import msgspec
 
 from everfit.core.clock import from_us, to_us
 from everfit.core.errors import EverfitError, NotReadyError
+from everfit.core.event_log import log_event
 from everfit.cycle.delivering import begin_rollout, move, read_step
 from everfit.cycle.engine import Engine, Plain, step
 from everfit.cycle.fulfilling import Assignment, Filed, Result, begin, clear_away, file, train
 from everfit.cycle.refreshing import OnlineRefresh
 from everfit.cycle.trouble import short_of_disk, unwritable
 from everfit.cycle.watching import ship
+from everfit.delivery.advance import POLICY
+from everfit.delivery.audit import Audit
 from everfit.serving.worker_report import read_reports
 from everfit.store.controller_report import ControllerReport, write_controller_report
 from everfit.triggers.orders import Orders
@@ -78,6 +81,8 @@ class Controller:
         # A replay pushes every row when it became known.
         seconds = 0.0 if in_replay else system.project.settings.loop.materialize_seconds
         self._refresh = OnlineRefresh(system, seconds).refresh_if_due
+        self._audited = 0
+        """The newest line of the audit that is logged."""
         self._trouble = ""
         """Why the last round could not be finished."""
         self._stopping = False
@@ -108,7 +113,8 @@ class Controller:
                 return
             time.sleep(_STANDBY_S)
         engine = self._open_engine({"learn": self._learn, "move": self._move})
-        _log.info("this controller leads")
+        log_event(_log, "controller_leads", "this controller leads")
+        self._audited = Audit(self._system.ledger).last()
         self._report()
         if not standing_by:
             ready()
@@ -158,9 +164,24 @@ class Controller:
         trouble = " ".join(each for each in found if each)
         for loop in self._loops.values():
             loop.attend(engine, now, trouble)
+        self._log_manual_steps()
         self._begin_orders(engine)
         self._watched_until_us = to_us(now)
         self._report()
+
+    def _log_manual_steps(self) -> None:
+        """Log what people did by commands: their processes have logs of their own, if any."""
+        audit = Audit(self._system.ledger)
+        newest = audit.last()
+        for line in audit.between(self._audited, newest):
+            if line.actor != POLICY:
+                version = "" if line.version is None else f" version {line.version}"
+                message = f"{line.model}: {line.actor}: {line.action.replace('_', ' ')}{version}: {line.reason}"
+                log_event(
+                    _log, "manual_step", message, model=line.model, version=line.version, action=line.action,
+                    actor=line.actor,
+                )  # fmt: skip
+        self._audited = newest
 
     def _ship(self) -> str:
         """Move what the service has finished writing into tables; what cannot be moved now waits for the next round."""

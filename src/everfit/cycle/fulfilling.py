@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from everfit.core.errors import EverfitError, TrainingError, TrainingKilledError
+from everfit.core.event_log import log_event
 from everfit.core.order import OrderRecord
 from everfit.core.records import ModelVersion
 from everfit.cycle.child import Limits, run_child
@@ -137,6 +138,7 @@ def file(system: System, orders: Orders, assignment: Assignment, result: Result)
             assignment.order, state="failed", sentence=sentence, now=system.clock.now(), run_id=run_id
         )
         return Filed(order=ended)
+    _log_verdict(assignment.order, made)
     tags["everfit.data"] = made.manifest.digest
     run_id = run_id or system.registry.start_run(order.model, tags=tags)
     version = register(system, made, run_id=run_id, tags=tags)
@@ -148,6 +150,31 @@ def file(system: System, orders: Orders, assignment: Assignment, result: Result)
         return Filed(order=ended)
     system.registry.nominate(version, actor=order.actor, reason=order.reason)
     return Filed(order=orders.deliver(assignment.order, version=version.version, run_id=run_id), version=version)
+
+
+def _log_verdict(order: int, made: Made) -> None:
+    """Log that a training has ended, and the verdict of its gates."""
+    scores = ", ".join(f"{score.metric} {score.value:.4g}" for score in made.scores[:1])
+    log_event(
+        _log,
+        "training_ended",
+        f"{made.model}: order {order}: the training has ended after {made.trials} trials"
+        + (f": {scores} on the hold-out" if scores else ""),
+        model=made.model,
+        order=order,
+    )
+    verdicts, failures = made.report.verdicts, made.report.failures
+    passed = sum(verdict.outcome == "passed" for verdict in verdicts)
+    reasons = "; ".join(f"{verdict.gate}: {verdict.sentence.rstrip('.')}" for verdict in failures)
+    log_event(
+        _log,
+        "gates_passed" if made.report.passed else "gates_refused",
+        f"{made.model}: order {order}: {passed} of {len(verdicts)} gates passed"
+        + (f", refused by {reasons}" if failures else ", none refused"),
+        level=logging.WARNING if failures else logging.INFO,
+        model=made.model,
+        order=order,
+    )
 
 
 def order_folder(system: System, number: int) -> Path:

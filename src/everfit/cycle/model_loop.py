@@ -10,8 +10,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
+import polars as pl
 
 from everfit.core.clock import to_us
+from everfit.core.errors import EverfitError
 from everfit.core.finding import Finding, Incident
 from everfit.core.rollout import last_step
 from everfit.cycle.deciding import champion_facts, decide_on, open_incidents, order_findings, project_code
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _HEED_S = 5.0
 """How often the registry is asked: that costs tens of milliseconds."""
+_COUNT_S, _COUNT_SHARE = 5.0, 0.02
+"""The labels are counted at most so often while no version is deployed, and take at most this share of the time."""
 _JITTER = timedelta(seconds=1)
 """By so much a clock may be corrected without its being worth a word."""
 
@@ -63,6 +67,8 @@ class ModelLoop:
         self._memory = Memory(include_unshipped=True)
         self._known: dict[str, Champion] = {}
         self._heed_at_s = 0.0
+        self._labels: int | None = None
+        self._count_at_s = 0.0
         self._latest: datetime | None = None
         self._untold: list[Finding] = []
         """What could not be put on record when it was found."""
@@ -116,19 +122,36 @@ class ModelLoop:
 
     def _decide(self, look: Look, history: Sequence[OrderRecord], now: datetime) -> Decision:
         """Ask the policy; what it orders is in the ledger then."""
+        champion = self._champion()
         facts = Facts(
             model=self.name,
-            champion=self._champion(),
+            champion=champion,
             code=project_code(self._system),
             incidents=open_incidents(look.incidents),
             labels_since=look.labels_since,
             rows_since=look.rows_since,
+            labels=self._count_labels(now) if champion is None else None,
         )
         decision = decide_on(self._definition, facts, history, now)
         if decision.order is not None:
-            record = Orders(self._system.ledger).ask(decision.order)
-            _log.info("%s: order %s: %s", self.name, record.number, decision.sentence)
+            Orders(self._system.ledger).ask(decision.order)
         return decision
+
+    def _count_labels(self, now: datetime) -> int | None:
+        """Count the labels that the events' source has, seldom enough to take a small share of the time."""
+        from everfit.features.labels import scan_labels
+
+        began_s = time.monotonic()
+        if began_s >= self._count_at_s:
+            try:
+                rows = scan_labels(self._definition, self._system.reader, as_of=now)
+                self._labels = int(rows.select(pl.len()).collect().item())
+            except (EverfitError, pl.exceptions.PolarsError) as error:
+                _log.warning("the labels of %s could not be counted: %s", self.name, error)
+                self._labels = None
+            took_s = time.monotonic() - began_s
+            self._count_at_s = began_s + max(_COUNT_S, took_s / _COUNT_SHARE)
+        return self._labels
 
     def _look(self, now: datetime, history: Sequence[OrderRecord], own: Sequence[Finding]) -> Look:
         """Look at the model, and let incidents open and end by what is found."""
@@ -164,7 +187,6 @@ class ModelLoop:
         elif last != ["running"] and not rollout.ended:
             step = self._next_step(rollout, now)
             if step.moves:
-                _log.info("%s: rollout %s: %s: %s", self.name, rollout.number, step.action, step.sentence)
                 self._begin(engine, rollout, step, now)
 
     def _next_step(self, rollout: Rollout, now: datetime) -> Step:

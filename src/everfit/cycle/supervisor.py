@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
+from everfit.core.event_log import log_event
 from everfit.cycle.launcher import Launcher
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
@@ -126,6 +127,8 @@ class Supervisor:
         finally:
             os.close(tell)
         slot.began(ready)
+        name, pid = slot.post.name, slot.process.pid
+        log_event(_log, "process_started", f"{name} starts as process {pid}", post=name, post_pid=pid)
 
     def _look_after(self, slot: _Slot) -> None:
         code = slot.exit_code()
@@ -135,11 +138,13 @@ class Supervisor:
         if slot.due_s is None:
             pause_s = slot.pause()
             slot.due_s = now_s + pause_s
-            _log.error("%s ended with %s; another one starts in %.1f s", slot.post.name, code, pause_s)
+            message = f"{slot.post.name} ended with {code}; another one starts in {pause_s:.1f} s"
+            log_event(_log, "process_ended", message, level=logging.ERROR, post=slot.post.name, code=code)
         elif now_s >= slot.due_s and not self._stopping:
             self._start(slot)
 
     def _end(self) -> None:
+        log_event(_log, "stopping", "stopping: every process finishes what it has begun")
         for slot in self._slots:
             slot.terminate()
         deadline_s = time.monotonic() + _GRACE_S

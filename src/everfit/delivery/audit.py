@@ -52,6 +52,16 @@ class Audit:
             if connection.execute(sa.select(AUDIT.c.number).where(*same)).first() is None:
                 connection.execute(AUDIT.insert().values(**row))
 
+    def last(self) -> int:
+        """The number of the newest line; 0 if there is none."""
+        with self._engine.connect() as connection:
+            return connection.execute(sa.select(sa.func.max(AUDIT.c.number))).scalar() or 0
+
+    def between(self, after: int, until: int) -> tuple[AuditLine, ...]:
+        """The lines with numbers above ``after`` up to ``until`` inclusive, oldest first."""
+        query = sa.select(AUDIT).where(AUDIT.c.number > after, AUDIT.c.number <= until)
+        return self._lines(query.order_by(AUDIT.c.number))
+
     def read(self, model: str | None = None, *, limit: int | None = None) -> tuple[AuditLine, ...]:
         """The lines of one model or of all, newest first.
 
@@ -62,6 +72,9 @@ class Audit:
         query = sa.select(AUDIT).order_by(AUDIT.c.number.desc()).limit(limit)
         if model is not None:
             query = query.where(AUDIT.c.model == model)
+        return self._lines(query)
+
+    def _lines(self, query: sa.Select[tuple[object, ...]]) -> tuple[AuditLine, ...]:
         with self._engine.connect() as connection:
             return tuple(
                 AuditLine(

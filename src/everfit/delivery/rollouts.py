@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 
 import msgspec
@@ -9,11 +10,14 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 
 from everfit.core.errors import StoreError
+from everfit.core.event_log import log_event
 from everfit.core.rollout import Move, Rollout, RolloutState, Step, moved
 from everfit.definitions.rollout import RolloutPlan, Shadow
 from everfit.delivery.advance import POLICY
 from everfit.delivery.persons import supersede
 from everfit.store.ledger import ROLLOUTS
+
+_log = logging.getLogger(__name__)
 
 
 class Rollouts:
@@ -54,17 +58,22 @@ class Rollouts:
             order: The order to retrain that it came from.
             actor: Who asked for it.
         """
+        superseded: list[Rollout] = []
         with self._engine.begin() as connection:
             for known in reversed(_read(connection, ROLLOUTS.c.model == model, ROLLOUTS.c.version == version)):
                 if not known.ended or (order is not None and known.order == order):
                     return known
             for running in _read(connection, ROLLOUTS.c.running == model):
-                _write(connection, moved(running, supersede(running, version, actor=actor), now), len(running.history))
+                superseded.append(moved(running, supersede(running, version, actor=actor), now))
+                _write(connection, superseded[-1], len(running.history))
             begun = _begun(model, version, previous, plan, cause, now, order, actor)
             row = _row(begun)
             number = connection.execute(ROLLOUTS.insert().values(**row)).inserted_primary_key
             assert number is not None
-        return replace(begun, number=int(number[0]))
+        begun = replace(begun, number=int(number[0]))
+        for rollout in (*superseded, begun):
+            _log_transition(rollout)
+        return begun
 
     def move(self, number: int, step: Step, *, now: datetime) -> Rollout:
         """Carry a step out, once; one that was overtaken by another, such as a person's, is not carried out.
@@ -77,9 +86,11 @@ class Rollouts:
             if not found:
                 raise StoreError("there must be a rollout with that number", value=number)
             after = moved(found[0], step, now)
-            if after is not found[0]:
-                _write(connection, after, len(found[0].history))
-            return _read(connection, ROLLOUTS.c.number == number)[0]
+            changed = after is not found[0] and _write(connection, after, len(found[0].history))
+            present = _read(connection, ROLLOUTS.c.number == number)[0]
+        if changed:
+            _log_transition(after)
+        return present
 
     def of(self, model: str) -> tuple[Rollout, ...]:
         """All rollouts of a model, oldest first."""
@@ -139,10 +150,28 @@ def _read(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> tup
     )
 
 
-def _write(connection: sa.Connection, after: Rollout, lines: int) -> None:
-    """Replace a rollout whose history had so many lines; it stays if it has more by now."""
+def _log_transition(rollout: Rollout) -> None:
+    line = rollout.history[-1]
+    share = f" with {rollout.share:.0%} of the ids" if rollout.state == "canary" else ""
+    log_event(
+        _log,
+        f"rollout_{line.action}",
+        f"{rollout.model}: rollout {rollout.number} of version {rollout.version}: {line.action.replace('_', ' ')}, now "
+        f"{rollout.state.replace('_', ' ')}{share}: {line.sentence}",
+        level=logging.WARNING if rollout.state in {"rolled_back", "refused"} else logging.INFO,
+        model=rollout.model,
+        rollout=rollout.number,
+        version=rollout.version,
+        order=rollout.order,
+        state=rollout.state,
+        actor=line.actor,
+    )
+
+
+def _write(connection: sa.Connection, after: Rollout, lines: int) -> bool:
+    """Replace a rollout whose history had so many lines; ``False`` if it has more by now, and stays."""
     here = sa.and_(ROLLOUTS.c.number == after.number, ROLLOUTS.c.lines == lines)
-    connection.execute(ROLLOUTS.update().where(here).values(**_row(after)))
+    return connection.execute(ROLLOUTS.update().where(here).values(**_row(after))).rowcount > 0
 
 
 def _row(rollout: Rollout) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
@@ -12,9 +13,13 @@ from msgspec.structs import replace
 
 from everfit.core.clock import from_us, to_us
 from everfit.core.errors import StoreError
+from everfit.core.event_log import log_event
 from everfit.core.finding import SEVERITIES, Finding, FindingKind, Incident
 from everfit.monitoring.alerts import RESOLVED, Untold
 from everfit.store.ledger import INCIDENTS
+
+_log = logging.getLogger(__name__)
+_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.ERROR}
 
 
 class Changes(Struct, frozen=True, kw_only=True):
@@ -95,6 +100,7 @@ class Incidents:
                 connection.execute(
                     INCIDENTS.update().where(INCIDENTS.c.number == incident.number).values(**_row(incident))
                 )
+        _log_changes(changes)
         return changes
 
     def untold(self, model: str) -> tuple[Untold, ...]:
@@ -149,6 +155,25 @@ class Incidents:
             conditions.append(sa.or_(ended.is_(None), ended >= to_us(since)))
         with self._engine.connect() as connection:
             return _read(connection, *conditions)
+
+
+def _log_changes(changes: Changes) -> None:
+    parts = {"opened": changes.opened, "worsened": changes.worsened, "ended": changes.resolved}
+    for change, incidents in parts.items():
+        for incident in incidents:
+            finding = incident.finding
+            log_event(
+                _log,
+                f"incident_{change}",
+                f"{finding.model}: incident {incident.number} {change}: {finding.severity} {finding.kind}: "
+                f"{finding.sentence}",
+                level=logging.INFO if change == "ended" else _LEVELS[finding.severity],
+                model=finding.model,
+                incident=incident.number,
+                version=finding.version,
+                kind=finding.kind,
+                severity=finding.severity,
+            )
 
 
 def _read(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> tuple[Incident, ...]:

@@ -6,6 +6,7 @@ done twice with the effect of once, since a step may run again after a crash.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ import msgspec
 
 from everfit.core.clock import Clock
 from everfit.core.errors import RegistryError, UnknownVersionError
+from everfit.core.event_log import log_event
 from everfit.core.records import AliasChange, GateReport, ModelVersion
 from everfit.registry.history import AliasHistory
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import RegisteredModel
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+_log = logging.getLogger(__name__)
+
 DIGEST_TAG = "everfit.digest"
 ORDER_TAG = "everfit.order"
 GATES_TAG = "everfit.gates"
@@ -134,6 +138,10 @@ class Registry:
             shutil.copytree(package, folder, dirs_exist_ok=True)
             source = folder.as_uri()
         made = self._client.create_model_version(model, source=source, run_id=run_id, tags={**tags, DIGEST_TAG: digest})
+        message = f"{model}: version {made.version} is registered"
+        order = tags.get(ORDER_TAG)
+        number = None if order is None else int(order)
+        log_event(_log, "version_registered", message, model=model, version=int(made.version), order=number)
         return self.version(model, int(made.version))
 
     def versions(self, model: str) -> tuple[ModelVersion, ...]:
@@ -291,6 +299,9 @@ class Registry:
                 self._client.delete_registered_model_alias(model, alias)
             else:
                 self._client.set_registered_model_alias(model, alias, str(version))
+            name = "no version" if version is None else f"version {version}"
+            message = f"{model}: {name} is {alias} now: {reason}"
+            log_event(_log, "alias_moved", message, model=model, version=version, alias=alias, actor=actor)
         return {alias: self.version(model, number) for alias, number in target.items() if number is not None}
 
     def _local_folder(self, model: str, run_id: str) -> Path:

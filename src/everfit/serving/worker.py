@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from everfit.core.errors import EverfitError
+from everfit.core.event_log import log_event
 from everfit.serving.app import App
 from everfit.serving.http import Connection, Limits, sweep
 from everfit.serving.intake import Intake
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from everfit.core.clock import Clock
     from everfit.core.settings import ServingSettings
     from everfit.serving.lineup import Lineup
+    from everfit.serving.loading import Loaded
     from everfit.store.online import OnlineStore
 
 _BACKLOG = 2048
@@ -123,7 +125,24 @@ class Worker:
         loaded = self._loader.load({})
         if not wait:
             require_something(loaded)
+        self._take(loaded)
+
+    def _take(self, loaded: Loaded) -> None:
+        """Serve what was loaded from now on, and log which versions are new."""
+        before = {(each.model, each.version, each.route) for each in self.report().loaded}
         self.plane.lineups, self.plane.refused, self._deployment = loaded.lineups, loaded.refused, loaded.number
+        for each in self.report().loaded:
+            if (each.model, each.version, each.route) not in before:
+                log_event(
+                    _log,
+                    "version_loaded",
+                    f"{each.model}: this worker serves version {each.version} as {each.route} ({each.form} runtime)",
+                    model=each.model,
+                    version=each.version,
+                    route=each.route,
+                    runtime=each.form,
+                    deployment=self._deployment,
+                )
 
     def run(self, listener: socket.socket, *, announce: Callable[[], object], parent: int | None = None) -> None:
         """Answer until SIGTERM or SIGINT; requests that have begun are answered first.
@@ -194,7 +213,7 @@ class Worker:
                 _log.error("the deployment could not be followed: %s", error)
                 self.plane.refused = {"deployment": str(error)}
                 continue
-            self.plane.lineups, self.plane.refused, self._deployment = loaded.lineups, loaded.refused, loaded.number
+            self._take(loaded)
             self._write_report()
 
     async def _keep_house(self, parent: int | None) -> None:

@@ -6,6 +6,7 @@ One small document, replaced as a whole, so that the prediction service needs ne
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections.abc import Callable
 from datetime import datetime
@@ -16,6 +17,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from everfit.core.errors import StoreError
+from everfit.core.event_log import log_event
+
+_log = logging.getLogger(__name__)
 
 
 class Deployed(Struct, frozen=True, kw_only=True):
@@ -114,6 +118,7 @@ class DeploymentRecord:
                 number=present.number + 1 if present else 1, changed_at=changed_at, models=tuple(models.values())
             )
             self._write(changed)
+        _log_deployment(changed.number, wanted)
         return changed
 
     def stamp(self) -> tuple[int, int]:
@@ -138,3 +143,22 @@ class DeploymentRecord:
     def folder_of(self, deployed: Deployed) -> Path:
         """The package's folder as an absolute path."""
         return (self._path.parent / deployed.folder).resolve()
+
+
+def _log_deployment(number: int, present: ModelDeployment) -> None:
+    versions = [f"version {present.champion.version} is deployed"]
+    if present.canary is not None:
+        versions.append(f"version {present.canary.version} receives {present.canary_share:.0%} of the ids")
+    if present.shadow is not None:
+        versions.append(f"version {present.shadow.version} runs in shadow")
+    log_event(
+        _log,
+        "deployment_changed",
+        f"{present.model}: deployment {number}: {', '.join(versions)}",
+        model=present.model,
+        deployment=number,
+        version=present.champion.version,
+        canary=present.canary.version if present.canary else None,
+        canary_share=present.canary_share if present.canary else None,
+        shadow=present.shadow.version if present.shadow else None,
+    )

@@ -17,7 +17,8 @@ from everfit.triggers.signals import Signal, signals
 
 POLICY = "policy"
 """Who asks, where no person does."""
-_AGAIN = "/again-"
+AGAIN = "/again-"
+"""Between a cause and the number of its repetition."""
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -99,11 +100,11 @@ def _cause(signal: Signal, history: Sequence[OrderRecord]) -> str | None:
     earlier = _orders_for(signal, history)
     if not earlier:
         return signal.cause
-    return f"{signal.cause}{_AGAIN}{len(earlier)}" if earlier[-1].state in signal.again else None
+    return f"{signal.cause}{AGAIN}{len(earlier)}" if earlier[-1].state in signal.again else None
 
 
 def _orders_for(signal: Signal, history: Sequence[OrderRecord]) -> list[OrderRecord]:
-    return [each for each in history if each.order.cause.partition(_AGAIN)[0] == signal.cause]
+    return [each for each in history if each.order.cause.partition(AGAIN)[0] == signal.cause]
 
 
 def _spent(signal: Signal, history: Sequence[OrderRecord]) -> str:

@@ -45,3 +45,5 @@ class Facts(Struct, frozen=True, kw_only=True):
     """Mature labels of events since the champion's ``trained_until``."""
     rows_since: int = 0
     """Labelled rows that became known since the champion's ``as_of``."""
+    labels: int | None = None
+    """All labels that the events' source has; counted only while no version is deployed, ``None`` if it cannot be."""

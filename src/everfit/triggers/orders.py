@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 
 import msgspec
@@ -9,8 +10,21 @@ import sqlalchemy as sa
 
 from everfit.core.clock import from_us, to_us
 from everfit.core.errors import MisuseError, StoreError
+from everfit.core.event_log import log_event
 from everfit.core.order import HAND, UNFINISHED, OrderRecord, OrderState, RetrainOrder
 from everfit.store.ledger import ORDERS
+
+_log = logging.getLogger(__name__)
+_PHRASES: dict[OrderState, str] = {
+    "open": "is open",
+    "running": "is carried out: its training begins",
+    "delivering": "has passed its gates and is rolled out",
+    "shipped": "has shipped",
+    "refused": "was refused",
+    "taken_back": "was taken back",
+    "failed": "has failed",
+    "cancelled": "was cancelled",
+}
 
 
 class Orders:
@@ -149,14 +163,20 @@ class Orders:
             if not known:
                 raise
             return known[0]
-        return self._read(*same)[0]
+        record = self._read(*same)[0]
+        if not record.by_hand:
+            _log_state(record)
+        return record
 
     def _change(self, number: int, before: tuple[OrderState, ...], **values: object) -> OrderRecord:
         """Move an order on if it is where it may move on from."""
         here = sa.and_(ORDERS.c.number == number, ORDERS.c.state.in_(before))
         with self._engine.begin() as connection:
-            connection.execute(ORDERS.update().where(here).values(**values))
-        return self.one(number)
+            changed = connection.execute(ORDERS.update().where(here).values(**values)).rowcount
+        record = self.one(number)
+        if changed:
+            _log_state(record)
+        return record
 
     def _read(self, *conditions: sa.ColumnElement[bool]) -> tuple[OrderRecord, ...]:
         query = sa.select(ORDERS).where(*conditions).order_by(ORDERS.c.number)
@@ -173,6 +193,20 @@ def _unknown(number: int) -> StoreError:
 def _require_end(state: OrderState) -> None:
     if state in UNFINISHED:
         raise MisuseError("an order is finished in a state that ends it", value=state)
+
+
+def _log_state(record: OrderRecord) -> None:
+    reason = record.sentence or (record.order.reason if record.state in {"open", "running"} else "")
+    log_event(
+        _log,
+        f"order_{record.state}",
+        f"{record.order.model}: order {record.number} {_PHRASES[record.state]}{': ' if reason else ''}{reason}",
+        level=logging.WARNING if record.brought_nothing else logging.INFO,
+        model=record.order.model,
+        order=record.number,
+        version=record.version,
+        incident=record.order.incident,
+    )
 
 
 def _record(row: sa.RowMapping) -> OrderRecord:
