@@ -19,7 +19,8 @@ from everfit.artifact.forms.lightgbm_objective import conversion
 from everfit.artifact.forms.lightgbm_trees import Forest, read_forest
 from everfit.artifact.forms.quick_scorer import QuickScorer
 from everfit.artifact.predictor import BATCH_ROWS
-from everfit.artifact.proving import difference
+from everfit.artifact.proving import difference, refer
+from everfit.core.evidence import Arithmetic
 
 ZERO = float(np.float32(1e-35))
 ODD = [0.0, -0.0, ZERO, -ZERO, np.nextafter(ZERO, 1), np.nextafter(-ZERO, -1), 1e-36, -1e-36, 5e-324, -5e-324, 1e300]
@@ -234,6 +235,7 @@ class WrongInBatches:
     """Stands for a form whose tables went wrong."""
 
     form = "wrong"
+    arithmetic: Arithmetic = "float64"
 
     def __init__(self, fewest_rows: int, most_rows: int) -> None:
         self._wrong = range(fewest_rows, most_rows + 1)
@@ -247,7 +249,7 @@ class WrongInBatches:
 
 @pytest.mark.parametrize("rows", [1, 3, 40, 600])
 def test_a_proof_asks_alone_a_few_and_many(rows: int) -> None:
-    matrix = np.arange(float(rows))[:, None]
-    assert difference(WrongInBatches(0, 0), matrix, matrix[:, 0]) == 0
-    assert difference(WrongInBatches(BATCH_ROWS, 10_000), matrix, matrix[:, 0]) == 1
-    assert difference(WrongInBatches(1, 2), matrix, matrix[:, 0]) == 1
+    reference = refer(WrongInBatches(0, 0).predict, np.arange(float(rows))[:, None])
+    assert difference(WrongInBatches(0, 0), reference, "binary") == 0
+    assert difference(WrongInBatches(BATCH_ROWS, 10_000), reference, "binary") == 1
+    assert difference(WrongInBatches(1, 2), reference, "binary") == 1

@@ -433,7 +433,7 @@ def test_a_tree_whose_nodes_point_nowhere_is_refused(tmp_path: Path, make: Calla
     from everfit.artifact.forms.sklearn import SklearnForm
 
     package = write(tmp_path / "package", make("binary"), "binary")
-    native: Any = package.native()
+    native: Any = SklearnForm().load(package.folder / "model", package.schema)
     estimator = native.estimator
     tree = estimator._predictors[0][0] if make is trees else estimator.estimators_[0].tree_
     if make is trees:

@@ -15,6 +15,7 @@ import pytest
 from tests.serving.orders import ROW, Shop, request_of
 from tests.serving.process import MAX_BODY_BYTES, MAX_ROWS, Service, running
 
+from everfit.core.evidence import Arithmetic
 from everfit.serving.http import HttpRequest
 from everfit.serving.reply import Reply
 
@@ -177,6 +178,7 @@ class Exploding:
     """A model that fails as a user's own class may."""
 
     form = "own"
+    arithmetic: Arithmetic = "float64"
 
     def predict(self, matrix: Any) -> Any:
         raise ZeroDivisionError("the secret of the model")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from everfit.artifact.schema import InputSchema
+    from everfit.core.evidence import Arithmetic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,3 +28,5 @@ class Fitted:
     estimator: Any
     schema: InputSchema
     predict: Callable[[Any], NDArray[np.float64]] = field(compare=False)
+    arithmetic: Arithmetic = "float64"
+    """Of what the estimator itself returns."""

@@ -26,6 +26,7 @@ class FramePredictor:
 
     def __init__(self, predictor: Predictor, builder: FrameBuilder, *, accepts_missing: bool) -> None:
         self.form = predictor.form
+        self.arithmetic = predictor.arithmetic
         self._predictor = predictor
         self._builder = builder
         self._accepts_missing = accepts_missing

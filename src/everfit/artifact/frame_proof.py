@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from everfit.artifact.forms.catalogue import NATIVE
@@ -15,7 +16,8 @@ from everfit.artifact.frame_predictor import FramePredictor
 from everfit.artifact.manifest import Proof
 from everfit.artifact.model_frame import FrameBuilder, canonical_rows
 from everfit.artifact.predictor import BATCH_ROWS
-from everfit.artifact.proving import Choice, is_equal
+from everfit.artifact.proving import Choice, failed_proof, make_proof, no_native_form
+from everfit.artifact.tolerance import coarser, relative_difference
 from everfit.core.errors import EverfitError, PackageError
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from everfit.artifact.fitted import Fitted
+    from everfit.artifact.forms.form import Form
     from everfit.artifact.predictor import Predictor
     from everfit.artifact.schema import InputSchema
 
@@ -107,23 +110,21 @@ def choose_frame_form(fitted: Fitted, reference: FrameReference, folder: Path) -
     """
     proofs: list[Proof] = []
     for form in NATIVE:
-        files = form.save(fitted.estimator, folder, fitted.schema)
-        if not files:
+        proof, files = _store(form, fitted, reference, folder)
+        if proof is None:
             continue
-        proof = _prove(form, fitted, reference, folder)
         proofs.append(proof)
         if proof.equal:
             return Choice(native=form.name, form=form.name, proofs=tuple(proofs), files=tuple(sorted(files)))
         for name in files:
             (folder / name).unlink()
-    found = [f"{proof.form}: {proof.remark}" for proof in proofs]
-    raise PackageError("a form must give back the fitted estimator's answers", value=found)
+    raise no_native_form(proofs)
 
 
 def frame_difference(
     predictor: Predictor, schema: InputSchema, rows: pl.DataFrame, expected: NDArray[np.float64]
 ) -> float:
-    """The largest absolute difference of a predictor's answers from the expected ones.
+    """The largest difference of a predictor's answers from the expected ones, in units of their magnitude.
 
     A spread of 12 rows is asked one by one from plain values, as requests are; two at once, and all at once.
 
@@ -134,7 +135,7 @@ def frame_difference(
         expected: The answers, shape ``(rows,)`` or ``(rows, classes)``.
 
     Returns:
-        Infinity if the shapes differ, or one is NaN where the other is not.
+        See :func:`everfit.artifact.tolerance.relative_difference`.
     """
     if rows.is_empty():
         return 0.0
@@ -143,37 +144,31 @@ def frame_difference(
     alone = np.array([predictor.predict_one(values) for values in rows[lone].rows()])
     many = np.arange(max(len(rows), BATCH_ROWS)) % len(rows)
     return max(
-        _distance(alone, expected[lone]),
-        *(_distance(predictor.predict(builder.from_polars(rows[part])), expected[part]) for part in (lone[:2], many)),
+        relative_difference(alone, expected[lone], schema.task),
+        *(
+            relative_difference(predictor.predict(builder.from_polars(rows[part])), expected[part], schema.task)
+            for part in (lone[:2], many)
+        ),
     )
 
 
-def _distance(answers: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
-    if answers.shape != expected.shape or (np.isnan(answers) != np.isnan(expected)).any():
-        return float("inf")
-    return float(np.nan_to_num(np.abs(answers - expected), nan=0.0).max(initial=0.0))
-
-
-def _prove(form: Any, fitted: Fitted, reference: FrameReference, folder: Path) -> Proof:
+def _store(form: Form, fitted: Fitted, reference: FrameReference, folder: Path) -> tuple[Proof | None, tuple[str, ...]]:
+    """As in :mod:`everfit.artifact.proving`, with data frames."""
     rows = len(reference.rows)
+    before = {path.name for path in folder.iterdir()}
     try:
-        predictor = FramePredictor(
-            form.load(folder, fitted.schema), FrameBuilder(fitted.schema), accepts_missing=reference.accepts_missing
-        )
+        files = form.save(fitted.estimator, folder, fitted.schema)
+        if not files:
+            return None, ()
+        native = form.load(folder, fitted.schema)
+        predictor = FramePredictor(native, FrameBuilder(fitted.schema), accepts_missing=reference.accepts_missing)
         found = frame_difference(predictor, fitted.schema, reference.rows, reference.expected)
-    except Exception as problem:  # noqa: BLE001 - whatever a library raises: the next form is tried, and this is told
-        return Proof(
-            form=form.name, equal=False, difference=None, rows=rows, row_us=None, remark=f"cannot answer: {problem}"
-        )
-    equal = rows > 0 and is_equal(found, reference.expected)
-    return Proof(
-        form=form.name,
-        equal=equal,
-        difference=found if np.isfinite(found) else None,
-        rows=rows,
-        row_us=_row_us(predictor, reference.rows) if rows else None,
-        remark="" if equal else "its answers differ from the fitted estimator's",
-    )
+    except Exception as problem:  # noqa: BLE001 - whatever a library raises: the next form is tried, and this is kept
+        for path in [path for path in folder.iterdir() if path.name not in before]:
+            path.unlink()
+        return failed_proof(form.name, problem, rows=rows), ()
+    proof = make_proof(form.name, found, arithmetic=coarser(native.arithmetic, fitted.arithmetic), rows=rows)
+    return msgspec.structs.replace(proof, row_us=_row_us(predictor, reference.rows)), files
 
 
 def _row_us(predictor: Predictor, rows: pl.DataFrame) -> float:

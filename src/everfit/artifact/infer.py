@@ -251,8 +251,10 @@ def _classes(task: Task, labels: pl.Series) -> tuple[str | int | bool, ...]:
 
     if task == "regression":
         return ()
+    if labels.dtype == pl.Boolean:
+        return (False, True)
     if task == "binary":
-        return (False, True) if labels.dtype == pl.Boolean else (0, 1)
+        return (0, 1)
     text = isinstance(labels.dtype, pl.String | pl.Categorical | pl.Enum)
     return tuple(labels.drop_nulls().cast(pl.String if text else pl.Int64).unique().sort().to_list())
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from everfit.artifact.provenance import CodeVersion
 from everfit.core.errors import CorruptPackageError
-from everfit.core.evidence import LabelUse, Task
+from everfit.core.evidence import Arithmetic, LabelUse, Task
 from everfit.core.records import FrameManifest, Score, SliceScore, Split, Trial
 
 FORMAT = 1
@@ -53,10 +53,13 @@ class Proof(Struct, frozen=True, kw_only=True):
     form: str
     equal: bool
     difference: float | None
-    """The largest absolute difference; ``None`` if the form could not answer."""
+    """The largest difference in units of the predictions' magnitude; ``None`` if the form could not answer, or by so
+    much that the shapes or gaps differ."""
     rows: int
     row_us: float | None
     """One row's prediction, median in microseconds on the machine that wrote the package."""
+    arithmetic: Arithmetic = "float32"
+    """Of the form or the estimator, whichever is coarser; says which difference counts as equal."""
     remark: str = ""
     """Why the form was not used."""
 
@@ -74,12 +77,14 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     form: str
     """The form that serves: the fastest that was proved equal."""
     tolerance: float
-    """The largest absolute difference that counts as equal; forms in float32 differ by about 1e-7."""
+    """The largest difference of the form that serves, in units of the predictions' magnitude."""
     proofs: tuple[Proof, ...]
     computations: dict[str, RowPath]
     """How each on-demand transformation is answered: compiled to Python, by Polars, or by its own signed code."""
     accepts_missing: bool
     """Whether the estimator takes NaN; if not, a request with a missing value is refused."""
+    largest: float | None = None
+    """The largest magnitude of a number that the estimator takes; a request beyond is refused. ``None``: any."""
     executes_code: tuple[str, ...]
     """The files that execute code when they are loaded."""
     lineage: Lineage
@@ -88,6 +93,10 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``sha256:…`` of this manifest's JSON without digest, signature and key."""
     signature: str = ""
     key: str = ""
+
+    def arithmetic_of(self, form: str) -> Arithmetic:
+        """Arithmetic of a form's predictions, as it was proved."""
+        return next(proof.arithmetic for proof in self.proofs if proof.form == form)
 
     def content_digest(self) -> str:
         """The digest that :attr:`digest` must have; it covers every file through its digest."""

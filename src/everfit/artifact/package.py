@@ -13,7 +13,9 @@ MLmodel, …         how MLflow reads it (:mod:`everfit.artifact.pyfunc`)
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import logging
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
     from everfit.artifact.fitted import Fitted
     from everfit.artifact.predictor import Predictor
-    from everfit.artifact.proving import Choice
+    from everfit.artifact.proving import Choice, Limits, Reference
     from everfit.artifact.signing import Signer, Trust
     from everfit.definitions.model import Model
 
@@ -56,6 +58,7 @@ HELD_OUT, PREDICTION = "held_out", "prediction"
 """Columns of the profile: whether the estimator never saw the row, and what it answered then."""
 
 _KEPT_ROWS = 256
+_log = logging.getLogger(__name__)
 _MLFLOWS_OWN = frozenset({"registered_model_meta"})
 """Files that MLflow adds when it copies a registered model; nothing here reads them."""
 
@@ -107,8 +110,12 @@ class Package:
         if self.manifest.form != self.manifest.native:
             try:
                 return self._load(self.manifest.form)
-            except (ImportError, OSError, PackageError):
-                pass
+            except Exception as problem:  # noqa: BLE001 - whatever a runtime's library raises: the native one serves
+                reason = (str(problem).splitlines() or [""])[0]
+                _log.warning(
+                    "model %s: runtime %s is not used, %s serves: %s: %s",
+                    self.schema.model, self.manifest.form, self.manifest.native, type(problem).__name__, reason,
+                )  # fmt: skip
         return self.native()
 
     def native(self) -> Predictor:
@@ -146,6 +153,19 @@ class Package:
 
         return pl.read_parquet(self.folder / INPUTS)
 
+    def _reference(self) -> Reference:
+        import numpy as np
+
+        from everfit.artifact.proving import LONE_ROWS, Reference, spread
+
+        with np.load(self.folder / REFERENCE, allow_pickle=False) as arrays:
+            matrix, expected = arrays["matrix"], arrays["expected"]
+            lone = spread(len(matrix), LONE_ROWS)
+            # Packages of before do not tell rows alone from rows together.
+            alone = arrays["alone"] if "alone" in arrays else expected[lone]
+            pair = arrays["pair"] if "pair" in arrays else expected[lone[:2]]
+            return Reference(matrix=matrix, expected=expected, alone=alone, pair=pair)
+
     def profile(self) -> pl.DataFrame | None:
         """Labelled rows that the version was made from, as :func:`everfit.training.profile.profile_rows` says; ``None``
         if none were kept.
@@ -172,19 +192,21 @@ class Package:
         if self.schema.frame != "matrix":
             return self._load_on_frames(name)
         predictor = FORMS[name].load(self.folder / MODEL_FOLDER, self.schema)
-        matrix, expected = self.reference()
-        self._require_equal(name, difference(predictor, matrix, expected), expected)
+        self._require_equal(name, difference(predictor, self._reference(), self.schema.task))
+        if self.manifest.largest is not None:
+            predictor = _RefusesLarge(predictor, self.schema, largest=self.manifest.largest)
         return predictor if self.manifest.accepts_missing else _RefusesMissing(predictor, self.schema)
 
-    def _require_equal(self, name: str, found: float, expected: NDArray[np.float64]) -> None:
-        from everfit.artifact.proving import is_equal
+    def _require_equal(self, name: str, found: float) -> None:
+        from everfit.artifact.tolerance import TOLERANCES
 
-        if not is_equal(found, expected):
+        allowed = TOLERANCES[self.manifest.arithmetic_of(name)]
+        if not found <= allowed:
             raise PackageError(
-                "a form must give the fitted estimator's answers on this machine too",
+                f"a runtime must predict what the fitted estimator predicted, within {allowed:g}, on this machine too",
                 value=found,
                 remedy="Install the library versions of its requirements.txt.",
-                place=f"{self.folder}, form {name}",
+                place=f"{self.folder}, runtime {name}",
             )
 
     def _load_on_frames(self, name: str) -> Predictor:
@@ -202,8 +224,43 @@ class Package:
         )
         with np.load(self.folder / REFERENCE, allow_pickle=False) as arrays:
             expected = arrays["expected"]
-        self._require_equal(name, frame_difference(predictor, self.schema, self._inputs(), expected), expected)
+        self._require_equal(name, frame_difference(predictor, self.schema, self._inputs(), expected))
         return predictor
+
+
+class _RefusesLarge:
+    """Refuses numbers that the estimator itself refuses, where the runtime would take them for infinity."""
+
+    def __init__(self, predictor: Predictor, schema: InputSchema, *, largest: float) -> None:
+        self.form = predictor.form
+        self.arithmetic = predictor.arithmetic
+        self._predictor = predictor
+        self._names = schema.names
+        self._largest = largest
+
+    def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """As :class:`everfit.artifact.predictor.Predictor` promises."""
+        import numpy as np
+
+        for row in matrix[(np.abs(matrix) > self._largest).any(axis=1)][:1]:
+            self._require_small(row.tolist())
+        return self._predictor.predict(matrix)
+
+    def predict_one(self, vector: Sequence[float] | NDArray[np.float64]) -> float | list[float]:
+        """As :class:`everfit.artifact.predictor.Predictor` promises."""
+        # In C, and false where NaN comes first, so that the slow way looks at every number.
+        if not (max(vector) <= self._largest and min(vector) >= -self._largest):
+            self._require_small(vector)
+        return self._predictor.predict_one(vector)
+
+    def _require_small(self, vector: Sequence[float] | NDArray[np.float64]) -> None:
+        large = {name: number for name, number in zip(self._names, vector, strict=True) if abs(number) > self._largest}
+        if large:
+            raise InvalidRequestError(
+                f"this model takes numbers between -{self._largest:.2g} and {self._largest:.2g}",
+                value=large,
+                remedy="Send a smaller number, or null if it is not known.",
+            )
 
 
 class _RefusesMissing:
@@ -211,6 +268,7 @@ class _RefusesMissing:
 
     def __init__(self, predictor: Predictor, schema: InputSchema) -> None:
         self.form = predictor.form
+        self.arithmetic = predictor.arithmetic
         self._predictor = predictor
         self._names = schema.names
 
@@ -312,11 +370,12 @@ def write_package(
 def _fill(draft: Path, fitted: Fitted, model: Model, rows: pl.DataFrame, lineage: Lineage) -> Manifest:
     """Write every file but the manifest."""
     from everfit.artifact.mlflow_files import write_mlflow_files
-    from everfit.artifact.proving import TOLERANCE
     from everfit.artifact.row_proof import prove_computations
+    from everfit.artifact.tolerance import TOLERANCES
 
     schema = fitted.schema
-    choice, accepts_missing = _store(draft, fitted, rows)
+    choice, limits = _store(draft, fitted, rows)
+    arithmetic = next(proof.arithmetic for proof in choice.proofs if proof.form == choice.form)
     computations = prove_computations(schema, rows)
     code = _write_code(draft, schema, model)
     named = dict.fromkeys([*(field.name for field in schema.request), *schema.names])
@@ -331,32 +390,35 @@ def _fill(draft: Path, fitted: Fitted, model: Model, rows: pl.DataFrame, lineage
         features=schema.names,
         native=choice.native,
         form=choice.form,
-        tolerance=TOLERANCE,
+        tolerance=TOLERANCES[arithmetic],
         proofs=choice.proofs,
         computations=computations,
-        accepts_missing=accepts_missing,
+        accepts_missing=limits.accepts_missing,
+        largest=limits.largest,
         executes_code=tuple(f"{MODEL_FOLDER}/{name}" for name in choice.files if name.endswith(".pkl")) + code,
         lineage=lineage,
         files=(),
     )
 
 
-def _store(draft: Path, fitted: Fitted, rows: pl.DataFrame) -> tuple[Choice, bool]:
-    """Write the estimator and its reference; the second tells whether it takes missing values."""
+def _store(draft: Path, fitted: Fitted, rows: pl.DataFrame) -> tuple[Choice, Limits]:
+    """Write the estimator and its reference."""
     import numpy as np
 
     from everfit.artifact.encode import encode_frame
     from everfit.artifact.frame_proof import choose_frame_form, make_frame_reference
-    from everfit.artifact.proving import choose_form, make_reference
+    from everfit.artifact.proving import Limits, choose_form, make_reference
 
     if fitted.schema.frame == "matrix":
-        reference = make_reference(fitted, encode_frame(fitted.schema, rows))
-        np.savez(draft / REFERENCE, matrix=reference.matrix, expected=reference.expected)
-        return choose_form(fitted, reference, draft / MODEL_FOLDER), reference.accepts_missing
+        matrix = encode_frame(fitted.schema, rows)
+        reference, limits = make_reference(fitted, matrix)
+        np.savez(draft / REFERENCE, **dataclasses.asdict(reference))
+        return choose_form(fitted, reference, limits, matrix, draft / MODEL_FOLDER), limits
     frames = make_frame_reference(fitted, rows)
     np.savez(draft / REFERENCE, expected=frames.expected)
     frames.rows.write_parquet(draft / INPUTS)
-    return choose_frame_form(fitted, frames, draft / MODEL_FOLDER), frames.accepts_missing
+    choice = choose_frame_form(fitted, frames, draft / MODEL_FOLDER)
+    return choice, Limits(accepts_missing=frames.accepts_missing, largest=None)
 
 
 def _write_code(draft: Path, schema: InputSchema, model: Model) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from everfit.core.evidence import Arithmetic
+
 
 BATCH_ROWS = 256
 """Proofs ask two rows at once and at least this many: a form may answer few and many in two ways, but not in three."""
@@ -24,6 +26,8 @@ class Predictor(Protocol):
 
     form: str
     """How the model is stored and executed, for example ``treelite``."""
+    arithmetic: Arithmetic
+    """Precision of its sums, unless the estimator itself computes with fewer digits."""
 
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Predict rows.

@@ -21,6 +21,9 @@ LabelUse = Literal["known", "mature", "weighted"]
 """Which labels are learnt from: every one known by then; those of events so old that hardly one is missing; or every
 one, counting as many times as there are events whose label is still to come."""
 
+Arithmetic = Literal["float64", "float32"]
+"""Precision of the sums that a prediction is computed with."""
+
 ID = "event_id"
 TIME = "event_time"
 LABEL = "label"
@@ -97,6 +100,10 @@ class Evidence:
     """Fits twice with the same seed on the same (bounded) rows and returns both predictions of the hold-out."""
     predict_packaged: Callable[[], NDArray[np.float64]] = field(compare=False)
     """The hold-out's predictions by the package as saved and loaded again."""
+    runtime: str = "native"
+    """Name of the runtime that serves the package."""
+    arithmetic: Arithmetic = "float64"
+    """That of its predictions."""
     answer: Callable[[Mapping[str, Any]], NDArray[np.float64]] = field(compare=False)
     """One row through the packaged serving path: feature name to value, ``None`` for missing; shape ``(1,)`` or
     ``(1, classes)``."""

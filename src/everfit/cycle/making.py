@@ -148,7 +148,8 @@ def _evidence(
     def answer(row: Mapping[str, Any]) -> NDArray[np.float64]:
         import numpy as np
 
-        return np.atleast_1d(np.asarray(predictor.predict_one(encode(row)), dtype=np.float64))
+        prediction = np.asarray(predictor.predict_one(encode(row)), dtype=np.float64)
+        return prediction.reshape((1, -1) if definition.task == "multiclass" else 1)
 
     return gather_evidence(
         definition,
@@ -161,6 +162,8 @@ def _evidence(
         champion_stand_in=answers.stand_in,
         freshness=measure_freshness(definition.views, system.reader, at=frame.manifest.end),
         predict_packaged=lambda: predictor.predict(packaged.transform(rows)),
+        runtime=predictor.form,
+        arithmetic=packaged.manifest.arithmetic_of(predictor.form),
         answer=answer,
     )
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from everfit.artifact.tolerance import relative_difference
 from everfit.core.errors import EverfitError
-from everfit.gates.sameness import largest_difference
 from everfit.gates.verdict import decide, refuse
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class Determinism:
     reproduced.
 
     Args:
-        tolerance: The largest difference, absolute where predictions are below 1 and relative above; threads may
+        tolerance: The largest difference in units of the predictions' magnitude (1 for probabilities); threads may
             change the order of sums.
     """
 
@@ -36,11 +36,11 @@ class Determinism:
         except EverfitError as error:
             sentence = f"The trainer could not be called 2 more times: {error}"
             return [refuse(self.name, sentence, threshold=self.tolerance)]
-        difference = largest_difference(first, second)
+        difference = relative_difference(first, second, evidence.task)
         passed = difference <= self.tolerance
         remedy = "" if passed else " Give the estimator the trainer's seed as random_state."
         sentence = (
-            f"Fitted twice with the seed {evidence.seed}, predictions differ by {difference:.2g} at most; "
-            f"allowed are {self.tolerance:g}.{remedy}"
+            f"Fitted twice with the seed {evidence.seed}, predictions differ by {difference:.2g} of their magnitude at "
+            f"most; allowed are {self.tolerance:g}.{remedy}"
         )
         return [decide(self.name, passed, sentence, value=difference, threshold=self.tolerance)]

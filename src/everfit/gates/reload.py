@@ -1,4 +1,4 @@
-"""Whether what was saved is what was tested."""
+"""The saved package compared with the estimator in memory."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from everfit.core.errors import EverfitError
-from everfit.gates.sameness import largest_difference
+from everfit.artifact.tolerance import TOLERANCES, relative_difference
 from everfit.gates.verdict import decide, refuse
 
 if TYPE_CHECKING:
@@ -20,24 +19,26 @@ class Reload:
     """The package, saved and loaded again, must predict what the estimator in memory predicts.
 
     Args:
-        tolerance: The largest difference, absolute where predictions are below 1 and relative above.
+        tolerance: The largest difference in units of the predictions' magnitude (1 for probabilities). By default that
+            of the arithmetic of the runtime that serves: 1e-9 for float64, 1e-6 for float32.
     """
 
-    tolerance: float = 1e-9
+    tolerance: float | None = None
 
     name: ClassVar[str] = "reload"
 
     def judge(self, evidence: Evidence) -> Sequence[Verdict]:
         """One verdict; its value is the largest difference."""
+        tolerance = TOLERANCES[evidence.arithmetic] if self.tolerance is None else self.tolerance
+        runtime, rows = f"the runtime {evidence.runtime} in {evidence.arithmetic}", len(evidence.predicted)
         try:
             loaded = evidence.predict_packaged()
-        except EverfitError as error:
-            sentence = f"The saved package cannot predict the {len(evidence.truth)} rows of the hold-out: {error}"
-            return [refuse(self.name, sentence, threshold=self.tolerance)]
-        difference = largest_difference(loaded, evidence.predicted)
-        passed = difference <= self.tolerance
+        except Exception as error:  # noqa: BLE001 - whatever the estimator's library raises is the finding
+            sentence = f"The saved package cannot predict the {rows} rows of the hold-out by {runtime}: {error}"
+            return [refuse(self.name, sentence, threshold=tolerance)]
+        difference = relative_difference(loaded, evidence.predicted, evidence.task)
         sentence = (
-            f"Saved and loaded again, the predictions of {len(evidence.predicted)} rows differ by {difference:.2g} "
-            f"at most; allowed are {self.tolerance:g}."
+            f"Saved, loaded again and executed by {runtime}, the predictions of {rows} rows differ by "
+            f"{difference:.2g} of their magnitude at most; allowed are {tolerance:g}."
         )
-        return [decide(self.name, passed, sentence, value=difference, threshold=self.tolerance)]
+        return [decide(self.name, difference <= tolerance, sentence, value=difference, threshold=tolerance)]

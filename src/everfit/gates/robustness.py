@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 UNSEEN = "a category nobody has seen"
 EXTREME = 1e15
+_SUM_TOLERANCE = 1e-5
+"""Hundreds of probabilities in float32 add up to 1 within some 1e-6."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +81,6 @@ def _problem(evidence: Evidence, row: Mapping[str, Any]) -> str:
         return f"the answer is {answer.ravel().tolist()}"
     if evidence.task != "regression" and (answer.min() < 0 or answer.max() > 1):
         return f"the chance {answer.ravel().tolist()} is not between 0 and 1"
-    if evidence.task == "multiclass" and abs(answer.sum() - 1) > 1e-6:
+    if evidence.task == "multiclass" and abs(answer.sum() - 1) > _SUM_TOLERANCE:
         return f"the chances add up to {answer.sum():.6g}"
     return ""

@@ -167,14 +167,6 @@ def load_model(folder: Path, *, version: int, trust: Trust, online: OnlineReader
     """
     package = open_package(folder, trust=trust)
     predictor = package.predictor()
-    if predictor.form != package.manifest.form:
-        _log.warning(
-            "%s version %s is executed as %s, since %s is not usable on this machine",
-            package.schema.model,
-            version,
-            predictor.form,
-            package.manifest.form,
-        )
     model = ServedModel(
         version=version,
         digest=package.digest,

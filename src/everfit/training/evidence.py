@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from everfit.artifact.infer import infer_schema
-from everfit.core.evidence import LABEL, TIME, Evidence, SourceFreshness, Task, TrainingFrame
+from everfit.core.evidence import LABEL, TIME, Arithmetic, Evidence, SourceFreshness, Task, TrainingFrame
 from everfit.core.settings import TrainingSettings
 from everfit.definitions.model import Model
 from everfit.training.candidate import Candidate
@@ -36,6 +36,8 @@ def gather_evidence(
     freshness: Sequence[SourceFreshness],
     predict_packaged: Callable[[], Floats],
     answer: Callable[[Mapping[str, Any]], Floats],
+    runtime: str = "native",
+    arithmetic: Arithmetic = "float64",
 ) -> Evidence:
     """Put together what gates judge from; the arguments that are not explained are :class:`Evidence`'s own.
 
@@ -51,6 +53,8 @@ def gather_evidence(
         freshness: How old the views' newest rows are.
         predict_packaged: The package's predictions of the hold-out.
         answer: The package's answer to one row.
+        runtime: The runtime that serves the package.
+        arithmetic: The arithmetic of its predictions.
     """
     split, schema = candidate.split, candidate.fitted.schema
     holdout = judging(model, frame, by=frame.manifest.as_of, since=split.holdout_from)
@@ -91,6 +95,8 @@ def gather_evidence(
         seed=settings.seed,
         fit_again=fit_again,
         predict_packaged=predict_packaged,
+        runtime=runtime,
+        arithmetic=arithmetic,
         answer=answer,
     )
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from everfit.artifact.encode import encode_inputs
 from everfit.artifact.fitted import Fitted
+from everfit.artifact.forms.native import NativePredictor
 from everfit.artifact.schema import InputSchema
 from everfit.core.errors import DefinitionError, EverfitError, TrainingError
 from everfit.core.evidence import LABEL
@@ -143,11 +144,11 @@ def fit(
             place=f"model {model.name}",
         ) from error
     place = f"model {model.name}, trainer {function.__name__}"
-    predict = adapt(estimator, schema, place=place)
-    _probe(predict, schema, rows.X[:_PROBED_ROWS], place=place)
+    predictor = adapt(estimator, schema, place=place)
+    _probe(predictor, schema, rows.X[:_PROBED_ROWS], place=place)
     if rows.raw is not None:
-        schema = with_fills(schema, rows.raw, predict)
-    return Fitted(estimator=estimator, schema=schema, predict=predict)
+        schema = with_fills(schema, rows.raw, predictor.predict)
+    return Fitted(estimator=estimator, schema=schema, predict=predictor.predict, arithmetic=predictor.arithmetic)
 
 
 def _own_copy(inputs: Any, schema: InputSchema) -> Any:
@@ -188,62 +189,68 @@ def _arguments(model: Model, offered: Mapping[str, Any], params: Mapping[str, An
     return chosen
 
 
-def adapt(estimator: Any, schema: InputSchema, *, place: str) -> Callable[[Any], NDArray[np.float64]]:
-    """The estimator's answers in the one shape that :class:`everfit.artifact.fitted.Fitted` promises.
+def adapt(estimator: Any, schema: InputSchema, *, place: str) -> NativePredictor:
+    """Wrap an estimator so that its predictions have the one shape that :class:`everfit.artifact.fitted.Fitted`
+    promises.
 
     Raises:
-        TrainingError: If it has no method to ask, or knows other classes than the training labels.
+        TrainingError: If it has no method that predicts what the task needs, or knows other classes than the training
+            labels.
     """
     classification = schema.task != "regression"
-    method = getattr(estimator, "predict_proba", None) if classification else None
-    if method is None:
-        method = getattr(estimator, "predict", None)
-    if not callable(method):
+    kind = type(estimator).__name__
+    if classification and _predicts_only_labels(estimator):
+        raise _no_probabilities(estimator, schema, place)
+    if not any(callable(getattr(estimator, name, None)) for name in ("predict", "predict_proba")[: 1 + classification]):
         needed = "predict_proba" if classification else "predict"
-        raise TrainingError(
-            f"a trainer must return something with {needed}", value=type(estimator).__name__, place=place
-        )
-    columns = _class_columns(estimator, schema, place) if classification else None
-
-    def predict(matrix: Any) -> NDArray[np.float64]:
-        answer = np.asarray(method(matrix), dtype=np.float64)
-        if answer.ndim == 1 or columns is None:
-            # A regression, or a booster that answers the positive class alone.
-            return answer.reshape(len(matrix))
-        if schema.task == "binary":
-            return np.ascontiguousarray(answer[:, columns[-1]])
-        return np.ascontiguousarray(answer[:, columns])
-
-    return predict
+        raise TrainingError(f"a trainer must return something with {needed}", value=kind, place=place)
+    if classification:
+        _require_classes(estimator, schema, place)
+    return NativePredictor("fitted", estimator, schema)
 
 
-def _class_columns(estimator: Any, schema: InputSchema, place: str) -> list[int]:
-    """Where the classes stand among the columns of ``predict_proba``."""
-    wanted = list(range(len(schema.classes)))
+def _predicts_only_labels(estimator: Any) -> bool:
+    """True for a classifier without ``predict_proba``; boosters have none either, but predict probabilities."""
+    if callable(getattr(estimator, "predict_proba", None)):
+        return False
+    from sklearn.base import BaseEstimator, is_classifier
+
+    return hasattr(estimator, "classes_") or (isinstance(estimator, BaseEstimator) and is_classifier(estimator))
+
+
+def _no_probabilities(estimator: Any, schema: InputSchema, place: str) -> TrainingError:
+    kind = type(estimator).__name__
+    return TrainingError(
+        f"a {schema.task} model must predict probabilities, but {kind} predicts labels and has no predict_proba",
+        remedy=f"Return CalibratedClassifierCV({kind}(…)).fit(X, y) of sklearn.calibration, or another estimator.",
+        place=place,
+    )
+
+
+def _require_classes(estimator: Any, schema: InputSchema, place: str) -> None:
     known = getattr(estimator, "classes_", None)
     if known is None:
-        return wanted
-    found = [int(value) for value in known]
-    if sorted(found) != wanted:
+        return
+    wanted = list(range(len(schema.classes)))
+    found = np.asarray(known).tolist()
+    if not all(isinstance(label, int | float) for label in found) or sorted(found) != wanted:
         raise TrainingError(
             f"the estimator must know the classes {wanted}",
             value=found,
             remedy="Fit it on y as it is given.",
             place=place,
         )
-    return [found.index(place_of) for place_of in wanted]
 
 
-def _probe(
-    predict: Callable[[Any], NDArray[np.float64]],
-    schema: InputSchema,
-    matrix: Any,
-    *,
-    place: str,
-) -> None:
-    """Ask a few rows, so that nonsense is found where it is made."""
+def _probe(predictor: NativePredictor, schema: InputSchema, matrix: Any, *, place: str) -> None:
+    """Predict a few rows, so that nonsense is found where it is made."""
     try:
-        answer = predict(matrix)
+        raw = predictor.predict_raw(matrix)
+        if schema.task != "regression" and raw.ndim == 1 and raw.dtype.kind != "f":
+            raise _no_probabilities(predictor.estimator, schema, place)
+        answer = predictor.predict(matrix)
+    except TrainingError:
+        raise
     except Exception as error:
         raise TrainingError(
             f"the estimator must predict the rows it was fitted on, but raised {describe_raise(error)}",

@@ -21,7 +21,7 @@ class LightgbmForm:
 
     def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:  # noqa: ARG002
         """As :class:`everfit.artifact.forms.form.Form` promises."""
-        booster = _booster(estimator)
+        booster = find_booster(estimator)
         if booster is None:
             return ()
         booster.save_model(str(folder / FILE))
@@ -36,7 +36,7 @@ class LightgbmForm:
         return NativePredictor(self.name, lightgbm.Booster(model_file=str(folder / FILE)), schema)
 
 
-def _booster(estimator: Any) -> Any:
+def find_booster(estimator: Any) -> Any:
     """The booster within an estimator of LightGBM; ``None`` for any other."""
     if not type(estimator).__module__.startswith("lightgbm."):
         return None

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from everfit.artifact.predictor import Predictor
     from everfit.artifact.schema import InputSchema
+    from everfit.core.evidence import Arithmetic
 
 _FLOAT64 = 1
 _ROW_MAJOR = 1
@@ -50,7 +51,9 @@ class LightgbmFastForm:
             ImportError: If LightGBM is not installed.
             CorruptPackageError: If the library refuses the model.
         """
-        return LightgbmFastPredictor((folder / FILE).read_bytes(), columns=len(schema.columns))
+        return LightgbmFastPredictor(
+            (folder / FILE).read_bytes(), columns=len(schema.columns), both_classes=schema.task == "multiclass"
+        )
 
 
 class LightgbmFastPredictor:
@@ -59,11 +62,13 @@ class LightgbmFastPredictor:
     Args:
         model: LightGBM's text format.
         columns: How many numbers a row has.
+        both_classes: Return the probabilities of both classes where the booster has one output.
     """
 
     form = LightgbmFastForm.name
+    arithmetic: Arithmetic = "float64"
 
-    def __init__(self, model: bytes, *, columns: int) -> None:
+    def __init__(self, model: bytes, *, columns: int, both_classes: bool = False) -> None:
         self._library = _library()
         self._booster = ctypes.c_void_p()
         self._columns = columns
@@ -73,6 +78,8 @@ class LightgbmFastPredictor:
         )
         self._call(self._library.LGBM_BoosterGetNumClasses(self._booster, ctypes.byref(classes)))
         self._classes = classes.value
+        self._pair = both_classes and self._classes == 1
+        self._single = self._classes == 1 and not both_classes
         self._batch = make_batch(model.decode(errors="replace"))
         self._threads = threading.local()
         self._predict_row = self._library.LGBM_BoosterPredictForMatSingleRowFast
@@ -117,10 +124,16 @@ class LightgbmFastPredictor:
         row.given[:] = vector
         if self._predict_row(row.config, row.given_at, row.length_at, row.answer_at):
             self._call(-1)
-        return row.answer[0] if self._classes == 1 else list(row.answer)
+        if self._single:
+            return row.answer[0]  # type: ignore[no-any-return]
+        return [1 - row.answer[0], row.answer[0]] if self._pair else list(row.answer)
 
     def _shape(self, answers: NDArray[np.float64]) -> NDArray[np.float64]:
-        return answers[:, 0].copy() if self._classes == 1 else answers
+        import numpy as np
+
+        if self._pair:
+            return np.column_stack([1 - answers[:, 0], answers[:, 0]])
+        return answers[:, 0].copy() if self._single else answers
 
     def _call(self, outcome: int) -> None:
         _require_success(self._library, outcome)

@@ -69,6 +69,18 @@ def read_forest(text: str) -> Forest | None:
     )
 
 
+def read_splits(text: str) -> Iterator[tuple[int, float]]:
+    """Column and threshold of every split in a model, whatever else the model holds.
+
+    Args:
+        text: What LightGBM's ``save_model`` wrote.
+    """
+    for part in text.partition("\nend of trees")[0].split("\nTree=")[1:]:
+        entries = _entries(part)
+        thresholds = map(float, entries.get("threshold", "").split())
+        yield from zip(_integers(entries.get("split_feature", "")), thresholds, strict=True)
+
+
 def _entries(text: str) -> dict[str, str]:
     return {name: value for name, _, value in (line.partition("=") for line in text.splitlines())}
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from everfit.artifact.predictor import Predictor
     from everfit.artifact.schema import InputSchema
+    from everfit.core.evidence import Arithmetic
 
 _FILE = "model.onnx"
 
@@ -30,10 +31,7 @@ class OnnxForm:
         module = type(estimator).__module__
         if not module.startswith(("sklearn.linear_model", "sklearn.pipeline")) or not _installed():
             return ()
-        content = _convert(estimator, schema)
-        if not content:
-            return ()
-        (folder / _FILE).write_bytes(content)
+        (folder / _FILE).write_bytes(_convert(estimator, schema))
         return (_FILE,)
 
     def load(self, folder: Path, schema: InputSchema) -> Predictor:
@@ -54,6 +52,7 @@ class OnnxPredictor:
     """
 
     form = OnnxForm.name
+    arithmetic: Arithmetic = "float64"
 
     def __init__(self, model: bytes, schema: InputSchema) -> None:
         import onnxruntime
@@ -89,18 +88,14 @@ def _installed() -> bool:
 def _convert(estimator: Any, schema: InputSchema) -> bytes:
     import skl2onnx
     from skl2onnx.common.data_types import DoubleTensorType
-    from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 
     options = {} if schema.task == "regression" else {"zipmap": False}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            model = skl2onnx.to_onnx(
-                estimator,
-                initial_types=[("X", DoubleTensorType([None, len(schema.columns)]))],
-                options={id(estimator): options} if options else None,
-            )
-        except (MissingConverter, MissingShapeCalculator, NotImplementedError, RuntimeError, TypeError, ValueError):
-            return b""
+        model = skl2onnx.to_onnx(
+            estimator,
+            initial_types=[("X", DoubleTensorType([None, len(schema.columns)]))],
+            options={id(estimator): options} if options else None,
+        )
     content: bytes = model.SerializeToString()
     return content

@@ -18,6 +18,8 @@ _HARMLESS = frozenset(
         # HistGradientBoosting's trees and its input check, a partial of check_array. A partial executes nothing while
         # it is loaded, and skops asks about the function inside it separately.
         "functools.partial",
+        # An imputer keeps the type of what it was fitted on.
+        "numpy.dtype",
         "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
         "sklearn.utils.validation.check_array",

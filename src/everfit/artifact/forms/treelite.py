@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from everfit.artifact.forms.xgboost import best_rounds, find_booster
 from everfit.core.errors import CorruptPackageError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from everfit.artifact.predictor import Predictor
     from everfit.artifact.schema import InputSchema
+    from everfit.core.evidence import Arithmetic
 
 _FILE = "treelite.bin"
 _ENSEMBLES = frozenset(
@@ -51,12 +53,11 @@ class TreeliteForm:
         kind = type(estimator)
         if kind.__module__.startswith("sklearn.ensemble.") and kind.__name__ in _ENSEMBLES:
             model = _from_sklearn(estimator)
-        elif kind.__module__.startswith("xgboost."):
-            model = _from_xgboost(estimator)
         else:
-            return ()
-        if model is None:
-            return ()
+            booster = find_booster(estimator)
+            if booster is None:
+                return ()
+            model = _from_xgboost(booster)
         model.serialize(str(folder / _FILE))
         return (_FILE,)
 
@@ -79,6 +80,7 @@ class TreelitePredictor:
     """
 
     form = TreeliteForm.name
+    arithmetic: Arithmetic
 
     def __init__(self, file: Path, schema: InputSchema) -> None:
         self._library = _library()
@@ -91,6 +93,9 @@ class TreelitePredictor:
         self._type = self._read_type()
         self._number = ctypes.c_double if self._type == b"float64" else ctypes.c_float
         self._width = self._read_width()
+        # treelite's softmax computes in float32, whatever the type of the leaves.
+        self.arithmetic = "float64" if self._type == b"float64" and schema.task != "multiclass" else "float32"
+        self._pair = schema.task == "multiclass" and self._width == 1
         self._threads = threading.local()
         self._predict = self._library.TreeliteGTILPredict
 
@@ -105,6 +110,8 @@ class TreelitePredictor:
             to = answers.ctypes.data_as(ctypes.c_void_p)
             self._call(self._predict(self._model, at, self._type, rows, to, self._config))
         chances = answers.astype(np.float64)
+        if self._pair:
+            return np.column_stack([1 - chances[:, 0], chances[:, 0]])
         if self._width == 1:
             return chances[:, 0]
         return chances[:, 1] if self._positive else chances
@@ -119,7 +126,7 @@ class TreelitePredictor:
         if self._predict(self._model, row.given_at, self._type, row.one, row.answer_at, self._config):
             self._call(-1)
         if self._width == 1:
-            return row.answer[0]  # type: ignore[no-any-return]
+            return [1 - row.answer[0], row.answer[0]] if self._pair else row.answer[0]
         return row.answer[1] if self._positive else list(row.answer)
 
     def _read_type(self) -> bytes:
@@ -160,20 +167,39 @@ def _from_sklearn(estimator: Any) -> Any:
     with warnings.catch_warnings():
         # treelite casts the gap among a category's values to an integer, which NumPy warns of.
         warnings.simplefilter("ignore", RuntimeWarning)
-        try:
-            return treelite.sklearn.import_model(estimator)
-        except (NotImplementedError, treelite.TreeliteError, ValueError, TypeError, AttributeError):
-            return None
+        model = treelite.sklearn.import_model(estimator)
+    if not type(estimator).__name__.startswith("HistGradientBoosting"):
+        _compare_as_float32(model)
+    return model
 
 
-def _from_xgboost(estimator: Any) -> Any:
+def _compare_as_float32(model: Any) -> None:
+    """Move every threshold so that comparing float64 gives what comparing after a cast to float32 gives.
+
+    scikit-learn's trees cast features to float32 and compare them with float64 thresholds. A number is rounded to
+    float32 at most the threshold exactly if it is at most the midpoint of the largest such float32 and the next one;
+    the midpoint itself is rounded to the one of the two whose last bit is 0.
+    """
+    import numpy as np
+
+    for tree in range(model.num_tree):
+        accessor = model.get_tree_accessor(tree)
+        thresholds = accessor.get_field("threshold")
+        with np.errstate(over="ignore"):
+            below = thresholds.astype(np.float32)
+            below = np.where(below > thresholds, np.nextafter(below, np.float32(-np.inf)), below)
+            above = np.nextafter(below, np.float32(np.inf))
+        middle = (below.astype(np.float64) + above) / 2
+        odd = below.view(np.uint32) % 2 == 1
+        moved = np.where(odd, np.nextafter(middle, -np.inf), middle)
+        accessor.set_field("threshold", np.where(np.isfinite(moved), moved, thresholds))
+
+
+def _from_xgboost(booster: Any) -> Any:
     import treelite
 
-    booster = estimator.get_booster() if hasattr(estimator, "get_booster") else estimator
-    try:
-        return treelite.frontend.from_xgboost(booster)
-    except treelite.TreeliteError:
-        return None
+    first, last = best_rounds(booster)
+    return treelite.frontend.from_xgboost(booster[first:last] if last else booster)
 
 
 def _library() -> Any:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from everfit.artifact.predictor import Predictor
     from everfit.artifact.schema import InputSchema
+    from everfit.core.evidence import Arithmetic
 
 FILE = "xgboost.ubj"
 
@@ -25,39 +26,63 @@ class XgboostForm:
 
     def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:  # noqa: ARG002
         """As :class:`everfit.artifact.forms.form.Form` promises."""
-        if not type(estimator).__module__.startswith("xgboost."):
+        booster = find_booster(estimator)
+        if booster is None:
             return ()
-        booster = estimator.get_booster() if hasattr(estimator, "get_booster") else estimator
         booster.save_model(str(folder / FILE))
         return (FILE,)
 
-    def load(self, folder: Path, schema: InputSchema) -> Predictor:  # noqa: ARG002
+    def load(self, folder: Path, schema: InputSchema) -> Predictor:
         """As :class:`everfit.artifact.forms.form.Form` promises."""
         import xgboost
 
-        return XgboostPredictor(xgboost.Booster(model_file=str(folder / FILE)))
+        return XgboostPredictor(xgboost.Booster(model_file=str(folder / FILE)), schema)
+
+
+def find_booster(estimator: Any) -> Any:
+    """Return the booster within an estimator of XGBoost; ``None`` for any other, and where NaN is not what is missing.
+
+    The attribute ``best_iteration`` stays only where the estimator's own ``predict`` stops there: a bare booster's
+    takes all rounds.
+    """
+    if not type(estimator).__module__.startswith("xgboost."):
+        return None
+    if hasattr(estimator, "get_booster"):
+        return estimator.get_booster() if estimator.missing != estimator.missing else None
+    booster = estimator.copy()
+    booster.set_attr(best_iteration=None)
+    return booster
+
+
+def best_rounds(booster: Any) -> tuple[int, int]:
+    """Range of rounds to execute: up to the best one if training stopped early; (0, 0) for all."""
+    best = booster.attr("best_iteration")
+    return (0, 0) if best is None else (0, int(best) + 1)
 
 
 class XgboostPredictor:
-    """A booster asked without a ``DMatrix``.
+    """A booster executed without a ``DMatrix``.
 
     Args:
-        booster: The booster; if it stopped early, its trees up to the best round are asked.
+        booster: The booster; if it stopped early, its trees up to the best round are executed.
+        schema: What it was fitted on.
     """
 
     form = XgboostForm.name
+    arithmetic: Arithmetic = "float32"
 
-    def __init__(self, booster: Any) -> None:
+    def __init__(self, booster: Any, schema: InputSchema) -> None:
         self.estimator = booster
-        best = booster.attr("best_iteration")
-        self._rounds = (0, 0) if best is None else (0, int(best) + 1)
+        self._rounds = best_rounds(booster)
+        self._task = schema.task
+        self._classes = len(schema.classes)
 
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """As :class:`everfit.artifact.predictor.Predictor` promises."""
-        import numpy as np
+        from everfit.artifact.forms.native import shape_predictions
 
-        answers = self.estimator.inplace_predict(matrix, iteration_range=self._rounds, validate_features=False)
-        return np.asarray(answers, dtype=np.float64)
+        raw = self.estimator.inplace_predict(matrix, iteration_range=self._rounds, validate_features=False)
+        return shape_predictions(raw, self._task, classes=self._classes, places=None)
 
     def predict_one(self, vector: Sequence[float] | NDArray[np.float64]) -> float | list[float]:
         """As :class:`everfit.artifact.predictor.Predictor` promises."""
