@@ -89,7 +89,13 @@ def load_project(folder: Path | str | None = None, flags: Mapping[str, Any] | No
 def open_system(
     folder: Path | str | None = None, flags: Mapping[str, Any] | None = None, clock: Clock | None = None
 ) -> System:
-    """Put a project's parts together; arguments and errors are those of :func:`load_project`."""
+    """Put a project's parts together; arguments and errors are those of :func:`load_project`.
+
+    Args:
+        folder: The project's folder.
+        flags: Settings by dotted name.
+        clock: By default :func:`project_clock`.
+    """
     from everfit.artifact.signing import open_keys
     from everfit.cycle import System
     from everfit.store.deployment import DeploymentRecord
@@ -98,7 +104,7 @@ def open_system(
 
     project = load_project(folder, flags)
     state = project.root / STATE_FOLDER
-    clock = clock or SystemClock()
+    clock = clock or project_clock(project.root)
     signer, trust = open_keys(state / "keys")
     journal, lake = state / "journal", project.root / project.settings.stores.lake
     return System(
@@ -232,6 +238,18 @@ def follow_replay(root: Path) -> Clock:
     from everfit.store.replay_clock import CLOCK_FILE, FollowedClock
 
     return FollowedClock(root / STATE_FOLDER / CLOCK_FILE)
+
+
+def project_clock(root: Path) -> Clock:
+    """The clock that a project lives by: the replay's, if its service took the time from a replay last."""
+    from everfit.serving.worker_report import last_follows_replay
+    from everfit.store.replay_clock import CLOCK_FILE, FollowedClock
+
+    state = root / STATE_FOLDER
+    if not (state / CLOCK_FILE).is_file() or last_follows_replay(state / "workers") is False:
+        return SystemClock()
+    clock = FollowedClock(state / CLOCK_FILE)
+    return clock if clock.has_begun else SystemClock()
 
 
 def connect_ledger(root: Path, settings: Settings) -> Engine:

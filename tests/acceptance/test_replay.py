@@ -172,3 +172,22 @@ def running(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 def wait_until_asked(folder: Path, *, rows: int) -> None:
     journal = folder / ".everfit" / "journal"
     wait_for(lambda: sum(len(each.ids) for _, each in recent_predictions(journal)) >= rows, seconds=60.0)
+
+
+@pytest.mark.slow
+def test_a_project_that_was_asked_by_hand_is_replayed_and_watched_by_the_replays_clock(fresh: Path) -> None:
+    """Slices of an hour: a label that is known within one reaches the online store at its end, by design."""
+    row = json.dumps({"shop": "shop-1", "distance_km": 3.5, "ordered_at": "2026-01-21T20:00:00Z"})
+    with service(fresh) as url:
+        assert everfit(fresh, "predict", "late", row, "--url", url).code == 0
+    hourly = ("replay", "--from", START.isoformat(), "--to", END.isoformat(), "--step", "1h", "--no-controller")
+    with service(fresh, "--replay") as url:
+        answer = everfit(fresh, *hourly, "--url", url, "--json")
+    assert answer.code == 0, answer.err
+    seen = everfit(fresh, "monitor", "--json")
+    assert seen.code == 0, seen.err
+    assert datetime.fromisoformat(seen.json["as_of"]) == END
+    assert seen.json["served"]["rows"] == answer.json["answered"]
+    kinds = {each["kind"] for each in seen.json["findings"]}
+    assert not kinds & {"parity", "predictions_stopped", "labels_stopped", "stale_source", "unlabelled"}
+    assert everfit(fresh, "incidents", "list", "--json").json == []

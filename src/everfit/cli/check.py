@@ -10,14 +10,14 @@ from everfit.cli.options import AsJson, AsOf, ProjectFolder
 def check(project: ProjectFolder = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """Hold the definitions against the data and print all problems at once."""
     from everfit.cli.bars import Bars
-    from everfit.cli.instants import read_instant
+    from everfit.cli.instants import read_moment
     from everfit.cli.output import FAILED, OK, Styled, bold, print_json, print_line
     from everfit.cycle import check as run_check
     from everfit.wiring import open_system
 
     system = open_system(project)
     with Bars(quiet=as_json) as progress:
-        found = run_check(system, as_of=read_instant(as_of, name="--as-of"), progress=progress)
+        found = run_check(system, as_of=read_moment(as_of, name="--as-of"), progress=progress)
     if as_json:
         print_json(found)
         raise typer.Exit(0 if found.passed else 1)

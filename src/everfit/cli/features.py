@@ -55,14 +55,14 @@ def materialize(
 ) -> None:
     """Bring the online store up to date with what is new in the sources."""
     from everfit.cli.bars import Bars
-    from everfit.cli.instants import read_instant
+    from everfit.cli.instants import read_moment
     from everfit.cli.output import print_json, print_rows
     from everfit.cycle import materialize as run
     from everfit.wiring import open_system
 
     system = open_system(project)
     with Bars(quiet=as_json) as progress:
-        done = run(system, views, until=read_instant(until, name="--until"), full=full, progress=progress)
+        done = run(system, views, until=read_moment(until, name="--until"), full=full, progress=progress)
     if as_json:
         print_json(done)
         return
@@ -79,12 +79,12 @@ def get(
     as_json: AsJson = False,
 ) -> None:
     """Show what the online store answers for one entity."""
-    from everfit.cli.instants import read_instant
+    from everfit.cli.instants import read_moment
     from everfit.cli.output import print_json, print_line
     from everfit.cycle import online_features
     from everfit.wiring import open_system
 
-    values = online_features(open_system(project), view, key, at=read_instant(at, name="--as-of"))
+    values = online_features(open_system(project), view, key, at=read_moment(at, name="--as-of"))
     if as_json:
         print_json({"view": view, "key": key, "features": values})
     elif values is None:

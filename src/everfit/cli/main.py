@@ -35,7 +35,7 @@ from everfit.cli import (
     train,
     up,
 )
-from everfit.cli.output import print_error, print_json, print_line
+from everfit.cli.output import print_error, print_json, print_line, reserve_stdout
 from everfit.core.errors import EverfitError, MisuseError
 
 app = typer.Typer(
@@ -97,6 +97,8 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         _require_text(sys.argv[1:])
+        if "--json" in sys.argv and "--help" not in sys.argv:
+            reserve_stdout()
         code = app(standalone_mode=False)
     except EverfitError as error:
         report_error(error)

@@ -36,11 +36,11 @@ def monitor(
     then.
     """
     from everfit.cli.bars import Bars
-    from everfit.cli.instants import read_instant
+    from everfit.cli.instants import read_instant, read_moment
     from everfit.cycle import monitor as run
     from everfit.wiring import open_system
 
-    first, moment = read_instant(since, name="--since"), read_instant(as_of, name="--as-of")
+    first, moment = read_instant(since, name="--since"), read_moment(as_of, name="--as-of")
     system = open_system(project)
     with Bars(quiet=as_json) as progress:
         report = run(system, model, since=first, as_of=moment, progress=progress)

@@ -149,6 +149,19 @@ class Terminal:
             yield lambda lines: live.update(Group(*(text_of(*line) for line in lines)), refresh=True)
 
 
+def reserve_stdout() -> None:
+    """Keep standard output for `print_json`, until this process ends.
+
+    Whatever else writes there goes to standard error: a trainer's ``print``, and what native code (LightGBM) and child
+    processes write to descriptor 1.
+    """
+    sys.stdout.flush()
+    own = open(os.dup(1), "w", encoding="utf-8")  # noqa: SIM115 - it stays open until the process ends
+    os.dup2(2, 1)
+    # Python's own name for the standard output that a process began with.
+    sys.__stdout__ = own  # type: ignore[misc]
+
+
 def print_line(*parts: object, sep: str = " ") -> None:
     """Print one line for people.
 
@@ -168,8 +181,9 @@ def print_error(text: object) -> None:
 def print_json(document: Any) -> None:
     """Print one JSON document and nothing else."""
     text = msgspec.json.format(msgspec.json.encode(document, enc_hook=str), indent=2)
-    sys.stdout.write(printable_json(text.decode()) + "\n")
-    sys.stdout.flush()
+    stream = sys.__stdout__ or sys.stdout
+    stream.write(printable_json(text.decode()) + "\n")
+    stream.flush()
 
 
 def print_rows(title: str, columns: Sequence[object], rows: Iterable[Sequence[object]]) -> None:

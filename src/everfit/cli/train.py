@@ -29,7 +29,7 @@ def train(
 ) -> None:
     """Train, test and register a version; it becomes the challenger if every gate passes."""
     from everfit.cli.bars import Bars
-    from everfit.cli.instants import read_instant
+    from everfit.cli.instants import read_instant, read_moment
     from everfit.cli.output import FAILED, OK, bold, print_gates, print_json, print_line, print_scores
     from everfit.cycle import learn
     from everfit.wiring import actor, open_system
@@ -42,7 +42,7 @@ def train(
             model,
             start=read_instant(start, name="--start"),
             end=read_instant(end, name="--end"),
-            as_of=read_instant(as_of, name="--as-of"),
+            as_of=read_moment(as_of, name="--as-of"),
             reason=reason,
             actor=actor(),
             progress=progress,

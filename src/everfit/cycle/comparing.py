@@ -9,9 +9,14 @@ from everfit.core.errors import EmptyWindowError
 from everfit.core.progress import SILENT, Progress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from polars import Expr
+
     from everfit.artifact.package import Package
     from everfit.cycle.system import System
     from everfit.features.parity import ParityReport
+    from everfit.store.replay_spans import ReplaySpan
 
 
 def parity(
@@ -42,8 +47,9 @@ def parity(
 
     from everfit.core.evidence import ID, TIME
     from everfit.cycle.answers import packages_of
-    from everfit.features.parity import compare_features
+    from everfit.features.parity import KNOWN_UNTIL, compare_features
     from everfit.journal.tables import scan_predictions
+    from everfit.store.replay_spans import read_spans
 
     definition, now = system.project.model(model), as_of or system.clock.now()
     progress.start("Reading")
@@ -72,11 +78,32 @@ def parity(
     return compare_features(
         definition,
         system.reader,
-        newest.select(pl.col("id").alias(ID), "version", pl.col("event_time").alias(TIME), *fields, r"^feature\..*$"),
+        newest.select(
+            pl.col("id").alias(ID),
+            "version",
+            pl.col("event_time").alias(TIME),
+            _known_until(read_spans(system.state)).alias(KNOWN_UNTIL),
+            *fields,
+            r"^feature\..*$",
+        ),
         {version: _looked_up_or_computed(package) for version, package in packages.items()},
         as_of=now,
         progress=progress,
     )
+
+
+def _known_until(spans: Iterable[ReplaySpan]) -> Expr:
+    """The instant up to which the online store knew history: in a replay, the beginning of the prediction's slice."""
+    import polars as pl
+
+    at = pl.col("event_time")
+    until = at
+    for span in spans:
+        into = (at - span.start).dt.total_microseconds()
+        length = round(span.slice_s * 1e6)
+        begun = span.start + pl.duration(microseconds=into // length * length)
+        until = pl.when(at.is_between(span.start, span.end, closed="left")).then(begun).otherwise(until)
+    return until
 
 
 def _looked_up_or_computed(package: Package) -> set[str]:

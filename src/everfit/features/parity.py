@@ -19,6 +19,8 @@ from everfit.features.likeness import alike, same_type
 from everfit.store.reader import Reader
 
 VERSION, SERVED = "version", "feature."
+KNOWN_UNTIL = "known_until"
+"""Column with the instant up to which the online store could know history, where that is before the question."""
 TOLERATED = 0.01
 """The share of rows that may differ."""
 _EXAMPLES = 3
@@ -88,7 +90,7 @@ def compare_features(
         reader: Reads its sources.
         served: :data:`~everfit.core.evidence.ID`, ``version``, the time of the question as
             :data:`~everfit.core.evidence.TIME`, the request's fields under their own names, and features as
-            ``feature.<name>``.
+            ``feature.<name>``; with :data:`KNOWN_UNTIL`, what history knew by then is right as well.
         used: The features that each version looks up or computes; rows of other versions are left out.
         as_of: Nothing known later is used.
         progress: Hears about each view.
@@ -105,6 +107,8 @@ def compare_features(
         {name: ~alike(*pair) & _uses(served, used, name) for name, pair in pairs.items()},
         schema=dict.fromkeys(names, pl.Boolean),
     )
+    if KNOWN_UNTIL in served.columns and names:
+        wrong = _wrong_then(model, reader, served, wrong, as_of=as_of)
     different = int(wrong.select(pl.any_horizontal(pl.all()).sum()).item()) if names else 0
     rows = served.height
     return ParityReport(
@@ -149,6 +153,23 @@ def parity_finding(report: ParityReport, model: str, *, tolerate: float = TOLERA
         numbers={"share_different": report.share_different, "rows": report.rows, "different": report.different},
         since=next((each.asked_at for each in report.differences), None),
     )
+
+
+def _wrong_then(
+    model: Model, reader: Reader, served: pl.DataFrame, wrong: pl.DataFrame, *, as_of: datetime
+) -> pl.DataFrame:
+    """Of the values that are wrong, those that were wrong when the online store had last heard of history, too."""
+    looked_at = wrong.select(pl.any_horizontal(pl.all())).to_series() & (served[KNOWN_UNTIL] < served[TIME])
+    rows = looked_at.fill_null(value=False).arg_true()
+    if rows.is_empty():
+        return wrong
+    then = served[rows]
+    again = features_of(model, reader, then.select(pl.col(KNOWN_UNTIL).alias(TIME), *model.request), as_of=as_of)
+    still = {}
+    for name in wrong.columns:
+        right = alike(*same_type(_served(then, name), again[name]))
+        still[name] = wrong[name].scatter(rows, wrong[name][rows] & ~right)
+    return pl.DataFrame(still)
 
 
 def _served(served: pl.DataFrame, name: str) -> pl.Series:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from everfit.core.errors import StoreError
 from everfit.core.sqlite_url import sqlite_path
+from everfit.store.creation_lock import creation_lock
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -26,14 +28,14 @@ def connect(tracking_uri: str) -> MlflowClient:
     from sqlalchemy.exc import SQLAlchemyError
 
     file = sqlite_path(tracking_uri)
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if "%" in tracking_uri:
-            # MLflow takes what follows "sqlite:///" for a folder and makes it; it leaves other drivers' URLs alone.
-            tracking_uri = tracking_uri.replace("sqlite:///", "sqlite+pysqlite:///", 1)
+    if file is not None and "%" in tracking_uri:
+        # MLflow takes what follows "sqlite:///" for a folder and makes it; it leaves other drivers' URLs alone.
+        tracking_uri = tracking_uri.replace("sqlite:///", "sqlite+pysqlite:///", 1)
+    lock = nullcontext() if file is None else creation_lock(file)
     try:
-        client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
-        client.search_registered_models(max_results=1)
+        with lock:
+            client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+            client.search_registered_models(max_results=1)
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise StoreError(
             f"MLflow's store could not be opened: {error}",

@@ -23,7 +23,8 @@ from everfit.replay.script import Step, due_by, outcomes_of, steps
 from everfit.replay.telling import Teller
 from everfit.serving.worker_report import read_reports
 from everfit.store.controller_report import is_alive
-from everfit.store.replay_clock import CLOCK_FILE, LeadingClock
+from everfit.store.replay_clock import CLOCK_FILE, FollowedClock, LeadingClock
+from everfit.store.replay_spans import ReplaySpan, keep_span
 
 if TYPE_CHECKING:
     from everfit.client.client import Client
@@ -114,6 +115,7 @@ def replay(
         history = History(definition, system.reader)
         materialize(system, [view.name for view in definition.views], until=plan.start, full=True, progress=progress)
         clock.begin(plan.start)
+        keep_span(system.state, ReplaySpan(start=plan.start, end=plan.end, slice_s=plan.step.total_seconds()))
         most_rows = min(_MOST_ROWS, system.project.settings.serving.max_rows)
         teller = Teller(client, definition.name, most_rows=most_rows, by_instant=not described.event_time)
         with teller:
@@ -247,18 +249,25 @@ def _controller(system: System, plan: ReplayPlan) -> Controller | None:
 
 
 def _asked_before(system: System, model: Model, plan: ReplayPlan) -> pl.DataFrame:
-    """What an earlier replay had asked, with labels that had not become known by this one's start.
+    """Predictions of an earlier replay, with labels that had not become known by this one's start.
+
+    Predictions that are recorded later than every replay ends are those of a service that ran by this machine's clock,
+    such as a first try with curl. In the replay's time they have not happened, and nothing in it sees them.
 
     Raises:
-        StoreError: If something was answered later than that: the past cannot be changed.
+        StoreError: If the journal holds a prediction from the time of this replay: the past cannot be changed.
     """
-    answers = scan_predictions(system.lake, system.journal, model.name)
-    newest = answers.select(pl.col("recorded_at").max()).collect().item()
+    clock = FollowedClock(system.state / CLOCK_FILE)
+    until = max(plan.end, clock.now()) if clock.has_begun else plan.end
+    recorded = pl.col("recorded_at")
+    answers = scan_predictions(system.lake, system.journal, model.name).filter(recorded <= until)
+    newest = answers.select(recorded.max()).collect().item()
     if newest is not None and newest > plan.start:
         raise StoreError(
-            "a replay must begin after everything that the journal holds",
-            value=f"{plan.start.isoformat()}, and an answer of {newest.isoformat()}",
-            remedy="Go on where the last one ended, with --from, or replay in a fresh copy of the project.",
+            "a replay must begin after everything that the journal holds of its time",
+            value=f"{plan.start.isoformat()}, and a prediction of {newest.isoformat()}",
+            remedy="Go on where the last replay ended, with --from; or replay in a copy of the project whose state, "
+            "the folder .everfit, lacks journal, lake and clock.",
         )
     history = History(model, system.reader)
     if newest is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -61,12 +61,22 @@ def read_reports(folder: Path) -> dict[int, WorkerReport]:
     """The newest report of every slot; one that cannot be understood is left out."""
     found: dict[int, WorkerReport] = {}
     for path in folder.glob("worker-*.json"):
-        try:
-            report = msgspec.json.decode(path.read_bytes(), type=WorkerReport)
-        except (OSError, msgspec.DecodeError):
-            continue
-        found[report.slot] = report
+        found |= {report.slot: report for report in _read(path)}
     return found
+
+
+def last_follows_replay(folder: Path) -> bool | None:
+    """``True`` if the worker that reported last took its time from a replay; ``None`` if there is no report."""
+    newest = max(folder.glob("worker-*.json"), key=lambda path: path.stat().st_mtime_ns, default=None)
+    report = None if newest is None else next(iter(_read(newest)), None)
+    return None if report is None else report.follows_replay
+
+
+def _read(path: Path) -> Iterator[WorkerReport]:
+    try:
+        yield msgspec.json.decode(path.read_bytes(), type=WorkerReport)
+    except (OSError, msgspec.DecodeError):
+        return
 
 
 def resident_bytes() -> int:

@@ -14,13 +14,17 @@ Migrations live in ``store/migrations``; opening a ledger brings it up to date.
 
 from __future__ import annotations
 
-from pathlib import Path
+from contextlib import nullcontext
 
 import sqlalchemy as sa
 
 from everfit.core.errors import StoreError
+from everfit.core.sqlite_url import sqlite_path
+from everfit.store.creation_lock import creation_lock
 
 METADATA = sa.MetaData()
+_MIGRATION_LOCK = 0x45564552_46495401
+"""The advisory lock's number on PostgreSQL: "EVERFIT" in ASCII, then 1; the leading controller's ends in 0."""
 
 ALIAS_CHANGES = sa.Table(
     "alias_changes",
@@ -121,14 +125,15 @@ def open_ledger(url: str) -> sa.Engine:
 
     try:
         parsed = sa.make_url(url)
-        if parsed.get_backend_name() == "sqlite" and parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        file = sqlite_path(url)
         engine = sa.create_engine(parsed)
         if engine.dialect.name == "sqlite":
             sa.event.listen(engine, "connect", _prepare_sqlite)
         config = Config()
         config.set_main_option("script_location", "everfit:store/migrations")
-        with engine.begin() as connection:
+        with nullcontext() if file is None else creation_lock(file), engine.begin() as connection:
+            if engine.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except (sa.exc.SQLAlchemyError, OSError, ImportError) as error:
