@@ -76,7 +76,8 @@ def packaged(model: ef.Model, folder: Path) -> tuple[Any, Package, pl.DataFrame]
     frame = make_frame(model)
     rows = learnable(model, frame, by=frame.manifest.as_of)
     schema = infer_schema(model, frame, rows)
-    fitted = fit(model, schema, encode_rows(schema, rows), {}, seed=1)
+    untuned = {name: parameter.untuned for name, parameter in model.learner.space.items()}
+    fitted = fit(model, schema, encode_rows(schema, rows), untuned, seed=1)
     lineage = Lineage(
         frame=frame.manifest,
         params={},

@@ -9,6 +9,7 @@ from everfit.artifact import expressions
 from everfit.artifact.schema import Column, Computation, FieldType, InputSchema, Lookup, RequestField
 from everfit.core.errors import DefinitionError
 from everfit.core.evidence import LABEL, Task, TrainingFrame
+from everfit.core.user_code import run_users
 
 if TYPE_CHECKING:
     import polars as pl
@@ -135,8 +136,14 @@ def _computation(
     sample = rows.head(_PROOF_ROWS)
     given = request_frame(request, sample)
     expected = sample.select(**{output: f"{part.name}.{output}" for output in outputs})
-    _require_equal(part, expected, part.function(given).select(outputs), "give the same on a request's types")
-    lone = [part.function(given[place]).select(outputs) for place in range(min(_LONE_ROWS, given.height))]
+
+    def compute(request: pl.DataFrame) -> pl.DataFrame:
+        place = f"on-demand {part.name}"
+        made: pl.DataFrame = run_users(part.function, request, error=DefinitionError, what="its function", place=place)
+        return made.select(outputs)
+
+    _require_equal(part, expected, compute(given), "give the same on a request's types")
+    lone = [compute(given[place]) for place in range(min(_LONE_ROWS, given.height))]
     for place, row in enumerate(lone):
         _require_equal(part, expected[place], row, "compute every row from that row alone")
     found = expressions.record(part.function, given.columns)

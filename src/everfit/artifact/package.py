@@ -98,6 +98,15 @@ class Package:
         trust.verify(self.digest.encode(), signature=self.manifest.signature, key=self.manifest.key, place=place)
         return folder
 
+    def runtime(self) -> str:
+        """How it serves and how fast, as a phrase: the runtime, and a row's time where the package was written."""
+        manifest, frame = self.manifest, self.schema.frame
+        times = [proof.row_us for proof in manifest.proofs if proof.form == manifest.form and proof.row_us is not None]
+        speed = f", about {times[0] / 1000:.3g} ms a row" if times else ""
+        if frame == "matrix":
+            return f"on the float64 matrix as {manifest.form}{speed}"
+        return f"on {frame} data frames as {manifest.form}{speed}, slower than on the float64 matrix"
+
     def predictor(self) -> Predictor:
         """Load the form that serves, and prove it again on the reference rows.
 

@@ -13,6 +13,8 @@ from everfit.core.errors import EverfitError, PackageError
 from everfit.core.user_code import describe_raise
 
 _LIMIT_S = 300.0
+_MARK = "the package said: "
+"""Stands on standard error before what went wrong, behind whatever libraries wrote there."""
 _RUN = """
 import sys
 sys.path.append(sys.argv[1])
@@ -45,7 +47,8 @@ def require_portable(package: Package) -> None:
         except subprocess.TimeoutExpired as problem:
             raise PackageError("a packaged model must load in five minutes", place=str(package.folder)) from problem
     if done.returncode:
-        reason = done.stdout.strip() or (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        reason = done.stderr.rpartition(_MARK)[2].strip() if _MARK in done.stderr else lines[-1]
         raise PackageError(
             f"a packaged model must answer without the project's folder, but in another process it failed: {reason}",
             remedy="Keep the code that it needs beside everfit.toml or installed, import it by import statements, "
@@ -73,8 +76,6 @@ def answer_alone(folder: str, key: str) -> None:
         for row in pl.read_parquet(package.folder / ROWS).select(names).head(2).rows():
             pipeline.used(row, ())
     except EverfitError as error:
-        print(error)  # noqa: T201 - read by the process that started this one
-        sys.exit(1)
+        sys.exit(f"{_MARK}{error}")
     except Exception as error:  # noqa: BLE001 - whatever the project's own code raises is the finding
-        print(describe_raise(error))  # noqa: T201
-        sys.exit(1)
+        sys.exit(f"{_MARK}{describe_raise(error)}")

@@ -24,7 +24,7 @@ _OPTIONAL = {
     "xgboost": "xgboost",
     "onnxruntime": "onnx",
     "psycopg": "sql",
-    "pandas": "pyfunc",
+    "pandas": "pandas",
     "river": "river",
 }
 _LOW_DISK_BYTES = 1024**3
@@ -93,7 +93,11 @@ def _packages(system: System) -> str:
     deployment = system.deployment.read()
     if deployment is None:
         return "nothing is deployed yet"
+    found = []
     for each in deployment.models:
         for deployed in filter(None, (each.champion, each.canary, each.shadow)):
-            open_package(system.deployment.folder_of(deployed), trust=system.trust)
-    return ", ".join(f"{each.model} version {each.champion.version}, package verified" for each in deployment.models)
+            package = open_package(system.deployment.folder_of(deployed), trust=system.trust)
+            if deployed is each.champion:
+                served = f"served {package.runtime()}"
+                found.append(f"{each.model} version {deployed.version}, package verified, {served}")
+    return "; ".join(found)

@@ -52,6 +52,9 @@ def train(
     else:
         print_scores(outcome.scores)
         print_gates(outcome.report)
+        print_line(
+            f"It would be served {outcome.runtime}." if outcome.version is None else f"Served {outcome.runtime}."
+        )
         if outcome.version is not None:
             print_line(
                 OK,

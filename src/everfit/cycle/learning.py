@@ -40,6 +40,8 @@ class Learned(Struct, frozen=True, kw_only=True):
     scores: tuple[Score, ...]
     slices: tuple[SliceScore, ...]
     trials: int
+    runtime: str = ""
+    """How it serves, as a phrase."""
 
 
 def learn(
@@ -115,6 +117,7 @@ def learn(
         scores=made.scores,
         slices=made.slices,
         trials=made.trials,
+        runtime=made.runtime,
     )
 
 

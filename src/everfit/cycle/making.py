@@ -51,6 +51,8 @@ class Made(Struct, frozen=True, kw_only=True):
     digest: str
     tags: dict[str, str]
     """Of its lineage, for the registry."""
+    runtime: str = ""
+    """How it serves, as a phrase."""
 
 
 def make_candidate(
@@ -118,6 +120,7 @@ def make_candidate(
         folder=str(packaged.folder),
         digest=packaged.digest,
         tags=_version_tags(packaged, candidate),
+        runtime=packaged.runtime(),
     )
 
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from everfit.core.errors import SourceError
 from everfit.core.evidence import KNOWN_AT, LABEL, TIME, TrainingFrame
+from everfit.core.user_code import run_users
 from everfit.design.findings import error, warning
 from everfit.measures.quality import roc_auc
 
@@ -59,7 +61,11 @@ def check_view_against_label(model: Model, view: FeatureView, reader: Reader) ->
         pl.when(unknown).then(None).otherwise(pl.col(name)).alias(name) for name in label_columns
     )
     order = [view.timestamp, *view.keys]
-    as_is, as_known = (view.transform(each).collect().sort(order) for each in (recent, blanked))
+    place = f"feature view {view.name}"
+    as_is, as_known = (
+        run_users(view.transform, each, error=SourceError, what="its function", place=place).collect().sort(order)
+        for each in (recent, blanked)
+    )
     if as_is.equals(as_known):
         return []
     return [

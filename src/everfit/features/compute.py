@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from everfit.core.errors import SourceError, TimestampError
+from everfit.core.user_code import run_users
 from everfit.store.instants import INSTANT, require_instant, to_instant
 from everfit.store.pushed_rows import FEATURE, KEY
 from everfit.store.reader import Reader, require_columns
@@ -57,7 +58,7 @@ def view_rows(
     place = f"feature view {view.name}"
     rows = _source_rows(view, reader, since=since, until=until, as_of=as_of, place=place)
     if view.transform is not None:
-        rows = view.transform(rows)
+        rows = run_users(view.transform, rows, error=SourceError, what="its function", place=place)
         if not isinstance(rows, pl.LazyFrame):
             raise SourceError(
                 "a feature view's function must return a LazyFrame", value=type(rows).__name__, place=place

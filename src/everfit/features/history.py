@@ -12,6 +12,7 @@ from everfit.core.errors import DataError, DefinitionError, DuplicateError, Empt
 from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME, TrainingFrame
 from everfit.core.progress import SILENT, Progress
 from everfit.core.records import FrameManifest, SourceVersion
+from everfit.core.user_code import run_users
 from everfit.definitions.model import Model
 from everfit.definitions.on_demand import OnDemand
 from everfit.definitions.view import FeatureView
@@ -233,10 +234,7 @@ def joinable(view: FeatureView, reader: Reader, *, first: datetime, as_of: datet
 
 def _on_demand(part: OnDemand, request: pl.DataFrame) -> pl.DataFrame:
     place = f"on-demand transformation {part.name}"
-    try:
-        features = part.function(request)
-    except pl.exceptions.PolarsError as error:
-        raise DataError(f"it must run on the request's fields: {error}", place=place) from error
+    features = run_users(part.function, request, error=DataError, what="its function", place=place)
     if not isinstance(features, pl.DataFrame):
         raise DataError("it must return a Polars DataFrame", value=type(features).__name__, place=place)
     if features.height != request.height:

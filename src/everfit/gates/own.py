@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from everfit.core.records import Verdict
+from everfit.core.user_code import describe_raise
 from everfit.gates.verdict import decide, refuse
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class OwnGate:
         try:
             said = self.function(evidence)
         except Exception as error:  # noqa: BLE001 - the project's own code may raise anything, and a report must come out
-            return [refuse(self.name, f"{self.sentence} The gate itself raised {type(error).__name__}: {error}.")]
+            return [refuse(self.name, f"{self.sentence} The gate itself raised {describe_raise(error)}.")]
         if isinstance(said, Verdict):
             return [said]
         if isinstance(said, list | tuple) and said and all(isinstance(one, Verdict) for one in said):

@@ -16,6 +16,7 @@ import polars as pl
 from everfit.core.errors import EverfitError, SourceError
 from everfit.core.records import SourceVersion
 from everfit.core.sqlite_url import anchor_url, sqlite_path
+from everfit.core.user_code import describe_raise
 from everfit.store.delta import LakeTable, scan_delta
 from everfit.store.digest import canonical_order, frame_digest
 from everfit.store.instants import INSTANT, aware_to_utc, require_instant
@@ -203,7 +204,7 @@ class Reader:
             raise
         except Exception as error:  # the user's own code may raise anything
             raise SourceError(
-                f"its function must run, but raised {type(error).__name__}: {error}",
+                f"its function must run, but raised {describe_raise(error)}",
                 place=f"source {source.name}, {_location(source)}",
             ) from error
         if not isinstance(rows, pl.LazyFrame | pl.DataFrame):
