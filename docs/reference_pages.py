@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import itertools
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 
@@ -148,6 +150,130 @@ def service() -> str:
     return _page("Metrics of the service", [intro, _table(("metric", "kind", "labels", "meaning"), rows)])
 
 
+_CHAPTERS: Mapping[str, tuple[str, ...]] = {
+    "Data": ("Source", "Entity", "FeatureView", "feature_view", "OnDemand", "on_demand", "Events", "Label"),
+    "The model": ("Model",),
+    "The trainer": ("Float", "Int", "Choice"),
+    "When to retrain, and what to watch": (
+        "PerformanceDrop", "Drift", "StaleModel", "Every", "Cron", "NewData", "NewRelease",
+    ),
+    "How a version is rolled out": ("Shadow", "Canary"),
+    "What a gate of your own is given": ("gate", "Evidence", "TrainingFrame", "Verdict", "GateReport"),
+    "The client": ("Client",),
+}  # fmt: skip
+
+
+def project_file() -> str:
+    """Every public name that takes arguments, with all of them."""
+    intro = (
+        "The arguments of everything that a project file is written with, and of the client. `import everfit as ef` "
+        "offers them; [public names](names.md) lists them shortly, [gates](gates.md) says what each gate tests."
+    )
+    duration = (
+        "## Durations\n\nA duration is text: one or more terms of a whole number and a unit, largest first, such as "
+        "`90s`, `15m`, `3h`, `30d`, `2w` or `1d12h`. Units are `ms`, `s`, `m`, `h`, `d` and `w`."
+    )
+    parts, placed = [intro, duration], {name for names in _CHAPTERS.values() for name in names}
+    gates = [name for name in everfit.__all__ if getattr(everfit, name).__module__.startswith("everfit.gates.")]
+    chapters = {**_CHAPTERS, "What may ship": tuple(name for name in gates if name not in placed)}
+    placed |= set(gates)
+    chapters["Errors, records and functions"] = tuple(name for name in everfit.__all__ if name not in placed)
+    for title, chapter in chapters.items():
+        parts.append(f"## {title}")
+        if title == "The trainer":
+            parts.append(_trainer())
+        for name in chapter:
+            parts.extend(_described(name, getattr(everfit, name), level=3))
+    return _page("Project file and client: all arguments", parts)
+
+
+def _trainer() -> str:
+    from everfit.definitions.model import Model
+    from everfit.training import trainer
+
+    return f"{_prose(Model.trainer)}\n\n{_prose(trainer).partition(chr(10) * 2)[2]}"
+
+
+def _described(name: str, value: Any, *, level: int) -> Iterator[str]:
+    """A heading, the signature, the docstring, a table of arguments; and the same of a class's own methods."""
+    head = _prose(value).partition("\n\n**Args**")[0]
+    rows = [(f"`{each.name}`", f"`{each.type}`", each.default, each.meaning) for each in arguments(value)]
+    parts = [f"{'#' * level} {name}", head]
+    if rows:
+        parts.append(_table(("argument", "type", "default", "meaning"), rows))
+    yield "\n\n".join(parts)
+    if inspect.isclass(value) and value in {everfit.Model, everfit.Client}:
+        for method, function in vars(value).items():
+            if inspect.isfunction(function) and not method.startswith("_"):
+                yield from _described(f"{name}.{method}", function, level=level + 1)
+
+
+class Argument(NamedTuple):
+    """An argument of something public."""
+
+    name: str
+    type: str
+    default: str
+    meaning: str
+
+
+def arguments(value: Any) -> list[Argument]:
+    """The arguments of a class or a function, with what its docstring or its attributes' docstrings say of them."""
+    try:
+        signature = inspect.signature(value)
+    except ValueError:
+        return []
+    meanings = _attribute_docs(value) | _argument_docs(inspect.getdoc(value) or "")
+    if value is everfit.feature_view:
+        # Its docstring refers to the class.
+        meanings = _argument_docs(inspect.getdoc(everfit.FeatureView) or "")
+    found = []
+    for parameter in signature.parameters.values():
+        if parameter.name == "self":
+            continue
+        stars = "*" if parameter.kind == parameter.VAR_POSITIONAL else ""
+        stars = "**" if parameter.kind == parameter.VAR_KEYWORD else stars
+        kind = parameter.annotation
+        text = kind if isinstance(kind, str) else inspect.formatannotation(kind)
+        default = "" if parameter.default is parameter.empty else f"`{parameter.default!r}`"
+        meaning = meanings.get(parameter.name, "")
+        found.append(
+            Argument(stars + parameter.name, text.strip("'").replace("everfit.core.records.", ""), default, meaning)
+        )
+    return found
+
+
+def _argument_docs(text: str) -> dict[str, str]:
+    """What the ``Args:`` block of a docstring says, by argument."""
+    block = re.search(r"^Args:\n((?:[ ]+.*\n?|\n)+)", text, flags=re.MULTILINE)
+    found: dict[str, str] = {}
+    name = ""
+    for line in (textwrap.dedent(block[1]) if block else "").splitlines():
+        head = re.match(r"\*{0,2}(\w+): (.*)", line)
+        if head:
+            name, found[head[1]] = head[1], head[2]
+        elif name and line.strip():
+            found[name] += f" {line.strip()}"
+    return {name: _marked(words) for name, words in found.items()}
+
+
+def _attribute_docs(value: Any) -> dict[str, str]:
+    """The docstrings below a class's annotated attributes."""
+    if not inspect.isclass(value):
+        return {}
+    tree = ast.parse(textwrap.dedent(inspect.getsource(value))).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    found = {}
+    for field, after in itertools.pairwise(tree.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(after, ast.Expr):
+            found[field.target.id] = _marked(" ".join(str(ast.literal_eval(after.value)).split()))
+    return found
+
+
+def _marked(text: str) -> str:
+    return _ROLE.sub(lambda found: f"`{found[1].rpartition('.')[2]}`", text).replace("``", "`")
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "settings": settings,
     "errors": errors,
@@ -156,6 +282,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "metrics": metrics,
     "gates": gates,
     "service": service,
+    "project-file": project_file,
 }
 
 

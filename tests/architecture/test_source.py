@@ -48,16 +48,6 @@ def test_takes_time_from_a_clock(module: Module) -> None:
 
 
 @every_module
-def test_only_the_command_line_prints(module: Module) -> None:
-    if module.name.startswith("cli/"):
-        return
-    wrong = [
-        module.place(call) for call in calls(module.tree) if isinstance(call.func, ast.Name) and call.func.id == "print"
-    ]
-    assert not wrong, "return the text, or log it; printing is for cli/"
-
-
-@every_module
 def test_keeps_no_state(module: Module) -> None:
     wrong = []
     for node in module.tree.body:

@@ -40,10 +40,13 @@ class TrainingFrame:
     """
 
     data: pl.DataFrame
+    """The rows; columns as above."""
     features: tuple[str, ...]
     """The columns the estimator sees, in order."""
     request: tuple[str, ...]
+    """The request fields."""
     manifest: FrameManifest
+    """Time range, sources and digest of the data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,35 +70,49 @@ class Evidence:
     """
 
     model: str
+    """Name of the model."""
     task: Task
+    """``binary``, ``multiclass`` or ``regression``."""
     metric: str
+    """Name of the metric that the candidate was tuned by."""
     features: tuple[str, ...]
+    """The columns that the estimator sees, in order."""
     reference: pl.DataFrame
     """The labelled rows the candidate learnt from; columns as in :class:`TrainingFrame`."""
     holdout: pl.DataFrame
+    """The newest labelled rows, which the candidate did not learn from; columns as in :class:`TrainingFrame`."""
     unlabelled: int
     """Rows in the hold-out's time range without a label yet, left out of ``holdout``."""
     labels_to_come: float
     """How many of those are to be expected to get one, by how long labels take."""
     classes: tuple[str | int | bool, ...]
+    """The labels' values, in the order of ``predicted``'s columns; empty for a regression."""
     truth: NDArray[np.float64]
+    """The labels, shape ``(rows,)``."""
     weight: NDArray[np.float64]
     """How much each row counts, so that labels that come early do not speak for those to come; about one on average,
     and one throughout where nearly all are known. Shape ``(rows,)``."""
     predicted: NDArray[np.float64]
+    """The candidate's predictions of ``holdout``."""
     baseline: NDArray[np.float64]
     """What the trivial baseline answers: the training rows' rate, class shares or median."""
     champion: NDArray[np.float64] | None
+    """The champion's predictions of ``holdout``; ``None`` if there is none, or it could not be scored."""
     champion_version: int | None
+    """Number of the champion's version, if there is one."""
     champion_problem: str
     """Why the champion could not be scored on these rows; empty if it was, or if there is none."""
     champion_stand_in: bool = False
     """Whether ``champion`` is not the champion's own answer but its recipe's, fitted again without the hold-out, since
     the champion itself has learnt from rows of it."""
     freshness: Sequence[SourceFreshness]
+    """Age of each view's source at the end of the frame."""
     frame_end: datetime
+    """End of the training frame, exclusive, in UTC."""
     bootstrap: int
+    """Bootstrap resamples for intervals."""
     seed: int
+    """Seed of everything random."""
     fit_again: Callable[[], tuple[NDArray[np.float64], NDArray[np.float64]]] = field(compare=False)
     """Fits twice with the same seed on the same (bounded) rows and returns both predictions of the hold-out."""
     predict_packaged: Callable[[], NDArray[np.float64]] = field(compare=False)

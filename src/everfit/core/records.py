@@ -95,18 +95,24 @@ class Verdict(Struct, frozen=True, kw_only=True):
     """What one gate said."""
 
     gate: str
+    """Name of the gate."""
     outcome: Literal["passed", "failed", "skipped"]
+    """``skipped`` where there was nothing to test; only ``failed`` refuses a candidate."""
     sentence: str
     """What was found and what it means, in plain words, with its numbers."""
     value: float | None = None
+    """The figure that was tested, if it is one."""
     threshold: float | None = None
+    """The limit that it was held against."""
 
 
 class GateReport(Struct, frozen=True, kw_only=True):
     """All verdicts on one candidate."""
 
     model: str
+    """Name of the model."""
     verdicts: tuple[Verdict, ...]
+    """In the order in which the gates were tried."""
 
     @property
     def passed(self) -> bool:
@@ -123,14 +129,21 @@ class ModelVersion(Struct, frozen=True, kw_only=True):
     """A registered version: package digest, run, code, data and gate report."""
 
     model: str
+    """Name of the model."""
     version: int
+    """Number of the version, from 1."""
     digest: str
+    """``sha256:`` and the digest of the package."""
     run_id: str
+    """The training's run in MLflow."""
     location: str
     """URI of the package folder."""
     created_at: datetime
+    """When it was registered, in UTC."""
     aliases: tuple[str, ...] = ()
+    """Of ``champion``, ``challenger`` and ``previous``, those that it bears."""
     tags: dict[str, str] = {}
+    """Its lineage: code, commit, data, order and score, each as text."""
 
 
 class AliasChange(Struct, frozen=True, kw_only=True):

@@ -36,5 +36,8 @@ def on_demand(function: Callable[[pl.DataFrame], pl.DataFrame]) -> OnDemand:
     It takes a Polars ``DataFrame`` with the model's ``request`` fields and returns a frame of features, row for row.
     A function that is a single ``select`` or a chain of ``with_columns`` and ``select`` over expressions is stored in
     the package as data and answered without a frame; any other is stored as signed code.
+
+    Args:
+        function: Takes the frame and returns the frame of features, of the same height.
     """
     return OnDemand(function.__name__, function=function, description=(function.__doc__ or "").strip())

@@ -37,7 +37,14 @@ class Float:
 
 @dataclass(frozen=True)
 class Int:
-    """A whole number in ``[low, high]``; the arguments are those of :class:`Float`."""
+    """A whole number in ``[low, high]``.
+
+    Args:
+        low: The smallest value.
+        high: The greatest value, inclusive.
+        log: Search on a logarithmic scale; then ``low`` must be positive.
+        default: The value without tuning, by default the middle of the scale, rounded.
+    """
 
     low: int
     high: int
@@ -56,7 +63,12 @@ class Int:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several values; ``default`` is the first unless given."""
+    """One of several values.
+
+    Args:
+        options: The values, at least one: text, numbers, booleans or ``None``.
+        default: The value without tuning; the first option unless given.
+    """
 
     options: Sequence[str | int | float | bool | None]
     _: KW_ONLY

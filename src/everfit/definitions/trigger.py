@@ -137,6 +137,9 @@ class Cron(Trigger):
 class NewData(Trigger):
     """So many labelled rows became known since the champion was trained; again at twice, three times as many.
 
+    Args:
+        rows: Labelled rows, 1 or more.
+
     Raises:
         DefinitionError: If ``rows`` is not positive.
     """
@@ -156,6 +159,9 @@ class NewRelease(Trigger):
 @dataclass(frozen=True)
 class StaleModel(Trigger):
     """What the champion learnt is older than ``age``.
+
+    Args:
+        age: A duration such as ``"30d"``.
 
     Raises:
         DefinitionError: If it is not a positive duration.

@@ -53,6 +53,9 @@ def gate(function: Callable[[Evidence], Any]) -> OwnGate:
     a bool; or ``(passed, value, threshold)``, optionally followed by a sentence; or one :class:`~everfit.Verdict` or
     several. If it raises, the candidate fails with the exception's text.
 
+    Args:
+        function: Takes one :class:`~everfit.Evidence`.
+
     >>> @gate
     ... def answers_vary(evidence):
     ...     \"\"\"Not every row gets the same answer.\"\"\"
