@@ -109,6 +109,7 @@ def test_an_empty_frame_and_one_that_lacks_everything_have_the_same_dtypes() -> 
         (1, 1.5, "covers: the column must hold an integer, but got 1.5"),
         (3, 7, "venue: the column must hold text, but got 7"),
         (6, "2026-01-01", "asked: the column must hold an instant"),
+        (7, "yesterday", "day: the column must hold a date"),
     ],
 )
 def test_a_value_of_another_type_is_refused_by_name(place: int, value: object, message: str) -> None:
@@ -116,6 +117,15 @@ def test_a_value_of_another_type_is_refused_by_name(place: int, value: object, m
     row[place] = value
     with pytest.raises(InvalidRequestError, match=message):
         FrameBuilder(schema_of("pandas")).one(row)
+
+
+def test_instants_and_dates_of_the_online_store_are_what_they_stand_for() -> None:
+    builder = FrameBuilder(schema_of("polars"))
+    moment = datetime(2026, 1, 27, 0, 30, 0, 5, tzinfo=UTC)
+    row: list[Any] = [None] * len(COLUMNS)
+    as_text = [*row[:6], moment.isoformat(), "2026-01-27", *row[8:]]
+    as_values = [*row[:6], moment, date(2026, 1, 27), *row[8:]]
+    assert builder.one(as_text).equals(builder.one(as_values))
 
 
 def test_history_of_another_type_is_refused_by_name() -> None:

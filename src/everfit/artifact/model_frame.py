@@ -245,12 +245,17 @@ def _text(value: str | None) -> str | None:
     return value
 
 
-def _instant_us(value: datetime | None) -> int:
-    return _NAT if value is None else (value - _EPOCH) // _MICROSECOND
+def _instant_us(value: datetime | str | None) -> int:
+    if value is None:
+        return _NAT
+    # The online store may hold an instant or a date as text.
+    return ((datetime.fromisoformat(value) if isinstance(value, str) else value) - _EPOCH) // _MICROSECOND
 
 
-def _date_us(value: date | None) -> int:
-    return _NAT if value is None else (value - _EPOCH_DAY).days * _DAY_US
+def _date_us(value: date | str | None) -> int:
+    if value is None:
+        return _NAT
+    return ((date.fromisoformat(value) if isinstance(value, str) else value) - _EPOCH_DAY).days * _DAY_US
 
 
 _READERS: Mapping[str, Callable[[Any], Any]] = {
