@@ -12,6 +12,7 @@ import polars as pl
 
 from everfit.core.errors import EverfitError
 from everfit.store.deployment import ModelDeployment
+from everfit.store.instants import in_years
 
 if TYPE_CHECKING:
     from everfit.artifact.package import Package
@@ -62,6 +63,8 @@ class Answers:
         """Every prediction, with ``mark``, ordered by event time and id."""
         self.outcomes = pl.DataFrame()
         """Every report of an outcome."""
+        self.left_out = 0
+        """Rows of both that are left out, since their event or known time breaks the rule for instants."""
 
     def catch_up(self) -> None:
         """Read what was added since the last call.
@@ -81,12 +84,17 @@ class Answers:
         told, is_all = self._told.grown()
         self._outcomes = told if is_all else pl.concat([self._outcomes, told], how="diagonal_relaxed")
         self.rows, self.outcomes, self._unshipped = self._shipped, self._outcomes, []
+        self.left_out = self._predictions.left_out + self._told.left_out
         for part in waiting:
+            kept = in_years(part.rows)
             if part.table.startswith(f"predictions/{self.model}/") and not _has(self._shipped, part.segment):
-                self._unshipped.append(part.rows.lazy())
+                self._unshipped.append(kept.lazy())
                 self._repeats = True
             elif part.table == f"outcomes/{self.model}" and not _has(self._outcomes, part.segment):
-                self.outcomes = pl.concat([self.outcomes, part.rows], how="diagonal_relaxed")
+                self.outcomes = pl.concat([self.outcomes, kept], how="diagonal_relaxed")
+            else:
+                continue
+            self.left_out += part.rows.height - kept.height
         for frame in self._unshipped:
             few = frame.select(name for name in frame.collect_schema() if self._wanted(name)).collect()
             self.rows = _in_order(self.rows, few)

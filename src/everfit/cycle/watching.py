@@ -144,6 +144,9 @@ def monitor(
         counted={part: each for part, each in counted.items() if each is not None},
     )
     report = look(rows, watching, since=since, as_of=now)
+    if answers.left_out:
+        note = f"{answers.left_out:,} rows are left out: their event or known time is not in the years 1970 to 2200."
+        report = structs.replace(report, notes=(*report.notes, note))
     progress.finish("Comparing", note=f"{len(report.findings)} findings")
     champion = watching.champion
     known_champion = (champion, versions[champion]) if champion is not None and champion in versions else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -211,4 +211,6 @@ def horizon(view: FeatureView, first_event: datetime) -> datetime | None:
     """
     if view.transform is not None and view.lookback is None:
         return None
-    return first_event - view.time_to_live - timedelta(microseconds=1)
+    reach = view.time_to_live + timedelta(microseconds=1)
+    # datetime begins in the year 1: such a row sees all history.
+    return first_event - reach if first_event - datetime.min.replace(tzinfo=UTC) >= reach else None

@@ -217,6 +217,7 @@ def _write(
             part[_KNOWN].to_list(),
             [part[feature].to_list() for feature in features],
             watermark_us=(until - _EPOCH) // _MICROSECOND if number == last else None,
+            now_us=(until - _EPOCH) // _MICROSECOND,
         )
         progress.advance(f"materialize {view.name}", part.height)
     return written

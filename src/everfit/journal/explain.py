@@ -12,6 +12,7 @@ from msgspec import Struct
 from everfit.journal.logs import PREDICTION_LOG
 from everfit.journal.prediction_rows import FEATURE, PREDICTION, REQUEST
 from everfit.journal.tables import scan_outcomes
+from everfit.store.instants import representable
 from everfit.store.lake import PLACE, SEGMENT, tables_under
 
 Value = str | int | float | bool | datetime | date | None
@@ -74,7 +75,7 @@ def find_prediction(lake: Path, journal: Path, prediction_id: str) -> list[Found
     answers = {
         (row["recorded_at"], row[SEGMENT], row[PLACE], row["row"]): row
         for frame in (*waiting, *(table.filter(asked).collect() for table in tables))
-        for row in frame.rows(named=True)
+        for row in representable(frame).rows(named=True)
     }
     outcomes = {model: _outcomes(lake, journal, model, asked) for model in {row["model"] for row in answers.values()}}
     return [_found(answers[key], outcomes[answers[key]["model"]]) for key in sorted(answers)]

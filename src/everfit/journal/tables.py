@@ -8,6 +8,7 @@ import polars as pl
 
 from everfit.journal import failure_rows, outcome_rows, prediction_rows
 from everfit.journal.logs import FAILURE_LOG, OUTCOME_LOG, PREDICTION_LOG
+from everfit.store.instants import out_of_years
 from everfit.store.lake import scan_tables
 from everfit.store.pushed_rows import scan_pushed
 
@@ -18,6 +19,8 @@ scan_pushes = scan_pushed
 
 def scan_predictions(lake: Path, journal: Path, model: str, *, include_unshipped: bool = True) -> pl.LazyFrame:
     """Every recorded prediction of a model, by all its versions and routes, in no particular order.
+
+    Rows whose event time breaks the rule of :mod:`everfit.core.instants` are left out.
 
     Args:
         lake: The lake's folder.
@@ -34,11 +37,14 @@ def scan_predictions(lake: Path, journal: Path, model: str, *, include_unshipped
     """
     # The log first: what is shipped in between is in the tables then, and told by its segment's name.
     waiting = PREDICTION_LOG.unshipped(journal) if include_unshipped else []
-    return scan_tables(lake, f"{PREDICTION_LOG.name}/{model}", waiting, base=prediction_rows.BASE)
+    found = scan_tables(lake, f"{PREDICTION_LOG.name}/{model}", waiting, base=prediction_rows.BASE)
+    return found.filter(~out_of_years("event_time"))
 
 
 def scan_outcomes(lake: Path, journal: Path, model: str, *, include_unshipped: bool = True) -> pl.LazyFrame:
     """Every report of an outcome to a model's predictions, corrections among them, in no particular order.
+
+    Those whose known time breaks the rule of :mod:`everfit.core.instants` are left out.
 
     Args:
         lake: The lake's folder.
@@ -53,7 +59,8 @@ def scan_outcomes(lake: Path, journal: Path, model: str, *, include_unshipped: b
         StoreError: If the log or a table cannot be read.
     """
     waiting = OUTCOME_LOG.unshipped(journal) if include_unshipped else []
-    return scan_tables(lake, f"{OUTCOME_LOG.name}/{model}", waiting, base=outcome_rows.BASE)
+    found = scan_tables(lake, f"{OUTCOME_LOG.name}/{model}", waiting, base=outcome_rows.BASE)
+    return found.filter(~out_of_years("known_at"))
 
 
 def scan_failures(lake: Path, journal: Path, model: str, *, include_unshipped: bool = True) -> pl.LazyFrame:

@@ -18,6 +18,7 @@ from msgspec.structs import astuple
 
 from everfit.artifact.schema import FieldType, InputSchema, RequestField
 from everfit.core.errors import InvalidRequestError, RequestTooLargeError
+from everfit.core.instants import EARLIEST, EARLIEST_DAY, END, END_DAY, YEARS
 
 LONGEST_ID = 200
 _LONGEST_SHOWN = 100
@@ -78,6 +79,10 @@ class RequestDecoder:
         self._names = tuple(field.name for field in schema.request)
         self._integers = tuple(field.name for field in schema.request if field.type == "integer")
         self._instants = tuple(place for place, field in enumerate(schema.request) if field.type == "instant")
+        times = [place for place, field in enumerate(schema.request) if field.name == schema.event_time]
+        self._event_time = times[0] if times else None
+        is_date = bool(times) and schema.request[times[0]].type == "date"
+        self._first, self._end = (EARLIEST_DAY, END_DAY) if is_date else (EARLIEST, END)
         self.max_rows = max_rows
         row = _row(schema.request)
         self._kind = Annotated[list[row], Meta(min_length=1)]  # type: ignore[valid-type]
@@ -164,7 +169,7 @@ class RequestDecoder:
                 self._require_finite_column(field.name, values)
         rows: list[Row] = list(zip(*found, strict=True))
         self.require_few(len(rows))
-        return self._admit(self._all_in_utc(rows), id, None, wish)
+        return self._admit(self._settle_instants(rows), id, None, wish)
 
     def _admit(self, rows: list[Row], id: str | None, ids: list[str] | None, wish: Any) -> Request:  # noqa: A002
         if id is None and ids is None:
@@ -189,13 +194,22 @@ class RequestDecoder:
 
     def _rows(self, given: list[Any]) -> list[Row]:
         self.require_few(len(given))
-        return self._all_in_utc(list(map(astuple, given)))
+        return self._settle_instants(list(map(astuple, given)))
 
-    def _all_in_utc(self, rows: list[Row]) -> list[Row]:
+    def _settle_instants(self, rows: list[Row]) -> list[Row]:
         for place in self._instants:
             if any(row[place] is not None and row[place].tzinfo is not UTC for row in rows):
                 rows = [self._in_utc(row, place) for row in rows]
+        if self._event_time is not None:
+            self._require_event_times(rows, self._event_time)
         return rows
+
+    def _require_event_times(self, rows: list[Row], event_time: int) -> None:
+        first, end = self._first, self._end
+        for number, row in enumerate(rows):
+            value = row[event_time]
+            if value is not None and not first <= value < end:
+                raise _wrong(f"inputs[{number}].{self._names[event_time]}", YEARS, value.isoformat())
 
     def _require_finite(self, rows: list[Row]) -> None:
         """JSON cannot carry what is not finite, other protocols can."""

@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from everfit.core.clock import to_us
 from everfit.core.errors import InvalidRequestError, RequestTooLargeError, UnknownModelError
+from everfit.core.instants import broken_rule
 from everfit.serving.decode import INT64, LONGEST_ID, make_whole
 from everfit.store.outcomes import Outcome, Outcomes
 from everfit.store.pushes import Pushed
@@ -148,7 +149,9 @@ class Intake:
                 raise InvalidRequestError(
                     f"must be {expected}, or null", value=each.value, place=f"outcomes[{place}].value"
                 )
-            known_us = now_us if each.known_at is None else to_us(each.known_at)
+            known_us = now_us
+            if each.known_at is not None:
+                known_us = _happened(each.known_at, now_us, f"outcomes[{place}].known_at")
             taken.append(Outcome(id=each.id, value=value, known_us=known_us))
         self._recorder.outcomes(Outcomes(model=lineup.champion.name, recorded_us=now_us, outcomes=taken))
         return Reported(outcomes=len(taken))
@@ -184,15 +187,27 @@ class Intake:
             view=view,
             recorded_us=now_us,
             keys={name: [_plain(getattr(row, f"key_{number}")) for row in taken] for number, name in enumerate(keys)},
-            event_us=[to_us(row.event_time) for row in taken],
-            created_us=[to_us(row.created) if isinstance(row.created, datetime) else now_us for row in taken],
+            event_us=[
+                _happened(row.event_time, now_us, f"rows[{place}].event_time") for place, row in enumerate(taken)
+            ],
+            created_us=[
+                _happened(row.created, now_us, f"rows[{place}].created")
+                if isinstance(row.created, datetime)
+                else now_us
+                for place, row in enumerate(taken)
+            ],
             features={
                 name: [getattr(row, f"feature_{number}") for row in taken] for number, name in enumerate(features)
             },
         )
         self._recorder.pushed(pushed)
         written = self._online.write_columns(
-            view, list(pushed.keys.values()), pushed.event_us, pushed.created_us, list(pushed.features.values())
+            view,
+            list(pushed.keys.values()),
+            pushed.event_us,
+            pushed.created_us,
+            list(pushed.features.values()),
+            now_us=now_us,
         )
         return Accepted(rows=len(taken), written=written)
 
@@ -245,6 +260,15 @@ class Intake:
                 f"a request may hold at most {self._max_rows}", value=len(given), place=place,
                 remedy="Send them in several requests.",
             )  # fmt: skip
+
+
+def _happened(instant: datetime, now_us: int, place: str) -> int:
+    """An instant of something that is said to have happened, in microseconds since 1970."""
+    instant_us = to_us(instant)
+    rule = broken_rule(instant_us, now_us=now_us)
+    if rule:
+        raise InvalidRequestError(rule, value=instant.isoformat(), place=place)
+    return instant_us
 
 
 def _lookups_of(lookups: Sequence[Lookup], view: str) -> list[Lookup]:

@@ -10,7 +10,9 @@ from pathlib import Path
 import polars as pl
 
 from everfit.core.errors import StoreError
+from everfit.core.instants import EARLIEST, END
 from everfit.store.delta import LakeTable
+from everfit.store.instants import in_years, out_of_years
 from everfit.store.lake import Schema, tables_under, united
 
 
@@ -42,6 +44,8 @@ class Follower:
     base: Schema
     wanted: Callable[[str], bool]
     instant: str
+    left_out: int = 0
+    """Rows that were left out, since an instant of theirs lies outside of the years that are allowed."""
     _tables: dict[str, LakeTable] = field(default_factory=dict)
     _files: dict[str, dict[str, _File]] = field(default_factory=dict)
 
@@ -62,6 +66,9 @@ class Follower:
             spans = {name: {each.uri: each for each in self._spans(uris)} for name, uris in new.items() if uris}
         except (pl.exceptions.PolarsError, OSError) as error:
             raise StoreError(f"a table of the lake could not be read: {error}", value=self.under) from error
+        self.left_out = 0 if is_all else self.left_out
+        told, found = found, in_years(found)
+        self.left_out += told.height - found.height
         self._files = {name: {**known.get(name, {}), **spans.get(name, {})} for name in present}
         return found, is_all
 
@@ -94,8 +101,11 @@ class Follower:
         instant = pl.col(self.instant)
         found = (
             pl.scan_parquet(uris, glob=False, hive_partitioning=False, include_file_paths="__uri")
+            .filter(~out_of_years(self.instant))
             .group_by("__uri")
             .agg(instant.min().alias("first"), instant.max().alias("last"))
             .collect()
         )
-        return [_File(*row) for row in found.iter_rows()]
+        # Files of which no row is left have no span, and are not read again.
+        files = {uri: _File(uri, *span) for uri, *span in found.iter_rows() if span[0] is not None}
+        return [files.get(uri, _File(uri, END, EARLIEST)) for uri in uris]

@@ -3,12 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import polars as pl
 
 from everfit.core.errors import TimestampError
+from everfit.core.instants import EARLIEST, END
 
 INSTANT = pl.Datetime("us", "UTC")
+
+
+def out_of_years(column: str) -> pl.Expr:
+    """Whether an instant lies outside of the years that :mod:`everfit.core.instants` allows; false where it is null.
+
+    Rows that were stored before the rule was held may have such instants. They are left out of reports and counted.
+    """
+    instant = pl.col(column)
+    early, late = instant < pl.lit(EARLIEST, dtype=INSTANT), instant >= pl.lit(END, dtype=INSTANT)
+    return (early | late).fill_null(value=False)
+
+
+TIMES = ("event_time", "known_at")
+"""The columns of the journal to which the rule applies."""
+
+
+def in_years(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of which no column of :data:`TIMES` breaks the rule; see :func:`out_of_years`."""
+    return rows.filter(~out_of_years(name) for name in TIMES if name in rows.columns)
+
+
+def representable(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with null for instants that Python's ``datetime`` cannot hold."""
+    first = pl.lit(datetime.min.replace(tzinfo=UTC), dtype=INSTANT)
+    last = pl.lit(datetime.max.replace(tzinfo=UTC), dtype=INSTANT)
+    instants = [pl.col(name) for name, dtype in rows.schema.items() if dtype == INSTANT]
+    return rows.with_columns(pl.when(each.is_between(first, last)).then(each) for each in instants)
 
 
 def to_instant(column: str, dtype: pl.DataType, *, place: str) -> pl.Expr:

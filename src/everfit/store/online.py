@@ -24,6 +24,7 @@ import msgspec
 from msgspec import Struct
 
 from everfit.core.errors import StoreError
+from everfit.core.instants import AHEAD_US
 
 Key = tuple[Any, ...]
 """The values of a view's keys, in the order of its entities: strings, integers or dates."""
@@ -34,6 +35,7 @@ _COMMITTING = bytes(8)
 """The stamp while a writer commits, or once one died at it: nothing is kept then."""
 _KEYS_PER_QUERY = 512
 _ROWS_PER_STATEMENT = 64
+_FOREVER = 2**63 - 1
 
 
 class ViewState(Struct, frozen=True, kw_only=True):
@@ -131,6 +133,7 @@ class OnlineStore(OnlineReader, Protocol):
         columns: Sequence[Sequence[Any]],
         *,
         watermark_us: int | None = None,
+        now_us: int | None = None,
     ) -> int:
         """Write rows that are given by columns; quickest with one row per entity, in the order of the keys.
 
@@ -141,6 +144,8 @@ class OnlineStore(OnlineReader, Protocol):
             created_us: Known times, in microseconds since 1970.
             columns: One column per feature, in the view's order.
             watermark_us: The watermark from now on; by default it stays.
+            now_us: The present, in microseconds since 1970. A row of the store that claims to be of later than that,
+                by more than :data:`everfit.core.instants.AHEAD`, is wrong, and any row replaces it.
 
         Returns:
             How many rows won, that is, were new or newer than what was there.
@@ -282,6 +287,7 @@ class SqliteOnlineStore:
         columns: Sequence[Sequence[Any]],
         *,
         watermark_us: int | None = None,
+        now_us: int | None = None,
     ) -> int:
         """See :meth:`OnlineStore.write_columns`."""
         # In the order of the table, SQLite fills page after page; equal keys stay in the order they came in.
@@ -299,7 +305,7 @@ class SqliteOnlineStore:
                     f"view {view} has {len(table.state.features)} features, one column each", value=len(columns)
                 )
             before = connection.total_changes
-            _upsert(connection, table.name, rows)
+            _upsert(connection, table.name, rows, latest_us=_FOREVER if now_us is None else now_us + AHEAD_US)
             written = connection.total_changes - before
             if watermark_us is not None:
                 connection.execute("UPDATE views SET watermark_us = ? WHERE name = ?", (watermark_us, view))
@@ -511,8 +517,10 @@ def _payloads(columns: Sequence[Sequence[Any]], event_us: Sequence[int]) -> Iter
     return map(_encode, zip(*columns, strict=True) if columns else ((),) * len(event_us))
 
 
-def _upsert(connection: sqlite3.Connection, table: str, rows: Sequence[tuple[bytes, int, int, bytes]]) -> None:
-    """Let the newer of each row and what the table holds win.
+def _upsert(
+    connection: sqlite3.Connection, table: str, rows: Sequence[tuple[bytes, int, int, bytes]], *, latest_us: int
+) -> None:
+    """Let the newer of each row and what the table holds win, unless the latter is of later than ``latest_us``.
 
     Many rows a statement: stepping through a statement costs as much as putting a row in its place.
     """
@@ -523,7 +531,8 @@ def _upsert(connection: sqlite3.Connection, table: str, rows: Sequence[tuple[byt
             f"INSERT INTO {table} VALUES {','.join(['(?,?,?,?)'] * size)} "  # noqa: S608 - a name of ours
             "ON CONFLICT (key) DO UPDATE SET "
             "event_us = excluded.event_us, created_us = excluded.created_us, payload = excluded.payload "
-            "WHERE (excluded.event_us, excluded.created_us) >= (event_us, created_us)"
+            "WHERE (excluded.event_us, excluded.created_us) >= (event_us, created_us) "
+            f"OR max(event_us, created_us) > {latest_us}"
         )
         starts = range(4 * first, 4 * last, 4 * size)
         connection.executemany(statement, (values[start : start + 4 * size] for start in starts))
