@@ -121,3 +121,23 @@ def test_an_unknown_model_and_version(trained: Path) -> None:
 def test_a_service_that_is_not_there(trained: Path) -> None:
     answer = everfit(trained, "predict", "late", "{}", "--url", "http://127.0.0.1:9")
     assert_one_message(answer, 1, "everfit serve")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("X, y, feature_names, learning_rate, seed", ("feature_names", "Did you mean names?")),
+        ("X, y, rounds, learning_rate, seed", ("rounds", "On offer are")),
+        ("X, y, seed, rate=0.1", ("learning_rate", "must be an argument of the trainer")),
+    ],
+    ids=["misspelt", "neither tuned nor offered", "tuned but no argument"],
+)
+def test_check_refuses_the_arguments_that_a_training_refuses(
+    tmp_path: Path, arguments: str, words: tuple[str, ...]
+) -> None:
+    folder = make_project(tmp_path, definitions=DEFINITIONS.replace("X, y, learning_rate, seed", arguments))
+    checked = everfit(folder, "check", *AS_OF)
+    assert checked.code == 1
+    assert "Traceback" not in checked.out + checked.err
+    for word in words:
+        assert word in checked.out, checked.out

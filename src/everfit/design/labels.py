@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from everfit.core.errors import EverfitError
 from everfit.core.evidence import LABEL, TrainingFrame
+from everfit.definitions.trainer_arguments import argument_errors
 from everfit.design.findings import error, from_exception, warning
 from everfit.measures.quality import metric_for
 
@@ -20,7 +20,7 @@ FEW_ROWS = 200
 
 
 def check_model(model: Model) -> list[Problem]:
-    """Whether it has a trainer that takes what tuning gives it, and a metric of its task."""
+    """Check that it has a trainer whose arguments can be given, and a metric of its task."""
     place, problems = f"model {model.name}", []
     try:
         metric_for(model.metric, model.task)
@@ -30,14 +30,9 @@ def check_model(model: Model) -> list[Problem]:
         learner = model.learner
     except EverfitError as raised:
         return [*problems, from_exception(place, raised)]
-    arguments = inspect.signature(learner.function).parameters
-    takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in arguments.values())
-    for name in learner.space:
-        if name not in arguments and not takes_any:
-            remedy = f"Add the argument {name} to {learner.function.__name__}, or drop it from the search space."
-            problems.append(
-                error(f"{place}, trainer", "a tuned parameter must be an argument of the trainer", name, remedy)
-            )
+    where = f"{place}, trainer {learner.function.__name__}"
+    errors = argument_errors(learner.function, learner.space, place=where)
+    problems.extend(from_exception(where, each) for each in errors)
     return problems
 
 

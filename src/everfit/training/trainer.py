@@ -15,7 +15,6 @@
 
 from __future__ import annotations
 
-import inspect
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,14 +28,14 @@ from everfit.artifact.encode import encode_inputs
 from everfit.artifact.fitted import Fitted
 from everfit.artifact.forms.native import NativePredictor
 from everfit.artifact.schema import InputSchema
-from everfit.core.errors import DefinitionError, EverfitError, TrainingError
+from everfit.core.errors import EverfitError, TrainingError
 from everfit.core.evidence import LABEL
 from everfit.core.user_code import describe_raise
 from everfit.definitions.model import Model
+from everfit.definitions.trainer_arguments import chosen_arguments
 from everfit.training.inputs import describe_inputs, with_fills
 from everfit.training.labels import WEIGHT
 
-OFFERED = ("X", "y", "weight", "X_valid", "y_valid", "categorical", "names", "seed", "trial")
 _PROBED_ROWS = 64
 
 
@@ -130,7 +129,8 @@ def fit(
         "seed": seed,
         "trial": trial,
     }
-    arguments = _arguments(model, offered, params)
+    place = f"model {model.name}, trainer {function.__name__}"
+    arguments = chosen_arguments(function, offered, params, place=place)
     random.seed(seed)
     np.random.seed(seed)
     try:
@@ -143,7 +143,6 @@ def fit(
             remedy=describe_inputs(rows.X, schema),
             place=f"model {model.name}",
         ) from error
-    place = f"model {model.name}, trainer {function.__name__}"
     predictor = adapt(estimator, schema, place=place)
     _probe(predictor, schema, rows.X[:_PROBED_ROWS], place=place)
     if rows.raw is not None:
@@ -161,32 +160,6 @@ def _own_copy(inputs: Any, schema: InputSchema) -> Any:
 def _categorical(schema: InputSchema) -> list[int] | list[str]:
     places = schema.categorical
     return list(places) if schema.frame == "matrix" else [schema.names[place] for place in places]
-
-
-def _arguments(model: Model, offered: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
-    function = model.learner.function
-    given = {**offered, **params}
-    chosen: dict[str, Any] = {}
-    for name, parameter in inspect.signature(function).parameters.items():
-        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            chosen |= params
-        elif name in given:
-            chosen[name] = given[name]
-        elif parameter.default is inspect.Parameter.empty:
-            raise DefinitionError(
-                "a trainer's arguments must be tuned parameters or on offer",
-                value=name,
-                remedy=f"On offer are: {', '.join(OFFERED)}; tuned are: {', '.join(params) or 'none'}.",
-                place=f"model {model.name}, trainer {function.__name__}",
-            )
-    unasked = sorted(params.keys() - chosen.keys())
-    if unasked:
-        raise DefinitionError(
-            "a tuned parameter must be an argument of the trainer",
-            value=unasked[0],
-            place=f"model {model.name}, trainer {function.__name__}",
-        )
-    return chosen
 
 
 def adapt(estimator: Any, schema: InputSchema, *, place: str) -> NativePredictor:
