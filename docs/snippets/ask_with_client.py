@@ -42,3 +42,27 @@ def push(address: str) -> int:
         pushed = client.push("rating", [rating])
         # endregion
         return pushed.written
+
+
+def ask_with_a_frame(address: str) -> list[float]:
+    from datetime import UTC, date, datetime
+
+    import polars as pl
+
+    import everfit as ef
+
+    row = {
+        "shop": "shop-7",
+        "kind": 3,
+        "weight kg": 1.5,
+        "express": True,
+        "ordered_at": datetime(2026, 1, 5, 12, tzinfo=UTC),
+        "wanted_on": date(2026, 1, 6),
+    }
+    with ef.Client(address) as client:
+        # region frame
+        orders = pl.DataFrame([row, row | {"weight kg": None}])
+        answers = client.predict("late", orders, ids=["order-18", "order-19"])
+        client.outcomes("late", pl.DataFrame({"id": ["order-18", "order-19"], "value": [True, False]}))
+        # endregion
+    return [each.value for each in answers]

@@ -20,3 +20,12 @@ def by_people_only(late):
     # region never
     late.retrain_when()
     # endregion
+
+
+def at_night(late):
+    # region nightly
+    late.retrain_when(
+        ef.Cron("0 3 * * *", zone="Europe/Berlin", within="1h") & ef.NewData(rows=1_000),
+        cooldown="1d",
+    )
+    # endregion

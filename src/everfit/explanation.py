@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from everfit.core.errors import EverfitError, UnknownPredictionError
-from everfit.core.records import AliasChange, Score, SourceVersion
+from everfit.core.records import AliasChange, Score, SourceVersion, Verdict
 from everfit.cycle import System
 from everfit.journal.explain import FoundPrediction, find_prediction
 
@@ -34,7 +34,11 @@ class Origin(Struct, frozen=True, kw_only=True):
     trained_rows: int
     """Labelled rows in its training frame."""
     scores: tuple[Score, ...]
-    """On the hold-out, as the gates saw them."""
+    """On the hold-out."""
+    verdicts: tuple[Verdict, ...]
+    """What the gates decided of the version, from its run."""
+    gates_problem: str
+    """Why there are none; empty where there are."""
     params: dict[str, str | int | float | bool | None]
     changes: tuple[AliasChange, ...]
     """Who let it answer and when, oldest first; and when it was nominated."""
@@ -92,6 +96,7 @@ def _explained(system: System, answer: FoundPrediction) -> ExplainedAnswer:
 def _origin(system: System, version: ModelVersion) -> Origin:
     from everfit.artifact.package import open_package
 
+    verdicts, problem = _verdicts(system, version)
     lineage = open_package(system.registry.fetch(version), trust=system.trust).manifest.lineage
     return Origin(
         run_id=version.run_id,
@@ -104,6 +109,17 @@ def _origin(system: System, version: ModelVersion) -> Origin:
         as_of=lineage.frame.as_of,
         trained_rows=lineage.frame.labelled,
         scores=lineage.scores,
+        verdicts=verdicts,
+        gates_problem=problem,
         params=lineage.params,
         changes=tuple(each for each in system.registry.history(version.model) if each.version == version.version),
     )
+
+
+def _verdicts(system: System, version: ModelVersion) -> tuple[tuple[Verdict, ...], str]:
+    """What the gates decided, and why that is not known where it is not."""
+    try:
+        report = system.registry.gate_report(version.model, version.run_id)
+    except EverfitError as error:  # the rest of the origin is in the package, and is shown all the same
+        return (), str(error)
+    return ((), "its run has no report") if report is None else (report.verdicts, "")

@@ -28,6 +28,9 @@ def test_an_answer_leads_back_to_where_it_came_from(own: Path) -> None:
     assert found["origin"]["sources"][0]["version"].startswith("sha256:")
     assert [each["alias"] for each in found["origin"]["changes"]][:2] == ["challenger", "champion"]
     text = everfit(own, "explain", "journey-1").out
+    assert "hold-out     log_loss" in text
+    assert "gates        passed   data_schema: " in text
+    assert {verdict["outcome"] for verdict in found["origin"]["verdicts"]} <= {"passed", "skipped"}
     assert version["run_id"] in text
     assert "shop_record.late" in text
     missing = everfit(own, "explain", "nothing-like-it")

@@ -45,6 +45,6 @@ def test_methods_of_the_model_are_there(page: str, method: str) -> None:
 
 
 def test_what_a_trainer_may_ask_for_is_there(page: str) -> None:
-    from everfit.training.trainer import OFFERED
+    from everfit.definitions.trainer_arguments import OFFERED
 
     assert not [name for name in OFFERED if f"`{name}`" not in section(page, "The trainer")]

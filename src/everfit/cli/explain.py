@@ -88,10 +88,16 @@ def _origin(origin: Origin) -> Iterator[tuple[str, str]]:
     yield "data", f"{origin.trained_rows:,} labelled rows as of {_instant(origin.as_of)}, {origin.data_digest[:19]}"
     for source in origin.sources:
         yield "", f"{source.name}: {source.location}, {source.version[:19]}"
-    title = "gates"
+    title = "hold-out"
     for score in origin.scores:
         yield title, f"{score.metric} {score.value:.4f} ({score.low:.4f} to {score.high:.4f}) on {score.rows:,} rows"
         title = ""
+    title = "gates"
+    for verdict in origin.verdicts:
+        yield title, f"{verdict.outcome:<8} {verdict.gate}: {verdict.sentence}"
+        title = ""
+    if not origin.verdicts:
+        yield "gates", f"no verdicts: {origin.gates_problem}"
     title = "history"
     for change in origin.changes:
         yield title, f"{change.alias} {_instant(change.changed_at)} by {change.actor}: {change.reason}"

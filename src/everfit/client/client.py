@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar, overload
@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from everfit.client.channel import Channel
-from everfit.client.encode import encode, plain_outcome, plain_row, plain_rows
+from everfit.client.encode import encode, plain_id, plain_outcome, plain_row, plain_rows
+from everfit.client.frames import Rows, rows_of, single_row
 from everfit.client.records import ModelDescription, Prediction, Pushed, Value
 from everfit.client.refusal import refusal, strange
 from everfit.core.errors import NotReadyError
@@ -64,30 +65,31 @@ class Client:
 
     @overload
     def predict(
-        self, model: str, inputs: Mapping[str, Any], *, id: str | None = ..., ids: Sequence[str] | None = ...
+        self, model: str, inputs: Mapping[str, Any], *, id: str | None = ..., ids: Iterable[Any] | None = ...
     ) -> Prediction: ...
 
     @overload
     def predict(
-        self, model: str, inputs: Sequence[Mapping[str, Any]], *, id: str | None = ..., ids: Sequence[str] | None = ...
+        self, model: str, inputs: Rows, *, id: str | None = ..., ids: Iterable[Any] | None = ...
     ) -> list[Prediction]: ...
 
     def predict(
         self,
         model: str,
-        inputs: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        inputs: Rows,
         *,
         id: str | None = None,  # noqa: A002 - what the service calls it
-        ids: Sequence[str] | None = None,
+        ids: Iterable[Any] | None = None,
     ) -> Prediction | list[Prediction]:
         """Ask for predictions.
 
         Args:
             model: The model's name.
-            inputs: One row, or several: every request field by its name, ``None`` (or NaN) where it is not known.
-                Instants are aware ``datetime``, or text such as ``2026-03-01T08:30:00Z``.
+            inputs: One row, or several: every request field by its name, ``None`` (or NaN, NaT) where it is not known.
+                Instants are aware ``datetime``, or text such as ``2026-03-01T08:30:00Z``. Several rows may be a pandas
+                or Polars data frame, one row a row of a pandas frame.
             id: What to record the prediction under; of several rows ``id-0``, ``id-1``, …. By default a new one.
-            ids: One for each row, instead.
+            ids: One for each row, instead; a column of a frame will do.
 
         Returns:
             One prediction for one row, a list of them for several.
@@ -101,20 +103,18 @@ class Client:
             NotReadyError: If it cannot be reached, or cannot answer now.
             RequestError: If the service failed.
         """
-        single = isinstance(inputs, Mapping)
-        body: dict[str, Any] = {
-            "inputs": plain_row(inputs, "inputs") if isinstance(inputs, Mapping) else plain_rows(inputs, "inputs")
-        }
+        row = single_row(inputs)
+        body: dict[str, Any] = {"inputs": plain_rows(inputs, "inputs") if row is None else plain_row(row, "inputs")}
         if ids is not None:
-            body["ids"] = list(ids)
+            body["ids"] = [plain_id(each) for each in ids]
         if id is not None or ids is None:
             # Chosen here, so that a question that has to be sent twice is one prediction.
             body["id"] = str(uuid4()) if id is None else id
         answer = self._ask("POST", f"/predict/{quote(model, safe='')}", _Answer, body)
         predictions = _apart(answer)
-        return predictions[0] if single else predictions
+        return predictions if row is None else predictions[0]
 
-    def report(self, model: str, id: str, value: float | str | None, known_at: datetime | None = None) -> None:  # noqa: A002
+    def report(self, model: str, id: str, value: float | str | bool | None, known_at: datetime | None = None) -> None:  # noqa: A002
         """Report what became of a prediction; on the disk when this returns.
 
         Args:
@@ -131,12 +131,13 @@ class Client:
         """
         self.outcomes(model, [{"id": id, "value": value, "known_at": known_at}])
 
-    def outcomes(self, model: str, rows: Sequence[Mapping[str, Any]]) -> int:
+    def outcomes(self, model: str, rows: Rows) -> int:
         """Report what became of many predictions: all of them are taken, or none.
 
         Args:
             model: The model's name.
-            rows: Each with ``id``, ``value`` and perhaps ``known_at``, as for :meth:`report`.
+            rows: Each with ``id``, ``value`` and perhaps ``known_at``, as for :meth:`report`; or a data frame with
+                these columns. ``None`` or null as the value takes an outcome back; NaN is refused.
 
         Returns:
             How many were taken.
@@ -144,15 +145,16 @@ class Client:
         Raises:
             EverfitError: As :meth:`report`; RequestTooLargeError if there are more than the service takes at once.
         """
-        plain = [plain_outcome(row, f"outcomes[{number}]") for number, row in enumerate(rows)]
+        plain = [plain_outcome(row, f"outcomes[{number}]") for number, row in enumerate(rows_of(rows, "outcomes"))]
         return self._ask("POST", f"/outcomes/{quote(model, safe='')}", _Taken, {"outcomes": plain}).outcomes
 
-    def push(self, view: str, rows: Sequence[Mapping[str, Any]]) -> Pushed:
+    def push(self, view: str, rows: Rows) -> Pushed:
         """Hand over newer features: on the disk and online when this returns.
 
         Args:
             view: The feature view's name.
-            rows: Each with the view's keys and features, ``event_time`` and perhaps ``created``.
+            rows: Each with the view's keys and features, ``event_time`` and perhaps ``created``; or a data frame with
+                these columns.
 
         Raises:
             TimestampError: If an instant has no time zone.

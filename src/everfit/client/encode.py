@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from math import isfinite
@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from everfit.client.frames import Rows, rows_of
 from everfit.core.errors import InvalidRequestError, TimestampError
 
 _PLAIN = frozenset((str, int, bool, type(None)))
@@ -47,23 +48,35 @@ def plain_outcome(row: Mapping[str, Any], place: str) -> dict[str, Any]:
     plain = plain_row(row, place)
     if plain.get("value") is None and row.get("value") is not None:
         rule = "must be a finite number, or None to take the outcome back"
-        raise InvalidRequestError(rule, value=row["value"], place=f"{place}.value")
+        remedy = "Leave rows out whose outcome is not known yet: frame.dropna(subset=['value'])."
+        raise InvalidRequestError(rule, value=row["value"], place=f"{place}.value", remedy=remedy)
+    if "id" in plain:
+        plain["id"] = plain_id(plain["id"])
     return plain
 
 
-def plain_rows(rows: Iterable[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:
+def plain_id(value: Any) -> Any:
+    """An id as the service takes it: the whole numbers of a frame's column as text."""
+    value = value.item() if getattr(value, "ndim", None) == 0 else value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def plain_rows(rows: Rows, name: str) -> list[dict[str, Any]]:
     """Rows of :func:`plain_row`, whose places are ``name[0]``, ``name[1]``, ….
 
     Raises:
         TimestampError: As :func:`plain_row`.
         InvalidRequestError: As :func:`plain_row`.
     """
-    return [plain_row(row, f"{name}[{number}]") for number, row in enumerate(rows)]
+    return [plain_row(row, f"{name}[{number}]") for number, row in enumerate(rows_of(rows, name))]
 
 
 def _plain(value: Any, place: str) -> Any:
-    if getattr(value, "ndim", None) == 0:  # one of NumPy's numbers
-        value = value.item()
+    if type(value).__name__ == "NAType":  # pandas' NA: every comparison with it is NA again
+        return None
+    if getattr(value, "ndim", None) == 0:  # one of NumPy's numbers or instants
+        # Of nanoseconds, NumPy's item() would be a bare number.
+        value = (value.astype("datetime64[us]") if value.dtype.kind == "M" else value).item()
     if isinstance(value, float | Decimal | datetime) and value != value:  # noqa: PLR0124 - NaN, or pandas' NaT
         return None
     if isinstance(value, Decimal):
@@ -73,6 +86,10 @@ def _plain(value: Any, place: str) -> Any:
     if isinstance(value, datetime) and value.tzinfo is None:
         raise TimestampError(
             "must be an instant with a time zone", value=value.isoformat(), place=place,
-            remedy="Say which: value.replace(tzinfo=UTC) if it is in UTC, else tzinfo=ZoneInfo('Europe/Paris').",
+            remedy="Say which: value.replace(tzinfo=UTC) if it is in UTC, else tzinfo=ZoneInfo('Europe/Paris'); "
+            "of a column, dt.tz_localize('UTC') in pandas, dt.replace_time_zone('UTC') in Polars.",
         )  # fmt: skip
+    if isinstance(value, datetime) and type(value) is not datetime:  # pandas' Timestamp, which JSON does not know
+        parts = value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond
+        return datetime(*parts, tzinfo=value.tzinfo, fold=value.fold)
     return value

@@ -40,6 +40,8 @@ class RetrainOrder(Struct, frozen=True, kw_only=True):
     asked_at: datetime
     actor: str
     """``policy``, or the person who asked."""
+    due_at: datetime | None = None
+    """The scheduled time that it is given for; ``None`` where no schedule asks."""
     incident: int | None = None
     """The number of the incident that it is to end, where there is one."""
 

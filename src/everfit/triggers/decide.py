@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 from everfit.core.duration import format_roughly
 from everfit.core.order import OrderRecord, RetrainOrder
 from everfit.definitions.policy import Policy
+from everfit.definitions.trigger import instant_at
 from everfit.triggers.facts import Champion, Facts
 from everfit.triggers.signals import Signal, signals
 
@@ -60,12 +62,13 @@ def consider(policy: Policy, facts: Facts, history: Sequence[OrderRecord], now: 
     if not fresh:
         return Decision(sentence=_spent(asking[0], known))
     ready = [each for each in fresh if not each.needs_labels or facts.labels_since >= policy.least_labels]
-    held = _cooling_down(policy, known, now) or _over_budget(policy, known, now)
-    if held is None and not ready:
-        held = _few_labels(policy, facts.champion, facts.labels_since)
-    if held is not None:
-        return Decision(sentence=f"{held} What asks: {fresh[0].sentence}.")
-    order = _order(ready[0], facts, now)
+    holds = [(each, _held(policy, known, each, now)) for each in ready or fresh]
+    free = next((each for each, held in holds if held is None), None)
+    if free is None or not ready:
+        signal, held = holds[0]
+        held = held or _few_labels(policy, facts.champion, facts.labels_since)
+        return Decision(sentence=f"{held} What asks: {signal.sentence}.")
+    order = _order(free, facts, now)
     return Decision(order=order, sentence=order.reason)
 
 
@@ -91,6 +94,7 @@ def _order(signal: Signal, facts: Facts, now: datetime) -> RetrainOrder:
         numbers=signal.numbers | {"labels_since": float(facts.labels_since)},
         asked_at=now,
         actor=POLICY,
+        due_at=signal.due_at,
         incident=signal.incident,
     )
 
@@ -113,29 +117,49 @@ def _spent(signal: Signal, history: Sequence[OrderRecord]) -> str:
     return f"{signal.sentence}; that was ordered already, and order {last.number} was {last.state}{outcome}"
 
 
-def _cooling_down(policy: Policy, history: Sequence[OrderRecord], now: datetime) -> str | None:
+def _held(policy: Policy, history: Sequence[OrderRecord], signal: Signal, now: datetime) -> str | None:
+    """Why nothing may be ordered for a signal now."""
+    return _cooling_down(policy, history, signal, now) or _over_budget(policy, history, signal, now)
+
+
+def _cooling_down(policy: Policy, history: Sequence[OrderRecord], signal: Signal, now: datetime) -> str | None:
     if not history:
         return None
     last = history[-1]
     judged = (each for each in reversed(history) if each.state != "cancelled")
     in_vain = list(takewhile(lambda each: each.brought_nothing, judged))
     # From the asking, so that a daily schedule stays daily; but what came of it is only known at its end.
-    until = last.order.asked_at + policy.wait(0)
+    until = _waited(last.order.asked_at, last, policy.wait(0), signal)
     if in_vain:
-        until = max(until, (in_vain[0].ended_at or in_vain[0].order.asked_at) + policy.wait(len(in_vain)))
+        ended_at = in_vain[0].ended_at or in_vain[0].order.asked_at
+        until = max(until, _waited(ended_at, in_vain[0], policy.wait(len(in_vain)), signal))
     if now >= until:
         return None
     after = f"order {last.number}" if len(in_vain) < 2 else f"{len(in_vain)} orders in a row that brought nothing"
     return f"Cooling down until {until:%Y-%m-%d %H:%M} UTC after {after}.{_ahead(last, now)}"
 
 
-def _over_budget(policy: Policy, history: Sequence[OrderRecord], now: datetime) -> str | None:
+def _waited(since: datetime, record: OrderRecord, wait: timedelta, signal: Signal) -> datetime:
+    """When a wait is over; between two scheduled times it is counted from the first, on the schedule's clock.
+
+    An order is given some seconds after its time, or hours if it waited for data or the machine was off; and a day in
+    which the clocks change has 23 or 25 hours. Neither may move or skip the next night's order.
+    """
+    due_at = record.order.due_at
+    if due_at is None or signal.due_at is None or signal.due_at <= due_at:
+        return since + wait
+    zone = ZoneInfo(signal.zone)
+    return instant_at(due_at.astimezone(zone).replace(tzinfo=None, fold=0) + wait, zone)
+
+
+def _over_budget(policy: Policy, history: Sequence[OrderRecord], signal: Signal, now: datetime) -> str | None:
     if policy.budget is None:
         return None
-    asked = sorted(each.order.asked_at for each in history if each.order.asked_at > now - policy.period)
-    if len(asked) < policy.budget:
+    ends = (_waited(each.order.asked_at, each, policy.period, signal) for each in history)
+    counted = sorted(end for end in ends if end > now)
+    if len(counted) < policy.budget:
         return None
-    free: datetime = asked[-policy.budget] + policy.period
+    free = counted[-policy.budget]
     return f"The budget of {policy.budget} per {policy.per} is used up until {free:%Y-%m-%d %H:%M} UTC."
 
 

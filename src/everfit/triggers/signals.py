@@ -39,6 +39,10 @@ class Signal(Struct, frozen=True, kw_only=True):
     findings: tuple[str, ...] = ()
     numbers: dict[str, float] = {}
     incident: int | None = None
+    due_at: datetime | None = None
+    """The scheduled time that it asks for."""
+    zone: str = "UTC"
+    """The time zone of the schedule."""
 
 
 def signals(
@@ -150,11 +154,13 @@ class _Signals:
 
     def _cron(self, trigger: Cron) -> Signal:
         tick = trigger.until(self.now)
-        if tick <= self._settled_at:
+        closed = trigger.window is not None and self.now >= tick + trigger.window
+        if closed or tick <= self._settled_at:
             due = trigger.after(max(self.now, self._settled_at))
-            return Signal(sentence=f"the schedule '{trigger.expression}' is due on {due:%Y-%m-%d %H:%M} UTC")
-        sentence = f"The schedule '{trigger.expression}' was due on {tick:%Y-%m-%d %H:%M} UTC"
-        return Signal(cause=f"cron/{tick:%Y-%m-%dT%H:%M}", sentence=sentence)
+            return Signal(sentence=f"the schedule {trigger.text} is due on {due:%Y-%m-%d %H:%M} UTC")
+        sentence = f"The schedule {trigger.text} was due on {tick:%Y-%m-%d %H:%M} UTC"
+        cause = f"cron/{tick:%Y-%m-%dT%H:%M}"
+        return Signal(cause=cause, sentence=sentence, due_at=tick, zone=trigger.zone)
 
     def _new_data(self, trigger: NewData) -> Signal:
         rows = self.facts.rows_since
@@ -212,6 +218,7 @@ def _together(parts: Sequence[Signal]) -> Signal:
     missing = [each.sentence for each in parts if not each.cause]
     if missing:
         return Signal(sentence=" and ".join(missing))
+    scheduled = next((each for each in parts if each.due_at is not None), parts[0])
     return Signal(
         cause=" & ".join(each.cause for each in parts),
         sentence=". ".join(each.sentence for each in parts),
@@ -220,6 +227,8 @@ def _together(parts: Sequence[Signal]) -> Signal:
         findings=tuple(dict.fromkeys(key for each in parts for key in each.findings)),
         numbers={name: value for each in reversed(parts) for name, value in each.numbers.items()},
         incident=next((each.incident for each in parts if each.incident is not None), None),
+        due_at=scheduled.due_at,
+        zone=scheduled.zone,
     )
 
 
