@@ -83,7 +83,16 @@ def load_project(folder: Path | str | None = None, flags: Mapping[str, Any] | No
     root = find_root(None if folder is None else Path(folder))
     settings = load_settings(root, flags)
     module = import_definitions(root, settings.project.module)
+    _keep_on_path(root)
     return collect_project(vars(module), root=root, settings=settings)
+
+
+def _keep_on_path(root: Path) -> None:
+    """Let the project's functions import its modules while they run; the last project opened is the one on the path."""
+    if sys.path and sys.path[-1] != str(root) and (Path(sys.path[-1]) / SETTINGS_FILE).is_file():
+        sys.path.pop()
+    if str(root) not in sys.path:
+        sys.path.append(str(root))
 
 
 def open_system(

@@ -106,3 +106,27 @@ def test_a_module_that_cannot_travel_is_named(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(PackageError, match=r"imported by thing while it runs.*but got 'carried_elsewhere'"):
         pickle_by_value(thing, tmp_path / "nothing")
     del sys.modules["carried_asks"]
+
+
+def test_a_project_s_functions_import_its_modules_while_they_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from everfit.wiring import load_project
+
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    text = (
+        "import polars as pl\nimport everfit as ef\n\nrows = ef.Source('rows', path='rows.parquet', timestamp='at')\n"
+        "key = ef.Entity('key', dtype=pl.String)\n"
+        "view = ef.FeatureView('view', entities=[key], source=rows, features=['x'], ttl='1d')\n"
+        "\n\ndef ask(x):\n    from carried_late import half\n\n    return half(x)\n"
+    )
+    for number in (2, 4):
+        project = tmp_path / f"project-{number}"
+        project.mkdir()
+        (project / "everfit.toml").write_text('[project]\nmodule = "carried_project"\n')
+        (project / "carried_project.py").write_text(text)
+        (project / "carried_late.py").write_text(f"def half(x):\n    return x / {number}\n")
+        load_project(project)
+        assert sys.modules["carried_project"].ask(8.0) == 8.0 / number
+    for name in ("carried_project", "carried_late"):
+        del sys.modules[name]
