@@ -79,7 +79,10 @@ def test_a_correction_and_one_taken_back(own: Shop, told: Service) -> None:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ({"id": "x", "value": "maybe"}, "outcomes[0].value: must be one of False, True, or null, but got 'maybe'"),
+        (
+            {"id": "x", "value": "maybe"},
+            "outcomes[0].value: must be false or true, of which true is the positive class, or null, but got 'maybe'",
+        ),
         ({"outcomes": [{"id": "x", "value": 1}, {"id": "y", "value": 7}]}, "outcomes[1].value"),
         ({"id": "x"}, "one object with id and value"),
         ({"id": "", "value": 1}, "length >= 1"),

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from everfit.artifact import expressions
 from everfit.artifact.schema import Column, Computation, FieldType, InputSchema, Lookup, RequestField
-from everfit.core.errors import DefinitionError
-from everfit.core.evidence import LABEL, Task, TrainingFrame
+from everfit.core.class_names import ClassValue
+from everfit.core.errors import DefinitionError, LabelError
+from everfit.core.evidence import LABEL, TrainingFrame
 from everfit.core.user_code import run_users
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def infer_schema(model: Model, frame: TrainingFrame, rows: pl.DataFrame) -> Inpu
         The schema, with categories and classes sorted.
 
     Raises:
+        LabelError: If a binary label has another number of values than two.
         DefinitionError: If a request field or a feature is of a type that models or requests cannot have, or if an
             on-demand transformation does not compute every row from that row alone.
     """
@@ -57,7 +59,7 @@ def infer_schema(model: Model, frame: TrainingFrame, rows: pl.DataFrame) -> Inpu
         lookups=tuple(_lookup(view, frame) for view in model.views),
         computations=tuple(_computation(part, frame, request, rows) for part in model.on_demand),
         columns=_columns(model, frame, rows),
-        classes=_classes(model.task, rows[LABEL]),
+        classes=_classes(model, frame.data[LABEL] if model.task == "binary" else rows[LABEL]),
         frame=model.frame,
     )
 
@@ -253,17 +255,30 @@ def _column(name: str, values: pl.Series, *, place: str) -> Column:
     )
 
 
-def _classes(task: Task, labels: pl.Series) -> tuple[str | int | bool, ...]:
+def _classes(model: Model, labels: pl.Series) -> tuple[ClassValue, ...]:
+    """The label's values in the order of the probabilities; of a binary one, the positive class last."""
     import polars as pl
 
-    if task == "regression":
+    if model.task == "regression":
         return ()
-    if labels.dtype == pl.Boolean:
-        return (False, True)
-    if task == "binary":
-        return (0, 1)
-    text = isinstance(labels.dtype, pl.String | pl.Categorical | pl.Enum)
-    return tuple(labels.drop_nulls().cast(pl.String if text else pl.Int64).unique().sort().to_list())
+    if model.task == "multiclass":
+        plain = labels.dtype in (pl.Boolean, pl.String)
+        return tuple(labels.drop_nulls().cast(labels.dtype if plain else pl.Int64).unique().sort().to_list())
+    positive = model.label.positive
+    truths: tuple[ClassValue, ClassValue] = (False, True) if labels.dtype == pl.Boolean else (0, 1)
+    if positive is None:
+        return truths
+    values = labels.drop_nulls().unique().to_list()
+    if set(values) | {positive} <= {0, 1}:
+        return truths if positive == 1 else truths[::-1]
+    others = [value for value in values if value != positive]
+    if len(others) != 1:
+        raise LabelError(
+            "a binary label must take its positive value and one other",
+            value=sorted(values),
+            place=f"model {model.name}, label",
+        )
+    return (others[0], next(value for value in (*values, positive) if value == positive))
 
 
 def _example(values: pl.Series) -> str | int | float | bool | None:

@@ -63,6 +63,7 @@ def _mlmodel(schema: InputSchema, python: str) -> dict[str, Any]:
                 "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
             }
         },
+        "metadata": _classes(schema),
         "mlflow_version": metadata.version("mlflow-skinny"),
         "saved_input_example_info": {
             "artifact_path": "input_example.json",
@@ -75,6 +76,14 @@ def _mlmodel(schema: InputSchema, python: str) -> dict[str, Any]:
             "params": None,
         },
     }
+
+
+def _classes(schema: InputSchema) -> dict[str, Any]:
+    """The meaning of the output's numbers, where they are chances."""
+    if not schema.classes:
+        return {"task": schema.task}
+    positive = {} if schema.positive is None else {"positive": schema.positive}
+    return {"task": schema.task, "classes": list(schema.classes), **positive}
 
 
 def _input(column: Column) -> dict[str, Any]:

@@ -33,6 +33,16 @@ class PyfuncModel:
         self._package = package
         self._predictor = package.predictor()
 
+    @property
+    def classes(self) -> tuple[str | int | bool, ...]:
+        """The label's values in the order of the chances; empty for a regression."""
+        return self._package.schema.classes
+
+    @property
+    def positive(self) -> str | int | bool | None:
+        """The class whose chance a binary model predicts; ``None`` for other tasks."""
+        return self._package.schema.positive
+
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> NDArray[np.float64]:  # noqa: ARG002
         """Predict rows.
 

@@ -89,6 +89,11 @@ class InputSchema(Struct, frozen=True, kw_only=True):
     """The type of what the estimator was fitted on and predicts."""
 
     @property
+    def positive(self) -> str | int | bool | None:
+        """The class whose chance a binary model predicts; ``None`` for other tasks."""
+        return self.classes[-1] if self.task == "binary" else None
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The matrix's columns."""
         return tuple(column.name for column in self.columns)

@@ -54,5 +54,7 @@ class ModelDescription(Struct, frozen=True, kw_only=True):
     features: tuple[str, ...]
     classes: tuple[str | int | bool, ...]
     """Of a binary task's two, predictions are the chances of the last."""
+    positive: str | int | bool | None = None
+    """The class whose chance a binary model predicts; ``None`` for other tasks."""
     event_time: str
     """The request field by whose time features are looked up; empty if it is the moment of asking."""

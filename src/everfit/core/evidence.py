@@ -61,12 +61,26 @@ class SourceFreshness:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Paired:
+    """A candidate and a champion that do not know the same classes, on the same rows.
+
+    ``truth`` is the place among all classes that either knows, or -1; the predictions, shape ``(rows, classes)``, have
+    zeros where a version does not know the class.
+    """
+
+    truth: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+    champion: NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """All that gates may look at. Arrays are aligned with the rows of ``holdout``, all of which are labelled.
 
     Predictions are the chance of the positive class, shape ``(rows,)`` (binary), the classes' chances, shape
     ``(rows, classes)`` (multiclass), or the value, shape ``(rows,)`` (regression). ``truth`` is 0/1 for binary, the
-    class's index for multiclass, the value for regression.
+    class's index for multiclass, the value for regression; -1 where it is a class that the candidate did not learn,
+    which every metric scores as the worst.
     """
 
     model: str
@@ -97,7 +111,8 @@ class Evidence:
     baseline: NDArray[np.float64]
     """What the trivial baseline answers: the training rows' rate, class shares or median."""
     champion: NDArray[np.float64] | None
-    """The champion's predictions of ``holdout``; ``None`` if there is none, or it could not be scored."""
+    """The champion's predictions of ``holdout``, in the columns of ``classes``: a class that only the champion knows is
+    left out, see ``paired``. ``None`` if there is no champion, or it could not be scored."""
     champion_version: int | None
     """Number of the champion's version, if there is one."""
     champion_problem: str
@@ -105,6 +120,12 @@ class Evidence:
     champion_stand_in: bool = False
     """Whether ``champion`` is not the champion's own answer but its recipe's, fitted again without the hold-out, since
     the champion itself has learnt from rows of it."""
+    champion_classes: tuple[str | int | bool, ...] = ()
+    """The classes of the champion's predictions; empty without one, and for a regression."""
+    champion_learnt: tuple[str | int | bool, ...] = ()
+    """The classes that the champion itself learnt: its recipe, fitted again, may know more."""
+    paired: Paired | None = None
+    """The comparison with a champion that does not know the same classes; ``None`` where it does."""
     freshness: Sequence[SourceFreshness]
     """Age of each view's source at the end of the frame."""
     frame_end: datetime

@@ -28,6 +28,7 @@ FindingKind = Literal[
     "unlabelled",
     "duplicate_labels",
     "contradicting_labels",
+    "new_class",
     "clock_skew",
     "predictions_stopped",
     "parity",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from everfit.core.class_names import quoted
 from everfit.core.errors import EverfitError
 from everfit.core.progress import SILENT, Progress
 from everfit.core.records import FrameManifest, GateReport, Score, SliceScore, Split
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from everfit.artifact.manifest import Lineage
     from everfit.artifact.package import Package
+    from everfit.artifact.schema import InputSchema
+    from everfit.core.class_names import ClassValue
     from everfit.core.evidence import Evidence, TrainingFrame
     from everfit.cycle.system import System
     from everfit.definitions.model import Model
@@ -129,6 +132,8 @@ class _ChampionAnswers:
     prediction: NDArray[np.float64] | None = None
     problem: str = ""
     stand_in: bool = False
+    classes: tuple[ClassValue, ...] = ()
+    """In the order of the prediction's columns."""
 
 
 def _evidence(
@@ -163,6 +168,8 @@ def _evidence(
         champion_version=opponent.version if opponent else None,
         champion_problem=answers.problem,
         champion_stand_in=answers.stand_in,
+        champion_classes=answers.classes,
+        champion_learnt=champion.schema.classes if champion else (),
         freshness=measure_freshness(definition.views, system.reader, at=frame.manifest.end),
         predict_packaged=lambda: predictor.predict(packaged.transform(rows)),
         runtime=predictor.form,
@@ -180,20 +187,31 @@ def _champion_answers(
 
     if champion is None:
         return _ChampionAnswers()
-    missing = [name for name in champion.schema.names if name not in rows.columns]
-    if missing:
-        names = ", ".join(missing)
-        return _ChampionAnswers(problem=f"it needs {names}, which the model's definition no longer has")
+    theirs = champion.schema
+    if problem := _incomparable(candidate.fitted.schema, theirs, rows):
+        return _ChampionAnswers(problem=problem)
     lineage, holdout_from = champion.manifest.lineage, candidate.split.holdout_from
     learnt_until = lineage.frame.as_of if lineage.refitted or lineage.split is None else lineage.split.holdout_from
     try:
         if learnt_until <= holdout_from:
-            return _ChampionAnswers(prediction=champion.native().predict(champion.transform(rows)))
+            prediction = champion.native().predict(champion.transform(rows))
+            return _ChampionAnswers(prediction=prediction, classes=theirs.classes)
         recipe = system.recorded_project(champion).model(champion.schema.model)
         fitted = fit_without_holdout(recipe, frame, lineage, holdout_from=holdout_from)
-        return _ChampionAnswers(prediction=fitted.predict(encode_inputs(fitted.schema, rows)), stand_in=True)
+        prediction = fitted.predict(encode_inputs(fitted.schema, rows))
+        return _ChampionAnswers(prediction=prediction, stand_in=True, classes=fitted.schema.classes)
     except EverfitError as error:
         return _ChampionAnswers(problem=str(error))
+
+
+def _incomparable(ours: InputSchema, theirs: InputSchema, rows: pl.DataFrame) -> str:
+    """The reason why a champion's answers mean nothing on a candidate's rows; empty if they do."""
+    if ours.task != theirs.task:
+        return f"it is a {theirs.task} model, and this one is {ours.task}"
+    if ours.task == "binary" and set(ours.classes) != set(theirs.classes):
+        return f"its label takes the values {quoted(theirs.classes)}, and this one's {quoted(ours.classes)}"
+    missing = [name for name in theirs.names if name not in rows.columns]
+    return f"it needs {', '.join(missing)}, which the model's definition no longer has" if missing else ""
 
 
 def _lineage(system: System, frame: TrainingFrame, candidate: Candidate) -> Lineage:

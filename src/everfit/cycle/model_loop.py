@@ -193,8 +193,8 @@ class ModelLoop:
         from everfit.cycle.rollout_evidence import rollout_evidence
 
         answers = self._memory.answers(self._system, self._definition)
-        schema = self._schema(rollout.previous)
-        evidence = rollout_evidence(self._system, self._definition, rollout, schema, answers, now)
+        schemas = {number: self._schema(number) for number in (rollout.previous, rollout.version)}
+        evidence = rollout_evidence(self._system, self._definition, rollout, schemas, answers, now)
         return advance(rollout, self._definition.rollout_plan, evidence, now)
 
     def _begin(self, engine: Engine, rollout: Rollout, step: Step, now: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -22,7 +23,12 @@ _MATURE = 0.9
 
 
 def rollout_evidence(
-    system: System, definition: Model, rollout: Rollout, schema: InputSchema, answers: Answers, now: datetime
+    system: System,
+    definition: Model,
+    rollout: Rollout,
+    schemas: Mapping[int, InputSchema],
+    answers: Answers,
+    now: datetime,
 ) -> StageEvidence:
     """What a rollout's next step is decided by.
 
@@ -30,7 +36,7 @@ def rollout_evidence(
         system: The parts.
         definition: The model.
         rollout: Where it is.
-        schema: The champion's.
+        schemas: Of the champion and of the newcomer, by number.
         answers: The model's, caught up, with ``latency_us``.
         now: Nothing that was recorded or became known later is used.
 
@@ -43,22 +49,33 @@ def rollout_evidence(
     from everfit.delivery.evidence import stage_evidence
     from everfit.delivery.scoring import Scoring
     from everfit.journal.tables import scan_failures
+    from everfit.measures.class_alignment import union_of
     from everfit.monitoring.delays import learn_delays
     from everfit.monitoring.look import ANSWERS, own_rows
-    from everfit.monitoring.rows import standard_rows, truth_codes
+    from everfit.monitoring.rows import PREDICTION, chances, standard_rows, truth_codes
 
+    schema = schemas[rollout.previous]
     everything = answers.made_by(now)
     known = known_of(system, definition, answers, everything, now)
     joined = known.joined(everything)
-    joined = joined.with_columns(truth_codes(joined["outcome"], definition.task, schema.classes).alias("truth"))
     champion = standard_rows(known.joined(own_rows(everything, rollout.previous, ANSWERS)), schema)
     wait_s = learn_delays(champion, as_of=now, classes=schema.classes).age_known_s(_MATURE)
+    newcomer = schemas.get(rollout.version, schema)
     scoring = Scoring(
-        task=definition.task, metric=definition.metric, classes=schema.classes, wait=timedelta(seconds=wait_s or 0.0)
+        task=definition.task,
+        metric=definition.metric,
+        classes=union_of(schema.classes, newcomer.classes) if definition.task == "multiclass" else schema.classes,
+        shared=tuple(value for value in schema.classes if value in newcomer.classes),
+        wait=timedelta(seconds=wait_s or 0.0),
     )
-    # Before anybody has asked anything, there is no such column yet.
-    absent = [name for name in scoring.columns if name not in joined.columns]
-    joined = joined.with_columns(pl.lit(None, pl.Float64).alias(name) for name in absent)
+    joined = joined.with_columns(
+        truth_codes(joined["outcome"], definition.task, scoring.classes).alias("truth"),
+        *chances(joined.columns, scoring.columns),
+    )
+    if definition.task == "binary" and newcomer.positive != schema.positive:
+        # The newcomer predicts the chance of the other class: turned round, it is compared with the champion's.
+        turned = pl.when(pl.col("version") == rollout.version).then(1.0 - pl.col(PREDICTION)).otherwise(PREDICTION)
+        joined = joined.with_columns(turned.alias(PREDICTION))
     before = joined.filter(pl.col("recorded_at") < rollout.began_at, pl.col("route").is_in(["champion", "canary"]))
     failures = scan_failures(system.lake, system.journal, definition.name).filter(pl.col("recorded_at") <= now)
     return stage_evidence(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from polars import DataFrame
 
     from everfit.artifact.package import Package
+    from everfit.artifact.schema import InputSchema
     from everfit.core.evidence import SourceFreshness
     from everfit.cycle.memory import Memory, RememberedVersion
     from everfit.cycle.system import System
@@ -93,7 +94,6 @@ def monitor(
     from everfit.cycle.answers import Answers, known_of, packages_of
     from everfit.cycle.memory import Memory
     from everfit.monitoring.look import look, own_rows, parts_of
-    from everfit.monitoring.rows import standard_rows
 
     definition = system.project.model(model)
     now = as_of or system.clock.now()
@@ -119,13 +119,13 @@ def monitor(
         raise UnknownVersionError(
             "of the versions that answered, one must still be there", value=numbers, place=definition.name
         )
-    memory, schema = Memory(), packages[max(packages)].schema
+    memory = Memory()
     versions = {
         number: memory.version(package.digest, definition, partial(_opened, package))
         for number, package in packages.items()
     }
-    features = schema.names if columns is None else ()
-    rows = standard_rows(known.joined(made), schema, slices=[*features, *definition.slices])
+    schemas = {number: version.schema for number, version in versions.items()}
+    rows = _by_own_scale(known.joined(made), schemas, features=columns is None, slices=definition.slices)
     counted = {
         (number, route): versions[number].counted(
             _counts(system, definition, number, route), own_rows(rows, number, route), answers, until=now
@@ -225,6 +225,29 @@ def watch(
     )
 
 
+def _by_own_scale(
+    joined: DataFrame, schemas: Mapping[int, InputSchema], *, features: bool, slices: Sequence[str]
+) -> DataFrame:
+    """Predictions in monitoring's form, each version's by the classes that it knows.
+
+    Args:
+        joined: With their outcomes.
+        schemas: The versions' by number; a version without one is read by the newest's.
+        features: If features are wanted.
+        slices: Columns that are wanted anyway.
+    """
+    import polars as pl
+
+    from everfit.monitoring.rows import ASKED, ID, standard_rows
+
+    newest, parts = schemas[max(schemas)], []
+    for number in joined["version"].unique().sort().to_list():
+        schema = schemas.get(number, newest)
+        wanted = [*(newest.names if features else ()), *slices]
+        parts.append(standard_rows(joined.filter(pl.col("version") == number), schema, slices=wanted))
+    return pl.concat(parts, how="diagonal_relaxed").sort(ASKED, ID, maintain_order=True)
+
+
 def _package(system: System, deployed: Deployed) -> Package:
     from everfit.artifact.package import open_package
 
@@ -259,12 +282,17 @@ def _watching(
     from everfit.monitoring.look import Watching
     from everfit.monitoring.performance import Scale
 
-    classes = versions[max(versions)].schema.classes if versions else ()
+    scales = {
+        number: Scale(task=definition.task, metric=definition.metric, classes=version.schema.classes)
+        for number, version in versions.items()
+    }
+    newest = scales[max(scales)] if scales else Scale(task=definition.task, metric=definition.metric)
     return Watching(
         model=definition.name,
         champion=champion,
         references={number: each.reference for number, each in versions.items() if each.reference is not None},
-        scale=Scale(task=definition.task, metric=definition.metric, classes=classes),
+        scale=newest if champion is None else scales.get(champion, newest),
+        scales=scales,
         watches=definition.watches,
         slices=definition.slices,
         every=every,

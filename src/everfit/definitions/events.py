@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING
 
+from everfit.core.errors import DefinitionError
 from everfit.definitions.source import Source
 
 if TYPE_CHECKING:
@@ -38,13 +39,28 @@ class Label:
 
     Args:
         value: A column of the events' source, or an expression over its columns. For ``binary`` it is a boolean or
-            0/1, for ``multiclass`` a string or an integer, for ``regression`` a number.
+            0/1, or with ``positive`` any two values; for ``multiclass`` a string or an integer, for ``regression`` a
+            number. Whole numbers may be stored as floats, and strings as categories.
         known_at: The column with the time at which the answer was known; a null there means not known yet.
+        positive: Of a ``binary`` label, the value whose chance is predicted. Booleans and 0/1 need none: it is true,
+            or 1.
+
+    Raises:
+        DefinitionError: If ``positive`` cannot be a class.
     """
 
     value: pl.Expr | str = field(compare=False)
     _: KW_ONLY
     known_at: str
+    positive: str | int | float | bool | None = None
+
+    def __post_init__(self) -> None:
+        positive = self.positive
+        if isinstance(positive, float) and positive.is_integer():
+            object.__setattr__(self, "positive", int(positive))
+        elif not isinstance(positive, str | int | None):
+            rule = "positive must be text, a boolean or a whole number"
+            raise DefinitionError(rule, value=positive, place="label", remedy="Give a value that the label takes.")
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -272,6 +272,9 @@ class Model:
     def _check(self) -> None:
         if not self.features:
             raise self._wrong("a model needs at least one feature", None)
+        if self.label.positive is not None and self.task != "binary":
+            remedy = "Leave positive out, or use task='binary'."
+            raise self._wrong("only a binary label has a positive class", self.label.positive, remedy)
         names = [part if isinstance(part, str) else part.name for part in self.features]
         doubles = sorted({name for name in names if names.count(name) > 1})
         if doubles:

@@ -54,7 +54,7 @@ def stage_evidence(
         requests=stage.filter(newcomer).height + failed.filter(entered, newcomer).height,
         newcomer=_answering(rollout.version, made, stage, failed, scoring),
         champion=_answering(rollout.previous, made, stage, failed, scoring),
-        likeness=likeness_of(*_sides(stage, rollout), columns=scoring.columns),
+        likeness=likeness_of(*_sides(stage, rollout), columns=scoring.shared_columns),
         comparisons=_comparisons(made, stage, rollout, plan, scoring, now),
     )
 

@@ -24,7 +24,9 @@ class Scoring:
     Args:
         task: The model's.
         metric: What is measured.
-        classes: The label's values, of a multiclass model.
+        classes: The label's values, of a multiclass model: those that either version knows. A version gives no chance
+            to a class that it does not know.
+        shared: Those that both know, whose chances may be compared without outcomes; by default all.
         wait: An outcome counts once its row is this old, since those that become known first are seldom like the rest.
         alike: So many rows of a day tell as much as one that resembles no other, by what was answered before: a rollout
             is too short to tell.
@@ -33,6 +35,7 @@ class Scoring:
     task: Task
     metric: str
     classes: Sequence[object] = ()
+    shared: Sequence[object] | None = None
     wait: timedelta = timedelta(0)
     alike: float = 1.0
 
@@ -42,6 +45,13 @@ class Scoring:
         if self.task == "multiclass":
             return tuple(f"prediction.{each}" for each in self.classes)
         return ("prediction",)
+
+    @property
+    def shared_columns(self) -> tuple[str, ...]:
+        """The names of the columns that hold chances of the classes that both versions know."""
+        if self.task == "multiclass" and self.shared is not None:
+            return tuple(f"prediction.{value}" for value in self.shared)
+        return self.columns
 
     def mature(self, answers: pl.DataFrame, now: datetime) -> pl.DataFrame:
         """The answers whose outcome counts by now, in the order in which they came to count, with :data:`ENTRY`."""

@@ -117,6 +117,8 @@ def _late_instants(model: Model, rows: pl.DataFrame) -> list[Problem]:
 def _almost_perfect(model: Model, frame: TrainingFrame, rows: pl.DataFrame) -> list[Problem]:
     problems = []
     truth = rows[LABEL]
+    if model.task == "binary" and model.label.positive is not None:
+        truth = truth == model.label.positive
     for name in frame.features:
         strength = _strength(rows[name], truth, task=model.task)
         if strength >= ALMOST_PERFECT:

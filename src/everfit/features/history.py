@@ -8,7 +8,7 @@ from datetime import datetime
 import polars as pl
 
 from everfit.core.duration import format_duration
-from everfit.core.errors import DataError, DefinitionError, DuplicateError, EmptyWindowError, LabelError, TimestampError
+from everfit.core.errors import DataError, DefinitionError, DuplicateError, EmptyWindowError, TimestampError
 from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME, TrainingFrame
 from everfit.core.progress import SILENT, Progress
 from everfit.core.records import FrameManifest, SourceVersion
@@ -18,6 +18,7 @@ from everfit.definitions.on_demand import OnDemand
 from everfit.definitions.view import FeatureView
 from everfit.features.compute import feature_names, horizon, known_time, view_rows
 from everfit.features.join import ViewRows, point_in_time_join
+from everfit.features.label_values import plain_labels
 from everfit.store.digest import frame_digest
 from everfit.store.instants import INSTANT, to_instant
 from everfit.store.reader import Reader, require_columns
@@ -53,7 +54,7 @@ def build_frame(
         TimestampError: If an instant has no time zone.
         DuplicateError: If two events share an id.
         DataError: If an event has no id, or an on-demand function returns another number of rows.
-        LabelError: If the label has a type that the task cannot learn.
+        LabelError: If the label has a type or values that the task cannot learn.
         EmptyWindowError: If there is no event in the window.
     """
     end = as_of if end is None else end
@@ -171,6 +172,7 @@ def _read_events(
     )
     frame = chosen.collect().sort(TIME, ID)
     _check_events(model, frame, place=place)
+    frame = frame.with_columns(plain_labels(model, frame[LABEL]))
     if frame.is_empty():
         raise EmptyWindowError(
             f"there must be events from {start or 'the beginning'} until {end}",
@@ -193,21 +195,6 @@ def _check_events(model: Model, frame: pl.DataFrame, *, place: str) -> None:
             place=place,
             remedy="Keep one row for each event, or narrow events with where.",
         )
-    _check_label(model, frame[LABEL])
-
-
-def _check_label(model: Model, label: pl.Series) -> None:
-    place, dtype = f"model {model.name}, label", label.dtype
-    if model.task == "regression":
-        fits = dtype.is_numeric()
-    elif model.task == "multiclass":
-        fits = dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum, pl.Boolean)
-    else:
-        fits = dtype == pl.Boolean or (dtype.is_numeric() and bool(label.drop_nulls().is_in([0, 1]).all()))
-    if not fits and label.null_count() < len(label):
-        wanted = {"binary": "a boolean or 0/1", "multiclass": "text or an integer", "regression": "a number"}
-        found = label.drop_nulls().unique().sort().head(3).to_list()
-        raise LabelError(f"the label of a {model.task} model must be {wanted[model.task]}", value=found, place=place)
 
 
 def _extent(rows: pl.LazyFrame, time: pl.Expr) -> str:

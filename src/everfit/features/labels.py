@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from everfit.features.label_values import class_text
 from everfit.store.instants import INSTANT, to_instant
 from everfit.store.reader import Reader, require_columns
 
@@ -23,7 +24,8 @@ def scan_labels(model: Model, reader: Reader, *, as_of: datetime) -> pl.LazyFram
         as_of: Nothing known later is used; aware.
 
     Returns:
-        ``id`` as text, ``value`` in the label's own type, ``known_at``; none is null.
+        ``id`` as text, ``value`` in the label's own type, but a class that is stored as a category or a float as text;
+        ``known_at``; none is null.
 
     Raises:
         SourceError: If the source cannot be read or lacks a column.
@@ -39,6 +41,8 @@ def scan_labels(model: Model, reader: Reader, *, as_of: datetime) -> pl.LazyFram
     require_columns(used, schema, place=place)
     known = to_instant(label.known_at, schema[label.known_at], place=place)
     value = pl.col(label.value) if isinstance(label.value, str) else label.value
+    if model.task != "regression":
+        value = class_text(value, rows.select(value.alias("value")).collect_schema()["value"])
     return (
         rows.select(pl.col(events.id).cast(pl.String).alias("id"), value.alias("value"), known.alias("known_at"))
         .filter(pl.col("known_at") <= pl.lit(as_of, dtype=INSTANT))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from everfit.core.class_names import quoted
 from everfit.core.evidence import LABEL
 from everfit.gates.verdict import decide, percent, refuse
 
@@ -23,7 +24,8 @@ class LabelBalance:
 
     Args:
         max_ratio: By what factor a class's odds may have risen or fallen, counted as far as a 99.9 % Wilson interval
-            allows. For regression: by how many quartile distances the median may have moved.
+            allows; a class that the champion does not know, or that only the hold-out has, is new, so that its share
+            is stated and not judged. For regression: by how many quartile distances the median may have moved.
     """
 
     max_ratio: float = 3.0
@@ -48,19 +50,20 @@ class LabelBalance:
     def _classes(self, evidence: Evidence) -> Verdict:
         import numpy as np
 
-        counts = _effective_counts(evidence)
+        counts, unknown = _effective_counts(evidence)
         before = _reference_counts(evidence)
         if before.sum() == 0:
             return refuse(self.name, "The reference holds 0 labelled rows.", threshold=self.max_ratio)
+        rows = int(counts.sum()) + unknown
         ratios = [
-            self._ratio(int(now), int(counts.sum()), int(then), int(before.sum()))
-            for now, then in zip(counts, before, strict=True)
+            1.0 if _is_new(evidence, value) else self._ratio(int(now), rows, int(then), int(before.sum()))
+            for value, now, then in zip(evidence.classes, counts, before, strict=True)
         ]
         worst = int(np.argmax(ratios))
         sentence = (
             f"{evidence.classes[worst]!r} is the label of {_share(evidence, worst)}, after "
             f"{percent(before[worst] / before.sum())} in training; beyond chance its odds changed by a factor of "
-            f"{ratios[worst]:.2f}, allowed are {self.max_ratio:g}."
+            f"{ratios[worst]:.2f}, allowed are {self.max_ratio:g}.{_new_classes(evidence)}"
         )
         passed = ratios[worst] <= self.max_ratio
         return decide(self.name, passed, sentence, value=ratios[worst], threshold=self.max_ratio)
@@ -104,14 +107,43 @@ def _share(evidence: Evidence, place: int) -> str:
     return f"{share} of {rows} rows, weighted as early labels must be ({raw} as they are)"
 
 
-def _effective_counts(evidence: Evidence) -> NDArray[np.int64]:
-    """How many rows have each class: of so many rows of equal weight as would be as informative (Kish 1965)."""
+def _is_new(evidence: Evidence, value: object) -> bool:
+    """If a class is one that the champion does not know: its share grows from nothing, whatever that does to odds."""
+    return bool(evidence.champion_learnt) and value not in evidence.champion_learnt
+
+
+def _new_classes(evidence: Evidence) -> str:
+    """A sentence, with a leading space, on rows of classes that the candidate or the champion did not learn."""
     import numpy as np
 
-    weight = evidence.weight
-    counts = np.bincount(evidence.truth.astype(np.int64), weights=weight, minlength=len(evidence.classes))
-    found: NDArray[np.int64] = np.round(counts * weight.sum() / (weight**2).sum()).astype(np.int64)
+    rows, found = len(evidence.truth), ""
+    unknown = evidence.truth < 0
+    if unknown.any():
+        values = evidence.holdout[LABEL].filter(unknown).value_counts(sort=True)[LABEL].to_list()
+        found += (
+            f" {int(unknown.sum()):,} of {rows:,} rows ({percent(unknown.mean())}) are of classes that only the "
+            f"hold-out has ({quoted(values)}): they are scored as wrong as can be, and learnt once the candidate is "
+            "fitted again on all rows."
+        )
+    new = [place for place, value in enumerate(evidence.classes) if _is_new(evidence, value)]
+    if new:
+        share = np.isin(evidence.truth, new).mean()
+        names = quoted([evidence.classes[place] for place in new])
+        found += f" New since the champion was trained: {names}, {percent(share)} of the rows."
     return found
+
+
+def _effective_counts(evidence: Evidence) -> tuple[NDArray[np.int64], int]:
+    """How many rows have each class, and how many another: of so many rows of equal weight as would be as informative
+    (Kish 1965).
+    """
+    import numpy as np
+
+    weight, classes = evidence.weight, len(evidence.classes)
+    place = np.where(evidence.truth < 0, classes, evidence.truth).astype(np.int64)
+    counts = np.bincount(place, weights=weight, minlength=classes + 1)
+    found: NDArray[np.int64] = np.round(counts * weight.sum() / (weight**2).sum()).astype(np.int64)
+    return found[:classes], int(found[classes])
 
 
 def _odds(share: float) -> float:

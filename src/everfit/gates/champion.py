@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from everfit.core.errors import DefinitionError
-from everfit.gates.comparison import compare
+from everfit.gates.comparison import classes_apart, compare_with_champion
 from everfit.gates.verdict import decide, refuse, skip
 
 if TYPE_CHECKING:
@@ -51,11 +51,13 @@ class BeatsChampion:
             return [refuse(self.name, sentence, threshold=self.margin)]
         if evidence.champion is None:
             return [skip(self.name, "There is no champion yet: 0 versions to compare with.")]
-        found = compare(evidence, evidence.champion, alpha=self.alpha)
+        found = compare_with_champion(evidence, evidence.champion, alpha=self.alpha)
         passed = found.defined and (found.paired.high < 0 if self.strictly else found.paired.low <= self.margin)
         sentence = f"{self._say(passed)}: {found.tell('champion')}."
         if evidence.champion_stand_in:
             sentence += " The champion has learnt from these rows, so its recipe was fitted again without them."
+        if evidence.paired is not None:
+            sentence += classes_apart(evidence)
         return [decide(self.name, passed, sentence, value=found.paired.difference, threshold=self.margin)]
 
     def _say(self, passed: bool) -> str:

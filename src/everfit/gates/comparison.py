@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from everfit.core.class_names import quoted
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -48,20 +50,52 @@ class Comparison:
         )
 
 
+def compare_with_champion(evidence: Evidence, champion: NDArray[np.float64], *, alpha: float) -> Comparison:
+    """As :func:`compare`, over every class that either knows: who does not know a row's class is charged for it."""
+    both = evidence.paired
+    if both is None:
+        return compare(evidence, champion, alpha=alpha)
+    return _compare(evidence, both.truth, both.predicted, both.champion, alpha=alpha)
+
+
+def classes_apart(evidence: Evidence) -> str:
+    """A sentence, with a leading space, on the classes that only one of candidate and champion knows."""
+    parts = []
+    for knows, own, lacks, other in (
+        ("the candidate", evidence.classes, "the champion", evidence.champion_classes),
+        ("the champion", evidence.champion_classes, "the candidate", evidence.classes),
+    ):
+        only = [value for value in own if value not in other]
+        if only:
+            parts.append(f"{quoted(only)} is known to {knows} only, and scored as impossible for {lacks}")
+    return f" Of the classes, {'; '.join(parts)}." if parts else ""
+
+
 def compare(evidence: Evidence, other: NDArray[np.float64], *, alpha: float) -> Comparison:
     """The candidate against the other's predictions; each end of the interval is passed with chance ``alpha``."""
+    return _compare(evidence, evidence.truth, evidence.predicted, other, alpha=alpha)
+
+
+def _compare(
+    evidence: Evidence,
+    truth: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    other: NDArray[np.float64],
+    *,
+    alpha: float,
+) -> Comparison:
     from everfit.measures.interval import paired_bootstrap
     from everfit.measures.quality import metric_for
 
     metric = metric_for(evidence.metric, evidence.task)
     return Comparison(
         metric=metric.name,
-        candidate=metric.compute(evidence.truth, evidence.predicted, evidence.weight),
-        other=metric.compute(evidence.truth, other, evidence.weight),
+        candidate=metric.compute(truth, predicted, evidence.weight),
+        other=metric.compute(truth, other, evidence.weight),
         paired=paired_bootstrap(
             metric,
-            evidence.truth,
-            evidence.predicted,
+            truth,
+            predicted,
             other,
             resamples=evidence.bootstrap,
             seed=evidence.seed,

@@ -21,7 +21,7 @@ def calibration_error(truth: Floats, predicted: Floats, weight: Floats | None = 
     quantile bins as in Nguyen, O'Connor 2015 (1508.05154).
 
     Args:
-        truth: 0 or 1, shape ``(rows,)``.
+        truth: 0 or 1, shape ``(rows,)``; -1 is a third class, a row of which has the largest gap, 1.
         predicted: The chance of class 1, shape ``(rows,)``.
         weight: How often each row counts, shape ``(rows,)``, not negative.
         bins: How many bins at most; equal predictions always share one.
@@ -36,13 +36,15 @@ def calibration_error_on(truth: Floats, predicted: Floats, *, bins: int = BINS) 
     """:func:`calibration_error` of fixed rows."""
     # Edges are predictions themselves, found by whole-number ranks: an interpolated quantile can miss a tied value by
     # a rounding error and part what is equal.
-    ranks = -(-len(predicted) * np.arange(1, bins) // bins) - 1
-    edges = np.unique(np.sort(predicted)[ranks]) if len(predicted) else predicted
+    third = truth < 0
+    known = predicted[~third]
+    ranks = -(-len(known) * np.arange(1, bins) // bins) - 1
+    edges = np.unique(np.sort(known)[ranks]) if len(known) else known
     place = np.searchsorted(edges, predicted, side="left")
-    excess = truth - predicted
+    excess = np.where(third, 0.0, truth - predicted)
 
     def weighing(weight: Floats) -> float:
         gaps = np.bincount(place, weights=weight * excess)
-        return ratio(np.abs(gaps).sum(), weight.sum())
+        return ratio(np.abs(gaps).sum() + weight[third].sum(), weight.sum())
 
     return weighing

@@ -77,21 +77,32 @@ def macro_auc(truth: Floats, predicted: Floats, weight: Floats | None = None) ->
     """The plain mean over classes of the ROC AUC of that class against the rest.
 
     Source: Provost, Domingos 2000, "Well-trained PETs", unweighted. A class without a row, and one without a rest,
-    has no AUC and is left out. Arguments as for :func:`accuracy`, multiclass.
+    has no AUC and is left out. A row of a class that the model does not know, since it has no column (-1) or is never
+    given a chance, is in every class's rest, as if it scored above all others. Arguments as for :func:`accuracy`,
+    multiclass.
 
     >>> macro_auc(np.array([0.0, 1.0]), np.array([[0.9, 0.1], [0.8, 0.2]]))
     1.0
+    >>> macro_auc(np.array([0.0, 1.0, -1.0]), np.array([[0.9, 0.1], [0.3, 0.7], [0.6, 0.4]]))
+    0.5
     """
     return weigh(macro_auc_on(truth, predicted), weight, len(truth))
 
 
 def macro_auc_on(truth: Floats, predicted: Floats) -> Weighing:
     """:func:`macro_auc` of fixed rows."""
-    each = [roc_auc_on((truth == label).astype(np.float64), predicted[:, label]) for label in range(predicted.shape[1])]
+    # A champion and a candidate that do not know the same classes have a column of zeros for the other's.
+    known = np.flatnonzero(predicted.any(axis=0))
+    unknown = ~np.isin(truth, known)
+    areas_on = [
+        roc_auc_on(np.where(unknown, -1.0, (truth == label).astype(np.float64)), predicted[:, label]) for label in known
+    ]
 
     def weighing(weight: Floats) -> float:
-        areas = np.array([one(weight) for one in each])
-        known = areas[~np.isnan(areas)]
-        return float(known.mean()) if len(known) else float("nan")
+        areas = np.array([area_on(weight) for area_on in areas_on])
+        defined = areas[~np.isnan(areas)]
+        if len(defined):
+            return float(defined.mean())
+        return 0.0 if weight[unknown].any() else float("nan")
 
     return weighing

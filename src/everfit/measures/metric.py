@@ -15,7 +15,8 @@ from everfit.measures.weighing import Floats, Weighing, weigh
 class Metric:
     """A measure of predictions against the truth.
 
-    ``truth`` is 0/1 (binary), the class's index (multiclass) or the value (regression), shape ``(rows,)``;
+    ``truth`` is 0/1 (binary), the class's index (multiclass) or the value (regression), shape ``(rows,)``; -1 is a
+    class that the model does not know, which is scored as the worst that it could have predicted;
     ``predicted`` the chance of the positive class or the value, shape ``(rows,)``, or the classes' chances, shape
     ``(rows, classes)``.
     """

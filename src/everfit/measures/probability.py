@@ -30,19 +30,26 @@ def log_loss(truth: Floats, predicted: Floats, weight: Floats | None = None) -> 
 
 def log_loss_on(truth: Floats, predicted: Floats) -> Weighing:
     """:func:`log_loss` of fixed rows."""
+    return mean_of(-np.log(np.clip(chance_of_truth(truth, predicted), SMALLEST, 1.0 - SMALLEST)))
+
+
+def chance_of_truth(truth: Floats, predicted: Floats) -> Floats:
+    """The chance that was given to what happened, shape ``(rows,)``; 0 where the truth is a class without a column.
+
+    Arguments as for :func:`log_loss`.
+    """
     if predicted.ndim == 1:
-        chance = np.where(truth > 0, predicted, 1.0 - predicted)
+        chance: Floats = np.where(truth > 0, predicted, 1.0 - predicted)
     else:
-        given = predicted[np.arange(len(truth)), truth.astype(np.intp)]
-        chance = np.where(truth < 0, 0.0, given)
-    return mean_of(-np.log(np.clip(chance, SMALLEST, 1.0 - SMALLEST)))
+        chance = predicted[np.arange(len(truth)), truth.astype(np.intp)]
+    return np.where(truth < 0, 0.0, chance)
 
 
 def brier(truth: Floats, predicted: Floats, weight: Floats | None = None) -> float:
     """The mean squared difference between the chance and what happened (0 or 1).
 
     Source: Brier 1950, "Verification of forecasts expressed in terms of probability", with one class counted, so that
-    it lies between 0 and 1. Arguments as for :func:`log_loss`, binary.
+    it lies between 0 and 1. A row of a third class, -1, costs 1. Arguments as for :func:`log_loss`, binary.
 
     >>> brier(np.array([0.0, 1.0]), np.array([0.5, 1.0]))
     0.125
@@ -52,4 +59,4 @@ def brier(truth: Floats, predicted: Floats, weight: Floats | None = None) -> flo
 
 def brier_on(truth: Floats, predicted: Floats) -> Weighing:
     """:func:`brier` of fixed rows."""
-    return mean_of((predicted - truth) ** 2)
+    return mean_of((1.0 - chance_of_truth(truth, predicted)) ** 2)

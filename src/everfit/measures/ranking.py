@@ -13,7 +13,8 @@ def roc_auc(truth: Floats, predicted: Floats, weight: Floats | None = None) -> f
     Source: the area of Fawcett 2006, "An introduction to ROC analysis", algorithm 3, as the rank statistic it equals.
 
     Args:
-        truth: 0 or 1, shape ``(rows,)``.
+        truth: 0 or 1, shape ``(rows,)``; -1 is a third class, a row of which counts as a negative one that scores above
+            every other row.
         predicted: Any finite score, shape ``(rows,)``.
         weight: How often each row counts, shape ``(rows,)``, not negative.
 
@@ -76,11 +77,12 @@ class _Curve:
     """The rows from the highest score down, cut where the score changes."""
 
     def __init__(self, truth: Floats, predicted: Floats) -> None:
-        self._order = np.argsort(-predicted, kind="stable")
-        ranked = predicted[self._order]
+        score = np.where(truth < 0, np.inf, predicted)
+        self._order = np.argsort(-score, kind="stable")
+        ranked = score[self._order]
         starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
         self._starts = None if len(starts) == len(ranked) else starts
-        self._positive = truth[self._order]
+        self._positive = (truth > 0).astype(np.float64)[self._order]
 
     def gained(self, weight: Floats) -> tuple[Floats, Floats]:
         """Weight of the positive and of the negative rows at each threshold, the highest first."""

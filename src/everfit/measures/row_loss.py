@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from everfit.measures.probability import chance_of_truth
 from everfit.measures.weighing import Floats
 
 LEAST_CHANCE = 0.02
@@ -62,7 +63,8 @@ def row_losses(kind: LossKind, truth: Floats, predicted: Floats) -> RowLosses:
 
     Args:
         kind: Which one.
-        truth: Shape ``(rows,)``; see :class:`everfit.measures.metric.Metric`.
+        truth: Shape ``(rows,)``; see :class:`everfit.measures.metric.Metric`. A class without a column, -1, has the
+            largest loss.
         predicted: Shape ``(rows,)`` or ``(rows, classes)``.
 
     >>> row_losses("pairs", np.array([1.0, 0.0, 1.0, 0.0]), np.array([0.6, 0.2, 0.4, 0.9])).values.tolist()
@@ -74,11 +76,7 @@ def row_losses(kind: LossKind, truth: Floats, predicted: Floats) -> RowLosses:
 
 
 def _log_loss(truth: Floats, predicted: Floats) -> Floats:
-    if predicted.ndim == 1:
-        chance = np.where(truth > 0.5, predicted, 1.0 - predicted)
-    else:
-        chance = predicted[np.arange(len(truth)), truth.astype(np.intp)]
-    losses: Floats = -np.log(np.clip(chance, LEAST_CHANCE, 1.0))
+    losses: Floats = -np.log(np.clip(chance_of_truth(truth, predicted), LEAST_CHANCE, 1.0))
     return losses
 
 
@@ -89,7 +87,7 @@ def _error(truth: Floats, predicted: Floats) -> Floats:
 
 
 def _brier(truth: Floats, predicted: Floats) -> Floats:
-    squares: Floats = (predicted - truth) ** 2
+    squares: Floats = (1.0 - chance_of_truth(truth, predicted)) ** 2
     return squares
 
 
@@ -111,6 +109,8 @@ def _pairs(truth: Floats, predicted: Floats) -> RowLosses:
     """Each positive row with the negative one of the same number: independent pairs, 1 where they stand wrong."""
     positive, negative = np.flatnonzero(truth > 0.5), np.flatnonzero(truth <= 0.5)
     count = min(len(positive), len(negative))
-    above, below = predicted[positive[:count]], predicted[negative[:count]]
+    # A row of a third class counts as a negative one that scores above every other; see measures.ranking.
+    score = np.where(truth < 0, np.inf, predicted)
+    above, below = score[positive[:count]], score[negative[:count]]
     values = np.where(above < below, 1.0, np.where(above == below, 0.5, 0.0))
     return RowLosses(values, np.maximum(positive[:count], negative[:count]))

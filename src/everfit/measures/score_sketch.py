@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from everfit.core.errors import DataError
 from everfit.measures.classes import likeliest
 from everfit.measures.exact_sum import as_float, pack, units, unpack
-from everfit.measures.probability import SMALLEST
+from everfit.measures.probability import SMALLEST, chance_of_truth
 from everfit.measures.weighing import Floats, ratio
 
 Counts = NDArray[np.int64]
@@ -99,8 +99,11 @@ class ScoreSketch:
             truth, charts = truth[scored], charts[scored]
         if len(truth) == 0:
             return
-        for index, chance in enumerate(charts.T):
+        unknown = truth < 0
+        for index, column in enumerate(charts.T):
             positive = (truth > 0) if self.classes == 2 else (truth == index)
+            # As in measures.ranking: a row of a class without a chance scores above all others.
+            chance = np.where(unknown, 1.0, column)
             place = self._ends.searchsorted(chance)
             cells = np.bincount(place * 2 + positive, minlength=self._counts[index].size)
             self._counts[index] += cells.reshape(-1, 2)
@@ -115,10 +118,7 @@ class ScoreSketch:
         self._confusion += cells.reshape(self._confusion.shape)
 
     def _add_losses(self, truth: Floats, charts: Floats) -> None:
-        if self.classes == 2:
-            given = np.where(truth > 0, charts[:, 0], 1.0 - charts[:, 0])
-        else:
-            given = np.where(truth < 0, 0.0, charts[np.arange(len(truth)), truth.astype(np.intp)])
+        given = chance_of_truth(truth, charts[:, 0] if self.classes == 2 else charts)
         losses = -np.log(np.clip(given, SMALLEST, 1.0 - SMALLEST)).sum()
         squares = ((1.0 - given) ** 2).sum()
         log_loss, square = units(np.array([losses, squares]))

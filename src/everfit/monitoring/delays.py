@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from everfit.core.class_names import NEW_CLASSES
 from everfit.measures.competing_risks import WAITING
 from everfit.measures.delays import HISTORY, Delays, delays_of
 from everfit.measures.weighing import Floats
@@ -26,8 +27,13 @@ def learn_delays(
         as_of: The instant.
         classes: The label's values in the order of the codes; empty for a regression.
         history: Rows asked longer ago than this are left out. It bounds the longest delay that can be seen.
+
+    Returns:
+        The delays; outcomes of classes that the version does not know are one more class, the last.
     """
     seen = known_then(rows, as_of=as_of)
+    if classes and (seen[TRUTH] < 0).any():
+        classes = (*classes, NEW_CLASSES)
     codes = class_codes(seen, classes)
     until = pl.when(pl.Series(codes) == WAITING).then(pl.lit(as_of)).otherwise(pl.col(KNOWN))
     asked_ago = ages_of_s(seen, pl.lit(as_of))
@@ -45,11 +51,20 @@ def known_then(rows: pl.DataFrame, *, as_of: datetime) -> pl.DataFrame:
 
 
 def class_codes(rows: pl.DataFrame, classes: Sequence[object], *, as_of: datetime | None = None) -> NDArray[np.int64]:
-    """The class of each row, 0 for every outcome of a regression, or :data:`WAITING`."""
+    """The class of each row, 0 for every outcome of a regression, or :data:`WAITING`.
+
+    Args:
+        rows: In the form of :mod:`everfit.monitoring.rows`.
+        classes: Of :class:`~everfit.measures.delays.Delays`, where all new classes together may be the last.
+        as_of: What was known later counts as unknown.
+    """
     known = pl.col(TRUTH).is_not_null() & pl.col(KNOWN).is_not_null()
     if as_of is not None:
         known &= pl.col(KNOWN) <= as_of
-    code = pl.col(TRUTH).cast(pl.Int64) if classes else pl.lit(0, pl.Int64)
+    other = len(classes) - 1 if classes and classes[-1] == NEW_CLASSES else WAITING
+    code = pl.lit(0, pl.Int64)
+    if classes:
+        code = pl.when(pl.col(TRUTH) < 0).then(other).otherwise(pl.col(TRUTH).cast(pl.Int64))
     return rows.select(pl.when(known).then(code).otherwise(WAITING)).to_series().to_numpy()
 
 

@@ -56,7 +56,8 @@ class Chances:
         """See :class:`Foresight`; what is expected is the chance of each class, shaped as the answers are."""
         truth, said = self._scale.read(labelled)
         if said.ndim == 1:
-            curve = isotonic(said, truth)
+            known = truth >= 0
+            curve = isotonic(said[known], truth[known])
             return lambda rows: curve.of(_answers(rows, self._scale))
         curves = [isotonic(said[:, place], (truth == place).astype(np.float64)) for place in range(said.shape[1])]
 

@@ -31,6 +31,7 @@ from everfit.monitoring.estimate import Estimator, Reconciled, learn_estimator
 from everfit.monitoring.inputs import LEAST_ROWS, clock_findings, column_findings, stale_sources, views_of
 from everfit.monitoring.labels import label_findings, report_findings
 from everfit.monitoring.maturity import cohort, weights
+from everfit.monitoring.new_classes import new_class_findings
 from everfit.monitoring.performance import (
     LEAST_LABELLED,
     Comparison,
@@ -73,7 +74,8 @@ class Watching:
         model: Its name.
         champion: The version that answers now; ``None`` if none does.
         references: What each version was made from, by its number; versions without one are only measured.
-        scale: How to score.
+        scale: How to score; the champion's.
+        scales: How to score each version, by its number, where that need not be ``scale``.
         watches: What is watched.
         slices: Columns by whose values metrics are broken down.
         every: How long a stretch of time a figure covers.
@@ -88,6 +90,7 @@ class Watching:
     references: Mapping[int, Reference]
     scale: Scale
     watches: Sequence[Watch]
+    scales: Mapping[int, Scale] = field(default_factory=dict)
     slices: Sequence[str] = ()
     every: timedelta = timedelta(days=1)
     freshness: Sequence[SourceFreshness] = ()
@@ -100,7 +103,8 @@ def look(rows: pl.DataFrame, watching: Watching, *, since: datetime, as_of: date
     """Look at everything.
 
     Args:
-        rows: The model's predictions in the form of :mod:`everfit.monitoring.rows`, with what was known at ``as_of``.
+        rows: The model's predictions in the form of :mod:`everfit.monitoring.rows`, with what was known at ``as_of``,
+            each version's by its own scale.
         watching: What to hold them against.
         since: What was asked earlier is left out of figures and plots; alarms see everything.
         as_of: The present instant.
@@ -213,7 +217,7 @@ class _Part:
     as_of: datetime
 
     def report(self, all_rows: pl.DataFrame) -> VersionReport:
-        watching, scale = self.watching, self.watching.scale
+        watching, scale = self.watching, self.scale
         recent = self.rows.filter(pl.col(ASKED) >= self.since)
         weight = self.weight(recent)
         overall = figure(recent, scale, start=self.since, end=self.as_of, weight=weight)
@@ -257,6 +261,7 @@ class _Part:
             found += [] if dropped is None else [dropped]
         known = reference.held_out.filter(pl.col(TRUTH).is_not_null())
         delays = (known[KNOWN] - known[ASKED]).dt.total_microseconds().drop_nulls().sort().to_numpy() / 1e6
+        found += new_class_findings(self.rows.filter(pl.col(ASKED) >= self.since), self.scale, model, self.version)
         silence = _A_DAY if isinstance(reference.window, int) else reference.window
         found += label_findings(self.rows, delays, model, as_of=self.as_of, window=silence)
         return found
@@ -268,7 +273,7 @@ class _Part:
         rows = self.rows.select(columns)
         if self.reference is not None:
             rows = pl.concat([self.reference.rows.select(columns), rows], how="vertical_relaxed")
-        return learn_delays(rows, as_of=self.as_of, classes=self.watching.scale.classes)
+        return learn_delays(rows, as_of=self.as_of, classes=self.scale.classes)
 
     def weight(self, rows: pl.DataFrame) -> pl.Series | None:
         """How much each row counts, where so many outcomes are still to come that they could mislead."""
@@ -287,7 +292,7 @@ class _Part:
         return self.estimator.reconcile(rows, start=self.since, end=self.as_of, weight=weight)
 
     def cohorts(self, rows: pl.DataFrame) -> tuple[CohortReport, ...]:
-        if self.watching.scale.task == "regression" or self.delays.labelled < LEAST_LABELLED:
+        if self.scale.task == "regression" or self.delays.labelled < LEAST_LABELLED:
             return ()
         every = self.watching.every
         parts = rows.with_columns(pl.col(ASKED).dt.truncate(every).alias("__start")).partition_by("__start")
@@ -296,6 +301,10 @@ class _Part:
             CohortReport(start=start, end=start + every, cohort=cohort(part, self.delays, as_of=self.as_of))
             for start, part in starts
         )
+
+    @property
+    def scale(self) -> Scale:
+        return self.watching.scales.get(self.version, self.watching.scale)
 
     @property
     def reference(self) -> Reference | None:
@@ -355,11 +364,14 @@ class _Part:
         if champion is None or champion == self.version:
             return None
         theirs = all_rows.filter(pl.col(VERSION) == champion)
-        scale, versions = self.watching.scale, {"version": self.version, "against": champion}
+        other = self.watching.scales.get(champion, self.watching.scale)
+        versions = {"version": self.version, "against": champion}
         if self.route == SHADOW:
-            return compare(self.rows, theirs.filter(pl.col(ROUTE) != SHADOW), scale, **versions)
+            answers = theirs.filter(pl.col(ROUTE) != SHADOW)
+            return compare(self.rows, answers, self.scale, other_scale=other, **versions)
         own = self.rows.filter(pl.col(ROUTE) == CANARY)
-        return compare_dealt(own, theirs.filter(pl.col(ROUTE) == CHAMPION), scale, **versions)
+        answers = theirs.filter(pl.col(ROUTE) == CHAMPION)
+        return compare_dealt(own, answers, self.scale, other_scale=other, **versions)
 
 
 def _on_hold_out(reference: Reference) -> Figure | None:

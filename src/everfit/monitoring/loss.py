@@ -97,7 +97,8 @@ def loss_for(scale: Scale, truth: Floats, predicted: Floats) -> RowLoss:
 
 def _expect_binary(kind: LossKind, truth: Floats, predicted: Floats) -> Callable[[Floats], Floats]:
     """By the chance that the predicted one turned out to be."""
-    calibrated, loss = isotonic(predicted, truth), MEAN_LOSSES[kind]
+    known = truth >= 0
+    calibrated, loss = isotonic(predicted[known], truth[known]), MEAN_LOSSES[kind]
 
     def expect(asked: Floats) -> Floats:
         chance = calibrated.of(asked)

@@ -20,6 +20,7 @@ import numpy as np
 import polars as pl
 from msgspec import Struct
 
+from everfit.core.class_names import NEW_CLASSES
 from everfit.measures.competing_risks import WAITING
 from everfit.measures.delays import Delays
 from everfit.measures.label_weights import judging_weights
@@ -60,7 +61,13 @@ class Cohort(Struct, frozen=True, kw_only=True):
     """The share of rows whose outcome is known, or will be within the longest delay that could be seen. The matured
     shares are those among them."""
     classes: tuple[ClassShare, ...]
-    """In the order of the schema; none for a regression."""
+    """In the order of the schema; none for a regression. Classes that the version does not know are one, the last."""
+
+    @property
+    def shown(self) -> ClassShare:
+        """The class whose share stands for the cohort in a plot: of a binary label, the positive one."""
+        known = [share for share in self.classes if share.value != NEW_CLASSES]
+        return known[-1]
 
     @property
     def coverage(self) -> float:

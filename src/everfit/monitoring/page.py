@@ -182,7 +182,7 @@ def _version(report: MonitorReport, version: VersionReport) -> Iterable[str]:
         yield "<h2>Known outcomes</h2><p>The share of answers whose outcome is known by now.</p>"
         yield draw(coverage_plot(version), 180)
     if version.cohorts:
-        yield f"<h2>Share of {as_html(version.cohorts[0].cohort.classes[-1].value)}</h2>"
+        yield f"<h2>Share of {as_html(version.cohorts[0].cohort.shown.value)}</h2>"
         yield (
             "<p>Among the outcomes that are known, faint; and, with its 95 % range, what it will be once all are in: "
             "outcomes of one kind may come sooner than those of another.</p>"

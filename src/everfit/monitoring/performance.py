@@ -12,13 +12,26 @@ import numpy as np
 import polars as pl
 from msgspec import Struct
 
+from everfit.core.class_names import ClassValue, places_by_name
 from everfit.core.evidence import Task
+from everfit.measures.class_alignment import union_of
 from everfit.measures.interval import bootstrap_interval, paired_bootstrap
 from everfit.measures.metric import Metric
 from everfit.measures.proportion import wilson_interval
 from everfit.measures.quality import metric_for
 from everfit.measures.weighing import Floats
-from everfit.monitoring.rows import ASKED, ID, KNOWN, TRUTH, prediction_columns, predictions_of
+from everfit.monitoring.rows import (
+    ASKED,
+    ID,
+    KNOWN,
+    NEW_CLASS,
+    PREDICTION,
+    TRUTH,
+    UNKNOWN,
+    chances,
+    prediction_columns,
+    predictions_of,
+)
 
 RESAMPLES = 200
 LEAST_LABELLED = 30
@@ -90,7 +103,7 @@ class Scale:
 
     task: Task
     metric: str
-    classes: tuple[object, ...] = ()
+    classes: tuple[ClassValue, ...] = ()
 
     @property
     def measure(self) -> Metric:
@@ -101,6 +114,42 @@ class Scale:
         """Truth and prediction of labelled rows."""
         columns = prediction_columns(self.task, self.classes)
         return rows[TRUTH].cast(pl.Float64).to_numpy(), predictions_of(rows, columns)
+
+
+def shared_scale(scale: Scale, other: Scale) -> Scale:
+    """The scale on which two versions are compared: every class that either knows."""
+    return Scale(task=scale.task, metric=scale.metric, classes=union_of(scale.classes, other.classes))
+
+
+def in_scale(rows: pl.DataFrame, own: Scale, wanted: Scale) -> pl.DataFrame:
+    """Rows of a version on a scale that has other classes or another order of them.
+
+    Args:
+        rows: In the form of :mod:`everfit.monitoring.rows`, by the version's own scale.
+        own: The version's.
+        wanted: For a binary model, the same two classes.
+
+    Returns:
+        The rows, with their truth and chances in the classes wanted; what the version does not know has no chance.
+    """
+    if own.classes == wanted.classes:
+        return rows
+    truth = pl.col(TRUTH)
+    if own.task == "binary":
+        if own.classes[-1] == wanted.classes[-1]:
+            return rows
+        flipped = pl.when(truth >= 0).then(1.0 - truth).otherwise(truth)
+        return rows.with_columns(flipped.alias(TRUTH), (1.0 - pl.col(PREDICTION)).alias(PREDICTION))
+    places = {float(place): float(wanted.classes.index(value)) for place, value in enumerate(own.classes)}
+    others = {name: float(place) for name, place in places_by_name(wanted.classes).items()}
+    columns = prediction_columns(wanted.task, wanted.classes)
+    return rows.with_columns(
+        pl.when(truth < 0)
+        .then(pl.col(NEW_CLASS).replace_strict(others, default=UNKNOWN, return_dtype=pl.Float64))
+        .otherwise(truth.replace_strict(places, default=None, return_dtype=pl.Float64))
+        .alias(TRUTH),
+        *chances(rows.columns, columns),
+    )
 
 
 def figure(
@@ -183,9 +232,20 @@ def _is_worse(part: Figure, overall: Figure, scale: Scale) -> bool:
 
 
 def compare(
-    rows: pl.DataFrame, others: pl.DataFrame, scale: Scale, *, version: int, against: int, resamples: int = RESAMPLES
+    rows: pl.DataFrame,
+    others: pl.DataFrame,
+    scale: Scale,
+    *,
+    version: int,
+    against: int,
+    other_scale: Scale | None = None,
+    resamples: int = RESAMPLES,
 ) -> Comparison | None:
-    """Two versions on the rows that both answered and whose outcome is known; ``None`` where these are too few."""
+    """Two versions on the rows that both answered and whose outcome is known; ``None`` where these are too few.
+
+    Arguments as for :func:`compare_dealt`.
+    """
+    rows, others, scale = _on_one_scale(rows, others, scale, other_scale)
     columns = list(prediction_columns(scale.task, scale.classes))
     theirs = {name: f"__{name}" for name in columns}
     both = rows.filter(pl.col(TRUTH).is_not_null()).join(others.select(ID, *columns).rename(theirs), on=ID, how="inner")
@@ -209,7 +269,14 @@ def compare(
 
 
 def compare_dealt(
-    rows: pl.DataFrame, others: pl.DataFrame, scale: Scale, *, version: int, against: int, resamples: int = RESAMPLES
+    rows: pl.DataFrame,
+    others: pl.DataFrame,
+    scale: Scale,
+    *,
+    version: int,
+    against: int,
+    other_scale: Scale | None = None,
+    resamples: int = RESAMPLES,
 ) -> Comparison | None:
     """Two versions on rows that the hash of the id dealt out among them, as it does for a canary.
 
@@ -219,14 +286,17 @@ def compare_dealt(
     Args:
         rows: Of ``version``, in the form of :mod:`everfit.monitoring.rows`.
         others: Of ``against``; days on which ``version`` answered nothing are left out.
-        scale: How to score.
+        scale: How to score ``rows``.
         version: Its number.
         against: The other's.
+        other_scale: How to score ``others``, if that is another way. Both are compared over every class that either
+            knows; which one does not know a row's class is charged for it.
         resamples: Of the bootstrap.
 
     Returns:
         ``None`` where too few outcomes are known, or the metric is undefined on either side.
     """
+    rows, others, scale = _on_one_scale(rows, others, scale, other_scale)
     day = pl.col(ASKED).dt.truncate("1d").alias("__day")
     own, theirs = (each.filter(pl.col(TRUTH).is_not_null()).with_columns(day) for each in (rows, others))
     days = own.group_by("__day").len("__own").join(theirs.group_by("__day").len("__theirs"), on="__day")
@@ -255,6 +325,17 @@ def compare_dealt(
         high=worse_by + reach,
         chance_worse=NormalDist().cdf(worse_by / error),
     )
+
+
+def _on_one_scale(
+    rows: pl.DataFrame, others: pl.DataFrame, scale: Scale, other_scale: Scale | None
+) -> tuple[pl.DataFrame, pl.DataFrame, Scale]:
+    if other_scale is None or other_scale.classes == scale.classes:
+        return rows, others, scale
+    if scale.task == "binary" and set(scale.classes) != set(other_scale.classes):
+        return rows.clear(), others.clear(), scale  # another label: there is nothing to compare
+    both = shared_scale(scale, other_scale)
+    return in_scale(rows, scale, both), in_scale(others, other_scale, both), both
 
 
 class Coverage(Struct, frozen=True, kw_only=True):

@@ -124,7 +124,7 @@ def rates_plot(version: VersionReport) -> go.Figure:
     """The share of the last class, as known and as it will be."""
     import plotly.graph_objects as go
 
-    found = [(each.start + (each.end - each.start) / 2, each.cohort.classes[-1]) for each in version.cohorts]
+    found = [(each.start + (each.end - each.start) / 2, each.cohort.shown) for each in version.cohorts]
     matured = [(when, share) for when, share in found if share.matured is not None]
     when = [each for each, _ in matured]
     figure = go.Figure()

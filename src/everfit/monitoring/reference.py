@@ -16,7 +16,7 @@ from everfit.measures.layout import Form, Layout
 from everfit.measures.sketch import Column, Sketch
 from everfit.monitoring.drift import dispersions
 from everfit.monitoring.performance import Scale
-from everfit.monitoring.rows import ASKED, KNOWN, prediction_columns, truth_codes
+from everfit.monitoring.rows import ASKED, KNOWN, TRUTH, prediction_columns, truth_codes
 from everfit.monitoring.windows import WINDOW, Length, placed
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ class Reference:
     def answers(self) -> Watched:
         """What the version said of rows that it had not learnt from."""
         columns = prediction_columns(self.scale.task, self.scale.classes)
-        return Watched(self.held_out, columns, window=self.window)
+        there = [name for name in columns if name in self.held_out.columns]
+        return Watched(self.held_out, there, window=self.window)
 
 
 def reference_of(
@@ -126,6 +127,13 @@ def reference_of(
         window: See :class:`Reference`.
     """
     rows = profile.with_columns(truth_codes(profile[LABEL], schema.task, schema.classes))
+    if schema.task == "multiclass":
+        # Answers are the candidate's. Once fitted again on all rows, the version may know a class that the candidate
+        # did not: its rows say nothing of how well the version does.
+        columns = prediction_columns(schema.task, schema.classes)
+        learnt_last = [float(place) for place, name in enumerate(columns) if name not in profile.columns]
+        unsaid = pl.col(HELD_OUT) & pl.col(TRUTH).is_in(learnt_last)
+        rows = rows.with_columns(pl.when(~unsaid).then(TRUTH).alias(TRUTH))
     return Reference(
         rows=rows.rename({TIME: ASKED, KNOWN_AT: KNOWN}).drop(LABEL).sort(ASKED),
         scale=Scale(task=schema.task, metric=metric, classes=schema.classes),

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from everfit.core.class_names import places_by_name
 from everfit.core.evidence import Task
 
 if TYPE_CHECKING:
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
 
 ID, ASKED, RECORDED, VERSION, ROUTE = "id", "asked_at", "recorded_at", "version", "route"
 TRUTH, KNOWN = "truth", "known_at"
+NEW_CLASS = "new_class"
+"""The outcome as text where it is none of the version's classes."""
 MARK = "mark"
 """A number for each row of the log that no other is likely to have; only where windows are counted once and for all."""
+UNKNOWN = -1.0
+"""The truth of a row whose outcome is none of the version's classes."""
 PREDICTION = "prediction"
 """A column for binary models and regressions; ``prediction.<class>`` for each class of a multiclass model."""
 
@@ -28,14 +33,37 @@ def prediction_columns(task: Task, classes: Sequence[object]) -> tuple[str, ...]
 
 
 def predictions_of(rows: pl.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:
-    """The answers, shape ``(rows,)``, or ``(rows, classes)`` where there is more than one column."""
+    """The answers, shape ``(rows,)``, or ``(rows, classes)`` where there is more than one column.
+
+    A version has no column for a class that it does not know: where it gave other classes a chance, that class has 0.
+    """
     if len(columns) == 1:
         return rows[columns[0]].cast(pl.Float64).to_numpy()
-    return rows.select(pl.col(columns).cast(pl.Float64)).to_numpy()
+    return rows.select(chances(rows.columns, columns)).to_numpy()
+
+
+def chances(there: Sequence[str], columns: Sequence[str]) -> list[pl.Expr]:
+    """Each class's chance in rows of versions that need not know the same classes: 0 for one that a version does not
+    know, null where it gave no class a chance.
+
+    Args:
+        there: The columns that the rows have.
+        columns: The classes' columns that are wanted.
+    """
+    present = [name for name in columns if name in there]
+    given = pl.any_horizontal(pl.col(name).is_not_null() for name in present) if present else pl.lit(False)
+    return [
+        (
+            pl.when(given).then(pl.col(name).cast(pl.Float64).fill_null(0.0))
+            if name in present
+            else pl.when(given).then(0.0)
+        ).alias(name)
+        for name in columns
+    ]
 
 
 def truth_codes(values: pl.Series, task: Task, classes: Sequence[Any]) -> pl.Series:
-    """Outcomes as numbers: 0 or 1, the class's place, or the value; null where there is none, or none of the classes.
+    """Outcomes as numbers: 0 or 1, the class's place, or the value; -1 for another class, null where there is none.
 
     Args:
         values: Text as the journal keeps it, or the label's own type.
@@ -44,13 +72,10 @@ def truth_codes(values: pl.Series, task: Task, classes: Sequence[Any]) -> pl.Ser
     """
     if task == "regression":
         return values.cast(pl.Float64, strict=False).alias(TRUTH)
-    names = {_text(each): float(place) for place, each in enumerate(classes)}
-    found = _as_text(values).replace_strict(names, default=None, return_dtype=pl.Float64)
-    return found.alias(TRUTH)
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    text = _as_text(values)
+    places = {name: float(place) for name, place in places_by_name(classes).items()}
+    found = text.replace_strict(places, default=UNKNOWN, return_dtype=pl.Float64)
+    return found.set(text.is_null(), None).alias(TRUTH)
 
 
 def _as_text(values: pl.Series) -> pl.Series:
@@ -69,7 +94,8 @@ def standard_rows(joined: pl.DataFrame, schema: InputSchema, *, slices: Sequence
 
     Returns:
         :data:`ID`, :data:`ASKED`, :data:`RECORDED`, :data:`VERSION`, :data:`ROUTE`, the answers, :data:`TRUTH`,
-        :data:`KNOWN`, then the features under the schema's names and the slices, and :data:`MARK` where it is given;
+        :data:`NEW_CLASS`, :data:`KNOWN`, then the features under the schema's names and the slices, and :data:`MARK`
+        where it is given;
         ordered by the time of asking.
     """
     there = set(joined.columns)
@@ -82,6 +108,7 @@ def standard_rows(joined: pl.DataFrame, schema: InputSchema, *, slices: Sequence
         return pl.lit(None).alias(name)
 
     names = dict.fromkeys((*schema.names, *slices))
+    truth = truth_codes(joined["outcome"], schema.task, schema.classes)
     return joined.select(
         pl.col("id").alias(ID),
         pl.col("event_time").alias(ASKED),
@@ -89,7 +116,10 @@ def standard_rows(joined: pl.DataFrame, schema: InputSchema, *, slices: Sequence
         pl.col("version").alias(VERSION),
         pl.col("route").alias(ROUTE),
         *(pl.col(each) if each in there else pl.lit(None, pl.Float64).alias(each) for each in answers),
-        truth_codes(joined["outcome"], schema.task, schema.classes),
+        truth,
+        pl.when(truth < 0).then(_as_text(joined["outcome"])).alias(NEW_CLASS)
+        if schema.classes
+        else pl.lit(None, pl.String).alias(NEW_CLASS),
         pl.col("outcome_known_at").alias(KNOWN),
         *(column(name) for name in names),
         *([MARK] if MARK in there else []),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from everfit.artifact.package import open_package
+from everfit.core.class_names import class_name
 from everfit.core.evidence import ID, TIME
 from everfit.core.progress import SILENT, Progress
 from everfit.features.history import features_of
@@ -66,6 +67,6 @@ def _answers(model: Model, history: History, package: Package, asked: pl.DataFra
     predicted = package.predictor().predict(package.transform(rows))
     if predicted.ndim == 1:
         return pl.DataFrame({ID: asked[ID], AGAINST: predicted})
-    classes = [str(each).lower() if isinstance(each, bool) else str(each) for each in package.schema.classes]
+    classes = [class_name(value) for value in package.schema.classes]
     chances = pl.DataFrame(predicted, schema=classes).to_struct(AGAINST)
     return pl.DataFrame([asked[ID], chances])

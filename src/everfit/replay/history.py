@@ -9,6 +9,7 @@ import polars as pl
 
 from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME
 from everfit.features.compute import horizon, known_time, view_rows
+from everfit.features.label_values import class_text
 from everfit.store.instants import INSTANT, to_instant
 from everfit.store.reader import require_columns
 
@@ -56,6 +57,8 @@ class History:
         time = to_instant(events.timestamp, schema[events.timestamp], place=place)
         known = to_instant(label.known_at, schema[label.known_at], place=f"model {self._model.name}, label")
         value = pl.col(label.value) if isinstance(label.value, str) else label.value
+        if self._model.task != "regression":
+            value = class_text(value, rows.select(value.alias(LABEL)).collect_schema()[LABEL])
         inside = [time < _at(until), *([] if since is None else [time >= _at(since)])]
         settled = value.is_not_null() & known.is_not_null()
         return (

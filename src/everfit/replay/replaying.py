@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ from everfit.store.replay_spans import ReplaySpan, keep_span
 
 if TYPE_CHECKING:
     from everfit.client.client import Client
-    from everfit.client.records import ModelDescription, Prediction
+    from everfit.client.records import ModelDescription, Prediction, Value
     from everfit.cycle import System
     from everfit.definitions.model import Model
 
@@ -201,7 +201,7 @@ class _Play:
             {
                 ID: [each.id for each in self._answers],
                 VERSION: [each.version for each in self._answers],
-                PREDICTION: [each.value for each in self._answers],
+                PREDICTION: _predictions(each.value for each in self._answers),
             }
         )
         return answers.join(pl.concat(self._asked), on=ID, maintain_order="left")
@@ -227,6 +227,14 @@ class _Play:
         answered = self._teller.told.answered
         rate = answered / max(time.monotonic() - self._began_s, 1e-9)
         return f"{reached:%Y-%m-%d %H:%M}  {answered:,} rows  {rate:,.0f} rows/s"
+
+
+def _predictions(values: Iterable[Value]) -> pl.Series:
+    """Predictions as a column: numbers, or each class's chance by its name, null where a version did not know it."""
+    listed = list(values)
+    names = dict.fromkeys(name for value in listed if isinstance(value, dict) for name in value)
+    dtype = pl.Struct(dict.fromkeys(names, pl.Float64)) if names else pl.Float64()
+    return pl.Series(PREDICTION, listed, dtype=dtype)
 
 
 def _require_followers(system: System) -> None:

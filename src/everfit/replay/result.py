@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -11,7 +11,8 @@ import polars as pl
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from everfit.core.evidence import LABEL, TIME, Task
+from everfit.core.class_names import ClassValue, class_name, places_by_name
+from everfit.core.evidence import LABEL, TIME
 from everfit.measures.quality import metric_for
 
 if TYPE_CHECKING:
@@ -100,18 +101,32 @@ def _figures(model: Model, month: str, rows: pl.DataFrame) -> Figures:
 
 def _scores(model: Model, rows: pl.DataFrame, column: str) -> dict[str, float]:
     names = dict.fromkeys([model.metric, *(["roc_auc"] if model.task == "binary" else [])])
-    truth, predicted = _arrays(model.task, rows[LABEL], rows[column])
+    truth, predicted = _arrays(model, rows[LABEL], rows[column])
     return {name: metric_for(name, model.task).compute(truth, predicted) for name in names}
 
 
-def _arrays(task: Task, labels: pl.Series, predictions: pl.Series) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    if task != "multiclass":
+def _arrays(model: Model, labels: pl.Series, predictions: pl.Series) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Truth and predictions; a class that no version gave a chance is -1, which is scored as the worst."""
+    if model.task == "regression":
         return labels.cast(pl.Float64).to_numpy(), predictions.cast(pl.Float64).to_numpy()
+    if model.task == "binary":
+        return _binary_truth(labels, model.label.positive), predictions.cast(pl.Float64).to_numpy()
+    # Versions that answered need not know the same classes.
     chances = predictions.struct.unnest().fill_null(0.0)
-    return _places(labels, chances.columns), chances.to_numpy()
+    places = {name: float(place) for place, name in enumerate(chances.columns)}
+    return _places(labels, places), chances.to_numpy()
 
 
-def _places(labels: pl.Series, classes: Sequence[str]) -> NDArray[np.float64]:
-    places: Mapping[str, float] = {name: float(place) for place, name in enumerate(classes)}
+def _binary_truth(labels: pl.Series, positive: ClassValue | float | None) -> NDArray[np.float64]:
+    if positive is None:
+        places = places_by_name([False, True])
+        return _places(labels, {name: float(place) for name, place in places.items()})
+    named = class_name(positive)
+    names = {name for name, place in places_by_name([False, True]).items() if place == int(positive == 1)}
+    same = names if named in names else {named}
+    return labels.cast(pl.String).is_in(list(same)).cast(pl.Float64).to_numpy()
+
+
+def _places(labels: pl.Series, places: Mapping[str, float]) -> NDArray[np.float64]:
     texts = labels.cast(pl.String)
-    return texts.replace_strict(places, default=float("nan"), return_dtype=pl.Float64).to_numpy()
+    return texts.replace_strict(places, default=-1.0, return_dtype=pl.Float64).to_numpy()

@@ -220,6 +220,7 @@ class App:
         except Exception as error:  # noqa: BLE001 - as in ask
             return say(explain(error))
         self._tally(model).outcomes += taken.outcomes
+        self._tally(model).new_class += taken.new_class
         return reply_json(taken)
 
     async def _push(self, http: HttpRequest, view: str) -> Reply:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from everfit.core.class_names import LONGEST_CLASS, class_name, quoted, read_class
 from everfit.core.clock import to_us
 from everfit.core.errors import InvalidRequestError, RequestTooLargeError, UnknownModelError
 from everfit.core.instants import broken_rule
@@ -17,7 +18,7 @@ from everfit.store.outcomes import Outcome, Outcomes
 from everfit.store.pushes import Pushed
 
 if TYPE_CHECKING:
-    from everfit.artifact.schema import Column, FieldType, Lookup
+    from everfit.artifact.schema import Column, FieldType, InputSchema, Lookup
     from everfit.serving.lineup import Lineup
     from everfit.serving.plane import Plane
     from everfit.serving.recorder import Recorder
@@ -65,10 +66,12 @@ class _Rows(Struct, forbid_unknown_fields=True):
     rows: Annotated[list[dict[str, Any]], Meta(min_length=1)]
 
 
-class Reported(Struct, frozen=True, kw_only=True):
+class Reported(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was taken of a report of outcomes."""
 
     outcomes: int
+    new_class: int = 0
+    """How many of them are of a class that the champion did not learn; left out where there are none."""
 
 
 class Accepted(Struct, frozen=True, kw_only=True):
@@ -128,7 +131,9 @@ class Intake:
     def outcomes(self, lineup: Lineup, body: bytes) -> Reported:
         """Record outcomes: ``{"outcomes": [{"id": …, "value": …, "known_at"?: …}, …]}``, or one such object.
 
-        A later report of an id corrects an earlier one; a null takes it back. They are on the disk once
+        A later report of an id corrects an earlier one; a null takes it back. A class that a multiclass model did not
+        learn is recorded as any other, so that the next training learns it; a binary model has its two classes only.
+        They are on the disk once
         :meth:`everfit.serving.recorder.Recorder.on_disk` is done.
 
         Raises:
@@ -140,21 +145,21 @@ class Intake:
         self._require_few(outcomes, "outcomes")
         now_us = self._plane.now_us()
         schema = lineup.champion.schema
-        names = dict(zip(schema.classes, lineup.champion.class_names, strict=True))
-        taken = []
+        names = frozenset(lineup.champion.class_names)
+        taken, new_class = [], 0
         for place, each in enumerate(outcomes):
-            value = _number(each.value) if schema.task == "regression" else _class(each.value, names)
+            value = None if each.value is None else _label(each.value, schema)
             if value is None and each.value is not None:
-                expected = "a finite number" if schema.task == "regression" else f"one of {', '.join(map(str, names))}"
                 raise InvalidRequestError(
-                    f"must be {expected}, or null", value=each.value, place=f"outcomes[{place}].value"
+                    f"must be {_expected(schema)}, or null", value=each.value, place=f"outcomes[{place}].value"
                 )
+            new_class += value is not None and bool(names) and value not in names
             known_us = now_us
             if each.known_at is not None:
                 known_us = _happened(each.known_at, now_us, f"outcomes[{place}].known_at")
             taken.append(Outcome(id=each.id, value=value, known_us=known_us))
         self._recorder.outcomes(Outcomes(model=lineup.champion.name, recorded_us=now_us, outcomes=taken))
-        return Reported(outcomes=len(taken))
+        return Reported(outcomes=len(taken), new_class=new_class)
 
     def push(self, view: str, body: bytes) -> Accepted:
         """Take feature rows: ``{"rows": [{key: …, "event_time": …, feature: …, …}, …]}``.
@@ -288,14 +293,25 @@ def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
         raise InvalidRequestError(f"must be what the documentation says: {problem}", place="body") from problem
 
 
-def _class(value: object, names: Mapping[Any, str]) -> str | None:
-    """A class's name; a number stands for a boolean class, and a class's name for the class."""
-    if isinstance(value, str):
-        return value if value in names.values() else None
-    for known, name in names.items():
-        if value is not None and value == known and not isinstance(known, str):
-            return name
-    return None
+def _label(value: object, schema: InputSchema) -> str | None:
+    """An outcome as it is recorded; ``None`` if it is no label of the model's type."""
+    if schema.task == "regression":
+        return _number(value)
+    return read_class(value, schema.classes, new=schema.task == "multiclass")
+
+
+def _expected(schema: InputSchema) -> str:
+    """The outcomes that a model takes, in words."""
+    if schema.task == "regression":
+        return "a finite number"
+    if schema.task == "binary":
+        known = " or ".join(map(class_name, schema.classes))
+        return f"{known}, of which {class_name(schema.classes[-1])} is the positive class"
+    known = quoted([class_name(value) for value in schema.classes])
+    if any(isinstance(value, bool) for value in schema.classes):
+        return f"one of {known}"
+    kind = f"text of 1 to {LONGEST_CLASS} characters" if isinstance(schema.classes[0], str) else "a whole number"
+    return f"{kind}: one of {known}, or a class that training has not seen"
 
 
 def _number(value: object) -> str | None:

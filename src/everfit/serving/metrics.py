@@ -57,6 +57,8 @@ def _metrics(reports: Sequence[WorkerReport], samples: Sequence[Sample]) -> Iter
     yield missing
     outcomes = {name: each.outcomes for name, each in tallies.items() if name}
     yield _counter("everfit_outcomes", "Outcomes that were reported.", outcomes)
+    new = {name: each.new_class for name, each in tallies.items() if name}
+    yield _counter("everfit_new_class_outcomes", "Outcomes of a class that the champion did not learn.", new)
     versions = GaugeMetricFamily(
         "everfit_model_version_info",
         "How many workers have loaded a version, with its package's digest, how it is executed, and its part.",

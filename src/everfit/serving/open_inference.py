@@ -207,8 +207,9 @@ def _read(body: bytes, kind: type[_Asked]) -> _Asked | None:
 def _describe(lineup: Lineup, model: ServedModel) -> dict[str, Any]:
     output: dict[str, Any] = {"name": OUTPUT, "datatype": "FP64", "shape": _output_shape(model)}
     if model.schema.classes:
-        # Of a binary task's two, the predictions are the chances of the last.
         output["parameters"] = {"classes": model.class_names}
+        if model.schema.task == "binary":
+            output["parameters"]["positive"] = model.class_names[-1]
     return {
         "name": model.name,
         "versions": [str(number) for number in sorted(lineup.versions)],

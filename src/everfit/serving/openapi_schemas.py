@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from everfit.core.class_names import LONGEST_CLASS
 from everfit.serving.decode import LONGEST_ID
 from everfit.serving.intake import Told
 from everfit.serving.openapi_operation import Json, reference
@@ -129,16 +130,25 @@ def _prediction(model: ServedModel) -> Json:
 def _outcome_value(model: ServedModel) -> Json:
     if model.schema.task == "regression":
         return {"anyOf": [_NUMBER, {"type": "null"}]}
-    return {"enum": [*_spellings(model.schema.classes), *model.class_names, None]}
+    classes = model.schema.classes
+    known: Json = {"enum": [*_spellings(classes), *model.class_names, None]}
+    if model.schema.task == "binary":
+        words = f"{' or '.join(model.class_names)}; {model.class_names[-1]} is the positive class."
+        return known | {"description": words}
+    if any(isinstance(value, bool) for value in classes):
+        return known
+    new: Json = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
+    if isinstance(classes[0], str):
+        new = {"type": "string", "minLength": 1, "maxLength": LONGEST_CLASS}
+    return {"anyOf": [known, new], "description": "A class that training has not seen is recorded, and learnt next."}
 
 
 def _spellings(classes: Sequence[str | int | bool]) -> list[int | bool]:
-    """Classes that are no text, as values; 1 and true say the same, and so do 0 and false."""
-    found: list[int | bool] = []
-    for each in classes:
-        if not isinstance(each, str):
-            found += [bool(each), int(each)] if each in (0, 1) else [each]
-    return found
+    """Classes that are no text, as values; of two truth values, 1 and true say the same, and so do 0 and false."""
+    values = [each for each in classes if not isinstance(each, str)]
+    if set(values) != {0, 1}:
+        return values
+    return [spelling for each in values for spelling in (bool(each), int(each))]
 
 
 def _exact(schema: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import Struct
 
 from everfit.artifact.schema import InputSchema, RequestField
+from everfit.core.class_names import class_name
 from everfit.serving.decode import Row
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class ModelDescription(Struct, frozen=True, kw_only=True):
     features: tuple[str, ...]
     classes: tuple[str | int | bool, ...]
     """Of a binary task's two, ``predictions`` are the chances of the last."""
+    positive: str | int | bool | None
+    """The class whose chance a binary model predicts; null for other tasks."""
     event_time: str
     """The request field by whose time features are looked up; empty if it is the moment of asking."""
     example: dict[str, Any]
@@ -119,7 +122,7 @@ class ServedModel:
             for each in schema.lookups
         )
         self._shared: dict[str, tuple[tuple[int, ...] | None, ...]] = {}
-        self.class_names = tuple(_class_name(each) for each in schema.classes)
+        self.class_names = tuple(map(class_name, schema.classes))
 
     def predict(self, rows: Sequence[Row], *, now_us: int, seen: Sequence[Seen] | None = None) -> Predicted:
         """Answer rows.
@@ -178,6 +181,7 @@ class ServedModel:
             views=tuple(each.view for each in schema.lookups),
             features=schema.names,
             classes=schema.classes,
+            positive=schema.positive,
             event_time=schema.event_time,
             example={"inputs": [{field.name: field.example for field in schema.request}]},
         )
@@ -245,7 +249,3 @@ class ServedModel:
             if lacking:
                 missing[view] = lacking
         return found
-
-
-def _class_name(value: str | int | bool) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

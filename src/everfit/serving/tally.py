@@ -29,6 +29,8 @@ class Tally(Struct, kw_only=True):
     """Rows for which a view held no usable row."""
     outcomes: int = 0
     """Outcomes that were reported."""
+    new_class: int = 0
+    """Those of a class that the champion did not learn."""
 
     def count_answer(self, rows: int, missing: dict[str, list[int]], seconds: float) -> None:
         """Count a request that was answered."""
@@ -54,6 +56,7 @@ def add_tallies(tallies: Iterable[Tally]) -> Tally:
         total.rows += each.rows
         total.seconds += each.seconds
         total.outcomes += each.outcomes
+        total.new_class += each.new_class
         total.buckets = [one + other for one, other in zip(total.buckets, each.buckets, strict=True)]
         for status, count in each.refused.items():
             total.refused[status] = total.refused.get(status, 0) + count

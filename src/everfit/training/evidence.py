@@ -7,18 +7,25 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from everfit.artifact.infer import infer_schema
-from everfit.core.evidence import LABEL, TIME, Arithmetic, Evidence, SourceFreshness, Task, TrainingFrame
+from everfit.artifact.schema import InputSchema
+from everfit.core.class_names import ClassValue
+from everfit.core.evidence import LABEL, TIME, Arithmetic, Evidence, Paired, SourceFreshness, Task, TrainingFrame
 from everfit.core.settings import TrainingSettings
 from everfit.definitions.model import Model
+from everfit.measures.class_alignment import aligned, union_of
 from everfit.training.candidate import Candidate
 from everfit.training.labels import WEIGHT, judging, labels_to_come, learnable
 from everfit.training.trainer import encode_labels, encode_rows, fit
 
 MOST_ROWS_AGAIN = 20_000
 """Rows of the two fits that show whether training repeats; the newest of those it learnt from."""
+
+_LEAST_OF_A_CLASS = 20
+"""Rows of a class that vanished; chosen so that estimators with inner splits by class can be fitted."""
 
 Floats = NDArray[np.float64]
 
@@ -38,6 +45,8 @@ def gather_evidence(
     answer: Callable[[Mapping[str, Any]], Floats],
     runtime: str = "native",
     arithmetic: Arithmetic = "float64",
+    champion_classes: tuple[ClassValue, ...] = (),
+    champion_learnt: tuple[ClassValue, ...] = (),
 ) -> Evidence:
     """Put together what gates judge from; the arguments that are not explained are :class:`Evidence`'s own.
 
@@ -46,7 +55,7 @@ def gather_evidence(
         frame: What the candidate was trained from.
         candidate: The candidate.
         settings: Resamples and seed.
-        champion: The champion's predictions of the hold-out.
+        champion: The champion's predictions of the hold-out, its own classes in their order.
         champion_version: Its version.
         champion_problem: Why there are none.
         champion_stand_in: Whether they are its recipe's, fitted again without the hold-out.
@@ -55,6 +64,8 @@ def gather_evidence(
         answer: The package's answer to one row.
         runtime: The runtime that serves the package.
         arithmetic: The arithmetic of its predictions.
+        champion_classes: The classes of the champion's predictions; empty if they are the candidate's.
+        champion_learnt: The classes that the champion itself learnt.
     """
     split, schema = candidate.split, candidate.fitted.schema
     holdout = judging(model, frame, by=frame.manifest.as_of, since=split.holdout_from)
@@ -63,11 +74,18 @@ def gather_evidence(
     since_holdout = frame.data.filter(pl.col(TIME) >= split.holdout_from)
 
     def fit_again() -> tuple[Floats, Floats]:
-        rows = learning.tail(MOST_ROWS_AGAIN)
+        rows = newest_of_every_class(model, learning, MOST_ROWS_AGAIN)
         own = infer_schema(model, frame, rows)
         encoded, asked = encode_rows(own, rows), encode_rows(own, holdout)
         once, twice = (fit(model, own, encoded, candidate.params, seed=candidate.seed) for _ in range(2))
         return once.predict(asked.inputs_of(once)), twice.predict(asked.inputs_of(twice))
+
+    truth, predicted = held_out.y.astype(np.float64), candidate.fitted.predict(held_out.X)
+    paired = None
+    if champion is not None and champion_classes:
+        if champion.ndim == 2:
+            paired = _paired(schema, holdout, predicted, champion, champion_classes)
+        champion = aligned(champion, champion_classes, schema.classes)
 
     return Evidence(
         model=model.name,
@@ -79,9 +97,9 @@ def gather_evidence(
         unlabelled=since_holdout.height - holdout.height,
         labels_to_come=labels_to_come(model, frame, by=frame.manifest.as_of, since=split.holdout_from),
         classes=schema.classes,
-        truth=held_out.y.astype(np.float64),
+        truth=truth,
         weight=held_out.weight,
-        predicted=candidate.fitted.predict(held_out.X),
+        predicted=predicted,
         baseline=baseline_prediction(
             model.task, encode_labels(schema, learning[LABEL]), rows=holdout.height, classes=len(schema.classes)
         ),
@@ -89,6 +107,9 @@ def gather_evidence(
         champion_version=champion_version,
         champion_problem=champion_problem,
         champion_stand_in=champion_stand_in,
+        champion_classes=champion_classes,
+        champion_learnt=champion_learnt,
+        paired=paired,
         freshness=freshness,
         frame_end=frame.manifest.end,
         bootstrap=settings.bootstrap,
@@ -101,9 +122,39 @@ def gather_evidence(
     )
 
 
+def _paired(
+    schema: InputSchema, holdout: pl.DataFrame, predicted: Floats, champion: Floats, known: tuple[ClassValue, ...]
+) -> Paired | None:
+    """Both predictions with a column for every class that either knows; ``None`` where both know the same ones."""
+    if set(known) == set(schema.classes):
+        return None
+    classes = union_of(schema.classes, known)
+    return Paired(
+        truth=encode_labels(replace(schema, classes=classes), holdout[LABEL]).astype(np.float64),
+        predicted=aligned(predicted, schema.classes, classes),
+        champion=aligned(champion, known, classes),
+    )
+
+
+def newest_of_every_class(model: Model, rows: pl.DataFrame, count: int) -> pl.DataFrame:
+    """The newest rows, and of each class that these lack its newest ones, in order.
+
+    A class may have vanished: without it, the estimator would be another one than that which is to be repeated, and
+    with a single class most estimators cannot be fitted.
+    """
+    newest = rows.tail(count)
+    if model.task == "regression" or newest.height == rows.height:
+        return newest
+    older = rows.head(rows.height - count)
+    lacking = older.filter(~pl.col(LABEL).is_in(newest[LABEL].unique().implode()))
+    after = pl.len().over(LABEL) - pl.int_range(pl.len()).over(LABEL)
+    return pl.concat([lacking.filter(after <= _LEAST_OF_A_CLASS), newest])
+
+
 def baseline_prediction(task: Task, labels: NDArray[Any], *, rows: int, classes: int) -> Floats:
     """What somebody who knows only the training labels would answer: their rate, class shares, or median."""
     if task == "regression":
         return np.full(rows, np.median(labels))
-    shares = np.bincount(labels, minlength=classes) / len(labels)
+    known = labels[labels >= 0]
+    shares = np.bincount(known, minlength=classes) / len(known)
     return np.full(rows, shares[-1]) if task == "binary" else np.tile(shares, (rows, 1))

@@ -84,7 +84,11 @@ def encode_rows(schema: InputSchema, rows: pl.DataFrame) -> Rows:
 
 
 def encode_labels(schema: InputSchema, labels: pl.Series) -> NDArray[Any]:
-    """Labels as numbers: float64 for regression, otherwise int64 places in the schema's classes, -1 for others."""
+    """Labels as numbers: float64 for regression, otherwise int64 places in the schema's classes, -1 for others.
+
+    A class that the schema does not have is one that training does not see; -1 is scored as the worst, and never
+    handed to a trainer.
+    """
     if schema.task == "regression":
         return labels.cast(pl.Float64).to_numpy()
     places = {value: place for place, value in enumerate(schema.classes)}
@@ -109,7 +113,7 @@ def fit(
         rows: What to learn from.
         params: The tuned parameters, by argument.
         seed: Seeds everything random.
-        valid: The validation rows, if there are any.
+        valid: The validation rows, if there are any. The trainer gets those of classes that it learns.
         trial: The tuner's handle, while tuning.
 
     Raises:
@@ -118,6 +122,7 @@ def fit(
         Pruned: If the trainer ends the trial.
     """
     function = model.learner.function
+    valid = None if valid is None else _of_known_classes(schema, valid)
     offered = {
         "X": _own_copy(rows.X, schema),
         "y": rows.y,
@@ -160,6 +165,19 @@ def _own_copy(inputs: Any, schema: InputSchema) -> Any:
 def _categorical(schema: InputSchema) -> list[int] | list[str]:
     places = schema.categorical
     return list(places) if schema.frame == "matrix" else [schema.names[place] for place in places]
+
+
+def _of_known_classes(schema: InputSchema, rows: Rows) -> Rows | None:
+    """The rows whose class is learnt, since no estimator takes another label; ``None`` if there are none."""
+    if schema.task == "regression":
+        return rows
+    known = rows.y >= 0
+    if known.all():
+        return rows
+    if not known.any():
+        return None
+    inputs = rows.X.filter(known) if schema.frame == "polars" else rows.X[known]
+    return Rows(X=inputs, y=rows.y[known], weight=rows.weight[known])
 
 
 def adapt(estimator: Any, schema: InputSchema, *, place: str) -> NativePredictor:

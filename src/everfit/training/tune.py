@@ -64,7 +64,7 @@ def tune(
     untuned: Params = {name: parameter.untuned for name, parameter in model.learner.space.items()}
     if settings.trials == 0 or not untuned:
         return untuned, ()
-    metric = metric_for(model.metric, model.task)
+    metric = _metric_on(model, valid)
     with _quiet_optuna():
         study, space = _study(model, metric, settings, untuned, warm_start)
         search = _Search(model, schema, train, valid, metric, settings)
@@ -76,6 +76,20 @@ def tune(
                 progress.advance(_TASK, note=search.best_so_far())
         progress.finish(_TASK, note=search.best_so_far())
     return search.winner(), tuple(search.trials)
+
+
+def _metric_on(model: Model, valid: Rows) -> Metric:
+    """The model's metric, or log loss where that is undefined on the validation rows.
+
+    The area under the ROC curve is undefined where a class is absent; then no trial could be scored.
+    """
+    metric = metric_for(model.metric, model.task)
+    if model.task == "regression":
+        return metric
+    classes = int(valid.y.max(initial=0)) + 1
+    even = np.full(len(valid.y), 0.5) if model.task == "binary" else np.full((len(valid.y), classes), 1.0 / classes)
+    defined = np.isfinite(metric.compute(valid.y.astype(np.float64), even, valid.weight))
+    return metric if defined else metric_for("log_loss", model.task)
 
 
 class _Search:

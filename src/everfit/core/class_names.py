@@ -1,0 +1,99 @@
+"""The values of a classification label, and the text by which the journal, columns and callers name them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+ClassValue = str | int | bool
+
+NEW_CLASSES = "(new classes)"
+"""The name under which the classes that a version did not learn are counted together."""
+LONGEST_CLASS = 256
+"""Characters of the longest class name that is accepted with an outcome."""
+
+_WHOLE = re.compile(r"[+-]?\d{1,19}(\.0*)?")
+_INT64 = range(-(1 << 63), 1 << 63)
+
+
+def class_name(value: object) -> str:
+    """The text that stands for a class: ``true`` and ``false`` for booleans, else the value as it is printed.
+
+    >>> class_name(True), class_name(3), class_name("late")
+    ('true', '3', 'late')
+    """
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def quoted(classes: Sequence[object], *, most: int = 10) -> str:
+    """Classes for a sentence, the first few of many.
+
+    >>> quoted(["no", "yes"]), quoted([1, 2, 3], most=2)
+    ("'no' and 'yes'", '1, 2 and 1 more')
+    """
+    shown = [repr(value) for value in classes[:most]]
+    rest = len(classes) - len(shown)
+    if rest:
+        return f"{', '.join(shown)} and {rest:,} more"
+    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]])) if shown else "none"
+
+
+def places_by_name(classes: Sequence[ClassValue]) -> dict[str, int]:
+    """The place of each class by its text.
+
+    Classes that are the two truth values, as booleans or as 0 and 1, are known by both spellings, so that a label
+    whose type was changed from the one to the other keeps its classes.
+
+    >>> places_by_name(["b", "a"]), places_by_name([False, True])
+    ({'b': 0, 'a': 1}, {'false': 0, 'true': 1, '0': 0, '1': 1})
+    """
+    places = {class_name(value): place for place, value in enumerate(classes)}
+    if set(classes) == {0, 1}:
+        for place, value in enumerate(classes):
+            places |= {class_name(bool(value)): place, str(int(value)): place}
+    return places
+
+
+def read_class(value: object, classes: Sequence[ClassValue], *, new: bool) -> str | None:
+    """The name of the class that an outcome states; ``None`` if it cannot be a class of this label.
+
+    A known class may be given by its value or by its name; a number may be written as float or as text (``1.0``), and
+    a truth value as ``True``, ``true``, ``1`` or ``"True"``.
+
+    Args:
+        value: As it was reported, not ``None``.
+        classes: The classes that the model knows, all of one type.
+        new: If a class that the model does not know is accepted as well, where it is of the same type: text of 1 to
+            :data:`LONGEST_CLASS` characters, or a whole number of 64 bits.
+
+    >>> read_class("True", [False, True], new=False), read_class(1.0, [0, 1], new=False)
+    ('true', '1')
+    >>> read_class("d", ["a", "b"], new=True), read_class(4, ["a", "b"], new=True), read_class("7", [1, 2], new=True)
+    ('d', None, '7')
+    """
+    if any(isinstance(each, str) for each in classes):
+        if not isinstance(value, str):
+            return None
+        return value if value in classes or (new and 0 < len(value) <= LONGEST_CLASS) else None
+    places = places_by_name(classes)
+    text = value.lower() if isinstance(value, str) else class_name(value)
+    if text in places:
+        return class_name(classes[places[text]])
+    number = _whole(value)
+    if number is None:
+        return None
+    if str(number) in places:
+        return class_name(classes[places[str(number)]])
+    is_truth = any(isinstance(each, bool) for each in classes)
+    return str(number) if new and not is_truth and number in _INT64 else None
+
+
+def _whole(value: object) -> int | None:
+    """The whole number that a value states; a truth value is none."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        return int(value.partition(".")[0]) if _WHOLE.fullmatch(value) else None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    return value if isinstance(value, int) else None

@@ -1,0 +1,49 @@
+"""Chances of models that do not know the same classes, put in one order of columns by the classes' values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from everfit.core.class_names import ClassValue
+from everfit.measures.weighing import Floats
+
+
+def union_of(classes: Sequence[ClassValue], others: Sequence[ClassValue]) -> tuple[ClassValue, ...]:
+    """Classes in their order, then those of the others that are not among them.
+
+    >>> union_of(["b", "a"], ["a", "c"])
+    ('b', 'a', 'c')
+    """
+    return tuple(dict.fromkeys((*classes, *others)))
+
+
+def aligned(predicted: Floats, known: Sequence[ClassValue], wanted: Sequence[ClassValue]) -> Floats:
+    """Chances in another order of classes: 0 for a class that the model does not know.
+
+    Args:
+        predicted: The chance of each known class, shape ``(rows, len(known))``; of two, the chance of the last may be
+            given alone, shape ``(rows,)``.
+        known: The model's classes, in the order of its columns.
+        wanted: The classes of the result.
+
+    Returns:
+        Shape ``(rows, len(wanted))``, or ``(rows,)`` where ``predicted`` has that.
+
+    Raises:
+        KeyError: If the chance of one class is given alone, and the classes wanted are not the same two.
+
+    >>> aligned(np.array([[0.7, 0.3]]), ["a", "b"], ["b", "c", "a"]).tolist()
+    [[0.3, 0.0, 0.7]]
+    >>> aligned(np.array([0.75]), ["no", "yes"], ["yes", "no"]).tolist()
+    [0.25]
+    """
+    if predicted.ndim == 1:
+        if set(known) != set(wanted):
+            raise KeyError(*sorted(map(str, set(wanted) - set(known))))
+        same = known[-1] == wanted[-1]
+        return predicted if same else 1.0 - predicted
+    places = {value: place for place, value in enumerate(known)}
+    zero = np.zeros(len(predicted))
+    return np.column_stack([predicted[:, places[value]] if value in places else zero for value in wanted])
