@@ -171,6 +171,8 @@ def on_polars(X: Any, y: Any) -> Any:
         (xgboost, {"frame": "pandas", "categories": ["shop"]}),
         (catboost, {"frame": "pandas"}),
         (catboost, {"frame": "pandas", "categories": TEXTS}),
+        (catboost, {"frame": "pandas", "categories": ["shop", "items"]}),
+        (lightgbm, {"frame": "pandas", "categories": ["shop", "items"]}),
         (on_polars, {"frame": "polars"}),
     ],
     ids=lambda value: value.__name__ if callable(value) else "+".join(value),

@@ -36,6 +36,10 @@ def describe_inputs(inputs: Any, schema: InputSchema) -> str:
     more = ", …" if len(dtypes) > _SHOWN_COLUMNS else ""
     library = "pandas" if schema.frame == "pandas" else "Polars"
     sentence = f"X is a {library} DataFrame of shape {inputs.shape} with the columns {shown}{more}."
+    if schema.frame == "pandas" and any(column.kind in {"integer", "boolean"} for column in schema.columns):
+        sentence += (
+            " Integers and booleans are float64, since a request may lack them; categories=[...] keeps integers whole."
+        )
     texts = [column.name for column in schema.columns if column.kind == "text"]
     if not texts:
         return sentence
