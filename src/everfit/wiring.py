@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from everfit.core.clock import Clock, SystemClock
+from everfit.core.clock import Clock, FixedClock, SystemClock
 from everfit.core.errors import EverfitError, NotReadyError, ProjectError, SettingsError
 from everfit.core.settings import SETTINGS_FILE, Settings, is_project_code, resolve_settings
 from everfit.core.sqlite_url import anchor_url, sqlite_path, sqlite_url
@@ -252,11 +252,14 @@ def follow_replay(root: Path) -> Clock:
 def project_clock(root: Path) -> Clock:
     """The clock that a project lives by: the replay's, if its service took the time from a replay last."""
     from everfit.serving.worker_report import last_follows_replay
-    from everfit.store.replay_clock import CLOCK_FILE, FollowedClock
+    from everfit.store.replay_clock import CLOCK_FILE, FollowedClock, read_clock
 
     state = root / STATE_FOLDER
     if not (state / CLOCK_FILE).is_file() or last_follows_replay(state / "workers") is False:
         return SystemClock()
+    if not os.access(state / CLOCK_FILE, os.W_OK):
+        instant = read_clock(state / CLOCK_FILE)
+        return SystemClock() if instant is None else FixedClock(instant)
     clock = FollowedClock(state / CLOCK_FILE)
     return clock if clock.has_begun else SystemClock()
 

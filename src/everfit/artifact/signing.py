@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from everfit.core.errors import UntrustedPackageError
+from everfit.core.errors import StoreError, UntrustedPackageError
 
 _PRIVATE = "private.pem"
 _PUBLIC = "trusted"
@@ -80,12 +80,22 @@ def open_keys(folder: Path) -> tuple[Signer, Trust]:
     Args:
         folder: Holds the private key (mode 0600) and the folder ``trusted`` with one ``.key`` file, a public key in
             hexadecimal, for every key that is trusted; this system's own is always among them.
+
+    Raises:
+        StoreError: If there is no key, and none can be made.
     """
-    signer = Signer(_private_key(folder))
-    own = folder / _PUBLIC / "own.key"
-    if not own.exists():
-        own.parent.mkdir(parents=True, exist_ok=True)
-        own.write_text(f"{signer.key}\n")
+    try:
+        signer = Signer(_private_key(folder))
+        own = folder / _PUBLIC / "own.key"
+        if not own.exists():
+            own.parent.mkdir(parents=True, exist_ok=True)
+            own.write_text(f"{signer.key}\n")
+    except OSError as error:
+        raise StoreError(
+            f"the system's keys must be there, or a folder in which they can be made: {error.strerror}",
+            value=str(folder),
+            remedy="Run a command once where the project's folder can be written.",
+        ) from error
     return signer, Trust([signer.key, *_trusted(folder)])
 
 

@@ -5,9 +5,11 @@ Exit codes: 0 done, 1 refused or failed, 2 misuse. Every command takes ``--json`
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 import typer
@@ -36,7 +38,7 @@ from everfit.cli import (
     up,
 )
 from everfit.cli.output import print_error, print_json, print_line, reserve_stdout
-from everfit.core.errors import EverfitError, MisuseError
+from everfit.core.errors import EverfitError, MisuseError, StoreError
 
 app = typer.Typer(
     name="everfit",
@@ -86,6 +88,22 @@ def root(version: bool = typer.Option(False, "--version", help="Print the versio
         raise typer.Exit
 
 
+_OURS = (
+    "everfit",
+    "polars",
+    "numpy",
+    "scipy",
+    "mlflow",
+    "sqlalchemy",
+    "alembic",
+    "deltalake",
+    "optuna",
+    "dbos",
+    "apprise",
+)
+"""Modules whose warnings are ours."""
+
+
 def main() -> None:
     """Run the command; a mistake that Everfit can name ends in one message and its exit code."""
     # Before OpenMP is loaded: beside one other busy process on two cores, a training whose threads spin while they
@@ -95,6 +113,10 @@ def main() -> None:
         # A terminal or a pipe whose encoding lacks a character gets its code, not a traceback.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if not sys.warnoptions:
+        # About how Everfit calls a library: for its developers, who see them in tests, where they are errors. A
+        # warning about the project's own code, or by its estimators, is the user's.
+        warnings.filterwarnings("ignore", module=rf"({'|'.join(_OURS)})(\.|$)")
     try:
         _require_text(sys.argv[1:])
         if "--json" in sys.argv and "--help" not in sys.argv:
@@ -112,7 +134,33 @@ def main() -> None:
         # The reader of our output has gone, as `| head` does; there is nobody left to tell.
         sys.stderr.close()
         sys.exit(1)
+    except Exception as error:
+        refused = _not_writable(error)
+        if refused is None:
+            raise
+        report_error(refused)
+        sys.exit(1)
     sys.exit(code)
+
+
+def _not_writable(error: Exception) -> EverfitError | None:
+    """The one sentence for whatever a library raised because a folder or a database cannot be written."""
+    causes: list[BaseException] = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
+        causes.append(cause)
+    for each in causes:
+        if isinstance(each, OSError) and each.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
+            return StoreError(
+                f"this command must write, and cannot: {each.strerror}",
+                value=None if each.filename is None else str(each.filename),
+                remedy="Run it where the project's folder can be written.",
+            )
+        if "readonly database" in str(each):
+            return StoreError(
+                "this command must write into the project's databases, and they are read-only",
+                remedy="Run it where the project's folder can be written.",
+            )
+    return None
 
 
 def report_error(error: EverfitError) -> None:

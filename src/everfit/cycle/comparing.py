@@ -58,7 +58,7 @@ def parity(
         answers = answers.filter(pl.col("event_time") >= since)
     # Two instants of every answer first, since all features of a few months would fill the memory.
     moments = answers.select("recorded_at", "event_time").top_k(limit, by="recorded_at").min().collect()
-    from_then = [pl.col(name) >= moments[name].item() for name in moments.columns]
+    from_then = [pl.col(name) >= first for name, first in moments.row(0, named=True).items() if first is not None]
     newest = answers.filter(*from_then).top_k(limit, by="recorded_at").collect()
     progress.finish("Reading", note=f"{newest.height:,} answers")
     versions = sorted(set(newest["version"].to_list()))

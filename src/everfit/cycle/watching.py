@@ -94,6 +94,7 @@ def monitor(
     from everfit.cycle.answers import Answers, known_of, packages_of
     from everfit.cycle.memory import Memory
     from everfit.monitoring.look import look, own_rows, parts_of
+    from everfit.store.ledger import is_writable
 
     definition = system.project.model(model)
     now = as_of or system.clock.now()
@@ -151,6 +152,9 @@ def monitor(
     champion = watching.champion
     known_champion = (champion, versions[champion]) if champion is not None and champion in versions else None
     report = look_closer(system, definition, report, champion=known_champion, answers=answers, progress=progress)
+    if as_of is None and not is_writable(system.ledger):
+        note = "Incidents and figures are not kept: the project's folder cannot be written."
+        return structs.replace(report, notes=(*report.notes, note))
     return report if as_of else _settle(system, report, watching.freshness)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from everfit.core.errors import StoreError
 from everfit.core.sqlite_url import sqlite_path
 from everfit.store.creation_lock import creation_lock
+from everfit.store.read_only import is_read_only, read_only_uri
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -20,15 +21,17 @@ def connect(tracking_uri: str) -> MlflowClient:
     Raises:
         StoreError: If the store cannot be opened.
     """
-    # The first use of a database announces 65 migrations, line by line.
+    # The first use of a database announces 65 migrations, line by line; an error is logged as well as raised.
     for name in ("mlflow.store.db.utils", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
     from sqlalchemy.exc import SQLAlchemyError
 
     file = sqlite_path(tracking_uri)
-    if file is not None and "%" in tracking_uri:
+    if file is not None and is_read_only(file):
+        tracking_uri = f"sqlite+pysqlite:///{read_only_uri(file)}&uri=true"
+    elif file is not None and "%" in tracking_uri:
         # MLflow takes what follows "sqlite:///" for a folder and makes it; it leaves other drivers' URLs alone.
         tracking_uri = tracking_uri.replace("sqlite:///", "sqlite+pysqlite:///", 1)
     lock = nullcontext() if file is None else creation_lock(file)

@@ -14,13 +14,16 @@ Migrations live in ``store/migrations``; opening a ledger brings it up to date.
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import nullcontext
+from pathlib import Path
 
 import sqlalchemy as sa
 
 from everfit.core.errors import StoreError
 from everfit.core.sqlite_url import sqlite_path
 from everfit.store.creation_lock import creation_lock
+from everfit.store.read_only import is_read_only, read_only_uri
 
 METADATA = sa.MetaData()
 _MIGRATION_LOCK = 0x45564552_46495401
@@ -126,6 +129,8 @@ def open_ledger(url: str) -> sa.Engine:
     try:
         parsed = sa.make_url(url)
         file = sqlite_path(url)
+        if file is not None and is_read_only(file):
+            return _open_read_only(file)
         engine = sa.create_engine(parsed)
         if engine.dialect.name == "sqlite":
             sa.event.listen(engine, "connect", _prepare_sqlite)
@@ -140,6 +145,40 @@ def open_ledger(url: str) -> sa.Engine:
         raise StoreError(
             f"the ledger could not be opened: {error}", value=url, remedy="Check [stores] ledger in everfit.toml."
         ) from error
+    return engine
+
+
+def is_writable(ledger: sa.Engine) -> bool:
+    """``False`` for a ledger in a folder that cannot be written."""
+    return not (ledger.url.database or "").startswith("file:")
+
+
+def _open_read_only(file: Path) -> sa.Engine:
+    """Open a ledger that can be neither written nor migrated.
+
+    Raises:
+        StoreError: If it would have to be migrated first.
+    """
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    engine = sa.create_engine(
+        sa.URL.create("sqlite", database=f"file:{file}"),
+        creator=lambda: sqlite3.connect(read_only_uri(file), uri=True, check_same_thread=False),
+        poolclass=sa.pool.QueuePool,
+    )
+    config = Config()
+    config.set_main_option("script_location", "everfit:store/migrations")
+    newest = ScriptDirectory.from_config(config).get_heads()
+    with engine.connect() as connection:
+        found = MigrationContext.configure(connection).get_current_heads()
+    if set(found) != set(newest):
+        raise StoreError(
+            "the ledger was written by another version of Everfit, and its folder cannot be written to migrate it",
+            value=str(file),
+            remedy="Run the command once where the folder can be written.",
+        )
     return engine
 
 

@@ -25,6 +25,7 @@ from msgspec import Struct
 
 from everfit.core.errors import StoreError
 from everfit.core.instants import AHEAD_US
+from everfit.store.read_only import is_read_only, read_only_uri
 
 Key = tuple[Any, ...]
 """The values of a view's keys, in the order of its entities: strings, integers or dates."""
@@ -369,13 +370,23 @@ class _Session:
     """One thread's connection, and what it has learnt about the views."""
 
     def __init__(self, path: Path, busy_ms: int) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        read_only = is_read_only(path)
+        if not read_only:
+            path.parent.mkdir(parents=True, exist_ok=True)
         # Only close() reaches a connection from another thread.
-        self.connection = sqlite3.connect(path, timeout=busy_ms / 1000, isolation_level=None, check_same_thread=False)
+        self.connection = sqlite3.connect(
+            read_only_uri(path) if read_only else path, uri=read_only, timeout=busy_ms / 1000, isolation_level=None,
+            check_same_thread=False,
+        )  # fmt: skip
         self.execute = self.connection.execute
         self.plans: dict[tuple[str, tuple[str, ...] | None], _Plan] = {}
         self._kept: dict[tuple[str, tuple[str, ...] | None], _Kept] = {}
         self._kept_under = _COMMITTING
+        self._stamp_file = -1
+        if read_only:
+            # Nothing is kept under the stamp of a writer who commits, and this one never ends.
+            self._stamp = mmap.mmap(-1, len(_COMMITTING))
+            return
         self._stamp_file = os.open(path.with_name(f"{path.name}-stamp"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         if not os.fstat(self._stamp_file).st_size:
             os.ftruncate(self._stamp_file, len(_COMMITTING))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Self
@@ -64,6 +65,16 @@ class FollowedClock:
             "a system that takes its time from a replay knows none before it begins",
             remedy="Begin one: everfit replay MODEL --from …, or start the system without --replay.",
         )
+
+
+def read_clock(path: Path) -> datetime | None:
+    """The instant at which a replay's clock stands, read once; ``None`` if no replay has begun.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    us = int.from_bytes(path.read_bytes()[:_WORD], sys.byteorder, signed=True)
+    return from_us(us) if us else None
 
 
 class LeadingClock(FollowedClock):
