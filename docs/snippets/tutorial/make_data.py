@@ -1,11 +1,12 @@
-"""A year of made-up orders and weather, so that the tutorial needs no download: ``python make_data.py``."""
+"""A year of made-up orders and weather until now, so that the tutorial needs no download: ``python make_data.py``."""
 
 import numpy as np
 import polars as pl
 
 rng = np.random.default_rng(7)
 orders, hours = 40_000, 365 * 24
-start, minutes = np.datetime64("2025-01-01T00:00", "us"), np.timedelta64(1, "m")
+minutes = np.timedelta64(1, "m")
+start = np.datetime64("now", "h").astype("datetime64[us]") - hours * 60 * minutes
 
 rain_mm = np.maximum(0.0, rng.normal(-1.0, 2.0, hours)).round(1)
 weather = pl.DataFrame({"city": "Lyon", "observed_at": start + np.arange(hours) * 60 * minutes, "rain_mm": rain_mm})
