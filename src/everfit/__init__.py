@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from everfit.gates.categories import NewCategories as NewCategories
     from everfit.gates.champion import BeatsChampion as BeatsChampion
     from everfit.gates.coverage import LabelCoverage as LabelCoverage
+    from everfit.gates.data_schema import DataSchema as DataSchema
     from everfit.gates.freshness import Freshness as Freshness
     from everfit.gates.latency import MaxLatency as MaxLatency
     from everfit.gates.missing import MissingShare as MissingShare
@@ -59,6 +60,7 @@ _HOME = {
     "Choice": "definitions.space",
     "Client": "client.client",
     "Cron": "definitions.trigger",
+    "DataSchema": "gates.data_schema",
     "Drift": "definitions.watch",
     "Entity": "definitions.entity",
     "Events": "definitions.events",

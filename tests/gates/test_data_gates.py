@@ -61,6 +61,31 @@ class TestDataSchema:
         assert "person" not in text, "identifiers are not listed"
         assert not {ID, TIME, LABEL, "nothing"} & set(back.columns)
 
+    @pytest.mark.parametrize(
+        ("candidate", "named"),
+        [
+            ({"at": "date, the event time"}, "at is date, the event time instead of instant, the event time"),
+            ({"at": "instant"}, "at is instant instead of instant, the event time"),
+            (
+                {"shop": "integer, a key of record"},
+                "shop is integer, a key of record instead of string, a key of record",
+            ),
+            ({"shop": "string"}, "shop is string instead of string, a key of record"),
+            ({"extra": "number"}, "extra is number instead of absent"),
+            ({"size": None}, "size is absent instead of number"),
+        ],
+    )
+    def test_a_request_that_means_something_else_is_refused(self, world: Any, candidate: Any, named: str) -> None:
+        champion = {"at": "instant, the event time", "shop": "string, a key of record", "size": "number"}
+        request = {name: kind for name, kind in (champion | candidate).items() if kind}
+        evidence = world.but(request=request, champion_request=champion, champion_version=7)
+        verdict = only(DataSchema().judge(evidence))
+        assert verdict.outcome == "failed"
+        assert f"the request field {named} as for the champion, version 7" in verdict.sentence
+        assert only(DataSchema(request="any").judge(evidence)).outcome == "passed"
+        for same in (world.but(request=champion, champion_request=champion), world.but(request=request)):
+            assert only(DataSchema().judge(same)).outcome == "passed"
+
     def test_a_reviewed_file_is_what_counts(self, world: Any, tmp_path: Path) -> None:
         path = tmp_path / "late.yaml"
         save_schema(infer_schema(world.evidence.reference), path)

@@ -87,19 +87,24 @@ def test_a_poisoned_version_takes_no_traffic_and_is_reported(two: tuple[Shop, De
     victim.write_bytes(victim.read_bytes()[:-1] + b"?")
     with running(shop.folder) as service:
         shop.deploy(new)
-        wait_for(lambda: httpx.get(f"{service.url}/health/ready").status_code == 503)
-        said = httpx.get(f"{service.url}/health/ready").json()["error"]["message"]
-        assert "late version 4" in said
-        assert victim.name in said
+        refused = 'everfit_version_refused{version="late version 4"} 1.0'
+        wait_for(lambda: refused in httpx.get(f"{service.url}/metrics").text)
+        # Version 3 answers on, so that no balancer must take the service out.
+        for page in ("/health/ready", "/v2/health/ready", "/ping"):
+            assert httpx.get(f"{service.url}{page}").status_code == 200
         assert version_of(service) == 3
-        assert 'everfit_version_refused{version="late version 4"} 1.0' in httpx.get(f"{service.url}/metrics").text
+        _, _, said = service.stop()
+    assert "late version 4 is not served" in said
+    assert victim.name in said
 
 
 def test_an_unreadable_record_changes_nothing(two: tuple[Shop, Deployed, Deployed]) -> None:
     shop, _, _ = two
     with running(shop.folder) as service:
         (shop.folder / "deployment.json").write_text("{")
-        wait_for(lambda: httpx.get(f"{service.url}/health/ready").status_code == 503)
+        refused = 'everfit_version_refused{version="deployment"} 1.0'
+        wait_for(lambda: refused in httpx.get(f"{service.url}/metrics").text)
+        assert httpx.get(f"{service.url}/health/ready").status_code == 200
         assert version_of(service) == 3
 
 

@@ -13,7 +13,7 @@ import httpx
 import polars as pl
 import pytest
 from tests.serving.fragile import HEAVY, Fragile
-from tests.serving.orders import ROW, Shop, make_shop
+from tests.serving.orders import ROW, Shop, make_shop, trees
 from tests.serving.process import Service, running
 
 from everfit.journal.ship import ship
@@ -155,3 +155,32 @@ def test_the_tables_hold_what_the_evidence_needs(shop: Shop, sound: Deployed, br
     assert empty.is_empty()
     assert {"version", "route", "recorded_at", "problem"} <= set(empty.columns)
     assert empty.schema["recorded_at"] == pl.Datetime("us", "UTC")
+
+
+def test_a_version_with_another_request_is_reported_and_changes_nothing(
+    shop: Shop, sound: Deployed, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    import time
+
+    other = make_shop(tmp_path_factory.mktemp("other") / "shop", trees(), asks_when=False)
+    shutil.copytree(other.package, shop.folder / "other")
+    present = other.deployment.read()
+    assert present is not None
+    newer = Deployed(version=5, digest=present.models[0].champion.digest, folder="other")
+    with running(shop.folder) as service:
+        for beside in ({"canary": newer, "canary_share": 1.0}, {"shadow": newer}):
+            shop.deploy(sound, **beside)
+            told, until = "", time.monotonic() + 30
+            while 'everfit_version_refused{version="late version 5"} 1.0' not in told and time.monotonic() < until:
+                told = httpx.get(f"{service.url}/metrics").text
+            assert 'everfit_version_refused{version="late version 5"} 1.0' in told
+            for page in ("/health/ready", "/v2/health/ready", "/v2/models/late/ready", "/ping"):
+                assert httpx.get(f"{service.url}{page}").status_code == 200
+            assert ask(service, ROW).json()["version"] == 3
+            shop.deploy(sound)
+            while "everfit_version_refused{" in told and time.monotonic() < until:
+                told = httpx.get(f"{service.url}/metrics").text
+            assert "everfit_version_refused{" not in told
+        _, _, said = service.stop()
+    assert said.count("late version 5 is not served beside the champion") == 2
+    assert "ordered_at is absent instead of instant" in said

@@ -102,3 +102,22 @@ class InputSchema(Struct, frozen=True, kw_only=True):
     def categorical(self) -> tuple[int, ...]:
         """The positions of the columns that hold categories or text."""
         return tuple(place for place, column in enumerate(self.columns) if column.kind in {"category", "text"})
+
+
+def request_meaning(schema: InputSchema) -> dict[str, str]:
+    """Return what every request field is and serves as: its type, and whether it is the event time, a key, a category.
+
+    Two versions whose requests mean the same can answer the same callers.
+    """
+    kinds = {column.name: column.kind for column in schema.columns}
+    meaning = {}
+    for field in schema.request:
+        parts = [str(field.type)]
+        if field.name == schema.event_time:
+            parts.append("the event time")
+        views = [lookup.view for lookup in schema.lookups if field.name in lookup.keys]
+        parts += [f"a key of {' and '.join(sorted(views))}"] if views else []
+        if kinds.get(field.name) == "category" and field.type != "string":
+            parts.append("a category")
+        meaning[field.name] = ", ".join(parts)
+    return meaning

@@ -128,6 +128,11 @@ class Evidence:
     """The comparison with a champion that does not know the same classes; ``None`` where it does."""
     freshness: Sequence[SourceFreshness]
     """Age of each view's source at the end of the frame."""
+    request: Mapping[str, str] = field(default_factory=dict)
+    """The meaning of every request field of the candidate: its type, and what it serves as; see
+    :func:`everfit.artifact.schema.request_meaning`."""
+    champion_request: Mapping[str, str] | None = None
+    """The same of the champion; ``None`` if there is none."""
     frame_end: datetime
     """End of the training frame, exclusive, in UTC."""
     bootstrap: int

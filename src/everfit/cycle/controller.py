@@ -28,7 +28,7 @@ from everfit.cycle.watching import ship
 from everfit.delivery.advance import POLICY
 from everfit.delivery.audit import Audit
 from everfit.serving.worker_report import read_reports
-from everfit.store.controller_report import ControllerReport, write_controller_report
+from everfit.store.controller_report import ControllerReport, is_alive, write_controller_report
 from everfit.triggers.orders import Orders
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class Controller:
         """Look at everything once, and begin what is due."""
         now = self._system.clock.now()
         disk, ledger = short_of_disk(self._system.state), unwritable(self._system.ledger)
-        found = disk, ledger, self._ship(), self._lost(), self._refresh(), self._trouble
+        found = disk, ledger, self._ship(), self._lost(), self._refused(), self._refresh(), self._trouble
         trouble = " ".join(each for each in found if each)
         for loop in self._loops.values():
             loop.attend(engine, now, trouble)
@@ -198,6 +198,14 @@ class Controller:
         fresh, self._lost_rows = lost - self._lost_rows, lost
         # A worker that begins anew counts anew.
         return f"{fresh:,} answers could not be recorded: the disk of the log refused." if fresh > 0 else ""
+
+    def _refused(self) -> str:
+        """The versions that are deployed and that running workers could not load, and why."""
+        reports = read_reports(self._system.state / "workers").values()
+        refused = {name: why for each in reports if is_alive(each.pid) for name, why in each.refused.items()}
+        return " ".join(
+            f"{name} could not be loaded by the service: {why.rstrip('.')}." for name, why in refused.items()
+        )
 
     def _begin_orders(self, engine: Engine) -> None:
         orders = Orders(self._system.ledger)

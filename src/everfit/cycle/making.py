@@ -147,6 +147,7 @@ def _evidence(
     opponent: Opponent | None,
 ) -> Evidence:
     from everfit.artifact.encode import encode_row
+    from everfit.artifact.schema import request_meaning
     from everfit.features.freshness import measure_freshness
     from everfit.training.evidence import gather_evidence
 
@@ -170,6 +171,7 @@ def _evidence(
         champion_stand_in=answers.stand_in,
         champion_classes=answers.classes,
         champion_learnt=champion.schema.classes if champion else (),
+        champion_request=request_meaning(champion.schema) if champion else None,
         freshness=measure_freshness(definition.views, system.reader, at=frame.manifest.end),
         predict_packaged=lambda: predictor.predict(packaged.transform(rows)),
         runtime=predictor.form,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -17,6 +17,7 @@ from everfit.serving.served_model import ServedModel
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from everfit.artifact.schema import RequestField
     from everfit.artifact.signing import Trust
     from everfit.store.deployment import Deployed, DeploymentRecord, ModelDeployment
     from everfit.store.online import OnlineReader
@@ -93,10 +94,11 @@ class Loader:
         found = self._version(champion.name, wanted, loaded, refused)
         if found is None:
             return None
-        fields, theirs = ({field.name: field.type for field in model.schema.request} for model in (champion, found))
-        if list(fields.items()) != list(theirs.items()):
-            rule = f"it takes {', '.join(theirs)}, the champion {', '.join(fields)}; it can only take its place"
-            refused[f"{champion.name} version {wanted.version}"] = rule
+        difference = request_difference(champion.schema.request, found.schema.request)
+        if difference:
+            name = f"{champion.name} version {wanted.version}"
+            refused[name] = f"its requests differ from the champion's ({difference}), so it can only take its place"
+            _log.error("%s is not served beside the champion: %s", name, refused[name])
             return None
         return found
 
@@ -122,6 +124,19 @@ class Loader:
             _log.exception("%s is not served", name)
             return None
         return found
+
+
+def request_difference(champion: Sequence[RequestField], other: Sequence[RequestField]) -> str:
+    """What differs between the requests of two versions, both types named; empty if one request suits both."""
+    theirs, ours = ({field.name: field.type for field in fields} for fields in (other, champion))
+    clauses = [
+        f"{name} is {theirs.get(name, 'absent')} instead of {ours.get(name, 'absent')}"
+        for name in dict.fromkeys((*ours, *theirs))
+        if ours.get(name) != theirs.get(name)
+    ]
+    if not clauses and list(ours) != list(theirs):
+        clauses = [f"the fields come as {', '.join(theirs)} instead of {', '.join(ours)}"]
+    return "; ".join(clauses)
 
 
 def require_something(loaded: Loaded) -> None:

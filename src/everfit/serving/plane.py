@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from everfit.store.prediction_log import Route
 
 
+DEPLOYMENT = "deployment"
+"""Under this name the deployment record itself is refused."""
+
+
 class _Due(NamedTuple):
     """Rows and whom they are due to."""
 
@@ -218,14 +222,17 @@ class Plane:
         )
 
     def require_ready(self) -> None:
-        """Make sure that there are models, that all that is deployed is loaded, and that features can be looked up.
+        """Make sure that every model that is deployed has a version that answers, and that features can be looked up.
+
+        A version that cannot be loaded while another one answers is only reported: in the log and by the metric
+        ``everfit_version_refused``. Callers lose nothing by it, so no balancer must take the service out.
 
         Raises:
             NotReadyError: If not, with the reason.
         """
-        if self.refused:
-            name, problem = next(iter(self.refused.items()))
-            raise NotReadyError(f"everything that is deployed must be loaded: {problem}", place=name)
+        for name, problem in self.refused.items():
+            if name.partition(" ")[0] not in self.lineups and not (name == DEPLOYMENT and self.lineups):
+                raise NotReadyError(f"everything that is deployed must be loaded: {problem}", place=name)
         if not self.lineups:
             raise NotReadyError("there must be a model to serve", remedy="Promote one: everfit promote MODEL VERSION.")
         for lineup in self.lineups.values():

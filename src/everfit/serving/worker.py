@@ -20,7 +20,7 @@ from everfit.serving.intake import Intake
 from everfit.serving.loading import Loader, require_something
 from everfit.serving.metrics import CONTENT_TYPE, render_metrics
 from everfit.serving.outbox import Outbox
-from everfit.serving.plane import Plane
+from everfit.serving.plane import DEPLOYMENT, Plane
 from everfit.serving.recorder import Recorder
 from everfit.serving.reply import Reply
 from everfit.serving.repository import Repository
@@ -211,7 +211,7 @@ class Worker:
                 loaded = await asyncio.to_thread(self._loader.load, self.plane.lineups)
             except EverfitError as error:
                 _log.error("the deployment could not be followed: %s", error)
-                self.plane.refused = {"deployment": str(error)}
+                self.plane.refused = {**self.plane.refused, DEPLOYMENT: str(error)}
                 continue
             self._take(loaded)
             self._write_report()

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from everfit.artifact.infer import infer_schema
-from everfit.artifact.schema import InputSchema
+from everfit.artifact.schema import InputSchema, request_meaning
 from everfit.core.class_names import ClassValue
 from everfit.core.evidence import LABEL, TIME, Arithmetic, Evidence, Paired, SourceFreshness, Task, TrainingFrame
 from everfit.core.settings import TrainingSettings
@@ -40,6 +40,7 @@ def gather_evidence(
     champion_version: int | None,
     champion_problem: str,
     champion_stand_in: bool,
+    champion_request: Mapping[str, str] | None = None,
     freshness: Sequence[SourceFreshness],
     predict_packaged: Callable[[], Floats],
     answer: Callable[[Mapping[str, Any]], Floats],
@@ -58,6 +59,7 @@ def gather_evidence(
         champion: The champion's predictions of the hold-out, its own classes in their order.
         champion_version: Its version.
         champion_problem: Why there are none.
+        champion_request: What its request fields mean.
         champion_stand_in: Whether they are its recipe's, fitted again without the hold-out.
         freshness: How old the views' newest rows are.
         predict_packaged: The package's predictions of the hold-out.
@@ -110,6 +112,8 @@ def gather_evidence(
         champion_classes=champion_classes,
         champion_learnt=champion_learnt,
         paired=paired,
+        request=request_meaning(schema),
+        champion_request=champion_request,
         freshness=freshness,
         frame_end=frame.manifest.end,
         bootstrap=settings.bootstrap,
