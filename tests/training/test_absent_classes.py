@@ -66,6 +66,7 @@ def test_a_validation_without_one_of_two_classes_is_scored_by_log_loss(metric: s
     model, frame = world("binary", never, metric=metric)
     candidate = train(model, frame, settings=QUICK)
     assert {trial.state for trial in candidate.trials} == {"complete"}
+    assert all((trial.value is None) == (metric != "brier") for trial in candidate.trials)
 
 
 def test_a_class_that_vanished_is_in_the_rows_that_are_fitted_twice() -> None:

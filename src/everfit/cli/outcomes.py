@@ -81,9 +81,8 @@ def _outcome(row: Row, names: dict[str, str], model: ModelDescription, number: i
     told = {name: row.get(column) for name, column in names.items()}
     told["id"] = id_of(row, names["id"], place=place)
     if untyped:
-        # A class goes by its name, whatever it is; true and false have more than one.
-        as_class = "boolean" if any(isinstance(each, bool) for each in model.classes) else "string"
-        kind = "number" if model.task == "regression" else as_class
+        # A class goes by its name, whatever it is; the service knows its spellings.
+        kind = "number" if model.task == "regression" else "string"
         told["value"] = typed(told["value"], kind, place=f"{place}.{names['value']}")
     if isinstance(told.get(_KNOWN_AT), str):
         told[_KNOWN_AT] = typed(told[_KNOWN_AT], "instant", place=f"{place}.{names[_KNOWN_AT]}")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from everfit.artifact.schema import InputSchema
 from everfit.core.errors import TrainingError
@@ -65,8 +66,9 @@ def tune(
     if settings.trials == 0 or not untuned:
         return untuned, ()
     metric = _metric_on(model, valid)
+    is_own = metric.name == model.metric
     with _quiet_optuna():
-        study, space = _study(model, metric, settings, untuned, warm_start)
+        study, space = _study(model, metric, settings, untuned, warm_start if is_own else ())
         search = _Search(model, schema, train, valid, metric, settings)
         progress.start(_TASK, total=settings.trials)
         while search.wants_more():
@@ -75,7 +77,8 @@ def tune(
                 search.note(study, trial, outcome)
                 progress.advance(_TASK, note=search.best_so_far())
         progress.finish(_TASK, note=search.best_so_far())
-    return search.winner(), tuple(search.trials)
+    # Values of another metric would mislead the next study, which begins with these trials.
+    return search.winner(), tuple(trial if is_own else replace(trial, value=None) for trial in search.trials)
 
 
 def _metric_on(model: Model, valid: Rows) -> Metric:
