@@ -19,8 +19,9 @@ def test_every_training_by_hand_is_in_the_list_with_its_result(own: Path) -> Non
     assert listed[1]["order"]["reason"] == "a second try"
     assert "stale" in listed[1]["sentence"]
     text = everfit(own, "orders", "list").out
-    assert text.count("by hand") >= 2
-    assert "The candidate was refused" in text
+    # A narrow table breaks cells into lines; the words stay.
+    assert text.split().count("hand") >= 2
+    assert {"registered", "refused"} <= set(text.split())
 
 
 def test_a_training_by_hand_that_fails_is_in_the_list(own: Path) -> None:
