@@ -94,6 +94,42 @@ def names() -> str:
     return _page("Public names", [intro, _table(("name", "defined in", "meaning"), rows)])
 
 
+def column_types() -> str:
+    """Write the table of column types: each with what it can be used as."""
+    from everfit.definitions.column_types import TABLE
+
+    rows = [
+        (
+            row.name,
+            row.polars,
+            row.request or "–",
+            "yes" if row.key else "–",
+            f"{row.feature}{' (data frames only)' if row.feature in ('date', 'instant') else ''}" or "–",
+            row.label or "–",
+            "yes" if row.instant else "–",
+            row.note if row.fits("request field") else f"use instead: {_escaped(row.remedy.format(column='x'))}",
+        )
+        for row in TABLE
+    ]
+    intro = (
+        "Columns of these Polars types can be a request field, a key (of a view's entity), a feature, a label, or an "
+        "instant (event time, known time). `everfit check`, `everfit train` and the prediction service hold columns "
+        "against this one table; other columns of a source may be of any type."
+    )
+    head = ("column", "Polars type", "request field", "key", "feature", "label", "instant", "note")
+    infinite = (
+        "**Infinite values are missing**, as NaN is. They become null where a source is read and where a view or an "
+        "on-demand transformation computes them, in training, online and in requests alike. `everfit check` counts "
+        "them by source, view and column, `everfit monitor` has the finding `infinite_values`. A label that is "
+        "infinite or NaN is no label. A request or an outcome that carries one is refused."
+    )
+    return _page("Types of columns", [intro, _table(head, rows), infinite])
+
+
+def _escaped(text: str) -> str:
+    return f"`{text}`" if text.startswith("pl.") and " " not in text.partition(")")[2] else text
+
+
 def metrics() -> str:
     """Every metric of models."""
     from everfit.core.evidence import Task
@@ -283,6 +319,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "gates": gates,
     "service": service,
     "project-file": project_file,
+    "column-types": column_types,
 }
 
 

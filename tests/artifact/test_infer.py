@@ -151,5 +151,5 @@ def test_the_last_digit_is_no_difference() -> None:
 def test_refuses_times_as_features(feature: str) -> None:
     model = the_model(feature)
     frame = the_frame(model)
-    with pytest.raises(DefinitionError, match="@on_demand"):
+    with pytest.raises(DefinitionError, match="on_demand"):
         infer_schema(model, frame, frame.data)

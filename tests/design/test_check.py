@@ -58,7 +58,7 @@ def test_a_sound_project_passes(tmp_path: Path) -> None:
     [
         ('"distance_km"]', '"distanse_km"]', "Did you mean 'distance_km'"),
         ("dtype=pl.String", "dtype=pl.Int64", "shop"),
-        ('known_at="delivered_at"', 'known_at="shop"', "known_at must be an instant"),
+        ('known_at="delivered_at"', 'known_at="shop"', "shop must be an instant"),
         ('request=["shop",', 'request=["late", "shop",', "must not be asked of the caller"),
         ('ef.Label("late"', 'ef.Label(pl.col("distance_km") > -1', "always True"),
         ('path="orders.parquet"', 'path="nowhere.parquet"', "nowhere.parquet"),
@@ -120,3 +120,73 @@ def test_all_problems_come_at_once(tmp_path: Path) -> None:
     assert len(found.problems) == 3
     for message in ("moon", "Did you mean 'late'", "depth"):
         assert message in said(found)
+
+
+def test_infinite_values_are_counted_where_they_are(tmp_path: Path) -> None:
+    text = PROJECT.replace('agg(pl.col("late").mean())', "agg(ratio=pl.len() / (pl.len() % 7))")
+    near = pl.col("distance_km") < 1
+    data = orders(600).with_columns(distance_km=pl.when(near).then(float("inf")).otherwise("distance_km"))
+    found = checked(tmp_path, text, data)
+    assert found.passed, said(found)
+    many = data.filter(pl.col("distance_km").is_infinite()).height
+    assert f"source orders: the values of distance_km should be finite [{many} are infinite]" in said(found)
+    assert "feature view shop_record: the values of ratio should be finite" in said(found)
+
+
+def test_as_of_hides_what_came_later(tmp_path: Path) -> None:
+    data = orders(600)
+    later = data.tail(20).with_columns(pl.col("ordered_at", "delivered_at").dt.offset_by("1y"))
+    (tmp_path / "everfit.toml").write_text("")
+    (tmp_path / "project.py").write_text(PROJECT)
+    pl.concat([data, later]).write_parquet(tmp_path / "orders.parquet")
+    system = ef.open_system(tmp_path)
+    assert cycle.check(system, as_of=data["delivered_at"].max()).passed  # type: ignore[arg-type]
+    assert "40 rows share an id" in said(cycle.check(system, as_of=later["delivered_at"].max()))  # type: ignore[arg-type]
+
+
+KNOWN_AT = PROJECT.replace('timestamp="ordered_at")', 'timestamp="ordered_at", known_at={"tip": "delivered_at"})')
+TIPS = orders(600).with_columns(tip=pl.col("distance_km") * 2)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('request=["shop",', 'request=["tip", "shop",', ("tip is known at delivered_at", "Remove tip from request")),
+        (
+            '.agg(pl.col("late").mean())',
+            '.agg(pl.col("tip").mean())',
+            ("must use tip only when it is known, at delivered_at", "timestamp='delivered_at'"),
+        ),
+    ],
+)
+def test_what_is_known_later_is_refused(tmp_path: Path, old: str, new: str, words: tuple[str, ...]) -> None:
+    text = KNOWN_AT.replace(old, new)
+    if "agg" in old:
+        text = text.replace('timestamp="delivered_at", ttl', 'timestamp="ordered_at", ttl')
+        text = text.replace('sort("delivered_at").rolling("delivered_at"', 'sort("ordered_at").rolling("ordered_at"')
+    found = checked(tmp_path, text, TIPS)
+    assert not found.passed
+    for word in words:
+        assert word in said(found)
+
+
+def test_what_is_known_later_is_fine_once_it_is_known(tmp_path: Path) -> None:
+    found = checked(tmp_path, KNOWN_AT.replace('pl.col("late").mean()', 'pl.col("tip").mean()'), TIPS)
+    assert found.passed, said(found)
+    with pytest.raises(ef.EverfitError, match="nowhere"):
+        ef.open_system(tmp_path).reader.scan(
+            ef.Source("s", path="orders.parquet", timestamp="ordered_at", known_at={"tip": "nowhere"})
+        )
+
+
+@pytest.mark.parametrize("part", ["shop_record.share", "shop_record.late"])
+def test_a_request_field_named_like_a_feature_is_refused(tmp_path: Path, part: str) -> None:
+    with pytest.raises(ef.EverfitError, match="must not be called as a feature of shop_record"):
+        checked(tmp_path, PROJECT.replace('request=["shop",', f'request=["{part}", "shop",'))
+
+
+def test_naive_request_fields_are_refused(tmp_path: Path) -> None:
+    data = orders(600).with_columns(promised=pl.col("ordered_at").dt.replace_time_zone(None))
+    found = checked(tmp_path, PROJECT.replace('request=["shop",', 'request=["promised", "shop",'), data)
+    assert "which promised is not" in said(found)
+    assert "replace_time_zone" in said(found)

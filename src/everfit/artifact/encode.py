@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _NAN = float("nan")
+_INFINITY = float("inf")
 
 
 def encode_frame(schema: InputSchema, frame: pl.DataFrame) -> NDArray[np.float64]:
@@ -64,7 +65,9 @@ def _numbers(column: Column, values: pl.Series) -> NDArray[np.float64]:
     dtype = values.dtype
     if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)):
         raise _wrong_type(column, dtype)
-    return values.cast(pl.Float64).fill_null(_NAN).to_numpy()
+    numbers = values.cast(pl.Float64)
+    # Infinite values are missing, by the one rule for them.
+    return numbers.set(~numbers.is_finite().fill_null(value=False), _NAN).to_numpy()
 
 
 def _wrong_type(column: Column, got: object) -> InvalidRequestError:
@@ -143,4 +146,5 @@ def _converter(column: Column) -> Callable[[Any], float]:
 
 def _number(value: float | None) -> float:
     # A product instead of float(): text is refused instead of parsed, and the sign of zero survives.
-    return _NAN if value is None else value * 1.0
+    number = _NAN if value is None else value * 1.0
+    return number if -_INFINITY < number < _INFINITY else _NAN

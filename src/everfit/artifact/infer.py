@@ -11,6 +11,7 @@ from everfit.core.class_names import ClassValue
 from everfit.core.errors import DefinitionError, LabelError
 from everfit.core.evidence import LABEL, TrainingFrame
 from everfit.core.user_code import run_users
+from everfit.definitions.column_types import require_type
 
 if TYPE_CHECKING:
     import polars as pl
@@ -70,24 +71,9 @@ def field_type(name: str, dtype: PolarsDataType, *, place: str) -> FieldType:
     Raises:
         DefinitionError: If requests cannot carry it.
     """
-    import polars as pl
-
-    if dtype == pl.Boolean:
-        return "boolean"
-    if dtype.is_integer():
-        return "integer"
-    if dtype.is_numeric() or dtype == pl.Null:
-        return "number"
-    if dtype == pl.Date:
-        return "date"
-    if isinstance(dtype, pl.Datetime):
-        return "instant"
-    if isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
-        return "string"
-    remedy = f"Give {name} as text, a number, a boolean, a date or an instant."
-    raise DefinitionError(
-        "a request field must be of a type that JSON can carry", value=str(dtype), remedy=remedy, place=place
-    )
+    found = require_type("request field", name, dtype, place=place).request
+    assert found is not None
+    return found
 
 
 def request_types() -> dict[FieldType, PolarsDataType]:
@@ -142,7 +128,7 @@ def _computation(
     def compute(request: pl.DataFrame) -> pl.DataFrame:
         place = f"on-demand {part.name}"
         made: pl.DataFrame = run_users(part.function, request, error=DefinitionError, what="its function", place=place)
-        return made.select(outputs)
+        return _outputs(made, outputs)
 
     _require_equal(part, expected, compute(given), "give the same on a request's types")
     lone = [compute(given[place]) for place in range(min(_LONE_ROWS, given.height))]
@@ -154,10 +140,16 @@ def _computation(
         computed = given.select(
             expressions.to_polars(text).alias(output) for output, text in zip(outputs, texts, strict=True)
         )
-        if _equal(expected, computed):
+        if _equal(expected, _outputs(computed, outputs)):
             lists = expressions.literal_lists(texts)
             return Computation(name=part.name, outputs=outputs, expressions=texts, lists=lists)
     return Computation(name=part.name, outputs=outputs, code=f"code/{part.name}.pkl")
+
+
+def _outputs(computed: pl.DataFrame, outputs: tuple[str, ...]) -> pl.DataFrame:
+    from everfit.store.plain_values import plain_values
+
+    return computed.select(outputs).with_columns(plain_values(computed.select(outputs).schema))
 
 
 def _require_equal(part: OnDemand, expected: pl.DataFrame, got: pl.DataFrame, must: str) -> None:
@@ -239,20 +231,11 @@ def _frame_column(name: str, values: pl.Series, is_declared: bool, *, place: str
 def _column(name: str, values: pl.Series, *, place: str) -> Column:
     import polars as pl
 
-    dtype = values.dtype
-    if dtype == pl.Boolean:
-        return Column(name=name, kind="boolean")
-    if dtype.is_numeric() or dtype == pl.Null:
-        return Column(name=name, kind="number")
-    if isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
+    kind = require_type("feature", name, values.dtype, place=place).feature
+    if kind == "category":
         categories = values.drop_nulls().cast(pl.String).unique().sort().to_list()
         return Column(name=name, kind="category", categories=tuple(categories))
-    raise DefinitionError(
-        "a feature must be a number, a boolean or a category",
-        value=str(dtype),
-        remedy=f"Derive numbers from {name} with @on_demand, or train on a data frame, which takes instants and dates.",
-        place=place,
-    )
+    return Column(name=name, kind="boolean" if kind == "boolean" else "number")
 
 
 def _classes(model: Model, labels: pl.Series) -> tuple[ClassValue, ...]:

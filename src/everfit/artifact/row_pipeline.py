@@ -21,6 +21,7 @@ Compute = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """From a request's fields to the outputs of one transformation, by column name."""
 
 _NAN = float("nan")
+_INFINITY = float("inf")
 
 
 class RowPipeline:
@@ -67,7 +68,7 @@ class RowPipeline:
         ]
 
     def used(self, row: Sequence[Any], looked_up: Sequence[Any]) -> Sequence[Any]:
-        """The values of :attr:`features`, before they are encoded.
+        """The values of :attr:`features`, before they are encoded; infinite ones are missing.
 
         Args:
             row: The request's values in the order of its fields: ``str``, ``int``, ``float``, ``bool``, ``datetime``
@@ -81,6 +82,8 @@ class RowPipeline:
         for compute_all, names in self._others:
             found = compute_all(request)
             values += [found[name] for name in names]
+        if _INFINITY in values or -_INFINITY in values:
+            return [None if value in (_INFINITY, -_INFINITY) else value for value in values]
         return values
 
     def encode(self, row: Sequence[Any], used: Sequence[Any]) -> list[float]:
@@ -206,17 +209,25 @@ def _through_polars(part: Computation, schema: InputSchema) -> Compute:
     selected = [expressions.to_polars(text).alias(f"{part.name}.{output}") for output, text in texts]
 
     def compute(request: Mapping[str, Any]) -> Mapping[str, Any]:
-        return _one_row(schema, request).select(selected).row(0, named=True)  # type: ignore[no-any-return]
+        row = _one_row(schema, request).select(selected)
+        return row.with_columns(_plain(row)).row(0, named=True)  # type: ignore[no-any-return]
 
     return compute
 
 
 def _through_code(part: Computation, schema: InputSchema, function: Callable[[Any], Any]) -> Compute:
     def compute(request: Mapping[str, Any]) -> Mapping[str, Any]:
-        row = function(_one_row(schema, request)).row(0, named=True)
+        computed = function(_one_row(schema, request))
+        row = computed.with_columns(_plain(computed)).row(0, named=True)
         return {f"{part.name}.{output}": row[output] for output in part.outputs}
 
     return compute
+
+
+def _plain(computed: Any) -> Any:
+    from everfit.store.plain_values import plain_values
+
+    return plain_values(computed.schema)
 
 
 def _one_row(schema: InputSchema, request: Mapping[str, Any]) -> Any:

@@ -10,9 +10,10 @@ from typing import Literal
 from msgspec import Struct
 
 from everfit.core.evidence import FrameKind, Task
+from everfit.definitions import column_types
 
-FieldType = Literal["string", "integer", "number", "boolean", "instant", "date"]
-"""Types of request fields; ``instant`` is RFC 3339 with a zone in JSON, ``datetime`` in UTC inside."""
+FieldType = column_types.FieldType
+"""Types of request fields, as the table of column types has them."""
 
 
 class RequestField(Struct, frozen=True, kw_only=True):

@@ -58,6 +58,10 @@ class SourceFreshness:
     age: timedelta | None
     """``None`` if the source holds no row at all."""
     ttl: timedelta
+    rows: int = 0
+    """Rows of the view that :attr:`infinite` was counted in: those of the last ttl, or more if there were none."""
+    infinite: Mapping[str, int] = field(default_factory=dict)
+    """By feature, how many values were infinite, if any."""
 
 
 @dataclass(frozen=True, kw_only=True)

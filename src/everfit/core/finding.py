@@ -24,6 +24,7 @@ FindingKind = Literal[
     "out_of_range",
     "constant_alive",
     "stale_source",
+    "infinite_values",
     "labels_stopped",
     "unlabelled",
     "duplicate_labels",

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from everfit.cycle.system import System
     from everfit.definitions.model import Model
+    from everfit.definitions.view import FeatureView
+    from everfit.store.reader import Reader
 
 
 def check(system: System, *, as_of: datetime | None = None, progress: Progress = SILENT) -> DesignCheck:
@@ -26,8 +28,6 @@ def check(system: System, *, as_of: datetime | None = None, progress: Progress =
     training frame is left out where there is no making one.
     """
     from everfit.design import labels, leaks, sources
-    from everfit.design.findings import from_exception
-    from everfit.features.compute import view_rows
 
     project, reader = system.project, system.reader
     as_of = as_of or system.clock.now()
@@ -41,18 +41,18 @@ def check(system: System, *, as_of: datetime | None = None, progress: Progress =
 
     progress.start("Checking", total=len(project.sources) + len(project.views) + 3 * len(project.models))
     for source in project.sources.values():
-        look(f"source {source.name}", sources.check_source(source, reader))
+        look(f"source {source.name}", sources.check_source(source, reader, as_of=as_of))
     for view in project.views.values():
         found = sources.check_view(view, reader)
-        if not found and not problems:
-            try:
-                view_rows(view, reader, as_of=as_of).head(1).collect()
-            except EverfitError as error:
-                found = [from_exception(f"feature view {view.name}", error)]
+        if not found and not any(
+            problem.severity == "error" and problem.place.startswith(f"source {view.source.name}")
+            for problem in problems
+        ):
+            found = _check_rows(view, reader, as_of=as_of)
         look(f"feature view {view.name}", found)
     for model in project.models.values():
         look(f"model {model.name}", labels.check_model(model))
-        look(f"events of {model.name}", sources.check_events(model, reader))
+        look(f"events of {model.name}", sources.check_events(model, reader, as_of=as_of))
         if any(problem.severity == "error" for problem in problems):
             continue
         look(f"labels, leaks and slices of {model.name}", _check_frame(system, model, as_of, leaks, labels))
@@ -61,6 +61,7 @@ def check(system: System, *, as_of: datetime | None = None, progress: Progress =
 
 
 def _check_frame(system: System, model: Model, as_of: datetime, leaks: ModuleType, labels: ModuleType) -> list[Problem]:
+    from everfit.artifact.infer import infer_schema
     from everfit.design.findings import from_exception
     from everfit.features.history import build_frame
 
@@ -71,5 +72,32 @@ def _check_frame(system: System, model: Model, as_of: datetime, leaks: ModuleTyp
     found: list[Problem] = [*labels.check_labels(model, frame), *labels.check_slices(model, frame)]
     found += leaks.check_leaks(model, frame)
     for view in model.views:
-        found += leaks.check_view_against_label(model, view, system.reader)
+        found += leaks.check_view_against_label(model, view, system.reader, as_of=as_of)
+    try:
+        infer_schema(model, frame, frame.data)
+    except EverfitError as error:
+        found.append(from_exception(f"model {model.name}", error))
     return found
+
+
+def _check_rows(view: FeatureView, reader: Reader, *, as_of: datetime) -> list[Problem]:
+    """Compute a view, for what its source's columns alone do not show."""
+    from polars.exceptions import PolarsError
+
+    from everfit.design import sources
+    from everfit.design.findings import error, from_exception
+    from everfit.features.compute import feature_names, view_rows
+    from everfit.store.plain_values import count_infinite
+
+    place = f"feature view {view.name}"
+    try:
+        rows = view_rows(view, reader, as_of=as_of, keep_infinite=True)
+        counts = count_infinite(rows, feature_names(view, rows))
+        # What a view only passes on has been reported of its source.
+        infinite = sources.infinite_values(place, counts) if view.transform is not None else []
+        rows.head(1).collect()
+        return [*infinite, *sources.check_late_values(view, reader, as_of=as_of)]
+    except EverfitError as raised:
+        return [from_exception(place, raised)]
+    except PolarsError as raised:
+        return [error(place, f"it must be computable: {raised}")]

@@ -286,6 +286,12 @@ class Model:
                 raise self._wrong(
                     "a request field must not hold '\"', a backslash or control characters", field, remedy
                 )
+        parts = {part.name for part in self.features if not isinstance(part, str)}
+        for name in self.request:
+            part_name = name.partition(".")[0]
+            if "." in name and part_name in parts:
+                remedy = f"Rename the column {name}, or the view or transformation {part_name}."
+                raise self._wrong(f"a request field must not be called as a feature of {part_name}", name, remedy)
         for part in self.features:
             if isinstance(part, str) and part not in self.request:
                 raise self._wrong("a feature given by name must be a request field", part)

@@ -32,6 +32,10 @@ class Source:
         function: A function without arguments that returns a Polars ``LazyFrame`` or ``DataFrame``.
         timestamp: The column with the event time: a UTC-aware instant or a date.
         created: The column with the time at which a row became known; without it, its event time.
+        known_at: Columns whose values become known later than their row: by column, the column with the time at which
+            it is known, such as ``{"fare_amount": "dropoff_ts"}``. A view sees the value in a row whose ``timestamp``
+            (or ``created``) is not before that time, else null; a request field must be known at the event; a label
+            is known when all that it is made of is.
         types: Polars types of columns of CSV files whose text does not say what it means, such as
             ``{"shop": pl.String}`` for codes that are mostly digits.
         description: A line for readers.
@@ -45,6 +49,7 @@ class Source:
     url: str | None = None
     function: Callable[[], pl.LazyFrame | pl.DataFrame] | None = None
     created: str | None = None
+    known_at: Mapping[str, str] = field(default_factory=dict, hash=False)
     types: Mapping[str, pl.DataType | DataTypeClass] = field(default_factory=dict, hash=False)
     description: str = ""
 
@@ -59,6 +64,7 @@ class Source:
             )
         if (self.query is None) != (self.url is None):
             raise DefinitionError("query and url go together", place=f"source {self.name}")
+        self._check_known_at()
         self._check_types()
 
     @property
@@ -77,6 +83,13 @@ class Source:
     def column_types(self) -> dict[str, pl.DataType]:
         """:attr:`types` as instances."""
         return {name: dtype() if isinstance(dtype, type) else dtype for name, dtype in self.types.items()}
+
+    def _check_known_at(self) -> None:
+        for column, known_at in self.known_at.items():
+            own = (self.timestamp, self.created, *self.known_at.values())
+            if column in own or not isinstance(known_at, str):
+                rule = "known_at takes columns of values, with the column of the time at which each is known"
+                raise DefinitionError(rule, value={column: known_at}, place=f"source {self.name}")
 
     def _check_types(self) -> None:
         if not self.types:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from everfit.core.evidence import KNOWN_AT, LABEL, TIME, TrainingFrame
 from everfit.core.user_code import run_users
 from everfit.design.findings import error, warning
 from everfit.measures.quality import roc_auc
+from everfit.store.known_values import known_rows
 
 if TYPE_CHECKING:
     from everfit.core.records import Problem
@@ -37,7 +39,7 @@ def check_leaks(model: Model, frame: TrainingFrame) -> list[Problem]:
     ]
 
 
-def check_view_against_label(model: Model, view: FeatureView, reader: Reader) -> list[Problem]:
+def check_view_against_label(model: Model, view: FeatureView, reader: Reader, *, as_of: datetime) -> list[Problem]:
     """Whether a computed view uses outcomes before they were known.
 
     The outcomes that were not known at some instant are blanked out; the view's rows up to that instant must come
@@ -46,7 +48,7 @@ def check_view_against_label(model: Model, view: FeatureView, reader: Reader) ->
     label_columns = model.label.columns
     if view.transform is None or view.source is not model.events.source:
         return []
-    rows = reader.scan(view.source)
+    rows = known_rows(reader.scan(view.source), view.source, as_of)
     schema = rows.collect_schema()
     if not {view.timestamp, model.label.known_at, *label_columns} <= set(schema):
         return []

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from everfit.core.errors import EverfitError
+from everfit.definitions.column_types import event_roles, key_fits, require_type
 from everfit.design.findings import error, from_exception, missing_columns, warning
+from everfit.store.instants import require_instant
+from everfit.store.known_values import count_unknown, instant_of, known_rows
+from everfit.store.plain_values import count_infinite
 
 if TYPE_CHECKING:
     from everfit.core.records import Problem
@@ -16,22 +23,29 @@ if TYPE_CHECKING:
     from everfit.definitions.view import FeatureView
     from everfit.store.reader import Reader
 
-_KEY_TYPES = "an integer, pl.String or pl.Date"
 
-
-def check_source(source: Source, reader: Reader) -> list[Problem]:
-    """Whether it can be read, and whether its times are instants in UTC or dates."""
+def check_source(source: Source, reader: Reader, *, as_of: datetime) -> list[Problem]:
+    """Find out if it can be read, if its times are instants in UTC or dates, and if it has infinite values."""
     place = f"source {source.name}"
     try:
-        frame = reader.scan(source)
-        first = frame.select(source.timestamp).head(1).collect()
+        rows = known_rows(reader.scan(source, keep_infinite=True), source, as_of)
+        first = rows.select(source.timestamp).head(1).collect()
+        if first.is_empty():
+            return [error(place, f"a source must hold at least one row that was known at {as_of}", 0)]
+        return [*_gaps(source, reader), *infinite_values(place, count_infinite(rows))]
     except EverfitError as raised:
         return [from_exception(place, raised)]
     except pl.exceptions.PolarsError as raised:
         return [error(place, f"the source must be readable: {raised}")]
-    if first.is_empty():
-        return [error(place, "a source must hold at least one row", 0)]
-    return _gaps(source, reader)
+
+
+def infinite_values(place: str, counts: Mapping[str, int]) -> list[Problem]:
+    """One warning for each column that has infinite values."""
+    remedy = "They count as missing. Look for a division by zero where they are made."
+    return [
+        warning(place, f"the values of {column} should be finite", f"{count} are infinite", remedy)
+        for column, count in counts.items()
+    ]
 
 
 def _gaps(source: Source, reader: Reader) -> list[Problem]:
@@ -55,22 +69,47 @@ def check_view(view: FeatureView, reader: Reader) -> list[Problem]:
         wanted += [*view.keys, *(view.features or ())]
     problems = missing_columns(place, wanted, schema)
     for entity in view.entities:
-        if view.transform is None and entity.key in schema and not _same_key(schema[entity.key], entity.dtype):
+        if view.transform is None and entity.key in schema and not key_fits(schema[entity.key], entity.dtype):
             remedy = f"State dtype=pl.{schema[entity.key]} on the entity, or cast the column."
-            problems.append(
-                error(
-                    place,
-                    f"the key {entity.key} must be of its entity's type {entity.dtype}",
-                    schema[entity.key],
-                    remedy,
-                )
-            )
-        if not (entity.dtype.is_integer() or entity.dtype in (pl.String, pl.Date)):
-            problems.append(error(f"entity {entity.name}", f"a key must be {_KEY_TYPES}", entity.dtype))
+            rule = f"the key {entity.key} must be of its entity's type {entity.dtype}"
+            problems.append(error(place, rule, schema[entity.key], remedy))
     return problems
 
 
-def check_events(model: Model, reader: Reader) -> list[Problem]:
+def check_late_values(view: FeatureView, reader: Reader, *, as_of: datetime) -> list[Problem]:
+    """Find values that a view uses before their source says that they are known; they are missing in it."""
+    source = view.source
+    if not source.known_at:
+        return []
+    rows = known_rows(reader.scan(source), source, as_of)
+    used = [name for name in source.known_at if _uses(view, rows, name)]
+    seen = instant_of(rows, view.timestamp)
+    if view.transform is None and view.created:
+        seen = pl.max_horizontal(seen, instant_of(rows, view.created))
+    problems = []
+    for name, count in count_unknown(rows, source, used, at=seen).items():
+        known_at = source.known_at[name]
+        rule = f"a view must use {name} only when it is known, at {known_at}"
+        remedy = f"Compute the view at that time: timestamp={known_at!r}."
+        if view.transform is None:
+            remedy = f"Let its rows be known then: created={known_at!r}, or timestamp={known_at!r}."
+        value = f"in {count} rows it is known later than {view.timestamp}, and missing there"
+        problems.append(error(f"feature view {view.name}", rule, value, remedy))
+    return problems
+
+
+def _uses(view: FeatureView, rows: pl.LazyFrame, column: str) -> bool:
+    """Return whether a view's features are made of a column: without it, they cannot be computed."""
+    if view.transform is None:
+        return column in (view.features or ())
+    try:
+        whole = view.transform(rows).collect_schema()
+        return view.transform(rows.drop(column)).collect_schema() != whole
+    except Exception:  # noqa: BLE001 - the user's own code may raise anything where a column is missing
+        return True
+
+
+def check_events(model: Model, reader: Reader, *, as_of: datetime) -> list[Problem]:
     """Whether ids are unique, the columns of request and label are there, and known times are instants."""
     place, events = f"model {model.name}", model.events
     schema = _schema(events.source, reader)
@@ -79,18 +118,41 @@ def check_events(model: Model, reader: Reader) -> list[Problem]:
     wanted = [events.id, events.timestamp, model.label.known_at, *model.request, *model.label.columns]
     wanted += events.where.meta.root_names() if events.where is not None else []
     problems = missing_columns(place, wanted, schema)
-    known_at = schema.get(model.label.known_at)
-    if known_at is not None and not _is_aware(known_at):
-        remedy = 'Give it a zone where it is made: pl.col("…").dt.replace_time_zone("UTC").'
-        problems.append(error(f"{place}, label", "known_at must be an instant with a time zone", known_at, remedy))
+    for place_of, column in ((f"{place}, events", events.timestamp), (f"{place}, label", model.label.known_at)):
+        if column in schema:
+            problems += _refused(partial(require_instant, column, schema[column], place=place_of))
     if not problems:
-        problems += _check_ids(model, reader)
+        label = _label_type(model, schema)
+        if label is None:
+            return [
+                error(f"{place}, label", "the label must be computable from the source's columns", model.label.value)
+            ]
+        for role, name, dtype, where in event_roles(model, schema, label):
+            problems += _refused(partial(require_type, role, name, dtype, place=where))
+    if not problems:
+        problems += _check_ids(model, reader, as_of=as_of)
     return problems
 
 
-def _check_ids(model: Model, reader: Reader) -> list[Problem]:
+def _refused(rule: Callable[[], object]) -> list[Problem]:
+    try:
+        rule()
+    except EverfitError as raised:
+        return [from_exception("", raised)]
+    return []
+
+
+def _label_type(model: Model, schema: pl.Schema) -> pl.DataType | None:
+    value = pl.col(model.label.value) if isinstance(model.label.value, str) else model.label.value
+    try:
+        return pl.LazyFrame(schema=schema).select(value.alias("label")).collect_schema()["label"]
+    except pl.exceptions.PolarsError:
+        return None
+
+
+def _check_ids(model: Model, reader: Reader, *, as_of: datetime) -> list[Problem]:
     place, events = f"model {model.name}", model.events
-    rows = reader.scan(events.source)
+    rows = known_rows(reader.scan(events.source), events.source, as_of)
     if events.where is not None:
         rows = rows.filter(events.where)
     ids = rows.select(events.id).collect().to_series()
@@ -113,16 +175,3 @@ def _schema(source: Source, reader: Reader) -> pl.Schema | None:
         return reader.scan(source).collect_schema()
     except (EverfitError, pl.exceptions.PolarsError):
         return None
-
-
-def _same_key(have: pl.DataType, stated: object) -> bool:
-    wanted = (
-        pl.DataType.from_python(stated) if isinstance(stated, type) and not issubclass(stated, pl.DataType) else stated
-    )
-    if have.is_integer():
-        return bool(getattr(wanted, "is_integer", lambda: False)())
-    return bool(have == wanted)
-
-
-def _is_aware(dtype: pl.DataType) -> bool:
-    return isinstance(dtype, pl.Date) or (isinstance(dtype, pl.Datetime) and dtype.time_zone is not None)

@@ -10,11 +10,17 @@ import polars as pl
 
 from everfit.core.errors import SourceError, TimestampError
 from everfit.core.user_code import run_users
+from everfit.definitions.column_types import key_fits, require_type
+from everfit.store.common_type import common_type
 from everfit.store.instants import INSTANT, require_instant, to_instant
+from everfit.store.known_values import hide_unknown, instant_of
+from everfit.store.plain_values import plain_values
 from everfit.store.pushed_rows import FEATURE, KEY
 from everfit.store.reader import Reader, require_columns
 
 if TYPE_CHECKING:
+    from polars.datatypes import DataTypeClass
+
     from everfit.definitions.entity import Entity
     from everfit.definitions.view import FeatureView
 
@@ -28,13 +34,15 @@ def view_rows(
     since: datetime | None = None,
     until: datetime | None = None,
     as_of: datetime | None = None,
+    keep_infinite: bool = False,
 ) -> pl.LazyFrame:
     """The view's rows with event times in ``[since, until)``, as they were known at ``as_of``.
 
     The computation sees only source rows that were known at ``as_of`` and lie before ``until``, and, given ``since``,
     no further back than the view's look-back. A source row is known at its ``created``, or at its event time if the
     source has none; a null there means not known yet. Rows that were pushed to the view are among its rows, known at
-    their own ``created``.
+    their own ``created``. A value that its source says to be known later is null in rows of before that time. An
+    infinite value is missing.
 
     Args:
         view: The definition.
@@ -42,30 +50,32 @@ def view_rows(
         since: First event time, inclusive; aware.
         until: Last event time, exclusive; aware.
         as_of: Nothing known later is used; aware.
+        keep_infinite: Leave infinite values as they are, to count them.
 
     Returns:
-        The keys in their entities' types, the timestamp and created columns as ``Datetime("us", "UTC")``, then the
-        features. Where the view has no created column but pushed rows, :func:`known_time` names one that is added.
+        The keys in their entities' types, integers as Int64 where they may be larger than those, the timestamp and
+        created columns as ``Datetime("us", "UTC")``, then the features. Where the view has no created column but
+        pushed rows, :func:`known_time` names one that is added.
         Rows without a key or time are left out; rows are in no particular order.
 
     Raises:
         SourceError: If a column is missing or a key has a type that its entity's cannot be made from.
+        DefinitionError: If a feature is of a type that no model takes.
         TimestampError: If a time column, or an argument, has no time zone.
     """
     for name, bound in (("since", since), ("until", until), ("as_of", as_of)):
         if bound is not None and bound.tzinfo is None:
             raise TimestampError(f"{name} must have a time zone", value=bound, remedy="Give it tzinfo=UTC.")
     place = f"feature view {view.name}"
-    rows = _source_rows(view, reader, since=since, until=until, as_of=as_of, place=place)
-    if view.transform is not None:
-        rows = run_users(view.transform, rows, error=SourceError, what="its function", place=place)
-        if not isinstance(rows, pl.LazyFrame):
-            raise SourceError(
-                "a feature view's function must return a LazyFrame", value=type(rows).__name__, place=place
-            )
+    rows = reader.scan(view.source, keep_infinite=keep_infinite)
+    rows = _source_rows(rows, view, since=since, until=until, as_of=as_of, place=place)
+    rows = rows if view.transform is None else _compute(view, rows, place=place)
     rows = _shape(rows, view, since=since, until=until, as_of=as_of, place=place)
     pushed = reader.pushed(view.name)
-    return rows if pushed is None else _with_pushed(rows, pushed, view, since=since, until=until, as_of=as_of)
+    if pushed is not None:
+        rows = _with_pushed(rows, pushed, view, since=since, until=until, as_of=as_of)
+    settled = plain_values(rows.collect_schema(), keep_infinite=keep_infinite)
+    return rows.with_columns(settled) if settled else rows
 
 
 def known_time(view: FeatureView, rows: pl.LazyFrame) -> str | None:
@@ -80,9 +90,19 @@ def feature_names(view: FeatureView, rows: pl.LazyFrame) -> tuple[str, ...]:
     )
 
 
+def _compute(view: FeatureView, rows: pl.LazyFrame, *, place: str) -> pl.LazyFrame:
+    assert view.transform is not None
+    computed = run_users(view.transform, rows, error=SourceError, what="its function", place=place)
+    if not isinstance(computed, pl.LazyFrame):
+        raise SourceError(
+            "a feature view's function must return a LazyFrame", value=type(computed).__name__, place=place
+        )
+    return computed
+
+
 def _source_rows(
+    rows: pl.LazyFrame,
     view: FeatureView,
-    reader: Reader,
     *,
     since: datetime | None,
     until: datetime | None,
@@ -90,10 +110,10 @@ def _source_rows(
     place: str,
 ) -> pl.LazyFrame:
     """What of the source the computation may see."""
-    rows = reader.scan(view.source)
     schema = rows.collect_schema()
     require_columns([view.timestamp], schema, place=f"{place}, source {view.source.name}")
     event = to_instant(view.timestamp, schema[view.timestamp], place=place)
+    rows = hide_unknown(rows, view.source, at=seen_at(view, rows))
     keep = []
     if as_of is not None:
         known = view.source.created
@@ -124,6 +144,8 @@ def _shape(
         raise SourceError("a feature view must give at least one feature", value=list(schema), place=place)
     for column in times:
         require_instant(column, schema[column], place=place)
+    for feature in features:
+        require_type("data frame feature", feature, schema[feature], place=place)
     keys = [_key(entity, schema[entity.key], place=place) for entity in view.entities]
     instants = [to_instant(column, schema[column], place=place).alias(column) for column in times]
     return rows.select(*keys, *instants, *features).filter(
@@ -179,11 +201,13 @@ def _key(entity: Entity, dtype: pl.DataType, *, place: str) -> pl.Expr:
     Raises:
         SourceError: If the types mean different things.
     """
-    wanted = entity.dtype
-    text = dtype in (pl.String, pl.Categorical, pl.Enum)
-    if dtype == wanted:
+    wanted = _key_type(entity, dtype)
+    if dtype == wanted == entity.dtype:
         return pl.col(entity.key)
-    if (dtype.is_integer() and wanted.is_integer()) or (text and wanted == pl.String) or dtype == pl.Null:
+    if dtype.is_integer() and wanted.is_integer():
+        # No request can hold an integer beyond 64 bits: such a key has no row that could ever be looked up.
+        return pl.col(entity.key).cast(wanted, strict=False)
+    if key_fits(dtype, entity.dtype):
         return pl.col(entity.key).cast(wanted)
     raise SourceError(
         f"the key {entity.key} must be {wanted}, as entity {entity.name} says",
@@ -193,11 +217,30 @@ def _key(entity: Entity, dtype: pl.DataType, *, place: str) -> pl.Expr:
     )
 
 
+def _key_type(entity: Entity, dtype: pl.DataType) -> pl.DataType | DataTypeClass:
+    """The entity's type; Int64, as requests carry it, where its integers or the column's may lie outside of that."""
+    if entity.dtype.is_integer() and (entity.dtype == pl.UInt64 or (dtype.is_integer() and dtype != entity.dtype)):
+        own = entity.dtype() if isinstance(entity.dtype, type) else entity.dtype
+        return own if own != pl.UInt64 and common_type(own, dtype) == own else pl.Int64()
+    return entity.dtype
+
+
 def _schema(rows: pl.LazyFrame, place: str) -> pl.Schema:
     try:
         return rows.collect_schema()
     except pl.exceptions.PolarsError as error:
         raise SourceError(f"its computation must fit the source's columns: {error}", place=place) from error
+
+
+def seen_at(view: FeatureView, rows: pl.LazyFrame) -> pl.Expr:
+    """When a view looks at a row of its source: what is known later is null in it.
+
+    That is the row's time as the view has it; in a view that computes nothing, the time at which it is known, if later.
+    """
+    event = instant_of(rows, view.timestamp)
+    if view.transform is not None or not view.created or view.created not in rows.collect_schema():
+        return event
+    return pl.max_horizontal(event, instant_of(rows, view.created))
 
 
 def _literal(instant: datetime) -> pl.Expr:

@@ -9,12 +9,12 @@ import polars as pl
 
 from everfit.core.evidence import SourceFreshness
 from everfit.definitions.view import FeatureView
-from everfit.features.compute import view_rows
+from everfit.features.compute import feature_names, view_rows
 from everfit.store.reader import Reader
 
 
 def measure_freshness(views: Iterable[FeatureView], reader: Reader, *, at: datetime) -> tuple[SourceFreshness, ...]:
-    """The age at ``at`` of each view's newest row that was known then, in the views' order.
+    """The age at ``at`` of each view's newest row that was known then, and the infinite values, in the views' order.
 
     Raises:
         SourceError: If a source cannot be read or lacks a column.
@@ -24,13 +24,26 @@ def measure_freshness(views: Iterable[FeatureView], reader: Reader, *, at: datet
 
 
 def _measure(view: FeatureView, reader: Reader, *, at: datetime) -> SourceFreshness:
-    newest = None
+    newest, height, infinite = None, 0, {}
     # A source that goes on has its newest row within the ttl: to find it, the view need not be computed for all time.
     for reach in (view.time_to_live, 16 * view.time_to_live, None):
         since = None if reach is None else at - reach
-        rows = view_rows(view, reader, since=since, as_of=at)
-        newest = rows.select(pl.col(view.timestamp).max()).collect().item()
+        rows = view_rows(view, reader, since=since, as_of=at, keep_infinite=True)
+        schema = rows.collect_schema()
+        numbers = [name for name in feature_names(view, rows) if schema[name].is_float()]
+        newest, height, *counts = (
+            rows.select(
+                pl.col(view.timestamp).max().alias("__newest"),
+                pl.len().alias("__rows"),
+                *(pl.col(name).is_infinite().sum() for name in numbers),
+            )
+            .collect()
+            .row(0)
+        )
+        infinite = {name: count for name, count in zip(numbers, counts, strict=True) if count}
         if newest is not None:
             break
     age = None if newest is None else at - newest
-    return SourceFreshness(source=view.source.name, view=view.name, age=age, ttl=view.time_to_live)
+    return SourceFreshness(
+        source=view.source.name, view=view.name, age=age, ttl=view.time_to_live, rows=height, infinite=infinite
+    )

@@ -13,6 +13,7 @@ from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME, TrainingFrame
 from everfit.core.progress import SILENT, Progress
 from everfit.core.records import FrameManifest, SourceVersion
 from everfit.core.user_code import run_users
+from everfit.definitions.column_types import event_roles, require_type
 from everfit.definitions.model import Model
 from everfit.definitions.on_demand import OnDemand
 from everfit.definitions.view import FeatureView
@@ -21,6 +22,8 @@ from everfit.features.join import ViewRows, point_in_time_join
 from everfit.features.label_values import plain_labels
 from everfit.store.digest import frame_digest
 from everfit.store.instants import INSTANT, to_instant
+from everfit.store.known_values import count_unknown, hide_unknown, latest_known
+from everfit.store.plain_values import plain_label, plain_values
 from everfit.store.reader import Reader, require_columns
 
 _OWN = (ID, TIME, LABEL, KNOWN_AT)
@@ -54,6 +57,7 @@ def build_frame(
         TimestampError: If an instant has no time zone.
         DuplicateError: If two events share an id.
         DataError: If an event has no id, or an on-demand function returns another number of rows.
+        DefinitionError: If a column is of a type that it cannot have, or a request field known after its event.
         LabelError: If the label has a type or values that the task cannot learn.
         EmptyWindowError: If there is no event in the window.
     """
@@ -145,19 +149,23 @@ def _read_events(
     events, place = model.events, f"model {model.name}, events"
     rows = reader.scan(events.source)
     schema = rows.collect_schema()
+    moment = pl.lit(as_of, dtype=INSTANT)
     taken = [name for name in model.request if name in _OWN]
     if taken:
         rule = f"a request field must not be called one of {', '.join(_OWN)}"
         raise DefinitionError(rule, value=taken[0], place=place)
     value = pl.col(model.label.value) if isinstance(model.label.value, str) else model.label.value
     used = [events.id, events.timestamp, *model.request, model.label.known_at, *model.label.columns]
-    if events.where is not None:
-        used += events.where.meta.root_names()
-        rows = rows.filter(events.where)
+    used += [] if events.where is None else events.where.meta.root_names()
     require_columns(used, schema, place=place)
     time = to_instant(events.timestamp, schema[events.timestamp], place=place)
     known = to_instant(model.label.known_at, schema[model.label.known_at], place=f"model {model.name}, label")
-    moment = pl.lit(as_of, dtype=INSTANT)
+    known = latest_known(rows, events.source, known, model.label.columns)
+    label_type = rows.select(value.alias(LABEL)).collect_schema()[LABEL]
+    for role, name, dtype, where in event_roles(model, schema, label_type):
+        require_type(role, name, dtype, place=where)
+    rows = hide_unknown(rows, events.source, at=moment)
+    rows = rows if events.where is None else rows.filter(events.where)
     inside = [time < pl.lit(end, dtype=INSTANT), time <= moment]
     if start is not None:
         inside.append(time >= pl.lit(start, dtype=INSTANT))
@@ -167,12 +175,14 @@ def _read_events(
         pl.col(events.id).alias(ID),
         time.alias(TIME),
         *model.request,
-        pl.when(known <= moment).then(value).alias(LABEL),
+        pl.when(known <= moment).then(plain_label(value, label_type)).alias(LABEL),
         pl.when(known <= moment).then(known).alias(KNOWN_AT),
     )
+    _require_known_request(model, rows.filter(pl.all_horizontal(inside)), time)
     frame = chosen.collect().sort(TIME, ID)
     _check_events(model, frame, place=place)
     frame = frame.with_columns(plain_labels(model, frame[LABEL]))
+    frame = _in_64_bits(model, frame)
     if frame.is_empty():
         raise EmptyWindowError(
             f"there must be events from {start or 'the beginning'} until {end}",
@@ -180,6 +190,34 @@ def _read_events(
             remedy=_extent(rows, time),
         )
     return frame
+
+
+def _require_known_request(model: Model, rows: pl.LazyFrame, time: pl.Expr) -> None:
+    unknown = count_unknown(rows, model.events.source, model.request, at=time)
+    for name, count in unknown.items():
+        known_at = model.events.source.known_at[name]
+        raise DefinitionError(
+            f"a request field must be known at the event, but {name} is known at {known_at}, which is later",
+            value=f"{count} rows",
+            place=f"model {model.name}, request",
+            remedy=f"Remove {name} from request; a view may use it, computed at timestamp={known_at!r}.",
+        )
+
+
+def _in_64_bits(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
+    """Request fields of unsigned integers as requests carry them.
+
+    Raises:
+        DataError: If a value is larger than Int64 can hold.
+    """
+    wide = [name for name in model.request if frame.schema[name] == pl.UInt64]
+    for name in wide:
+        beyond = frame[name].filter(frame[name] > 2**63 - 1)
+        if len(beyond):
+            rule = f"an integer of the request must lie within 64 bits with a sign, but {len(beyond)} of {name} do not"
+            remedy = f'Give it as text: pl.col("{name}").cast(pl.String).'
+            raise DataError(rule, value=beyond[0], remedy=remedy, place=f"model {model.name}, request")
+    return frame.with_columns(pl.col(name).cast(pl.Int64) for name in wide) if wide else frame
 
 
 def _check_events(model: Model, frame: pl.DataFrame, *, place: str) -> None:
@@ -226,6 +264,7 @@ def _on_demand(part: OnDemand, request: pl.DataFrame) -> pl.DataFrame:
         raise DataError("it must return a Polars DataFrame", value=type(features).__name__, place=place)
     if features.height != request.height:
         raise DataError(f"it must return {request.height} rows, one for each", value=features.height, place=place)
+    features = features.with_columns(plain_values(features.schema))
     return features.select(pl.all().name.prefix(f"{part.name}."))
 
 

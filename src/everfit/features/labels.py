@@ -9,6 +9,8 @@ import polars as pl
 
 from everfit.features.label_values import class_text
 from everfit.store.instants import INSTANT, to_instant
+from everfit.store.known_values import hide_unknown, latest_known
+from everfit.store.plain_values import plain_label
 from everfit.store.reader import Reader, require_columns
 
 if TYPE_CHECKING:
@@ -35,12 +37,14 @@ def scan_labels(model: Model, reader: Reader, *, as_of: datetime) -> pl.LazyFram
     rows = reader.scan(events.source)
     schema = rows.collect_schema()
     used = [events.id, label.known_at, *label.columns]
-    if events.where is not None:
-        used += events.where.meta.root_names()
-        rows = rows.filter(events.where)
+    used += [] if events.where is None else events.where.meta.root_names()
     require_columns(used, schema, place=place)
     known = to_instant(label.known_at, schema[label.known_at], place=place)
+    known = latest_known(rows, events.source, known, label.columns)
+    rows = hide_unknown(rows, events.source, at=pl.lit(as_of, dtype=INSTANT))
+    rows = rows if events.where is None else rows.filter(events.where)
     value = pl.col(label.value) if isinstance(label.value, str) else label.value
+    value = plain_label(value, rows.select(value.alias("value")).collect_schema()["value"])
     if model.task != "regression":
         value = class_text(value, rows.select(value.alias("value")).collect_schema()["value"])
     return (

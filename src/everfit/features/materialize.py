@@ -131,6 +131,8 @@ def definition_digest(view: FeatureView) -> str:
         "source": [source.name, source.path, source.query, source.url, source.timestamp, source.created],
         "code": [_code(function) for function in (source.function, view.transform) if function is not None],
     }
+    if source.known_at:
+        said["known_at"] = sorted(source.known_at.items())
     return f"sha256:{hashlib.sha256(json.dumps(said).encode()).hexdigest()}"
 
 

@@ -48,6 +48,23 @@ def stale_sources(freshness: Sequence[SourceFreshness], model: str, *, now: date
     return list(found.values())
 
 
+def infinite_values(freshness: Sequence[SourceFreshness], model: str) -> list[Finding]:
+    """Features with infinite values in their views' newest rows; they count as missing."""
+    return [
+        Finding(
+            kind="infinite_values",
+            model=model,
+            subject=f"{part.view}.{feature}",
+            severity="critical" if count == part.rows else "warning",
+            sentence=f"{part.view}.{feature} is infinite in {count:,} of {part.rows:,} rows of the source "
+            f"{part.source}; infinite values count as missing.",
+            numbers={"infinite": count, "rows": part.rows},
+        )
+        for part in freshness
+        for feature, count in part.infinite.items()
+    ]
+
+
 def column_findings(
     reference: Sketch,
     window: Sketch,

@@ -28,7 +28,14 @@ from everfit.monitoring.drift_windows import (
 )
 from everfit.monitoring.drop import Alarm, alarm_finding, performance_alarm
 from everfit.monitoring.estimate import Estimator, Reconciled, learn_estimator
-from everfit.monitoring.inputs import LEAST_ROWS, clock_findings, column_findings, stale_sources, views_of
+from everfit.monitoring.inputs import (
+    LEAST_ROWS,
+    clock_findings,
+    column_findings,
+    infinite_values,
+    stale_sources,
+    views_of,
+)
 from everfit.monitoring.labels import label_findings, report_findings
 from everfit.monitoring.maturity import cohort, weights
 from everfit.monitoring.new_classes import new_class_findings
@@ -153,6 +160,7 @@ def _findings(
 ) -> tuple[Finding, ...]:
     findings = [
         *stale_sources(watching.freshness, watching.model, now=as_of),
+        *infinite_values(watching.freshness, watching.model),
         *_silence(asked, watching.model, as_of=as_of),
         *clock_findings(recent, watching.model),
         *(report_findings(watching.reports, watching.model) if watching.reports is not None else ()),

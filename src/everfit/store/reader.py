@@ -20,6 +20,7 @@ from everfit.core.user_code import describe_raise
 from everfit.store.delta import LakeTable, scan_delta
 from everfit.store.digest import canonical_order, frame_digest
 from everfit.store.instants import INSTANT, aware_to_utc, require_instant
+from everfit.store.plain_values import plain_values
 from everfit.store.pushed_rows import KEY, scan_pushed
 from everfit.store.pushes import PUSHES
 from everfit.store.source_files import SourceFiles, find_files
@@ -60,10 +61,15 @@ class Reader:
         frozen._frozen = {view: rows.collect() for view, rows in found if rows is not None}
         return frozen
 
-    def scan(self, source: Source) -> pl.LazyFrame:
+    def scan(self, source: Source, *, keep_infinite: bool = False) -> pl.LazyFrame:
         """The source's rows, lazily.
 
-        Every aware instant comes as ``Datetime("us", "UTC")``; dates stay dates.
+        Every aware instant comes as ``Datetime("us", "UTC")``; dates stay dates. Decimals come as Float64, infinite
+        values as null.
+
+        Args:
+            source: The definition.
+            keep_infinite: Leave infinite values as they are, to count them.
 
         Raises:
             SourceError: If it cannot be read, or lacks its timestamp or created column.
@@ -75,12 +81,13 @@ class Reader:
             schema = rows.collect_schema()
         except (pl.exceptions.PolarsError, OSError) as error:
             raise self._unreadable(source, error) from error
-        declared = [column for column in (source.timestamp, source.created) if column]
+        declared = [column for column in (source.timestamp, source.created, *source.known_at.values()) if column]
+        require_columns(source.known_at, schema, place=f"{place}, known_at")
         require_columns(declared, schema, place=place)
         for column in declared:
             require_instant(column, schema[column], place=place)
-        instants = aware_to_utc(schema)
-        return rows.with_columns(instants) if instants else rows
+        settled = [*aware_to_utc(schema), *plain_values(schema, keep_infinite=keep_infinite)]
+        return rows.with_columns(settled) if settled else rows
 
     def version(self, source: Source) -> SourceVersion:
         """Exactly which rows the source holds now.

@@ -1,0 +1,184 @@
+"""The table of column types: which can be a request field, a key, a feature, a label or an instant.
+
+It is the one place for this. ``everfit check``, the reading of events and views, and the inference of what a package
+takes hold columns against it; the reference page is written from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from everfit.core.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from polars._typing import PolarsDataType
+
+    from everfit.definitions.model import Model
+
+FieldType = Literal["string", "integer", "number", "boolean", "instant", "date"]
+"""Types of request fields; ``instant`` is RFC 3339 with a zone in JSON, ``datetime`` in UTC inside."""
+Role = Literal["request field", "key", "feature", "data frame feature", "label", "instant"]
+"""What a column is used as. A data frame feature is one of a trainer with ``frame="pandas"`` or ``"polars"``."""
+FeatureKind = Literal["number", "boolean", "category", "instant", "date", ""]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnType:
+    """One row of the table."""
+
+    name: str
+    """In words."""
+    polars: str
+    """The Polars types."""
+    request: FieldType | None = None
+    """The type of a request field; ``None`` if it cannot be one."""
+    key: bool = False
+    feature: FeatureKind = ""
+    """The kind of column that a model sees; ``instant`` and ``date`` only in data frames."""
+    label: str = ""
+    """The tasks, in words."""
+    instant: bool = False
+    note: str = ""
+    remedy: str = ""
+    """A Polars expression, or an instruction, that makes a usable column of one that is refused."""
+
+    def fits(self, role: Role) -> bool:
+        """Return whether a column of this type can be used as this."""
+        if role == "feature":
+            return self.feature in ("number", "boolean", "category")
+        return {
+            "request field": self.request is not None,
+            "key": self.key,
+            "data frame feature": bool(self.feature),
+            "label": bool(self.label),
+            "instant": self.instant,
+        }[role]
+
+
+TABLE: tuple[ColumnType, ...] = (
+    ColumnType(
+        name="boolean", polars="Boolean", request="boolean", feature="boolean", label="binary, multiclass",
+        remedy='pl.col("{column}").cast(pl.Int64)',
+    ),
+    ColumnType(
+        name="integer", polars="Int8 … Int64, UInt8 … UInt64", request="integer", key=True, feature="number",
+        label="binary (0 and 1), multiclass, regression",
+        note="a request field or key must lie within the 64 bits of Int64",
+        remedy='pl.from_epoch("{column}", time_unit="s").dt.replace_time_zone("UTC") if it counts seconds',
+    ),
+    ColumnType(
+        name="number", polars="Float32, Float64", request="number", feature="number",
+        label="binary (0 and 1), regression", note="infinite values are missing",
+        remedy='pl.col("{column}").cast(pl.Int64) or pl.String',
+    ),
+    ColumnType(
+        name="decimal", polars="Decimal, Int128, UInt128", request="number", feature="number",
+        label="binary (0 and 1), regression", note="read as Float64", remedy='pl.col("{column}").cast(pl.Int64)',
+    ),
+    ColumnType(
+        name="text", polars="String, Categorical, Enum", request="string", key=True, feature="category",
+        label="multiclass", remedy="Write instants as ISO 8601 with a zone, such as 2024-03-01T08:30:00Z",
+    ),
+    ColumnType(
+        name="date", polars="Date", request="date", key=True, feature="date", instant=True,
+        note="as an instant, its midnight in UTC; as a feature, only in data frames",
+        remedy='a number, such as pl.col("{column}").dt.weekday(), by @ef.on_demand or in the data',
+    ),
+    ColumnType(
+        name="instant", polars="Datetime with a time zone", request="instant", feature="instant", instant=True,
+        note="as a feature, only in data frames",
+        remedy='a number, such as pl.col("{column}").dt.hour(), by @ef.on_demand or in the data',
+    ),
+    ColumnType(
+        name="instant without a zone", polars="Datetime without a time zone",
+        remedy='pl.col("{column}").dt.replace_time_zone("UTC") if it is UTC',
+    ),
+    ColumnType(
+        name="empty", polars="Null", request="number", feature="number", note="every value is missing",
+        remedy="a column with values",
+    ),
+    ColumnType(name="time of day", polars="Time", remedy='pl.col("{column}").dt.hour()'),
+    ColumnType(name="duration", polars="Duration", remedy='pl.col("{column}").dt.total_seconds()'),
+    ColumnType(name="list", polars="List, Array", remedy='pl.col("{column}").list.len(), or one column for each value'),
+    ColumnType(name="struct", polars="Struct", remedy='pl.col("{column}").struct.field("…")'),
+    ColumnType(name="binary", polars="Binary", remedy='text, such as pl.col("{column}").bin.encode("hex")'),
+    ColumnType(name="object", polars="Object and others", remedy="a type that Polars can compute with"),
+)  # fmt: skip
+"""In the order of the reference page."""
+_BY_NAME = {row.name: row for row in TABLE}
+
+
+def column_type(dtype: PolarsDataType) -> ColumnType:
+    """The row of the table that a Polars type belongs to."""
+    import polars as pl
+
+    if dtype == pl.Datetime:
+        return _BY_NAME["instant" if getattr(dtype, "time_zone", None) else "instant without a zone"]
+    if dtype.is_decimal() or dtype in (pl.Int128, pl.UInt128):
+        return _BY_NAME["decimal"]
+    if dtype.is_integer():
+        return _BY_NAME["integer"]
+    if dtype.is_float():
+        return _BY_NAME["number"]
+    for name, types in {
+        "boolean": (pl.Boolean,), "text": (pl.String, pl.Categorical, pl.Enum), "date": (pl.Date,), "empty": (pl.Null,),
+        "time of day": (pl.Time,), "duration": (pl.Duration,), "list": (pl.List, pl.Array), "struct": (pl.Struct,),
+        "binary": (pl.Binary,),
+    }.items():  # fmt: skip
+        if dtype in types:
+            return _BY_NAME[name]
+    return _BY_NAME["object"]
+
+
+def require_type(role: Role, column: str, dtype: PolarsDataType, *, place: str) -> ColumnType:
+    """Return the row of the table that a column belongs to, if it can be used as this.
+
+    Raises:
+        DefinitionError: If it cannot; names the column, its type, what is possible and how to get there.
+    """
+    found = column_type(dtype)
+    if found.fits(role):
+        return found
+    *others, last = [row.name for row in TABLE if row.fits(role) and row.name != "empty"]
+    raise DefinitionError(
+        f"a {role.removeprefix('data frame ')} must be {', '.join(others)} or {last}, which {column} is not",
+        value=str(dtype),
+        remedy=f"Use instead: {found.remedy.format(column=column)}.",
+        place=place,
+    )
+
+
+def event_roles(
+    model: Model, schema: Mapping[str, PolarsDataType], label: PolarsDataType
+) -> Iterator[tuple[Role, str, PolarsDataType, str]]:
+    """What the columns of a model's events are used as: role, column, type and place.
+
+    Args:
+        model: The definition.
+        schema: The types of its events' source.
+        label: The type of its label; one of nothing but nulls is no label, and passed over.
+    """
+    import polars as pl
+
+    place = f"model {model.name}"
+    keys = {key for view in model.views for key in view.keys}
+    feature: Role = "feature" if model.frame == "matrix" else "data frame feature"
+    for name in model.request:
+        yield "request field", name, schema[name], f"{place}, request"
+        if name in keys:
+            yield "key", name, schema[name], f"{place}, request"
+    for part in model.features:
+        if isinstance(part, str):
+            yield feature, part, schema[part], f"{place}, features"
+    if label != pl.Null:
+        yield "label", "the label", label, f"{place}, label"
+
+
+def key_fits(have: PolarsDataType, stated: PolarsDataType) -> bool:
+    """Return whether keys of a type can be brought to the one that their entity states, without loss."""
+    import polars as pl
+
+    kinds = column_type(have).name, column_type(stated).name
+    return have in (stated, pl.Null) or (kinds[0] == kinds[1] and kinds[0] in ("integer", "text"))

@@ -1,0 +1,74 @@
+"""What could be known of a source's rows at an instant: rows by their known time, values by their columns' own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from everfit.store.instants import INSTANT, to_instant
+
+if TYPE_CHECKING:
+    from everfit.definitions.source import Source
+
+
+def known_rows(rows: pl.LazyFrame, source: Source, as_of: datetime) -> pl.LazyFrame:
+    """The rows that were known at an instant, with the values that were: others are null.
+
+    Args:
+        rows: As :meth:`everfit.store.reader.Reader.scan` gives them.
+        source: Whose rows they are. A row is known at its ``created``, or at its event time if the source has none.
+        as_of: The instant; aware.
+    """
+    moment = pl.lit(as_of, dtype=INSTANT)
+    known = instant_of(rows, source.created or source.timestamp)
+    return hide_unknown(rows.filter(known <= moment), source, at=moment)
+
+
+def hide_unknown(rows: pl.LazyFrame, source: Source, *, at: pl.Expr) -> pl.LazyFrame:
+    """Null for each value that was not yet known, by the source's ``known_at``.
+
+    Args:
+        rows: As :meth:`everfit.store.reader.Reader.scan` gives them.
+        source: Whose rows they are.
+        at: When a row is looked at, an aware instant; where it is null, nothing is known.
+    """
+    if not source.known_at:
+        return rows
+    return rows.with_columns(
+        pl.when(instant_of(rows, known_at) <= at).then(pl.col(column)).alias(column)
+        for column, known_at in source.known_at.items()
+    )
+
+
+def count_unknown(rows: pl.LazyFrame, source: Source, columns: Iterable[str], *, at: pl.Expr) -> dict[str, int]:
+    """How many values of some columns :func:`hide_unknown` would hide; columns without any are left out."""
+    wanted = {name: source.known_at[name] for name in columns if name in source.known_at}
+    if not wanted:
+        return {}
+    hidden = [
+        (pl.col(column).is_not_null() & ~(instant_of(rows, known_at) <= at).fill_null(value=False)).sum().alias(column)
+        for column, known_at in wanted.items()
+    ]
+    counts = rows.select(hidden).collect(engine="streaming").row(0, named=True)
+    return {column: int(count) for column, count in counts.items() if count}
+
+
+def latest_known(rows: pl.LazyFrame, source: Source, known: pl.Expr, columns: Iterable[str]) -> pl.Expr:
+    """The time at which all of some columns are known, and not before ``known``; null while one is not."""
+    later = [instant_of(rows, source.known_at[name]) for name in columns if name in source.known_at]
+    if not later:
+        return known
+    times = [known, *later]
+    return pl.when(pl.all_horizontal(time.is_not_null() for time in times)).then(pl.max_horizontal(times))
+
+
+def instant_of(rows: pl.LazyFrame, column: str) -> pl.Expr:
+    """A time column as ``Datetime("us", "UTC")``.
+
+    Raises:
+        TimestampError: If it holds neither aware instants nor dates.
+    """
+    return to_instant(column, rows.collect_schema()[column], place=column)
