@@ -99,6 +99,13 @@ def test_calm_days_have_no_finding(reference: Reference) -> None:
     assert told == {each.name for each in GAUGES} - {"everfit_model_source_age_seconds"}
 
 
+def test_infinite_values_of_a_view_are_named(reference: Reference) -> None:
+    part = SourceFreshness(source="kitchen_reports", view="view", age=DAY / 2, ttl=DAY, rows=10, infinite={"load": 3})
+    found = only(seen(live(), reference, freshness=[part], sources={"view": "kitchen_reports"}))
+    assert (found.kind, found.subject, found.severity) == ("infinite_values", "view.load", "warning")
+    assert "infinite in 3 of 10 rows of the source kitchen_reports" in found.sentence
+
+
 def test_a_source_that_stops(reference: Reference) -> None:
     stale = SourceFreshness(source="kitchen_reports", view="view", age=5 * DAY, ttl=DAY)
     gone = live().with_columns(pl.when(pl.col(ASKED) < END - 4 * DAY).then("view.load").alias("view.load"))

@@ -163,7 +163,8 @@ def _read_events(
     known = latest_known(rows, events.source, known, model.label.columns)
     label_type = rows.select(value.alias(LABEL)).collect_schema()[LABEL]
     for role, name, dtype, where in event_roles(model, schema, label_type):
-        require_type(role, name, dtype, place=where)
+        # Which features a model takes depends on its trainer, and is held against the table with the schema.
+        require_type("data frame feature" if role == "feature" else role, name, dtype, place=where)
     rows = hide_unknown(rows, events.source, at=moment)
     rows = rows if events.where is None else rows.filter(events.where)
     inside = [time < pl.lit(end, dtype=INSTANT), time <= moment]
