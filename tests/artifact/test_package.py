@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -233,6 +234,19 @@ def test_a_changed_byte_in_any_file_is_found(copied: Path) -> None:
             open_package(copied, trust=TRUST)
         path.write_bytes(content)
     assert open_package(copied, trust=TRUST).manifest.model == "late"
+
+
+def test_a_package_of_before_is_read(copied: Path) -> None:
+    """Packages outlive releases that add fields to the manifest."""
+    path = copied / "manifest.json"
+    old = msgspec.json.decode(path.read_bytes())
+    del old["largest"]
+    for proof in old["proofs"]:
+        del proof["arithmetic"]
+    bare = msgspec.json.encode(old | {"digest": "", "signature": "", "key": ""})
+    old["digest"] = f"sha256:{hashlib.sha256(bare).hexdigest()}"
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(old), indent=1) + b"\n")
+    assert open_package(copied, trust=TRUST).predictor().form == "treelite"
 
 
 def test_a_missing_file_is_found(copied: Path) -> None:

@@ -101,11 +101,19 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def content_digest(self) -> str:
         """The digest that :attr:`digest` must have; it covers every file through its digest."""
         bare = msgspec.structs.replace(self, digest="", signature="", key="")
-        return f"sha256:{hashlib.sha256(msgspec.json.encode(bare)).hexdigest()}"
+        return _digest(msgspec.json.encode(bare))
 
     def to_json(self) -> bytes:
         """JSON with line breaks, for files."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+        return _indented(msgspec.json.encode(self))
+
+
+def _digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _indented(content: bytes) -> bytes:
+    return msgspec.json.format(content, indent=1) + b"\n"
 
 
 def read_manifest(content: bytes, *, place: str) -> Manifest:
@@ -124,6 +132,9 @@ def read_manifest(content: bytes, *, place: str) -> Manifest:
         raise CorruptPackageError("manifest.json must be a manifest", value=str(problem), place=place) from problem
     if manifest.format != FORMAT:
         raise CorruptPackageError(f"manifest.json must be of format {FORMAT}", value=manifest.format, place=place)
-    if manifest.digest != manifest.content_digest():
+    # Of what was read and not of what it was parsed into, which has the fields that came after it was written.
+    written = msgspec.json.decode(content)
+    bare = written | {"digest": "", "signature": "", "key": ""}
+    if manifest.digest != _digest(msgspec.json.encode(bare)) or content != _indented(msgspec.json.encode(written)):
         raise CorruptPackageError("manifest.json must match its own digest", value=manifest.digest, place=place)
     return manifest
