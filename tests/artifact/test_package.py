@@ -442,6 +442,20 @@ print(predictor.form, *sorted(heavy & sys.modules.keys()))
     assert done.stdout.split() == [light], done.stderr
 
 
+def test_numbers_that_the_estimator_refuses_are_refused_by_name(tmp_path: Path) -> None:
+    """scikit-learn's forests take no number beyond float32; treelite would take it for infinity."""
+    package = write(tmp_path / "package", forest("binary"), "binary")
+    matrix, expected = package.reference()
+    large = matrix[:3].copy()
+    large[1, 2] = -1e39
+    for predictor in (package.predictor(), package.native()):
+        for ask in (lambda: predictor.predict(large), lambda: predictor.predict_one(large[1].tolist())):  # noqa: B023
+            with pytest.raises(InvalidRequestError, match=r"between -3\.4e\+38 and 3\.4e\+38.*'weight': -1e\+39"):
+                ask()
+        assert predictor.predict_one([float("nan"), *matrix[0, 1:].tolist()]) is not None
+        np.testing.assert_allclose(predictor.predict(matrix), expected, atol=1e-9)
+
+
 @pytest.mark.parametrize("make", [trees, forest])
 def test_a_tree_whose_nodes_point_nowhere_is_refused(tmp_path: Path, make: Callable[[Task], Any]) -> None:
     from everfit.artifact.forms.sklearn import SklearnForm

@@ -19,6 +19,7 @@ from sklearn.ensemble import (
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from everfit.artifact.fitted import Fitted
 from everfit.artifact.forms.native import NativePredictor
@@ -156,6 +157,12 @@ def test_a_pipeline_with_an_imputer_is_packaged(
     for proof in choice.proofs:
         lines = [record for record in caplog.records if f"runtime {proof.form} " in record.getMessage()]
         assert len(lines) == (not proof.equal)
+
+
+def test_a_tree_behind_a_scaler_is_left_to_scikit_learn(tmp_path: Path) -> None:
+    """Its thresholds are not those of a column, so that no proof could look beside them."""
+    choice, _, _ = prove(tmp_path, make_pipeline(StandardScaler(), RandomForestClassifier(5, random_state=0)))
+    assert [proof.form for proof in choice.proofs] == ["skops"]
 
 
 class OddError(Exception):

@@ -300,7 +300,7 @@ def make_proof(form: str, found: float, *, arithmetic: Arithmetic, rows: int) ->
     return Proof(
         form=form,
         equal=equal,
-        difference=found if np.isfinite(found) else None,
+        difference=float(f"{found:.3g}") if np.isfinite(found) else None,
         rows=rows,
         row_us=None,
         arithmetic=arithmetic,

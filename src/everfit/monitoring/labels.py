@@ -92,7 +92,9 @@ def _forgotten(rows: pl.DataFrame, delays_s: Floats, model: str, *, as_of: datet
 
 
 def _months(rows: pl.DataFrame) -> list[tuple[datetime, pl.DataFrame]]:
-    parts = rows.with_columns(pl.col(ASKED).dt.truncate("1mo").alias("__month")).partition_by("__month")
+    # A request without an event time belongs to no month.
+    dated = rows.filter(pl.col(ASKED).is_not_null())
+    parts = dated.with_columns(pl.col(ASKED).dt.truncate("1mo").alias("__month")).partition_by("__month")
     return sorted(((part["__month"][0], part) for part in parts), key=lambda each: each[0])
 
 

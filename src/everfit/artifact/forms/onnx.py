@@ -18,10 +18,15 @@ if TYPE_CHECKING:
     from everfit.core.evidence import Arithmetic
 
 _FILE = "model.onnx"
+_CONTINUOUS = tuple(
+    f"sklearn.{name}" for name in ("compose", "decomposition", "impute", "linear_model", "pipeline", "preprocessing")
+)
+_JUMPS = frozenset({"Binarizer", "KBinsDiscretizer", "KNNImputer"})
+"""The exceptions among these. Encoders jump, too, but only beside values that occur, where the proof looks."""
 
 
 class OnnxForm:
-    """ONNX in float64, executed by ONNX Runtime on one thread. Trees are left to treelite, which keeps float64."""
+    """ONNX in float64 for estimators without jumps, executed by ONNX Runtime on one thread."""
 
     name = "onnx"
     executes_code = False
@@ -30,6 +35,8 @@ class OnnxForm:
         """As :class:`everfit.artifact.forms.form.Form` promises."""
         module = type(estimator).__module__
         if not module.startswith(("sklearn.linear_model", "sklearn.pipeline")) or not _installed():
+            return ()
+        if not _is_continuous(estimator):
             return ()
         (folder / _FILE).write_bytes(_convert(estimator, schema))
         return (_FILE,)
@@ -79,6 +86,16 @@ class OnnxPredictor:
 
         answer: float | list[float] = self.predict(np.array(vector, dtype=np.float64, ndmin=2))[0].tolist()
         return answer
+
+
+def _is_continuous(estimator: Any) -> bool:
+    """False if a step may jump where no proof looks: behind a scaler thresholds are not those of a column."""
+    from sklearn.base import BaseEstimator
+
+    from everfit.artifact.split_points import parts_within
+
+    steps = [type(part) for part in parts_within(estimator) if isinstance(part, BaseEstimator)]
+    return all(step.__module__.startswith(_CONTINUOUS) and step.__name__ not in _JUMPS for step in steps)
 
 
 def _installed() -> bool:
