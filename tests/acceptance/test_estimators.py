@@ -65,9 +65,6 @@ LABELS_ONLY = {
 }  # fmt: skip
 """Classifiers that predict labels and no probabilities; refused in a sentence with the remedy."""
 
-OVERFLOWS = {"GammaRegressor", "PoissonRegressor"}
-"""They predict the exponential of a sum: infinity for the extreme values of the gate `robustness`, which says so."""
-
 ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "AdaBoostClassifier": {"n_estimators": 5},
     "AdaBoostRegressor": {"n_estimators": 5},
@@ -79,8 +76,6 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "GradientBoostingRegressor": {"n_estimators": 20},
     "HistGradientBoostingClassifier": {"max_iter": 20},
     "HistGradientBoostingRegressor": {"max_iter": 20},
-    "LabelPropagation": {"kernel": "knn"},
-    "LabelSpreading": {"kernel": "knn"},
     "MLPClassifier": {"hidden_layer_sizes": (5,), "max_iter": 50},
     "MLPRegressor": {"hidden_layer_sizes": (5,), "max_iter": 50},
     "OneVsRestClassifier": {"estimator": LogisticRegression()},
@@ -310,8 +305,7 @@ def test_an_estimator_is_served_as_it_predicts(
     candidate = make_candidate(system, model, frame, opponent=None, into=tmp_path)
     # A weak estimator is refused by its quality alone; how it is packaged and served is not judged by that.
     failed = {verdict.gate for verdict in candidate.report.verdicts if verdict.outcome == "failed"}
-    overflows = {"robustness"} if request.node.callspec.id in OVERFLOWS else set()
-    assert failed <= {"beats_baseline"} | overflows, [verdict.sentence for verdict in candidate.report.verdicts]
+    assert failed <= {"beats_baseline"}, [verdict.sentence for verdict in candidate.report.verdicts]
     run_id = system.registry.start_run(name, tags={})
     version = system.registry.register(
         name, package=Path(candidate.folder), digest=candidate.digest, run_id=run_id, tags=candidate.tags

@@ -75,6 +75,21 @@ def test_a_trainer_that_fails(tmp_path: Path, body: str, words: tuple[str, ...])
     assert_nothing_registered(folder)
 
 
+def test_an_estimator_that_cannot_predict_the_newest_rows(tmp_path: Path) -> None:
+    """What training has never seen comes first in the rows that a candidate is judged by."""
+    linear = re.sub(
+        r"    return HistGradient.*",
+        "    from sklearn.linear_model import LogisticRegression\n    return LogisticRegression().fit(X, y)",
+        DEFINITIONS,
+    ).replace("[shop_record, ", "[")
+    newest = pl.int_range(pl.len()) >= 2_900
+    data = orders().with_columns(distance_km=pl.when(~newest).then("distance_km"))
+    folder = make_project(tmp_path, definitions=linear, data=data)
+    answer = everfit(folder, "train", *AS_OF)
+    assert_one_message(answer, 1, "rows of the hold-out", "Input X contains NaN", "distance_km in 97", "impute")
+    assert_nothing_registered(folder)
+
+
 def test_a_candidate_that_learnt_nothing_is_refused(tmp_path: Path) -> None:
     dull = re.sub(
         r"    return HistGradient.*",

@@ -26,10 +26,10 @@ from everfit.artifact.forms.native import NativePredictor
 from everfit.artifact.forms.onnx import OnnxForm
 from everfit.artifact.forms.treelite import TreeliteForm, TreelitePredictor
 from everfit.artifact.probes import make_probes
-from everfit.artifact.proving import FLOAT32_MAX, Choice, choose_form, make_reference
+from everfit.artifact.proving import Choice, choose_form, make_reference
 from everfit.artifact.schema import Column, InputSchema
 from everfit.artifact.split_points import find_split_points
-from everfit.artifact.tolerance import relative_difference
+from everfit.artifact.tolerance import FLOAT32_MAX, relative_difference
 from everfit.core.errors import PackageError
 from everfit.core.evidence import Task
 

@@ -179,13 +179,30 @@ class TestRobustness:
         assert "every feature missing: ValueError: Input contains NaN." in verdict.sentence
 
     @pytest.mark.parametrize(
-        "answer", [np.array([np.nan]), np.array([np.inf]), np.array([1.5]), np.array([0.5, 0.5]), np.array([[0.5]])]
+        ("answer", "problems"),
+        [
+            # All missing, each of three missing, an unseen town; two numbers at two extremes may overflow.
+            (np.array([np.nan]), 5),
+            (np.array([np.inf]), 5),
+            (np.array([1.5]), 9),
+            (np.array([0.5, 0.5]), 9),
+            (np.array([[0.5]]), 9),
+        ],
     )
-    def test_an_answer_that_is_none_is_refused(self, world: Any, answer: Floats) -> None:
+    def test_an_answer_that_is_none_is_refused(self, world: Any, answer: Floats, problems: int) -> None:
         verdict = only(Robustness().judge(world.but(answer=lambda row: answer)))
         assert verdict.outcome == "failed"
-        # All missing, each of three missing, an unseen town, two numbers at two extremes.
-        assert verdict.value == 9, verdict.sentence
+        assert verdict.value == problems, verdict.sentence
+
+    def test_a_prediction_may_overflow_for_an_extreme_number(self, world: Any) -> None:
+        def answer(row: Mapping[str, Any]) -> Floats:
+            with np.errstate(over="ignore"):
+                return np.array([np.exp(row["distance"] or 0.0) if (row["distance"] or 0.0) > 1e9 else 0.5])
+
+        verdict = only(Robustness().judge(world.but(answer=answer)))
+        assert verdict.outcome == "passed"
+        assert "8 of 9 rows" in verdict.sentence
+        assert "the service refuses the row" in verdict.sentence
 
     def test_chances_must_add_up(self, build_world: Callable[..., Any]) -> None:
         evidence = build_world("multiclass").evidence

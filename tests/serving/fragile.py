@@ -12,7 +12,14 @@ HEAVY = 50.0
 
 
 class Fragile(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Trees, with a trap."""
+    """Trees, with a trap.
+
+    Args:
+        gives: The chance of what is heavy; without it, that raises.
+    """
+
+    def __init__(self, gives: float | None = None) -> None:
+        self.gives = gives
 
     def fit(self, X: Any, y: Any) -> Fragile:
         self.trees_ = HistGradientBoostingClassifier(max_iter=10, random_state=0).fit(X, y)
@@ -20,9 +27,13 @@ class Fragile(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict_proba(self, X: Any) -> Any:
-        if (X[:, -2] > HEAVY).any():
-            raise KeyError("heavy")
-        return self.trees_.predict_proba(X)
+        heavy = X[:, -2] > HEAVY
+        chances = self.trees_.predict_proba(X)
+        if heavy.any():
+            if self.gives is None:
+                raise KeyError("heavy")
+            chances[heavy] = self.gives
+        return chances
 
     def predict(self, X: Any) -> Any:
         return self.classes_[self.predict_proba(X).argmax(axis=1)]

@@ -184,3 +184,15 @@ def test_a_version_with_another_request_is_reported_and_changes_nothing(
         _, _, said = service.stop()
     assert said.count("late version 5 is not served beside the champion") == 2
     assert "ordered_at is absent instead of instant" in said
+
+
+@pytest.mark.parametrize("chance", [float("nan"), float("inf")])
+def test_a_row_without_a_finite_prediction_is_refused(tmp_path: Path, chance: float) -> None:
+    shop = make_shop(tmp_path / "shop", Fragile(chance))
+    with running(shop.folder) as service:
+        assert ask(service, ROW).status_code == 200
+        for inputs in (RARE, [ROW, RARE, ROW]):
+            refused = ask(service, inputs)
+            assert refused.status_code == 422
+            assert "finite prediction" in refused.text
+    assert not failures(shop)

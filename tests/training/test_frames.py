@@ -14,7 +14,7 @@ import pytest
 from catboost import CatBoostClassifier
 from lightgbm import LGBMClassifier
 from sklearn.compose import ColumnTransformer, make_column_selector
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -29,7 +29,7 @@ from everfit.artifact.manifest import Lineage
 from everfit.artifact.package import Package, open_package, write_package
 from everfit.artifact.provenance import CodeVersion, library_versions
 from everfit.artifact.signing import Signer, Trust
-from everfit.core.errors import DefinitionError, TrainingError
+from everfit.core.errors import DefinitionError, InvalidRequestError, TrainingError
 from everfit.core.evidence import LABEL
 from everfit.training.labels import learnable
 from everfit.training.trainer import encode_rows, fit
@@ -266,3 +266,17 @@ def test_categories_that_cannot_be_are_refused(name: str, message: str) -> None:
     frame = make_frame(model)
     with pytest.raises(DefinitionError, match=message):
         infer_schema(model, frame, frame.data)
+
+
+def test_a_number_beyond_float32_is_refused_where_the_estimator_refuses_it(tmp_path: Path) -> None:
+    def forest(X: Any, y: Any) -> Any:
+        numbers = ColumnTransformer([("numbers", SimpleImputer(), ["size", "items"])])
+        return make_pipeline(numbers, RandomForestClassifier(3, random_state=0)).fit(X, y)
+
+    _, package, rows = packaged(model_of(forest, frame="pandas"), tmp_path)
+    predictor = package.predictor()
+    values = list(rows.select(package.schema.names).row(0))
+    assert np.isfinite(predictor.predict_one(values))
+    values[0] = 1e300
+    with pytest.raises(InvalidRequestError, match=r"numbers between -3\.4e\+38 and 3\.4e\+38.*size"):
+        predictor.predict_one(values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from everfit.artifact.tolerance import FLOAT32_MAX
 from everfit.core.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class FramePredictor:
         promises.
 
         Raises:
-            InvalidRequestError: If the estimator takes no missing values and one is missing.
+            InvalidRequestError: If the estimator takes no missing values and one is missing, or refuses a number that
+                float32 cannot hold, as scikit-learn's forests do.
         """
         if not self._accepts_missing and (names := self._builder.lacking(matrix)):
             raise InvalidRequestError(
@@ -44,7 +46,17 @@ class FramePredictor:
                 value=names,
                 remedy="Send them, or train with an imputer.",
             )
-        return self._predictor.predict(matrix)
+        try:
+            return self._predictor.predict(matrix)
+        except Exception as refusal:
+            large = self._builder.beyond(matrix, FLOAT32_MAX)
+            if not large:
+                raise
+            raise InvalidRequestError(
+                f"this model takes numbers between -{FLOAT32_MAX:.2g} and {FLOAT32_MAX:.2g}",
+                value=large,
+                remedy="Send a smaller number, or null if it is not known.",
+            ) from refusal
 
     def predict_one(self, vector: Sequence[Any] | NDArray[np.float64]) -> float | list[float]:
         """Predict one row.

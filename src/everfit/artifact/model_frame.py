@@ -105,6 +105,17 @@ class FrameBuilder:
             return [name for name, gap in zip(self._names, row, strict=True) if gap]
         return []
 
+    def beyond(self, frame: Any, limit: float) -> dict[str, float]:
+        """The numbers of greater magnitude than ``limit``, by column: one of each column that has any."""
+        found: dict[str, float] = {}
+        for column in self._columns:
+            if column.kind == "number":
+                values = np.asarray(frame[column.name], dtype=np.float64)
+                large = values[np.abs(values) > limit]
+                if len(large):
+                    found[column.name] = float(large[0])
+        return found
+
     def _nulls(self, frame: pl.DataFrame) -> NDArray[np.bool_]:
         import polars as pl
 

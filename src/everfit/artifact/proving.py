@@ -19,7 +19,7 @@ from everfit.artifact.forms.catalogue import ACCELERATED, NATIVE
 from everfit.artifact.manifest import Proof
 from everfit.artifact.predictor import BATCH_ROWS
 from everfit.artifact.probes import make_probes
-from everfit.artifact.tolerance import TOLERANCES, coarser, relative_difference
+from everfit.artifact.tolerance import FLOAT32_MAX, TOLERANCES, coarser, relative_difference
 from everfit.core.errors import PackageError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-FLOAT32_MAX = float(np.finfo(np.float32).max)
+
 _REAL_ROWS = 256
 LONE_ROWS = 32
 _PROOF_ROWS = 50_000

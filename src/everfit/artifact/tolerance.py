@@ -19,6 +19,9 @@ TOLERANCES: Mapping[Arithmetic, float] = {"float64": 1e-9, "float32": 1e-6}
 in float64 and 6e-8 in float32. XGBoost's trees differ by up to 2.4e-7 in treelite (2,000 trees, measured); a row that
 takes another leaf differs by far more."""
 
+FLOAT32_MAX = 3.4028234663852886e38
+"""Largest number of float32 (IEEE 754 binary32)."""
+
 
 def coarser(left: Arithmetic, right: Arithmetic) -> Arithmetic:
     """The arithmetic with fewer digits."""

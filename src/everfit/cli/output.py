@@ -17,7 +17,7 @@ import msgspec
 from everfit.core.printable import printable, printable_json
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, JustifyMethod
     from rich.table import Table
     from rich.text import Text
 
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 _PIPE_COLUMNS = 120
 """Width of a table that goes into a pipe or a file, unless COLUMNS says otherwise."""
+_SHORT_CELL = 17
+"""Columns of a table whose cells are no longer, such as states and times, are not wrapped where there is room."""
+_BETWEEN_CELLS = 3
+"""Columns of the terminal that a table puts between two cells."""
 
 
 class Styled(NamedTuple):
@@ -112,10 +116,14 @@ class Terminal:
         from rich.table import Table
 
         table = Table(title=text_of(title) if title else None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        for place, column in enumerate(columns):
-            table.add_column(text_of(column), overflow="fold", justify="right" if place in numbers else "left")
-        for row in rows:
-            table.add_row(*(text_of(cell) for cell in row))
+        cells = [[text_of(cell) for cell in row] for row in rows]
+        heads = [text_of(column) for column in columns]
+        least = _least_widths([heads, *cells], self.width)
+        for place, head in enumerate(heads):
+            justify: JustifyMethod = "right" if place in numbers else "left"
+            table.add_column(head, overflow="fold", justify=justify, min_width=least[place])
+        for row in cells:
+            table.add_row(*row)
         self._print_table(table)
 
     def _print_table(self, table: Table) -> None:
@@ -147,6 +155,17 @@ class Terminal:
 
         with Live(console=self._console, auto_refresh=False) as live:
             yield lambda lines: live.update(Group(*(text_of(*line) for line in lines)), refresh=True)
+
+
+def _least_widths(lines: Sequence[Sequence[Text]], width: int) -> list[int | None]:
+    """The columns that a table's short columns must have, so that long cells wrap and words such as states do not.
+
+    ``None`` for the others, and for all where not even the short ones fit.
+    """
+    widths = [max(cell.cell_len for cell in column) for column in zip(*lines, strict=True)]
+    least = [found if found <= _SHORT_CELL else None for found in widths]
+    needed = sum((_SHORT_CELL if found is None else found) + _BETWEEN_CELLS for found in least)
+    return least if needed <= width else [None] * len(least)
 
 
 def reserve_stdout() -> None:

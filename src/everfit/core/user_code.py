@@ -26,7 +26,7 @@ def describe_raise(error: BaseException) -> str:
     Args:
         error: The exception as it was caught.
     """
-    said = str(error).partition(_POLARS_PLAN)[0]
+    said = " ".join(str(error).partition(_POLARS_PLAN)[0].split())
     text = f"{type(error).__name__}: {said}".rstrip(": ").rstrip(".")
     lines = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
     own = [(file, line) for file, line in lines if _is_users(file)]

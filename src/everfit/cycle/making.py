@@ -14,6 +14,7 @@ from everfit.core.class_names import quoted
 from everfit.core.errors import EverfitError
 from everfit.core.progress import SILENT, Progress
 from everfit.core.records import FrameManifest, GateReport, Score, SliceScore, Split
+from everfit.core.user_code import describe_raise
 
 if TYPE_CHECKING:
     import numpy as np
@@ -204,6 +205,8 @@ def _champion_answers(
         return _ChampionAnswers(prediction=prediction, stand_in=True, classes=fitted.schema.classes)
     except EverfitError as error:
         return _ChampionAnswers(problem=str(error))
+    except Exception as error:  # noqa: BLE001 - whatever the champion's estimator raises on rows of today
+        return _ChampionAnswers(problem=f"it raised {describe_raise(error)}")
 
 
 def _incomparable(ours: InputSchema, theirs: InputSchema, rows: pl.DataFrame) -> str:

@@ -229,7 +229,8 @@ def _schema(rows: pl.LazyFrame, place: str) -> pl.Schema:
     try:
         return rows.collect_schema()
     except pl.exceptions.PolarsError as error:
-        raise SourceError(f"its computation must fit the source's columns: {error}", place=place) from error
+        reason = str(error).partition("\n")[0]
+        raise SourceError(f"its computation must fit the source's columns: {reason}", place=place) from error
 
 
 def seen_at(view: FeatureView, rows: pl.LazyFrame) -> pl.Expr:

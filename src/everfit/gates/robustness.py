@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 UNSEEN = "a category nobody has seen"
 EXTREME = 1e15
+_NOT_FINITE = "the answer is"
 _SUM_TOLERANCE = 1e-5
 """Hundreds of probabilities in float32 add up to 1 within some 1e-6."""
 
@@ -24,7 +25,8 @@ class Robustness:
     """The packaged model must give a finite answer in range where values are missing, new or extreme.
 
     A row of the hold-out is asked with every feature missing, each missing in turn, each category replaced by an
-    unseen one, and each number by one of the order of 1e15.
+    unseen one, and each number by one of the order of 1e15. For such a number the prediction may overflow, as the
+    exponential of a sum does: the service refuses a row without a finite prediction (422), and the verdict counts it.
     """
 
     name: ClassVar[str] = "robustness"
@@ -34,11 +36,13 @@ class Robustness:
         features = features_of(evidence)
         if not features or evidence.holdout.is_empty():
             return [skip(self.name, f"There are {len(features)} features and {len(evidence.holdout)} rows to ask.")]
-        asked, problems = 0, []
-        for what, row in _questions(evidence, features):
+        asked, overflows, problems = 0, 0, []
+        for what, row, extreme in _questions(evidence, features):
             asked += 1
             problem = _problem(evidence, row)
-            if problem:
+            if extreme and problem.startswith(_NOT_FINITE):
+                overflows += 1
+            elif problem:
                 problems.append(f"{what}: {problem}")
         if problems:
             more = f" and {len(problems) - 2} more" if len(problems) > 2 else ""
@@ -46,24 +50,31 @@ class Robustness:
                 f"{len(problems)} of {asked} awkward rows got no proper answer: {'; '.join(problems[:2])}{more}. "
                 f"Impute, or use an estimator that takes NaN."
             )
+        elif overflows:
+            sentence = (
+                f"{asked - overflows} of {asked} rows with missing, unseen or extreme values got a finite answer in "
+                f"range; for the other {overflows}, with numbers of {EXTREME:g}, the prediction overflows and the "
+                f"service refuses the row."
+            )
         else:
             sentence = f"All {asked} rows with missing, unseen or extreme values got a finite answer in range."
         return [decide(self.name, not problems, sentence, value=len(problems), threshold=0.0)]
 
 
-def _questions(evidence: Evidence, features: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _questions(evidence: Evidence, features: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
+    """Awkward rows, each with its description and ``True`` if it holds an extreme number."""
     row = evidence.holdout.select(features).row(0, named=True)
-    yield "every feature missing", dict.fromkeys(features)
+    yield "every feature missing", dict.fromkeys(features), False
     for name in features:
         dtype = evidence.holdout.schema[name]
-        yield f"{name} missing", {**row, name: None}
+        yield f"{name} missing", {**row, name: None}, False
         if is_category(dtype):
-            yield f"{name} unseen", {**row, name: UNSEEN}
+            yield f"{name} unseen", {**row, name: UNSEEN}, False
         elif dtype.is_numeric():
             # Whole numbers stay whole, as a caller would have to send them.
             extreme = int(EXTREME) if dtype.is_integer() else EXTREME
-            yield f"{name} = {EXTREME:g}", {**row, name: extreme}
-            yield f"{name} = {-EXTREME:g}", {**row, name: -extreme}
+            yield f"{name} = {EXTREME:g}", {**row, name: extreme}, True
+            yield f"{name} = {-EXTREME:g}", {**row, name: -extreme}, True
 
 
 def _problem(evidence: Evidence, row: Mapping[str, Any]) -> str:
@@ -78,7 +89,7 @@ def _problem(evidence: Evidence, row: Mapping[str, Any]) -> str:
     if answer.shape != shape:
         return f"the answer has shape {answer.shape} instead of {shape}"
     if not np.isfinite(answer).all():
-        return f"the answer is {answer.ravel().tolist()}"
+        return f"{_NOT_FINITE} {answer.ravel().tolist()}"
     if evidence.task != "regression" and (answer.min() < 0 or answer.max() > 1):
         return f"the chance {answer.ravel().tolist()} is not between 0 and 1"
     if evidence.task == "multiclass" and abs(answer.sum() - 1) > _SUM_TOLERANCE:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
 
 from everfit.artifact.schema import InputSchema, RequestField
 from everfit.core.class_names import class_name
+from everfit.core.errors import InvalidRequestError
 from everfit.serving.decode import Row
 
 if TYPE_CHECKING:
@@ -135,7 +137,8 @@ class ServedModel:
                 would find what became known since, and not what the row is about.
 
         Raises:
-            InvalidRequestError: If the model takes no missing values and one is missing.
+            InvalidRequestError: If the model takes no missing values and one is missing, or has no finite prediction
+                for a row.
             StoreError: If the online store cannot be read.
         """
         missing: dict[str, list[int]] = {}
@@ -143,6 +146,9 @@ class ServedModel:
             row = rows[0]
             used = self._pipeline.used(row, self._look_up(row, now_us, missing))
             value: Any = self._predictor.predict_one(self._pipeline.encode(row, used))
+            total = sum(value) if type(value) is list else value
+            if total - total != 0.0:  # infinite or NaN, without a function call
+                raise _not_finite(total)
             return Predicted([value], missing, (used,))
         if seen is None:
             looked_up = self._look_up_all(rows, now_us, missing)
@@ -150,6 +156,9 @@ class ServedModel:
             looked_up = [self._take(row, each, now_us) for row, each in zip(rows, seen, strict=True)]
         all_used = list(map(self._pipeline.used, rows, looked_up))
         answers = self._predictor.predict(self._pipeline.encode_all(rows, all_used))
+        # The sum is one pass in C; that of large but finite predictions may overflow, hence the second look.
+        if not isfinite(answers.sum()) and (broken := [value for value in answers.flat if not isfinite(value)]):
+            raise _not_finite(broken[0])
         return Predicted(answers.tolist(), missing, all_used)
 
     def show(self, values: Sequence[Any]) -> list[Value]:
@@ -249,3 +258,11 @@ class ServedModel:
             if lacking:
                 missing[view] = lacking
         return found
+
+
+def _not_finite(value: float) -> InvalidRequestError:
+    return InvalidRequestError(
+        "a row must be one for which the model has a finite prediction",
+        value=str(float(value)),
+        remedy="Look for a number far outside of what the model was trained on.",
+    )

@@ -29,7 +29,8 @@ TIMES = ("event_time", "known_at")
 
 def in_years(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows of which no column of :data:`TIMES` breaks the rule; see :func:`out_of_years`."""
-    return rows.filter(~out_of_years(name) for name in TIMES if name in rows.columns)
+    kept = [~out_of_years(name) for name in TIMES if name in rows.columns]
+    return rows.filter(kept) if kept else rows
 
 
 def representable(rows: pl.DataFrame) -> pl.DataFrame:

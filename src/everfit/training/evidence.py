@@ -19,7 +19,7 @@ from everfit.definitions.model import Model
 from everfit.measures.class_alignment import aligned, union_of
 from everfit.training.candidate import Candidate
 from everfit.training.labels import WEIGHT, judging, labels_to_come, learnable
-from everfit.training.trainer import encode_labels, encode_rows, fit
+from everfit.training.trainer import encode_labels, encode_rows, fit, predict_rows
 
 MOST_ROWS_AGAIN = 20_000
 """Rows of the two fits that show whether training repeats; the newest of those it learnt from."""
@@ -80,7 +80,12 @@ def gather_evidence(
         own = infer_schema(model, frame, rows)
         encoded, asked = encode_rows(own, rows), encode_rows(own, holdout)
         once, twice = (fit(model, own, encoded, candidate.params, seed=candidate.seed) for _ in range(2))
-        return once.predict(asked.inputs_of(once)), twice.predict(asked.inputs_of(twice))
+        place = f"model {model.name}"
+        first, second = (
+            predict_rows(again, asked.inputs_of(again), rows="rows of the hold-out", place=place)
+            for again in (once, twice)
+        )
+        return first, second
 
     truth, predicted = held_out.y.astype(np.float64), candidate.fitted.predict(held_out.X)
     paired = None

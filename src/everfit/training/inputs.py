@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from msgspec.structs import replace
 
 from everfit.artifact.encode import encode_inputs
 from everfit.artifact.model_frame import canonical_rows
 
 if TYPE_CHECKING:
-    import numpy as np
     import polars as pl
     from numpy.typing import NDArray
 
@@ -19,6 +19,24 @@ if TYPE_CHECKING:
 
 _SHOWN_COLUMNS = 6
 _FILL = ""
+
+
+def describe_gaps(inputs: Any, schema: InputSchema) -> str:
+    """The columns with missing values in a sentence, with the remedy; empty if there are none.
+
+    Args:
+        inputs: The matrix or data frame.
+        schema: What it was encoded by.
+    """
+    if schema.frame == "polars":
+        missing = inputs.select(column.is_null() for column in inputs).to_numpy()
+    else:
+        missing = np.isnan(inputs) if schema.frame == "matrix" else np.asarray(inputs.isna())
+    gaps = {name: int(count) for name, count in zip(schema.names, missing.sum(axis=0), strict=True) if count}
+    if not gaps:
+        return ""
+    shown = ", ".join(f"{name} in {count}" for name, count in list(gaps.items())[:_SHOWN_COLUMNS])
+    return f"Missing are {shown} of these rows: impute in the trainer, or use an estimator that takes missing values."
 
 
 def describe_inputs(inputs: Any, schema: InputSchema) -> str:

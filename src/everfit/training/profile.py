@@ -9,6 +9,7 @@ from everfit.artifact.package import HELD_OUT, PREDICTION
 from everfit.core.evidence import KNOWN_AT, LABEL, TIME, TrainingFrame
 from everfit.training.candidate import Candidate
 from everfit.training.split import holdout_rows
+from everfit.training.trainer import predict_rows
 
 MOST_ROWS = 25_000
 """Of the hold-out, and as many again of the rows that were learnt from."""
@@ -31,7 +32,9 @@ def profile_rows(frame: TrainingFrame, candidate: Candidate, *, extra: tuple[str
     names = list(dict.fromkeys([TIME, LABEL, KNOWN_AT, *frame.features, *extra]))
     held_out = _thin(holdout_rows(frame.data, split)).select(names)
     learnt = frame.data.filter(pl.col(LABEL).is_not_null() & (pl.col(TIME) < split.holdout_from))
-    predicted = candidate.fitted.predict(encode_inputs(schema, held_out))
+    predicted = predict_rows(
+        candidate.fitted, encode_inputs(schema, held_out), rows="rows of the profile", place=f"model {candidate.model}"
+    )
     if predicted.ndim == 1:
         answers = [pl.Series(PREDICTION, predicted)]
     else:

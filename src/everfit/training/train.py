@@ -16,7 +16,7 @@ from everfit.definitions.model import Model
 from everfit.training.candidate import Candidate
 from everfit.training.scoring import score, score_slices
 from everfit.training.split import split_by_time
-from everfit.training.trainer import encode_rows, fit
+from everfit.training.trainer import encode_rows, fit, predict_rows
 from everfit.training.tune import tune
 
 
@@ -64,7 +64,8 @@ def train(
     fit_seconds = time.monotonic() - began
     progress.finish("fitting", note=f"{parts.learning.height:,} rows of {model.labels} labels in {fit_seconds:.1f} s")
     held_out = encode_rows(fitted.schema, parts.holdout)
-    truth, predicted = held_out.y.astype(np.float64), fitted.predict(held_out.X)
+    truth = held_out.y.astype(np.float64)
+    predicted = predict_rows(fitted, held_out.X, rows="rows of the hold-out", place=f"model {model.name}")
     progress.start("scoring", total=1)
     scores = score(model, truth, predicted, weight=held_out.weight, resamples=settings.bootstrap, seed=settings.seed)
     slices = score_slices(

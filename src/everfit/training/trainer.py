@@ -33,7 +33,7 @@ from everfit.core.evidence import LABEL
 from everfit.core.user_code import describe_raise
 from everfit.definitions.model import Model
 from everfit.definitions.trainer_arguments import chosen_arguments
-from everfit.training.inputs import describe_inputs, with_fills
+from everfit.training.inputs import describe_gaps, describe_inputs, with_fills
 from everfit.training.labels import WEIGHT
 
 _PROBED_ROWS = 64
@@ -231,6 +231,37 @@ def _require_classes(estimator: Any, schema: InputSchema, place: str) -> None:
             remedy="Fit it on y as it is given.",
             place=place,
         )
+
+
+def predict_rows(fitted: Fitted, inputs: Any, *, rows: str, place: str) -> NDArray[np.float64]:
+    """Predict rows that the estimator did not learn from; they may be what it has never seen, such as incomplete.
+
+    Args:
+        fitted: The estimator.
+        inputs: The rows, as its schema encodes them.
+        rows: The rows in words, for the message.
+        place: The model, for the message.
+
+    Returns:
+        As :class:`everfit.artifact.fitted.Fitted` promises.
+
+    Raises:
+        TrainingError: If the estimator raises, or a prediction is not a finite number.
+    """
+    try:
+        predicted = fitted.predict(inputs)
+    except EverfitError:
+        raise
+    except Exception as error:
+        raise TrainingError(
+            f"the estimator must predict the {len(inputs)} {rows}, but raised {describe_raise(error)}",
+            remedy=describe_gaps(inputs, fitted.schema) or describe_inputs(inputs, fitted.schema),
+            place=place,
+        ) from error
+    if not np.isfinite(predicted).all():
+        broken = predicted[~np.isfinite(predicted)]
+        raise TrainingError(f"predictions of the {rows} must be finite numbers", value=float(broken[0]), place=place)
+    return predicted
 
 
 def _probe(predictor: NativePredictor, schema: InputSchema, matrix: Any, *, place: str) -> None:

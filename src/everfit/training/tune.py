@@ -20,7 +20,7 @@ from everfit.core.settings import TrainingSettings
 from everfit.definitions.model import Model
 from everfit.definitions.space import Choice, Float, Parameter
 from everfit.measures.quality import Metric, metric_for
-from everfit.training.trainer import Pruned, Rows, fit
+from everfit.training.trainer import Pruned, Rows, fit, predict_rows
 
 if TYPE_CHECKING:
     import optuna
@@ -134,9 +134,10 @@ class _Search:
                 self._model, self._schema, self._train, trial.params, seed=self._settings.seed, valid=self._valid,
                 trial=_Handle(trial),
             )  # fmt: skip
-            value = self._metric.compute(
-                self._valid.y.astype(np.float64), fitted.predict(self._valid.inputs_of(fitted)), self._valid.weight
+            predicted = predict_rows(
+                fitted, self._valid.inputs_of(fitted), rows="validation rows", place=f"model {self._model.name}"
             )
+            value = self._metric.compute(self._valid.y.astype(np.float64), predicted, self._valid.weight)
             if not np.isfinite(value):
                 cause, value = TrainingError(f"{self._metric.name} on the validation rows must be finite"), None
         except Pruned:
