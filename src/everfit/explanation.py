@@ -36,7 +36,7 @@ class Origin(Struct, frozen=True, kw_only=True):
     scores: tuple[Score, ...]
     """On the hold-out."""
     verdicts: tuple[Verdict, ...]
-    """What the gates decided of the version, from its run."""
+    """Verdicts of the gates on the version, from its run."""
     gates_problem: str
     """Why there are none; empty where there are."""
     params: dict[str, str | int | float | bool | None]
@@ -117,7 +117,7 @@ def _origin(system: System, version: ModelVersion) -> Origin:
 
 
 def _verdicts(system: System, version: ModelVersion) -> tuple[tuple[Verdict, ...], str]:
-    """What the gates decided, and why that is not known where it is not."""
+    """Return the verdicts of the gates, or none and the reason why they are not available."""
     try:
         report = system.registry.gate_report(version.model, version.run_id)
     except EverfitError as error:  # the rest of the origin is in the package, and is shown all the same

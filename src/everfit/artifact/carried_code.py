@@ -49,7 +49,7 @@ class CarriedCode:
         self._is_found = False
 
     def holds(self, name: str) -> bool:
-        """Whether there is a module of this name."""
+        """Return true if the copy has a module or package of this name."""
         return name in self._sources or name in self._packages
 
     def module(self, name: str) -> ModuleType:

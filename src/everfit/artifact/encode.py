@@ -75,7 +75,7 @@ def _wrong_type(column: Column, got: object) -> InvalidRequestError:
 
 
 def encode_inputs(schema: InputSchema, frame: pl.DataFrame) -> Any:
-    """What the estimator sees of a frame: a matrix as :func:`encode_frame` gives it, or a data frame of its own type.
+    """Convert a frame to the estimator's input: a matrix as of :func:`encode_frame`, or a data frame of its own type.
 
     Raises:
         InvalidRequestError: If a column is absent, or its type cannot be what the schema says.

@@ -1,4 +1,4 @@
-"""Which way of storing an estimator on data frames gives the answers of the one that was fitted."""
+"""Choice of the storage form in which an estimator on data frames predicts the same as the fitted one."""
 
 from __future__ import annotations
 

@@ -283,7 +283,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
 
 
 def _array(column: Column, values: pl.Series) -> Any:
-    """What the readers give for each value, for a canonical column at once."""
+    """Vectorised form of the readers: convert all values of a canonical column at once."""
     import polars as pl
 
     if column.kind in {"number", "integer", "boolean"}:
@@ -314,8 +314,10 @@ def _pandas_makers(pd: Any) -> Mapping[str, Callable[..., Any]]:
     text_type: Any = pd.StringDtype("python", na_value=np.nan) if is_three else object
 
     def numbers(values: Any) -> NDArray[np.float64]:
-        return np.array([_NAN if value is None else value for value in values] if isinstance(values, list) else values,
-                        dtype=np.float64)  # fmt: skip
+        return np.array(
+            [_NAN if value is None else value for value in values] if isinstance(values, list) else values,
+            dtype=np.float64,
+        )
 
     def texts(values: Any) -> Any:
         found = np.empty(len(values), dtype=object)

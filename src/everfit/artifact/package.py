@@ -99,7 +99,7 @@ class Package:
         return folder
 
     def runtime(self) -> str:
-        """How it serves and how fast, as a phrase: the runtime, and a row's time where the package was written."""
+        """Description of the runtime, with the time per row that was measured where the package was written."""
         manifest, frame = self.manifest, self.schema.frame
         times = [proof.row_us for proof in manifest.proofs if proof.form == manifest.form and proof.row_us is not None]
         speed = f", about {times[0] / 1000:.3g} ms a row" if times else ""
@@ -123,8 +123,12 @@ class Package:
                 reason = (str(problem).splitlines() or [""])[0]
                 _log.warning(
                     "model %s: runtime %s is not used, %s serves: %s: %s",
-                    self.schema.model, self.manifest.form, self.manifest.native, type(problem).__name__, reason,
-                )  # fmt: skip
+                    self.schema.model,
+                    self.manifest.form,
+                    self.manifest.native,
+                    type(problem).__name__,
+                    reason,
+                )
         return self.native()
 
     def native(self) -> Predictor:

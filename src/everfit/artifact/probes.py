@@ -67,10 +67,16 @@ def _neighbours(
     middle = narrow.astype(np.float64)
     near = np.stack(
         [
-            values, np.nextafter(values, infinity), np.nextafter(values, -infinity), middle, up, down,
-            (middle + up) / 2, (middle + down) / 2,
+            values,
+            np.nextafter(values, infinity),
+            np.nextafter(values, -infinity),
+            middle,
+            up,
+            down,
+            (middle + up) / 2,
+            (middle + down) / 2,
         ]
-    )  # fmt: skip
+    )
     places = np.tile(columns, len(near))
     near = near.ravel()
     kept = np.flatnonzero(np.isfinite(near))

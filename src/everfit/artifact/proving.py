@@ -62,7 +62,7 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Which rows an estimator refuses."""
+    """Limits of an estimator's inputs; rows outside them are refused."""
 
     accepts_missing: bool
     largest: float | None

@@ -73,7 +73,7 @@ class AnswerFile:
         kinds: dict[str, Any] = {"id": pl.String(), "version": pl.Int64()}
         # Polars always takes this path for a pattern.
         written = escape(str(self._rows))
-        rows = pl.scan_ndjson(written, schema={each: kinds.get(each, pl.Float64()) for each in self._columns})
+        rows = pl.scan_ndjson(written, schema={column: kinds.get(column, pl.Float64()) for column in self._columns})
         if ending == ".csv":
             rows.sink_csv(self._whole)
         else:

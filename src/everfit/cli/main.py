@@ -148,14 +148,14 @@ def _not_writable(error: Exception) -> EverfitError | None:
     causes: list[BaseException] = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
         causes.append(cause)
-    for each in causes:
-        if isinstance(each, OSError) and each.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
+    for failure in causes:
+        if isinstance(failure, OSError) and failure.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
             return StoreError(
-                f"this command must write, and cannot: {each.strerror}",
-                value=None if each.filename is None else str(each.filename),
+                f"this command must write, and cannot: {failure.strerror}",
+                value=None if failure.filename is None else str(failure.filename),
                 remedy="Run it where the project's folder can be written.",
             )
-        if "readonly database" in str(each):
+        if "readonly database" in str(failure):
             return StoreError(
                 "this command must write into the project's databases, and they are read-only",
                 remedy="Run it where the project's folder can be written.",

@@ -32,7 +32,7 @@ def list_orders(model: ModelName = None, project: ProjectFolder = None, as_json:
     system = open_system(project)
     names = [system.project.model(model).name] if model else list(system.project.models)
     orders = Orders(system.ledger)
-    found = sorted((each for name in names for each in orders.trainings(name)), key=lambda each: each.number)
+    found = sorted((record for name in names for record in orders.trainings(name)), key=lambda record: record.number)
     if as_json:
         print_json(found)
         return

@@ -106,7 +106,7 @@ class Client:
         row = single_row(inputs)
         body: dict[str, Any] = {"inputs": plain_rows(inputs, "inputs") if row is None else plain_row(row, "inputs")}
         if ids is not None:
-            body["ids"] = [plain_id(each) for each in ids]
+            body["ids"] = [plain_id(row_id) for row_id in ids]
         if id is not None or ids is None:
             # Chosen here, so that a question that has to be sent twice is one prediction.
             body["id"] = str(uuid4()) if id is None else id

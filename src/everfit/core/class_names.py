@@ -71,7 +71,7 @@ def read_class(value: object, classes: Sequence[ClassValue], *, new: bool) -> st
     >>> read_class("d", ["a", "b"], new=True), read_class(4, ["a", "b"], new=True), read_class("7", [1, 2], new=True)
     ('d', None, '7')
     """
-    if any(isinstance(each, str) for each in classes):
+    if any(isinstance(label, str) for label in classes):
         if not isinstance(value, str):
             return None
         return value if value in classes or (new and 0 < len(value) <= LONGEST_CLASS) else None
@@ -84,7 +84,7 @@ def read_class(value: object, classes: Sequence[ClassValue], *, new: bool) -> st
         return None
     if str(number) in places:
         return class_name(classes[places[str(number)]])
-    is_truth = any(isinstance(each, bool) for each in classes)
+    is_truth = any(isinstance(label, bool) for label in classes)
     return str(number) if new and not is_truth and number in _INT64 else None
 
 

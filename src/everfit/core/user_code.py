@@ -1,4 +1,4 @@
-"""Where in a project's own code something was raised."""
+"""Location in the project's own code at which an exception was raised."""
 
 from __future__ import annotations
 

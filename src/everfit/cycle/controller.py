@@ -178,9 +178,14 @@ class Controller:
                 version = "" if line.version is None else f" version {line.version}"
                 message = f"{line.model}: {line.actor}: {line.action.replace('_', ' ')}{version}: {line.reason}"
                 log_event(
-                    _log, "manual_step", message, model=line.model, version=line.version, action=line.action,
+                    _log,
+                    "manual_step",
+                    message,
+                    model=line.model,
+                    version=line.version,
+                    action=line.action,
                     actor=line.actor,
-                )  # fmt: skip
+                )
         self._audited = newest
 
     def _ship(self) -> str:
@@ -202,7 +207,7 @@ class Controller:
     def _refused(self) -> str:
         """The versions that are deployed and that running workers could not load, and why."""
         reports = read_reports(self._system.state / "workers").values()
-        refused = {name: why for each in reports if is_alive(each.pid) for name, why in each.refused.items()}
+        refused = {name: why for report in reports if is_alive(report.pid) for name, why in report.refused.items()}
         return " ".join(
             f"{name} could not be loaded by the service: {why.rstrip('.')}." for name, why in refused.items()
         )

@@ -41,7 +41,7 @@ class Learned(Struct, frozen=True, kw_only=True):
     slices: tuple[SliceScore, ...]
     trials: int
     runtime: str = ""
-    """How it serves, as a phrase."""
+    """Description of the runtime, as of :meth:`everfit.artifact.package.Package.runtime`."""
 
 
 def learn(

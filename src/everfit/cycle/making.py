@@ -56,7 +56,7 @@ class Made(Struct, frozen=True, kw_only=True):
     tags: dict[str, str]
     """Of its lineage, for the registry."""
     runtime: str = ""
-    """How it serves, as a phrase."""
+    """Description of the runtime, as of :meth:`everfit.artifact.package.Package.runtime`."""
 
 
 def make_candidate(

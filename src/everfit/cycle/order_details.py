@@ -77,7 +77,7 @@ def order_details(system: System, number: int) -> OrderDetails:
         trained_rows=None if made is None else made.manifest.labelled,
         log_file=str(log) if log.is_file() else None,
         log=_end_of(log),
-        rollouts=tuple(each for each in rollouts if each.version == record.version),
+        rollouts=tuple(rollout for rollout in rollouts if rollout.version == record.version),
     )
 
 

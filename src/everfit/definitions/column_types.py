@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FieldType = Literal["string", "integer", "number", "boolean", "instant", "date"]
 """Types of request fields; ``instant`` is RFC 3339 with a zone in JSON, ``datetime`` in UTC inside."""
 Role = Literal["request field", "key", "feature", "data frame feature", "label", "instant"]
-"""What a column is used as. A data frame feature is one of a trainer with ``frame="pandas"`` or ``"polars"``."""
+"""Role of a column in a model. A data frame feature is one of a trainer with ``frame="pandas"`` or ``"polars"``."""
 FeatureKind = Literal["number", "boolean", "category", "instant", "date", ""]
 
 
@@ -59,44 +59,80 @@ class ColumnType:
 
 TABLE: tuple[ColumnType, ...] = (
     ColumnType(
-        name="boolean", polars="Boolean", request="boolean", feature="boolean", label="binary, multiclass",
+        name="boolean",
+        polars="Boolean",
+        request="boolean",
+        feature="boolean",
+        label="binary, multiclass",
         remedy='pl.col("{column}").cast(pl.Int64)',
     ),
     ColumnType(
-        name="integer", polars="Int8 … Int64, UInt8 … UInt64", request="integer", key=True, feature="number",
+        name="integer",
+        polars="Int8 … Int64, UInt8 … UInt64",
+        request="integer",
+        key=True,
+        feature="number",
         label="binary (0 and 1), multiclass, regression",
         note="a request field or key must lie within the 64 bits of Int64",
         remedy='pl.from_epoch("{column}", time_unit="s").dt.replace_time_zone("UTC") if it counts seconds',
     ),
     ColumnType(
-        name="number", polars="Float32, Float64", request="number", feature="number",
-        label="binary (0 and 1), regression", note="infinite values are missing",
+        name="number",
+        polars="Float32, Float64",
+        request="number",
+        feature="number",
+        label="binary (0 and 1), regression",
+        note="infinite values are missing",
         remedy='pl.col("{column}").cast(pl.Int64) or pl.String',
     ),
     ColumnType(
-        name="decimal", polars="Decimal, Int128, UInt128", request="number", feature="number",
-        label="binary (0 and 1), regression", note="read as Float64", remedy='pl.col("{column}").cast(pl.Int64)',
+        name="decimal",
+        polars="Decimal, Int128, UInt128",
+        request="number",
+        feature="number",
+        label="binary (0 and 1), regression",
+        note="read as Float64",
+        remedy='pl.col("{column}").cast(pl.Int64)',
     ),
     ColumnType(
-        name="text", polars="String, Categorical, Enum", request="string", key=True, feature="category",
-        label="multiclass", remedy="Write instants as ISO 8601 with a zone, such as 2024-03-01T08:30:00Z",
+        name="text",
+        polars="String, Categorical, Enum",
+        request="string",
+        key=True,
+        feature="category",
+        label="multiclass",
+        remedy="Write instants as ISO 8601 with a zone, such as 2024-03-01T08:30:00Z",
     ),
     ColumnType(
-        name="date", polars="Date", request="date", key=True, feature="date", instant=True,
+        name="date",
+        polars="Date",
+        request="date",
+        key=True,
+        feature="date",
+        instant=True,
         note="as an instant, its midnight in UTC; as a feature, only in data frames",
         remedy='a number, such as pl.col("{column}").dt.weekday(), by @ef.on_demand or in the data',
     ),
     ColumnType(
-        name="instant", polars="Datetime with a time zone", request="instant", feature="instant", instant=True,
+        name="instant",
+        polars="Datetime with a time zone",
+        request="instant",
+        feature="instant",
+        instant=True,
         note="as a feature, only in data frames",
         remedy='a number, such as pl.col("{column}").dt.hour(), by @ef.on_demand or in the data',
     ),
     ColumnType(
-        name="instant without a zone", polars="Datetime without a time zone",
+        name="instant without a zone",
+        polars="Datetime without a time zone",
         remedy='pl.col("{column}").dt.replace_time_zone("UTC") if it is UTC',
     ),
     ColumnType(
-        name="empty", polars="Null", request="number", feature="number", note="every value is missing",
+        name="empty",
+        polars="Null",
+        request="number",
+        feature="number",
+        note="every value is missing",
         remedy="a column with values",
     ),
     ColumnType(name="time of day", polars="Time", remedy='pl.col("{column}").dt.hour()'),
@@ -105,7 +141,7 @@ TABLE: tuple[ColumnType, ...] = (
     ColumnType(name="struct", polars="Struct", remedy='pl.col("{column}").struct.field("…")'),
     ColumnType(name="binary", polars="Binary", remedy='text, such as pl.col("{column}").bin.encode("hex")'),
     ColumnType(name="object", polars="Object and others", remedy="a type that Polars can compute with"),
-)  # fmt: skip
+)
 """In the order of the reference page."""
 _BY_NAME = {row.name: row for row in TABLE}
 
@@ -123,10 +159,16 @@ def column_type(dtype: PolarsDataType) -> ColumnType:
     if dtype.is_float():
         return _BY_NAME["number"]
     for name, types in {
-        "boolean": (pl.Boolean,), "text": (pl.String, pl.Categorical, pl.Enum), "date": (pl.Date,), "empty": (pl.Null,),
-        "time of day": (pl.Time,), "duration": (pl.Duration,), "list": (pl.List, pl.Array), "struct": (pl.Struct,),
+        "boolean": (pl.Boolean,),
+        "text": (pl.String, pl.Categorical, pl.Enum),
+        "date": (pl.Date,),
+        "empty": (pl.Null,),
+        "time of day": (pl.Time,),
+        "duration": (pl.Duration,),
+        "list": (pl.List, pl.Array),
+        "struct": (pl.Struct,),
         "binary": (pl.Binary,),
-    }.items():  # fmt: skip
+    }.items():
         if dtype in types:
             return _BY_NAME[name]
     return _BY_NAME["object"]
@@ -153,7 +195,7 @@ def require_type(role: Role, column: str, dtype: PolarsDataType, *, place: str) 
 def event_roles(
     model: Model, schema: Mapping[str, PolarsDataType], label: PolarsDataType
 ) -> Iterator[tuple[Role, str, PolarsDataType, str]]:
-    """What the columns of a model's events are used as: role, column, type and place.
+    """Yield role, name, type and place of the columns of a model's events.
 
     Args:
         model: The definition.

@@ -10,7 +10,7 @@ from typing import Any
 from everfit.core.errors import DefinitionError
 
 OFFERED = ("X", "y", "weight", "X_valid", "y_valid", "categorical", "names", "seed", "trial")
-"""What a trainer can ask for by the name of an argument; the table is in :mod:`everfit.training.trainer`."""
+"""Names of the arguments that a trainer can have; the table is in :mod:`everfit.training.trainer`."""
 _CLOSE = 0.5
 """The ratio of :class:`difflib.SequenceMatcher` that a name must have to be suggested."""
 
@@ -71,7 +71,7 @@ def chosen_arguments(
 
 
 def _refusal(parameter: inspect.Parameter, known: Collection[str]) -> str | None:
-    """What to do about an argument that nothing can be given for; ``None`` if all is well with it."""
+    """Remedy for an argument that cannot be passed; ``None`` if it can."""
     if parameter.kind in {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
         return None
     if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
@@ -82,6 +82,6 @@ def _refusal(parameter: inspect.Parameter, known: Collection[str]) -> str | None
 
 
 def _did_you_mean(name: str, known: Collection[str]) -> str:
-    ratios = {each: SequenceMatcher(None, name.lower(), each.lower()).ratio() for each in sorted(known)}
-    closest = max(ratios, key=lambda each: ratios[each], default="")
+    ratios = {offered: SequenceMatcher(None, name.lower(), offered.lower()).ratio() for offered in sorted(known)}
+    closest = max(ratios, key=lambda offered: ratios[offered], default="")
     return f"Did you mean {closest}? " if closest and ratios[closest] >= _CLOSE else ""

@@ -123,9 +123,10 @@ class Cron(Trigger):
             raise DefinitionError("a cron expression must have five fields", value=self.expression, remedy=example)
         if not isinstance(self.zone, str) or not _is_zone(self.zone):
             raise DefinitionError(
-                "the zone of Cron must be a name of the IANA time zone database", value=self.zone,
+                "the zone of Cron must be a name of the IANA time zone database",
+                value=self.zone,
                 remedy="Write it like 'Europe/Berlin'.",
-            )  # fmt: skip
+            )
         if self.within is not None:
             parse_duration(self.within, name="within of Cron")
         try:
@@ -137,7 +138,7 @@ class Cron(Trigger):
 
     @property
     def window(self) -> timedelta | None:
-        """How long after each of its times it asks; ``None`` if until an order is given."""
+        """Duration after each scheduled time in which it may cause an order; ``None``: until an order is given."""
         return None if self.within is None else parse_duration(self.within)
 
     @property

@@ -30,7 +30,7 @@ def check_model(model: Model) -> list[Problem]:
         return [*problems, from_exception(place, raised)]
     where = f"{place}, trainer {learner.function.__name__}"
     errors = argument_errors(learner.function, learner.space, place=where)
-    problems.extend(from_exception(where, each) for each in errors)
+    problems.extend(from_exception(where, refused) for refused in errors)
     return problems
 
 

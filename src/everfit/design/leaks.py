@@ -65,8 +65,8 @@ def check_view_against_label(model: Model, view: FeatureView, reader: Reader, *,
     order = [view.timestamp, *view.keys]
     place = f"feature view {view.name}"
     as_is, as_known = (
-        run_users(view.transform, each, error=SourceError, what="its function", place=place).collect().sort(order)
-        for each in (recent, blanked)
+        run_users(view.transform, known, error=SourceError, what="its function", place=place).collect().sort(order)
+        for known in (recent, blanked)
     )
     if as_is.equals(as_known):
         return []

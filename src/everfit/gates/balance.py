@@ -134,9 +134,7 @@ def _new_classes(evidence: Evidence) -> str:
 
 
 def _effective_counts(evidence: Evidence) -> tuple[NDArray[np.int64], int]:
-    """How many rows have each class, and how many another: of so many rows of equal weight as would be as informative
-    (Kish 1965).
-    """
+    """Effective number of rows (Kish 1965) of each class, and of rows of any other class."""
     import numpy as np
 
     weight, classes = evidence.weight, len(evidence.classes)

@@ -64,7 +64,7 @@ class DataSchema:
 
 
 def request_changes(evidence: Evidence) -> list[str]:
-    """What differs between the request of a candidate and the champion's, one clause for each field."""
+    """Differences between the request of a candidate and the champion's, one clause for each field."""
     ours, theirs = evidence.request, evidence.champion_request
     if theirs is None:
         return []

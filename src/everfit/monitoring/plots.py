@@ -96,8 +96,8 @@ def served_plot(wrong: Sequence[ServedFeature]) -> go.Figure:
     shown = list(reversed(wrong))
     figure = go.Figure()
     figure.add_bar(
-        x=[each.different / each.rows for each in shown], y=[as_html(each.feature) for each in shown], orientation="h",
-        marker_color=RED, customdata=[[each.different, each.rows] for each in shown],
+        x=[served.different / served.rows for served in shown], y=[as_html(served.feature) for served in shown],
+        orientation="h", marker_color=RED, customdata=[[served.different, served.rows] for served in shown],
         hovertemplate="%{y}: %{customdata[0]:,} of %{customdata[1]:,}<extra></extra>",
     )  # fmt: skip
     figure.update_xaxes(tickformat=".0%", rangemode="tozero")
@@ -124,7 +124,7 @@ def rates_plot(version: VersionReport) -> go.Figure:
     """The share of the last class, as known and as it will be."""
     import plotly.graph_objects as go
 
-    found = [(each.start + (each.end - each.start) / 2, each.cohort.shown) for each in version.cohorts]
+    found = [(report.start + (report.end - report.start) / 2, report.cohort.shown) for report in version.cohorts]
     matured = [(when, share) for when, share in found if share.matured is not None]
     when = [each for each, _ in matured]
     figure = go.Figure()
@@ -190,7 +190,7 @@ def slices_plot(version: VersionReport) -> go.Figure:
     figure = go.Figure()
     figure.add_scatter(
         x=values,
-        y=[as_html(f"{each.column} = {each.value}") for each in shown],
+        y=[as_html(f"{row.column} = {row.value}") for row in shown],
         mode="markers",
         marker={"size": 8, "color": [RED if each.worse else BLUE for each in shown]},
         error_x={

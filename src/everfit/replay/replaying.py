@@ -199,9 +199,9 @@ class _Play:
             )
         answers = pl.DataFrame(
             {
-                ID: [each.id for each in self._answers],
-                VERSION: [each.version for each in self._answers],
-                PREDICTION: _predictions(each.value for each in self._answers),
+                ID: [answer.id for answer in self._answers],
+                VERSION: [answer.version for answer in self._answers],
+                PREDICTION: _predictions(answer.value for answer in self._answers),
             }
         )
         return answers.join(pl.concat(self._asked), on=ID, maintain_order="left")

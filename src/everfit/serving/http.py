@@ -101,7 +101,7 @@ class Connection(asyncio.Protocol):
         self._deaf = False
         """Whether nothing that the caller sends counts any more."""
         self._is_http_1_0 = False
-        """Whether the client must be told that the connection stays open."""
+        """True if the request is HTTP/1.0: a connection that stays open needs the header ``connection: keep-alive``."""
         self._closing = False
         self._draining = False
         self._touched_s = monotonic()

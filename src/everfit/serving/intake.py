@@ -71,7 +71,7 @@ class Reported(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     outcomes: int
     new_class: int = 0
-    """How many of them are of a class that the champion did not learn; left out where there are none."""
+    """Number of outcomes of a class that the champion did not learn; left out where there are none."""
 
 
 class Accepted(Struct, frozen=True, kw_only=True):

@@ -127,7 +127,7 @@ class Loader:
 
 
 def request_difference(champion: Sequence[RequestField], other: Sequence[RequestField]) -> str:
-    """What differs between the requests of two versions, both types named; empty if one request suits both."""
+    """Differences between the requests of two versions, with both types; empty if one request suits both."""
     theirs, ours = ({field.name: field.type for field in fields} for fields in (other, champion))
     clauses = [
         f"{name} is {theirs.get(name, 'absent')} instead of {ours.get(name, 'absent')}"

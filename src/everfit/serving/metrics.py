@@ -57,7 +57,7 @@ def _metrics(reports: Sequence[WorkerReport], samples: Sequence[Sample]) -> Iter
     yield missing
     outcomes = {name: each.outcomes for name, each in tallies.items() if name}
     yield _counter("everfit_outcomes", "Outcomes that were reported.", outcomes)
-    new = {name: each.new_class for name, each in tallies.items() if name}
+    new = {name: counts.new_class for name, counts in tallies.items() if name}
     yield _counter("everfit_new_class_outcomes", "Outcomes of a class that the champion did not learn.", new)
     versions = GaugeMetricFamily(
         "everfit_model_version_info",

@@ -145,10 +145,10 @@ def _outcome_value(model: ServedModel) -> Json:
 
 def _spellings(classes: Sequence[str | int | bool]) -> list[int | bool]:
     """Classes that are no text, as values; of two truth values, 1 and true say the same, and so do 0 and false."""
-    values = [each for each in classes if not isinstance(each, str)]
+    values = [label for label in classes if not isinstance(label, str)]
     if set(values) != {0, 1}:
         return values
-    return [spelling for each in values for spelling in (bool(each), int(each))]
+    return [spelling for value in values for spelling in (bool(value), int(value))]
 
 
 def _exact(schema: Any) -> Any:

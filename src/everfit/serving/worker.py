@@ -129,18 +129,19 @@ class Worker:
 
     def _take(self, loaded: Loaded) -> None:
         """Serve what was loaded from now on, and log which versions are new."""
-        before = {(each.model, each.version, each.route) for each in self.report().loaded}
+        before = {(entry.model, entry.version, entry.route) for entry in self.report().loaded}
         self.plane.lineups, self.plane.refused, self._deployment = loaded.lineups, loaded.refused, loaded.number
-        for each in self.report().loaded:
-            if (each.model, each.version, each.route) not in before:
+        for entry in self.report().loaded:
+            if (entry.model, entry.version, entry.route) not in before:
                 log_event(
                     _log,
                     "version_loaded",
-                    f"{each.model}: this worker serves version {each.version} as {each.route} ({each.form} runtime)",
-                    model=each.model,
-                    version=each.version,
-                    route=each.route,
-                    runtime=each.form,
+                    f"{entry.model}: this worker serves version {entry.version} as {entry.route} "
+                    f"({entry.form} runtime)",
+                    model=entry.model,
+                    version=entry.version,
+                    route=entry.route,
+                    runtime=entry.form,
                     deployment=self._deployment,
                 )
 

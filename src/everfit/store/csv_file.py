@@ -22,7 +22,7 @@ from everfit.core.errors import SourceError
 from everfit.store.common_type import INSTANT
 
 Form = Literal["empty", "integer", "number", "decimal comma", "boolean", "instant", "naive instant", "date", "text"]
-"""What every cell of a column is."""
+"""Common form of all cells of a column."""
 _TYPES: Mapping[Form, pl.DataType] = {
     "empty": pl.Null(),
     "integer": pl.Int64(),
@@ -63,13 +63,13 @@ _SEPARATORS = (",", ";", "\t", "|")
 
 @dataclass(frozen=True, kw_only=True)
 class CsvFormat:
-    """How the rows of a file are read; files of an equal format are read by one scan."""
+    """Format of a file's rows; files of an equal format are read by one scan."""
 
     separator: str
     forms: tuple[tuple[str, Form], ...]
     """Of each column, in order."""
     blank_lines: bool = False
-    """Whether the file has lines without anything on them; they are no rows."""
+    """True if the file has empty lines; they are no rows."""
 
     @property
     def schema(self) -> pl.Schema:
@@ -191,7 +191,7 @@ def _instant(cell: pl.Expr, *, zone: bool) -> pl.Expr:
 
 
 def _count(rows: pl.LazyFrame, names: list[str], *, decimal_comma: bool) -> dict[str, dict[str, int]]:
-    """How many cells of each column are of each form, in one pass, or two if some are neither number nor empty."""
+    """Count the cells of each form in each column, in one pass, or in two if some are neither number nor empty."""
     forms: tuple[Form, ...] = ("integer", "number")
     found = _tally(rows, names, forms)
     other = [name for name in names if found[name]["number"] < found[name]["cells"]]
@@ -336,10 +336,14 @@ def _line_of(file: Path, separator: str, row: int) -> int:
 
 def _named(form: Form) -> str:
     return {
-        "integer": "a whole number", "number": "a number", "decimal comma": "a number", "boolean": "true or false",
-        "instant": "an instant such as 2024-03-01T08:30:00Z", "naive instant": "an instant of one format",
+        "integer": "a whole number",
+        "number": "a number",
+        "decimal comma": "a number",
+        "boolean": "true or false",
+        "instant": "an instant such as 2024-03-01T08:30:00Z",
+        "naive instant": "an instant of one format",
         "date": "a date such as 2024-03-01",
-    }.get(form, form)  # fmt: skip
+    }.get(form, form)
 
 
 def _header(file: Path, place: str) -> tuple[str, list[str]]:

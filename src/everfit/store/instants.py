@@ -14,7 +14,7 @@ INSTANT = pl.Datetime("us", "UTC")
 
 
 def out_of_years(column: str) -> pl.Expr:
-    """Whether an instant lies outside of the years that :mod:`everfit.core.instants` allows; false where it is null.
+    """Expression: true if an instant is outside of the years that :mod:`everfit.core.instants` allows, false if null.
 
     Rows that were stored before the rule was held may have such instants. They are left out of reports and counted.
     """
@@ -38,7 +38,7 @@ def representable(rows: pl.DataFrame) -> pl.DataFrame:
     first = pl.lit(datetime.min.replace(tzinfo=UTC), dtype=INSTANT)
     last = pl.lit(datetime.max.replace(tzinfo=UTC), dtype=INSTANT)
     instants = [pl.col(name) for name, dtype in rows.schema.items() if dtype == INSTANT]
-    return rows.with_columns(pl.when(each.is_between(first, last)).then(each) for each in instants)
+    return rows.with_columns(pl.when(instant.is_between(first, last)).then(instant) for instant in instants)
 
 
 def to_instant(column: str, dtype: pl.DataType, *, place: str) -> pl.Expr:

@@ -1,4 +1,4 @@
-"""What could be known of a source's rows at an instant: rows by their known time, values by their columns' own."""
+"""Point-in-time view of a source: its rows by their known time, values by the known time of their column."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def hide_unknown(rows: pl.LazyFrame, source: Source, *, at: pl.Expr) -> pl.LazyF
 
 
 def count_unknown(rows: pl.LazyFrame, source: Source, columns: Iterable[str], *, at: pl.Expr) -> dict[str, int]:
-    """How many values of some columns :func:`hide_unknown` would hide; columns without any are left out."""
+    """Count the values of some columns that :func:`hide_unknown` would hide; columns without any are left out."""
     wanted = {name: source.known_at[name] for name in columns if name in source.known_at}
     if not wanted:
         return {}

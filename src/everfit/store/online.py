@@ -375,9 +375,12 @@ class _Session:
             path.parent.mkdir(parents=True, exist_ok=True)
         # Only close() reaches a connection from another thread.
         self.connection = sqlite3.connect(
-            read_only_uri(path) if read_only else path, uri=read_only, timeout=busy_ms / 1000, isolation_level=None,
+            read_only_uri(path) if read_only else path,
+            uri=read_only,
+            timeout=busy_ms / 1000,
+            isolation_level=None,
             check_same_thread=False,
-        )  # fmt: skip
+        )
         self.execute = self.connection.execute
         self.plans: dict[tuple[str, tuple[str, ...] | None], _Plan] = {}
         self._kept: dict[tuple[str, tuple[str, ...] | None], _Kept] = {}

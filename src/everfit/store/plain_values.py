@@ -45,7 +45,7 @@ def plain_label(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
 
 def count_infinite(rows: pl.LazyFrame, columns: Iterable[str] | None = None) -> dict[str, int]:
-    """How many values of each column are infinite; columns without any are left out.
+    """Count the infinite values of each column; columns without any are left out.
 
     Args:
         rows: Read with ``keep_infinite``.

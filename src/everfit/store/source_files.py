@@ -28,7 +28,7 @@ _SHOWN_FILES = 3
 
 
 class _Version(NamedTuple):
-    """What tells a file from another of its name."""
+    """Cache key of a file: its path, size and time of change, and the types that its source declares."""
 
     file: Path
     size: int
@@ -85,7 +85,7 @@ class SourceFiles:
         version = _Version(file, stat.st_size, stat.st_mtime_ns, repr(sorted(map(repr, source.types.items()))))
         known = self._known.get(version)
         if known is None:
-            for older in [each for each in self._known if each.file == file and each.types == version.types]:
+            for older in [entry for entry in self._known if entry.file == file and entry.types == version.types]:
                 del self._known[older]
             known = self._known[version] = _inspect(file, source, place)
         return known

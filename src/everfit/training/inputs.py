@@ -1,4 +1,4 @@
-"""What an estimator is trained on: described for messages, and made complete where it takes nothing missing."""
+"""Training inputs of an estimator: their description for messages, and imputation where it takes nothing missing."""
 
 from __future__ import annotations
 

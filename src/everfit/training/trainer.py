@@ -67,7 +67,7 @@ class Rows:
     """The rows before they were encoded; kept where ``X`` is a data frame."""
 
     def inputs_of(self, fitted: Fitted) -> Any:
-        """What an estimator that was fitted on these rows or beside them is asked with."""
+        """Return the rows as input for an estimator that was fitted on these or other rows of the frame."""
         return self.X if self.raw is None else encode_inputs(fitted.schema, self.raw)
 
 

@@ -62,8 +62,8 @@ def consider(policy: Policy, facts: Facts, history: Sequence[OrderRecord], now: 
     if not fresh:
         return Decision(sentence=_spent(asking[0], known))
     ready = [each for each in fresh if not each.needs_labels or facts.labels_since >= policy.least_labels]
-    holds = [(each, _held(policy, known, each, now)) for each in ready or fresh]
-    free = next((each for each, held in holds if held is None), None)
+    holds = [(signal, _held(policy, known, signal, now)) for signal in ready or fresh]
+    free = next((signal for signal, held in holds if held is None), None)
     if free is None or not ready:
         signal, held = holds[0]
         held = held or _few_labels(policy, facts.champion, facts.labels_since)
@@ -108,7 +108,7 @@ def _cause(signal: Signal, history: Sequence[OrderRecord]) -> str | None:
 
 
 def _orders_for(signal: Signal, history: Sequence[OrderRecord]) -> list[OrderRecord]:
-    return [each for each in history if each.order.cause.partition(AGAIN)[0] == signal.cause]
+    return [record for record in history if record.order.cause.partition(AGAIN)[0] == signal.cause]
 
 
 def _spent(signal: Signal, history: Sequence[OrderRecord]) -> str:
@@ -155,7 +155,7 @@ def _waited(since: datetime, record: OrderRecord, wait: timedelta, signal: Signa
 def _over_budget(policy: Policy, history: Sequence[OrderRecord], signal: Signal, now: datetime) -> str | None:
     if policy.budget is None:
         return None
-    ends = (_waited(each.order.asked_at, each, policy.period, signal) for each in history)
+    ends = (_waited(record.order.asked_at, record, policy.period, signal) for record in history)
     counted = sorted(end for end in ends if end > now)
     if len(counted) < policy.budget:
         return None

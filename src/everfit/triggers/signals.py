@@ -218,7 +218,7 @@ def _together(parts: Sequence[Signal]) -> Signal:
     missing = [each.sentence for each in parts if not each.cause]
     if missing:
         return Signal(sentence=" and ".join(missing))
-    scheduled = next((each for each in parts if each.due_at is not None), parts[0])
+    scheduled = next((part for part in parts if part.due_at is not None), parts[0])
     return Signal(
         cause=" & ".join(each.cause for each in parts),
         sentence=". ".join(each.sentence for each in parts),

@@ -48,7 +48,7 @@ class PickledForm:
 
 
 def code_folder(package: Path) -> Path:
-    """Where a package keeps its copy of the project's code."""
+    """Folder of a package's copy of the project's code."""
     return package / _CODE_FOLDER
 
 
@@ -141,7 +141,7 @@ def _require_carried(name: str, carried: CarriedCode, how: str) -> None:
 
 
 def _is_elsewhere(name: str, installed: _Installed) -> bool:
-    """Whether a module can be imported here, but comes from no distribution."""
+    """Return true if a module can be imported here, but belongs to no distribution."""
     top = name.partition(".")[0]
     if top in sys.modules:
         return not installed.has(top)
@@ -167,7 +167,7 @@ def _by_value(installed: _Installed) -> Iterator[None]:
 
 
 class _Installed:
-    """Which modules the service will have too: they came with Python or a distribution."""
+    """Modules that the service can import as well, because they belong to Python or to a distribution."""
 
     def __init__(self) -> None:
         self._libraries = tuple(Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib"))
@@ -176,7 +176,7 @@ class _Installed:
         self._distributed = cache(importlib.metadata.packages_distributions)
 
     def has(self, module: str) -> bool:
-        """Whether the module's top-level package is installed."""
+        """Return true if the module's top-level package is installed."""
         top = module.partition(".")[0]
         if top not in self._known:
             self._known[top] = self._find(top)
