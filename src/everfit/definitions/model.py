@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, get_args
 
 from everfit.core.errors import DefinitionError
@@ -294,7 +295,9 @@ class Model:
                 raise self._wrong(f"a request field must not be called as a feature of {part_name}", name, remedy)
         for part in self.features:
             if isinstance(part, str) and part not in self.request:
-                raise self._wrong("a feature given by name must be a request field", part)
+                close = get_close_matches(part, self.request, n=1)
+                remedy = f"Did you mean {close[0]!r}?" if close else f"Add {part!r} to request."
+                raise self._wrong("a feature given by name must be a request field", part, remedy)
             if isinstance(part, FeatureView):
                 for key in part.keys:
                     if key not in self.request:
