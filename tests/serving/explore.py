@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
@@ -39,6 +40,11 @@ def filter_case(context: HookContext, case: Case[Any]) -> bool:
     return True
 
 
+_PAST_SECONDS = st.integers(86_400, 1_767_139_200)
+"""Event times and known times are in the years 1970 to 2200, and what has happened is not ahead of the clock."""
+schemathesis.openapi.format(
+    "date-time", _PAST_SECONDS.map(lambda second: datetime.fromtimestamp(second, UTC).isoformat())
+)
 schemathesis.openapi.media_type("application/vnd.apache.arrow.stream", st.integers(1, 3).map(_table))
 schemathesis.openapi.media_type("text/csv", st.just(_LINES.encode()))
 

@@ -22,6 +22,8 @@ AHEAD = timedelta(minutes=5)
 """Chosen: clocks of machines without NTP differ by less; a wrong time zone differs by 15 minutes at least."""
 AHEAD_US = AHEAD // timedelta(microseconds=1)
 YEARS = "must be in the years 1970 to 2200 (UTC)"
+HAPPENED = f"{YEARS.capitalize()}, and at most {AHEAD_US // 60_000_000} minutes ahead of the service's clock."
+"""The rule for what claims to have happened, as a sentence."""
 
 
 def is_in_years(instant: datetime | date) -> bool:

@@ -38,7 +38,8 @@ class BinTable:
         first, steps = np.zeros((columns, cells), dtype=np.intp), [0] * columns
         for index, inner in enumerate(edges):
             width = inner[-1] / 2 - inner[0] / 2 if len(inner) else 0.0
-            if width > cells / np.finfo(np.float64).max:
+            # Columns whose edges are too near, or too far apart for a difference in float64, are searched.
+            if cells / np.finfo(np.float64).max < width < np.finfo(np.float64).max / 2:
                 self._low[index], self._high[index] = inner[0], inner[-1]
                 self._per_unit[index] = (cells - 1) / width / 2
             # Edges are placed by the same arithmetic as the values, which rounding leaves monotonic: all values equal

@@ -81,6 +81,7 @@ class RequestDecoder:
         self._instants = tuple(place for place, field in enumerate(schema.request) if field.type == "instant")
         times = [place for place, field in enumerate(schema.request) if field.name == schema.event_time]
         self._event_time = times[0] if times else None
+        self.event_time = schema.event_time
         is_date = bool(times) and schema.request[times[0]].type == "date"
         self._first, self._end = (EARLIEST_DAY, END_DAY) if is_date else (EARLIEST, END)
         self.max_rows = max_rows

@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from everfit.core.class_names import LONGEST_CLASS, class_name, quoted, read_class
 from everfit.core.clock import to_us
 from everfit.core.errors import InvalidRequestError, RequestTooLargeError, UnknownModelError
-from everfit.core.instants import broken_rule
+from everfit.core.instants import HAPPENED, broken_rule
 from everfit.serving.decode import INT64, LONGEST_ID, make_whole
 from everfit.store.outcomes import Outcome, Outcomes
 from everfit.store.pushes import Pushed
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from everfit.store.online import OnlineStore
 
 _Instant = Annotated[datetime, Meta(tz=True)]
+_Past = Annotated[datetime, Meta(tz=True, description=HAPPENED)]
 _KEYS: Mapping[FieldType, Any] = {"string": str, "integer": INT64, "date": date}
 _FEATURES: Mapping[str, Any] = {
     "number": float | None,
@@ -42,7 +43,7 @@ class Told(Struct, forbid_unknown_fields=True):
 
     id: Annotated[str, Meta(min_length=1, max_length=LONGEST_ID)]
     value: bool | int | float | str | None
-    known_at: _Instant | None = None
+    known_at: _Past | None = None
 
 
 class _Report(Struct, forbid_unknown_fields=True):
@@ -99,8 +100,8 @@ class Signature(NamedTuple):
             "PushedRow",
             [
                 *zip(keys, self.keys.values(), strict=True),
-                ("event_time", _Instant),
-                ("created", _Instant | None | UnsetType, UNSET),
+                ("event_time", _Past),
+                ("created", _Past | None | UnsetType, UNSET),
                 *zip(features, self.features.values(), strict=True),
             ],
             rename=keys | features,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from everfit.core.class_names import LONGEST_CLASS
+from everfit.core.instants import YEARS
 from everfit.serving.decode import LONGEST_ID
 from everfit.serving.intake import Told
 from everfit.serving.openapi_operation import Json, reference
@@ -45,6 +46,8 @@ def request_schemas(name: str, decoder: RequestDecoder) -> dict[str, Json]:
     for field in decoder.fields:
         if field.example is not None:
             row["properties"][field.name]["examples"] = [field.example]
+        if field.name == decoder.event_time:
+            row["properties"][field.name]["description"] = f"{YEARS.capitalize()}."
     request["title"] = "Request"
     request["description"] = "One row or several. An answer is recorded under its id; ids are one for each row."
     inputs, ids = request["properties"]["inputs"]["anyOf"][0], request["properties"]["ids"]["anyOf"][0]
