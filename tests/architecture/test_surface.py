@@ -90,3 +90,7 @@ def test_the_pins_name_no_place_to_fetch_from(repository: Path) -> None:
     """Where packages come from is the machine's business, not the project's."""
     for line in (repository / "constraints.txt").read_text(encoding="utf-8").splitlines():
         assert re.fullmatch(r"[\w.-]+==[\w.+!-]+( ; .+)?", line), line
+
+
+def test_a_command_that_serves_loads_no_database_library() -> None:
+    assert not loaded_by("import everfit.cycle.launcher, everfit.cli.serve", among=HEAVY | {"sqlalchemy"})

@@ -20,7 +20,6 @@ from everfit.core.records import (
     Split,
 )
 from everfit.cycle.making import Made, Opponent, make_candidate
-from everfit.triggers.orders import Orders
 
 if TYPE_CHECKING:
     from everfit.cycle.system import System
@@ -75,6 +74,7 @@ def learn(
         TrainingError: If the trainer fails on every trial.
     """
     from everfit.features.history import build_frame
+    from everfit.triggers.orders import Orders
 
     definition = system.project.model(model)
     frame = build_frame(
