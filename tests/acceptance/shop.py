@@ -68,7 +68,8 @@ def everfit(folder: Path, *words: str, timeout_s: float = 120.0, **variables: st
     done = subprocess.run(
         [sys.executable, "-m", "everfit", *words],
         cwd=folder,
-        env=os.environ | variables,
+        # As wide as a table is in a pipe, whatever runs the tests: a worker of pytest-xdist has COLUMNS=80.
+        env=os.environ | {"COLUMNS": "120"} | variables,
         capture_output=True,
         text=True,
         timeout=timeout_s,

@@ -25,6 +25,7 @@ from msgspec import Struct
 
 from everfit.core.errors import StoreError
 from everfit.core.instants import AHEAD_US
+from everfit.store.creation_lock import creation_lock
 from everfit.store.read_only import is_read_only, read_only_uri
 
 Key = tuple[Any, ...]
@@ -395,12 +396,15 @@ class _Session:
             os.ftruncate(self._stamp_file, len(_COMMITTING))
         self._stamp = mmap.mmap(self._stamp_file, len(_COMMITTING))
         self._heal()
-        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "mmap_size = 1073741824", "cache_size = -65536"):
+        # SQLite does not wait where two processes turn a new file to WAL at once: one of them finds it locked.
+        with creation_lock(path):
+            self.execute("PRAGMA journal_mode = WAL").fetchall()
+            self.execute(
+                "CREATE TABLE IF NOT EXISTS views (number INTEGER PRIMARY KEY AUTOINCREMENT, "
+                "name TEXT NOT NULL UNIQUE, features TEXT NOT NULL, definition TEXT NOT NULL, watermark_us INTEGER)"
+            )
+        for pragma in ("synchronous = NORMAL", "mmap_size = 1073741824", "cache_size = -65536"):
             self.execute(f"PRAGMA {pragma}").fetchall()
-        self.execute(
-            "CREATE TABLE IF NOT EXISTS views (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, "
-            "features TEXT NOT NULL, definition TEXT NOT NULL, watermark_us INTEGER)"
-        )
 
     def close(self) -> None:
         """Give everything back."""
