@@ -240,7 +240,11 @@ def test_a_full_disk_is_said_and_outlived(small_disk: Path) -> None:
         one.wait_until_over("loop_trouble")
         record = one.ended(one.order())
         assert record.state == "delivering", record.sentence
-        assert len(one.incidents("loop_trouble")) == 1
+        first, *later = one.incidents("loop_trouble")
+        assert "MiB left" in first.finding.sentence
+        # A worker's report needs the disk too: how many answers were not recorded may be known only once there is room.
+        assert [incident for incident in later if "could not be recorded" not in incident.finding.sentence] == []
+        assert len(later) <= 1
 
 
 def _free_bytes(folder: Path) -> int:
