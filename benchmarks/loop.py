@@ -23,11 +23,11 @@ import everfit as ef
 from benchmarks.loop_project import MODEL, WORKERS, make_project, sent, up
 from benchmarks.loop_workers import WorkerAnswers
 from benchmarks.measure import DATA, FOLDER, Figure
+from everfit.commands.steering import promote
 from everfit.core.order import OrderRecord
-from everfit.cycle.steering import promote
-from everfit.cycle.system import System
 from everfit.delivery.audit import Audit
 from everfit.store.controller_report import read_controller_report
+from everfit.system import System
 from everfit.triggers.orders import Orders
 from everfit.wiring import open_system
 

@@ -9,6 +9,11 @@ from pathlib import Path
 from everfit.wiring import open_system
 
 # All that the command loads: what `everfit make-candidate` is, and where its work begins.
-for name in ("everfit.cli.main", "everfit.cycle.child", "everfit.cycle.fulfilling", "everfit.features.history"):
+for name in (
+    "everfit.cli.main",
+    "everfit.runtime.subprocess_runner",
+    "everfit.loop.retrain_job",
+    "everfit.features.history",
+):
     import_module(name)
 open_system(Path(sys.argv[1]))

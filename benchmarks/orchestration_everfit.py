@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.orchestration_process import STEPS, measure
-from everfit.cycle.engine import Engine, Plain, step
+from everfit.runtime.workflows import Engine, Plain, step
 
 _POLL_S = 0.0005
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from everfit.core.records import GateReport as GateReport
     from everfit.core.records import ModelVersion as ModelVersion
     from everfit.core.records import Verdict as Verdict
-    from everfit.cycle import System as System
     from everfit.definitions.entity import Entity as Entity
     from everfit.definitions.events import Events as Events
     from everfit.definitions.events import Label as Label
@@ -39,17 +38,18 @@ if TYPE_CHECKING:
     from everfit.definitions.view import feature_view as feature_view
     from everfit.definitions.watch import Drift as Drift
     from everfit.definitions.watch import PerformanceDrop as PerformanceDrop
-    from everfit.gates.balance import LabelBalance as LabelBalance
     from everfit.gates.baseline import BeatsBaseline as BeatsBaseline
     from everfit.gates.categories import NewCategories as NewCategories
     from everfit.gates.champion import BeatsChampion as BeatsChampion
     from everfit.gates.coverage import LabelCoverage as LabelCoverage
+    from everfit.gates.custom import gate as gate
     from everfit.gates.data_schema import DataSchema as DataSchema
     from everfit.gates.freshness import Freshness as Freshness
+    from everfit.gates.label_shift import LabelBalance as LabelBalance
     from everfit.gates.latency import MaxLatency as MaxLatency
     from everfit.gates.missing import MissingShare as MissingShare
-    from everfit.gates.own import gate as gate
     from everfit.gates.slices import Slices as Slices
+    from everfit.system import System as System
     from everfit.wiring import load_project as load_project
     from everfit.wiring import open_system as open_system
 
@@ -73,7 +73,7 @@ _HOME = {
     "GateReport": "core.records",
     "Int": "definitions.space",
     "Label": "definitions.events",
-    "LabelBalance": "gates.balance",
+    "LabelBalance": "gates.label_shift",
     "LabelCoverage": "gates.coverage",
     "MaxLatency": "gates.latency",
     "MissingShare": "gates.missing",
@@ -89,11 +89,11 @@ _HOME = {
     "Slices": "gates.slices",
     "Source": "definitions.source",
     "StaleModel": "definitions.trigger",
-    "System": "cycle",
+    "System": "system",
     "TrainingFrame": "core.evidence",
     "Verdict": "core.records",
     "feature_view": "definitions.view",
-    "gate": "gates.own",
+    "gate": "gates.custom",
     "load_project": "wiring",
     "on_demand": "definitions.on_demand",
     "open_system": "wiring",

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     from everfit.artifact.package import Package
     from everfit.artifact.signing import Trust
-    from everfit.cycle import System
-    from everfit.cycle.controller import Controller
     from everfit.definitions.project import Project
+    from everfit.loop.controller import Controller
     from everfit.registry.registry import Registry
     from everfit.serving.worker import Worker
     from everfit.store.leadership import Leadership
+    from everfit.system import System
 
 STATE_FOLDER = ".everfit"
 
@@ -106,10 +106,10 @@ def open_system(
         clock: By default :func:`project_clock`.
     """
     from everfit.artifact.signing import open_keys
-    from everfit.cycle import System
     from everfit.store.deployment import DeploymentRecord
     from everfit.store.online import SqliteOnlineStore
     from everfit.store.reader import Reader
+    from everfit.system import System
 
     project = load_project(folder, flags)
     state = project.root / STATE_FOLDER
@@ -179,8 +179,8 @@ def open_worker(folder: Path | str | None = None, *, slot: int = 0, clock: Clock
         StoreError: If the online store or the journal cannot be opened.
     """
     from everfit.artifact.signing import read_trust
-    from everfit.serving.loading import Loader
-    from everfit.serving.recorder import Recorder
+    from everfit.serving.inference.model_loader import Loader
+    from everfit.serving.prediction_logger import Recorder
     from everfit.serving.worker import Worker
     from everfit.store.deployment import DeploymentRecord
     from everfit.store.online import SqliteOnlineStore
@@ -213,10 +213,10 @@ def open_controller(folder: Path | str | None = None, *, in_replay: bool = False
         folder: The project's folder.
         in_replay: Take the time from a replay.
     """
-    from everfit.cycle.controller import Controller
-    from everfit.cycle.engine import Engine
-    from everfit.cycle.launcher import Launcher
-    from everfit.cycle.model_loop import ModelLoop
+    from everfit.loop.controller import Controller
+    from everfit.loop.model_loop import ModelLoop
+    from everfit.runtime.launcher import Launcher
+    from everfit.runtime.workflows import Engine
     from everfit.store.leadership import FileLeadership, PostgresLeadership
 
     root = find_root(None if folder is None else Path(folder))

@@ -30,12 +30,12 @@ from everfit.artifact.schema import Column, InputSchema
 from everfit.artifact.tolerance import relative_difference
 from everfit.core.errors import TrainingError
 from everfit.core.evidence import Task
-from everfit.cycle.deploying import promote
-from everfit.cycle.making import make_candidate
-from everfit.cycle.system import System
 from everfit.features.history import build_frame
-from everfit.serving.plane import Answer
+from everfit.loop.candidate_pipeline import make_candidate
+from everfit.loop.deploying import promote
+from everfit.serving.inference.data_plane import Answer
 from everfit.serving.worker import Worker
+from everfit.system import System
 from everfit.training.trainer import adapt
 from everfit.wiring import open_system, open_worker
 

@@ -27,9 +27,9 @@ def test_tables_files_and_databases_of_any_folder(tmp_path: Path, name: str) -> 
 
     import everfit as ef
     from everfit.core.sqlite_url import anchor_url, sqlite_path, sqlite_url
-    from everfit.store.follow import Follower
     from everfit.store.lake import SegmentRows, append, scan_tables, table_sizes
     from everfit.store.reader import Reader
+    from everfit.store.table_tailer import Follower
 
     neighbours = [tmp_path / other / "data" for other in ("v", "a1b", "axxb", "feature", "p q") if other != name]
     for neighbour in neighbours:

@@ -15,10 +15,9 @@ import pytest
 from tests.acceptance.shop import everfit, make_project
 from tests.acceptance.test_walk import service
 
-from everfit.cycle import monitor as look_whole
-from everfit.cycle import ship
-from everfit.cycle.memory import Memory
-from everfit.cycle.watching import watch
+from everfit.loop.cache import Memory
+from everfit.loop.monitoring_run import monitor as look_whole
+from everfit.loop.monitoring_run import ship, watch
 from everfit.wiring import open_system
 
 DAYS, TRAINED = 60, 30
@@ -116,7 +115,7 @@ def test_the_service_shows_what_the_last_look_saw(watched: Path) -> None:
 def test_figures_are_kept_with_the_run_and_in_the_ledger(watched: Path) -> None:
     from mlflow import MlflowClient
 
-    from everfit.monitoring.performances import Performances
+    from everfit.monitoring.performance_store import Performances
     from everfit.store.ledger import open_ledger
 
     report = monitor(watched)

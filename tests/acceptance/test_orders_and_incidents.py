@@ -10,7 +10,7 @@ from tests.acceptance.shop import everfit
 
 from everfit.core.finding import Finding
 from everfit.core.order import RetrainOrder
-from everfit.cycle.fulfilling import LOG, order_folder
+from everfit.loop.retrain_job import LOG, order_folder
 from everfit.monitoring.incidents import Incidents
 from everfit.triggers.orders import Orders
 from everfit.wiring import open_system

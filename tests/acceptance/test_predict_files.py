@@ -13,7 +13,7 @@ import pytest
 from tests.acceptance.shop import Answer, everfit
 from tests.serving.orders import ROW, Shop, make_shop, trees
 from tests.serving.process import running
-from tests.serving.test_intake import known
+from tests.serving.test_feedback import known
 
 from everfit.store.prediction_log import recent_predictions
 

@@ -9,8 +9,8 @@ import pytest
 from mlflow import MlflowClient
 from tests.acceptance.shop import AS_OF, everfit
 
-from everfit.cycle.heeding import heed
-from everfit.cycle.system import System
+from everfit.loop.alias_reconciler import heed
+from everfit.system import System
 from everfit.wiring import open_system
 
 

@@ -13,7 +13,7 @@ from tests.acceptance.shop import everfit
 @pytest.mark.slow
 def test_reports_survive_instants_that_no_caller_could_send_today(own: Path) -> None:
     from everfit.core.clock import to_us
-    from everfit.serving.decode import Request
+    from everfit.serving.protocols.json import Request
     from everfit.store.outcomes import Outcome, Outcomes
     from everfit.wiring import open_worker
 

@@ -8,7 +8,7 @@ import pytest
 from tests.architecture.sources import Module, calls, modules
 
 PRINTS = "cli/output.py"
-DRAWS = {PRINTS, "cli/bars.py"}
+DRAWS = {PRINTS, "cli/progress_bars.py"}
 PIPED = {"artifact/portability.py"}
 """Run in a child process whose output its parent reads; nothing of it reaches a terminal."""
 MARKUP = {"from_markup", "render_markup", "print_markup", "from_ansi"}

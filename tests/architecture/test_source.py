@@ -17,7 +17,7 @@ every_module = pytest.mark.parametrize("module", modules(), ids=lambda module: m
 
 def test_there_is_something_to_read() -> None:
     names = {module.name for module in modules()}
-    assert {"__init__.py", "cycle/__init__.py", "wiring.py", "core/clock.py", "core/errors.py"} <= names
+    assert {"__init__.py", "loop/__init__.py", "wiring.py", "core/clock.py", "core/errors.py"} <= names
 
 
 @every_module

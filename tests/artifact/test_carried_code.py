@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from everfit.artifact.forms.pickled import pickle_by_value, unpickle
 from everfit.artifact.provenance import copy_code
+from everfit.artifact.runtimes.pickled import pickle_by_value, unpickle
 from everfit.core.errors import PackageError
 
 LIBRARY = {

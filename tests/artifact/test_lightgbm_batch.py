@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from everfit.artifact.forms import quick_scorer
-from everfit.artifact.forms.lightgbm_batch import make_batch
-from everfit.artifact.forms.lightgbm_fast import LightgbmFastPredictor
-from everfit.artifact.forms.lightgbm_objective import conversion
-from everfit.artifact.forms.lightgbm_trees import Forest, read_forest
-from everfit.artifact.forms.quick_scorer import QuickScorer
+from everfit.artifact.equivalence import difference, refer
 from everfit.artifact.predictor import BATCH_ROWS
-from everfit.artifact.proving import difference, refer
+from everfit.artifact.runtimes import quick_scorer
+from everfit.artifact.runtimes.lightgbm_batch import make_batch
+from everfit.artifact.runtimes.lightgbm_fast import LightgbmFastPredictor
+from everfit.artifact.runtimes.lightgbm_objective import conversion
+from everfit.artifact.runtimes.lightgbm_trees import Forest, read_forest
+from everfit.artifact.runtimes.quick_scorer import QuickScorer
 from everfit.core.evidence import Arithmetic
 
 ZERO = float(np.float32(1e-35))

@@ -22,12 +22,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import everfit as ef
-from everfit.artifact.fitted import Fitted
-from everfit.artifact.forms.native import NativePredictor
+from everfit.artifact.fitted_model import Fitted
 from everfit.artifact.infer import infer_schema
 from everfit.artifact.manifest import Lineage
 from everfit.artifact.package import Package, open_package, write_package
 from everfit.artifact.provenance import code_version, library_versions
+from everfit.artifact.runtimes.native import NativePredictor
 from everfit.artifact.signing import Signer, Trust, open_keys
 from everfit.core.clock import SystemClock
 from everfit.core.errors import CorruptPackageError, InvalidRequestError, PackageError, UntrustedPackageError
@@ -458,7 +458,7 @@ def test_numbers_that_the_estimator_refuses_are_refused_by_name(tmp_path: Path) 
 
 @pytest.mark.parametrize("make", [trees, forest])
 def test_a_tree_whose_nodes_point_nowhere_is_refused(tmp_path: Path, make: Callable[[Task], Any]) -> None:
-    from everfit.artifact.forms.sklearn import SklearnForm
+    from everfit.artifact.runtimes.sklearn import SklearnForm
 
     package = write(tmp_path / "package", make("binary"), "binary")
     native: Any = SklearnForm().load(package.folder / "model", package.schema)

@@ -21,12 +21,12 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from everfit.artifact.fitted import Fitted
-from everfit.artifact.forms.native import NativePredictor
-from everfit.artifact.forms.onnx import OnnxForm
-from everfit.artifact.forms.treelite import TreeliteForm, TreelitePredictor
+from everfit.artifact.equivalence import Choice, choose_form, make_reference
+from everfit.artifact.fitted_model import Fitted
 from everfit.artifact.probes import make_probes
-from everfit.artifact.proving import Choice, choose_form, make_reference
+from everfit.artifact.runtimes.native import NativePredictor
+from everfit.artifact.runtimes.onnx import OnnxForm
+from everfit.artifact.runtimes.treelite import TreeliteForm, TreelitePredictor
 from everfit.artifact.schema import Column, InputSchema
 from everfit.artifact.split_points import find_split_points
 from everfit.artifact.tolerance import FLOAT32_MAX, relative_difference
@@ -105,7 +105,7 @@ def test_treelite_computes_what_scikit_learn_computes_around_every_threshold(
 
 
 def test_a_runtime_that_compares_in_float64_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("everfit.artifact.forms.treelite._compare_as_float32", lambda model: None)
+    monkeypatch.setattr("everfit.artifact.runtimes.treelite._compare_as_float32", lambda model: None)
     choice, _, _ = prove(tmp_path, RandomForestClassifier(30, random_state=0))
     assert choice.form == choice.native == "skops"
     assert [proof.equal for proof in choice.proofs if proof.form == "treelite"] == [False]

@@ -13,7 +13,7 @@ from everfit.cli.logs import JsonFormat, LineFormat
 
 @pytest.fixture
 def record() -> logging.LogRecord:
-    made = logging.LogRecord("everfit.cycle.controller", logging.ERROR, "", 1, "order %s: %s", (7, "too late"), None)
+    made = logging.LogRecord("everfit.loop.controller", logging.ERROR, "", 1, "order %s: %s", (7, "too late"), None)
     made.created = 1_384_300_800.25
     return made
 

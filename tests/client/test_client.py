@@ -15,7 +15,7 @@ import pytest
 from tests.architecture.test_surface import HEAVY, loaded_by
 from tests.serving.orders import ROW, Shop, make_shop, request_of, trees
 from tests.serving.process import MAX_ROWS, Service, running
-from tests.serving.test_intake import known
+from tests.serving.test_feedback import known
 
 import everfit as ef
 from everfit.core.errors import (

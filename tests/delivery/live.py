@@ -13,9 +13,9 @@ from tests.delivery.situation import START
 
 from everfit.core.rollout import Rollout, moved
 from everfit.definitions.rollout import Canary, RolloutPlan, Shadow
-from everfit.delivery.advance import advance
-from everfit.delivery.evidence import stage_evidence
 from everfit.delivery.scoring import Scoring
+from everfit.delivery.stage_metrics import stage_evidence
+from everfit.delivery.state_machine import advance
 
 PLAN = RolloutPlan(stages=(Shadow(200), Canary(0.5, 200)), watch="5d")
 SCORING = Scoring(task="binary", metric="log_loss")

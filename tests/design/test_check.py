@@ -1,4 +1,4 @@
-"""`cycle.check` on projects that are wrong in one way each, and in several at once."""
+"""`check` on projects that are wrong in one way each, and in several at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.acceptance.shop import orders
 
 import everfit as ef
-from everfit import cycle
+from everfit.commands.validate import check
 from everfit.core.records import DesignCheck
 
 PROJECT = """
@@ -39,7 +39,7 @@ def checked(folder: Path, text: str = PROJECT, data: pl.DataFrame | None = None)
     (folder / "everfit.toml").write_text("")
     (folder / "project.py").write_text(text)
     (orders(600) if data is None else data).write_parquet(folder / "orders.parquet")
-    return cycle.check(ef.open_system(folder))
+    return check(ef.open_system(folder))
 
 
 def said(found: DesignCheck) -> str:
@@ -140,8 +140,8 @@ def test_as_of_hides_what_came_later(tmp_path: Path) -> None:
     (tmp_path / "project.py").write_text(PROJECT)
     pl.concat([data, later]).write_parquet(tmp_path / "orders.parquet")
     system = ef.open_system(tmp_path)
-    assert cycle.check(system, as_of=data["delivered_at"].max()).passed  # type: ignore[arg-type]
-    assert "40 rows share an id" in said(cycle.check(system, as_of=later["delivered_at"].max()))  # type: ignore[arg-type]
+    assert check(system, as_of=data["delivered_at"].max()).passed  # type: ignore[arg-type]
+    assert "40 rows share an id" in said(check(system, as_of=later["delivered_at"].max()))  # type: ignore[arg-type]
 
 
 KNOWN_AT = PROJECT.replace('timestamp="ordered_at")', 'timestamp="ordered_at", known_at={"tip": "delivered_at"})')

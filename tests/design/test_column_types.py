@@ -11,18 +11,18 @@ import polars as pl
 import pytest
 
 import everfit as ef
-from everfit import cycle
 from everfit.artifact.encode import encode_frame
 from everfit.artifact.infer import infer_schema
+from everfit.commands.validate import check
 from everfit.core.errors import EverfitError
 from everfit.core.evidence import LABEL
-from everfit.cycle.system import System
 from everfit.definitions.column_types import TABLE, Role, column_type
 from everfit.definitions.model import Model
 from everfit.features.history import build_frame
 from everfit.features.materialize import materialize
-from everfit.serving.decode import RequestDecoder
+from everfit.serving.protocols.json import RequestDecoder
 from everfit.store.online import SqliteOnlineStore
+from everfit.system import System
 
 COLUMNS = {
     "boolean": "N % 3 == 0",
@@ -126,22 +126,22 @@ def works(system: System, model: Model, folder: Path) -> str:
 @pytest.mark.parametrize("role", ROLES)
 def test_check_and_training_agree_on_every_type(tmp_path: Path, role: Role) -> None:
     system = opened(tmp_path / "all", role, list(COLUMNS))
-    errors = [each for each in cycle.check(system, as_of=AS_OF).problems if each.severity == "error"]
+    errors = [each for each in check(system, as_of=AS_OF).problems if each.severity == "error"]
     places = {word for each in errors for word in each.place.replace(",", "").split()}
     refused = {name for name in COLUMNS if places & {f"m_{name}", f"view_{name}"}}
     fine = [name for name in COLUMNS if not works(system, system.project.models[f"m_{name}"], tmp_path)]
     assert fine
     assert not refused & set(fine)
-    clean = cycle.check(opened(tmp_path / "fine", role, fine), as_of=AS_OF)
+    clean = check(opened(tmp_path / "fine", role, fine), as_of=AS_OF)
     assert not [each for each in clean.problems if each.severity == "error"]
     # Some mistakes show in the rows alone, which are looked at once all types are right.
     for name in set(COLUMNS) - set(fine) - refused:
-        assert not cycle.check(opened(tmp_path / name, role, [name]), as_of=AS_OF).passed, name
+        assert not check(opened(tmp_path / name, role, [name]), as_of=AS_OF).passed, name
 
 
 def test_every_refusal_names_the_column_and_a_way_out(tmp_path: Path) -> None:
     system = opened(tmp_path / "all", "request field", list(COLUMNS))
-    found = {each.place: each for each in cycle.check(system, as_of=AS_OF).problems}
+    found = {each.place: each for each in check(system, as_of=AS_OF).problems}
     for name in ("time", "duration", "list", "struct", "binary", "naive"):
         problem = found[f"model m_{name}, request"]
         assert f"which {name} is not" in problem.rule

@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 import everfit as ef
-from everfit import cycle
+from everfit.commands.validate import check
+from everfit.loop.learning import learn
 
 
 @pytest.fixture
@@ -40,9 +41,9 @@ def project(tmp_path: Path, repository: Path) -> Path:
 def test_it_checks_and_trains(project: Path) -> None:
     system = ef.open_system(project)
     end = datetime(2026, 1, 21, 20, tzinfo=UTC)
-    found = cycle.check(system, as_of=end)
+    found = check(system, as_of=end)
     assert found.passed, found.problems
-    learned = cycle.learn(system, as_of=end)
+    learned = learn(system, as_of=end)
     assert learned.version is not None, learned.report.failures
     assert learned.manifest.rows == 3_000
     assert learned.scores[0].metric == "log_loss"

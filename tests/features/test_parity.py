@@ -17,8 +17,8 @@ from everfit.definitions.model import Model
 from everfit.definitions.on_demand import OnDemand
 from everfit.definitions.source import Source
 from everfit.definitions.view import FeatureView
-from everfit.features.likeness import alike, same_type
 from everfit.features.parity import ParityReport, compare_features, parity_finding
+from everfit.features.value_equality import alike, same_type
 from everfit.store.reader import Reader
 
 ORIGIN = datetime(2024, 1, 1, tzinfo=UTC)

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME, Evidence, SourceFreshness, Task
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 START = datetime(2025, 3, 1, tzinfo=UTC)
 FEATURES = ("town", "distance", "weather.rain")

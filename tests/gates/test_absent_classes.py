@@ -15,9 +15,9 @@ from tests.gates.conftest import World, build
 
 from everfit.core.evidence import LABEL, Evidence, Paired
 from everfit.core.records import Verdict
-from everfit.gates.balance import LabelBalance
 from everfit.gates.baseline import BeatsBaseline
 from everfit.gates.champion import BeatsChampion
+from everfit.gates.label_shift import LabelBalance
 from everfit.gates.slices import Slices
 
 GATES = (LabelBalance(), BeatsBaseline(), BeatsChampion(), Slices("town", min_rows=50))

@@ -16,11 +16,11 @@ import pytest
 from everfit.core.errors import DefinitionError, SourceError
 from everfit.core.evidence import ID, LABEL, TIME, SourceFreshness
 from everfit.core.records import Verdict
-from everfit.gates.balance import LabelBalance
 from everfit.gates.categories import NewCategories
 from everfit.gates.coverage import LabelCoverage
 from everfit.gates.data_schema import DataSchema, check_schema, infer_schema, load_schema, save_schema
 from everfit.gates.freshness import Freshness
+from everfit.gates.label_shift import LabelBalance
 from everfit.gates.missing import MissingShare
 
 

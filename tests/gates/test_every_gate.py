@@ -20,8 +20,8 @@ import everfit.gates
 from everfit.core.evidence import Evidence
 from everfit.core.records import Verdict
 from everfit.definitions.gate import Gate
+from everfit.gates.custom import OwnGate, gate
 from everfit.gates.judge import STANDARD_GATES
-from everfit.gates.own import OwnGate, gate
 from everfit.gates.slices import Slices
 
 ARGUMENTS: dict[str, dict[str, Any]] = {"Slices": {"column": "town"}}

@@ -15,14 +15,14 @@ from everfit.core.errors import CorruptPackageError, DefinitionError, TrainingEr
 from everfit.core.records import Verdict
 from everfit.gates.baseline import BeatsBaseline
 from everfit.gates.champion import BeatsChampion
+from everfit.gates.custom import gate
 from everfit.gates.determinism import Determinism
 from everfit.gates.judge import STANDARD_GATES, gates_of, judge
 from everfit.gates.latency import MaxLatency
-from everfit.gates.own import gate
 from everfit.gates.reload import Reload
 from everfit.gates.robustness import Robustness
 from everfit.gates.slices import Slices
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 
 def only(verdicts: Any) -> Verdict:

@@ -27,11 +27,11 @@ from tests.loop.parcels import HONEST, MODEL
 
 from everfit.core.order import OrderRecord
 from everfit.core.rollout import Rollout
-from everfit.cycle.system import System
 from everfit.delivery.audit import Audit
 from everfit.delivery.rollouts import Rollouts
 from everfit.journal.ship import ship
 from everfit.journal.tables import scan_predictions
+from everfit.system import System
 from everfit.triggers.orders import Orders
 from everfit.wiring import open_system
 

@@ -21,10 +21,10 @@ PLAN, DONE = "kills-to-come", "kills-done"
 POINTS = {
     # The controller, in the order of what it does.
     "order-asked": ("everfit.triggers.orders", "Orders.ask", "after"),
-    "learn-started": ("everfit.cycle.engine", "Engine.start", "after"),
+    "learn-started": ("everfit.runtime.workflows", "Engine.start", "after"),
     "order-begun": ("everfit.triggers.orders", "Orders.begin", "after"),
-    "child-started": ("everfit.cycle.child", "_attend", "before"),
-    "child-ended": ("everfit.cycle.fulfilling", "run_child", "after"),
+    "child-started": ("everfit.runtime.subprocess_runner", "_attend", "before"),
+    "child-ended": ("everfit.loop.retrain_job", "run_child", "after"),
     "run-started": ("everfit.registry.registry", "Registry.start_run", "after"),
     "version-due": ("everfit.registry.registry", "Registry.register", "before"),
     "version-registered": ("everfit.registry.registry", "Registry.register", "after"),
@@ -36,7 +36,7 @@ POINTS = {
     "deployment-changed": ("everfit.store.deployment", "DeploymentRecord.change", "after"),
     "audit-due": ("everfit.delivery.audit", "Audit.append", "before"),
     "audited": ("everfit.delivery.audit", "Audit.append", "after"),
-    "folders-cleared": ("everfit.cycle.controller", "clear_away", "after"),
+    "folders-cleared": ("everfit.loop.controller", "clear_away", "after"),
     "rollout-moved": ("everfit.delivery.rollouts", "Rollouts.move", "after"),
     "alias-due": ("everfit.registry.registry", "Registry.promote", "before"),
     "alias-moved": ("everfit.registry.registry", "Registry.promote", "after"),
@@ -44,8 +44,8 @@ POINTS = {
     "rows-shipped": ("everfit.journal.ship", "append", "after"),
     "segments-deleted": ("everfit.journal.ship", "_Shipping._commit", "after"),
     # The training process.
-    "candidate-due": ("everfit.cycle.fulfilling", "make_candidate", "before"),
-    "candidate-made": ("everfit.cycle.fulfilling", "make_candidate", "after"),
+    "candidate-due": ("everfit.loop.retrain_job", "make_candidate", "before"),
+    "candidate-made": ("everfit.loop.retrain_job", "make_candidate", "after"),
 }
 """Where a process can be killed: a module, what it calls, and whether before or after that."""
 

@@ -25,8 +25,8 @@ from tests.serving.test_deployment import wait_for
 import everfit as ef
 from everfit.client.records import Prediction
 from everfit.core.rollout import Rollout
-from everfit.cycle.system import System
 from everfit.delivery.rollouts import Rollouts
+from everfit.system import System
 from everfit.triggers.orders import Orders
 from everfit.wiring import open_system
 

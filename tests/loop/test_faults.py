@@ -18,13 +18,13 @@ from tests.loop.calling import Callers, free_port
 from tests.loop.parcels import HONEST, MODEL, make_champion, running
 from tests.serving.test_deployment import wait_for
 
+from everfit.commands.steering import give_order
 from everfit.core.finding import Incident
 from everfit.core.order import OrderRecord
-from everfit.cycle.steering import give_order
-from everfit.cycle.system import System
 from everfit.monitoring.incidents import Incidents
 from everfit.store.controller_report import read_controller_report
 from everfit.store.replay_clock import CLOCK_FILE, LeadingClock
+from everfit.system import System
 from everfit.triggers.orders import Orders
 from everfit.wiring import open_system
 

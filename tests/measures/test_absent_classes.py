@@ -12,10 +12,10 @@ from everfit.core.evidence import Task
 from everfit.measures.class_alignment import aligned, union_of
 from everfit.measures.interval import bootstrap_intervals, paired_bootstrap
 from everfit.measures.metric import Metric
-from everfit.measures.probability import SMALLEST
 from everfit.measures.quality import metrics_of
 from everfit.measures.row_loss import LEAST_CHANCE, LossKind, row_losses
-from everfit.measures.weighing import Floats
+from everfit.measures.scoring_rules import SMALLEST
+from everfit.measures.weighting import Floats
 
 _CLASSES = ("b", "a", "d", "c")
 _TASKS: list[Task] = ["binary", "multiclass"]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from everfit.core.errors import DataError
 from everfit.measures.competing_risks import WAITING, Incidence, cumulative_incidence
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 KINDS = 3
 Codes = NDArray[np.int64]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from everfit.measures.competing_risks import WAITING
 from everfit.measures.delays import LEAST_OUTCOMES, Delays, delays_of
 from everfit.measures.label_weights import MOST_WEIGHT, inverse_weights, judging_weights
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 CLASSES = ("no", "yes")
 Codes = NDArray[np.int64]

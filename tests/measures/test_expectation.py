@@ -9,7 +9,7 @@ from everfit.core.errors import DataError
 from everfit.measures.expectation import expected_metric
 from everfit.measures.metric import Metric
 from everfit.measures.quality import metric_for
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 BINARY_MEANS = ("log_loss", "brier", "accuracy")
 

@@ -9,7 +9,7 @@ from everfit.measures import interval
 from everfit.measures.interval import bootstrap_interval, bootstrap_intervals, paired_bootstrap
 from everfit.measures.metric import Metric
 from everfit.measures.quality import metric_for, metrics_of
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 LOG_LOSS = metric_for("log_loss", "binary")
 AUC = metric_for("roc_auc", "binary")

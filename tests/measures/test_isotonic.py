@@ -9,7 +9,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from everfit.core.errors import DataError
 from everfit.measures.isotonic import isotonic
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 
 @given(st.data(), st.integers(1, 60))

@@ -15,7 +15,7 @@ from everfit.core.errors import DefinitionError
 from everfit.core.evidence import Task
 from everfit.measures.metric import Metric
 from everfit.measures.quality import METRICS, calibration_error, metric_for, metrics_of, pinball, worse_by
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 TASKS: tuple[Task, ...] = ("binary", "multiclass", "regression")
 CLASSES = 3

@@ -13,7 +13,7 @@ from everfit.measures.error_sketch import error_columns, error_layout, error_met
 from everfit.measures.quality import metrics_of
 from everfit.measures.score_sketch import ScoreSketch, score_bins
 from everfit.measures.sketch import Sketch
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 REFERENCE = 1 / (1 + np.exp(-np.random.default_rng(0).normal(-1.0, 1.5, size=20_000)))
 EDGES = score_bins(REFERENCE)

@@ -15,7 +15,7 @@ from everfit.measures.bins import Bins, Categories, bins_of, categories_of
 from everfit.measures.exact_sum import as_float, pack, units, unpack
 from everfit.measures.layout import Layout
 from everfit.measures.sketch import Sketch
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 REFERENCE = np.random.default_rng(0).lognormal(size=5_000)
 LAYOUT = Layout(

@@ -9,7 +9,7 @@ import numpy as np
 from everfit.measures.bins import bins_of, categories_of
 from everfit.measures.layout import Layout
 from everfit.measures.sketch import Sketch
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 Draw = Callable[[np.random.Generator, int], Floats]
 SHAPES: Mapping[str, Draw] = {

@@ -11,12 +11,12 @@ import polars as pl
 from tests.journal.records import LAYOUT, Service, hour
 
 from everfit.artifact.schema import Column, InputSchema
-from everfit.cycle.answers import Answers
-from everfit.cycle.memory import RememberedVersion
+from everfit.loop.cache import RememberedVersion
+from everfit.loop.prediction_history import Answers
 from everfit.monitoring.drift_windows import Counted
 from everfit.monitoring.performance import Scale
+from everfit.monitoring.prediction_frame import ASKED, KNOWN, PREDICTION, TRUTH, standard_rows
 from everfit.monitoring.reference import HELD_OUT, Reference
-from everfit.monitoring.rows import ASKED, KNOWN, PREDICTION, TRUTH, standard_rows
 from everfit.monitoring.windows import Length
 
 HOURS = 24 * 6

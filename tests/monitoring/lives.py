@@ -13,8 +13,8 @@ from everfit.core.evidence import KNOWN_AT, LABEL, TIME
 from everfit.core.settings import TrainingSettings
 from everfit.definitions.model import Model
 from everfit.features.history import build_frame
+from everfit.monitoring.prediction_frame import ASKED, ID, KNOWN, PREDICTION, RECORDED, ROUTE, TRUTH, VERSION
 from everfit.monitoring.reference import Reference, reference_of
-from everfit.monitoring.rows import ASKED, ID, KNOWN, PREDICTION, RECORDED, ROUTE, TRUTH, VERSION
 from everfit.store.reader import Reader
 from everfit.training.profile import profile_rows
 from everfit.training.refit import refit

@@ -10,7 +10,7 @@ from everfit.core.errors import DataError, MisuseError
 from everfit.monitoring.adwin import adwin_rises
 
 if TYPE_CHECKING:
-    from everfit.measures.weighing import Floats
+    from everfit.measures.weighting import Floats
 
 
 def errors(dice: np.random.Generator, share: float, steps: int) -> Floats:

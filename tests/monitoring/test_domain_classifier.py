@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from everfit.core.errors import DataError
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 from everfit.monitoring.domain_classifier import domain_drift
 
 

@@ -10,11 +10,11 @@ import pytest
 
 from everfit.core.evidence import Task
 from everfit.measures.interval import bootstrap_interval
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 from everfit.monitoring.estimate import Estimator, Reconciled, learn_estimator
 from everfit.monitoring.performance import Scale
+from everfit.monitoring.prediction_frame import ASKED, KNOWN, PREDICTION, TRUTH
 from everfit.monitoring.reference import HELD_OUT, Reference
-from everfit.monitoring.rows import ASKED, KNOWN, PREDICTION, TRUTH
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -15,9 +15,9 @@ from tests.monitoring.lives import DAY, Life, live
 import everfit as ef
 from everfit.core.finding import Finding
 from everfit.monitoring.drift_windows import count_windows, drift_windows
-from everfit.monitoring.drop import performance_alarm
-from everfit.monitoring.look import Watching, look
-from everfit.monitoring.report import MonitorReport
+from everfit.monitoring.evaluation import Watching, look
+from everfit.monitoring.performance_alarm import performance_alarm
+from everfit.monitoring.report.report import MonitorReport
 from everfit.store.reader import Reader
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

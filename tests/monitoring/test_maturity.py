@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from everfit.measures.competing_risks import cumulative_incidence
 from everfit.measures.label_weights import MOST_WEIGHT
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 from everfit.monitoring.delays import known_then, learn_delays
 from everfit.monitoring.maturity import Cohort, cohort, weights
 from everfit.monitoring.performance import Scale, figure
-from everfit.monitoring.rows import ASKED, ID, KNOWN, PREDICTION, TRUTH
+from everfit.monitoring.prediction_frame import ASKED, ID, KNOWN, PREDICTION, TRUTH
 
 DAY_S = 86_400.0
 START = datetime(2024, 1, 1, tzinfo=UTC)

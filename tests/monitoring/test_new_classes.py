@@ -13,14 +13,14 @@ from everfit.core.class_names import NEW_CLASSES, ClassValue
 from everfit.core.evidence import KNOWN_AT, LABEL, TIME
 from everfit.delivery.scoring import Scoring
 from everfit.monitoring.delays import learn_delays
-from everfit.monitoring.drop import performance_alarm
 from everfit.monitoring.estimate import learn_estimator
-from everfit.monitoring.look import Watching, look
+from everfit.monitoring.evaluation import Watching, look
 from everfit.monitoring.maturity import cohort, weights
 from everfit.monitoring.new_classes import new_class_findings
 from everfit.monitoring.performance import Scale, compare, compare_dealt, figure, in_scale
+from everfit.monitoring.performance_alarm import performance_alarm
+from everfit.monitoring.prediction_frame import NEW_CLASS, TRUTH, chances, standard_rows
 from everfit.monitoring.reference import HELD_OUT, Reference, reference_of
-from everfit.monitoring.rows import NEW_CLASS, TRUTH, chances, standard_rows
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAYS = 20

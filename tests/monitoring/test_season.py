@@ -14,8 +14,8 @@ import everfit as ef
 from everfit.core.errors import DefinitionError
 from everfit.monitoring.drift_windows import DriftWindow, count_windows, drift_findings, drift_windows, history_note
 from everfit.monitoring.performance import Scale
+from everfit.monitoring.prediction_frame import ASKED, KNOWN, PREDICTION, TRUTH
 from everfit.monitoring.reference import HELD_OUT, Reference
-from everfit.monitoring.rows import ASKED, KNOWN, PREDICTION, TRUTH
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 PER_DAY = 100

@@ -7,7 +7,7 @@ import pytest
 
 from everfit.core.clock import to_us
 from everfit.core.errors import NotReadyError, SettingsError
-from everfit.replay.pace import Controller, Pace
+from everfit.replay.pacing import Controller, Pace
 from everfit.replay.replaying import ReplayPlan
 from everfit.store.controller_report import ControllerReport, read_controller_report, write_controller_report
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 import everfit as ef
 from everfit.artifact.encode import encode_frame
-from everfit.artifact.fitted import Fitted
-from everfit.artifact.forms.native import NativePredictor
+from everfit.artifact.fitted_model import Fitted
 from everfit.artifact.infer import infer_schema
 from everfit.artifact.manifest import Lineage
 from everfit.artifact.package import write_package
 from everfit.artifact.provenance import code_version, library_versions
+from everfit.artifact.runtimes.native import NativePredictor
 from everfit.artifact.schema import InputSchema
 from everfit.artifact.signing import Signer, Trust
 from everfit.core.clock import Clock, FixedClock
@@ -27,9 +27,9 @@ from everfit.core.evidence import LABEL, Task
 from everfit.core.settings import ServingSettings
 from everfit.features.history import build_frame
 from everfit.features.materialize import materialize
-from everfit.serving.loading import Loader
-from everfit.serving.plane import Plane
-from everfit.serving.recorder import Recorder
+from everfit.serving.inference.data_plane import Plane
+from everfit.serving.inference.model_loader import Loader
+from everfit.serving.prediction_logger import Recorder
 from everfit.serving.worker import Worker
 from everfit.store.deployment import Deployed, DeploymentRecord, ModelDeployment
 from everfit.store.online import SqliteOnlineStore

@@ -64,9 +64,9 @@ def _main(folder: Path, port: int) -> None:
     from everfit.artifact.signing import Signer, Trust
     from everfit.core.clock import SystemClock
     from everfit.core.settings import ServingSettings
-    from everfit.serving.listening import listen, url_of
-    from everfit.serving.loading import Loader
-    from everfit.serving.recorder import Recorder
+    from everfit.serving.http.listener import listen, url_of
+    from everfit.serving.inference.model_loader import Loader
+    from everfit.serving.prediction_logger import Recorder
     from everfit.serving.worker import Worker
     from everfit.store.deployment import DeploymentRecord
     from everfit.store.online import SqliteOnlineStore

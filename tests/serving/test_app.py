@@ -16,8 +16,8 @@ from tests.serving.orders import ROW, Shop, request_of
 from tests.serving.process import MAX_BODY_BYTES, MAX_ROWS, Service, running
 
 from everfit.core.evidence import Arithmetic
-from everfit.serving.http import HttpRequest
-from everfit.serving.reply import Reply
+from everfit.serving.http.connection import HttpRequest
+from everfit.serving.http.responses import Reply
 
 
 def post(service: Service, content: Any, model: str = "late") -> httpx.Response:

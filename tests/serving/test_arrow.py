@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from tests.serving.orders import Shop
 from tests.serving.process import MAX_BODY_BYTES, MAX_ROWS, Service
 
-from everfit.artifact.arrow import read_table, write_table
 from everfit.core.errors import InvalidRequestError, RequestTooLargeError
+from everfit.serving.protocols.arrow.stream import read_table, write_table
 
 STREAM = "application/vnd.apache.arrow.stream"
 FILE = "application/vnd.apache.arrow.file"

@@ -17,7 +17,7 @@ from tests.serving.load import load
 from tests.serving.orders import ROW, Shop, make_shop, trees
 from tests.serving.process import Service, running
 
-from everfit.serving.lineup import Lineup
+from everfit.serving.inference.variants import Lineup
 from everfit.store.deployment import Deployed
 from everfit.store.prediction_log import recent_predictions
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from tests.serving.orders import NOW, ROW, Shop
 
 from everfit.core.instants import AHEAD, EARLIEST, END, broken_rule, is_in_years
-from everfit.serving.http import HttpRequest
-from everfit.serving.reply import Reply
+from everfit.serving.http.connection import HttpRequest
+from everfit.serving.http.responses import Reply
 from everfit.serving.worker import Worker
 
 SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

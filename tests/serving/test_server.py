@@ -15,7 +15,7 @@ from tests.serving.orders import ROW, Shop, request_of
 from tests.serving.process import running
 
 from everfit.core.errors import PackageError, SettingsError
-from everfit.serving.listening import listen
+from everfit.serving.http.listener import listen
 
 HEAVY = {"polars", "pandas", "sklearn", "scipy", "mlflow", "pyarrow", "lightgbm", "treelite", "xgboost", "sqlalchemy"}
 

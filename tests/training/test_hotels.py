@@ -13,16 +13,16 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 import everfit as ef
 from everfit.artifact.encode import encode_frame
-from everfit.artifact.fitted import Fitted
+from everfit.artifact.fitted_model import Fitted
 from everfit.artifact.infer import infer_schema
 from everfit.core.evidence import LABEL, Evidence, TrainingFrame
 from everfit.core.records import Verdict
 from everfit.core.settings import TrainingSettings
 from everfit.features.history import build_frame
-from everfit.gates.balance import LabelBalance
 from everfit.gates.coverage import LabelCoverage
+from everfit.gates.label_shift import LabelBalance
 from everfit.measures.quality import metric_for
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 from everfit.store.reader import Reader
 from everfit.training.candidate import Candidate
 from everfit.training.evidence import gather_evidence

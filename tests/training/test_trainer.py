@@ -11,7 +11,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from tests.training.world import make_frame, make_model
 
 import everfit as ef
-from everfit.artifact.fitted import Fitted
+from everfit.artifact.fitted_model import Fitted
 from everfit.artifact.infer import infer_schema
 from everfit.core.errors import DefinitionError, TrainingError
 from everfit.training.labels import learnable

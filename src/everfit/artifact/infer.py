@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from everfit.artifact import expressions
+from everfit.artifact.expressions import stored
 from everfit.artifact.schema import Column, Computation, FieldType, InputSchema, Lookup, RequestField
 from everfit.core.class_names import ClassValue
 from everfit.core.errors import DefinitionError, LabelError
@@ -134,14 +134,14 @@ def _computation(
     lone = [compute(given[place]) for place in range(min(_LONE_ROWS, given.height))]
     for place, row in enumerate(lone):
         _require_equal(part, expected[place], row, "compute every row from that row alone")
-    found = expressions.record(part.function, given.columns)
+    found = stored.record(part.function, given.columns)
     if found is not None and set(outputs) <= set(found):
         texts = tuple(found[output] for output in outputs)
         computed = given.select(
-            expressions.to_polars(text).alias(output) for output, text in zip(outputs, texts, strict=True)
+            stored.to_polars(text).alias(output) for output, text in zip(outputs, texts, strict=True)
         )
         if _equal(expected, _outputs(computed, outputs)):
-            lists = expressions.literal_lists(texts)
+            lists = stored.literal_lists(texts)
             return Computation(name=part.name, outputs=outputs, expressions=texts, lists=lists)
     return Computation(name=part.name, outputs=outputs, code=f"code/{part.name}.pkl")
 

@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from everfit.artifact.expressions import require_harmless
+from everfit.artifact.expressions.row_pipeline import FramePipeline, RowPipeline
+from everfit.artifact.expressions.stored import require_harmless
 from everfit.artifact.manifest import FORMAT, FileRecord, Lineage, Manifest, read_manifest
 from everfit.artifact.provenance import copy_code
-from everfit.artifact.row_pipeline import FramePipeline, RowPipeline
 from everfit.artifact.schema import InputSchema
 from everfit.core.errors import CorruptPackageError, InvalidRequestError, PackageError
 
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from everfit.artifact.fitted import Fitted
+    from everfit.artifact.equivalence import Choice, Limits, Reference
+    from everfit.artifact.fitted_model import Fitted
     from everfit.artifact.predictor import Predictor
-    from everfit.artifact.proving import Choice, Limits, Reference
     from everfit.artifact.signing import Signer, Trust
     from everfit.definitions.model import Model
 
@@ -169,7 +169,7 @@ class Package:
     def _reference(self) -> Reference:
         import numpy as np
 
-        from everfit.artifact.proving import LONE_ROWS, Reference, spread
+        from everfit.artifact.equivalence import LONE_ROWS, Reference, spread
 
         with np.load(self.folder / REFERENCE, allow_pickle=False) as arrays:
             matrix, expected = arrays["matrix"], arrays["expected"]
@@ -190,7 +190,7 @@ class Package:
 
     @cached_property
     def _functions(self) -> Mapping[str, Callable[[Any], Any]]:
-        from everfit.artifact.forms.pickled import unpickle
+        from everfit.artifact.runtimes.pickled import unpickle
 
         return {
             part.name: unpickle((self.folder / part.code).read_bytes(), self.folder / PROJECT_FOLDER)
@@ -199,8 +199,8 @@ class Package:
         }
 
     def _load(self, name: str) -> Predictor:
-        from everfit.artifact.forms.catalogue import FORMS
-        from everfit.artifact.proving import difference
+        from everfit.artifact.equivalence import difference
+        from everfit.artifact.runtimes.catalogue import FORMS
 
         if self.schema.frame != "matrix":
             return self._load_on_frames(name)
@@ -225,10 +225,10 @@ class Package:
     def _load_on_frames(self, name: str) -> Predictor:
         import numpy as np
 
-        from everfit.artifact.forms.catalogue import FORMS
+        from everfit.artifact.frame_equivalence import frame_difference
         from everfit.artifact.frame_predictor import FramePredictor
-        from everfit.artifact.frame_proof import frame_difference
         from everfit.artifact.model_frame import FrameBuilder
+        from everfit.artifact.runtimes.catalogue import FORMS
 
         predictor = FramePredictor(
             FORMS[name].load(self.folder / MODEL_FOLDER, self.schema),
@@ -382,8 +382,8 @@ def write_package(
 
 def _fill(draft: Path, fitted: Fitted, model: Model, rows: pl.DataFrame, lineage: Lineage) -> Manifest:
     """Write every file but the manifest."""
+    from everfit.artifact.expressions.check import prove_computations
     from everfit.artifact.mlflow_files import write_mlflow_files
-    from everfit.artifact.row_proof import prove_computations
     from everfit.artifact.tolerance import TOLERANCES
 
     schema = fitted.schema
@@ -419,8 +419,8 @@ def _store(draft: Path, fitted: Fitted, rows: pl.DataFrame) -> tuple[Choice, Lim
     import numpy as np
 
     from everfit.artifact.encode import encode_frame
-    from everfit.artifact.frame_proof import choose_frame_form, make_frame_reference
-    from everfit.artifact.proving import Limits, choose_form, make_reference
+    from everfit.artifact.equivalence import Limits, choose_form, make_reference
+    from everfit.artifact.frame_equivalence import choose_frame_form, make_frame_reference
 
     if fitted.schema.frame == "matrix":
         matrix = encode_frame(fitted.schema, rows)
@@ -435,7 +435,7 @@ def _store(draft: Path, fitted: Fitted, rows: pl.DataFrame) -> tuple[Choice, Lim
 
 
 def _write_code(draft: Path, schema: InputSchema, model: Model) -> tuple[str, ...]:
-    from everfit.artifact.forms.pickled import pickle_by_value
+    from everfit.artifact.runtimes.pickled import pickle_by_value
 
     functions = {part.name: part.function for part in model.on_demand}
     written = tuple(part.code for part in schema.computations if part.code)
@@ -453,7 +453,7 @@ def executes_code(manifest: Manifest, schema: InputSchema, *, place: str) -> boo
     Raises:
         CorruptPackageError: If it names a form that does not exist.
     """
-    from everfit.artifact.forms.catalogue import FORMS
+    from everfit.artifact.runtimes.catalogue import FORMS
 
     for name in (manifest.native, manifest.form):
         if name not in FORMS:

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from everfit.artifact.forms.lightgbm import find_booster as find_lightgbm
-from everfit.artifact.forms.lightgbm_trees import read_splits
-from everfit.artifact.forms.xgboost import find_booster as find_xgboost
+from everfit.artifact.runtimes.lightgbm import find_booster as find_lightgbm
+from everfit.artifact.runtimes.lightgbm_trees import read_splits
+from everfit.artifact.runtimes.xgboost import find_booster as find_xgboost
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,10 +9,10 @@ from everfit.cli.options import AsJson, AsOf, ProjectFolder
 
 def check(project: ProjectFolder = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """Hold the definitions against the data and print all problems at once."""
-    from everfit.cli.bars import Bars
     from everfit.cli.instants import read_moment
     from everfit.cli.output import FAILED, OK, Styled, bold, print_json, print_line
-    from everfit.cycle import check as run_check
+    from everfit.cli.progress_bars import Bars
+    from everfit.commands.validate import check as run_check
     from everfit.wiring import open_system
 
     system = open_system(project)

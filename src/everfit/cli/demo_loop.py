@@ -21,10 +21,10 @@ from everfit.cli.timeline import Event, timeline
 from everfit.core.errors import NotReadyError, ProjectError
 
 if TYPE_CHECKING:
-    from everfit.cycle import System
-    from everfit.cycle.making import Made
+    from everfit.loop.candidate_pipeline import Made
     from everfit.replay.replaying import ReplayPlan
     from everfit.replay.result import Figures, ReplayReport
+    from everfit.system import System
 
 _MODEL = "late_delivery"
 _FROM = datetime(2026, 1, 22, 0, 6, tzinfo=UTC)
@@ -85,7 +85,8 @@ class _Demo:
 
     def _first_model(self, system: System) -> None:
         """What a user does once, by hand."""
-        from everfit.cycle import learn, promote
+        from everfit.loop.deploying import promote
+        from everfit.loop.learning import learn
         from everfit.wiring import actor
 
         with self._page.busy("learning from three weeks of orders"):
@@ -228,7 +229,7 @@ def _truth(system: System) -> list[Event]:
 
 
 def _made(system: System, order: int) -> Made | None:
-    from everfit.cycle.fulfilling import RESULT, Result, order_folder
+    from everfit.loop.retrain_job import RESULT, Result, order_folder
 
     try:
         return msgspec.json.decode((order_folder(system, order) / RESULT).read_bytes(), type=Result).made

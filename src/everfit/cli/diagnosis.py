@@ -16,7 +16,7 @@ from msgspec import Struct
 from everfit.core.errors import EverfitError
 
 if TYPE_CHECKING:
-    from everfit.cycle import System
+    from everfit.system import System
 
 _CORE = ("polars", "mlflow-skinny", "scikit-learn", "optuna", "sqlalchemy", "uvloop")
 _OPTIONAL = {

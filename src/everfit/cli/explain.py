@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from everfit.explanation import ExplainedAnswer, Origin
+    from everfit.commands.explain import ExplainedAnswer, Origin
     from everfit.journal.explain import FoundPrediction
 
 
@@ -23,7 +23,7 @@ def explain(
 ) -> None:
     """Show a prediction with its features, version, run, commit, data and outcome."""
     from everfit.cli.output import print_json, print_line
-    from everfit.explanation import explain as run
+    from everfit.commands.explain import explain as run
     from everfit.wiring import open_system
 
     explanation = run(open_system(project), prediction)

@@ -20,7 +20,7 @@ app = typer.Typer(
 def list_views(project: ProjectFolder = None, as_json: AsJson = False) -> None:
     """List the feature views with their entities, ttl and features."""
     from everfit.cli.output import print_json, print_rows
-    from everfit.cycle import describe_views
+    from everfit.commands.features import describe_views
     from everfit.wiring import open_system
 
     found = describe_views(open_system(project))
@@ -54,10 +54,10 @@ def materialize(
     as_json: AsJson = False,
 ) -> None:
     """Bring the online store up to date with what is new in the sources."""
-    from everfit.cli.bars import Bars
     from everfit.cli.instants import read_moment
     from everfit.cli.output import print_json, print_rows
-    from everfit.cycle import materialize as run
+    from everfit.cli.progress_bars import Bars
+    from everfit.loop.materialize_job import materialize as run
     from everfit.wiring import open_system
 
     system = open_system(project)
@@ -81,7 +81,7 @@ def get(
     """Show what the online store answers for one entity."""
     from everfit.cli.instants import read_moment
     from everfit.cli.output import print_json, print_line
-    from everfit.cycle import online_features
+    from everfit.commands.features import online_features
     from everfit.wiring import open_system
 
     values = online_features(open_system(project), view, key, at=read_moment(at, name="--as-of"))
@@ -118,10 +118,10 @@ def parity(
     as_json: AsJson = False,
 ) -> None:
     """Compute the features of recorded answers again from history, and compare them with those that were served."""
-    from everfit.cli.bars import Bars
     from everfit.cli.instants import read_instant
     from everfit.cli.output import print_json
-    from everfit.cycle import parity as run
+    from everfit.cli.progress_bars import Bars
+    from everfit.loop.feature_parity import parity as run
     from everfit.wiring import open_system
 
     first = read_instant(since, name="--since")

@@ -10,8 +10,8 @@ import typer
 from everfit.cli.options import AsJson, ModelName, ProjectFolder
 
 if TYPE_CHECKING:
+    from everfit.commands.incidents import IncidentDetails
     from everfit.core.finding import Incident
-    from everfit.cycle.incident_details import IncidentDetails
 
 app = typer.Typer(help="Incidents: what monitoring found, open and ended.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -49,7 +49,7 @@ def show(
 ) -> None:
     """Show one incident: finding, numbers, alerts, the orders that it caused, and earlier ones of its kind."""
     from everfit.cli.output import bold, print_json, print_line, print_rows
-    from everfit.cycle.incident_details import incident_details
+    from everfit.commands.incidents import incident_details
     from everfit.wiring import open_system
 
     details = incident_details(open_system(project), number)

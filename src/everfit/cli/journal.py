@@ -16,9 +16,9 @@ app = typer.Typer(
 @app.command()
 def ship(project: ProjectFolder = None, as_json: AsJson = False) -> None:
     """Ship what the prediction service has finished writing to the lake's tables."""
-    from everfit.cli.bars import Bars
     from everfit.cli.output import CAUTION, OK, print_json, print_line
-    from everfit.cycle import ship as run
+    from everfit.cli.progress_bars import Bars
+    from everfit.loop.monitoring_run import ship as run
     from everfit.wiring import open_system
 
     system = open_system(project)

@@ -11,7 +11,7 @@ from everfit.cli.options import AsJson, AsOf, ModelName, ProjectFolder
 from everfit.cli.output import CAUTION, OK, Styled, bold, print_json, print_line, print_rows
 
 if TYPE_CHECKING:
-    from everfit.monitoring.report import MonitorReport, VersionReport
+    from everfit.monitoring.report.report import MonitorReport, VersionReport
 
 _SIGNS = {"critical": Styled("‼", "bold red"), "warning": CAUTION, "info": Styled("·", "blue")}
 
@@ -35,9 +35,9 @@ def monitor(
     A look at the present opens and ends incidents and tells people of them; one with --as-of only shows what was known
     then.
     """
-    from everfit.cli.bars import Bars
     from everfit.cli.instants import read_instant, read_moment
-    from everfit.cycle import monitor as run
+    from everfit.cli.progress_bars import Bars
+    from everfit.loop.monitoring_run import monitor as run
     from everfit.wiring import open_system
 
     first, moment = read_instant(since, name="--since"), read_moment(as_of, name="--as-of")
@@ -45,7 +45,7 @@ def monitor(
     with Bars(quiet=as_json) as progress:
         report = run(system, model, since=first, as_of=moment, progress=progress)
     if html is not None:
-        from everfit.monitoring.page import write_page
+        from everfit.monitoring.report.page import write_page
 
         html.parent.mkdir(parents=True, exist_ok=True)
         html.write_text(write_page(report), encoding="utf-8")
@@ -60,7 +60,7 @@ def monitor(
 
 
 def _print(report: MonitorReport) -> None:
-    from everfit.monitoring.report import compared
+    from everfit.monitoring.report.report import compared
 
     print_line(bold(report.model), f"as of {report.as_of:%Y-%m-%d %H:%M} UTC, asked since {report.since:%Y-%m-%d}")
     name = report.metric.replace("_", " ")

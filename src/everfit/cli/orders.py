@@ -10,7 +10,7 @@ import typer
 from everfit.cli.options import AsJson, ModelName, ProjectFolder, Reason
 
 if TYPE_CHECKING:
-    from everfit.cycle.order_details import OrderDetails
+    from everfit.commands.orders import OrderDetails
 
 _LOG_LINES = 40
 """Of the log's end; --json gives more, the file all."""
@@ -52,7 +52,7 @@ def show(
 ) -> None:
     """Show one training: reason, cause, state, gate report with all verdicts, log, and what came of its version."""
     from everfit.cli.output import print_json
-    from everfit.cycle.order_details import order_details
+    from everfit.commands.orders import order_details
     from everfit.wiring import open_system
 
     details = order_details(open_system(project), number)
@@ -121,7 +121,7 @@ def give(
 ) -> None:
     """Order a training; the controller of 'everfit up' carries it out, and delivers what passes."""
     from everfit.cli.output import OK, print_json, print_line
-    from everfit.cycle.steering import give_order
+    from everfit.commands.steering import give_order
     from everfit.wiring import actor, open_system
 
     record = give_order(open_system(project), model, actor=actor(), reason=reason)
@@ -140,7 +140,7 @@ def cancel(
 ) -> None:
     """Cancel an order that has not ended."""
     from everfit.cli.output import OK, print_json, print_line
-    from everfit.cycle.steering import cancel_order
+    from everfit.commands.steering import cancel_order
     from everfit.wiring import actor, open_system
 
     record = cancel_order(open_system(project), number, actor=actor(), reason=reason)

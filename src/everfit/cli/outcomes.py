@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from everfit.cli.asking import BatchRows, ServiceUrl, id_of, naming_rows, open_client, typed
 from everfit.cli.options import AsJson, ProjectFolder
+from everfit.cli.service_options import BatchRows, ServiceUrl, id_of, naming_rows, open_client, typed
 
 if TYPE_CHECKING:
     from everfit.cli.row_source import Row, RowSource
@@ -40,8 +40,8 @@ def outcomes(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Report outcomes to a running service; reporting them again does no harm, and a later value corrects."""
-    from everfit.cli.bars import Bars
     from everfit.cli.output import OK, print_json, print_line
+    from everfit.cli.progress_bars import Bars
     from everfit.cli.row_source import open_rows
 
     source = open_rows(file)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from everfit.cli.asking import BatchRows, ServiceUrl, id_of, naming_rows, open_client, typed
 from everfit.cli.options import AsJson, ProjectFolder
 from everfit.cli.output import CAUTION, OK, bold, print_error, print_json, print_line
+from everfit.cli.service_options import BatchRows, ServiceUrl, id_of, naming_rows, open_client, typed
 from everfit.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Ask a running service for predictions."""
-    from everfit.cli.answer_file import AnswerFile
-    from everfit.cli.bars import Bars
+    from everfit.cli.prediction_file import AnswerFile
+    from everfit.cli.progress_bars import Bars
 
     source, is_file = _source(rows)
     with ExitStack() as stack:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from everfit.cli.asking import ServiceUrl
 from everfit.cli.options import AsJson, ModelName, ProjectFolder
 from everfit.cli.output import CAUTION, OK, bold, print_json, print_line, print_rows
+from everfit.cli.service_options import ServiceUrl
 from everfit.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ def replay(
 
     The system must have been started with --replay. Ctrl-C ends after the present step; --from goes on from there.
     """
-    from everfit.cli.asking import open_client
-    from everfit.cli.bars import Bars
     from everfit.cli.instants import read_instant
+    from everfit.cli.progress_bars import Bars
+    from everfit.cli.service_options import open_client
     from everfit.core.duration import parse_duration
     from everfit.replay.replaying import ReplayPlan
     from everfit.replay.replaying import replay as run

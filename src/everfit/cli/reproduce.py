@@ -16,9 +16,9 @@ def reproduce(
     as_json: AsJson = False,
 ) -> None:
     """Train a version again from its recorded code, data and seed, and compare the predictions."""
-    from everfit.cli.bars import Bars
     from everfit.cli.output import Styled, print_json, print_line
-    from everfit.reproduction import reproduce as run
+    from everfit.cli.progress_bars import Bars
+    from everfit.commands.reproduce import reproduce as run
     from everfit.wiring import open_system
 
     system = open_system(project)

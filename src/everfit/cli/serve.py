@@ -22,9 +22,9 @@ def serve(
     """Serve the champions over HTTP until stopped."""
     from everfit.cli.logs import keep_log
     from everfit.cli.output import bold, print_json, print_line
-    from everfit.cycle.launcher import Launcher
-    from everfit.cycle.supervisor import Supervisor, worker_posts
-    from everfit.serving.listening import listen, url_of
+    from everfit.runtime.launcher import Launcher
+    from everfit.runtime.supervisor import Supervisor, worker_posts
+    from everfit.serving.http.listener import listen, url_of
     from everfit.wiring import deployed_versions, find_root, load_settings
 
     keep_log("supervisor", as_json=as_json)

@@ -12,7 +12,7 @@ from everfit.cli.output import Styled, Terminal, bold, print_json, print_line, p
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from everfit.cycle.status import ModelStatus, Status
+    from everfit.loop.status import ModelStatus, Status
 
     Line = tuple[object, ...]
 
@@ -28,7 +28,7 @@ def status(
     """Show who answers, what is being trained and rolled out, and what is wrong."""
     import time
 
-    from everfit.cycle.status import status as read
+    from everfit.loop.status import status as read
     from everfit.wiring import open_system
 
     system = open_system(project)
@@ -47,7 +47,7 @@ def status(
 
 def level(project: ProjectFolder = None, as_json: AsJson = False) -> None:
     """Name the level of automation that the project is on, and what is missing for the next."""
-    from everfit.cycle.level import level as read
+    from everfit.loop.automation_level import level as read
     from everfit.wiring import load_project
 
     found = read(load_project(project))

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from everfit.core.finding import Incident
     from everfit.core.order import OrderRecord
     from everfit.core.rollout import Move, Rollout
-    from everfit.cycle.making import Made
     from everfit.definitions.rollout import RolloutPlan
+    from everfit.loop.candidate_pipeline import Made
 
 What = Literal[
     "truth", "finding", "over", "order", "training", "gates", "refused", "rollout", "champion", "kept", "taken back"

@@ -28,10 +28,10 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train, test and register a version; it becomes the challenger if every gate passes."""
-    from everfit.cli.bars import Bars
     from everfit.cli.instants import read_instant, read_moment
     from everfit.cli.output import FAILED, OK, bold, print_gates, print_json, print_line, print_scores
-    from everfit.cycle import learn
+    from everfit.cli.progress_bars import Bars
+    from everfit.loop.learning import learn
     from everfit.wiring import actor, open_system
 
     flags = {"training.trials": trials, "training.seconds": seconds, "training.seed": seed}

@@ -24,9 +24,9 @@ def up(
     """
     from everfit.cli.logs import keep_log
     from everfit.cli.output import bold, print_json, print_line
-    from everfit.cycle.launcher import Launcher
-    from everfit.cycle.supervisor import Post, Supervisor, worker_posts
-    from everfit.serving.listening import listen, url_of
+    from everfit.runtime.launcher import Launcher
+    from everfit.runtime.supervisor import Post, Supervisor, worker_posts
+    from everfit.serving.http.listener import listen, url_of
     from everfit.wiring import find_root, load_project
 
     keep_log("supervisor", as_json=as_json)
@@ -99,8 +99,8 @@ def make_candidate(
     """Train a candidate in a process of its own."""
     import gc
 
-    from everfit.cycle.child import die_with_parent
-    from everfit.cycle.fulfilling import make
+    from everfit.loop.retrain_job import make
+    from everfit.runtime.subprocess_runner import die_with_parent
     from everfit.wiring import open_system
 
     die_with_parent()

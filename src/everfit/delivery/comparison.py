@@ -12,7 +12,7 @@ from everfit.delivery.scoring import ENTRY, Scoring
 from everfit.measures.confidence_sequence import upper_sequence
 from everfit.measures.design_effect import design_effect
 from everfit.measures.row_loss import LOSS_WORDS
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 if TYPE_CHECKING:
     import polars as pl

@@ -13,8 +13,8 @@ from everfit.core.errors import StoreError
 from everfit.core.event_log import log_event
 from everfit.core.rollout import Move, Rollout, RolloutState, Step, moved
 from everfit.definitions.rollout import RolloutPlan, Shadow
-from everfit.delivery.advance import POLICY
-from everfit.delivery.persons import supersede
+from everfit.delivery.manual_steps import supersede
+from everfit.delivery.state_machine import POLICY
 from everfit.store.ledger import ROLLOUTS
 
 _log = logging.getLogger(__name__)

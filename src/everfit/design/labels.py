@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from everfit.core.errors import EverfitError
 from everfit.core.evidence import LABEL, TrainingFrame
 from everfit.definitions.trainer_arguments import argument_errors
-from everfit.design.findings import error, from_exception, warning
+from everfit.design.problems import error, from_exception, warning
 from everfit.measures.quality import metric_for
 
 if TYPE_CHECKING:

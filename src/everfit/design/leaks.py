@@ -11,7 +11,7 @@ import polars as pl
 from everfit.core.errors import SourceError
 from everfit.core.evidence import KNOWN_AT, LABEL, TIME, TrainingFrame
 from everfit.core.user_code import run_users
-from everfit.design.findings import error, warning
+from everfit.design.problems import error, warning
 from everfit.measures.quality import roc_auc
 from everfit.store.known_values import known_rows
 

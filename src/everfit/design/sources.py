@@ -11,10 +11,10 @@ import polars as pl
 
 from everfit.core.errors import EverfitError
 from everfit.definitions.column_types import event_roles, key_fits, require_type
-from everfit.design.findings import error, from_exception, missing_columns, warning
-from everfit.store.instants import require_instant
+from everfit.design.problems import error, from_exception, missing_columns, warning
 from everfit.store.known_values import count_unknown, instant_of, known_rows
 from everfit.store.plain_values import count_infinite
+from everfit.store.timestamps import require_instant
 
 if TYPE_CHECKING:
     from everfit.core.records import Problem

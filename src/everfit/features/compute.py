@@ -12,11 +12,11 @@ from everfit.core.errors import SourceError, TimestampError
 from everfit.core.user_code import run_users
 from everfit.definitions.column_types import key_fits, require_type
 from everfit.store.common_type import common_type
-from everfit.store.instants import INSTANT, require_instant, to_instant
 from everfit.store.known_values import hide_unknown, instant_of
 from everfit.store.plain_values import plain_values
 from everfit.store.pushed_rows import FEATURE, KEY
 from everfit.store.reader import Reader, require_columns
+from everfit.store.timestamps import INSTANT, require_instant, to_instant
 
 if TYPE_CHECKING:
     from polars.datatypes import DataTypeClass

@@ -21,10 +21,10 @@ from everfit.features.compute import feature_names, horizon, known_time, view_ro
 from everfit.features.join import ViewRows, point_in_time_join
 from everfit.features.label_values import plain_labels
 from everfit.store.digest import frame_digest
-from everfit.store.instants import INSTANT, to_instant
 from everfit.store.known_values import count_unknown, hide_unknown, latest_known
 from everfit.store.plain_values import plain_label, plain_values
 from everfit.store.reader import Reader, require_columns
+from everfit.store.timestamps import INSTANT, to_instant
 
 _OWN = (ID, TIME, LABEL, KNOWN_AT)
 _TASK = "features"

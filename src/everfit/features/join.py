@@ -22,8 +22,8 @@ import numpy as np
 import polars as pl
 
 from everfit.core.errors import SourceError
-from everfit.store.instants import to_instant
 from everfit.store.reader import require_columns
+from everfit.store.timestamps import to_instant
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from everfit.features.label_values import class_text
-from everfit.store.instants import INSTANT, to_instant
 from everfit.store.known_values import hide_unknown, latest_known
 from everfit.store.plain_values import plain_label
 from everfit.store.reader import Reader, require_columns
+from everfit.store.timestamps import INSTANT, to_instant
 
 if TYPE_CHECKING:
     from everfit.definitions.model import Model

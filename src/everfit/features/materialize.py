@@ -21,7 +21,7 @@ from msgspec import Struct
 from everfit.core.errors import TimestampError
 from everfit.core.progress import SILENT, Progress
 from everfit.features.compute import feature_names, horizon, known_time, view_rows
-from everfit.store.instants import INSTANT
+from everfit.store.timestamps import INSTANT
 
 if TYPE_CHECKING:
     from everfit.definitions.view import FeatureView

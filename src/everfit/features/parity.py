@@ -14,8 +14,8 @@ from everfit.core.finding import Finding
 from everfit.core.progress import SILENT, Progress
 from everfit.definitions.model import Model
 from everfit.features.history import features_of
-from everfit.features.lag import ViewLag, lag_of
-from everfit.features.likeness import alike, same_type
+from everfit.features.staleness import ViewLag, lag_of
+from everfit.features.value_equality import alike, same_type
 from everfit.store.reader import Reader
 
 VERSION, SERVED = "version", "feature."

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from everfit.core.records import GateReport
-from everfit.gates.balance import LabelBalance
 from everfit.gates.baseline import BeatsBaseline
 from everfit.gates.categories import NewCategories
 from everfit.gates.champion import BeatsChampion
@@ -13,6 +12,7 @@ from everfit.gates.coverage import LabelCoverage
 from everfit.gates.data_schema import DataSchema
 from everfit.gates.determinism import Determinism
 from everfit.gates.freshness import Freshness
+from everfit.gates.label_shift import LabelBalance
 from everfit.gates.latency import MaxLatency
 from everfit.gates.missing import MissingShare
 from everfit.gates.reload import Reload

@@ -12,8 +12,8 @@ from msgspec import Struct
 from everfit.journal.logs import PREDICTION_LOG
 from everfit.journal.prediction_rows import FEATURE, PREDICTION, REQUEST
 from everfit.journal.tables import scan_outcomes
-from everfit.store.instants import representable
 from everfit.store.lake import PLACE, SEGMENT, tables_under
+from everfit.store.timestamps import representable
 
 Value = str | int | float | bool | datetime | date | None
 

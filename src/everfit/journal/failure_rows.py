@@ -8,8 +8,8 @@ from typing import Any
 import polars as pl
 
 from everfit.store.failures import FAILURES, Failures
-from everfit.store.instants import INSTANT
 from everfit.store.lake import PLACE, SEGMENT, SegmentRows
+from everfit.store.timestamps import INSTANT
 
 BASE: dict[str, pl.DataType] = {
     "id": pl.String(),

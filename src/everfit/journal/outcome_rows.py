@@ -7,9 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from everfit.store.instants import INSTANT
 from everfit.store.lake import PLACE, SEGMENT, SegmentRows
 from everfit.store.outcomes import OUTCOMES, Outcomes
+from everfit.store.timestamps import INSTANT
 
 BASE: dict[str, pl.DataType] = {
     "id": pl.String(),

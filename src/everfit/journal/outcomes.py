@@ -9,9 +9,9 @@ import polars as pl
 
 from everfit.core.errors import TimestampError
 from everfit.journal.prediction_rows import REQUEST
-from everfit.store.instants import INSTANT
 from everfit.store.lake import PLACE, SEGMENT
 from everfit.store.reader import require_columns
+from everfit.store.timestamps import INSTANT
 
 OUTCOME, OUTCOME_KNOWN_AT = "outcome", "outcome_known_at"
 """The columns that are added to predictions."""

@@ -11,10 +11,10 @@ import msgspec
 import polars as pl
 
 from everfit.core.errors import StoreError
-from everfit.store.instants import INSTANT
 from everfit.store.lake import PLACE, SEGMENT, SegmentRows
 from everfit.store.prediction_log import PREDICTIONS, Layout, Predictions, with_layouts
-from everfit.store.untyped import untyped_column
+from everfit.store.timestamps import INSTANT
+from everfit.store.type_inference import untyped_column
 
 PREDICTION, REQUEST, FEATURE = "prediction", "request.", "feature."
 """What the columns of answers, request fields and features are called, or begin with."""
@@ -49,7 +49,7 @@ def prediction_rows(records: Iterable[tuple[str, Layout | Predictions]]) -> list
 
     Columns: :data:`BASE`; ``prediction``, or ``prediction.<class>`` for each class of a multiclass model; the fields
     ``request.<name>`` in their types; the features as used, ``feature.<name>``. The log does not say the types of
-    features, so their values do; see :func:`everfit.store.untyped.untyped_column`.
+    features, so their values do; see :func:`everfit.store.type_inference.untyped_column`.
 
     Raises:
         StoreError: If a record does not have its layout's form.

@@ -8,9 +8,9 @@ import polars as pl
 
 from everfit.journal import failure_rows, outcome_rows, prediction_rows
 from everfit.journal.logs import FAILURE_LOG, OUTCOME_LOG, PREDICTION_LOG
-from everfit.store.instants import out_of_years
 from everfit.store.lake import scan_tables
 from everfit.store.pushed_rows import scan_pushed
+from everfit.store.timestamps import out_of_years
 
 __all__ = ["scan_failures", "scan_outcomes", "scan_predictions", "scan_pushes"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 CHUNK = 65_536
 """Values at a time, so that what is made on the way stays in the processor's cache."""

@@ -15,7 +15,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from everfit.core.errors import DataError
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 FINE = 100
 COARSE = 10

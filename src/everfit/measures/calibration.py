@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from everfit.measures.weighing import Floats, Weighing, ratio, weigh
+from everfit.measures.weighting import Floats, Weighing, ratio, weigh
 
 BINS = 10
 

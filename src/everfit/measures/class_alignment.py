@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from everfit.core.class_names import ClassValue
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 
 def union_of(classes: Sequence[ClassValue], others: Sequence[ClassValue]) -> tuple[ClassValue, ...]:

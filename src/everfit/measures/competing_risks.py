@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everfit.core.errors import DataError
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 WAITING = -1
 """The code of a row to which nothing has happened by the age given."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 
 def upper_sequence(values: Floats, alpha: float, *, first: int) -> Floats:

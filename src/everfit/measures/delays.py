@@ -11,7 +11,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from everfit.measures.competing_risks import Incidence, cumulative_incidence
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 HISTORY = timedelta(days=365)
 """How far back delays are learnt from: every season once, yet not how things were long ago. On the hotel bookings, half

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 _LEAST_BLOCKS = 5
 _LEVEL = 0.05

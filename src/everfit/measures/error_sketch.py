@@ -13,7 +13,7 @@ import numpy as np
 from everfit.measures.bins import Bins, bins_of
 from everfit.measures.layout import Layout
 from everfit.measures.sketch import ColumnSketch, Sketch
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 
 def error_columns(truth: Floats, predicted: Floats) -> Mapping[str, Floats]:

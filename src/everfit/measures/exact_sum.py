@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 _UNIT_EXPONENT = 1074
 _DIGITS = 53

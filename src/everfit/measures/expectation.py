@@ -6,7 +6,7 @@ import numpy as np
 
 from everfit.core.errors import DataError
 from everfit.measures.metric import Metric
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 
 def expected_metric(metric: Metric, chances: Floats, predicted: Floats, weight: Floats | None = None) -> float:

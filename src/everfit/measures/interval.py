@@ -1,7 +1,7 @@
 """How sure a metric is: bootstrap intervals of one model, and of the difference of two on the same rows.
 
 Source: Efron 1979, "Bootstrap methods"; the percentile interval. A resample is a vector of counts, so that a metric
-sorts its rows once and is then asked for every resample (:mod:`everfit.measures.weighing`).
+sorts its rows once and is then asked for every resample (:mod:`everfit.measures.weighting`).
 
 Beyond :data:`MOST_ROWS` rows, the resamples are taken from that many rows, drawn once without replacement, and their
 deviations are shrunk by ``sqrt(MOST_ROWS / rows)``: the m out of n bootstrap of Bickel, Götze, van Zwet 1997, right
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everfit.measures.metric import Metric
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 MOST_ROWS = 100_000
 

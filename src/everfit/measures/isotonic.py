@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everfit.core.errors import DataError
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 
 @dataclass(frozen=True, eq=False)

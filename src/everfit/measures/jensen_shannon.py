@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 
 def jensen_shannon(reference: NDArray[np.int64], window: NDArray[np.int64]) -> float:

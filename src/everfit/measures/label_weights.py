@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everfit.measures.delays import LEAST_OUTCOMES, Delays
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 MOST_WEIGHT = 20.0
 """No row counts for more than this many: a few early ones would outvote the rest. Beyond it, weighing is biased."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from everfit.measures.bin_table import BinTable
 from everfit.measures.bins import Bins, Categories, Category
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 Form = Bins | Categories
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from everfit.core.evidence import Task
-from everfit.measures.weighing import Floats, Weighing, weigh
+from everfit.measures.weighting import Floats, Weighing, weigh
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Metric:
     greater_is_better: bool
     tasks: tuple[Task, ...]
     prepare: Callable[[Floats, Floats], Weighing] = field(compare=False)
-    """Does what depends on the rows alone; see :mod:`everfit.measures.weighing`."""
+    """Does what depends on the rows alone; see :mod:`everfit.measures.weighting`."""
     description: str
     """What it says and where the formula is from."""
     in_label_unit: bool = False

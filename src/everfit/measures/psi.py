@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 Counts = NDArray[np.int64]
 

@@ -9,11 +9,22 @@ from types import MappingProxyType
 from everfit.core.errors import DefinitionError
 from everfit.core.evidence import Task
 from everfit.measures.calibration import calibration_error, calibration_error_on
-from everfit.measures.classes import accuracy, accuracy_on, macro_auc, macro_auc_on, macro_f1, macro_f1_on
-from everfit.measures.deviation import bias, bias_on, mae, mae_on, pinball, pinball_on, r2, r2_on, rmse, rmse_on
 from everfit.measures.metric import Metric
-from everfit.measures.probability import brier, brier_on, log_loss, log_loss_on
+from everfit.measures.multiclass_metrics import accuracy, accuracy_on, macro_auc, macro_auc_on, macro_f1, macro_f1_on
 from everfit.measures.ranking import average_precision, average_precision_on, roc_auc, roc_auc_on
+from everfit.measures.regression_metrics import (
+    bias,
+    bias_on,
+    mae,
+    mae_on,
+    pinball,
+    pinball_on,
+    r2,
+    r2_on,
+    rmse,
+    rmse_on,
+)
+from everfit.measures.scoring_rules import brier, brier_on, log_loss, log_loss_on
 
 __all__ = [
     "METRICS",

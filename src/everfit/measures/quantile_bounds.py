@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 _REACH = 8.0
 """Standard deviations of the count, beyond which no bound that is asked for lies."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from everfit.measures.weighing import Floats, Weighing, total, weigh
+from everfit.measures.weighting import Floats, Weighing, total, weigh
 
 
 def roc_auc(truth: Floats, predicted: Floats, weight: Floats | None = None) -> float:

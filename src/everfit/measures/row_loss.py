@@ -14,8 +14,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from everfit.measures.probability import chance_of_truth
-from everfit.measures.weighing import Floats
+from everfit.measures.scoring_rules import chance_of_truth
+from everfit.measures.weighting import Floats
 
 LEAST_CHANCE = 0.02
 """Log loss is clipped at ``-log`` of this, so that no single row outweighs all others."""

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everfit.core.errors import DataError
-from everfit.measures.classes import likeliest
 from everfit.measures.exact_sum import as_float, pack, units, unpack
-from everfit.measures.probability import SMALLEST, chance_of_truth
-from everfit.measures.weighing import Floats, ratio
+from everfit.measures.multiclass_metrics import likeliest
+from everfit.measures.scoring_rules import SMALLEST, chance_of_truth
+from everfit.measures.weighting import Floats, ratio
 
 Counts = NDArray[np.int64]
 
@@ -237,7 +237,7 @@ def _average_precision(counts: Counts) -> float:
 
 
 def _macro_f1(confusion: Counts) -> float:
-    """As :func:`everfit.measures.classes.macro_f1`, which counts a class without a chance, too, if it occurs."""
+    """As :func:`everfit.measures.multiclass_metrics.macro_f1`; an impossible class that occurs counts, too."""
     true, predicted = confusion.sum(axis=1), np.append(confusion.sum(axis=0), 0)
     seen = (true + predicted) > 0
     hits = np.append(confusion.diagonal(), 0)

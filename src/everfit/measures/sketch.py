@@ -21,7 +21,7 @@ from everfit.measures.bin_table import CHUNK
 from everfit.measures.bins import Bins, Categories, Category
 from everfit.measures.exact_sum import as_float, pack, units, unpack
 from everfit.measures.layout import Form, Layout
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 Counts = NDArray[np.int64]
 Column = Floats | Sequence[Category | None] | Mapping[Category | None, int]

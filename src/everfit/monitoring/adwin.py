@@ -1,4 +1,4 @@
-"""ADWIN, for comparison with :mod:`everfit.monitoring.drop`: quick, and *without guarantee*."""
+"""ADWIN, for comparison with :mod:`everfit.monitoring.performance_alarm`: quick, and *without guarantee*."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everfit.core.errors import DataError, MisuseError
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 DELTA = 0.002
 """River's own default."""

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from everfit.core.class_names import NEW_CLASSES
 from everfit.measures.competing_risks import WAITING
 from everfit.measures.delays import HISTORY, Delays, delays_of
-from everfit.measures.weighing import Floats
-from everfit.monitoring.rows import ASKED, KNOWN, TRUTH
+from everfit.measures.weighting import Floats
+from everfit.monitoring.prediction_frame import ASKED, KNOWN, TRUTH
 
 
 def learn_delays(
@@ -22,8 +22,8 @@ def learn_delays(
     """How long outcomes take, from what was known at an instant.
 
     Args:
-        rows: In the form of :mod:`everfit.monitoring.rows`, of a longer time than the cohorts to be matured. What was
-            asked or known later is not looked at.
+        rows: In the form of :mod:`everfit.monitoring.prediction_frame`, of a longer time than the
+            cohorts to be matured. What was asked or known later is not used.
         as_of: The instant.
         classes: The label's values in the order of the codes; empty for a regression.
         history: Rows asked longer ago than this are left out. It bounds the longest delay that can be seen.
@@ -41,9 +41,7 @@ def learn_delays(
 
 
 def known_then(rows: pl.DataFrame, *, as_of: datetime) -> pl.DataFrame:
-    """Rows in the form of :mod:`everfit.monitoring.rows` as they were at an instant: what was asked before it, with the
-    outcomes known by it.
-    """
+    """Rows in the form of :mod:`everfit.monitoring.prediction_frame` as of an instant, with the outcomes known then."""
     known = pl.col(KNOWN) <= as_of
     return rows.filter(pl.col(ASKED) < as_of).with_columns(
         pl.when(known).then(pl.col(TRUTH)).alias(TRUTH), pl.when(known).then(pl.col(KNOWN)).alias(KNOWN)
@@ -54,7 +52,7 @@ def class_codes(rows: pl.DataFrame, classes: Sequence[object], *, as_of: datetim
     """The class of each row, 0 for every outcome of a regression, or :data:`WAITING`.
 
     Args:
-        rows: In the form of :mod:`everfit.monitoring.rows`.
+        rows: In the form of :mod:`everfit.monitoring.prediction_frame`.
         classes: Of :class:`~everfit.measures.delays.Delays`, where all new classes together may be the last.
         as_of: What was known later counts as unknown.
     """

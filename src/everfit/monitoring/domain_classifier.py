@@ -17,7 +17,7 @@ from everfit.core.errors import DataError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from everfit.measures.weighing import Floats
+    from everfit.measures.weighting import Floats
 
 MOST_ROWS = 20_000
 _FOLDS = 5

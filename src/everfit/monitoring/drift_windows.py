@@ -15,13 +15,13 @@ from msgspec import Struct, structs
 from everfit.core.finding import Finding, Severity
 from everfit.definitions.watch import Drift, Season
 from everfit.measures.bins import Bins
-from everfit.measures.dispersion import Dispersion
-from everfit.measures.multiplicity import alpha_per_window
+from everfit.measures.multiple_testing import alpha_per_window
+from everfit.measures.overdispersion import Dispersion
 from everfit.measures.sketch import ColumnSketch, Sketch
+from everfit.monitoring.data_quality import LEAST_ROWS
 from everfit.monitoring.drift import ColumnDrift, dispersions, drift
-from everfit.monitoring.inputs import LEAST_ROWS
+from everfit.monitoring.prediction_frame import ASKED
 from everfit.monitoring.reference import HELD_OUT, Reference, Watched
-from everfit.monitoring.rows import ASKED
 from everfit.monitoring.windows import WINDOW, Length, Window, complete_windows, placed
 
 _YEAR = timedelta(days=365)
@@ -102,7 +102,7 @@ def count_windows(rows: pl.DataFrame, reference: Reference, *, until: datetime) 
     """Count the newest complete windows with rows enough, oldest first.
 
     Args:
-        rows: In the form of :mod:`everfit.monitoring.rows`.
+        rows: In the form of :mod:`everfit.monitoring.prediction_frame`.
         reference: The version's; its window is how long they are.
         until: Windows that end later are not complete.
     """
@@ -204,7 +204,7 @@ def _judge(window: Counted, before: Before, reference: Reference, watch: Drift) 
     # Windows of rows come as often as they like: alpha is spent on a year of daily ones.
     a_year = 365 if isinstance(reference.window, int) else _YEAR / reference.window
     alpha = alpha_per_window(watch.alpha, a_year)
-    # A look at all columns together (everfit.monitoring.together) counts as one more.
+    # A look at all columns together (everfit.monitoring.joint_drift) counts as one more.
     width = len(reference.inputs.layout.columns) + len(reference.answers.layout.columns) + 1
     inputs = [(season, [each.inputs for each in some]) for season, some in before]
     answers = [(season, [each.answers for each in some]) for season, some in before]

@@ -18,11 +18,11 @@ import polars as pl
 from msgspec import Struct
 
 from everfit.measures.metric import Metric
-from everfit.measures.weighing import Floats
-from everfit.monitoring.foresight import LOSSES, Chances, Foresee, Foresight, ModelledLosses
+from everfit.measures.weighting import Floats
+from everfit.monitoring.loss_estimation import LOSSES, Chances, Foresee, Foresight, ModelledLosses
 from everfit.monitoring.performance import LEAST_LABELLED, RESAMPLES, Figure, Scale, figure
+from everfit.monitoring.prediction_frame import ASKED, TRUTH
 from everfit.monitoring.reference import Reference
-from everfit.monitoring.rows import ASKED, TRUTH
 
 LEAST_HELD_OUT = 200
 """With fewer outcomes on the hold-out there is nothing to learn from."""
@@ -93,7 +93,7 @@ class Estimator:
         """The metric that some rows are expected to have.
 
         Args:
-            rows: In the form of :mod:`everfit.monitoring.rows`; outcomes are not looked at.
+            rows: In the form of :mod:`everfit.monitoring.prediction_frame`; outcomes are not looked at.
             start: Of the stretch of time in which they were asked.
             end: Its end; how long it is tells how much of a week's or a storm's fortune its rows share.
             weight: How much each row counts, aligned with ``rows``.
@@ -128,7 +128,7 @@ class Estimator:
         """The estimate beside the truth, on the rows whose outcome is known.
 
         Args:
-            rows: In the form of :mod:`everfit.monitoring.rows`.
+            rows: In the form of :mod:`everfit.monitoring.prediction_frame`.
             start: As for :meth:`estimate`.
             end: Likewise.
             weight: Aligned with ``rows``; while outcomes are still coming, that of

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 MOST_CATEGORIES = 200
 """The most frequent ones; the others count as missing. Scikit-learn's histograms take 255."""

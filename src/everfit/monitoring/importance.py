@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import polars as pl
 
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 MOST_ROWS = 2_000
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from everfit.core.duration import format_roughly
 from everfit.core.finding import Finding
-from everfit.measures.weighing import Floats
-from everfit.monitoring.rows import ASKED, KNOWN, TRUTH
+from everfit.measures.weighting import Floats
+from everfit.monitoring.prediction_frame import ASKED, KNOWN, TRUTH
 
 LEAST_EXPECTED = 30.0
 """Fewer outcomes than this that fail to come may be chance."""
@@ -26,7 +26,7 @@ def label_findings(
     """What is wrong with the coming of outcomes.
 
     Args:
-        rows: Predictions in the form of :mod:`everfit.monitoring.rows`, with what was known at ``as_of``.
+        rows: Predictions in the form of :mod:`everfit.monitoring.prediction_frame`, with what was known at ``as_of``.
         delays_s: How long outcomes used to take, seconds, in ascending order.
         model: Its name.
         as_of: The present instant.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from everfit.measures.isotonic import isotonic
 from everfit.measures.row_loss import LEAST_CHANCE, LOSS_KINDS, MEAN_LOSSES, LossKind, row_losses
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 from everfit.monitoring.performance import Scale
 
 _FARTHEST = 3.0

@@ -25,7 +25,7 @@ from everfit.measures.competing_risks import WAITING
 from everfit.measures.delays import Delays
 from everfit.measures.label_weights import judging_weights
 from everfit.measures.proportion import wilson_interval
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 from everfit.monitoring.delays import ages_of_s, class_codes, known_then
 from everfit.monitoring.performance import LEAST_LABELLED
 
@@ -79,7 +79,7 @@ def cohort(rows: pl.DataFrame, delays: Delays, *, as_of: datetime) -> Cohort:
     """What is known of some rows, and what their classes' shares will be.
 
     Args:
-        rows: The cohort, in the form of :mod:`everfit.monitoring.rows`.
+        rows: The cohort, in the form of :mod:`everfit.monitoring.prediction_frame`.
         delays: Learnt from a longer history, of the same instant.
         as_of: What was asked or known later is not looked at.
     """
@@ -122,7 +122,7 @@ def weights(rows: pl.DataFrame, delays: Delays, *, as_of: datetime) -> pl.Series
     :func:`~everfit.measures.label_weights.judging_weights`.
 
     Args:
-        rows: In the form of :mod:`everfit.monitoring.rows`.
+        rows: In the form of :mod:`everfit.monitoring.prediction_frame`.
         delays: Learnt from a longer history, of the same instant.
         as_of: What was known later counts as unknown.
 

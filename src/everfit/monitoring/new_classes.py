@@ -7,7 +7,7 @@ import polars as pl
 from everfit.core.class_names import quoted
 from everfit.core.finding import Finding
 from everfit.monitoring.performance import Scale
-from everfit.monitoring.rows import ASKED, NEW_CLASS, TRUTH
+from everfit.monitoring.prediction_frame import ASKED, NEW_CLASS, TRUTH
 
 _SHOWN = 5
 _MUCH = 0.05
@@ -19,7 +19,7 @@ def new_class_findings(rows: pl.DataFrame, scale: Scale, model: str, version: in
     """The finding that outcomes are of classes that the version does not know; none where there are none.
 
     Args:
-        rows: The version's predictions in the form of :mod:`everfit.monitoring.rows`.
+        rows: The version's predictions in the form of :mod:`everfit.monitoring.prediction_frame`.
         scale: The version's.
         model: Its name.
         version: Its number.

@@ -19,8 +19,8 @@ from everfit.measures.interval import bootstrap_interval, paired_bootstrap
 from everfit.measures.metric import Metric
 from everfit.measures.proportion import wilson_interval
 from everfit.measures.quality import metric_for
-from everfit.measures.weighing import Floats
-from everfit.monitoring.rows import (
+from everfit.measures.weighting import Floats
+from everfit.monitoring.prediction_frame import (
     ASKED,
     ID,
     KNOWN,
@@ -125,7 +125,7 @@ def in_scale(rows: pl.DataFrame, own: Scale, wanted: Scale) -> pl.DataFrame:
     """Rows of a version on a scale that has other classes or another order of them.
 
     Args:
-        rows: In the form of :mod:`everfit.monitoring.rows`, by the version's own scale.
+        rows: In the form of :mod:`everfit.monitoring.prediction_frame`, by the version's own scale.
         own: The version's.
         wanted: For a binary model, the same two classes.
 
@@ -164,7 +164,8 @@ def figure(
     """The metric of some rows.
 
     Args:
-        rows: In the form of :mod:`everfit.monitoring.rows`; rows without an outcome only count for the coverage.
+        rows: In the form of :mod:`everfit.monitoring.prediction_frame`; rows without an outcome count for the
+            coverage only.
         scale: How to score.
         start: For the record.
         end: For the record.
@@ -284,7 +285,7 @@ def compare_dealt(
     stage, and days differ: each day of ``others`` therefore counts as much as it does in ``rows``.
 
     Args:
-        rows: Of ``version``, in the form of :mod:`everfit.monitoring.rows`.
+        rows: Of ``version``, in the form of :mod:`everfit.monitoring.prediction_frame`.
         others: Of ``against``; days on which ``version`` answered nothing are left out.
         scale: How to score ``rows``.
         version: Its number.

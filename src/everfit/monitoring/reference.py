@@ -11,12 +11,12 @@ import polars as pl
 
 from everfit.core.evidence import KNOWN_AT, LABEL, TIME
 from everfit.measures.bins import bins_of, categories_of
-from everfit.measures.dispersion import Dispersion
 from everfit.measures.layout import Form, Layout
+from everfit.measures.overdispersion import Dispersion
 from everfit.measures.sketch import Column, Sketch
 from everfit.monitoring.drift import dispersions
 from everfit.monitoring.performance import Scale
-from everfit.monitoring.rows import ASKED, KNOWN, TRUTH, prediction_columns, truth_codes
+from everfit.monitoring.prediction_frame import ASKED, KNOWN, TRUTH, prediction_columns, truth_codes
 from everfit.monitoring.windows import WINDOW, Length, placed
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from everfit.monitoring.rows import ASKED, ID, MARK, RECORDED
+from everfit.monitoring.prediction_frame import ASKED, ID, MARK, RECORDED
 
 WINDOW = "__window"
 """The column that :func:`placed` adds."""
@@ -46,7 +46,7 @@ def placed(rows: pl.DataFrame, length: Length) -> pl.DataFrame:
     that what is asked late changes none that is full; those of a reference, which nobody recorded, in that of asking.
 
     Args:
-        rows: In the form of :mod:`everfit.monitoring.rows`.
+        rows: In the form of :mod:`everfit.monitoring.prediction_frame`.
         length: A window's.
     """
     if isinstance(length, int):

@@ -16,9 +16,9 @@ from everfit.replay.result import AGAINST
 
 if TYPE_CHECKING:
     from everfit.artifact.package import Package
-    from everfit.cycle import System
     from everfit.definitions.model import Model
     from everfit.replay.history import History
+    from everfit.system import System
 
 _STRETCH = timedelta(days=30)
 _TASK = "Comparing"

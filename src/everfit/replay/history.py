@@ -10,8 +10,8 @@ import polars as pl
 from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME
 from everfit.features.compute import horizon, known_time, view_rows
 from everfit.features.label_values import class_text
-from everfit.store.instants import INSTANT, to_instant
 from everfit.store.reader import require_columns
+from everfit.store.timestamps import INSTANT, to_instant
 
 if TYPE_CHECKING:
     from everfit.definitions.model import Model

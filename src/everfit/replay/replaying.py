@@ -13,14 +13,14 @@ from msgspec import Struct
 from everfit.core.errors import EmptyWindowError, NotReadyError, SettingsError, StoreError
 from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME
 from everfit.core.progress import SILENT, Progress
-from everfit.cycle import materialize
 from everfit.journal.tables import scan_predictions
+from everfit.loop.materialize_job import materialize
 from everfit.replay.comparison import answers_of_version
 from everfit.replay.history import History
-from everfit.replay.pace import Controller, Pace, Stop
+from everfit.replay.pacing import Controller, Pace, Stop
 from everfit.replay.result import PREDICTION, VERSION, Period, ReplayReport, figures
-from everfit.replay.script import Step, due_by, outcomes_of, steps
-from everfit.replay.telling import Teller
+from everfit.replay.schedule import Step, due_by, outcomes_of, steps
+from everfit.replay.sender import Teller
 from everfit.serving.worker_report import read_reports
 from everfit.store.controller_report import is_alive
 from everfit.store.replay_clock import CLOCK_FILE, FollowedClock, LeadingClock
@@ -29,8 +29,8 @@ from everfit.store.replay_spans import ReplaySpan, keep_span
 if TYPE_CHECKING:
     from everfit.client.client import Client
     from everfit.client.records import ModelDescription, Prediction, Value
-    from everfit.cycle import System
     from everfit.definitions.model import Model
+    from everfit.system import System
 
 _STRETCH = timedelta(days=7)
 """How much history is read at once."""
@@ -47,7 +47,7 @@ class ReplayPlan(Struct, frozen=True, kw_only=True):
     end: datetime
     """The last event time, exclusive."""
     step: timedelta = timedelta(minutes=30)
-    """How far the replay may lag behind life; see :mod:`everfit.replay.script`."""
+    """How far the replay may lag behind life; see :mod:`everfit.replay.schedule`."""
     speed: float | None = None
     """Event time in wall-clock time; ``None`` as fast as the system keeps up."""
     watch_every: timedelta | None = timedelta(days=1)
@@ -87,7 +87,7 @@ def replay(
     """Let a running system live through history.
 
     What was known before the plan's start is brought online first, and nothing else is left there. From then on the
-    system hears of history from outside alone, as :mod:`everfit.replay.script` says, and its clock follows.
+    system hears of history from outside alone, as :mod:`everfit.replay.schedule` says, and its clock follows.
 
     Args:
         system: The parts of the same project; only read, but for the online store and the clock.

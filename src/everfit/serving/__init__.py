@@ -1,4 +1,4 @@
 """Answers requests: HTTP, feature look-up, model execution.
 
-:mod:`everfit.serving.plane` is the one data plane; whatever speaks to callers is a thin adapter before it.
+Every protocol is a thin adapter in front of :mod:`everfit.serving.inference.data_plane`.
 """

@@ -8,20 +8,20 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from everfit.core.errors import EverfitError, OverloadedError
-from everfit.serving.arrow_dialect import ArrowDialect, is_arrow
-from everfit.serving.content_encoding import plain_body
-from everfit.serving.dialect import Dialect, Plain
-from everfit.serving.http import HttpRequest
-from everfit.serving.intake import Intake
-from everfit.serving.invocations import PATHS, Invocations
-from everfit.serving.lane import Lane, Question
-from everfit.serving.open_inference import OpenInference
-from everfit.serving.openapi import OpenApi
-from everfit.serving.plane import Plane
-from everfit.serving.recorder import Recorder
-from everfit.serving.reply import Reply, explain, refuse, reply_json, say
-from everfit.serving.repository import Repository
-from everfit.serving.tally import Tally
+from everfit.serving.counters import Tally
+from everfit.serving.feedback import Intake
+from everfit.serving.http.connection import HttpRequest
+from everfit.serving.http.content_encoding import plain_body
+from everfit.serving.http.responses import Reply, explain, refuse, reply_json, say
+from everfit.serving.inference.batching import Lane, Question
+from everfit.serving.inference.data_plane import Plane
+from everfit.serving.openapi.document import OpenApi
+from everfit.serving.prediction_logger import Recorder
+from everfit.serving.protocols.arrow.codec import ArrowDialect, is_arrow
+from everfit.serving.protocols.codec import Dialect, Plain
+from everfit.serving.protocols.mlflow.endpoints import PATHS, Invocations
+from everfit.serving.protocols.open_inference.endpoints import OpenInference
+from everfit.serving.protocols.open_inference.repository import Repository
 
 if TYPE_CHECKING:
     from everfit.core.settings import ServingSettings

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-from everfit.serving.tally import BUCKETS_S, Tally, add_tallies
+from everfit.serving.counters import BUCKETS_S, Tally, add_tallies
 from everfit.store.gauges import GAUGES, Sample
 
 if TYPE_CHECKING:

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 from everfit.core.errors import EverfitError
 from everfit.core.event_log import log_event
 from everfit.serving.app import App
-from everfit.serving.http import Connection, Limits, sweep
-from everfit.serving.intake import Intake
-from everfit.serving.loading import Loader, require_something
+from everfit.serving.feedback import Intake
+from everfit.serving.http.connection import Connection, Limits, sweep
+from everfit.serving.http.response_queue import Outbox
+from everfit.serving.http.responses import Reply
+from everfit.serving.inference.data_plane import DEPLOYMENT, Plane
+from everfit.serving.inference.model_loader import Loader, require_something
+from everfit.serving.inference.shadow import Shadow
 from everfit.serving.metrics import CONTENT_TYPE, render_metrics
-from everfit.serving.outbox import Outbox
-from everfit.serving.plane import DEPLOYMENT, Plane
-from everfit.serving.recorder import Recorder
-from everfit.serving.reply import Reply
-from everfit.serving.repository import Repository
-from everfit.serving.shadow import Shadow
+from everfit.serving.prediction_logger import Recorder
+from everfit.serving.protocols.open_inference.repository import Repository
 from everfit.serving.worker_report import (
     LoadedVersion,
     WorkerReport,
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
     from everfit.core.clock import Clock
     from everfit.core.settings import ServingSettings
-    from everfit.serving.lineup import Lineup
-    from everfit.serving.loading import Loaded
+    from everfit.serving.inference.model_loader import Loaded
+    from everfit.serving.inference.variants import Lineup
     from everfit.store.online import OnlineStore
 
 _BACKLOG = 2048

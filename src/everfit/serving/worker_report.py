@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from everfit.serving.tally import Tally
+from everfit.serving.counters import Tally
 
 
 class LoadedVersion(Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from everfit.store.instants import INSTANT, to_instant
+from everfit.store.timestamps import INSTANT, to_instant
 
 if TYPE_CHECKING:
     from everfit.definitions.source import Source

@@ -3,8 +3,8 @@
 An infinite value is missing, as NaN is, which many tools write for a missing value. It is what a division by zero
 leaves behind, no scale has a place for it, and neither JSON nor most estimators take it. So it becomes null wherever
 values enter: when a source is read, and where a view or an on-demand transformation has computed them; the prediction
-service holds the values that it computes to the same rule (:mod:`everfit.artifact.row_pipeline`). It is counted:
-:func:`count_infinite`.
+service applies the same rule to values that it computes (:mod:`everfit.artifact.expressions.row_pipeline`).
+:func:`count_infinite` counts them.
 """
 
 from __future__ import annotations

@@ -11,11 +11,11 @@ import msgspec
 import polars as pl
 
 from everfit.core.errors import StoreError
-from everfit.store.instants import INSTANT
 from everfit.store.lake import PLACE, SEGMENT, SegmentRows, scan_tables
 from everfit.store.pushes import PUSHES, Pushed
 from everfit.store.record_log import recent_records
-from everfit.store.untyped import untyped_column
+from everfit.store.timestamps import INSTANT
+from everfit.store.type_inference import untyped_column
 
 KEY, FEATURE = "key.", "feature."
 """What the columns of keys and features begin with."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from everfit.artifact.fitted import Fitted
+from everfit.artifact.fitted_model import Fitted
 from everfit.core.evidence import LabelUse, Task
 from everfit.core.records import Score, SliceScore, Split, Trial
 

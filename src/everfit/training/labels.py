@@ -15,7 +15,7 @@ from everfit.definitions.model import Model
 from everfit.measures.competing_risks import WAITING
 from everfit.measures.delays import Delays, delays_of
 from everfit.measures.label_weights import NEARLY_ALL, inverse_weights, judging_weights
-from everfit.measures.weighing import Floats
+from everfit.measures.weighting import Floats
 
 MATURE = 0.9
 """Rows are mature at the age by which this share of the labels has come, of all and of each class."""

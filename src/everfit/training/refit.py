@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from everfit.artifact.fitted import Fitted
+from everfit.artifact.fitted_model import Fitted
 from everfit.artifact.infer import infer_schema
 from everfit.artifact.manifest import Lineage
 from everfit.core.evidence import TrainingFrame

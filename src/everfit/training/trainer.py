@@ -25,8 +25,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from everfit.artifact.encode import encode_inputs
-from everfit.artifact.fitted import Fitted
-from everfit.artifact.forms.native import NativePredictor
+from everfit.artifact.fitted_model import Fitted
+from everfit.artifact.runtimes.native import NativePredictor
 from everfit.artifact.schema import InputSchema
 from everfit.core.errors import EverfitError, TrainingError
 from everfit.core.evidence import LABEL
@@ -181,7 +181,7 @@ def _of_known_classes(schema: InputSchema, rows: Rows) -> Rows | None:
 
 
 def adapt(estimator: Any, schema: InputSchema, *, place: str) -> NativePredictor:
-    """Wrap an estimator so that its predictions have the one shape that :class:`everfit.artifact.fitted.Fitted`
+    """Wrap an estimator so that its predictions have the one shape that :class:`everfit.artifact.fitted_model.Fitted`
     promises.
 
     Raises:
@@ -243,7 +243,7 @@ def predict_rows(fitted: Fitted, inputs: Any, *, rows: str, place: str) -> NDArr
         place: The model, for the message.
 
     Returns:
-        As :class:`everfit.artifact.fitted.Fitted` promises.
+        As :class:`everfit.artifact.fitted_model.Fitted` promises.
 
     Raises:
         TrainingError: If the estimator raises, or a prediction is not a finite number.

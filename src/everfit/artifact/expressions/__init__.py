@@ -1,0 +1,1 @@
+"""On-demand transformations as stored expressions and as compiled functions of one row."""

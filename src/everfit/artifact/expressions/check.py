@@ -1,0 +1,118 @@
+"""How each on-demand transformation is answered: compiled to Python only where that proved equal to Polars."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from everfit.artifact.expressions import stored
+from everfit.artifact.expressions.compiler import Untranslatable, typed_parts
+from everfit.artifact.expressions.row_pipeline import compile_computation
+from everfit.artifact.infer import request_frame, request_types
+from everfit.artifact.manifest import RowPath
+from everfit.artifact.schema import Computation, InputSchema
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_ROWS = 1_000
+
+
+def prove_computations(schema: InputSchema, rows: pl.DataFrame) -> dict[str, RowPath]:
+    """Decide how each transformation is answered.
+
+    Args:
+        schema: What the model takes.
+        rows: Held-back rows with the request's fields; rows with gaps are made of the first ones.
+
+    Returns:
+        ``python``, ``polars`` or ``code`` by the transformation's name.
+    """
+    given = _with_gaps(request_frame(schema.request, rows.head(_ROWS)))
+    return {part.name: _prove(part, schema, given) for part in schema.computations}
+
+
+def _prove(part: Computation, schema: InputSchema, given: pl.DataFrame) -> RowPath:
+    import polars as pl
+
+    if part.code:
+        return "code"
+    try:
+        if not same_types(part, schema):
+            return "polars"
+        compiled = compile_computation(part, schema)
+        expected = given.select(
+            stored.to_polars(text).alias(name) for name, text in zip(compiled, part.expressions, strict=True)
+        )
+        requests = given.to_dicts()
+        for name, compute in compiled.items():
+            answers = expected[name].to_list()
+            if not all(same(compute(row), answer) for row, answer in zip(requests, answers, strict=True)):
+                return "polars"
+    except (Untranslatable, ArithmeticError, TypeError, ValueError, pl.exceptions.PolarsError):
+        return "polars"
+    return "python"
+
+
+def same_types(part: Computation, schema: InputSchema) -> bool:
+    """Whether the compiler takes every part of every expression to have the type that Polars gives it.
+
+    Values alone would not show it: an Int8 and an Int64 differ only once one of them overflows.
+
+    Args:
+        part: The transformation.
+        schema: Where it stands.
+
+    Raises:
+        Untranslatable: If one of its expressions cannot be compiled.
+    """
+    import polars as pl
+
+    fields = {field.name: field.type for field in schema.request}
+    types = request_types()
+    empty = pl.LazyFrame(schema={name: types[kind] for name, kind in fields.items()})
+    kinds: dict[str, Any] = {
+        "bool": pl.Boolean,
+        "i8": pl.Int8,
+        "i16": pl.Int16,
+        "i32": pl.Int32,
+        "i64": pl.Int64,
+        "u32": pl.UInt32,
+        "f64": pl.Float64,
+        "str": pl.String,
+        "date": pl.Date,
+        "instant": pl.Datetime,
+        "duration": pl.Duration,
+        "null?": pl.Null,
+    }
+    for text in part.expressions:
+        for tree, kind in typed_parts(json.loads(text), fields, part.lists):
+            given = empty.select(stored.to_polars(json.dumps(tree)).alias("_")).collect_schema()["_"]
+            if given != kinds[kind]:
+                return False
+    return True
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are the same: of one type, NaN equal to NaN, floats to 12 digits.
+
+    Args:
+        one: A Python value.
+        other: Another.
+    """
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, float):
+        return math.isclose(one, other, rel_tol=1e-12, abs_tol=0.0) or (one != one and other != other)  # noqa: PLR0124
+    return bool(one == other)
+
+
+def _with_gaps(given: pl.DataFrame) -> pl.DataFrame:
+    """The rows, the first few again without each field in turn, and one row without any."""
+    import polars as pl
+
+    few = given.head(4)
+    gaps = [few.with_columns(pl.lit(None).cast(dtype).alias(name)) for name, dtype in given.schema.items()]
+    nothing = given.head(1).select(pl.lit(None).cast(dtype).alias(name) for name, dtype in given.schema.items())
+    return pl.concat([given, *gaps, nothing])

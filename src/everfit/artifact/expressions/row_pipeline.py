@@ -1,0 +1,242 @@
+"""From a request to the vector that the predictor takes, without a frame where the transformations allow it."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from everfit.artifact.expressions import stored
+from everfit.artifact.expressions.compiler import Untranslatable, compile_expression
+from everfit.artifact.manifest import RowPath
+from everfit.artifact.schema import Computation, InputSchema
+from everfit.core.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Compute = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""From a request's fields to the outputs of one transformation, by column name."""
+
+_NAN = float("nan")
+_INFINITY = float("inf")
+
+
+class RowPipeline:
+    """Turns requests into vectors, by position rather than by name. It may be called from several threads at once.
+
+    Args:
+        schema: What the model takes.
+        paths: How each transformation is answered.
+        functions: The functions of those that are answered by their own code.
+    """
+
+    def __init__(
+        self, schema: InputSchema, paths: Mapping[str, RowPath], functions: Mapping[str, Callable[[Any], Any]]
+    ) -> None:
+        self._fields = tuple(field.name for field in schema.request)
+        self._compiled: list[Callable[[Mapping[str, Any]], Any]] = []
+        self._others: list[tuple[Compute, tuple[str, ...]]] = []
+        computed: list[str] = []
+        others: list[str] = []
+        for part in schema.computations:
+            names = tuple(f"{part.name}.{output}" for output in part.outputs)
+            path = paths[part.name]
+            if path == "python":
+                functions_by_name = compile_computation(part, schema)
+                self._compiled += functions_by_name.values()
+                computed += functions_by_name
+                continue
+            compute = (
+                _through_polars(part, schema) if path == "polars" else _through_code(part, schema, functions[part.name])
+            )
+            self._others.append((compute, names))
+            others += names
+        looked_up = [f"{each.view}.{feature}" for each in schema.lookups for feature in each.features]
+        self.features = (*looked_up, *computed, *others)
+        """Looked-up columns, then computed ones: what :meth:`used` returns, by name."""
+        self._looked_up = len(looked_up)
+        places = {name: place for place, name in enumerate((*self._fields, *self.features))}
+        self._columns = schema.columns
+        # A column that is neither asked for nor looked up nor computed would be the package's fault: it is missing.
+        self._places = [places.get(column.name, len(places)) for column in schema.columns]
+        self._codes = [
+            {value: float(code) for code, value in enumerate(column.categories)} if column.kind == "category" else None
+            for column in schema.columns
+        ]
+
+    def used(self, row: Sequence[Any], looked_up: Sequence[Any]) -> Sequence[Any]:
+        """The values of :attr:`features`, before they are encoded; infinite ones are missing.
+
+        Args:
+            row: The request's values in the order of its fields: ``str``, ``int``, ``float``, ``bool``, ``datetime``
+                in UTC, ``date`` or ``None``.
+            looked_up: The looked-up values, lookup by lookup.
+        """
+        if not self._compiled and not self._others:
+            return looked_up
+        request = dict(zip(self._fields, row, strict=True))
+        values = [*looked_up, *[compute(request) for compute in self._compiled]]
+        for compute_all, names in self._others:
+            found = compute_all(request)
+            values += [found[name] for name in names]
+        if _INFINITY in values or -_INFINITY in values:
+            return [None if value in (_INFINITY, -_INFINITY) else value for value in values]
+        return values
+
+    def encode(self, row: Sequence[Any], used: Sequence[Any]) -> list[float]:
+        """Encode a request.
+
+        Args:
+            row: As for :meth:`used`.
+            used: What that returned.
+
+        Returns:
+            One float per column of the schema; missing values are NaN.
+
+        Raises:
+            InvalidRequestError: If a value is not of its column's type.
+        """
+        values = (*row, *used, None)
+        try:
+            return [
+                # A product instead of float(): text is refused instead of parsed, and the sign of zero survives.
+                (_NAN if (value := values[place]) is None else value * 1.0)
+                if codes is None
+                else codes.get(values[place], _NAN)
+                for place, codes in zip(self._places, self._codes, strict=True)
+            ]
+        except (TypeError, ValueError, OverflowError) as problem:
+            raise self._explain(values) from problem
+
+    def encode_all(self, rows: Sequence[Sequence[Any]], used: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
+        """Encode many requests, column by column, to what :meth:`encode` gives row by row.
+
+        Returns:
+            Float64 in C order, shape ``(rows, columns)``.
+
+        Raises:
+            InvalidRequestError: If a value is not of its column's type.
+        """
+        import numpy as np
+
+        by_place = [*zip(*rows, strict=True), *zip(*used, strict=True), (None,) * len(rows)]
+        matrix = np.empty((len(rows), len(self._columns)), dtype=np.float64)
+        for number, (place, codes) in enumerate(zip(self._places, self._codes, strict=True)):
+            values = by_place[place]
+            if codes is not None:
+                matrix[:, number] = [codes.get(value, _NAN) for value in values]
+            else:
+                matrix[:, number] = self._numbers(values, rows, used)
+        return matrix
+
+    def _numbers(
+        self, values: Sequence[Any], rows: Sequence[Sequence[Any]], used: Sequence[Sequence[Any]]
+    ) -> Sequence[float]:
+        try:
+            return array("d", values)  # several times as fast as NumPy, and takes no text for a number
+        except TypeError:
+            pass
+        try:
+            return [_NAN if value is None else value * 1.0 for value in values]
+        except (TypeError, ValueError, OverflowError):
+            for row, features in zip(rows, used, strict=True):
+                self.encode(row, features)  # raises for the row at fault
+            raise
+
+    def _explain(self, values: Sequence[Any]) -> InvalidRequestError:
+        for column, place, codes in zip(self._columns, self._places, self._codes, strict=True):
+            value = values[place]
+            try:
+                if codes is None and value is not None:
+                    value * 1.0
+                elif codes is not None:
+                    codes.get(value)
+            except (TypeError, ValueError, OverflowError):
+                return InvalidRequestError(f"the column must hold a {column.kind}", value=value, place=column.name)
+        return InvalidRequestError("the row cannot be encoded", value=list(values))
+
+
+class FramePipeline(RowPipeline):
+    """Turns requests into what an estimator on data frames is asked with: a row's values, or a data frame."""
+
+    def __init__(
+        self, schema: InputSchema, paths: Mapping[str, RowPath], functions: Mapping[str, Callable[[Any], Any]]
+    ) -> None:
+        from everfit.artifact.model_frame import FrameBuilder
+
+        super().__init__(schema, paths, functions)
+        self._builder = FrameBuilder(schema)
+
+    def encode(self, row: Sequence[Any], used: Sequence[Any]) -> list[Any]:
+        """The values of the schema's columns; the predictor checks them when it builds a frame of them."""
+        values = (*row, *used, None)
+        return [values[place] for place in self._places]
+
+    def encode_all(self, rows: Sequence[Sequence[Any]], used: Sequence[Sequence[Any]]) -> Any:
+        """A data frame of many requests.
+
+        Raises:
+            InvalidRequestError: If a value is not of its column's type.
+        """
+        by_place = [*zip(*rows, strict=True), *zip(*used, strict=True), (None,) * len(rows)]
+        return self._builder.from_values([by_place[place] for place in self._places])
+
+
+def compile_computation(part: Computation, schema: InputSchema) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
+    """The outputs of a transformation as plain Python functions of a request, by column name.
+
+    Args:
+        part: The transformation.
+        schema: Where it stands.
+
+    Raises:
+        Untranslatable: If one of its expressions cannot be compiled.
+    """
+    if not part.expressions:
+        raise Untranslatable(part.name)
+    fields = {field.name: field.type for field in schema.request}
+    return {
+        f"{part.name}.{output}": compile_expression(json.loads(text), fields, part.lists)
+        for output, text in zip(part.outputs, part.expressions, strict=True)
+    }
+
+
+def _through_polars(part: Computation, schema: InputSchema) -> Compute:
+    texts = zip(part.outputs, part.expressions, strict=True)
+    selected = [stored.to_polars(text).alias(f"{part.name}.{output}") for output, text in texts]
+
+    def compute(request: Mapping[str, Any]) -> Mapping[str, Any]:
+        row = _one_row(schema, request).select(selected)
+        return row.with_columns(_plain(row)).row(0, named=True)  # type: ignore[no-any-return]
+
+    return compute
+
+
+def _through_code(part: Computation, schema: InputSchema, function: Callable[[Any], Any]) -> Compute:
+    def compute(request: Mapping[str, Any]) -> Mapping[str, Any]:
+        computed = function(_one_row(schema, request))
+        row = computed.with_columns(_plain(computed)).row(0, named=True)
+        return {f"{part.name}.{output}": row[output] for output in part.outputs}
+
+    return compute
+
+
+def _plain(computed: Any) -> Any:
+    from everfit.store.plain_values import plain_values
+
+    return plain_values(computed.schema)
+
+
+def _one_row(schema: InputSchema, request: Mapping[str, Any]) -> Any:
+    import polars as pl
+
+    from everfit.artifact.infer import request_types
+
+    types = request_types()
+    return pl.DataFrame(
+        {field.name: [request.get(field.name)] for field in schema.request},
+        schema={field.name: types[field.type] for field in schema.request},
+    )

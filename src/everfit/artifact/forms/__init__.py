@@ -1,1 +1,0 @@
-"""The forms in which estimators are stored and executed, one file each."""

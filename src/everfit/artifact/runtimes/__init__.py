@@ -1,0 +1,1 @@
+"""Compiled ways to execute a model, one per file; see the catalogue."""

@@ -1,0 +1,43 @@
+"""LightGBM's boosters as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from everfit.artifact.predictor import Predictor
+    from everfit.artifact.schema import InputSchema
+
+FILE = "lightgbm.txt"
+
+
+class LightgbmForm:
+    """LightGBM's own text format, executed by the ``lightgbm`` package."""
+
+    name = "lightgbm"
+    executes_code = False
+
+    def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:  # noqa: ARG002
+        """As :class:`everfit.artifact.runtimes.runtime.Form` promises."""
+        booster = find_booster(estimator)
+        if booster is None:
+            return ()
+        booster.save_model(str(folder / FILE))
+        return (FILE,)
+
+    def load(self, folder: Path, schema: InputSchema) -> Predictor:
+        """As :class:`everfit.artifact.runtimes.runtime.Form` promises."""
+        import lightgbm
+
+        from everfit.artifact.runtimes.native import NativePredictor
+
+        return NativePredictor(self.name, lightgbm.Booster(model_file=str(folder / FILE)), schema)
+
+
+def find_booster(estimator: Any) -> Any:
+    """The booster within an estimator of LightGBM; ``None`` for any other."""
+    if not type(estimator).__module__.startswith("lightgbm."):
+        return None
+    return estimator.booster_ if hasattr(type(estimator), "booster_") else estimator

@@ -1,0 +1,186 @@
+"""LightGBM through its own shared library: a row in microseconds, without the ``lightgbm`` package.
+
+The package imports scipy, scikit-learn and pandas, which takes seconds and 170 MB; the library alone takes neither.
+See ``LGBM_BoosterPredictForMatSingleRowFast`` in LightGBM's C API. Many rows at once are faster still as
+:mod:`everfit.artifact.runtimes.lightgbm_batch` answers them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from everfit.artifact.runtimes.lightgbm import FILE
+from everfit.artifact.runtimes.lightgbm_batch import make_batch
+from everfit.core.errors import CorruptPackageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from everfit.artifact.predictor import Predictor
+    from everfit.artifact.schema import InputSchema
+    from everfit.core.evidence import Arithmetic
+
+_FLOAT64 = 1
+_ROW_MAJOR = 1
+_NORMAL = 0
+_ALL_ROUNDS = (0, -1)
+_OPTIONS = b"num_threads=1"
+
+
+class LightgbmFastForm:
+    """The same text as :class:`everfit.artifact.runtimes.lightgbm.LightgbmForm`, executed by the bare library."""
+
+    name = "lightgbm-fast"
+    executes_code = False
+
+    def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:  # noqa: ARG002
+        """As :class:`everfit.artifact.runtimes.runtime.Form` promises; the file is the native form's."""
+        return (FILE,) if (folder / FILE).exists() else ()
+
+    def load(self, folder: Path, schema: InputSchema) -> Predictor:
+        """As :class:`everfit.artifact.runtimes.runtime.Form` promises.
+
+        Raises:
+            ImportError: If LightGBM is not installed.
+            CorruptPackageError: If the library refuses the model.
+        """
+        return LightgbmFastPredictor(
+            (folder / FILE).read_bytes(), columns=len(schema.columns), both_classes=schema.task == "multiclass"
+        )
+
+
+class LightgbmFastPredictor:
+    """A booster in LightGBM's library.
+
+    Args:
+        model: LightGBM's text format.
+        columns: How many numbers a row has.
+        both_classes: Return the probabilities of both classes where the booster has one output.
+    """
+
+    form = LightgbmFastForm.name
+    arithmetic: Arithmetic = "float64"
+
+    def __init__(self, model: bytes, *, columns: int, both_classes: bool = False) -> None:
+        self._library = _library()
+        self._booster = ctypes.c_void_p()
+        self._columns = columns
+        rounds, classes = ctypes.c_int(), ctypes.c_int()
+        self._call(
+            self._library.LGBM_BoosterLoadModelFromString(model, ctypes.byref(rounds), ctypes.byref(self._booster))
+        )
+        self._call(self._library.LGBM_BoosterGetNumClasses(self._booster, ctypes.byref(classes)))
+        self._classes = classes.value
+        self._pair = both_classes and self._classes == 1
+        self._single = self._classes == 1 and not both_classes
+        self._batch = make_batch(model.decode(errors="replace"))
+        self._threads = threading.local()
+        self._predict_row = self._library.LGBM_BoosterPredictForMatSingleRowFast
+
+    def __del__(self) -> None:
+        # A service that swaps versions for months must give back what the library holds.
+        if getattr(self, "_booster", None):
+            self._library.LGBM_BoosterFree(self._booster)
+
+    def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """As :class:`everfit.artifact.predictor.Predictor` promises."""
+        import numpy as np
+
+        matrix = np.ascontiguousarray(matrix, dtype=np.float64)
+        if self._batch is not None and self._batch.is_faster(matrix):
+            return self._shape(self._batch.predict(matrix))
+        answers = np.empty((len(matrix), self._classes))
+        length = ctypes.c_int64()
+        self._call(
+            self._library.LGBM_BoosterPredictForMat(
+                self._booster,
+                matrix.ctypes.data_as(ctypes.c_void_p),
+                ctypes.c_int(_FLOAT64),
+                ctypes.c_int32(matrix.shape[0]),
+                ctypes.c_int32(matrix.shape[1]),
+                ctypes.c_int(_ROW_MAJOR),
+                ctypes.c_int(_NORMAL),
+                *(ctypes.c_int(end) for end in _ALL_ROUNDS),
+                _OPTIONS,
+                ctypes.byref(length),
+                answers.ctypes.data_as(ctypes.c_void_p),
+            )
+        )
+        return self._shape(answers)
+
+    def predict_one(self, vector: Sequence[float] | NDArray[np.float64]) -> float | list[float]:
+        """As :class:`everfit.artifact.predictor.Predictor` promises."""
+        try:
+            row = self._threads.row
+        except AttributeError:
+            row = self._threads.row = _ThreadRow(self._library, self._booster, self._columns, self._classes)
+        row.given[:] = vector
+        if self._predict_row(row.config, row.given_at, row.length_at, row.answer_at):
+            self._call(-1)
+        if self._single:
+            return row.answer[0]  # type: ignore[no-any-return]
+        return [1 - row.answer[0], row.answer[0]] if self._pair else list(row.answer)
+
+    def _shape(self, answers: NDArray[np.float64]) -> NDArray[np.float64]:
+        import numpy as np
+
+        if self._pair:
+            return np.column_stack([1 - answers[:, 0], answers[:, 0]])
+        return answers[:, 0].copy() if self._single else answers
+
+    def _call(self, outcome: int) -> None:
+        _require_success(self._library, outcome)
+
+
+class _ThreadRow:
+    """One thread's configuration and buffers: the library's single-row configuration must not be shared."""
+
+    def __init__(self, library: Any, booster: ctypes.c_void_p, columns: int, classes: int) -> None:
+        self._library = library
+        self.config = ctypes.c_void_p()
+        self.given = (ctypes.c_double * columns)()
+        self.answer = (ctypes.c_double * classes)()
+        self.given_at = ctypes.byref(self.given)
+        self.answer_at = ctypes.byref(self.answer)
+        self.length_at = ctypes.byref(ctypes.c_int64())
+        _require_success(
+            library,
+            library.LGBM_BoosterPredictForMatSingleRowFastInit(
+                booster,
+                ctypes.c_int(_NORMAL),
+                *(ctypes.c_int(end) for end in _ALL_ROUNDS),
+                ctypes.c_int(_FLOAT64),
+                ctypes.c_int32(columns),
+                _OPTIONS,
+                ctypes.byref(self.config),
+            ),
+        )
+
+    def __del__(self) -> None:
+        if self.config:
+            self._library.LGBM_FastConfigFree(self.config)
+
+
+def _require_success(library: Any, outcome: int) -> None:
+    if outcome:
+        library.LGBM_GetLastError.restype = ctypes.c_char_p
+        raise CorruptPackageError("LightGBM refuses", value=library.LGBM_GetLastError().decode())
+
+
+def _library() -> Any:
+    # find_spec does not import the package; the library lies in its folder lib.
+    found = importlib.util.find_spec("lightgbm")
+    if found is None or not found.submodule_search_locations:
+        raise ImportError("lightgbm is not installed")
+    folder = Path(found.submodule_search_locations[0]) / "lib"
+    files = sorted(folder.glob("lib_lightgbm.*"))
+    if not files:
+        raise ImportError(f"{folder} holds no lib_lightgbm: {json.dumps([file.name for file in folder.glob('*')])}")
+    return ctypes.CDLL(str(files[0]))

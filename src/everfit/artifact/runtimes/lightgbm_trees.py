@@ -1,0 +1,118 @@
+"""The trees in LightGBM's text format, as far as :mod:`everfit.artifact.runtimes.quick_scorer` can execute them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+_DEFAULT_LEFT = 2
+_MISSING_SHIFT = 2
+
+
+class Split(NamedTuple):
+    """An inner node: a row goes to the left if its value is at most the threshold."""
+
+    feature: int
+    threshold: float
+    default_left: bool
+    missing: int
+    """Which values take the default direction: 0 none, 1 zeros, 2 NaN, as LightGBM counts."""
+    first_leaf: int
+    """Where the leaves of its left side begin, the tree's leaves counted from left to right."""
+    first_right_leaf: int
+    """Where those of its right side begin."""
+
+
+class Tree(NamedTuple):
+    """Splits in any order, and the leaves' values from left to right."""
+
+    splits: tuple[Split, ...]
+    leaves: tuple[float, ...]
+
+
+class Forest(NamedTuple):
+    """A model."""
+
+    trees: tuple[Tree, ...]
+    """Those of the first round, an output each, then those of the second."""
+    outputs: int
+    columns: int
+    objective: str
+    """With its parameters, as LightGBM writes it; empty if it was the user's own."""
+
+
+def read_forest(text: str) -> Forest | None:
+    """Read a model.
+
+    Args:
+        text: What LightGBM's ``save_model`` wrote.
+
+    Returns:
+        ``None`` if it is more than splits at thresholds and leaves with constants: it has categorical splits or linear
+        leaves, or averages its trees.
+    """
+    head, *parts = text.partition("\nend of trees")[0].split("\nTree=")
+    if "\naverage_output" in head:
+        return None
+    model = _entries(head)
+    trees = []
+    for part in parts:
+        entries = _entries(part)
+        if entries.get("num_cat") != "0" or entries.get("is_linear", "0") != "0":
+            return None
+        trees.append(_read_tree(entries))
+    return Forest(
+        trees=tuple(trees),
+        outputs=int(model["num_tree_per_iteration"]),
+        columns=int(model["max_feature_idx"]) + 1,
+        objective=model.get("objective", ""),
+    )
+
+
+def read_splits(text: str) -> Iterator[tuple[int, float]]:
+    """Column and threshold of every split in a model, whatever else the model holds.
+
+    Args:
+        text: What LightGBM's ``save_model`` wrote.
+    """
+    for part in text.partition("\nend of trees")[0].split("\nTree=")[1:]:
+        entries = _entries(part)
+        thresholds = map(float, entries.get("threshold", "").split())
+        yield from zip(_integers(entries.get("split_feature", "")), thresholds, strict=True)
+
+
+def _entries(text: str) -> dict[str, str]:
+    return {name: value for name, _, value in (line.partition("=") for line in text.splitlines())}
+
+
+def _read_tree(entries: Mapping[str, str]) -> Tree:
+    values = [float(each) for each in entries["leaf_value"].split()]
+    if len(values) == 1:
+        return Tree(splits=(), leaves=tuple(values))
+    lefts, rights = _integers(entries["left_child"]), _integers(entries["right_child"])
+    spans: dict[int, tuple[int, int]] = {}
+    leaves: list[float] = []
+
+    def walk(node: int) -> None:
+        if node < 0:
+            leaves.append(values[~node])
+            return
+        first = len(leaves)
+        walk(lefts[node])
+        spans[node] = first, len(leaves)
+        walk(rights[node])
+
+    walk(0)
+    return Tree(splits=tuple(_splits(entries, spans)), leaves=tuple(leaves))
+
+
+def _splits(entries: Mapping[str, str], spans: Mapping[int, tuple[int, int]]) -> Iterator[Split]:
+    features, decisions = _integers(entries["split_feature"]), _integers(entries["decision_type"])
+    thresholds = [float(each) for each in entries["threshold"].split()]
+    for node, (feature, threshold, decision) in enumerate(zip(features, thresholds, decisions, strict=True)):
+        default_left, missing = bool(decision & _DEFAULT_LEFT), decision >> _MISSING_SHIFT & 3
+        yield Split(feature, threshold, default_left, missing, *spans[node])
+
+
+def _integers(text: str) -> list[int]:
+    return [int(each) for each in text.split()]

@@ -1,0 +1,118 @@
+"""scikit-learn's linear models and pipelines as ONNX, where ONNX Runtime and skl2onnx are installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from everfit.artifact.predictor import Predictor
+    from everfit.artifact.schema import InputSchema
+    from everfit.core.evidence import Arithmetic
+
+_FILE = "model.onnx"
+_CONTINUOUS = tuple(
+    f"sklearn.{name}" for name in ("compose", "decomposition", "impute", "linear_model", "pipeline", "preprocessing")
+)
+_JUMPS = frozenset({"Binarizer", "KBinsDiscretizer", "KNNImputer"})
+"""The exceptions among these. Encoders jump, too, but only beside values that occur, where the proof looks."""
+
+
+class OnnxForm:
+    """ONNX in float64 for estimators without jumps, executed by ONNX Runtime on one thread."""
+
+    name = "onnx"
+    executes_code = False
+
+    def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:
+        """As :class:`everfit.artifact.runtimes.runtime.Form` promises."""
+        module = type(estimator).__module__
+        if not module.startswith(("sklearn.linear_model", "sklearn.pipeline")) or not _installed():
+            return ()
+        if not _is_continuous(estimator):
+            return ()
+        (folder / _FILE).write_bytes(_convert(estimator, schema))
+        return (_FILE,)
+
+    def load(self, folder: Path, schema: InputSchema) -> Predictor:
+        """As :class:`everfit.artifact.runtimes.runtime.Form` promises.
+
+        Raises:
+            ImportError: If ONNX Runtime is not installed.
+        """
+        return OnnxPredictor((folder / _FILE).read_bytes(), schema)
+
+
+class OnnxPredictor:
+    """A session of ONNX Runtime.
+
+    Args:
+        model: The ONNX file's bytes.
+        schema: What the model was fitted on.
+    """
+
+    form = OnnxForm.name
+    arithmetic: Arithmetic = "float64"
+
+    def __init__(self, model: bytes, schema: InputSchema) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._run = self._session.run
+        self._outputs = [self._session.get_outputs()[-1].name]
+        self._task = schema.task
+
+    def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """As :class:`everfit.artifact.predictor.Predictor` promises."""
+        import numpy as np
+
+        answers = np.asarray(self._run(self._outputs, {"X": matrix})[0], dtype=np.float64)
+        if self._task == "regression":
+            return answers.reshape(len(matrix))
+        return answers[:, 1] if self._task == "binary" else answers
+
+    def predict_one(self, vector: Sequence[float] | NDArray[np.float64]) -> float | list[float]:
+        """As :class:`everfit.artifact.predictor.Predictor` promises."""
+        import numpy as np
+
+        answer: float | list[float] = self.predict(np.array(vector, dtype=np.float64, ndmin=2))[0].tolist()
+        return answer
+
+
+def _is_continuous(estimator: Any) -> bool:
+    """False if a step may jump where no proof looks: behind a scaler thresholds are not those of a column."""
+    from sklearn.base import BaseEstimator
+
+    from everfit.artifact.split_points import parts_within
+
+    steps = [type(part) for part in parts_within(estimator) if isinstance(part, BaseEstimator)]
+    return all(step.__module__.startswith(_CONTINUOUS) and step.__name__ not in _JUMPS for step in steps)
+
+
+def _installed() -> bool:
+    return all(importlib.util.find_spec(name) is not None for name in ("onnxruntime", "skl2onnx"))
+
+
+def _convert(estimator: Any, schema: InputSchema) -> bytes:
+    import skl2onnx
+    from skl2onnx.common.data_types import DoubleTensorType
+
+    options = {} if schema.task == "regression" else {"zipmap": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = skl2onnx.to_onnx(
+            estimator,
+            initial_types=[("X", DoubleTensorType([None, len(schema.columns)]))],
+            options={id(estimator): options} if options else None,
+        )
+    content: bytes = model.SerializeToString()
+    return content

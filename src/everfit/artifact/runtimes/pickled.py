@@ -1,0 +1,206 @@
+"""Anything, as a pickle: the last resort, accepted only with the signature of a trusted key."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import io
+import pickle
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from everfit.artifact.carried_code import CarriedCode, imports_of
+from everfit.core.errors import PackageError
+from everfit.core.settings import is_project_code
+
+if TYPE_CHECKING:
+    from everfit.artifact.predictor import Predictor
+    from everfit.artifact.schema import InputSchema
+
+_FILE = "estimator.pkl"
+_CODE_FOLDER = "project"
+_OWN = "everfit"
+
+
+class PickledForm:
+    """cloudpickle, with the project's own classes by value, so that the service needs no project code."""
+
+    name = "pickle"
+    executes_code = True
+
+    def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:  # noqa: ARG002
+        """As :class:`everfit.artifact.runtimes.runtime.Form` promises."""
+        (folder / _FILE).write_bytes(pickle_by_value(estimator, code_folder(folder.parent)))
+        return (_FILE,)
+
+    def load(self, folder: Path, schema: InputSchema) -> Predictor:
+        """As :class:`everfit.artifact.runtimes.runtime.Form` promises."""
+        from everfit.artifact.runtimes.native import NativePredictor
+
+        content = (folder / _FILE).read_bytes()
+        return NativePredictor(self.name, unpickle(content, code_folder(folder.parent)), schema)
+
+
+def code_folder(package: Path) -> Path:
+    """Folder of a package's copy of the project's code."""
+    return package / _CODE_FOLDER
+
+
+def pickle_by_value(thing: Any, code: Path) -> bytes:
+    """Pickle an object with every class and function of modules that are not installed, wherever they are within it.
+
+    Args:
+        thing: Any object that cloudpickle can write.
+        code: The package's copy of the project's code, for what is imported only when a function runs.
+
+    Raises:
+        PackageError: If such a module is in neither place.
+    """
+    import cloudpickle
+
+    carried, installed = CarriedCode(code), _Installed()
+    target = io.BytesIO()
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        def reducer_override(self, obj: Any) -> Any:
+            if isinstance(obj, ModuleType) and not installed.has(obj.__name__):
+                _require_carried(obj.__name__, carried, "is used by name")
+                return _carried_module, (obj.__name__,)
+            if isinstance(obj, FunctionType) and not installed.has(obj.__module__ or ""):
+                for name in imports_of(obj):
+                    if name.partition(".")[0] in carried.tops or _is_elsewhere(name, installed):
+                        _require_carried(name, carried, f"is imported by {obj.__qualname__} while it runs")
+            return super().reducer_override(obj)
+
+    with _by_value(installed):
+        Pickler(target).dump(thing)
+    return target.getvalue()
+
+
+def unpickle(content: bytes, code: Path) -> Any:
+    """Execute a pickle. Whoever calls this has verified its signature.
+
+    Args:
+        content: The pickle's bytes.
+        code: The package's copy of the project's code, verified too.
+    """
+    return _Unpickler(content, CarriedCode(code)).load()
+
+
+class _Unpickler(pickle.Unpickler):
+    """Lets what it makes import the package's own copy of the project's code."""
+
+    def __init__(self, content: bytes, carried: CarriedCode) -> None:
+        super().__init__(io.BytesIO(content))
+        self._carried = carried
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == (__name__, _carried_module.__name__):
+            return self._carried.module
+        found: Callable[..., Any] = super().find_class(module, name)
+        if not module.startswith("cloudpickle"):
+            return found
+        # A function takes its builtins from its globals when it is made, the functions within it when they are made.
+        if name == "_make_function":
+
+            def make(code: CodeType, global_names: dict[str, Any], *rest: Any) -> FunctionType:
+                self._carried.adopt(global_names)
+                return FunctionType(code, global_names, *rest)
+
+            return make
+        if name == "_function_setstate":
+
+            def set_state(function: FunctionType, state: Any) -> Any:
+                result = found(function, state)
+                self._carried.adopt(function.__globals__)
+                return result
+
+            return set_state
+        return found
+
+
+def _carried_module(name: str) -> ModuleType:
+    """Stands in pickles for a module of the project; :class:`_Unpickler` puts the package's own import in its place."""
+    raise PackageError("a module of the project must be loaded through its package", value=name)
+
+
+def _require_carried(name: str, carried: CarriedCode, how: str) -> None:
+    if not carried.holds(name):
+        raise PackageError(
+            f"every module that a packaged model needs must travel with it, and one that {how} must be in the "
+            "project's folder",
+            value=name,
+            remedy="Move it there, install it, or import its classes and functions at the top: from it import them.",
+        )
+
+
+def _is_elsewhere(name: str, installed: _Installed) -> bool:
+    """Return true if a module can be imported here, but belongs to no distribution."""
+    top = name.partition(".")[0]
+    if top in sys.modules:
+        return not installed.has(top)
+    try:
+        return importlib.util.find_spec(top) is not None and not installed.has(top)
+    except (ImportError, ValueError):
+        return False
+
+
+@contextlib.contextmanager
+def _by_value(installed: _Installed) -> Iterator[None]:
+    import cloudpickle
+
+    tops = sorted({name.partition(".")[0] for name in list(sys.modules)} & sys.modules.keys() - {"__main__"})
+    own = [sys.modules[top] for top in tops if not installed.has(top) and sys.modules[top].__name__ == top]
+    for module in own:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in own:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+class _Installed:
+    """Modules that the service can import as well, because they belong to Python or to a distribution."""
+
+    def __init__(self) -> None:
+        self._libraries = tuple(Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib"))
+        self._known: dict[str, bool] = {"__main__": False, "__mp_main__": False, _OWN: True, "": True}
+        # To read what all distributions hold takes a quarter of a second.
+        self._distributed = cache(importlib.metadata.packages_distributions)
+
+    def has(self, module: str) -> bool:
+        """Return true if the module's top-level package is installed."""
+        top = module.partition(".")[0]
+        if top not in self._known:
+            self._known[top] = self._find(top)
+        return self._known[top]
+
+    def _find(self, top: str) -> bool:
+        if top in sys.stdlib_module_names or top in sys.builtin_module_names:
+            return True
+        place = self._place(top)
+        # Made while the program runs, like six.moves and the modules of tests.
+        if place is None:
+            return top not in sys.modules or top in self._distributed()
+        # Where a module lies nearly always tells.
+        if any(place.is_relative_to(folder) for folder in self._libraries):
+            return True
+        return not is_project_code(place) and top in self._distributed()
+
+    def _place(self, top: str) -> Path | None:
+        module = sys.modules.get(top)
+        if module is None:
+            spec = importlib.util.find_spec(top)
+            origin, folders = (spec.origin, spec.submodule_search_locations) if spec else (None, None)
+        else:
+            origin, folders = getattr(module, "__file__", None), getattr(module, "__path__", None)
+        if origin and origin not in {"built-in", "frozen", "namespace"}:
+            return Path(origin)
+        return next((Path(folder) / "__init__.py" for folder in folders or ()), None)

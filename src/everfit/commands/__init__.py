@@ -1,0 +1,1 @@
+"""Operations that a person or a program starts, each one function."""

@@ -1,0 +1,125 @@
+"""From a prediction back to everything it came from: version, run, code, data, gates, and who let it answer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from everfit.core.errors import EverfitError, UnknownPredictionError
+from everfit.core.records import AliasChange, Score, SourceVersion, Verdict
+from everfit.journal.explain import FoundPrediction, find_prediction
+from everfit.system import System
+
+if TYPE_CHECKING:
+    from everfit.core.records import ModelVersion
+
+
+class Origin(Struct, frozen=True, kw_only=True):
+    """Where the version that answered came from."""
+
+    run_id: str
+    registered_at: datetime
+    commit: str
+    """The git commit; empty if the project was in no repository."""
+    dirty: bool
+    """Whether the code differed from the commit."""
+    code_digest: str
+    sources: tuple[SourceVersion, ...]
+    """Exactly which rows it was trained on."""
+    data_digest: str
+    as_of: datetime
+    """Nothing known later was used."""
+    trained_rows: int
+    """Labelled rows in its training frame."""
+    scores: tuple[Score, ...]
+    """On the hold-out."""
+    verdicts: tuple[Verdict, ...]
+    """Verdicts of the gates on the version, from its run."""
+    gates_problem: str
+    """Why there are none; empty where there are."""
+    params: dict[str, str | int | float | bool | None]
+    changes: tuple[AliasChange, ...]
+    """Who let it answer and when, oldest first; and when it was nominated."""
+
+
+class ExplainedAnswer(Struct, frozen=True, kw_only=True):
+    """One answer and its origin."""
+
+    answer: FoundPrediction
+    origin: Origin | None
+    problem: str
+    """Why there is no origin; empty where there is."""
+
+
+class Explanation(Struct, frozen=True, kw_only=True):
+    """Every answer with one id, oldest first; see :func:`everfit.journal.explain.find_prediction`."""
+
+    id: str
+    answers: tuple[ExplainedAnswer, ...]
+
+
+def explain(system: System, prediction_id: str) -> Explanation:
+    """Say where a prediction came from.
+
+    Args:
+        system: The parts.
+        prediction_id: The id that the answer bore.
+
+    Raises:
+        UnknownPredictionError: If no answer with that id is recorded.
+        StoreError: If the log or the lake cannot be read.
+    """
+    found = find_prediction(system.lake, system.journal, prediction_id)
+    if not found:
+        raise UnknownPredictionError(
+            "an answer with that id must be recorded",
+            value=prediction_id,
+            place=str(system.journal),
+            remedy="It is the id in the service's answer, or the one that the caller gave.",
+        )
+    return Explanation(id=prediction_id, answers=tuple(_explained(system, answer) for answer in found))
+
+
+def _explained(system: System, answer: FoundPrediction) -> ExplainedAnswer:
+    try:
+        version = system.registry.version(answer.model, answer.version)
+        if version.digest != answer.digest:
+            problem = f"version {answer.version} of the registry is another package than the one that answered"
+            return ExplainedAnswer(answer=answer, origin=None, problem=problem)
+        return ExplainedAnswer(answer=answer, origin=_origin(system, version), problem="")
+    except EverfitError as error:  # the registry was reset, or the package is gone: the answer is still the answer
+        return ExplainedAnswer(answer=answer, origin=None, problem=str(error))
+
+
+def _origin(system: System, version: ModelVersion) -> Origin:
+    from everfit.artifact.package import open_package
+
+    verdicts, problem = _verdicts(system, version)
+    lineage = open_package(system.registry.fetch(version), trust=system.trust).manifest.lineage
+    return Origin(
+        run_id=version.run_id,
+        registered_at=version.created_at,
+        commit=lineage.code.commit,
+        dirty=lineage.code.dirty,
+        code_digest=lineage.code.digest,
+        sources=lineage.frame.sources,
+        data_digest=lineage.frame.digest,
+        as_of=lineage.frame.as_of,
+        trained_rows=lineage.frame.labelled,
+        scores=lineage.scores,
+        verdicts=verdicts,
+        gates_problem=problem,
+        params=lineage.params,
+        changes=tuple(each for each in system.registry.history(version.model) if each.version == version.version),
+    )
+
+
+def _verdicts(system: System, version: ModelVersion) -> tuple[tuple[Verdict, ...], str]:
+    """Return the verdicts of the gates, or none and the reason why they are not available."""
+    try:
+        report = system.registry.gate_report(version.model, version.run_id)
+    except EverfitError as error:  # the rest of the origin is in the package, and is shown all the same
+        return (), str(error)
+    return ((), "its run has no report") if report is None else (report.verdicts, "")

@@ -1,0 +1,97 @@
+"""All that is on record of one training: the order, its gate report, its log, and the rollouts of its version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from everfit.core.finding import Incident
+from everfit.core.order import OrderRecord
+from everfit.core.records import GateReport, Score
+from everfit.core.rollout import Rollout
+from everfit.delivery.rollouts import Rollouts
+from everfit.loop.retrain_job import LOG, RESULT, Result, order_folder
+from everfit.monitoring.incidents import Incidents
+from everfit.triggers.orders import Orders
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from everfit.loop.candidate_pipeline import Made
+    from everfit.system import System
+
+_LOG_BYTES = 64 * 1024
+"""Of the log's end; the file holds all of it."""
+
+
+class OrderDetails(Struct, frozen=True, kw_only=True):
+    """One order, or one training by hand, with everything that belongs to it."""
+
+    record: OrderRecord
+    incident: Incident | None = None
+    """The incident that the order is to end."""
+    report: GateReport | None = None
+    """``None`` if the training ended before the gates."""
+    scores: tuple[Score, ...] = ()
+    """On the hold-out."""
+    params: dict[str, str | int | float | bool | None] = {}
+    trials: int | None = None
+    trained_rows: int | None = None
+    """Labelled rows of the training frame."""
+    log_file: str | None = None
+    """``None`` for a training by hand, which printed where it was started."""
+    log: str = ""
+    """The end of what the training process printed."""
+    rollouts: tuple[Rollout, ...] = ()
+    """Of the version that was registered."""
+
+
+def order_details(system: System, number: int) -> OrderDetails:
+    """Gather what is on record of an order.
+
+    Args:
+        system: The parts.
+        number: In the list of orders.
+
+    Raises:
+        StoreError: If there is no such order.
+        RegistryError: If its gate report cannot be read.
+    """
+    record = Orders(system.ledger).one(number)
+    model, folder = record.order.model, order_folder(system, number)
+    made = _read_made(folder / RESULT)
+    report = made.report if made is not None else None
+    if made is None and record.run_id is not None:
+        report = system.registry.gate_report(model, record.run_id)
+    rollouts = Rollouts(system.ledger).of(model) if record.version is not None else ()
+    log = folder / LOG
+    return OrderDetails(
+        record=record,
+        incident=None if record.order.incident is None else Incidents(system.ledger).one(record.order.incident),
+        report=report,
+        scores=() if made is None else made.scores,
+        params={} if made is None else made.params,
+        trials=None if made is None else made.trials,
+        trained_rows=None if made is None else made.manifest.labelled,
+        log_file=str(log) if log.is_file() else None,
+        log=_end_of(log),
+        rollouts=tuple(rollout for rollout in rollouts if rollout.version == record.version),
+    )
+
+
+def _read_made(path: Path) -> Made | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Result).made
+    except FileNotFoundError:
+        return None
+
+
+def _end_of(log: Path) -> str:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(log.stat().st_size - _LOG_BYTES, 0))
+            return file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,122 @@
+"""Was this version really made from what is recorded? The cycle's training once more, with a judgement at its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from everfit.core.progress import SILENT, Progress
+from everfit.core.records import FrameManifest
+from everfit.system import System
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from everfit.artifact.manifest import Lineage
+
+
+class Reproduction(Struct, frozen=True, kw_only=True):
+    """Whether a version could be made again."""
+
+    model: str
+    version: int
+    identical: bool
+    sentence: str
+    differences: tuple[str, ...]
+    """What is not as it was recorded: data, code, libraries; it may differ without consequence."""
+    rows: int
+    """Rows that both versions predicted."""
+    max_difference: float | None
+    """The largest absolute difference of their predictions; ``None`` if they could not be compared."""
+
+
+def reproduce(
+    system: System, model: str | None = None, which: int | str = "champion", *, progress: Progress = SILENT
+) -> Reproduction:
+    """Train a version again from its recorded code, data, parameters and seed, and compare the predictions.
+
+    Args:
+        system: The parts.
+        model: Its name; may be left out where there is only one.
+        which: The version's number or alias.
+        progress: Hears how far it is.
+
+    Raises:
+        UnknownVersionError: If there is no such version.
+        UntrustedPackageError: If its recorded code was not signed by this system.
+        DataError: If the recorded data cannot be read any more.
+    """
+    from everfit.artifact.package import open_package
+    from everfit.features.history import build_frame
+    from everfit.training.refit import refit_as_recorded
+
+    name = system.project.model(model).name
+    version = system.registry.version(name, which)
+    package = open_package(system.registry.fetch(version), trust=system.trust)
+    lineage, recorded = package.manifest.lineage, package.manifest.lineage.frame
+    definition = system.recorded_project(package).model(name)
+    frame = build_frame(
+        definition, system.reader, start=recorded.start, end=recorded.end, as_of=recorded.as_of, progress=progress
+    )
+    differences = _differences(lineage, frame.manifest, system)
+    again = refit_as_recorded(definition, frame, lineage)
+    matrix, expected = package.reference()
+    same_columns = again.schema.columns == package.schema.columns
+    difference: float | None = None
+    rows = 0
+    if same_columns:
+        full = package.transform(frame.data)
+        ours, theirs = again.predict(full), package.native().predict(full)
+        rows = len(full)
+        difference = max(_largest(ours, theirs), _largest(again.predict(matrix), expected))
+    identical = difference == 0.0 and recorded.digest == frame.manifest.digest
+    return Reproduction(
+        model=name,
+        version=version.version,
+        identical=identical,
+        sentence=_reproduction_sentence(identical, difference, rows),
+        differences=differences,
+        rows=rows,
+        max_difference=difference,
+    )
+
+
+def _largest(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
+    import numpy as np
+
+    return float(np.max(np.abs(ours - theirs), initial=0.0))
+
+
+def _reproduction_sentence(identical: bool, difference: float | None, rows: int) -> str:
+    if difference is None:
+        return "the model sees other columns or categories than it was recorded with."
+    if identical:
+        return f"trained again on the same {rows:,} rows, every prediction came out the same, bit for bit."
+    if difference == 0.0:
+        return f"every prediction on {rows:,} rows came out the same, but the data is not what was recorded."
+    return f"the predictions on {rows:,} rows differ by up to {difference:.2e}."
+
+
+def _differences(lineage: Lineage, manifest: FrameManifest, system: System) -> tuple[str, ...]:
+    """What is not as it was recorded, one sentence each."""
+    from everfit.artifact.provenance import code_version, library_versions
+
+    found = []
+    before = {source.name: source for source in lineage.frame.sources}
+    for source in manifest.sources:
+        old = before.get(source.name)
+        if old is not None and old.version != source.version:
+            found.append(f"source {source.name} changed: {old.version[:19]}… then, {source.version[:19]}… now")
+    if lineage.frame.digest != manifest.digest:
+        rows = f"{lineage.frame.rows:,} rows then, {manifest.rows:,} now"
+        found.append(f"the training frame is another one: {rows}")
+    if lineage.code.digest != code_version(system.project.root).digest:
+        found.append("the project's code has changed since; the recorded code was used")
+    now = library_versions()
+    for name in sorted(lineage.libraries.keys() | now.keys()):
+        old_version, new_version = lineage.libraries.get(name, "absent"), now.get(name, "absent")
+        if old_version != new_version:
+            found.append(f"{name} is {new_version} now, and was {old_version}")
+    return tuple(found)

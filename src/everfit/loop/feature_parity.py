@@ -1,0 +1,111 @@
+"""Served features held against the same ones computed from history."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from everfit.core.errors import EmptyWindowError
+from everfit.core.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from polars import Expr
+
+    from everfit.artifact.package import Package
+    from everfit.features.parity import ParityReport
+    from everfit.store.replay_spans import ReplaySpan
+    from everfit.system import System
+
+
+def parity(
+    system: System,
+    model: str | None = None,
+    *,
+    since: datetime | None = None,
+    as_of: datetime | None = None,
+    limit: int = 10_000,
+    progress: Progress = SILENT,
+) -> ParityReport:
+    """Compute the features of recorded predictions again, from history, and compare them with those that were served.
+
+    Args:
+        system: The parts.
+        model: Its name; may be left out where there is only one.
+        since: What was asked earlier is left out.
+        as_of: Nothing that was recorded or known later is used; now by default.
+        limit: Only so many predictions are looked at, those recorded last.
+        progress: Hears how far it is.
+
+    Raises:
+        EmptyWindowError: If nothing was asked, or no version that answered is still there.
+        StoreError: If the log or the lake cannot be read.
+        SourceError: If a view's source cannot be read.
+    """
+    import polars as pl
+
+    from everfit.core.evidence import ID, TIME
+    from everfit.features.parity import KNOWN_UNTIL, compare_features
+    from everfit.journal.tables import scan_predictions
+    from everfit.loop.prediction_history import packages_of
+    from everfit.store.replay_spans import read_spans
+
+    definition, now = system.project.model(model), as_of or system.clock.now()
+    progress.start("Reading")
+    answers = scan_predictions(system.lake, system.journal, definition.name).filter(pl.col("recorded_at") <= now)
+    if since is not None:
+        answers = answers.filter(pl.col("event_time") >= since)
+    # Two instants of every answer first, since all features of a few months would fill the memory.
+    moments = answers.select("recorded_at", "event_time").top_k(limit, by="recorded_at").min().collect()
+    from_then = [pl.col(name) >= first for name, first in moments.row(0, named=True).items() if first is not None]
+    newest = answers.filter(*from_then).top_k(limit, by="recorded_at").collect()
+    progress.finish("Reading", note=f"{newest.height:,} answers")
+    versions = sorted(set(newest["version"].to_list()))
+    deployed = system.deployment.of(definition.name)
+    packages = packages_of(system, definition.name, versions, deployed)
+    if not packages:
+        raise EmptyWindowError(
+            "there must be recorded answers of a version that is still there",
+            value=versions,
+            place=definition.name,
+            remedy="Serve it: everfit serve." if newest.is_empty() else "",
+        )
+    fields = [
+        (pl.col(f"request.{name}") if f"request.{name}" in newest.columns else pl.lit(None)).alias(name)
+        for name in definition.request
+    ]
+    return compare_features(
+        definition,
+        system.reader,
+        newest.select(
+            pl.col("id").alias(ID),
+            "version",
+            pl.col("event_time").alias(TIME),
+            _known_until(read_spans(system.state)).alias(KNOWN_UNTIL),
+            *fields,
+            r"^feature\..*$",
+        ),
+        {version: _looked_up_or_computed(package) for version, package in packages.items()},
+        as_of=now,
+        progress=progress,
+    )
+
+
+def _known_until(spans: Iterable[ReplaySpan]) -> Expr:
+    """The instant up to which the online store knew history: in a replay, the beginning of the prediction's slice."""
+    import polars as pl
+
+    at = pl.col("event_time")
+    until = at
+    for span in spans:
+        into = (at - span.start).dt.total_microseconds()
+        length = round(span.slice_s * 1e6)
+        begun = span.start + pl.duration(microseconds=into // length * length)
+        until = pl.when(at.is_between(span.start, span.end, closed="left")).then(begun).otherwise(until)
+    return until
+
+
+def _looked_up_or_computed(package: Package) -> set[str]:
+    """The features that a version does not take from the request as they are."""
+    return set(package.schema.names).difference(field.name for field in package.schema.request)

@@ -1,0 +1,106 @@
+"""What is known of a newcomer while it is rolled out: answers, failures and outcomes, read from the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from everfit.core.rollout import Rollout, StageEvidence
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from everfit.artifact.schema import InputSchema
+    from everfit.definitions.model import Model
+    from everfit.delivery.scoring import Scoring
+    from everfit.loop.prediction_history import Answers
+    from everfit.system import System
+
+_MATURE = 0.9
+"""An outcome counts once this share of outcomes as old as it is known: the first to come are seldom like the rest."""
+
+
+def rollout_evidence(
+    system: System,
+    definition: Model,
+    rollout: Rollout,
+    schemas: Mapping[int, InputSchema],
+    answers: Answers,
+    now: datetime,
+) -> StageEvidence:
+    """What a rollout's next step is decided by.
+
+    Args:
+        system: The parts.
+        definition: The model.
+        rollout: Where it is.
+        schemas: Of the champion and of the newcomer, by number.
+        answers: The model's, caught up, with ``latency_us``.
+        now: Nothing that was recorded or became known later is used.
+
+    Raises:
+        StoreError: If the log or the lake cannot be read.
+    """
+    import polars as pl
+
+    from everfit.delivery.scoring import Scoring
+    from everfit.delivery.stage_metrics import stage_evidence
+    from everfit.journal.tables import scan_failures
+    from everfit.loop.prediction_history import known_of
+    from everfit.measures.class_alignment import union_of
+    from everfit.monitoring.delays import learn_delays
+    from everfit.monitoring.evaluation import ANSWERS, own_rows
+    from everfit.monitoring.prediction_frame import PREDICTION, chances, standard_rows, truth_codes
+
+    schema = schemas[rollout.previous]
+    everything = answers.made_by(now)
+    known = known_of(system, definition, answers, everything, now)
+    joined = known.joined(everything)
+    champion = standard_rows(known.joined(own_rows(everything, rollout.previous, ANSWERS)), schema)
+    wait_s = learn_delays(champion, as_of=now, classes=schema.classes).age_known_s(_MATURE)
+    newcomer = schemas.get(rollout.version, schema)
+    scoring = Scoring(
+        task=definition.task,
+        metric=definition.metric,
+        classes=union_of(schema.classes, newcomer.classes) if definition.task == "multiclass" else schema.classes,
+        shared=tuple(value for value in schema.classes if value in newcomer.classes),
+        wait=timedelta(seconds=wait_s or 0.0),
+    )
+    joined = joined.with_columns(
+        truth_codes(joined["outcome"], definition.task, scoring.classes).alias("truth"),
+        *chances(joined.columns, scoring.columns),
+    )
+    if definition.task == "binary" and newcomer.positive != schema.positive:
+        # The newcomer predicts the chance of the other class: turned round, it is compared with the champion's.
+        turned = pl.when(pl.col("version") == rollout.version).then(1.0 - pl.col(PREDICTION)).otherwise(PREDICTION)
+        joined = joined.with_columns(turned.alias(PREDICTION))
+    before = joined.filter(pl.col("recorded_at") < rollout.began_at, pl.col("route").is_in(["champion", "canary"]))
+    failures = scan_failures(system.lake, system.journal, definition.name).filter(pl.col("recorded_at") <= now)
+    return stage_evidence(
+        joined.filter(pl.col("recorded_at") >= rollout.began_at),
+        _own(failures.collect(), rollout),
+        rollout=rollout,
+        plan=definition.rollout_plan,
+        scoring=replace(scoring, alike=_alike(scoring, before, now)),
+        now=now,
+    )
+
+
+def _alike(scoring: Scoring, before: pl.DataFrame, now: datetime) -> float:
+    """How many rows of a day tell as much as one that resembles no other: storms make all flights of a day late."""
+    from everfit.measures.design_effect import design_effect
+
+    mature = scoring.mature(before, now)
+    if mature.is_empty():
+        return 1.0
+    values, rows = scoring.losses(mature)
+    days = mature["event_time"].dt.epoch("d").to_numpy()
+    return design_effect(values, days[rows])
+
+
+def _own(failures: pl.DataFrame, rollout: Rollout) -> pl.DataFrame:
+    import polars as pl
+
+    return failures.filter(pl.col("version").is_in([rollout.version, rollout.previous]))

@@ -1,0 +1,106 @@
+"""Where everything stands: what a person sees first."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from everfit.core.clock import from_us
+from everfit.core.finding import Incident
+from everfit.core.order import OrderRecord
+from everfit.core.rollout import Rollout
+from everfit.delivery.rollouts import Rollouts
+from everfit.loop.policy_inputs import open_incidents
+from everfit.store.controller_report import is_alive, read_controller_report
+from everfit.triggers.orders import Orders
+
+if TYPE_CHECKING:
+    from everfit.system import System
+
+
+class ModelStatus(Struct, frozen=True, kw_only=True):
+    """One model's."""
+
+    model: str
+    champion: int | None
+    canary: int | None = None
+    canary_share: float = 0.0
+    shadow: int | None = None
+    rollout: Rollout | None = None
+    """The one that goes on."""
+    order: OrderRecord | None = None
+    """The newest."""
+    policy: str = ""
+    """What the policy last said."""
+    incidents: tuple[Incident, ...] = ()
+    """Those that are open."""
+
+
+class WorkerStatus(Struct, frozen=True, kw_only=True):
+    """One prediction worker's."""
+
+    slot: int
+    pid: int
+    alive: bool
+    memory_bytes: int
+
+
+class Status(Struct, frozen=True, kw_only=True):
+    """A project's."""
+
+    project: str
+    level: str
+    controller: int | None
+    """The leading controller's process; ``None`` if none leads."""
+    busy: bool
+    watched_until: datetime | None
+    """The instant as of which the controller last looked."""
+    workers: tuple[WorkerStatus, ...]
+    models: tuple[ModelStatus, ...]
+
+
+def status(system: System) -> Status:
+    """Where everything stands, as the ledger, the deployment record and the processes' own reports have it.
+
+    Raises:
+        StoreError: If the ledger or the deployment record cannot be read.
+    """
+    from everfit.serving.worker_report import read_reports
+
+    report = read_controller_report(system.state)
+    leads = report is not None and is_alive(report.pid)
+    workers = read_reports(system.state / "workers").values()
+    return Status(
+        project=system.project.name,
+        level=system.project.settings.loop.level,
+        controller=report.pid if report and leads else None,
+        busy=bool(report and leads and report.busy),
+        watched_until=from_us(report.watched_until_us) if report and report.watched_until_us else None,
+        workers=tuple(
+            WorkerStatus(slot=each.slot, pid=each.pid, alive=is_alive(each.pid), memory_bytes=each.memory_bytes)
+            for each in workers
+        ),
+        models=tuple(
+            _model(system, name, report.says.get(name, "") if report else "") for name in system.project.models
+        ),
+    )
+
+
+def _model(system: System, name: str, policy: str) -> ModelStatus:
+    from everfit.monitoring.incidents import Incidents
+
+    present = system.deployment.of(name)
+    orders = Orders(system.ledger).of(name)
+    return ModelStatus(
+        model=name,
+        champion=present.champion.version if present else None,
+        canary=present.canary.version if present and present.canary else None,
+        canary_share=present.canary_share if present else 0.0,
+        shadow=present.shadow.version if present and present.shadow else None,
+        rollout=Rollouts(system.ledger).running(name),
+        order=orders[-1] if orders else None,
+        policy=policy,
+        incidents=open_incidents(Incidents(system.ledger).of(name, since=system.clock.now())),
+    )

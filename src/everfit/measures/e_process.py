@@ -1,0 +1,95 @@
+"""Bets against "it is no worse than that": evidence that can be looked at any time.
+
+Whoever bets a share of a stake on every loss being above its bound loses, on average, as long as it is not; so that a
+stake which has grown to ``1 / alpha`` is evidence at level ``alpha``, however often one looked. Since nobody knows when
+things will go wrong, a little new stake is put in at every step; what was lost in good times then delays nothing.
+
+Sources: Waudby-Smith, Ramdas 2020, "Estimating means of bounded random variables by betting" (arXiv 2010.09686); Shin,
+Ramdas, Rinaldo 2022, "E-detectors" (2203.03532), for the restarts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from everfit.core.errors import DataError
+from everfit.measures.weighting import Floats
+
+BETS = (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.7)
+"""Shares of the greatest bet, which would lose everything to a loss of 0; a part of the stake goes to each."""
+_SUM = 2.109742801236892
+"""Of ``1 / (t * log(t) ** 2)`` over all whole ``t`` from 2."""
+_CHUNK = 128
+"""Steps at a time: no product of so many factors is too small for a float, even if nearly all is bet and lost."""
+
+
+def lifetime_stakes(steps: int, first: int = 0) -> Floats:
+    """New stakes that add up to 1 over an endless life.
+
+    So the chance of *ever* crossing ``1 / alpha`` without cause is at most ``alpha``.
+
+    >>> float(lifetime_stakes(3).sum()) < 1.0
+    True
+    """
+    times = np.arange(first, first + steps, dtype=np.float64) + 2.0
+    stakes: Floats = 1.0 / (_SUM * times * np.log(times) ** 2)
+    return stakes
+
+
+def steady_stakes(steps: int, first: int = 0) -> Floats:  # noqa: ARG001 - alike at all times
+    """The same new stake at every step: quicker, but on average every ``1 / alpha`` steps there is a false alarm."""
+    return np.ones(steps)
+
+
+def betting_evidence(
+    losses: Floats,
+    bound: float | Floats,
+    *,
+    stakes: Callable[[int, int], Floats] = lifetime_stakes,
+    bets: Sequence[float] = BETS,
+) -> Floats:
+    """The logarithm of what the stakes have become, after each loss.
+
+    Args:
+        losses: In the order in which they came, float64 of shape ``(steps,)``, each in [0, 1].
+        bound: What their conditional mean is held to be at most, in (0, 1); for all, or for each step what is
+            held before it.
+        stakes: What is put in at each step: :func:`lifetime_stakes` or :func:`steady_stakes`.
+        bets: See :data:`BETS`.
+
+    Returns:
+        Shape ``(steps,)``. An alarm at level ``alpha`` is due where it reaches ``log(1 / alpha)``.
+
+    Raises:
+        DataError: If a loss is outside [0, 1], or the bound outside (0, 1).
+
+    >>> calm, bad = np.tile([0.0, 1.0, 0.0, 0.0], 500), np.tile([0.0, 1.0], 500)
+    >>> evidence = betting_evidence(np.concatenate([calm, bad]), 0.3)
+    >>> bool((evidence[:2000] < math.log(20)).all()), bool(evidence[-1] > math.log(20))
+    (True, True)
+    """
+    bounds = np.broadcast_to(np.asarray(bound, dtype=np.float64), losses.shape)
+    if len(losses) and not (bounds.min() > 0.0 and bounds.max() < 1.0):
+        raise DataError("the bound of a loss in [0, 1] must lie within", value=(bounds.min(), bounds.max()))
+    if len(losses) and not (losses.min() >= 0.0 and losses.max() <= 1.0):
+        raise DataError("losses must lie in [0, 1]", value=(float(losses.min()), float(losses.max())))
+    found = np.empty((len(bets), len(losses)))
+    share, held = np.array(bets)[:, None], np.full((len(bets), 1), -math.inf)
+    for start in range(0, len(losses), _CHUNK):
+        part = losses[start : start + _CHUNK]
+        factors = np.log1p(share * (part / bounds[start : start + _CHUNK] - 1.0))
+        grown = np.cumsum(factors, axis=1)
+        new = np.log(stakes(len(part), start))
+        # Each new stake grows by all factors from its own step on. Sums are taken of plain numbers, in units of the
+        # greatest: within so few steps none that matters is too small to be one.
+        brought = new - (grown - factors)
+        unit = np.maximum(brought.max(axis=1, keepdims=True), held)
+        total = np.exp(held - unit) + np.exp(brought - unit).cumsum(axis=1)
+        found[:, start : start + len(part)] = np.log(total) + unit + grown
+        held = found[:, start + len(part) - 1 : start + len(part)]
+    greatest = found.max(axis=0)
+    mean: Floats = np.log(np.exp(found - greatest).mean(axis=0)) + greatest
+    return mean

@@ -1,0 +1,112 @@
+"""How much more real windows differ than windows of independent rows would.
+
+Rows of one day have the day in common, so that a stationary year's days differ by more than chance would have it, and a
+test that takes rows for independent cries on quiet days. How much more is seen on the reference, cut into windows such
+as those to be judged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from everfit.measures.chi_squared import ChiSquared, chi_squared
+from everfit.measures.rank_shift import rank_shift
+from everfit.measures.weighting import Floats
+
+Counts = NDArray[np.int64]
+
+
+class Dispersion(Struct, frozen=True, kw_only=True):
+    """What windows have in excess of independent rows' differences, per row, since it grows with a window's rows.
+
+    The correction is that of Rao, Scott 1981, "The analysis of categorical data from complex sample surveys", with two
+    cautions, since alarms live far out in the tail, where their first-order one is too light: all the excess is taken
+    to lie in one direction, as it does where days differ in level, and the estimate's own error is allowed for.
+    """
+
+    blocks: int
+    """How many reference windows it was learnt from."""
+    excess: float
+    """Of the chi-squared statistic, in total."""
+    shift_excess: float
+    """Of the squared rank shift."""
+
+    def p_value(self, found: ChiSquared, rows: float) -> float:
+        """The corrected chance of a chi-squared statistic, for ``rows`` as of :func:`effective_rows`.
+
+        That of ``degrees - 1`` squared normal deviates, and another one that is ``1 + excess * rows`` times as large.
+        """
+        from scipy.special import chdtrc, fdtrc
+
+        if found.degrees == 0:
+            return 1.0
+        largest, rest = 1.0 + self.excess * rows, found.degrees - 1
+        if rest == 0:
+            return float(fdtrc(1, self.blocks, found.least / largest))
+        # Over the root of the squared deviates, whose density has no pole at zero, and ten of its deviations wide.
+        low, high = max(0.0, math.sqrt(rest) - 7.0), min(math.sqrt(found.least), math.sqrt(rest) + 8.0)
+        if high <= low:
+            return 1.0
+        nodes, weights = _quadrature()
+        root = low + (nodes + 1.0) * (high - low) / 2.0
+        log_density = (rest - 1) * np.log(root) - root**2 / 2 - (rest / 2 - 1) * math.log(2) - math.lgamma(rest / 2)
+        beyond = fdtrc(1, self.blocks, (found.least - root**2) / largest)
+        inside = float((weights * np.exp(log_density) * beyond).sum()) * (high - low) / 2.0
+        return min(1.0, inside + float(chdtrc(rest, high * high)))
+
+    def shift_p_value(self, shift: float, rows: float) -> float:
+        """The corrected chance of a :func:`~everfit.measures.rank_shift.rank_shift`, either way."""
+        from scipy.special import fdtrc
+
+        return float(fdtrc(1, self.blocks, shift * shift / (1.0 + self.shift_excess * rows)))
+
+
+def effective_rows(reference: int, window: int) -> float:
+    """How many rows, compared with a certain truth, would be as uncertain as these two samples.
+
+    >>> effective_rows(1_000, 1_000)
+    500.0
+    """
+    return reference * window / max(reference + window, 1)
+
+
+def dispersion(blocks: Sequence[Counts], *, ordered: int = 0) -> Dispersion:
+    """Learn it from reference windows, each compared with all others together.
+
+    Args:
+        blocks: Rows in each cell of each window, int64 of shape ``(cells,)``, at least three windows; what has as many
+            rows as the windows to be judged, and covers the same hours and weekdays, is best.
+        ordered: How many of the cells, the first ones, are bins in ascending order; 0 for categories.
+
+    >>> calm = dispersion([np.array([50, 50]), np.array([51, 49]), np.array([49, 51])])
+    >>> calm.excess
+    0.0
+    >>> round(dispersion([np.array([50, 50]), np.array([80, 20]), np.array([20, 80])]).excess, 2)
+    0.53
+    """
+    total = np.sum(blocks, axis=0)
+    held = [block for block in blocks if 0 < block.sum() < total.sum()]
+    found = [chi_squared(total - block, block) for block in held]
+    rows = np.array([effective_rows(int((total - block).sum()), int(block.sum())) for block in held])
+    surplus = np.array([one.statistic - one.degrees for one in found])
+    shifts = np.array([rank_shift((total - block)[:ordered], block[:ordered]) ** 2 for block in held])
+    return Dispersion(
+        blocks=max(len(held), 1), excess=_per_row(surplus, rows), shift_excess=_per_row(shifts - 1.0, rows)
+    )
+
+
+def _per_row(surplus: Floats, rows: Floats) -> float:
+    return max(0.0, float(surplus.sum() / rows.sum())) if len(rows) else 0.0
+
+
+@cache
+def _quadrature() -> tuple[Floats, Floats]:
+    """Gauss and Legendre's nodes and weights on [-1, 1]."""
+    nodes, weights = np.polynomial.legendre.leggauss(48)
+    return nodes, weights

@@ -1,0 +1,201 @@
+"""Whether what comes in is what the model was made for: gaps, strangers, values out of range, clocks that disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from everfit.core.duration import format_duration, format_roughly
+from everfit.core.evidence import SourceFreshness
+from everfit.core.finding import Finding
+from everfit.measures.bins import Bins
+from everfit.measures.proportion import wilson_interval
+from everfit.measures.sketch import ColumnSketch, Sketch
+from everfit.monitoring.prediction_frame import ASKED, RECORDED
+
+LEAST_ROWS = 50
+"""In a window with fewer rows, shares mean nothing."""
+_WORTH_A_LOOK, _MUCH = 0.01, 0.1
+_MARGIN = 0.1
+_SKEW = timedelta(minutes=5)
+_SURE = 0.999
+"""That strangers are more than usual is said of thousands of windows."""
+
+
+def stale_sources(freshness: Sequence[SourceFreshness], model: str, *, now: datetime) -> list[Finding]:
+    """Sources whose newest row is older than the views that need it accept."""
+    found: dict[str, Finding] = {}
+    for each in freshness:
+        if each.age is not None and each.age <= each.ttl:
+            continue
+        age = "it holds no row at all" if each.age is None else f"its newest row is {format_roughly(each.age)} old"
+        found.setdefault(
+            each.source,
+            Finding(
+                kind="stale_source",
+                model=model,
+                subject=each.source,
+                severity="critical",
+                sentence=f"The source {each.source} has stopped: {age}, and the view {each.view} takes nothing older "
+                f"than {format_duration(each.ttl)}, so that its features are missing.",
+                numbers={"ttl_s": each.ttl.total_seconds()}
+                | ({} if each.age is None else {"age_s": each.age.total_seconds()}),
+                since=None if each.age is None else now - each.age,
+            ),
+        )
+    return list(found.values())
+
+
+def infinite_values(freshness: Sequence[SourceFreshness], model: str) -> list[Finding]:
+    """Features with infinite values in their views' newest rows; they count as missing."""
+    return [
+        Finding(
+            kind="infinite_values",
+            model=model,
+            subject=f"{part.view}.{feature}",
+            severity="critical" if count == part.rows else "warning",
+            sentence=f"{part.view}.{feature} is infinite in {count:,} of {part.rows:,} rows of the source "
+            f"{part.source}; infinite values count as missing.",
+            numbers={"infinite": count, "rows": part.rows},
+        )
+        for part in freshness
+        for feature, count in part.infinite.items()
+    ]
+
+
+def column_findings(
+    reference: Sketch,
+    window: Sketch,
+    model: str,
+    *,
+    since: datetime,
+    excused: Sequence[str] = (),
+    novelty: Mapping[str, float] | None = None,
+) -> list[Finding]:
+    """What is wrong with single columns of a window; one finding for each column at most, the gravest.
+
+    Args:
+        reference: What the model was made from.
+        window: What came in.
+        model: Its name.
+        since: When the window begins.
+        excused: Columns whose gaps are explained by something else, such as a source that stopped.
+        novelty: The share of rows with values never met before that is usual in a column; none by default.
+    """
+    usual = novelty or {}
+    if window.rows < LEAST_ROWS:
+        return []
+    found = []
+    for name in reference.layout.columns:
+        if name not in excused:
+            columns = reference.column(name), window.column(name)
+            one = next(_column_findings(name, *columns, model, since, usual.get(name, 0.0)), None)
+            found += [one] if one is not None else []
+    return found
+
+
+def _column_findings(
+    name: str, reference: ColumnSketch, window: ColumnSketch, model: str, since: datetime, novelty: float
+) -> Iterator[Finding]:
+    missing, usual = window.missing / window.rows, reference.missing / max(reference.rows, 1)
+    if missing - usual >= _MUCH:
+        whole = window.missing == window.rows
+        text = f"{name} is missing in every one" if whole else f"{name} is missing in {missing:.0%}"
+        yield Finding(
+            kind="missing_values",
+            model=model,
+            subject=name,
+            severity="critical" if whole or missing - usual >= 0.5 else "warning",
+            sentence=f"{text} of {window.rows:,} rows, where it was {usual:.1%} in what the model was made from.",
+            numbers={"missing_share": missing, "usual_share": usual, "rows": window.rows},
+            since=since,
+        )
+    if isinstance(reference.form, Bins):
+        yield from _numeric_findings(name, reference, window, model, since)
+        return
+    strangers = int(window.counts[reference.form.unseen])
+    share, ordinary = strangers / window.rows, max(novelty, reference.form.novelty)
+    # Strangers come in company: one new aircraft flies often. Twice what is usual is still nothing to speak of.
+    tolerated = min(2 * ordinary, (1 + ordinary) / 2)
+    if share - ordinary < _WORTH_A_LOOK or wilson_interval(strangers, window.rows, level=_SURE)[0] <= tolerated:
+        return
+    beside = f", where {ordinary:.1%} are usual" if ordinary else ""
+    yield Finding(
+        kind="unseen_categories",
+        model=model,
+        subject=name,
+        severity="warning",
+        sentence=f"{name} has values that the model never met, in {strangers:,} of {window.rows:,} rows "
+        f"({share:.1%}){beside}; it treats them as missing.",
+        numbers={"unseen_share": share, "usual_share": ordinary, "rows": window.rows},
+        since=since,
+    )
+
+
+def _numeric_findings(
+    name: str, reference: ColumnSketch, window: ColumnSketch, model: str, since: datetime
+) -> Iterator[Finding]:
+    if not window.finite or not reference.finite:
+        return
+    if reference.low == reference.high and (window.low, window.high) != (reference.low, reference.high):
+        yield Finding(
+            kind="constant_alive",
+            model=model,
+            subject=name,
+            severity="warning",
+            sentence=f"{name} was always {reference.low:g} in what the model was made from, and now lies between "
+            f"{window.low:g} and {window.high:g}: the model knows nothing of what that means.",
+            numbers={"constant": reference.low, "low": window.low, "high": window.high},
+            since=since,
+        )
+        return
+    reach = _MARGIN * (reference.high - reference.low)
+    outside = int(window.counts[0]) * (window.high < reference.low - reach)
+    outside += int(window.counts[-1]) * (window.low > reference.high + reach)
+    if outside / window.rows >= _WORTH_A_LOOK:
+        yield Finding(
+            kind="out_of_range",
+            model=model,
+            subject=name,
+            severity="warning",
+            sentence=f"{name} lies between {window.low:g} and {window.high:g}, all of it outside the "
+            f"{reference.low:g} to {reference.high:g} that the model was made from.",
+            numbers={"low": window.low, "high": window.high, "known_low": reference.low, "known_high": reference.high},
+            since=since,
+        )
+
+
+def clock_findings(rows: pl.DataFrame, model: str) -> list[Finding]:
+    """Rows that were asked in the future of whoever answered: a caller's clock, or its time zone, is wrong."""
+    if rows.height < LEAST_ROWS:
+        return []
+    ahead = rows.filter(pl.col(ASKED) > pl.col(RECORDED) + _SKEW)
+    share = ahead.height / rows.height
+    if share < _WORTH_A_LOOK:
+        return []
+    by = ahead.select((pl.col(ASKED) - pl.col(RECORDED)).median()).item()
+    return [
+        Finding(
+            kind="clock_skew",
+            model=model,
+            severity="warning",
+            sentence=f"{ahead.height:,} of {rows.height:,} requests ({share:.0%}) say that they were asked "
+            f"{format_roughly(by)} after they were answered: a caller's clock or time zone is wrong, and features are "
+            "looked up for an instant that has not come.",
+            numbers={"share": share, "median_s": by.total_seconds(), "rows": rows.height},
+            since=ahead[RECORDED].min(),  # type: ignore[arg-type]
+        )
+    ]
+
+
+def views_of(columns: Sequence[str], sources: Mapping[str, str], stale: Sequence[str]) -> tuple[str, ...]:
+    """The columns that come from views whose source is stale.
+
+    Args:
+        columns: Features, those of views named ``view.feature``.
+        sources: The source of each view.
+        stale: Names of sources.
+    """
+    return tuple(name for name in columns if sources.get(name.partition(".")[0]) in set(stale))

@@ -1,0 +1,389 @@
+"""One look at a model: everything that is watched, held against what each version was made from. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+
+import polars as pl
+
+from everfit.core.duration import format_roughly
+from everfit.core.evidence import SourceFreshness
+from everfit.core.finding import SEVERITIES, Finding
+from everfit.definitions.watch import Drift, PerformanceDrop, Watch
+from everfit.measures.delays import Delays
+from everfit.monitoring.data_quality import (
+    LEAST_ROWS,
+    clock_findings,
+    column_findings,
+    infinite_values,
+    stale_sources,
+    views_of,
+)
+from everfit.monitoring.delays import learn_delays
+from everfit.monitoring.drift_windows import (
+    Counted,
+    Distribution,
+    DriftWindow,
+    Judged,
+    count_windows,
+    distribution,
+    drift_findings,
+    drift_windows,
+    history_note,
+)
+from everfit.monitoring.estimate import Estimator, Reconciled, learn_estimator
+from everfit.monitoring.labels import label_findings, report_findings
+from everfit.monitoring.maturity import cohort, weights
+from everfit.monitoring.new_classes import new_class_findings
+from everfit.monitoring.performance import (
+    LEAST_LABELLED,
+    Comparison,
+    Figure,
+    Scale,
+    by_slice,
+    compare,
+    compare_dealt,
+    coverage,
+    figure,
+    over_time,
+)
+from everfit.monitoring.performance_alarm import Alarm, alarm_finding, performance_alarm
+from everfit.monitoring.prediction_frame import ASKED, KNOWN, RECORDED, ROUTE, TRUTH, VERSION
+from everfit.monitoring.reference import Reference
+from everfit.monitoring.report.report import CohortReport, MonitorReport, VersionReport
+
+ANSWERS, SHADOW = "answers", "shadow"
+CHAMPION, CANARY = "champion", "canary"
+_A_DAY = timedelta(days=1)
+_MOST_DISTRIBUTIONS = 6
+_NEARLY_ALL = 0.98
+"""With so many outcomes known, those that are missing do not mislead."""
+_LONGER = 3.0
+"""Silence is a pause so many times as long as any before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountedBefore:
+    """A version's windows, and what was said of them."""
+
+    windows: tuple[Counted, ...]
+    judged: Judged
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watching:
+    """What a look needs to know of a model, beside its rows.
+
+    Args:
+        model: Its name.
+        champion: The version that answers now; ``None`` if none does.
+        references: What each version was made from, by its number; versions without one are only measured.
+        scale: How to score; the champion's.
+        scales: How to score each version, by its number, where that need not be ``scale``.
+        watches: What is watched.
+        slices: Columns by whose values metrics are broken down.
+        every: How long a stretch of time a figure covers.
+        freshness: How old the sources of its views are.
+        sources: The source of each view, by name.
+        reports: Outcomes as they were reported: ``id`` and ``value``.
+        counted: What was counted before, of versions as they answer or shadow; the rest is counted from the rows.
+    """
+
+    model: str
+    champion: int | None
+    references: Mapping[int, Reference]
+    scale: Scale
+    watches: Sequence[Watch]
+    scales: Mapping[int, Scale] = field(default_factory=dict)
+    slices: Sequence[str] = ()
+    every: timedelta = timedelta(days=1)
+    freshness: Sequence[SourceFreshness] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+    reports: pl.DataFrame | None = None
+    counted: Mapping[tuple[int, str], CountedBefore] = field(default_factory=dict)
+
+
+def look(rows: pl.DataFrame, watching: Watching, *, since: datetime, as_of: datetime) -> MonitorReport:
+    """Look at everything.
+
+    Args:
+        rows: The model's predictions in the form of :mod:`everfit.monitoring.prediction_frame`, with the
+            labels known at ``as_of``, each version's by its own scale.
+        watching: What to hold them against.
+        since: What was asked earlier is left out of figures and plots; alarms see everything.
+        as_of: The present instant.
+    """
+    recent = rows.filter(pl.col(ASKED) >= since)
+    parts = {
+        (version, route): _Part(own_rows(rows, version, route), watching, version, route, since, as_of)
+        for version, route in parts_of(recent)
+    }
+    champion = next((part for (version, route), part in parts.items() if _is_champion(watching, version, route)), None)
+    return MonitorReport(
+        model=watching.model,
+        task=watching.scale.task,
+        metric=watching.scale.metric,
+        greater_is_better=watching.scale.measure.greater_is_better,
+        as_of=as_of,
+        since=since,
+        champion=watching.champion,
+        versions=tuple(part.report(rows) for part in parts.values()),
+        findings=_findings(rows, recent, champion, watching, as_of=as_of),
+        notes=() if champion is None else champion.notes,
+    )
+
+
+def find(
+    asked: pl.DataFrame, rows: pl.DataFrame | None, watching: Watching, *, since: datetime, as_of: datetime
+) -> tuple[Finding, ...]:
+    """Only what is worth saying, for whoever looks often: the findings of :func:`look`, the gravest first.
+
+    Args:
+        asked: All predictions of the model: :data:`ASKED` and :data:`RECORDED`.
+        rows: The champion's answers, as for :func:`look`; features are not needed where windows were counted before.
+            ``None`` if there is no champion.
+        watching: What to hold them against.
+        since: As for :func:`look`.
+        as_of: The present instant.
+    """
+    champion = None
+    if watching.champion is not None and rows is not None and (rows[ASKED] >= since).any():
+        champion = _Part(rows, watching, watching.champion, ANSWERS, since, as_of)
+    return _findings(asked, asked.filter(pl.col(ASKED) >= since), champion, watching, as_of=as_of)
+
+
+def _findings(
+    asked: pl.DataFrame, recent: pl.DataFrame, champion: _Part | None, watching: Watching, *, as_of: datetime
+) -> tuple[Finding, ...]:
+    findings = [
+        *stale_sources(watching.freshness, watching.model, now=as_of),
+        *infinite_values(watching.freshness, watching.model),
+        *_silence(asked, watching.model, as_of=as_of),
+        *clock_findings(recent, watching.model),
+        *(report_findings(watching.reports, watching.model) if watching.reports is not None else ()),
+    ]
+    if champion is not None:
+        findings += champion.findings([each.subject for each in findings if each.kind == "stale_source"])
+    return gravest_first(findings)
+
+
+def gravest_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """In the order of a report."""
+    return tuple(sorted(findings, key=lambda each: (-SEVERITIES.index(each.severity), each.kind, each.subject)))
+
+
+def own_rows(rows: pl.DataFrame, version: int, route: str) -> pl.DataFrame:
+    """A version's, where it answers or as a shadow."""
+    return rows.filter(pl.col(VERSION) == version, (pl.col(ROUTE) == SHADOW) == (route == SHADOW))
+
+
+def _is_champion(watching: Watching, version: int, route: str) -> bool:
+    return version == watching.champion and route == ANSWERS
+
+
+def parts_of(rows: pl.DataFrame) -> list[tuple[int, str]]:
+    """Versions with what they were there for, the newest first; a champion that was a canary is one."""
+    part = pl.when(pl.col(ROUTE) == SHADOW).then(pl.lit(SHADOW)).otherwise(pl.lit(ANSWERS))
+    found = rows.select(pl.col(VERSION), part.alias(ROUTE)).unique().rows()
+    return sorted(found, key=lambda each: (-each[0], each[1]))
+
+
+def _silence(rows: pl.DataFrame, model: str, *, as_of: datetime) -> list[Finding]:
+    """Nobody asks any more."""
+    moments = rows[RECORDED].sort().tail(10_000)
+    last, longest = moments.max(), moments.diff().max()
+    if not isinstance(last, datetime) or not isinstance(longest, timedelta) or len(moments) < LEAST_ROWS:
+        return []
+    quiet = as_of - last
+    if quiet <= max(_LONGER * longest, timedelta(hours=1)):
+        return []
+    return [
+        Finding(
+            kind="predictions_stopped",
+            model=model,
+            severity="warning",
+            sentence=f"Nobody has asked for {format_roughly(quiet)}; the longest pause before was "
+            f"{format_roughly(longest)}.",
+            numbers={"quiet_s": quiet.total_seconds(), "longest_s": longest.total_seconds()},
+            since=last,
+        )
+    ]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One version, where it answers or as a shadow."""
+
+    rows: pl.DataFrame
+    watching: Watching
+    version: int
+    route: str
+    since: datetime
+    as_of: datetime
+
+    def report(self, all_rows: pl.DataFrame) -> VersionReport:
+        watching, scale = self.watching, self.scale
+        recent = self.rows.filter(pl.col(ASKED) >= self.since)
+        weight = self.weight(recent)
+        overall = figure(recent, scale, start=self.since, end=self.as_of, weight=weight)
+        slices = [each for each in watching.slices if each in recent.columns]
+        return VersionReport(
+            version=self.version,
+            route=self.route,
+            first_asked=self.rows[ASKED][0],
+            last_asked=self.rows[ASKED][-1],
+            reference=None if self.reference is None else _on_hold_out(self.reference),
+            overall=overall,
+            over_time=over_time(recent, scale, every=watching.every, weight=weight),
+            estimates=self.estimator.over_time(recent, every=watching.every) if self.estimator else (),
+            reconciled=self.reconciled(recent, weight),
+            coverage=coverage(recent, every=watching.every),
+            delays=(self.delays.overall, *self.delays.by_class),
+            cohorts=self.cohorts(recent),
+            slices=by_slice(recent, scale, slices, overall=overall),
+            alarm=self.alarm,
+            drift=self.drift,
+            distributions=self.distributions(),
+            comparison=self.comparison(all_rows),
+        )
+
+    def findings(self, stale: Sequence[str]) -> list[Finding]:
+        model, reference = self.watching.model, self.reference
+        if reference is None:
+            return []
+        found: list[Finding] = []
+        if self.windows:
+            newest = self.windows[-1]
+            excused = views_of(reference.features, self.watching.sources, stale)
+            inputs = reference.inputs
+            found += column_findings(
+                inputs.sketch, newest.inputs, model, since=newest.start, excused=excused, novelty=inputs.novelty
+            )
+            graver = [*excused, *(each.subject for each in found)]
+            found += drift_findings(self.drift, tuple(reference.answers.layout.columns), model, excused=graver)
+        if self.alarm is not None:
+            dropped = alarm_finding(self.alarm, model, self.version)
+            found += [] if dropped is None else [dropped]
+        known = reference.held_out.filter(pl.col(TRUTH).is_not_null())
+        delays = (known[KNOWN] - known[ASKED]).dt.total_microseconds().drop_nulls().sort().to_numpy() / 1e6
+        found += new_class_findings(self.rows.filter(pl.col(ASKED) >= self.since), self.scale, model, self.version)
+        silence = _A_DAY if isinstance(reference.window, int) else reference.window
+        found += label_findings(self.rows, delays, model, as_of=self.as_of, window=silence)
+        return found
+
+    @cached_property
+    def delays(self) -> Delays:
+        """How long outcomes take, by the version's own life and what it was made from."""
+        columns = [ASKED, TRUTH, KNOWN]
+        rows = self.rows.select(columns)
+        if self.reference is not None:
+            rows = pl.concat([self.reference.rows.select(columns), rows], how="vertical_relaxed")
+        return learn_delays(rows, as_of=self.as_of, classes=self.scale.classes)
+
+    def weight(self, rows: pl.DataFrame) -> pl.Series | None:
+        """How much each row counts, where so many outcomes are still to come that they could mislead."""
+        known = rows[TRUTH].is_not_null().sum()
+        if not rows.height or known < LEAST_LABELLED or known / rows.height >= _NEARLY_ALL:
+            return None
+        return weights(rows, self.delays, as_of=self.as_of).fill_null(0.0)
+
+    @cached_property
+    def estimator(self) -> Estimator | None:
+        return None if self.reference is None else learn_estimator(self.reference)
+
+    def reconciled(self, rows: pl.DataFrame, weight: pl.Series | None) -> Reconciled | None:
+        if self.estimator is None or not rows.height:
+            return None
+        return self.estimator.reconcile(rows, start=self.since, end=self.as_of, weight=weight)
+
+    def cohorts(self, rows: pl.DataFrame) -> tuple[CohortReport, ...]:
+        if self.scale.task == "regression" or self.delays.labelled < LEAST_LABELLED:
+            return ()
+        every = self.watching.every
+        parts = rows.with_columns(pl.col(ASKED).dt.truncate(every).alias("__start")).partition_by("__start")
+        starts = sorted(((part["__start"][0], part.drop("__start")) for part in parts), key=lambda each: each[0])
+        return tuple(
+            CohortReport(start=start, end=start + every, cohort=cohort(part, self.delays, as_of=self.as_of))
+            for start, part in starts
+        )
+
+    @property
+    def scale(self) -> Scale:
+        return self.watching.scales.get(self.version, self.watching.scale)
+
+    @property
+    def reference(self) -> Reference | None:
+        return self.watching.references.get(self.version)
+
+    @property
+    def before(self) -> CountedBefore | None:
+        return self.watching.counted.get((self.version, self.route))
+
+    @cached_property
+    def windows(self) -> tuple[Counted, ...]:
+        if self.reference is None:
+            return ()
+        if self.before is not None:
+            return self.before.windows
+        return count_windows(self.rows, self.reference, until=self.as_of)
+
+    @property
+    def drift_watch(self) -> Drift | None:
+        return next((each for each in self.watching.watches if isinstance(each, Drift)), None)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        note = history_note(self.drift, self.drift_watch) if self.drift_watch else None
+        return () if note is None else (note,)
+
+    @cached_property
+    def drift(self) -> tuple[DriftWindow, ...]:
+        watch = self.drift_watch
+        if watch is None or self.reference is None:
+            return ()
+        judged = self.before.judged if self.before else None
+        found = drift_windows(self.windows, self.reference, watch, judged=judged)
+        return tuple(each for each in found if each.end > self.since)
+
+    @cached_property
+    def alarm(self) -> Alarm | None:
+        watch = next((each for each in self.watching.watches if isinstance(each, PerformanceDrop)), None)
+        if watch is None or self.reference is None:
+            return None
+        return performance_alarm(self.rows, self.reference, by=watch.by, alpha=watch.alpha, run_length=watch.run_length)
+
+    def distributions(self) -> tuple[Distribution, ...]:
+        if self.reference is None or not self.drift:
+            return ()
+        newest, found = self.windows[-1], []
+        for each in self.drift[-1].columns[:_MOST_DISTRIBUTIONS]:
+            is_input = each.column in self.reference.inputs.layout.columns
+            watched = self.reference.inputs if is_input else self.reference.answers
+            after = newest.inputs if is_input else newest.answers
+            found.append(distribution(each.column, watched.sketch.column(each.column), after.column(each.column)))
+        return tuple(found)
+
+    def comparison(self, all_rows: pl.DataFrame) -> Comparison | None:
+        """With the champion: a shadow on the same rows, a canary on those that chance gave to the one or the other."""
+        champion = self.watching.champion
+        if champion is None or champion == self.version:
+            return None
+        theirs = all_rows.filter(pl.col(VERSION) == champion)
+        other = self.watching.scales.get(champion, self.watching.scale)
+        versions = {"version": self.version, "against": champion}
+        if self.route == SHADOW:
+            answers = theirs.filter(pl.col(ROUTE) != SHADOW)
+            return compare(self.rows, answers, self.scale, other_scale=other, **versions)
+        own = self.rows.filter(pl.col(ROUTE) == CANARY)
+        answers = theirs.filter(pl.col(ROUTE) == CHAMPION)
+        return compare_dealt(own, answers, self.scale, other_scale=other, **versions)
+
+
+def _on_hold_out(reference: Reference) -> Figure | None:
+    rows = reference.held_out
+    if rows.is_empty():
+        return None
+    return figure(rows, reference.scale, start=rows[ASKED][0], end=rows[ASKED][-1])

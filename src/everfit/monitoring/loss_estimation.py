@@ -1,0 +1,127 @@
+"""What is to be expected of rows whose outcome nobody knows yet, from what became of rows that were answered alike.
+
+A classifier says how likely it holds each class, so that it is enough to know how often it was right when it said so.
+A regression says nothing of its own error; a small model of the losses tells which rows are hard.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import polars as pl
+
+from everfit.measures.error_sketch import error_columns
+from everfit.measures.expectation import expected_metric
+from everfit.measures.isotonic import isotonic
+from everfit.measures.weighting import Floats, mean_of, weigh
+from everfit.monitoring.feature_matrix import FeatureMatrix
+from everfit.monitoring.performance import Scale
+from everfit.monitoring.prediction_frame import prediction_columns, predictions_of
+
+LOSSES = {"mae": "absolute", "rmse": "error", "pinball_10": "pinball_10", "pinball_90": "pinball_90", "bias": "error"}
+"""Which of :func:`~everfit.measures.error_sketch.error_columns` a metric is the mean of; ``rmse``, of its square."""
+_ROUNDS, _LEAVES, _LEAST_IN_LEAF = 50, 8, 50
+
+Foresee = Callable[[pl.DataFrame], Floats]
+"""From rows to what is expected of each, whatever a :class:`Foresight` makes a metric of; one entry per row."""
+
+
+class Foresight(Protocol):
+    """A way to expect something of rows."""
+
+    def learn(self, labelled: pl.DataFrame) -> Foresee:
+        """Learn from rows with answers and outcomes, in the form of :mod:`everfit.monitoring.prediction_frame`."""
+        ...
+
+    def metric(self, expected: Floats, rows: pl.DataFrame, weight: Floats | None) -> float:
+        """The model's metric on rows of which this is expected; NaN where it is undefined."""
+        ...
+
+
+class Chances:
+    """What a classifier's answers turned out to mean: isotonic calibration, class by class.
+
+    Args:
+        scale: The model's.
+    """
+
+    def __init__(self, scale: Scale) -> None:
+        self._scale = scale
+        self._measure = scale.measure
+
+    def learn(self, labelled: pl.DataFrame) -> Foresee:
+        """See :class:`Foresight`; what is expected is the chance of each class, shaped as the answers are."""
+        truth, said = self._scale.read(labelled)
+        if said.ndim == 1:
+            known = truth >= 0
+            curve = isotonic(said[known], truth[known])
+            return lambda rows: curve.of(_answers(rows, self._scale))
+        curves = [isotonic(said[:, place], (truth == place).astype(np.float64)) for place in range(said.shape[1])]
+
+        def foresee(rows: pl.DataFrame) -> Floats:
+            asked = _answers(rows, self._scale)
+            each = np.column_stack([curve.of(asked[:, place]) for place, curve in enumerate(curves)])
+            whole = each.sum(axis=1, keepdims=True)
+            # Where no class is held for possible, the model's own word is all there is.
+            found: Floats = np.divide(each, whole, out=asked.copy(), where=whole > 0)
+            return found
+
+        return foresee
+
+    def metric(self, expected: Floats, rows: pl.DataFrame, weight: Floats | None) -> float:
+        """See :class:`Foresight`."""
+        return expected_metric(self._measure, expected, _answers(rows, self._scale), weight)
+
+
+class ModelledLosses:
+    """What a regression's errors cost, by a small model on its features and answers.
+
+    Source: the direct loss estimation of NannyML (Perrakis et al., documentation of release 0.6), with the loss itself
+    as the label.
+
+    Args:
+        scale: The model's, with one of the metrics in :data:`LOSSES`.
+        features: The columns that tell which rows are hard.
+    """
+
+    def __init__(self, scale: Scale, features: Sequence[str]) -> None:
+        self._scale = scale
+        self._columns = (*features, *prediction_columns(scale.task, scale.classes))
+
+    def learn(self, labelled: pl.DataFrame) -> Foresee:
+        """See :class:`Foresight`; what is expected is the loss of each row, shape ``(rows,)``."""
+        from sklearn.ensemble import HistGradientBoostingRegressor
+
+        matrix = FeatureMatrix(labelled, self._columns)
+        model = HistGradientBoostingRegressor(
+            max_iter=_ROUNDS,
+            max_leaf_nodes=_LEAVES,
+            min_samples_leaf=_LEAST_IN_LEAF,
+            categorical_features=list(matrix.categorical),
+            early_stopping=False,
+        )
+        losses = error_columns(*self._scale.read(labelled))[LOSSES[self._scale.metric]]
+        if self._scale.metric == "rmse":
+            losses = losses**2
+        model.fit(matrix.of(labelled), losses)
+        least, most = float(losses.min()), float(losses.max())
+
+        def foresee(rows: pl.DataFrame) -> Floats:
+            found = model.predict(matrix.of(rows)) if rows.height else np.empty(0)
+            # A sum of trees may leave the range of what was seen; a loss below zero is none.
+            clipped: Floats = np.clip(found, least, most)
+            return clipped
+
+        return foresee
+
+    def metric(self, expected: Floats, rows: pl.DataFrame, weight: Floats | None) -> float:  # noqa: ARG002
+        """See :class:`Foresight`."""
+        mean = weigh(mean_of(expected), weight, len(expected))
+        return math.sqrt(mean) if self._scale.metric == "rmse" else mean
+
+
+def _answers(rows: pl.DataFrame, scale: Scale) -> Floats:
+    return predictions_of(rows, prediction_columns(scale.task, scale.classes))

@@ -1,0 +1,242 @@
+"""Whether a version became worse than on its hold-out: an alarm that means something, however often one looks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from everfit.core.finding import Finding
+from everfit.measures.confidence_sequence import upper_sequence
+from everfit.measures.design_effect import design_effect
+from everfit.measures.e_process import betting_evidence, lifetime_stakes, steady_stakes
+from everfit.measures.weighting import Floats
+from everfit.monitoring.loss import Losses, loss_for
+from everfit.monitoring.performance import Scale
+from everfit.monitoring.prediction_frame import ASKED, KNOWN, TRUTH, prediction_columns
+from everfit.monitoring.reference import Reference
+
+_REFERENCE_SHARE = 0.2
+"""Of alpha, spent on how well the hold-out is known."""
+_RELATIVE = 0.05
+_LONGEST_WAIT = timedelta(days=30)
+_LEAST_HELD_OUT = 50
+_FIRST_LOOK = 1_024
+"""Steps that are looked at first; twice as many while nothing is decided."""
+_ENTRY = "__entry"
+
+
+class Episode(Struct, frozen=True, kw_only=True):
+    """A time in which the version was worse."""
+
+    since: datetime
+    """When it seems to have begun, by when the rows were asked."""
+    alarmed_at: datetime
+    """When that was certain enough, by when the outcome entered."""
+    recovered_at: datetime | None
+    """When it was certain again that it is over; ``None`` if it goes on."""
+    loss: float
+    """The mean since it began, until it was over."""
+    surprise: float
+    """By how much that is more than was to be expected of such predictions."""
+
+
+class Alarm(Struct, frozen=True, kw_only=True):
+    """What the bets on the version being worse came to."""
+
+    episodes: tuple[Episode, ...]
+    """Of each, the chance of being there without cause is at most ``alpha``."""
+    evidence: float
+    """How many times the stakes they are now, since the last episode; an alarm is due at about ``1 / alpha``."""
+    outcomes: int
+    """How many were looked at."""
+    group: int
+    """How many of them count as one."""
+    loss: str
+    """What is bet on; see :mod:`everfit.monitoring.loss`."""
+    reference: float
+    """The loss on the hold-out, in its own unit."""
+    tolerated: float
+    """By how much it may be more than expected: ``by``, and what is not known of the hold-out."""
+    alpha: float
+    run_length: int | None
+    """Where it is set, it is what is promised in place of ``alpha``."""
+
+    @property
+    def current(self) -> Episode | None:
+        """The one that goes on."""
+        last = self.episodes[-1] if self.episodes else None
+        return last if last is not None and last.recovered_at is None else None
+
+
+def performance_alarm(
+    rows: pl.DataFrame, reference: Reference, *, by: float | None, alpha: float, run_length: int | None = None
+) -> Alarm | None:
+    """Bet on the version being worse than on its hold-out.
+
+    An outcome enters when its row has the age at which nine in ten outcomes used to be known (thirty days at most), or
+    when it becomes known if that is later: what becomes known soonest need not be like the rest. Rows of a day may
+    resemble each other, as in a storm that makes all flights late; as many rows as tell what one independent row would
+    (:func:`everfit.measures.design_effect.design_effect`, on the hold-out) count as one, by their mean.
+
+    What is bet on is the loss beyond what predictions like these used to cost: a week of hard questions is not the
+    version's fault, as long as it says how hard they are. That also takes out most of what days have in common.
+
+    The chance that it ever rings without cause is at most ``alpha`` if, without a change, such a mean is expected to be
+    no more than on the hold-out, of which it is known within limits, and ``by``, whatever came before. The version's
+    own life makes the hold-out's mean more certain, but is never taken for better than that.
+
+    Args:
+        rows: All of the version since its deployment, in the form of :mod:`everfit.monitoring.prediction_frame`.
+        reference: The version's.
+        by: What is tolerated, in the loss's own unit; a twentieth of the hold-out's by default.
+        alpha: The chance of a false alarm over the version's life.
+        run_length: Instead, how many steps there are on average to a false alarm: the e-detector of Shin, Ramdas,
+            Rinaldo 2022.
+
+    Returns:
+        ``None`` if the hold-out is too small to compare with.
+    """
+    held_out = reference.held_out.filter(pl.col(TRUTH).is_not_null())
+    if held_out.height < _LEAST_HELD_OUT:
+        return None
+    scale = reference.scale
+    truth, predicted = scale.read(held_out)
+    loss = loss_for(scale, truth, predicted)
+    known = loss.of(truth, predicted)
+    surprise, usual = known.values - known.expected, float(known.values.mean())
+    group = math.ceil(design_effect(surprise, held_out[ASKED].dt.epoch("d").to_numpy()[known.rows]))
+    before = _means(surprise, group)
+
+    entered = _in_order(rows, scale, _waiting(held_out))
+    found = loss.of(*scale.read(entered))
+    # No easier than the easiest: what bets can lose is bounded by how hard rows are expected to be.
+    hardest = float(known.expected.max())
+    after = _means(found.values - np.minimum(found.expected, hardest), group)
+    places = found.rows[group - 1 :: group]
+    said = upper_sequence(np.append(before, after), _REFERENCE_SHARE * alpha, first=max(len(before), 2))
+    tolerated = _RELATIVE * usual if by is None else by
+    # What is held before a step must not know of it.
+    bounds = np.maximum(said[len(before) - 1 : -1], float(surprise.mean())) + tolerated
+    span = hardest + loss.reach
+    steps = np.clip((after + hardest) / span, 0.0, 1.0)
+    scaled = np.clip((bounds + hardest) / span, 1e-9, 1.0 - 1e-9)
+    level = math.log(run_length or 1.0 / ((1.0 - _REFERENCE_SHARE) * alpha))
+    episodes, evidence = _episodes(steps, scaled, level, steady_stakes if run_length else lifetime_stakes)
+    asked, entry = entered[ASKED], entered[_ENTRY]
+    return Alarm(
+        episodes=tuple(
+            Episode(
+                since=asked[int(places[since])],
+                alarmed_at=entry[int(places[alarmed])],
+                recovered_at=None if recovered is None else entry[int(places[recovered])],
+                surprise=float(after[since : recovered and recovered + 1].mean()),
+                loss=_mean_loss(found, places, since, recovered),
+            )
+            for since, alarmed, recovered in episodes
+        ),
+        evidence=math.exp(min(evidence, 700.0)),
+        outcomes=entered.height,
+        group=group,
+        loss=loss.name,
+        reference=usual,
+        tolerated=float(bounds[-1]) if len(bounds) else tolerated,
+        alpha=alpha,
+        run_length=run_length,
+    )
+
+
+def _episodes(
+    losses: Floats, bounds: Floats, level: float, stakes: Callable[[int, int], Floats]
+) -> tuple[list[tuple[int, int, int | None]], float]:
+    """Where each begins, is certain and is over, and the logarithm of the evidence in the end.
+
+    Over is what has lost as much from its peak as had made it certain; then a new life begins, with new stakes.
+    """
+    found: list[tuple[int, int, int | None]] = []
+    start, size = 0, _FIRST_LOOK
+    while start < len(losses):
+        evidence = betting_evidence(losses[start : start + size], bounds[start : start + size], stakes=stakes)
+        is_all = start + size >= len(losses)
+        crossed = np.flatnonzero(evidence >= level)
+        if not len(crossed):
+            if is_all:
+                return found, float(evidence[-1])
+            size *= 2
+            continue
+        alarmed = int(crossed[0])
+        quiet = np.flatnonzero(evidence[:alarmed] < 0.0)
+        since = int(quiet[-1]) + 1 if len(quiet) else 0
+        after = evidence[alarmed:]
+        lost = np.flatnonzero(np.maximum.accumulate(after) - after >= level)
+        if len(lost):
+            recovered = alarmed + int(lost[0])
+            found.append((start + since, start + alarmed, start + recovered))
+            start, size = start + recovered + 1, _FIRST_LOOK
+        elif is_all:
+            found.append((start + since, start + alarmed, None))
+            return found, float(evidence[-1])
+        else:
+            size *= 2
+    return found, -math.inf
+
+
+def _mean_loss(found: Losses, places: NDArray[np.intp], since: int, recovered: int | None) -> float:
+    first = np.searchsorted(found.rows, places[since - 1], side="right") if since else 0
+    last = len(found.rows) if recovered is None else int(np.searchsorted(found.rows, places[recovered], side="right"))
+    return float(found.values[first:last].mean())
+
+
+def _means(values: Floats, group: int) -> Floats:
+    """The means of successive values, ``group`` at a time; what remains at the end waits for more."""
+    count = len(values) // group
+    means: Floats = values[: count * group].reshape(count, group).mean(axis=1)
+    return means
+
+
+def alarm_finding(alarm: Alarm, model: str, version: int) -> Finding | None:
+    """The alarm in words; ``None`` while it does not ring."""
+    episode = alarm.current
+    if episode is None:
+        return None
+    # These two are known by what is good about them.
+    better = alarm.loss in {"roc_auc", "accuracy"}
+    shown = {"since_then": episode.loss, "hold_out": alarm.reference}
+    shown = {name: 1.0 - value if better else value for name, value in shown.items()}
+    shown |= {"unexpected": episode.surprise, "tolerated": alarm.tolerated}
+    return Finding(
+        kind="performance_drop",
+        model=model,
+        version=version,
+        severity="critical",
+        sentence=f"Version {version} has become worse: its {alarm.loss.replace('_', ' ')} is "
+        f"{shown['since_then']:.4f} since {episode.since:%Y-%m-%d}, against {shown['hold_out']:.4f} on its hold-out. "
+        f"{episode.surprise:.4f} of it is not explained by harder rows, and {alarm.tolerated:.4f} is tolerated. "
+        f"{_promise(alarm)}",
+        numbers=shown | {"evidence": alarm.evidence, "outcomes": alarm.outcomes},
+        since=episode.since,
+    )
+
+
+def _promise(alarm: Alarm) -> str:
+    if alarm.run_length is not None:
+        return f"Such is said without cause once in {alarm.run_length:,} outcomes, on average."
+    return f"The chance of ever saying so without cause is at most {alarm.alpha:.0%}."
+
+
+def _waiting(held_out: pl.DataFrame) -> timedelta:
+    delay = (held_out[KNOWN] - held_out[ASKED]).quantile(0.9, interpolation="higher")
+    return min(delay, _LONGEST_WAIT) if isinstance(delay, timedelta) else timedelta(0)
+
+
+def _in_order(rows: pl.DataFrame, scale: Scale, wait: timedelta) -> pl.DataFrame:
+    """Only what is bet on, as it enters. Rows come ordered by asking and id, so that a stable sort is enough."""
+    entry = pl.max_horizontal(pl.col(KNOWN), pl.col(ASKED) + wait).alias(_ENTRY)
+    known = rows.lazy().filter(pl.col(TRUTH).is_not_null())
+    found = known.select(entry, ASKED, TRUTH, *prediction_columns(scale.task, scale.classes))
+    return found.sort(_ENTRY, maintain_order=True).collect()

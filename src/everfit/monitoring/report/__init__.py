@@ -1,0 +1,1 @@
+"""Monitoring reports: records, plots, page and gauges."""

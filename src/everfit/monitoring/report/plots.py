@@ -1,0 +1,231 @@
+"""The plots of a report's page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from everfit.core.printable import printable
+from everfit.monitoring.drift_windows import Distribution
+from everfit.monitoring.performance import Comparison
+from everfit.monitoring.report.report import MonitorReport, ServedFeature, VersionReport
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+INK, FAINT, BLUE, AMBER, RED, GREEN = (
+    "#5b6470",
+    "rgba(128,136,150,.25)",
+    "#2f6fed",
+    "#d98a00",
+    "#d1383d",
+    "#2e9e5b",
+)
+OTHERS = ("#8a5cd1", "#1a9aa8", "#b0568a")
+"""For other versions, so that none is taken for an alarm."""
+
+
+def performance_plot(report: MonitorReport, version: VersionReport) -> go.Figure:
+    """A version's metric over time, beside what was expected, its hold-out and the others."""
+    import plotly.graph_objects as go
+
+    known = [each for each in version.over_time if each.value is not None]
+    when = [each.start + (each.end - each.start) / 2 for each in known]
+    figure = go.Figure()
+    figure.add_scatter(x=when, y=[each.high for each in known], line_width=0, hoverinfo="skip", showlegend=False)
+    figure.add_scatter(
+        x=when, y=[each.low for each in known], line_width=0, fill="tonexty", fillcolor="rgba(47,111,237,.15)",
+        hoverinfo="skip", showlegend=False,
+    )  # fmt: skip
+    figure.add_scatter(
+        x=when, y=[each.value for each in known], mode="lines+markers", line={"color": BLUE, "width": 2},
+        marker_size=4, name=f"version {version.version}", showlegend=False,
+        customdata=[[each.labelled, each.rows] for each in known],
+        hovertemplate="%{y:.4f} on %{customdata[0]:,} of %{customdata[1]:,} rows<extra></extra>",
+    )  # fmt: skip
+    others = [each for each in report.versions if each is not version]
+    for other, colour in zip(others, OTHERS * len(others), strict=False):
+        scored = [each for each in other.over_time if each.value is not None]
+        figure.add_scatter(
+            x=[each.start + (each.end - each.start) / 2 for each in scored], y=[each.value for each in scored],
+            mode="lines", line={"color": colour, "width": 1}, opacity=0.8,
+            name=f"version {other.version}{' (shadow)' if other.route == 'shadow' else ''}",
+            hovertemplate="%{y:.4f}",
+        )  # fmt: skip
+    guessed = [each for each in version.estimates if each.value is not None]
+    figure.add_scatter(
+        x=[each.start + (each.end - each.start) / 2 for each in guessed], y=[each.value for each in guessed],
+        mode="lines", line={"color": AMBER, "width": 1.5, "dash": "dot"}, showlegend=False,
+        customdata=[[each.low, each.high] for each in guessed],
+        hovertemplate="expected %{y:.4f} (%{customdata[0]:.4f} … %{customdata[1]:.4f})<extra></extra>",
+    )  # fmt: skip
+    if version.reference is not None and version.reference.value is not None:
+        figure.add_hline(y=version.reference.value, line={"color": INK, "dash": "dash", "width": 1})
+        low, high = version.reference.low, version.reference.high
+        figure.add_hrect(y0=low, y1=high, fillcolor=FAINT, line_width=0, layer="below")
+    for episode in version.alarm.episodes if version.alarm else ():
+        end = episode.recovered_at or report.as_of
+        figure.add_vrect(x0=episode.since, x1=end, fillcolor="rgba(209,56,61,.14)", line_width=0, layer="below")
+    return figure
+
+
+def comparisons_plot(names: Sequence[str], found: Sequence[Comparison]) -> go.Figure:
+    """By how much versions are worse than the champion, one above the other."""
+    import plotly.graph_objects as go
+
+    colours = [RED if each.low > 0 else GREEN if each.high < 0 else BLUE for each in found]
+    figure = go.Figure()
+    for name, each, colour in zip(names, found, colours, strict=True):
+        figure.add_scatter(
+            x=[each.worse_by], y=[name], mode="markers", marker={"size": 10, "color": colour}, showlegend=False,
+            error_x={
+                "type": "data", "symmetric": False, "array": [each.high - each.worse_by],
+                "arrayminus": [each.worse_by - each.low], "color": colour, "thickness": 2, "width": 6,
+            },
+            hovertemplate=f"%{{x:+.4f}} ({each.low:+.4f} … {each.high:+.4f})<extra></extra>",
+        )  # fmt: skip
+    figure.add_vline(x=0, line={"color": INK, "dash": "dash", "width": 1})
+    return figure
+
+
+def served_plot(wrong: Sequence[ServedFeature]) -> go.Figure:
+    """The share of answers in which each feature was not what history says."""
+    import plotly.graph_objects as go
+
+    shown = list(reversed(wrong))
+    figure = go.Figure()
+    figure.add_bar(
+        x=[served.different / served.rows for served in shown], y=[as_html(served.feature) for served in shown],
+        orientation="h", marker_color=RED, customdata=[[served.different, served.rows] for served in shown],
+        hovertemplate="%{y}: %{customdata[0]:,} of %{customdata[1]:,}<extra></extra>",
+    )  # fmt: skip
+    figure.update_xaxes(tickformat=".0%", rangemode="tozero")
+    return figure
+
+
+def coverage_plot(version: VersionReport) -> go.Figure:
+    """The share of answers whose outcome is known."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    figure.add_bar(
+        x=[each.start + (each.end - each.start) / 2 for each in version.coverage],
+        y=[each.share for each in version.coverage],
+        marker_color=BLUE,
+        customdata=[[each.labelled, each.rows] for each in version.coverage],
+        hovertemplate="%{y:.0%}: %{customdata[0]:,} of %{customdata[1]:,}<extra></extra>",
+    )
+    figure.update_yaxes(tickformat=".0%", range=[0, 1.02])
+    return figure
+
+
+def rates_plot(version: VersionReport) -> go.Figure:
+    """The share of the last class, as known and as it will be."""
+    import plotly.graph_objects as go
+
+    found = [(report.start + (report.end - report.start) / 2, report.cohort.shown) for report in version.cohorts]
+    matured = [(when, share) for when, share in found if share.matured is not None]
+    when = [each for each, _ in matured]
+    figure = go.Figure()
+    figure.add_scatter(x=when, y=[each.high for _, each in matured], line_width=0, hoverinfo="skip", showlegend=False)
+    figure.add_scatter(
+        x=when, y=[each.low for _, each in matured], line_width=0, fill="tonexty", fillcolor="rgba(47,111,237,.15)",
+        hoverinfo="skip", showlegend=False,
+    )  # fmt: skip
+    figure.add_scatter(
+        x=[each for each, _ in found], y=[each.raw for _, each in found], mode="lines", name="known",
+        line={"color": "rgba(128,136,150,.8)", "width": 1, "dash": "dot"},
+    )  # fmt: skip
+    figure.add_scatter(
+        x=when, y=[each.matured for _, each in matured], mode="lines", name="expected in the end",
+        line={"color": BLUE, "width": 2},
+    )  # fmt: skip
+    figure.update_yaxes(tickformat=".0%")
+    return figure
+
+
+def heat_plot(version: VersionReport) -> go.Figure:
+    """How far each column was from what it is compared with."""
+    import plotly.graph_objects as go
+
+    newest = version.drift[-1].columns
+    names = [each.column for each in sorted(newest, key=lambda each: each.importance)]
+    when = [each.start for each in version.drift]
+    by_window = [{each.column: each for each in window.columns} for window in version.drift]
+    effects = [[found[name].effect if name in found else None for found in by_window] for name in names]
+    figure = go.Figure()
+    figure.add_heatmap(
+        x=when, y=[as_html(name) for name in names], z=effects, zmin=0, zmax=1, xgap=1, ygap=1,
+        colorscale=[[0, "rgba(128,136,150,.08)"], [0.3, "#f5c56b"], [1, RED]],
+        colorbar={"thickness": 8, "outlinewidth": 0}, hovertemplate="%{y}, %{x}: %{z:.2f}<extra></extra>",
+    )  # fmt: skip
+    moved = [(start, name) for start, window in zip(when, version.drift, strict=True) for name in window.drifted]
+    figure.add_scatter(
+        x=[start for start, _ in moved], y=[as_html(name) for _, name in moved], mode="markers", hoverinfo="skip",
+        marker={"size": 4, "color": "#1d2430"}, showlegend=False,
+    )  # fmt: skip
+    return figure
+
+
+def distribution_plot(found: Distribution) -> go.Figure:
+    """A column before and after."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for name, shares, colour in (("before", found.before, FAINT), ("now", found.after, BLUE)):
+        figure.add_bar(x=[as_html(label) for label in found.labels], y=list(shares), name=name, marker_color=colour)
+    figure.update_layout(title={"text": as_html(found.column), "font": {"size": 14}}, barmode="group", bargap=0.15)
+    figure.update_yaxes(tickformat=".0%")
+    figure.update_xaxes(type="category", tickfont={"size": 10})
+    return figure
+
+
+def slices_plot(version: VersionReport) -> go.Figure:
+    """The metric by slice, with its interval."""
+    import plotly.graph_objects as go
+
+    shown = [each for each in reversed(version.slices) if each.figure.value is not None]
+    values = [each.figure.value or 0.0 for each in shown]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=values,
+        y=[as_html(f"{row.column} = {row.value}") for row in shown],
+        mode="markers",
+        marker={"size": 8, "color": [RED if each.worse else BLUE for each in shown]},
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [(each.figure.high or value) - value for each, value in zip(shown, values, strict=True)],
+            "arrayminus": [value - (each.figure.low or value) for each, value in zip(shown, values, strict=True)],
+            "color": "rgba(128,136,150,.6)",
+            "thickness": 2,
+            "width": 0,
+        },
+        customdata=[each.figure.labelled for each in shown],
+        hovertemplate="%{y}: %{x:.4f} on %{customdata:,} rows<extra></extra>",
+        showlegend=False,
+    )
+    if version.overall.value is not None:
+        figure.add_vline(x=version.overall.value, line={"color": INK, "dash": "dash", "width": 1})
+    return figure
+
+
+def as_html(text: str) -> str:
+    """Return HTML that shows a text as it is; Plotly renders a part of HTML in every label, too."""
+    return escape(printable(text))
+
+
+def draw(figure: go.Figure, height: int) -> str:
+    """A figure as HTML, of so many pixels of height."""
+    figure.update_layout(
+        height=height, margin={"l": 8, "r": 8, "t": 34 if figure.layout.title.text else 8, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font={"color": INK, "size": 12},
+        hovermode="closest", legend={"orientation": "h", "y": 1.12, "x": 1, "xanchor": "right"},
+    )  # fmt: skip
+    figure.update_xaxes(gridcolor=FAINT, zeroline=False, automargin=True)
+    figure.update_yaxes(gridcolor=FAINT, zeroline=False, automargin=True)
+    html: str = figure.to_html(
+        full_html=False, include_plotlyjs=False, config={"displayModeBar": False, "responsive": True}
+    )
+    return html

@@ -1,0 +1,119 @@
+"""Everything that a look at a model found, as values: what terminals, pages and triggers read."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from everfit.core.finding import Finding, Incident
+from everfit.measures.delays import Delay
+from everfit.monitoring.drift_windows import Distribution, DriftWindow
+from everfit.monitoring.estimate import Estimate, Reconciled
+from everfit.monitoring.joint_drift import Together
+from everfit.monitoring.maturity import Cohort
+from everfit.monitoring.performance import Comparison, Coverage, Figure, SliceFigure
+from everfit.monitoring.performance_alarm import Alarm
+
+
+class CohortReport(Struct, frozen=True, kw_only=True):
+    """What became, or will become, of what was asked in ``[start, end)``."""
+
+    start: datetime
+    end: datetime
+    cohort: Cohort
+
+
+class VersionReport(Struct, frozen=True, kw_only=True):
+    """One version, where it answers or as a shadow."""
+
+    version: int
+    route: str
+    """``answers`` or ``shadow``."""
+    first_asked: datetime
+    last_asked: datetime
+    reference: Figure | None
+    """On its hold-out; ``None`` if its package keeps none."""
+    overall: Figure
+    over_time: tuple[Figure, ...]
+    estimates: tuple[Estimate, ...]
+    """What was to be expected without any outcome, over time; none if the hold-out is too small to learn it from."""
+    reconciled: Reconciled | None
+    """The estimate beside the truth, on the rows whose outcome is known."""
+    coverage: tuple[Coverage, ...]
+    delays: tuple[Delay, ...]
+    """How long outcomes take: of all together, then of each class."""
+    cohorts: tuple[CohortReport, ...]
+    """The shares of the classes, as known and as they will be; none for a regression."""
+    slices: tuple[SliceFigure, ...]
+    alarm: Alarm | None
+    drift: tuple[DriftWindow, ...]
+    distributions: tuple[Distribution, ...]
+    """Of the columns that moved most in the newest window."""
+    comparison: Comparison | None
+    """With the champion: of a shadow or a canary."""
+
+
+class ServedFeature(Struct, frozen=True, kw_only=True):
+    """One feature, as it was served, against history."""
+
+    feature: str
+    rows: int
+    different: int
+
+
+class Served(Struct, frozen=True, kw_only=True):
+    """Whether the newest answers were given the features that history confirms."""
+
+    rows: int
+    different: int
+    """Rows in which any feature differs."""
+    features: tuple[ServedFeature, ...]
+    """The least alike first."""
+
+    @property
+    def share_different(self) -> float:
+        """Among the rows."""
+        return self.different / self.rows if self.rows else 0.0
+
+
+class MonitorReport(Struct, frozen=True, kw_only=True):
+    """One look at one model."""
+
+    model: str
+    task: str
+    metric: str
+    greater_is_better: bool
+    as_of: datetime
+    """Nothing that became known later was used."""
+    since: datetime
+    champion: int | None = None
+    """The version that answers; ``None`` if none does."""
+    versions: tuple[VersionReport, ...]
+    """The newest first."""
+    findings: tuple[Finding, ...]
+    """The gravest first."""
+    together: Together | None = None
+    """Whether the champion's features still go together as they did; ``None`` if that could not be looked at."""
+    served: Served | None = None
+    """``None`` if that could not be looked at."""
+    notes: tuple[str, ...] = ()
+    """What could not be looked at, or not as was asked for."""
+    incidents: tuple[Incident, ...] = ()
+    """Those that are open, and those that ended since ``since``."""
+
+
+def compared(found: Comparison) -> str:
+    """A comparison in a sentence."""
+    low, high, sign = (-found.high, -found.low, -1) if found.high < 0 else (found.low, found.high, 1)
+    verdict = "worse than" if found.low > 0 else "better than" if found.high < 0 else "not proven to differ from"
+    where = (
+        f"on {found.rows:,} questions that both answered"
+        if found.paired
+        else f"on {found.rows:,} and {found.rows_against:,} questions, dealt out by chance"
+    )
+    doubt = "worse by " if low <= 0 else ""
+    return (
+        f"Version {found.version} is {verdict} version {found.against} in {found.metric.replace('_', ' ')}, {where}: "
+        f"{doubt}{sign * found.worse_by:.4f} ({low:.4f} … {high:.4f})."
+    )

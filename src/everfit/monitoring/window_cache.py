@@ -1,0 +1,134 @@
+"""Counted windows on disk: what was counted once is not counted again, unless its rows have changed.
+
+A window's count is a function of its rows and nothing else, and says which rows these were. So whoever dies between
+shipping rows and counting them, or counts while another does, leaves either a right count or one that is seen to be
+stale or torn, and then is made anew.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from uuid import uuid4
+from zlib import crc32
+
+import msgspec
+import polars as pl
+from msgspec import Struct
+
+from everfit.core.errors import DataError, StoreError
+from everfit.measures.sketch import Sketch
+from everfit.monitoring.drift_windows import Counted, count, newest_windows
+from everfit.monitoring.prediction_frame import ASKED, ID, MARK
+from everfit.monitoring.reference import Reference
+from everfit.monitoring.windows import WINDOW, Window, placed
+
+Read = Callable[[datetime, datetime], pl.DataFrame]
+"""Gives at least the rows that were asked between two instants, both included, with their features, :data:`ID` and
+:data:`MARK`."""
+
+_MOST_ROWS = 100_000
+"""Held in memory with their features at a time."""
+
+
+class _Kept(Struct, frozen=True, kw_only=True, array_like=True):
+    """A window's file, but for its checksum."""
+
+    mark: int
+    inputs: bytes
+    answers: bytes
+
+
+class Counts:
+    """The windows of one version where it answers, or as a shadow.
+
+    Args:
+        folder: Holds a file for each window; made if it is missing.
+        reference: The version's.
+    """
+
+    def __init__(self, folder: Path, reference: Reference) -> None:
+        self._folder = folder
+        self._reference = reference
+        self._held: dict[int, Counted] = {}
+
+    def windows(self, rows: pl.DataFrame, read: Read, *, until: datetime) -> tuple[Counted, ...]:
+        """The newest complete windows with rows enough, oldest first; those that were never counted, are counted.
+
+        Args:
+            rows: All rows of the version, with :data:`MARK`, in the form of
+                :mod:`everfit.monitoring.prediction_frame`; features are not needed.
+            read: Reads the rows of windows that must be counted.
+            until: See :func:`everfit.monitoring.windows.complete_windows`.
+
+        Raises:
+            StoreError: If the folder cannot be read or written.
+        """
+        inside = placed(rows, self._reference.window)
+        present = newest_windows(inside, self._reference.window, until=until)
+        known = {each.number: self._known(each) for each in present}
+        missing = [each for each in present if known[each.number] is None]
+        counted = self._count(inside, missing, read)
+        found = {each.number: known[each.number] or counted[each.number] for each in present}
+        self._held = found
+        return tuple(found.values())
+
+    def _count(self, rows: pl.DataFrame, missing: Sequence[Window], read: Read) -> dict[int, Counted]:
+        """Count windows piece by piece, and keep them."""
+        if not missing:
+            return {}
+        none = rows.clear()
+        found = {each.number: count(each, none, self._reference) for each in missing}
+        seen = dict.fromkeys(found, 0)
+        by_number = {each.number: each for each in missing}
+        wanted = rows.filter(pl.col(WINDOW).is_in(list(found))).select(ID, MARK, WINDOW, ASKED).sort(ASKED)
+        for piece in wanted.iter_slices(_MOST_ROWS):
+            whole = read(piece[ASKED][0], piece[ASKED][-1])
+            members = whole.join(piece.select(ID, MARK, WINDOW), on=[ID, MARK], how="inner")
+            for (number,), part in members.partition_by(WINDOW, as_dict=True).items():
+                found[number] = found[number].merge(count(by_number[number], part, self._reference))
+                seen[number] += part.height
+        for each in missing:
+            # What cannot be read now is not to be missed for ever.
+            if seen[each.number] == each.rows:
+                self._keep(each, found[each.number])
+        return found
+
+    def _known(self, window: Window) -> Counted | None:
+        held = self._held.get(window.number)
+        if held is not None and held.mark == window.mark:
+            return held
+        try:
+            content = self._path(window).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"a window's counts could not be read: {error}", value=str(self._folder)) from error
+        if crc32(content[4:]) != int.from_bytes(content[:4], "little"):
+            return None
+        try:
+            kept = msgspec.msgpack.decode(content[4:], type=_Kept)
+            inputs = Sketch.from_bytes(kept.inputs, self._reference.inputs.layout)
+            answers = Sketch.from_bytes(kept.answers, self._reference.answers.layout)
+        except (msgspec.DecodeError, DataError):  # of another reference, or another release
+            return None
+        if kept.mark != window.mark:
+            return None
+        return Counted(start=window.start, end=window.end, inputs=inputs, answers=answers, mark=kept.mark)
+
+    def _keep(self, window: Window, count: Counted) -> None:
+        kept = _Kept(mark=window.mark, inputs=count.inputs.to_bytes(), answers=count.answers.to_bytes())
+        content = msgspec.msgpack.encode(kept)
+        path = self._path(window)
+        own = path.with_name(f".{uuid4().hex}")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            own.write_bytes(crc32(content).to_bytes(4, "little") + content)
+            os.replace(own, path)
+        except OSError as error:
+            raise StoreError(f"a window's counts could not be written: {error}", value=str(self._folder)) from error
+
+    def _path(self, window: Window) -> Path:
+        return self._folder / f"{window.number}.counts"

@@ -1,0 +1,1 @@
+"""Processes and durable workflows; no machine learning."""

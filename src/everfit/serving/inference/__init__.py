@@ -1,0 +1,1 @@
+"""The data plane: variants, models, batching and shadow requests."""

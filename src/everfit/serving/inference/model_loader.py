@@ -1,0 +1,207 @@
+"""From what is deployed to lineups that answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from everfit.artifact.package import open_package
+from everfit.core.errors import CorruptPackageError, EverfitError, NotReadyError, PackageError, RequestError
+from everfit.serving.inference.served_model import ServedModel
+from everfit.serving.inference.variants import Lineup
+from everfit.serving.protocols.json import RequestDecoder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from everfit.artifact.schema import RequestField
+    from everfit.artifact.signing import Trust
+    from everfit.store.deployment import Deployed, DeploymentRecord, ModelDeployment
+    from everfit.store.online import OnlineReader
+
+_log = logging.getLogger(__name__)
+
+
+class Loaded(Struct, frozen=True, kw_only=True):
+    """What came of a deployment."""
+
+    number: int
+    """The deployment's; 0 where there is none."""
+    lineups: Mapping[str, Lineup]
+    refused: Mapping[str, str]
+    """Why something that is deployed is not loaded, by ``model version N``."""
+
+
+class Loader:
+    """Loads what is deployed. One thread at a time.
+
+    Args:
+        deployment: Says what is.
+        trust: Whose code may be executed.
+        online: Where features are looked up.
+        max_rows: Most rows in one request.
+    """
+
+    def __init__(self, deployment: DeploymentRecord, *, trust: Trust, online: OnlineReader, max_rows: int) -> None:
+        self.stamp = deployment.stamp
+        self.deployment = deployment
+        self._trust = trust
+        self._online = online
+        self._max_rows = max_rows
+
+    def load(self, present: Mapping[str, Lineup]) -> Loaded:
+        """Load what is deployed and not loaded yet.
+
+        A version that must not be used takes no part, and is named: in a champion's place the present one stays.
+
+        Args:
+            present: Who answers now.
+
+        Raises:
+            StoreError: If the deployment record cannot be understood.
+        """
+        record = self.deployment.read()
+        lineups: dict[str, Lineup] = {}
+        refused: dict[str, str] = {}
+        for each in record.models if record else ():
+            lineup = self._lineup(each, present.get(each.model), refused) if each.loaded else None
+            if lineup is not None:
+                lineups[each.model] = lineup
+        return Loaded(number=record.number if record else 0, lineups=lineups, refused=refused)
+
+    def _lineup(self, wanted: ModelDeployment, present: Lineup | None, refused: dict[str, str]) -> Lineup | None:
+        loaded = {each.digest: each for each in present.versions.values()} if present else {}
+        champion = self._version(wanted.model, wanted.champion, loaded, refused)
+        if champion is None:
+            return present
+        canary, shadow = (
+            self._beside(champion, each, loaded, refused) if each else None for each in (wanted.canary, wanted.shadow)
+        )
+        if present is not None and champion is present.champion:
+            decoder = present.decoder
+        else:
+            decoder = RequestDecoder(champion.schema, max_rows=self._max_rows)
+        return Lineup(
+            champion=champion, decoder=decoder, canary=canary, canary_share=wanted.canary_share, shadow=shadow
+        )
+
+    def _beside(
+        self, champion: ServedModel, wanted: Deployed, loaded: Mapping[str, ServedModel], refused: dict[str, str]
+    ) -> ServedModel | None:
+        found = self._version(champion.name, wanted, loaded, refused)
+        if found is None:
+            return None
+        difference = request_difference(champion.schema.request, found.schema.request)
+        if difference:
+            name = f"{champion.name} version {wanted.version}"
+            refused[name] = f"its requests differ from the champion's ({difference}), so it can only take its place"
+            _log.error("%s is not served beside the champion: %s", name, refused[name])
+            return None
+        return found
+
+    def _version(
+        self, model: str, wanted: Deployed, loaded: Mapping[str, ServedModel], refused: dict[str, str]
+    ) -> ServedModel | None:
+        """A version, loaded already or now; ``None`` if it must not be used."""
+        found = loaded.get(wanted.digest)
+        if found is not None and found.version == wanted.version:
+            return found
+        name = f"{model} version {wanted.version}"
+        try:
+            found = load_model(
+                self.deployment.folder_of(wanted), version=wanted.version, trust=self._trust, online=self._online
+            )
+            _require_same(found, model, wanted)
+        except EverfitError as error:
+            refused[name] = str(error)
+            _log.error("%s is not served: %s", name, error)
+            return None
+        except Exception as error:  # noqa: BLE001 - whatever a package's library raises on what it holds
+            refused[name] = f"it could not be loaded: {type(error).__name__}: {error}"
+            _log.exception("%s is not served", name)
+            return None
+        return found
+
+
+def request_difference(champion: Sequence[RequestField], other: Sequence[RequestField]) -> str:
+    """Differences between the requests of two versions, with both types; empty if one request suits both."""
+    theirs, ours = ({field.name: field.type for field in fields} for fields in (other, champion))
+    clauses = [
+        f"{name} is {theirs.get(name, 'absent')} instead of {ours.get(name, 'absent')}"
+        for name in dict.fromkeys((*ours, *theirs))
+        if ours.get(name) != theirs.get(name)
+    ]
+    if not clauses and list(ours) != list(theirs):
+        clauses = [f"the fields come as {', '.join(theirs)} instead of {', '.join(ours)}"]
+    return "; ".join(clauses)
+
+
+def require_something(loaded: Loaded) -> None:
+    """Make sure that there is something to serve, or that callers unloaded all of it and may load it again.
+
+    Raises:
+        NotReadyError: If nothing was ever deployed.
+        PackageError: If nothing of it can be loaded; with the first reason.
+    """
+    if loaded.lineups or (loaded.number and not loaded.refused):
+        return
+    if loaded.refused:
+        name, problem = next(iter(loaded.refused.items()))
+        raise PackageError(f"it must be possible to load {name}: {problem.rstrip('.')}")
+    raise NotReadyError(
+        "there must be a champion to serve",
+        remedy="Train a model, then promote a version of it: everfit promote MODEL VERSION.",
+    )
+
+
+def _require_same(found: ServedModel, model: str, wanted: Deployed) -> None:
+    if (found.name, found.digest) != (model, wanted.digest):
+        raise CorruptPackageError(
+            "the package must be the one that was deployed",
+            value=f"{found.name} {found.digest}",
+            remedy=f"Promote the version again: everfit promote {model} {wanted.version}.",
+            place=f"{model} version {wanted.version}, {wanted.digest}",
+        )
+
+
+def load_model(folder: Path, *, version: int, trust: Trust, online: OnlineReader) -> ServedModel:
+    """Verify a package, prove its form again on its reference rows, and ask it once.
+
+    Args:
+        folder: The package.
+        version: Its number in the registry.
+        trust: Whose code may be executed.
+        online: Where features are looked up.
+
+    Raises:
+        PackageError: If a file is missing or changed, code is not signed by a trusted key, or the answers differ from
+            the fitted estimator's.
+    """
+    package = open_package(folder, trust=trust)
+    predictor = package.predictor()
+    model = ServedModel(
+        version=version,
+        digest=package.digest,
+        schema=package.schema,
+        predictor=predictor,
+        pipeline=package.row_pipeline(),
+        online=online,
+    )
+    _warm(model)
+    return model
+
+
+def _warm(model: ServedModel) -> None:
+    """Ask twice, for one row and for several, so that no caller waits for what is only done the first time."""
+    import msgspec
+
+    example = model.describe().example["inputs"]
+    decoder = RequestDecoder(model.schema, max_rows=2)
+    for inputs in (example, example * 2):
+        try:
+            model.predict(decoder.decode(msgspec.json.encode({"inputs": inputs})).rows, now_us=0)
+        except RequestError as refusal:  # for example a model that takes no missing values
+            _log.info("%s refuses its own example: %s", model.name, refusal)

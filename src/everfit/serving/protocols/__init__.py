@@ -1,0 +1,1 @@
+"""Wire formats of the prediction service; each translates to the data plane and back."""

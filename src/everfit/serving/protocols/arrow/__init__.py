@@ -1,0 +1,1 @@
+"""Arrow IPC streams as request and response bodies."""

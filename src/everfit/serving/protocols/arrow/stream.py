@@ -1,0 +1,203 @@
+"""Tables that callers send as Arrow IPC, and answers as Arrow IPC.
+
+Polars reads what it wrote itself; of a few changed bytes it makes an abort of the whole process, or memory for whatever
+size they say. So what strangers send is read here, in plain Python, every size checked against the bytes there are.
+The format: https://arrow.apache.org/docs/format/Columnar.html.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from everfit.artifact.values import Values
+from everfit.core.errors import InvalidRequestError, RequestTooLargeError
+from everfit.serving.protocols.arrow.array import ArrayReader
+from everfit.serving.protocols.arrow.flatbuffer import Flat
+from everfit.serving.protocols.arrow.type import ArrowType, read_index, read_type
+
+_MAGIC = b"ARROW1"
+_BEGINNING = 0xFFFFFFFF
+_SCHEMA, _DICTIONARY, _BATCH = 1, 2, 3
+_MOST_FIELDS = 10_000
+_LONGEST_NAME = 1_000
+
+
+class _Field(NamedTuple):
+    name: str
+    type: ArrowType
+    dictionary: int | None
+    """The id of the dictionary that holds the values; the type is that of the values."""
+    stored: ArrowType
+    """The column's own type, or that of the dictionary's indices."""
+
+
+def read_table(body: bytes, *, is_file: bool, max_rows: int) -> dict[str, Values]:
+    """Read a request's columns.
+
+    Args:
+        body: A stream of record batches, or a file of them; uncompressed.
+        is_file: Which of the two.
+        max_rows: Most rows.
+
+    Raises:
+        InvalidRequestError: If it is malformed, compressed, or has a column that no request field can hold, such as
+            instants without a time zone.
+        RequestTooLargeError: If it has more rows.
+    """
+    if is_file != body.startswith(_MAGIC):
+        raise InvalidRequestError(f"must be an Arrow {'file' if is_file else 'stream'}", place="body")
+    try:
+        table = _Table(body, max_rows)
+        return table.read_file() if is_file else table.read_stream()
+    except (struct.error, ValueError, OverflowError) as problem:
+        raise InvalidRequestError(f"must be well-formed Arrow IPC: {problem}", place="body") from problem
+
+
+class _Table:
+    def __init__(self, body: bytes, max_rows: int) -> None:
+        self._body = body
+        self._max_rows = max_rows
+        self._fields: list[_Field] | None = None
+        self._dictionaries: dict[int, list[Any]] = {}
+        self._columns: list[list[Any]] = []
+        self._rows = 0
+        self._arrays = ArrayReader(budget=len(body))
+
+    def read_stream(self) -> dict[str, Values]:
+        body, place = self._body, 0
+        while place < len(body):
+            beginning, size = struct.unpack_from("<Ii", body, place)
+            if beginning != _BEGINNING:
+                raise ValueError("a message must begin with its mark")
+            if size == 0:
+                break
+            place = self._take_message(place + 8, size)
+        return self._finish()
+
+    def read_file(self) -> dict[str, Values]:
+        body = self._body
+        end = len(body) - len(_MAGIC) - 4
+        (size,) = struct.unpack_from("<i", body, max(end, 0))
+        footer = Flat.root(self._slice(end - size, size))
+        schema = footer.table(1)
+        if schema is None or not body.endswith(_MAGIC):
+            raise ValueError("it must end with its schema and its mark")
+        self._begin(schema)
+        for blocks in (footer.structs(2, "qi4xq"), footer.structs(3, "qi4xq")):
+            before = 0
+            for place, size, _ in blocks:
+                if place < before:
+                    raise ValueError("its parts must stand in their order")
+                before = self._take_message(place + 8, size - 8)
+        return self._finish()
+
+    def _finish(self) -> dict[str, Values]:
+        if self._fields is None:
+            raise ValueError("it must begin with a schema")
+        return {
+            field.name: Values(field.type.kind, values, field.type.name)
+            for field, values in zip(self._fields, self._columns, strict=True)
+        }
+
+    def _take_message(self, place: int, size: int) -> int:
+        """Take a message whose metadata stand at a place; where its data end."""
+        message = Flat.root(self._slice(place, size))
+        place += size
+        size = message.number(3, "q")
+        self._take(message, memoryview(self._slice(place, size)))
+        return place + size
+
+    def _slice(self, place: int, size: int) -> bytes:
+        if place < 0 or not 0 <= size <= len(self._body) - place:
+            raise ValueError(f"a part of {size} bytes must be there")
+        return self._body[place : place + size]
+
+    def _take(self, message: Flat, data: memoryview) -> None:
+        kind, header = message.number(1, "B"), message.table(2)
+        if header is None or (kind == _SCHEMA) != (self._fields is None):
+            raise ValueError("it must have one schema, at the beginning")
+        if kind == _SCHEMA:
+            self._begin(header)
+        elif kind == _DICTIONARY:
+            self._take_dictionary(header, data)
+        elif kind == _BATCH:
+            self._take_batch(header, data)
+        else:
+            raise ValueError(f"a message of kind {kind} must not be there")
+
+    def _begin(self, schema: Flat) -> None:
+        self._fields = _read_fields(schema)
+        self._columns = [[] for _ in self._fields]
+
+    def _take_dictionary(self, header: Flat, data: memoryview) -> None:
+        number, batch = header.number(0, "q"), header.table(1)
+        field = next((each for each in self._fields or () if each.dictionary == number), None)
+        if field is None or batch is None:
+            raise ValueError(f"the schema must know dictionary {number}")
+        self._arrays.begin(batch, data, nodes=1)
+        values = self._arrays.read(field.type, batch.number(0, "q"))
+        if header.number(2, "B"):
+            self._dictionaries.setdefault(number, []).extend(values)
+        else:
+            self._dictionaries[number] = values
+
+    def _take_batch(self, header: Flat, data: memoryview) -> None:
+        fields = self._fields or []
+        rows = header.number(0, "q")
+        self._rows += rows
+        if rows < 0:
+            raise ValueError("a batch must not have fewer than no rows")
+        if self._rows > self._max_rows:
+            raise RequestTooLargeError(
+                f"a request may hold at most {self._max_rows} rows",
+                value=self._rows,
+                remedy="Send them in several requests.",
+                place="body",
+            )
+        self._arrays.begin(header, data, nodes=len(fields))
+        for field, column in zip(fields, self._columns, strict=True):
+            found = self._arrays.read(field.stored, rows)
+            if field.dictionary is not None:
+                values = self._dictionaries.get(field.dictionary, [])
+                found = [None if place is None else _look_up(values, place) for place in found]
+            column.extend(found)
+
+
+def _look_up(values: Sequence[Any], place: int) -> Any:
+    if not 0 <= place < len(values):
+        raise ValueError(f"a dictionary of {len(values)} values must have number {place}")
+    return values[place]
+
+
+def _read_fields(schema: Flat) -> list[_Field]:
+    if schema.number(0, "h"):
+        raise ValueError("it must be little-endian")
+    fields: dict[str, _Field] = {}
+    for each in schema.tables(1, _MOST_FIELDS):
+        name = each.text(0, _LONGEST_NAME)
+        place = f"column {name[:100]}"
+        if name in fields:
+            raise InvalidRequestError("must be given once", place=place)
+        kind = read_type(each, place)
+        dictionary = each.table(4)
+        if dictionary is not None and kind.kind != "text":
+            raise InvalidRequestError("must hold its values themselves: only text may be a dictionary", place=place)
+        stored = kind if dictionary is None else read_index(dictionary.table(1), place)
+        fields[name] = _Field(name, kind, None if dictionary is None else dictionary.number(0, "q"), stored)
+    return list(fields.values())
+
+
+def write_table(columns: Mapping[str, Sequence[Any]]) -> bytes:
+    """A stream of one record batch, as every Arrow library reads it.
+
+    Args:
+        columns: Text, integers or numbers, of equal length.
+    """
+    import polars as pl
+
+    file = io.BytesIO()
+    pl.DataFrame(dict(columns), strict=False).write_ipc_stream(file, compat_level=pl.CompatLevel.oldest())
+    return file.getvalue()

@@ -1,0 +1,108 @@
+"""From named columns of another type system to a request: nothing may be lost on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import isnan
+from typing import Any
+
+from everfit.artifact.schema import FieldType, RequestField
+from everfit.artifact.values import Kind, Values
+from everfit.core.errors import InvalidRequestError
+from everfit.serving.protocols.json import Request, RequestDecoder
+
+KINDS: Mapping[FieldType, tuple[Kind, ...]] = {
+    "string": ("text", "null"),
+    "integer": ("integer", "number", "null"),
+    "number": ("number", "integer", "null"),
+    "boolean": ("boolean", "integer", "number", "null"),
+    "instant": ("instant", "text", "null"),
+    "date": ("date", "text", "null"),
+}
+"""What a field may be sent as."""
+_WORDS: Mapping[FieldType, str] = {
+    "string": "text",
+    "integer": "integers of 64 bits",
+    "number": "finite numbers",
+    "boolean": "true and false, or 1 and 0",
+    "instant": "instants with a time zone",
+    "date": "dates",
+}
+
+
+def to_request(
+    decoder: RequestDecoder,
+    columns: Mapping[str, Values],
+    *,
+    id: str | None = None,  # noqa: A002 - what every protocol calls it
+    wish: Any = None,
+) -> Request:
+    """Make a request of columns.
+
+    Args:
+        decoder: Knows the request's fields.
+        columns: Of equal length, by name.
+        id: For all rows; theirs are made of it.
+        wish: See :attr:`everfit.serving.protocols.json.Request.wish`.
+
+    Raises:
+        InvalidRequestError: If a column is absent or unknown, or its values cannot be the field's without loss.
+        RequestTooLargeError: If there are more rows than are accepted.
+    """
+    fields = {field.name: field for field in decoder.fields}
+    for name in fields:
+        if name not in columns:
+            raise InvalidRequestError(
+                "every request field must be given", value=sorted(columns)[:20], place=f"inputs.{name}"
+            )
+    for name, each in columns.items():
+        if name not in fields:
+            raise InvalidRequestError(
+                f"must not be given: the request fields are {', '.join(fields)}", place=f"inputs.{name[:100]}"
+            )
+        decoder.require_few(len(each.values))
+        if not each.values:
+            raise InvalidRequestError("must have at least one row", place="inputs")
+    fitted = {name: _fit(fields[name], each) for name, each in columns.items()}
+    return decoder.convert_columns(fitted, id=id, wish=wish)
+
+
+def _fit(field: RequestField, column: Values) -> Sequence[Any]:
+    kind, values, type_name = column
+    if kind not in KINDS[field.type]:
+        raise InvalidRequestError(f"must hold {_WORDS[field.type]}", value=type_name, place=f"inputs.{field.name}")
+    # Whatever is not a number makes the sum none; so may infinities, for which another look does no harm.
+    if kind == "number" and isnan(sum(filter(None, values))):
+        values = [None if value is None or isnan(value) else value for value in values]
+    change = _CHANGES.get((kind, field.type))
+    if change is None:
+        return values
+    changed = [None if value is None else change(value) for value in values]
+    for number, (before, after) in enumerate(zip(values, changed, strict=True)):
+        if before is not None and after is None:
+            raise InvalidRequestError(
+                f"must hold {_WORDS[field.type]}, and lose nothing by it",
+                value=before,
+                place=f"inputs[{number}].{field.name}",
+            )
+    return changed
+
+
+def _as_integer(value: float) -> int | None:
+    return int(value) if value.is_integer() else None
+
+
+def _as_number(value: int) -> float | None:
+    return float(value) if float(value) == value else None
+
+
+def _as_boolean(value: float) -> bool | None:
+    return bool(value) if value in (0, 1) else None
+
+
+_CHANGES: Mapping[tuple[Kind, FieldType], Callable[[Any], Any]] = {
+    ("number", "integer"): _as_integer,
+    ("integer", "number"): _as_number,
+    ("integer", "boolean"): _as_boolean,
+    ("number", "boolean"): _as_boolean,
+}
