@@ -25,10 +25,8 @@ from benchmarks.loop_workers import WorkerAnswers
 from benchmarks.measure import DATA, FOLDER, Figure
 from everfit.commands.steering import promote
 from everfit.core.order import OrderRecord
-from everfit.delivery.audit import Audit
 from everfit.store.controller_report import read_controller_report
 from everfit.system import System
-from everfit.triggers.orders import Orders
 from everfit.wiring import open_system
 
 ROUNDS = 3
@@ -144,13 +142,13 @@ def _order(system: System, url: str) -> float:
         outcomes = [{"id": each, "value": int(not late)} for each, late in zip(ids, rows["late"], strict=True)]
         began = time.perf_counter()
         client.outcomes(MODEL, outcomes)
-        _wait(lambda: Orders(system.ledger).of(MODEL), "an order")
+        _wait(lambda: system.orders.of(MODEL), "an order")
         return time.perf_counter() - began
 
 
 def _filed(system: System) -> OrderRecord | None:
     """The order, once it is on its way or has ended."""
-    [record] = Orders(system.ledger).of(MODEL)
+    [record] = system.orders.of(MODEL)
     return None if record.state in {"open", "running"} else record
 
 
@@ -175,7 +173,7 @@ def _deliver(system: System, url: str, supervisor: int, version: int) -> float:
     """Seconds from asking for the promotion to the last worker's first answer with the version."""
     row = {"distance_km": 3.0}
     with WorkerAnswers(url, supervisor, workers=WORKERS, model=MODEL, row=row) as answers:
-        _wait(lambda: len(Audit(system.ledger).read(MODEL)) > 0, "a rollout")
+        _wait(lambda: len(system.audit.read(MODEL)) > 0, "a rollout")
         # Loads MLflow: that is the start of whoever asks, not the way to the workers.
         system.registry.version(MODEL, version)
         # Not the audit's line: it is written last, and workers may have the version before.

@@ -17,9 +17,23 @@ if TYPE_CHECKING:
     from everfit.artifact.package import Package
     from everfit.artifact.signing import Signer, Trust
     from everfit.definitions.project import Project
+    from everfit.delivery.audit import Audit
+    from everfit.delivery.rollouts import Rollouts
+    from everfit.monitoring.incidents import Incidents
     from everfit.registry.registry import Registry
     from everfit.store.online import OnlineStore
     from everfit.store.reader import Reader
+    from everfit.triggers.orders import Orders
+
+
+@dataclass(frozen=True)
+class LedgerTables:
+    """Readers and writers of the ledger's tables, one object per table."""
+
+    orders: Orders
+    rollouts: Rollouts
+    audit: Audit
+    incidents: Incidents
 
 
 @dataclass(frozen=True)
@@ -41,6 +55,7 @@ class System:
     trust: Trust
     connect_registry: Callable[[], Registry]
     connect_ledger: Callable[[], Engine]
+    open_tables: Callable[[Engine], LedgerTables]
     recorded_project: Callable[[Package], Project]
     """The definitions as they were when a package was made, from the code that is kept in it."""
 
@@ -53,3 +68,27 @@ class System:
     def ledger(self) -> Engine:
         """The ledger's database; opened, and brought up to date, when first used."""
         return self.connect_ledger()
+
+    @cached_property
+    def _tables(self) -> LedgerTables:
+        return self.open_tables(self.ledger)
+
+    @property
+    def orders(self) -> Orders:
+        """Orders to retrain, and trainings by hand."""
+        return self._tables.orders
+
+    @property
+    def rollouts(self) -> Rollouts:
+        """Rollouts of versions."""
+        return self._tables.rollouts
+
+    @property
+    def audit(self) -> Audit:
+        """Append-only log of manual and automatic changes."""
+        return self._tables.audit
+
+    @property
+    def incidents(self) -> Incidents:
+        """Incidents, open and resolved."""
+        return self._tables.incidents

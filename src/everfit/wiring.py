@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from everfit.registry.registry import Registry
     from everfit.serving.worker import Worker
     from everfit.store.leadership import Leadership
-    from everfit.system import System
+    from everfit.system import LedgerTables, System
 
 STATE_FOLDER = ".everfit"
 
@@ -119,6 +119,7 @@ def open_system(
     return System(
         project=project,
         connect_ledger=lambda: connect_ledger(project.root, project.settings),
+        open_tables=open_ledger_tables,
         clock=clock,
         state=state,
         journal=journal,
@@ -273,6 +274,19 @@ def connect_ledger(root: Path, settings: Settings) -> Engine:
     from everfit.store.ledger import open_ledger
 
     return open_ledger(anchor_url(settings.stores.ledger, root))
+
+
+def open_ledger_tables(ledger: Engine) -> LedgerTables:
+    """Build the writers of the ledger's tables: the only place that does."""
+    from everfit.delivery.audit import Audit
+    from everfit.delivery.rollouts import Rollouts
+    from everfit.monitoring.incidents import Incidents
+    from everfit.system import LedgerTables
+    from everfit.triggers.orders import Orders
+
+    return LedgerTables(
+        orders=Orders(ledger), rollouts=Rollouts(ledger), audit=Audit(ledger), incidents=Incidents(ledger)
+    )
 
 
 def open_registry(root: Path, settings: Settings, clock: Clock) -> Registry:

@@ -11,8 +11,6 @@ from tests.acceptance.shop import everfit
 from everfit.core.finding import Finding
 from everfit.core.order import RetrainOrder
 from everfit.loop.retrain_job import LOG, order_folder
-from everfit.monitoring.incidents import Incidents
-from everfit.triggers.orders import Orders
 from everfit.wiring import open_system
 
 NOON = datetime(2026, 1, 20, 12, tzinfo=UTC)
@@ -26,7 +24,7 @@ def troubled(own: Path) -> Path:
         kind="performance_drop", model="late", version=1, severity="critical", sentence="It is worse by 0.1.",
         numbers={"worse_by": 0.1},
     )  # fmt: skip
-    incidents, orders = Incidents(system.ledger), Orders(system.ledger)
+    incidents, orders = system.incidents, system.orders
     for hours, found in ((0, [drop]), (1, []), (2, [drop])):
         incidents.settle("late", found, now=NOON + timedelta(hours=hours))
     asked = RetrainOrder(

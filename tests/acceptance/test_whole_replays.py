@@ -16,9 +16,7 @@ from tests.loop.parcels import running
 
 from everfit.core.order import OrderRecord
 from everfit.core.rollout import Rollout
-from everfit.delivery.audit import Audit, AuditLine
-from everfit.delivery.rollouts import Rollouts
-from everfit.triggers.orders import Orders
+from everfit.delivery.audit import AuditLine
 from everfit.wiring import open_system
 
 pytestmark = [
@@ -119,7 +117,7 @@ def test_the_loop_keeps_up_by_itself(
     assert (report["failed"], report["refused_outcomes"]) == (0, 0)
 
     system = open_system(folder)
-    orders, rollouts = Orders(system.ledger).of(model), Rollouts(system.ledger).of(model)
+    orders, rollouts = system.orders.of(model), system.rollouts.of(model)
     live, never = (report["overall"][side][history.metric] for side in ("live", "against"))
     sys.stdout.write(f"\n{history.metric} {live:.4f}, never retrained {never:.4f}\n")
     for month in report["months"]:
@@ -133,7 +131,7 @@ def test_the_loop_keeps_up_by_itself(
     for order in orders:
         assert_tells_its_cause_and_effect(order, model)
     for rollout in rollouts:
-        assert_came_from_an_order(rollout, {order.number: order for order in orders}, Audit(system.ledger).read(model))
+        assert_came_from_an_order(rollout, {order.number: order for order in orders}, system.audit.read(model))
         version = system.registry.version(model, rollout.version)
         assert version.tags["everfit.order"] == str(rollout.order)
         assert system.registry.passed_gates(version)

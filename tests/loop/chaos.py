@@ -27,12 +27,9 @@ from tests.loop.parcels import HONEST, MODEL
 
 from everfit.core.order import OrderRecord
 from everfit.core.rollout import Rollout
-from everfit.delivery.audit import Audit
-from everfit.delivery.rollouts import Rollouts
 from everfit.journal.ship import ship
 from everfit.journal.tables import scan_predictions
 from everfit.system import System
-from everfit.triggers.orders import Orders
 from everfit.wiring import open_system
 
 RELEASE = f"""
@@ -154,11 +151,11 @@ class Life:
 
     def orders(self) -> tuple[OrderRecord, ...]:
         """All there are."""
-        return Orders(self.system.ledger).of(MODEL)
+        return self.system.orders.of(MODEL)
 
     def rollouts(self) -> tuple[Rollout, ...]:
         """All there are."""
-        return Rollouts(self.system.ledger).of(MODEL)
+        return self.system.rollouts.of(MODEL)
 
     def _over(self) -> bool:
         orders, rollouts = self.orders(), self.rollouts()
@@ -170,7 +167,7 @@ class Life:
         return any(each.history[-1].action not in self._deeds() for each in self.rollouts())
 
     def _deeds(self) -> list[str]:
-        return [line.action for line in Audit(self.system.ledger).read(MODEL)]
+        return [line.action for line in self.system.audit.read(MODEL)]
 
     def _where(self) -> str:
         return f"{[each.state for each in self.orders()]}, {[each.state for each in self.rollouts()]}, {self._deeds()}"
@@ -243,7 +240,7 @@ def assert_whole(life: Life) -> None:
     assert (rollout.version, rollout.previous, rollout.state) == (2, 1, "kept")
     moves = [each.action for each in rollout.history]
     assert moves == ["begin", "next", "promote", "keep"]
-    deeds = Counter(line.action for line in Audit(system.ledger).read(MODEL) if line.version == 2)
+    deeds = Counter(line.action for line in system.audit.read(MODEL) if line.version == 2)
     assert deeds == Counter(moves), deeds
     champion = system.registry.champion(MODEL)
     deployed = system.deployment.of(MODEL)

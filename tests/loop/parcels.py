@@ -25,9 +25,7 @@ from tests.serving.test_deployment import wait_for
 import everfit as ef
 from everfit.client.records import Prediction
 from everfit.core.rollout import Rollout
-from everfit.delivery.rollouts import Rollouts
 from everfit.system import System
-from everfit.triggers.orders import Orders
 from everfit.wiring import open_system
 
 MODEL = "late"
@@ -203,7 +201,7 @@ class Life:
 
     def rollout(self) -> Rollout | None:
         """The newcomer's."""
-        return next(iter(Rollouts(self.system.ledger).of(MODEL)), None)
+        return next(iter(self.system.rollouts.of(MODEL)), None)
 
     def wait_for_newcomer(self) -> Rollout:
         """The release asks for a training; wait until what it made is tried."""
@@ -233,7 +231,7 @@ class Life:
 
     def _in_vain(self) -> str | None:
         """Why the training brought nothing, if it did not."""
-        return next((each.sentence for each in Orders(self.system.ledger).of(MODEL) if each.brought_nothing), None)
+        return next((each.sentence for each in self.system.orders.of(MODEL) if each.brought_nothing), None)
 
     def _ask(self, client: ef.Client, drones: float) -> None:
         rows = sent(BATCH, drones=drones, seed=1_000 + self.asked)

@@ -21,11 +21,9 @@ from tests.serving.test_deployment import wait_for
 from everfit.commands.steering import give_order
 from everfit.core.finding import Incident
 from everfit.core.order import OrderRecord
-from everfit.monitoring.incidents import Incidents
 from everfit.store.controller_report import read_controller_report
 from everfit.store.replay_clock import CLOCK_FILE, LeadingClock
 from everfit.system import System
-from everfit.triggers.orders import Orders
 from everfit.wiring import open_system
 
 pytestmark = pytest.mark.slow
@@ -105,14 +103,14 @@ class Loop:
         """An order, once it has ended or is on its way to the callers."""
 
         def found() -> OrderRecord:
-            return next(each for each in Orders(self.system.ledger).of(MODEL) if each.number == number)
+            return next(each for each in self.system.orders.of(MODEL) if each.number == number)
 
         wait_for(lambda: found().state not in {"open", "running"}, seconds=seconds)
         return found()
 
     def incidents(self, kind: str) -> list[Incident]:
         """Of a kind, over or not."""
-        return [each for each in Incidents(self.system.ledger).of(MODEL) if each.finding.kind == kind]
+        return [each for each in self.system.incidents.of(MODEL) if each.finding.kind == kind]
 
     def one(self, kind: str) -> Incident:
         """The one incident of a kind that is open, once there is one."""

@@ -14,7 +14,6 @@ from tests.serving.test_deployment import wait_for
 
 from everfit.commands.steering import give_order
 from everfit.store.controller_report import read_controller_report
-from everfit.triggers.orders import Orders
 from everfit.wiring import open_system
 
 
@@ -32,7 +31,7 @@ def test_the_second_leads_once_the_first_is_gone(tmp_path: Path) -> None:
         before = read_controller_report(system.state)
         assert before is not None
         number = give_order(system, MODEL, actor="a person", reason="to see").number
-        wait_for(lambda: any(each.state == "running" for each in Orders(system.ledger).open()), seconds=60)
+        wait_for(lambda: any(each.state == "running" for each in system.orders.open()), seconds=60)
         first = psutil.Process(before.pid).parent()
         assert first is not None
         assert first.ppid() == os.getpid()
@@ -48,8 +47,8 @@ def test_the_second_leads_once_the_first_is_gone(tmp_path: Path) -> None:
         wait_for(led, seconds=20)
         assert time.monotonic() - died_s < 20
         # What the first had begun, the second ends.
-        wait_for(lambda: all(each.state == "delivering" for each in Orders(system.ledger).open()), seconds=90)
-        [order] = Orders(system.ledger).of(MODEL)
+        wait_for(lambda: all(each.state == "delivering" for each in system.orders.open()), seconds=90)
+        [order] = system.orders.of(MODEL)
         assert (order.number, order.version) == (number, 2)
     assert callers.answered
     assert callers.unanswered == 0

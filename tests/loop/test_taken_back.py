@@ -10,9 +10,7 @@ from tests.loop.parcels import FAILS_ON_THE_RARE, MODEL, REWRITTEN_FIELD, Life, 
 from tests.serving.test_deployment import wait_for
 
 from everfit.core.rollout import Rollout
-from everfit.delivery.audit import Audit
 from everfit.journal.tables import scan_failures
-from everfit.triggers.orders import Orders
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +42,7 @@ def assert_taken_back(life: Life, rollout: Rollout, *, action: str) -> None:
     system = life.system
     assert rollout.history[-1].actor == "policy"
     # The ledger is written first, the order is ended last.
-    wait_for(lambda: Orders(system.ledger).of(MODEL)[-1].state == "taken_back")
+    wait_for(lambda: system.orders.of(MODEL)[-1].state == "taken_back")
     present = system.deployment.read()
     assert present is not None
     [deployed] = present.models
@@ -52,10 +50,10 @@ def assert_taken_back(life: Life, rollout: Rollout, *, action: str) -> None:
     named = system.registry.champion(MODEL)
     assert named is not None
     assert named.version == 1
-    [order] = Orders(system.ledger).of(MODEL)
+    [order] = system.orders.of(MODEL)
     assert (order.state, order.version) == ("taken_back", 2)
     assert order.order.cause.startswith("new_release/")
-    newest = next(line for line in Audit(system.ledger).read(MODEL) if line.version == 2)
+    newest = next(line for line in system.audit.read(MODEL) if line.version == 2)
     assert (newest.action, newest.actor, newest.reason) == (action, "policy", rollout.history[-1].sentence)
     assert len(life.answers) == life.asked
     assert all(isinstance(each.value, float) for each in life.answers)

@@ -204,14 +204,10 @@ def _in_thread(work: Any) -> Future[ReplayReport]:
 
 def _events(system: System) -> tuple[Event, ...]:
     """What the ledger says by now, and what truly happened to the company."""
-    from everfit.delivery.rollouts import Rollouts
-    from everfit.monitoring.incidents import Incidents
-    from everfit.triggers.orders import Orders
-
-    orders = Orders(system.ledger).of(_MODEL)
+    orders = system.orders.of(_MODEL)
     made = {each.number: one for each in orders if (one := _made(system, each.number)) is not None}
     found = timeline(
-        Incidents(system.ledger).of(_MODEL), orders, Rollouts(system.ledger).of(_MODEL), made=made,
+        system.incidents.of(_MODEL), orders, system.rollouts.of(_MODEL), made=made,
         plan=system.project.model(_MODEL).rollout_plan,
     )  # fmt: skip
     return tuple(sorted((*_truth(system), *found), key=lambda each: each.at))

@@ -25,12 +25,11 @@ def list_incidents(
 ) -> None:
     """List the incidents of a model, or of all, oldest first; those that have ended, too."""
     from everfit.cli.output import print_json, print_rows
-    from everfit.monitoring.incidents import Incidents
     from everfit.wiring import open_system
 
     system = open_system(project)
     names = [system.project.model(model).name] if model else list(system.project.models)
-    incidents = Incidents(system.ledger)
+    incidents = system.incidents
     found = sorted((incident for name in names for incident in incidents.of(name)), key=lambda one: one.number)
     if only_open:
         found = [incident for incident in found if incident.resolved_at is None]

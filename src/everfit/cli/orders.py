@@ -26,12 +26,11 @@ app = typer.Typer(
 def list_orders(model: ModelName = None, project: ProjectFolder = None, as_json: AsJson = False) -> None:
     """List the trainings of a model, or of all, oldest first: orders, and those by hand with their result."""
     from everfit.cli.output import print_json, print_rows
-    from everfit.triggers.orders import Orders
     from everfit.wiring import open_system
 
     system = open_system(project)
     names = [system.project.model(model).name] if model else list(system.project.models)
-    orders = Orders(system.ledger)
+    orders = system.orders
     found = sorted((record for name in names for record in orders.trainings(name)), key=lambda record: record.number)
     if as_json:
         print_json(found)

@@ -17,12 +17,11 @@ app = typer.Typer(
 def show(model: ModelName = None, project: ProjectFolder = None, as_json: AsJson = False) -> None:
     """List the rollouts of a model, or of all, with every move and its reason."""
     from everfit.cli.output import print_json, print_rows
-    from everfit.delivery.rollouts import Rollouts
     from everfit.wiring import open_system
 
     system = open_system(project)
     names = [system.project.model(model).name] if model else list(system.project.models)
-    rollouts = Rollouts(system.ledger)
+    rollouts = system.rollouts
     found = [each for name in names for each in rollouts.of(name)]
     if as_json:
         print_json(found)
@@ -90,12 +89,11 @@ def audit(
 ) -> None:
     """Show who did what to which model, when and why, newest first."""
     from everfit.cli.output import print_json, print_rows
-    from everfit.delivery.audit import Audit
     from everfit.wiring import open_system
 
     system = open_system(project)
     name = system.project.model(model).name if model else None
-    lines = Audit(system.ledger).read(name, limit=limit)
+    lines = system.audit.read(name, limit=limit)
     if as_json:
         print_json(lines)
         return

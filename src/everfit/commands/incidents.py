@@ -8,8 +8,6 @@ from msgspec import Struct
 
 from everfit.core.finding import Incident
 from everfit.core.order import OrderRecord
-from everfit.monitoring.incidents import Incidents
-from everfit.triggers.orders import Orders
 
 if TYPE_CHECKING:
     from everfit.system import System
@@ -37,13 +35,13 @@ def incident_details(system: System, number: int) -> IncidentDetails:
     Raises:
         StoreError: If there is no such incident.
     """
-    incidents = Incidents(system.ledger)
+    incidents = system.incidents
     incident = incidents.one(number)
     model = incident.finding.model
     return IncidentDetails(
         incident=incident,
         notified=incidents.notified(number),
-        orders=tuple(record for record in Orders(system.ledger).of(model) if _rests_on(record, incident)),
+        orders=tuple(record for record in system.orders.of(model) if _rests_on(record, incident)),
         earlier=tuple(one for one in incidents.of(model) if one.key == incident.key and one.number < number),
     )
 

@@ -11,10 +11,7 @@ from everfit.core.finding import Incident
 from everfit.core.order import OrderRecord
 from everfit.core.records import GateReport, Score
 from everfit.core.rollout import Rollout
-from everfit.delivery.rollouts import Rollouts
 from everfit.loop.retrain_job import LOG, RESULT, Result, order_folder
-from everfit.monitoring.incidents import Incidents
-from everfit.triggers.orders import Orders
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,17 +56,17 @@ def order_details(system: System, number: int) -> OrderDetails:
         StoreError: If there is no such order.
         RegistryError: If its gate report cannot be read.
     """
-    record = Orders(system.ledger).one(number)
+    record = system.orders.one(number)
     model, folder = record.order.model, order_folder(system, number)
     made = _read_made(folder / RESULT)
     report = made.report if made is not None else None
     if made is None and record.run_id is not None:
         report = system.registry.gate_report(model, record.run_id)
-    rollouts = Rollouts(system.ledger).of(model) if record.version is not None else ()
+    rollouts = system.rollouts.of(model) if record.version is not None else ()
     log = folder / LOG
     return OrderDetails(
         record=record,
-        incident=None if record.order.incident is None else Incidents(system.ledger).one(record.order.incident),
+        incident=None if record.order.incident is None else system.incidents.one(record.order.incident),
         report=report,
         scores=() if made is None else made.scores,
         params={} if made is None else made.params,

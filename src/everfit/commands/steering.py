@@ -10,12 +10,10 @@ from everfit.core.order import OrderRecord
 from everfit.core.records import ModelVersion
 from everfit.core.rollout import Rollout
 from everfit.delivery import manual_steps
-from everfit.delivery.audit import Audit, AuditLine
-from everfit.delivery.rollouts import Rollouts
+from everfit.delivery.audit import AuditLine
 from everfit.loop import deploying
 from everfit.loop.rollout_executor import begin_rollout, move
 from everfit.triggers.decide import by_hand
-from everfit.triggers.orders import Orders
 
 if TYPE_CHECKING:
     from everfit.system import System
@@ -33,7 +31,7 @@ def give_order(system: System, model: str | None, *, actor: str, reason: str, ti
     """
     name, now = system.project.model(model).name, system.clock.now()
     order = by_hand(name, reason=reason, actor=actor, ticket=ticket or uuid4().hex, now=now)
-    record = Orders(system.ledger).ask(order)
+    record = system.orders.ask(order)
     _record(system, name, None, "order", actor, reason)
     return record
 
@@ -45,7 +43,7 @@ def cancel_order(system: System, number: int, *, actor: str, reason: str) -> Ord
         StoreError: If there is no such order.
         MisuseError: If it has ended, or its version is on its way already.
     """
-    orders = Orders(system.ledger)
+    orders = system.orders
     sentence = f"{actor} cancelled it: {reason}"
     before = next((each for each in orders.open() if each.number == number), None)
     if before is not None and before.state == "delivering":
@@ -69,7 +67,7 @@ def steer(
         MisuseError: If nothing is being rolled out, or it is not in a state for that.
     """
     definition = system.project.model(model)
-    rollout = Rollouts(system.ledger).running(definition.name)
+    rollout = system.rollouts.running(definition.name)
     if rollout is None:
         raise MisuseError(f"there must be a rollout to {deed}", value=definition.name)
     if deed == "approve":
@@ -105,7 +103,7 @@ def promote(
     The version that is being rolled out itself goes on to be watched, like any other that became the champion.
     """
     chosen = system.registry.version(model, which)
-    running = Rollouts(system.ledger).running(model)
+    running = system.rollouts.running(model)
     if running is not None:
         now = system.clock.now()
         alone = canary is None and not shadow
@@ -121,7 +119,7 @@ def promote(
 
 def roll_back(system: System, model: str, *, actor: str, reason: str) -> ModelVersion:
     """Take back what is being rolled out or watched; where nothing is, the previous champion answers again."""
-    running = Rollouts(system.ledger).running(model)
+    running = system.rollouts.running(model)
     if running is not None:
         step = manual_steps.roll_back(running, actor=actor, reason=reason)
         move(system, running.number, step, now=system.clock.now())
@@ -133,4 +131,4 @@ def roll_back(system: System, model: str, *, actor: str, reason: str) -> ModelVe
 
 def _record(system: System, model: str, version: int | None, deed: str, actor: str, reason: str) -> None:
     line = AuditLine(at=system.clock.now(), actor=actor, action=deed, model=model, version=version, reason=reason)
-    Audit(system.ledger).append(line)
+    system.audit.append(line)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from everfit.core.errors import EverfitError
 from everfit.delivery.alias_conflict import Noticed, noticed
-from everfit.delivery.audit import Audit, AuditLine
-from everfit.delivery.rollouts import Rollouts
+from everfit.delivery.audit import AuditLine
 from everfit.delivery.state_machine import POLICY
 from everfit.loop import deploying
 from everfit.loop.rollout_executor import begin_rollout, follow
@@ -42,7 +41,7 @@ def heed(system: System, model: str, now: datetime) -> Noticed | None:
     if named is None or present is None or named.version == present.champion.version:
         return None
     recorded = [change.version for change in registry.history(model) if change.alias == _CHAMPION]
-    rollouts = Rollouts(system.ledger).of(model)
+    rollouts = system.rollouts.of(model)
     found = noticed(
         named.version, present.champion.version, rollouts, recorded_champion=recorded[-1] if recorded else None
     )
@@ -84,4 +83,4 @@ def _gate(system: System, model: str, found: Noticed, now: datetime) -> None:
 def _restore(system: System, model: str, found: Noticed, reason: str, now: datetime) -> None:
     system.registry.promote(model, found.deployed, actor=POLICY, reason=reason)
     line = AuditLine(at=now, actor=POLICY, action="restore", model=model, version=found.deployed, reason=reason)
-    Audit(system.ledger).append(line)
+    system.audit.append(line)

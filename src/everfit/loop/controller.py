@@ -19,7 +19,6 @@ import msgspec
 from everfit.core.clock import from_us, to_us
 from everfit.core.errors import EverfitError, NotReadyError
 from everfit.core.event_log import log_event
-from everfit.delivery.audit import Audit
 from everfit.delivery.state_machine import POLICY
 from everfit.loop.health import short_of_disk, unwritable
 from everfit.loop.materialize_job import OnlineRefresh
@@ -29,7 +28,6 @@ from everfit.loop.rollout_executor import begin_rollout, move, read_step
 from everfit.runtime.workflows import Engine, Plain, step
 from everfit.serving.worker_report import read_reports
 from everfit.store.controller_report import ControllerReport, is_alive, write_controller_report
-from everfit.triggers.orders import Orders
 
 if TYPE_CHECKING:
     from everfit.loop.model_loop import ModelLoop
@@ -114,7 +112,7 @@ class Controller:
             time.sleep(_STANDBY_S)
         engine = self._open_engine({"learn": self._learn, "move": self._move})
         log_event(_log, "controller_leads", "this controller leads")
-        self._audited = Audit(self._system.ledger).last()
+        self._audited = self._system.audit.last()
         self._report()
         if not standing_by:
             ready()
@@ -171,7 +169,7 @@ class Controller:
 
     def _log_manual_steps(self) -> None:
         """Log what people did by commands: their processes have logs of their own, if any."""
-        audit = Audit(self._system.ledger)
+        audit = self._system.audit
         newest = audit.last()
         for line in audit.between(self._audited, newest):
             if line.actor != POLICY:
@@ -213,7 +211,7 @@ class Controller:
         )
 
     def _begin_orders(self, engine: Engine) -> None:
-        orders = Orders(self._system.ledger)
+        orders = self._system.orders
         unfinished = [each for each in orders.open() if each.state != "delivering"]
         states = {each.number: engine.state(_order_key(each.number)) for each in unfinished}
         for number, state in states.items():
@@ -227,7 +225,7 @@ class Controller:
 
     def _learn(self, argument: Any) -> Plain:
         """An order is carried out: a durable workflow."""
-        system, orders = self._system, Orders(self._system.ledger)
+        system, orders = self._system, self._system.orders
         number = int(argument["order"])
         begun = step("begin", lambda: msgspec.to_builtins(begin(system, orders, number)))
         assignment = msgspec.convert(begun, Assignment)
@@ -239,7 +237,7 @@ class Controller:
         return number
 
     def _train(self, assignment: Assignment) -> Result:
-        orders, looked_s = Orders(self._system.ledger), 0.0
+        orders, looked_s = self._system.orders, 0.0
 
         def cancelled() -> str:
             nonlocal looked_s
@@ -278,7 +276,7 @@ class Controller:
         return (now, *_sizes(self._system.journal))
 
     def _report(self) -> None:
-        busy = any(each.state in {"open", "running"} for each in Orders(self._system.ledger).open())
+        busy = any(each.state in {"open", "running"} for each in self._system.orders.open())
         says = {name: loop.says for name, loop in self._loops.items()}
         report = ControllerReport(watched_until_us=self._watched_until_us, busy=busy, pid=os.getpid(), says=says)
         write_controller_report(self._system.state, report)

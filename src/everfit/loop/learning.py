@@ -74,7 +74,6 @@ def learn(
         TrainingError: If the trainer fails on every trial.
     """
     from everfit.features.history import build_frame
-    from everfit.triggers.orders import Orders
 
     definition = system.project.model(model)
     frame = build_frame(
@@ -84,7 +83,7 @@ def learn(
     started_at = system.clock.now()
     run_id = system.registry.start_run(definition.name, tags=tags)
     keep = partial(
-        Orders(system.ledger).keep, definition.name, run_id=run_id, reason=reason, actor=actor, started_at=started_at
+        system.orders.keep, definition.name, run_id=run_id, reason=reason, actor=actor, started_at=started_at
     )
     try:
         with TemporaryDirectory(prefix="learn-", dir=system.state) as folder:

@@ -16,14 +16,12 @@ from everfit.core.clock import to_us
 from everfit.core.errors import EverfitError
 from everfit.core.finding import Finding, Incident
 from everfit.core.rollout import last_step
-from everfit.delivery.rollouts import Rollouts
 from everfit.delivery.state_machine import advance
 from everfit.loop.alias_reconciler import heed
 from everfit.loop.cache import Memory
 from everfit.loop.health import OF_A_LOOK, in_words, loop_trouble
 from everfit.loop.policy_inputs import champion_facts, decide_on, open_incidents, order_findings, project_code
 from everfit.triggers.facts import Champion, Facts
-from everfit.triggers.orders import Orders
 
 if TYPE_CHECKING:
     from everfit.artifact.schema import InputSchema
@@ -96,25 +94,23 @@ class ModelLoop:
             self._untold = []
 
     def _attend(self, engine: Engine, now: datetime, own: Sequence[Finding]) -> None:
-        history = Orders(self._system.ledger).of(self.name)
+        history = self._system.orders.of(self.name)
         try:
             look = self._look(now, history, [*self._untold, *own])
         finally:
             # A rollout's brakes must work, whatever else does not.
             self._heed(now)
-            for rollout in Rollouts(self._system.ledger).of(self.name)[-1:]:
+            for rollout in self._system.rollouts.of(self.name)[-1:]:
                 self._go_on(engine, rollout, now)
         if self._system.project.settings.loop.level != "manual":
             self.says = self._decide(look, history, now).sentence
 
     def _tell(self, findings: list[Finding], now: datetime) -> None:
         """Put on record what is wrong, though no look was possible; what cannot be, is told at the next look."""
-        from everfit.monitoring.incidents import Incidents
-
         self._untold = findings
         try:
-            orders = order_findings(self.name, Orders(self._system.ledger).of(self.name))
-            Incidents(self._system.ledger).settle(self.name, (*findings, *orders), now=now, unseen=OF_A_LOOK)
+            orders = order_findings(self.name, self._system.orders.of(self.name))
+            self._system.incidents.settle(self.name, (*findings, *orders), now=now, unseen=OF_A_LOOK)
         except Exception as error:  # noqa: BLE001 - the ledger may be what failed
             _log.error("nor could that be put on record: %s", error)
         else:
@@ -134,7 +130,7 @@ class ModelLoop:
         )
         decision = decide_on(self._definition, facts, history, now)
         if decision.order is not None:
-            Orders(self._system.ledger).ask(decision.order)
+            self._system.orders.ask(decision.order)
         return decision
 
     def _count_labels(self, now: datetime) -> int | None:

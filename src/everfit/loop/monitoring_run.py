@@ -185,7 +185,6 @@ def watch(
     """
     from everfit.loop.prediction_history import known_of
     from everfit.monitoring.evaluation import ANSWERS, find, own_rows
-    from everfit.monitoring.incidents import Incidents
     from everfit.monitoring.prediction_frame import ASKED, TRUTH, standard_rows
 
     definition = system.project.model(model)
@@ -215,7 +214,7 @@ def watch(
     )
     asked = made.rename({"event_time": ASKED})
     found = (*also, *find(asked, rows, watching, since=now - _LOOK_BACK, as_of=now))
-    incidents = Incidents(system.ledger)
+    incidents = system.incidents
     incidents.settle(definition.name, found, now=now, unseen=CLOSER)
     _tell(system, incidents, definition.name, now=now)
     return Watched(
@@ -317,12 +316,11 @@ def _stretch(span: timedelta) -> timedelta:
 
 def _settle(system: System, report: MonitorReport, freshness: Sequence[SourceFreshness]) -> MonitorReport:
     """Keep the figures, let incidents open and end, and tell people."""
-    from everfit.monitoring.incidents import Incidents
     from everfit.monitoring.performance_store import Performances
     from everfit.monitoring.report.gauges import samples_of
     from everfit.store.gauges import write_samples
 
-    incidents = Incidents(system.ledger)
+    incidents = system.incidents
     incidents.settle(report.model, report.findings, now=report.as_of, unseen=_OF_THE_LOOP | unseen(report))
     Performances(system.ledger).keep(report)
     settled = structs.replace(report, incidents=incidents.of(report.model, since=report.since))

@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from everfit.core.rollout import Rollout, Step
-from everfit.delivery.audit import Audit, AuditLine
-from everfit.delivery.rollouts import Rollouts
+from everfit.delivery.audit import AuditLine
 from everfit.delivery.state_machine import POLICY
 from everfit.delivery.traffic import deployment_for
 from everfit.loop.deploying import deployed_of, promote
-from everfit.triggers.orders import Orders
 
 if TYPE_CHECKING:
     from everfit.core.records import ModelVersion
@@ -47,9 +45,9 @@ def begin_rollout(
         sentence = f"Version {version.version} answers: there was none to be compared with."
         _record(system, version.model, version.version, "promote", actor, sentence, now)
         if order is not None:
-            Orders(system.ledger).finish(order, state="shipped", sentence=sentence, now=now)
+            system.orders.finish(order, state="shipped", sentence=sentence, now=now)
         return None
-    rollout = Rollouts(system.ledger).begin(
+    rollout = system.rollouts.begin(
         version.model, version.version, previous=present.champion.version, plan=definition.rollout_plan, cause=cause,
         now=now, order=order, actor=actor,
     )  # fmt: skip
@@ -61,7 +59,7 @@ def begin_rollout(
 
 def move(system: System, number: int, step: Step, *, now: datetime) -> Rollout:
     """Carry out a step of a rollout, and all that follows from it."""
-    rollout = Rollouts(system.ledger).move(number, step, now=now)
+    rollout = system.rollouts.move(number, step, now=now)
     follow(system, rollout)
     line = rollout.history[step.place] if len(rollout.history) > step.place else None
     if line is not None and (line.action, line.actor) == (step.action, step.actor):
@@ -78,7 +76,7 @@ def follow(system: System, rollout: Rollout) -> None:
     """
     while True:
         _follow(system, rollout)
-        present = Rollouts(system.ledger).one(rollout.number)
+        present = system.rollouts.one(rollout.number)
         if len(present.history) == len(rollout.history):
             return
         rollout = present
@@ -105,7 +103,7 @@ def _follow(system: System, rollout: Rollout) -> None:
 def _end_order(system: System, rollout: Rollout, now: datetime) -> None:
     if rollout.order is None:
         return
-    orders, sentence = Orders(system.ledger), rollout.history[-1].sentence
+    orders, sentence = system.orders, rollout.history[-1].sentence
     if rollout.state in {"watching", "kept"}:
         orders.finish(rollout.order, state="shipped", sentence=sentence, now=now)
     elif rollout.state in {"refused", "rolled_back"}:
@@ -116,7 +114,7 @@ def _end_order(system: System, rollout: Rollout, now: datetime) -> None:
 
 def _end_superseded(system: System, model: str, now: datetime) -> None:
     """What had to make way is on record, and its order is not waited for any longer; done again, nothing changes."""
-    for rollout in Rollouts(system.ledger).of(model):
+    for rollout in system.rollouts.of(model):
         if rollout.state == "superseded":
             line = rollout.history[-1]
             _record(system, model, rollout.version, line.action, line.actor, line.sentence, line.at)
@@ -125,7 +123,7 @@ def _end_superseded(system: System, model: str, now: datetime) -> None:
 
 def _record(system: System, model: str, version: int, action: str, actor: str, reason: str, at: datetime) -> None:
     line = AuditLine(at=at, actor=actor, action=action, model=model, version=version, reason=reason)
-    Audit(system.ledger).append(line)
+    system.audit.append(line)
 
 
 def read_step(plain: object) -> Step:

@@ -11,10 +11,8 @@ from everfit.core.clock import from_us
 from everfit.core.finding import Incident
 from everfit.core.order import OrderRecord
 from everfit.core.rollout import Rollout
-from everfit.delivery.rollouts import Rollouts
 from everfit.loop.policy_inputs import open_incidents
 from everfit.store.controller_report import is_alive, read_controller_report
-from everfit.triggers.orders import Orders
 
 if TYPE_CHECKING:
     from everfit.system import System
@@ -89,18 +87,17 @@ def status(system: System) -> Status:
 
 
 def _model(system: System, name: str, policy: str) -> ModelStatus:
-    from everfit.monitoring.incidents import Incidents
 
     present = system.deployment.of(name)
-    orders = Orders(system.ledger).of(name)
+    orders = system.orders.of(name)
     return ModelStatus(
         model=name,
         champion=present.champion.version if present else None,
         canary=present.canary.version if present and present.canary else None,
         canary_share=present.canary_share if present else 0.0,
         shadow=present.shadow.version if present and present.shadow else None,
-        rollout=Rollouts(system.ledger).running(name),
+        rollout=system.rollouts.running(name),
         order=orders[-1] if orders else None,
         policy=policy,
-        incidents=open_incidents(Incidents(system.ledger).of(name, since=system.clock.now())),
+        incidents=open_incidents(system.incidents.of(name, since=system.clock.now())),
     )
