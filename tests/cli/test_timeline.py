@@ -8,7 +8,7 @@ from everfit.cli.demo_page import sparklines
 from everfit.cli.timeline import timeline
 from everfit.core.finding import Finding, FindingKind, Incident
 from everfit.core.order import OrderRecord, RetrainOrder
-from everfit.core.rollout import Move, Rollout
+from everfit.core.rollout import Rollout, TransitionRecord
 from everfit.definitions.rollout import Canary, RolloutPlan, Shadow
 
 START = datetime(2026, 1, 25, tzinfo=UTC)
@@ -34,9 +34,13 @@ def order(state: str, **more: object) -> OrderRecord:
 
 def test_cause_and_effect_stand_in_their_order() -> None:
     history = (
-        Move(at=at(3), actor="policy", action="begin", state="shadow", stage=0, sentence="It is worse."),
-        Move(at=at(5), actor="policy", action="next", state="canary", stage=1, sentence="Nothing spoke against it."),
-        Move(at=at(6), actor="policy", action="promote", state="watching", stage=1, sentence="Nothing did again."),
+        TransitionRecord(at=at(3), actor="policy", action="begin", state="shadow", stage=0, sentence="It is worse."),
+        TransitionRecord(
+            at=at(5), actor="policy", action="next", state="canary", stage=1, sentence="Nothing spoke against it."
+        ),
+        TransitionRecord(
+            at=at(6), actor="policy", action="promote", state="watching", stage=1, sentence="Nothing did again."
+        ),
     )
     rollout = Rollout(
         number=1, model="late", version=2, previous=1, cause="", state="watching", began_at=at(3), entered_at=at(6),

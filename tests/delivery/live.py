@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 from tests.delivery.situation import START
 
-from everfit.core.rollout import Rollout, moved
+from everfit.core.rollout import Rollout, apply_transition
 from everfit.definitions.rollout import Canary, RolloutPlan, Shadow
 from everfit.delivery.scoring import Scoring
 from everfit.delivery.stage_metrics import stage_evidence
@@ -36,7 +36,7 @@ class Life:
 
     Args:
         seed: Another one, another life.
-        noise: Of the newcomer, in logits.
+        noise: Of the challenger, in logits.
     """
 
     seed: int
@@ -56,7 +56,7 @@ class Life:
                 truth=pl.when(pl.col("outcome_known_at") <= now).then(pl.col("truth"))
             )
             found = stage_evidence(answers, FAILURES, rollout=rollout, plan=self.plan, scoring=self.scoring, now=now)
-            rollout = moved(rollout, advance(rollout, self.plan, found, now), now)
+            rollout = apply_transition(rollout, advance(rollout, self.plan, found, now), now)
         return rollout
 
     def _answers(self, dice: np.random.Generator, rollout: Rollout) -> pl.DataFrame:

@@ -52,7 +52,7 @@ def test_a_newer_version_supersedes_the_one_that_is_on_its_way(engine: sa.Engine
     assert rollouts.running("late") == after == newer
     # Another model's goes on beside it, and what ended may be tried again, unless it was for the same order.
     other = rollouts.begin("early", 4, previous=3, plan=PLAN, cause="so", now=START, order=1)
-    rollouts.move(other.number, manual_steps.roll_back(other, actor="ada", reason="no"), now=START)
+    rollouts.apply(other.number, manual_steps.roll_back(other, actor="ada", reason="no"), now=START)
     assert rollouts.begin("early", 4, previous=3, plan=PLAN, cause="so", now=START, order=1).number == other.number
     assert rollouts.begin("early", 4, previous=3, plan=PLAN, cause="so", now=START, order=2).number == 4
 
@@ -61,23 +61,23 @@ def test_a_step_is_carried_out_once_unless_another_was_quicker(engine: sa.Engine
     rollouts = Rollouts(engine)
     own = begin(rollouts)
     step = advance(own, PLAN, evidence(100), START + HOUR)
-    paused = rollouts.move(own.number, manual_steps.pause(own, actor="ada", reason="a fair"), now=START + HOUR)
-    assert rollouts.move(own.number, step, now=START + HOUR) == paused
-    resumed = rollouts.move(own.number, manual_steps.resume(paused, actor="ada", reason="over"), now=START + HOUR)
+    paused = rollouts.apply(own.number, manual_steps.pause(own, actor="ada", reason="a fair"), now=START + HOUR)
+    assert rollouts.apply(own.number, step, now=START + HOUR) == paused
+    resumed = rollouts.apply(own.number, manual_steps.resume(paused, actor="ada", reason="over"), now=START + HOUR)
     step = advance(resumed, PLAN, evidence(100), START + 3 * HOUR)
-    done = rollouts.move(own.number, step, now=START + 3 * HOUR)
+    done = rollouts.apply(own.number, step, now=START + 3 * HOUR)
     assert (done.state, done.stage, done.share) == ("canary", 1, 0.1)
-    assert rollouts.move(own.number, step, now=START + 4 * HOUR) == done
+    assert rollouts.apply(own.number, step, now=START + 4 * HOUR) == done
     assert [line.action for line in done.history] == ["begin", "pause", "resume", "next"]
     stays = advance(done, PLAN, evidence(), START + 4 * HOUR)
-    assert rollouts.move(own.number, stays, now=START + 4 * HOUR) == done
-    ended = rollouts.move(own.number, manual_steps.roll_back(done, actor="ada", reason="no"), now=START + DAY)
+    assert rollouts.apply(own.number, stays, now=START + 4 * HOUR) == done
+    ended = rollouts.apply(own.number, manual_steps.roll_back(done, actor="ada", reason="no"), now=START + DAY)
     assert ended.state == "refused"
     assert rollouts.running("late") is None
     with pytest.raises(MisuseError, match="only a rollout that goes on"):
         manual_steps.roll_back(ended, actor="ada", reason="again")
     with pytest.raises(StoreError, match="with that number"):
-        rollouts.move(99, step, now=START)
+        rollouts.apply(99, step, now=START)
 
 
 def test_the_audit_keeps_every_deed_once_and_tells_the_newest_first(engine: sa.Engine) -> None:

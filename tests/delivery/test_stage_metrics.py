@@ -31,9 +31,9 @@ def look(
     return stage_evidence(pl.concat(answers), failures, rollout=at, plan=PLAN, scoring=scoring, now=now)
 
 
-def both(newcomer: Any, champion: Any = GOOD) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Each in its place while the newcomer is in shadow."""
-    return frame_of(4, "shadow", PLACES, newcomer, TRUTH), frame_of(3, "champion", PLACES, champion, TRUTH)
+def both(challenger: Any, champion: Any = GOOD) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Each in its place while the challenger is in shadow."""
+    return frame_of(4, "shadow", PLACES, challenger, TRUTH), frame_of(3, "champion", PLACES, champion, TRUTH)
 
 
 def failed(version: int, route: str, rows: int) -> pl.DataFrame:
@@ -50,17 +50,21 @@ def test_only_what_belongs_to_the_rollout_counts() -> None:
         at=rollout(), failures=pl.concat([failed(4, "shadow", 3), failed(4, "named", 9), failed(3, "champion", 1)]),
     )  # fmt: skip
     assert found.requests == ROWS + 3
-    assert (found.newcomer.asked, found.newcomer.failed, found.newcomer.problem) == (ROWS + 3, 3, "KeyError: 'blue'")
-    assert (found.champion.asked, found.champion.failed) == (ROWS + 1, 1)
+    assert (found.challenger.rows, found.challenger.failed, found.challenger.problem) == (
+        ROWS + 3,
+        3,
+        "KeyError: 'blue'",
+    )
+    assert (found.champion.rows, found.champion.failed) == (ROWS + 1, 1)
     # Requests are those of the stage, failures those of the whole rollout.
     later = replace(rollout("canary", 1), entered_at=START + 500 * ROW_EVERY)
     again = look(shadow, champion, at=later, failures=failed(4, "shadow", 3))
-    assert (again.requests, again.newcomer.failed, again.newcomer.asked) == (100, 3, ROWS + 3)
+    assert (again.requests, again.challenger.failed, again.challenger.rows) == (100, 3, ROWS + 3)
 
 
 def test_answers_that_are_no_numbers_are_counted_and_scored_by_nobody() -> None:
     found = look(*both(np.where(PLACES < 5, np.nan, GOOD)), at=rollout())
-    assert found.newcomer.unusable == 5
+    assert found.challenger.non_finite == 5
     assert found.comparisons[0].rows == ROWS - 5
 
 
@@ -68,26 +72,26 @@ def test_a_request_has_one_latency_however_many_rows() -> None:
     shadow, champion = both(GOOD)
     shadow = shadow.with_columns(row=pl.lit(PLACES % 2), latency_us=pl.lit(PLACES * 10))
     found = look(shadow, champion, at=rollout())
-    assert found.newcomer.timed == ROWS // 2
-    assert found.newcomer.p99_ms == pytest.approx(5.92, abs=0.03)
-    assert found.newcomer.p99_low_ms is not None
-    assert found.newcomer.p99_low_ms < 5.92
+    assert found.challenger.timed == ROWS // 2
+    assert found.challenger.p99_ms == pytest.approx(5.92, abs=0.03)
+    assert found.challenger.p99_low_ms is not None
+    assert found.challenger.p99_low_ms < 5.92
     few = look(*(each.head(90) for each in (shadow, champion)), at=rollout())
-    assert (few.newcomer.p99_ms, few.newcomer.p99_low_ms) == (None, None)
+    assert (few.challenger.p99_ms, few.challenger.p99_low_ms) == (None, None)
 
 
 def test_how_differently_they_answer_is_bounded_by_the_numbers_of_rows() -> None:
-    alike = look(*both(GOOD), at=rollout()).likeness
+    alike = look(*both(GOOD), at=rollout()).distance
     assert alike is not None
     assert (alike.distance, alike.at_least) == (0.0, 0.0)
-    constant = look(*both(np.full(ROWS, 0.5)), at=rollout()).likeness
+    constant = look(*both(np.full(ROWS, 0.5)), at=rollout()).distance
     assert constant is not None
     assert constant.spread == 0.0
-    high = look(*both(0.9 + GOOD / 10), at=rollout()).likeness
+    high = look(*both(0.9 + GOOD / 10), at=rollout()).distance
     assert high is not None
     assert 0.5 < high.at_least < high.distance
     shadow, champion = both(GOOD)
-    assert look(shadow.head(49), champion, at=rollout()).likeness is None
+    assert look(shadow.head(49), champion, at=rollout()).distance is None
 
 
 def test_outcomes_count_once_they_are_known_and_old_enough() -> None:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from tests.delivery.situation import DAY, HOUR, PLAN, START, alike, compared, evidence, rollout
 
 from everfit.core.errors import MisuseError
-from everfit.core.rollout import ENDED, Answering, Rollout, Step, moved
+from everfit.core.rollout import ENDED, Rollout, Transition, VersionMetrics, apply_transition
 from everfit.definitions.rollout import RolloutPlan, Shadow
 from everfit.delivery import manual_steps
 from everfit.delivery.state_machine import advance
@@ -64,11 +64,11 @@ def test_each_place_leads_where_it_should(
     ("found", "state", "said"),
     [
         (evidence(400, failed=3, problem="KeyError: 'blue'"), "shadow", "could not answer 3 of 400 rows (KeyError"),
-        (evidence(400, unusable=1), "shadow", "1 of 400 answers"),
-        (evidence(200, likeness=alike(spread=0.001)), "canary", "hardly differ"),
-        (evidence(200, likeness=alike(0.6)), "shadow", "at least 0.60"),
-        (evidence(200, likeness=alike(0.6), compared=compared(0.02, -0.01)), "shadow", "at least 0.60"),
-        (WORSE, "watching", "log loss is 0.5500 on 400 rows that both answered"),
+        (evidence(400, non_finite=1), "shadow", "1 of 400 predictions"),
+        (evidence(200, distance=alike(spread=0.001)), "canary", "hardly differ"),
+        (evidence(200, distance=alike(0.6)), "shadow", "at least 0.60"),
+        (evidence(200, distance=alike(0.6), compared=compared(0.02, -0.01)), "shadow", "at least 0.60"),
+        (WORSE, "watching", "log loss is 0.5500 on 400 rows that both predicted"),
     ],
 )
 def test_what_speaks_against_a_version_is_said_with_its_numbers(found: Any, state: Any, said: str) -> None:
@@ -82,10 +82,10 @@ def test_what_speaks_against_a_version_is_said_with_its_numbers(found: Any, stat
     [
         (evidence(400, failed=1), "shadow"),
         (evidence(400, failed=3, champion_failed=20), "canary"),
-        (evidence(200, likeness=alike(0.4)), "shadow"),
+        (evidence(200, distance=alike(0.4)), "shadow"),
         # Outcomes know better than the distribution of answers.
-        (evidence(200, likeness=alike(0.9), compared=compared(-0.1, -0.2)), "shadow"),
-        (evidence(200, likeness=alike(0.9, spread=0.0)), "watching"),
+        (evidence(200, distance=alike(0.9), compared=compared(-0.1, -0.2)), "shadow"),
+        (evidence(200, distance=alike(0.9, spread=0.0)), "watching"),
         (evidence(200, compared=compared(0.05, -0.001)), "watching"),
         (evidence(200, compared=compared(0.05, None, rows=40)), "watching"),
         # Beyond doubt, and of no consequence.
@@ -97,33 +97,35 @@ def test_what_may_be_noise_or_a_trifle_takes_nothing_back(found: Any, state: Any
 
 
 def test_slowness_counts_beyond_noise_and_where_it_is_comparable() -> None:
-    slow = Answering(version=4, asked=90, timed=500, p99_ms=80.0, p99_low_ms=60.0, p99_high_ms=90.0)
-    quick = Answering(version=3, asked=90, timed=500, p99_ms=8.0, p99_low_ms=6.0, p99_high_ms=10.0)
+    slow = VersionMetrics(version=4, rows=90, timed=500, p99_ms=80.0, p99_low_ms=60.0, p99_high_ms=90.0)
+    quick = VersionMetrics(version=3, rows=90, timed=500, p99_ms=8.0, p99_low_ms=6.0, p99_high_ms=10.0)
     found = evidence(90)
-    found = replace(found, newcomer=slow, champion=quick)
+    found = replace(found, challenger=slow, champion=quick)
     assert advance(rollout("canary", 1), PLAN, found, START).state == "refused"
     assert advance(rollout("shadow"), PLAN, found, START).state == "shadow"
     assert advance(rollout("watching", 2), PLAN, found, START).state == "watching"
     limited = RolloutPlan(stages=PLAN.stages, p99_ms=50)
     assert "allowed are 50 ms" in advance(rollout("watching", 2), limited, found, START).sentence
-    noisy = replace(found, newcomer=replace(slow, p99_low_ms=25.0))
+    noisy = replace(found, challenger=replace(slow, p99_low_ms=25.0))
     assert advance(rollout("canary", 1), PLAN, noisy, START).state == "canary"
 
 
 def test_without_traffic_time_goes_on_and_says_that_nothing_was_disproved() -> None:
     step = advance(rollout(), PLAN, evidence(3), START + 2 * DAY)
     assert step.action == "next"
-    assert "only 3 of 100 rows; nothing was disproved" in step.sentence
+    assert "only 3 of 100 rows; version 4 violated no guardrail" in step.sentence
     patient = RolloutPlan(stages=(Shadow(100, at_most=None),))
     assert advance(rollout(), patient, evidence(3), START + 999 * DAY).action == "stay"
 
 
 def test_a_pause_stops_the_way_forward_and_not_the_brakes() -> None:
-    paused = moved(rollout("canary", 1), manual_steps.pause(rollout("canary", 1), actor="ada", reason="a fair"), START)
+    paused = apply_transition(
+        rollout("canary", 1), manual_steps.pause(rollout("canary", 1), actor="ada", reason="a fair"), START
+    )
     assert (paused.state, paused.effective, paused.share) == ("paused", "canary", 0.1)
     assert advance(paused, PLAN, FINE, START + 99 * DAY).action == "stay"
     assert advance(paused, PLAN, WORSE, START).action == "refuse"
-    resumed = moved(paused, manual_steps.resume(paused, actor="ada", reason="it is over"), START + DAY)
+    resumed = apply_transition(paused, manual_steps.resume(paused, actor="ada", reason="it is over"), START + DAY)
     assert (resumed.state, resumed.stage, resumed.share, resumed.halted) == ("canary", 1, 0.1, None)
     assert resumed.entered_at == START + DAY
 
@@ -147,7 +149,7 @@ def test_whatever_happens(needs_approval: bool, events: list[tuple[str, Any, int
         step = _step(action, present, found, now)
         if step is None:
             continue
-        after = moved(present, step, now)
+        after = apply_transition(present, step, now)
         if present.ended:
             assert after is present
         if step.action == "next" or (step.action == "promote" and step.actor == "policy"):
@@ -157,16 +159,16 @@ def test_whatever_happens(needs_approval: bool, events: list[tuple[str, Any, int
             assert by_person or passed == {0, 1, 2}
         if needs_approval and not any(line.action == "approve" for line in after.history):
             assert by_person or after.effective in {"waiting_approval", "refused", "superseded"}
-        if step.moves:
+        if step.changes:
             # Carried out twice, or overtaken, it changes nothing.
-            assert moved(after, step, now) is after
+            assert apply_transition(after, step, now) is after
             assert after.history[:-1] == present.history
         elif not after.ended:
             assert advance(after, PLAN, found, now) == step
         present = after
 
 
-def _step(action: str, present: Rollout, found: Any, now: Any) -> Step | None:
+def _step(action: str, present: Rollout, found: Any, now: Any) -> Transition | None:
     if action == "look":
         return advance(present, PLAN, found, now)
     if action == "supersede":

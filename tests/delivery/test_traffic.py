@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from tests.delivery.situation import START, rollout
 
 from everfit.core.errors import UnknownVersionError
-from everfit.core.rollout import moved
+from everfit.core.rollout import apply_transition
 from everfit.delivery import manual_steps
-from everfit.delivery.alias_conflict import noticed
+from everfit.delivery.alias_conflict import find_alias_conflict
 from everfit.delivery.traffic import deployment_for
 from everfit.store.deployment import Deployed, ModelDeployment
 
@@ -40,7 +40,7 @@ def test_each_state_has_its_lineup(present: ModelDeployment, state: Any, stage: 
     assert found == ModelDeployment(model="late", loaded=present.loaded, **wanted)
     assert deployment_for(found, own, PACKAGES) == found
     if not own.ended:
-        paused = moved(own, manual_steps.pause(own, actor="ada", reason="a fair"), START)
+        paused = apply_transition(own, manual_steps.pause(own, actor="ada", reason="a fair"), START)
         assert deployment_for(found, paused, PACKAGES) == found
 
 
@@ -86,5 +86,5 @@ def test_an_alias_that_somebody_moved_is_noticed(
     registry: int | None, deployed: int | None, state: Any, recorded: int | None, remedy: str | None
 ) -> None:
     known = () if state is None else (rollout(state),)
-    found = noticed(registry, deployed, known, recorded_champion=recorded)
+    found = find_alias_conflict(registry, deployed, known, recorded_champion=recorded)
     assert (found and found.remedy) == remedy

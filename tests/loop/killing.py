@@ -37,7 +37,7 @@ POINTS = {
     "audit-due": ("everfit.delivery.audit", "Audit.append", "before"),
     "audited": ("everfit.delivery.audit", "Audit.append", "after"),
     "folders-cleared": ("everfit.loop.controller", "clear_away", "after"),
-    "rollout-moved": ("everfit.delivery.rollouts", "Rollouts.move", "after"),
+    "rollout-moved": ("everfit.delivery.rollouts", "Rollouts.apply", "after"),
     "alias-due": ("everfit.registry.registry", "Registry.promote", "before"),
     "alias-moved": ("everfit.registry.registry", "Registry.promote", "after"),
     "order-finished": ("everfit.triggers.orders", "Orders.finish", "after"),

@@ -13,7 +13,7 @@ from everfit.core.finding import FindingKind
 if TYPE_CHECKING:
     from everfit.core.finding import Incident
     from everfit.core.order import OrderRecord
-    from everfit.core.rollout import Move, Rollout
+    from everfit.core.rollout import Rollout, TransitionRecord
     from everfit.definitions.rollout import RolloutPlan
     from everfit.loop.candidate_pipeline import Made
 
@@ -124,7 +124,7 @@ def _of_rollout(rollout: Rollout, plan: RolloutPlan) -> Iterator[Event]:
         yield Event(key=f"rollout/{rollout.number}/{place}", at=move.at, what=what, sentence=sentence)
 
 
-def _moved(rollout: Rollout, move: Move, plan: RolloutPlan) -> str:
+def _moved(rollout: Rollout, move: TransitionRecord, plan: RolloutPlan) -> str:
     version, before = f"Version {rollout.version}", f"version {rollout.previous}"
     share = plan.stages[min(move.stage, len(plan.stages) - 1)].share
     led_to = {

@@ -1,4 +1,4 @@
-"""A version on its way to becoming the champion, and what is known of how it does there."""
+"""A version on its way to becoming the champion, its transitions, and the metrics that decide them."""
 
 from __future__ import annotations
 
@@ -11,179 +11,188 @@ from msgspec.structs import replace
 RolloutState = Literal[
     "waiting_approval", "shadow", "canary", "watching", "kept", "rolled_back", "refused", "paused", "superseded"
 ]
-"""``waiting_approval``: a person must say yes; ``shadow``: asked as well, heard by nobody; ``canary``: answers a share;
-``watching``: it is the champion, the one before it in shadow; ``kept``: it stays; ``rolled_back``: it was worse, and
-the one before it answers again; ``refused``: taken back before it was the champion; ``paused``: a person halted it;
-``superseded``: a newer version is rolled out instead."""
+"""``waiting_approval``: a person must approve it; ``shadow``: it receives a copy of each request, and its responses are
+only logged; ``canary``: it answers a share of the ids; ``watching``: it is the champion, with the one before it in
+shadow; ``kept``: it stays the champion; ``rolled_back``: it was worse, and the champion before it answers again;
+``refused``: taken back before it was the champion; ``paused``: halted by a person; ``superseded``: replaced by the
+rollout of a newer version."""
 
 ENDED: tuple[RolloutState, ...] = ("kept", "rolled_back", "refused", "superseded")
-"""Where nothing moves any more."""
+"""Terminal states."""
 
 Action = Literal[
     "begin", "stay", "approve", "next", "promote", "keep", "roll_back", "refuse", "pause", "resume", "supersede"
 ]
 
 
-class Move(Struct, frozen=True, kw_only=True):
-    """A line of a rollout's history."""
+class TransitionRecord(Struct, frozen=True, kw_only=True):
+    """A transition in a rollout's history."""
 
     at: datetime
     actor: str
     """``policy``, or the person."""
     action: Action
     state: RolloutState
-    """Where it led."""
+    """After the transition."""
     stage: int
     sentence: str
-    """Why, with its numbers."""
+    """The reason, with its numbers."""
 
 
 class Rollout(Struct, frozen=True, kw_only=True):
-    """One version's way."""
+    """State and history of one version's rollout."""
 
     number: int
     """In the sequence of all rollouts."""
     model: str
     version: int
-    """The newcomer."""
+    """The challenger."""
     previous: int
-    """The champion whose place it shall take."""
+    """The champion that it may replace."""
     order: int | None = None
-    """The order to retrain that it came from."""
+    """The training order that it came from."""
     cause: str
     """Why it is rolled out, as a sentence."""
     state: RolloutState
     stage: int = 0
-    """Which of the plan's stages; the last one's once it is the champion."""
+    """Index of the plan's stage; the last one's once the version is the champion."""
     share: float = 0.0
-    """Of the ids that it answers as a canary."""
+    """Share of the ids that it answers as a canary."""
     halted: RolloutState | None = None
-    """Where it was when it was paused."""
+    """The state before it was paused."""
     began_at: datetime
     entered_at: datetime
     """When the present state began."""
-    history: tuple[Move, ...] = ()
+    history: tuple[TransitionRecord, ...] = ()
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more is to be done."""
+        """True in a terminal state."""
         return self.state in ENDED
 
     @property
     def effective(self) -> RolloutState:
-        """The state by which it is served: where it was halted, if it is paused."""
+        """The state that decides the traffic: that before the pause, if it is paused."""
         return self.halted or "waiting_approval" if self.state == "paused" else self.state
 
 
-class Step(Struct, frozen=True, kw_only=True):
-    """A decision: where a rollout goes from here."""
+class Transition(Struct, frozen=True, kw_only=True):
+    """A decided transition, not yet applied."""
 
     place: int
-    """How long the history was that it was decided by; it is carried out once, as its next line."""
+    """``len(history)`` when it was decided; an optimistic lock: it is applied only if the history has not grown."""
     action: Action
     actor: str
     state: RolloutState
     stage: int
     share: float = 0.0
     sentence: str
-    """Why, with its numbers."""
+    """The reason, with its numbers."""
 
     @property
-    def moves(self) -> bool:
-        """Whether anything changes."""
+    def changes(self) -> bool:
+        """False for ``stay``."""
         return self.action != "stay"
 
+    def recorded(self, at: datetime) -> TransitionRecord:
+        """Its entry in the history."""
+        return TransitionRecord(
+            at=at, actor=self.actor, action=self.action, state=self.state, stage=self.stage, sentence=self.sentence
+        )
 
-def moved(rollout: Rollout, step: Step, now: datetime) -> Rollout:
-    """The rollout after a step; itself, if the step stays, was done already, or was overtaken by another."""
-    if not step.moves or rollout.ended or len(rollout.history) != step.place:
+
+def apply_transition(rollout: Rollout, transition: Transition, now: datetime) -> Rollout:
+    """Return the rollout after a transition; unchanged, if it was applied already or overtaken by another."""
+    if not transition.changes or rollout.ended or len(rollout.history) != transition.place:
         return rollout
-    line = Move(
-        at=now, actor=step.actor, action=step.action, state=step.state, stage=step.stage, sentence=step.sentence
-    )
     return replace(
         rollout,
-        state=step.state,
-        stage=step.stage,
-        share=step.share,
-        halted=rollout.state if step.action == "pause" else None,
+        state=transition.state,
+        stage=transition.stage,
+        share=transition.share,
+        halted=rollout.state if transition.action == "pause" else None,
         entered_at=now,
-        history=(*rollout.history, line),
+        history=(*rollout.history, transition.recorded(now)),
     )
 
 
-def last_step(rollout: Rollout) -> Step:
-    """The step that led to where a rollout is; carried out again, it changes nothing of the rollout."""
-    line = rollout.history[-1]
-    return Step(
-        place=len(rollout.history) - 1, action=line.action, actor=line.actor, state=line.state, stage=line.stage,
-        share=rollout.share, sentence=line.sentence,
-    )  # fmt: skip
+def last_transition(rollout: Rollout) -> Transition:
+    """Return the transition that led to the present state; applying it again does not change the rollout."""
+    last = rollout.history[-1]
+    return Transition(
+        place=len(rollout.history) - 1,
+        action=last.action,
+        actor=last.actor,
+        state=last.state,
+        stage=last.stage,
+        share=rollout.share,
+        sentence=last.sentence,
+    )
 
 
-class Answering(Struct, frozen=True, kw_only=True):
-    """What one version was asked, and how it coped."""
+class VersionMetrics(Struct, frozen=True, kw_only=True):
+    """Counts and latency of one version's predictions during a rollout."""
 
     version: int
-    asked: int = 0
-    """Rows since the rollout began, those included that it could not answer."""
+    rows: int = 0
+    """Requested since the rollout began, failed ones included."""
     failed: int = 0
-    """Of these, rows that it could not answer."""
-    unusable: int = 0
-    """Of these, answers that are no finite number."""
+    """Rows of these that it could not predict."""
+    non_finite: int = 0
+    """Predictions that are NaN or infinite."""
     problem: str = ""
-    """The commonest reason why it could not."""
+    """The most frequent reason of failure."""
     timed: int = 0
     """Requests of the present stage whose latency is known."""
     p99_ms: float | None = None
-    """The time within which 99 % of those were answered."""
+    """99 % quantile of their latency."""
     p99_low_ms: float | None = None
-    """It is at least that, by a bound that chance breaks once in a hundred times."""
+    """Lower confidence bound of ``p99_ms``, one-sided, at 99 %."""
     p99_high_ms: float | None = None
-    """It is at most that, likewise; ``None`` where there are too few to say."""
+    """Upper confidence bound, likewise; ``None`` with too few requests."""
 
 
-class Likeness(Struct, frozen=True, kw_only=True):
-    """How differently newcomer and champion answered in the present stage."""
+class PredictionDistance(Struct, frozen=True, kw_only=True):
+    """Difference between the distributions of challenger's and champion's predictions in the present stage."""
 
     rows: int
-    """Of the newcomer's answers."""
+    """Of the challenger's predictions."""
     champion_rows: int
     distance: float
-    """The Kolmogorov-Smirnov distance between their answers, from 0 to 1."""
+    """Kolmogorov-Smirnov distance, from 0 to 1."""
     at_least: float
-    """It is at least that, by a bound that chance breaks once in a thousand times."""
+    """Lower confidence bound of the distance, at 99.9 %."""
     spread: float
-    """The standard deviation of the newcomer's answers."""
+    """Standard deviation of the challenger's predictions."""
     champion_spread: float
 
 
-class Comparison(Struct, frozen=True, kw_only=True):
-    """What outcomes say of newcomer and champion."""
+class LossComparison(Struct, frozen=True, kw_only=True):
+    """Losses of challenger and champion on rows with labels."""
 
     loss: str
-    """What is compared; less is better."""
+    """Name of the loss; less is better."""
     paired: bool
-    """Whether both answered the same rows; otherwise chance decided who answered which."""
+    """True if both predicted the same rows; otherwise the hash of the id assigned the rows at random."""
     rows: int
-    """Whose outcomes are known, of the newcomer."""
-    newcomer: float
-    """Its mean loss."""
+    """The challenger's rows with labels."""
+    challenger: float
+    """Mean loss."""
     champion: float
     worse_by: float
-    """Positive means that the newcomer is worse."""
+    """Positive means that the challenger is worse."""
     at_least: float | None = None
-    """It is worse by that at least: valid at every look, with the share of alpha that it was given; ``None`` where
-    there are too few outcomes to say."""
+    """Lower confidence bound of ``worse_by`` that holds at all times simultaneously, with the comparison's share of
+    alpha; ``None`` with too few labels."""
 
 
 class StageEvidence(Struct, frozen=True, kw_only=True):
-    """All that a step is decided by."""
+    """All that a transition is decided by."""
 
     requests: int
-    """Rows that the newcomer was asked in the present stage."""
-    newcomer: Answering
-    champion: Answering
-    likeness: Likeness | None = None
-    """``None`` where there are too few answers to compare."""
-    comparisons: tuple[Comparison, ...] = ()
+    """Rows requested from the challenger in the present stage."""
+    challenger: VersionMetrics
+    champion: VersionMetrics
+    distance: PredictionDistance | None = None
+    """``None`` with too few predictions."""
+    comparisons: tuple[LossComparison, ...] = ()

@@ -1,4 +1,4 @@
-"""Somebody moved the champion's alias in the registry: what is to be done about it. Pure."""
+"""Conflicts between the registry's champion alias and the deployment. Pure."""
 
 from __future__ import annotations
 
@@ -10,47 +10,51 @@ from msgspec import Struct
 from everfit.core.rollout import Rollout
 
 Remedy = Literal["gate", "follow", "restore", "wait"]
-"""``gate``: an outside promotion, to be judged and rolled out like any candidate; ``follow``: it was Everfit, and the
-deployment has yet to follow; ``restore``: it was judged and taken back, so that the alias belongs to the deployed
-champion; ``wait``: it is being rolled out."""
+"""``gate``: promoted outside of Everfit, to be judged and rolled out like any candidate; ``follow``: promoted by
+Everfit, and the deployment has yet to follow; ``restore``: judged and taken back, so that the alias belongs to the
+deployed champion; ``wait``: it is being rolled out."""
 
 
-class Noticed(Struct, frozen=True, kw_only=True):
-    """The registry and the deployment disagree about who is the champion."""
+class AliasConflict(Struct, frozen=True, kw_only=True):
+    """The registry's champion is not the deployed one."""
 
     remedy: Remedy
     version: int
-    """Whom the registry names."""
+    """The registry's champion."""
     deployed: int
-    """Who answers."""
+    """The deployed champion."""
     sentence: str
 
 
-def noticed(
+def find_alias_conflict(
     registry_champion: int | None,
     deployed_champion: int | None,
     rollouts: Sequence[Rollout],
     *,
     recorded_champion: int | None = None,
-) -> Noticed | None:
-    """What to do about an alias that does not point to who answers.
+) -> AliasConflict | None:
+    """Decide how to resolve an alias that does not name the deployed champion.
 
     Args:
-        registry_champion: Whom the registry names; an alias that somebody took away changes nothing.
-        deployed_champion: Who answers.
+        registry_champion: The version with the alias; an alias that was removed changes nothing.
+        deployed_champion: The version in production.
         rollouts: The model's, oldest first.
-        recorded_champion: Whom the ledger's history of aliases names last. Everfit writes there before it moves an
-            alias, so that one without a line was moved by someone else.
+        recorded_champion: The newest in the ledger's history of aliases. Everfit writes there before it moves an alias,
+            so that a move without an entry came from outside.
 
     Returns:
         ``None`` if they agree, or there is nothing to compare.
     """
     if registry_champion is None or deployed_champion is None or registry_champion == deployed_champion:
         return None
-
     remedy, why = _remedy(registry_champion, deployed_champion, rollouts[-1] if rollouts else None, recorded_champion)
-    moved = f"The registry names version {registry_champion} the champion, version {deployed_champion} answers"
-    return Noticed(remedy=remedy, version=registry_champion, deployed=deployed_champion, sentence=f"{moved}: {why}.")
+    return AliasConflict(
+        remedy=remedy,
+        version=registry_champion,
+        deployed=deployed_champion,
+        sentence=f"The registry names version {registry_champion} the champion, version {deployed_champion} answers: "
+        f"{why}.",
+    )
 
 
 def _remedy(named: int, deployed: int, last: Rollout | None, recorded: int | None) -> tuple[Remedy, str]:
@@ -65,4 +69,4 @@ def _remedy(named: int, deployed: int, last: Rollout | None, recorded: int | Non
         return "follow", f"the rollback of version {deployed} has yet to reach the deployment"
     if recorded == named:
         return "follow", "it was promoted through Everfit, and the deployment has yet to follow"
-    return "gate", "somebody promoted it in the registry itself, so it is gated and rolled out"
+    return "gate", "it was promoted in the registry itself, so it is gated and rolled out"

@@ -1,4 +1,4 @@
-"""Who did what to which model, when and why. The one writer of ``audit``, which nothing is ever changed in."""
+"""Audit: an append-only record of who did what to which model, when and why. The one writer of ``audit``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from everfit.store.ledger import AUDIT
 
 
 class AuditLine(Struct, frozen=True, kw_only=True):
-    """One deed."""
+    """One audited action."""
 
     at: datetime
     actor: str
@@ -27,7 +27,7 @@ class AuditLine(Struct, frozen=True, kw_only=True):
 
 
 class Audit:
-    """Reads and appends.
+    """Append-only store of audit lines.
 
     Args:
         engine: The ledger's.
@@ -37,7 +37,7 @@ class Audit:
         self._engine = engine
 
     def append(self, line: AuditLine) -> None:
-        """Add a line. The very same one, as when a step runs again after a crash, is there once."""
+        """Add a line. Idempotent: an equal line, as when a step runs again after a crash, is added once."""
         row = {
             "at_us": to_us(line.at),
             "actor": line.actor,
@@ -53,22 +53,17 @@ class Audit:
                 connection.execute(AUDIT.insert().values(**row))
 
     def last(self) -> int:
-        """The number of the newest line; 0 if there is none."""
+        """Return the newest line's number; 0 if there is none."""
         with self._engine.connect() as connection:
             return connection.execute(sa.select(sa.func.max(AUDIT.c.number))).scalar() or 0
 
     def between(self, after: int, until: int) -> tuple[AuditLine, ...]:
-        """The lines with numbers above ``after`` up to ``until`` inclusive, oldest first."""
+        """Return the lines with numbers above ``after`` up to ``until`` inclusive, oldest first."""
         query = sa.select(AUDIT).where(AUDIT.c.number > after, AUDIT.c.number <= until)
         return self._lines(query.order_by(AUDIT.c.number))
 
     def read(self, model: str | None = None, *, limit: int | None = None) -> tuple[AuditLine, ...]:
-        """The lines of one model or of all, newest first.
-
-        Args:
-            model: Its name.
-            limit: Only so many.
-        """
+        """Return the lines of one model or of all, newest first, at most ``limit``."""
         query = sa.select(AUDIT).order_by(AUDIT.c.number.desc()).limit(limit)
         if model is not None:
             query = query.where(AUDIT.c.model == model)
@@ -76,15 +71,11 @@ class Audit:
 
     def _lines(self, query: sa.Select[tuple[object, ...]]) -> tuple[AuditLine, ...]:
         with self._engine.connect() as connection:
-            return tuple(
-                AuditLine(
-                    at=from_us(row["at_us"]),
-                    actor=row["actor"],
-                    action=row["action"],
-                    model=row["model"],
-                    version=row["version"],
-                    reason=row["reason"],
-                    details=msgspec.json.decode(row["details"], type=dict[str, str]),
-                )
-                for row in connection.execute(query).mappings()
-            )
+            return tuple(_line(row) for row in connection.execute(query).mappings())
+
+
+def _line(row: sa.RowMapping) -> AuditLine:
+    values = {name: row[name] for name in ("actor", "action", "model", "version", "reason")}
+    return AuditLine(
+        at=from_us(row["at_us"]), details=msgspec.json.decode(row["details"], type=dict[str, str]), **values
+    )

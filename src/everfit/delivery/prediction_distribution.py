@@ -1,50 +1,49 @@
-"""How differently two versions answer."""
+"""Distance between the distributions of two versions' predictions."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
-from everfit.core.rollout import Likeness
+from everfit.core.rollout import PredictionDistance
 from everfit.measures.kolmogorov_smirnov import kolmogorov_smirnov
 from everfit.measures.weighting import Floats
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _LEAST_ROWS = 50
 _ALPHA = 0.001
 
 
-def likeness_of(newcomer: pl.DataFrame, champion: pl.DataFrame, *, columns: Sequence[str]) -> Likeness | None:
-    """How the answers of two versions are distributed.
+def prediction_distance(
+    challenger: pl.DataFrame, champion: pl.DataFrame, *, columns: Sequence[str]
+) -> PredictionDistance | None:
+    """Compare the distributions of two versions' predictions.
 
     The bound on the distance is that of Dvoretzky, Kiefer, Wolfowitz 1956 with the constant of Massart 1990, which
-    holds for every distribution and number of rows. Of several classes the one counts that differs most.
+    holds for every distribution and number of rows. Of several classes the one that differs most counts.
 
     Args:
-        newcomer: Its answers.
+        challenger: Its predictions.
         champion: The champion's.
-        columns: Those that hold the answers.
+        columns: The columns of predictions.
 
     Returns:
         ``None`` where either has fewer than 50.
     """
-    sides = [[side[each].drop_nulls().drop_nans().to_numpy() for each in columns] for side in (newcomer, champion)]
+    sides = [[side[name].drop_nulls().drop_nans().to_numpy() for name in columns] for side in (challenger, champion)]
     pairs = [(own, other) for own, other in zip(*sides, strict=True) if min(len(own), len(other)) >= _LEAST_ROWS]
     if not pairs:
         return None
-    chance = _ALPHA / (2 * len(pairs))
-    found = [(_distance(own, other), _reach(len(own), chance) + _reach(len(other), chance)) for own, other in pairs]
-    distance, reach = max(found, key=lambda each: each[0] - each[1])
-    return Likeness(
-        rows=newcomer.height,
+    alpha = _ALPHA / (2 * len(pairs))
+    found = [(_distance(own, other), _error(len(own), alpha) + _error(len(other), alpha)) for own, other in pairs]
+    distance, error = max(found, key=lambda pair: pair[0] - pair[1])
+    return PredictionDistance(
+        rows=challenger.height,
         champion_rows=champion.height,
         distance=distance,
-        at_least=max(distance - reach, 0.0),
+        at_least=max(distance - error, 0.0),
         spread=max(float(own.std()) for own, _ in pairs),
         champion_spread=max(float(other.std()) for _, other in pairs),
     )
@@ -56,6 +55,6 @@ def _distance(own: Floats, other: Floats) -> float:
     return kolmogorov_smirnov(*counts)
 
 
-def _reach(rows: int, alpha: float) -> float:
-    """How far a sample's distribution may be from the true one."""
+def _error(rows: int, alpha: float) -> float:
+    """Return the largest distance of a sample's distribution from the true one, with probability 1 - alpha."""
     return math.sqrt(math.log(2.0 / alpha) / (2.0 * rows))

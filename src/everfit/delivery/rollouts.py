@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from everfit.core.errors import StoreError
 from everfit.core.event_log import log_event
-from everfit.core.rollout import Move, Rollout, RolloutState, Step, moved
+from everfit.core.rollout import Rollout, Transition, TransitionRecord, apply_transition
 from everfit.definitions.rollout import RolloutPlan, Shadow
 from everfit.delivery.manual_steps import supersede
 from everfit.delivery.state_machine import POLICY
@@ -21,9 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class Rollouts:
-    """The rollouts in the ledger.
-
-    Every method may be called again after a crash: what was done stays as it was, and the record that comes back tells.
+    """The rollouts in the ledger. Every method is idempotent, and may be called again after a crash.
 
     Args:
         engine: The ledger's.
@@ -44,103 +42,90 @@ class Rollouts:
         order: int | None = None,
         actor: str = POLICY,
     ) -> Rollout:
-        """Begin a version's rollout; one that goes on for the same model is superseded by it.
+        """Begin a version's rollout; a running one of the same model is superseded.
 
         A version that is being rolled out, or was for the same order, is not rolled out again.
 
         Args:
             model: Its name.
-            version: The newcomer.
-            previous: The champion whose place it shall take.
+            version: The challenger.
+            previous: The champion that it may replace.
             plan: The model's.
             cause: Why, as a sentence.
             now: The present instant.
-            order: The order to retrain that it came from.
-            actor: Who asked for it.
+            order: The training order that it came from.
+            actor: The person, or the policy.
         """
+        first, waits = plan.stages[0], plan.approval == "required"
+        begun = Rollout(
+            number=0,
+            model=model,
+            version=version,
+            previous=previous,
+            order=order,
+            cause=cause,
+            state="waiting_approval" if waits else "shadow" if isinstance(first, Shadow) else "canary",
+            share=0.0 if waits else first.share,
+            began_at=now,
+            entered_at=now,
+        )
+        entry = TransitionRecord(at=now, actor=actor, action="begin", state=begun.state, stage=0, sentence=cause)
+        begun = replace(begun, history=(entry,))
         superseded: list[Rollout] = []
         with self._engine.begin() as connection:
             for known in reversed(_read(connection, ROLLOUTS.c.model == model, ROLLOUTS.c.version == version)):
                 if not known.ended or (order is not None and known.order == order):
                     return known
             for running in _read(connection, ROLLOUTS.c.running == model):
-                superseded.append(moved(running, supersede(running, version, actor=actor), now))
+                superseded.append(apply_transition(running, supersede(running, version, actor=actor), now))
                 _write(connection, superseded[-1], len(running.history))
-            begun = _begun(model, version, previous, plan, cause, now, order, actor)
-            row = _row(begun)
-            number = connection.execute(ROLLOUTS.insert().values(**row)).inserted_primary_key
+            number = connection.execute(ROLLOUTS.insert().values(**_row(begun))).inserted_primary_key
             assert number is not None
         begun = replace(begun, number=int(number[0]))
         for rollout in (*superseded, begun):
             _log_transition(rollout)
         return begun
 
-    def move(self, number: int, step: Step, *, now: datetime) -> Rollout:
-        """Carry a step out, once; one that was overtaken by another, such as a person's, is not carried out.
+    def apply(self, number: int, transition: Transition, *, now: datetime) -> Rollout:
+        """Apply a transition once; it is dropped if another one, such as a person's, was applied before it.
 
         Raises:
             StoreError: If there is no such rollout.
         """
         with self._engine.begin() as connection:
-            found = _read(connection, ROLLOUTS.c.number == number)
-            if not found:
-                raise StoreError("there must be a rollout with that number", value=number)
-            after = moved(found[0], step, now)
-            changed = after is not found[0] and _write(connection, after, len(found[0].history))
-            present = _read(connection, ROLLOUTS.c.number == number)[0]
+            before = _one(connection, number)
+            after = apply_transition(before, transition, now)
+            changed = after is not before and _write(connection, after, len(before.history))
+            present = _one(connection, number)
         if changed:
             _log_transition(after)
         return present
 
     def of(self, model: str) -> tuple[Rollout, ...]:
-        """All rollouts of a model, oldest first."""
+        """Return all rollouts of a model, oldest first."""
         with self._engine.connect() as connection:
             return _read(connection, ROLLOUTS.c.model == model)
 
     def one(self, number: int) -> Rollout:
-        """A rollout by its number.
+        """Return a rollout by its number.
 
         Raises:
             StoreError: If there is none.
         """
         with self._engine.connect() as connection:
-            found = _read(connection, ROLLOUTS.c.number == number)
-        if not found:
-            raise StoreError("there must be a rollout with that number", value=number)
-        return found[0]
+            return _one(connection, number)
 
     def running(self, model: str) -> Rollout | None:
-        """The one that goes on, paused or not."""
+        """Return the model's rollout that has not ended, if there is one."""
         with self._engine.connect() as connection:
             return next(iter(_read(connection, ROLLOUTS.c.running == model)), None)
 
 
-def _begun(
-    model: str,
-    version: int,
-    previous: int,
-    plan: RolloutPlan,
-    cause: str,
-    now: datetime,
-    order: int | None,
-    actor: str,
-) -> Rollout:
-    first = plan.stages[0]
-    tried: RolloutState = "shadow" if isinstance(first, Shadow) else "canary"
-    begun = Rollout(
-        number=0,
-        model=model,
-        version=version,
-        previous=previous,
-        order=order,
-        cause=cause,
-        state="waiting_approval" if plan.approval == "required" else tried,
-        share=0.0 if plan.approval == "required" else first.share,
-        began_at=now,
-        entered_at=now,
-    )
-    line = Move(at=now, actor=actor, action="begin", state=begun.state, stage=0, sentence=cause)
-    return replace(begun, history=(line,))
+def _one(connection: sa.Connection, number: int) -> Rollout:
+    found = _read(connection, ROLLOUTS.c.number == number)
+    if not found:
+        raise StoreError("there must be a rollout with that number", value=number)
+    return found[0]
 
 
 def _read(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> tuple[Rollout, ...]:
@@ -169,7 +154,7 @@ def _log_transition(rollout: Rollout) -> None:
 
 
 def _write(connection: sa.Connection, after: Rollout, lines: int) -> bool:
-    """Replace a rollout whose history had so many lines; ``False`` if it has more by now, and stays."""
+    """Replace a rollout by optimistic locking on its number of transitions; ``False`` if it has more by now."""
     here = sa.and_(ROLLOUTS.c.number == after.number, ROLLOUTS.c.lines == lines)
     return connection.execute(ROLLOUTS.update().where(here).values(**_row(after))).rowcount > 0
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from everfit.core.errors import EverfitError
-from everfit.delivery.alias_conflict import Noticed, noticed
+from everfit.delivery.alias_conflict import AliasConflict, find_alias_conflict
 from everfit.delivery.audit import AuditLine
 from everfit.delivery.state_machine import POLICY
 from everfit.loop import deploying
@@ -21,7 +21,7 @@ _CHAMPION = "champion"
 _log = logging.getLogger(__name__)
 
 
-def heed(system: System, model: str, now: datetime) -> Noticed | None:
+def heed(system: System, model: str, now: datetime) -> AliasConflict | None:
     """Let deployment and registry agree about who is the champion.
 
     A version that somebody named the champion there is delivered like any other: its package must be one that this
@@ -42,7 +42,7 @@ def heed(system: System, model: str, now: datetime) -> Noticed | None:
         return None
     recorded = [change.version for change in registry.history(model) if change.alias == _CHAMPION]
     rollouts = system.rollouts.of(model)
-    found = noticed(
+    found = find_alias_conflict(
         named.version, present.champion.version, rollouts, recorded_champion=recorded[-1] if recorded else None
     )
     if found is None or found.remedy == "wait":
@@ -57,7 +57,7 @@ def heed(system: System, model: str, now: datetime) -> Noticed | None:
     return found
 
 
-def _follow(system: System, model: str, found: Noticed, rollouts: tuple[Rollout, ...]) -> None:
+def _follow(system: System, model: str, found: AliasConflict, rollouts: tuple[Rollout, ...]) -> None:
     last = rollouts[-1] if rollouts else None
     if last is not None and found.version in {last.version, last.previous} and last.state != "superseded":
         follow(system, last)
@@ -65,7 +65,7 @@ def _follow(system: System, model: str, found: Noticed, rollouts: tuple[Rollout,
         deploying.promote(system, model, found.version, actor=POLICY, reason=found.sentence)
 
 
-def _gate(system: System, model: str, found: Noticed, now: datetime) -> None:
+def _gate(system: System, model: str, found: AliasConflict, now: datetime) -> None:
     from everfit.artifact.package import open_package
 
     version = system.registry.version(model, found.version)
@@ -80,7 +80,7 @@ def _gate(system: System, model: str, found: Noticed, now: datetime) -> None:
     begin_rollout(system, version, cause=found.sentence, now=now, actor="MLflow")
 
 
-def _restore(system: System, model: str, found: Noticed, reason: str, now: datetime) -> None:
+def _restore(system: System, model: str, found: AliasConflict, reason: str, now: datetime) -> None:
     system.registry.promote(model, found.deployed, actor=POLICY, reason=reason)
     line = AuditLine(at=now, actor=POLICY, action="restore", model=model, version=found.deployed, reason=reason)
     system.audit.append(line)

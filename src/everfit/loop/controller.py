@@ -24,7 +24,7 @@ from everfit.loop.health import short_of_disk, unwritable
 from everfit.loop.materialize_job import OnlineRefresh
 from everfit.loop.monitoring_run import ship
 from everfit.loop.retrain_job import Assignment, Filed, Result, begin, clear_away, file, train
-from everfit.loop.rollout_executor import begin_rollout, move, read_step
+from everfit.loop.rollout_executor import begin_rollout, move, read_transition
 from everfit.runtime.workflows import Engine, Plain, step
 from everfit.serving.worker_report import read_reports
 from everfit.store.controller_report import ControllerReport, is_alive, write_controller_report
@@ -263,7 +263,7 @@ class Controller:
         """A rollout goes on: a durable workflow."""
         now = from_us(int(argument["at_us"]))
         moved = step(
-            "move", lambda: move(self._system, argument["rollout"], read_step(argument["step"]), now=now).state
+            "move", lambda: move(self._system, argument["rollout"], read_transition(argument["step"]), now=now).state
         )
         return str(moved)
 

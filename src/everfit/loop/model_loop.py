@@ -15,7 +15,7 @@ import polars as pl
 from everfit.core.clock import to_us
 from everfit.core.errors import EverfitError
 from everfit.core.finding import Finding, Incident
-from everfit.core.rollout import last_step
+from everfit.core.rollout import last_transition
 from everfit.delivery.state_machine import advance
 from everfit.loop.alias_reconciler import heed
 from everfit.loop.cache import Memory
@@ -26,7 +26,7 @@ from everfit.triggers.facts import Champion, Facts
 if TYPE_CHECKING:
     from everfit.artifact.schema import InputSchema
     from everfit.core.order import OrderRecord
-    from everfit.core.rollout import Rollout, Step
+    from everfit.core.rollout import Rollout, Transition
     from everfit.runtime.workflows import Engine, State
     from everfit.system import System
     from everfit.triggers.decide import Decision
@@ -179,13 +179,13 @@ class ModelLoop:
         last = _states(engine, rollout, len(rollout.history) - 1)[-1:]
         if last == ["failed"]:
             # On record, but alias or deployment record could not follow.
-            self._begin(engine, rollout, last_step(rollout), now)
+            self._begin(engine, rollout, last_transition(rollout), now)
         elif last != ["running"] and not rollout.ended:
             step = self._next_step(rollout, now)
-            if step.moves:
+            if step.changes:
                 self._begin(engine, rollout, step, now)
 
-    def _next_step(self, rollout: Rollout, now: datetime) -> Step:
+    def _next_step(self, rollout: Rollout, now: datetime) -> Transition:
         from everfit.loop.rollout_evidence import rollout_evidence
 
         answers = self._memory.answers(self._system, self._definition)
@@ -193,7 +193,7 @@ class ModelLoop:
         evidence = rollout_evidence(self._system, self._definition, rollout, schemas, answers, now)
         return advance(rollout, self._definition.rollout_plan, evidence, now)
 
-    def _begin(self, engine: Engine, rollout: Rollout, step: Step, now: datetime) -> None:
+    def _begin(self, engine: Engine, rollout: Rollout, step: Transition, now: datetime) -> None:
         """Have a step carried out, unless that is under way; after a failure it is tried again."""
         attempts = _states(engine, rollout, step.place)
         if attempts[-1:] in ([], ["failed"]):

@@ -1,4 +1,4 @@
-"""What is known of a newcomer while it is rolled out: answers, failures and outcomes, read from the log."""
+"""What is known of a challenger while it is rolled out: answers, failures and outcomes, read from the log."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def rollout_evidence(
         system: The parts.
         definition: The model.
         rollout: Where it is.
-        schemas: Of the champion and of the newcomer, by number.
+        schemas: Of the champion and of the challenger, by number.
         answers: The model's, caught up, with ``latency_us``.
         now: Nothing that was recorded or became known later is used.
 
@@ -60,20 +60,20 @@ def rollout_evidence(
     joined = known.joined(everything)
     champion = standard_rows(known.joined(own_rows(everything, rollout.previous, ANSWERS)), schema)
     wait_s = learn_delays(champion, as_of=now, classes=schema.classes).age_known_s(_MATURE)
-    newcomer = schemas.get(rollout.version, schema)
+    challenger = schemas.get(rollout.version, schema)
     scoring = Scoring(
         task=definition.task,
         metric=definition.metric,
-        classes=union_of(schema.classes, newcomer.classes) if definition.task == "multiclass" else schema.classes,
-        shared=tuple(value for value in schema.classes if value in newcomer.classes),
+        classes=union_of(schema.classes, challenger.classes) if definition.task == "multiclass" else schema.classes,
+        shared=tuple(value for value in schema.classes if value in challenger.classes),
         wait=timedelta(seconds=wait_s or 0.0),
     )
     joined = joined.with_columns(
         truth_codes(joined["outcome"], definition.task, scoring.classes).alias("truth"),
         *chances(joined.columns, scoring.columns),
     )
-    if definition.task == "binary" and newcomer.positive != schema.positive:
-        # The newcomer predicts the chance of the other class: turned round, it is compared with the champion's.
+    if definition.task == "binary" and challenger.positive != schema.positive:
+        # The challenger predicts the chance of the other class: turned round, it is compared with the champion's.
         turned = pl.when(pl.col("version") == rollout.version).then(1.0 - pl.col(PREDICTION)).otherwise(PREDICTION)
         joined = joined.with_columns(turned.alias(PREDICTION))
     before = joined.filter(pl.col("recorded_at") < rollout.began_at, pl.col("route").is_in(["champion", "canary"]))
@@ -83,7 +83,7 @@ def rollout_evidence(
         _own(failures.collect(), rollout),
         rollout=rollout,
         plan=definition.rollout_plan,
-        scoring=replace(scoring, alike=_alike(scoring, before, now)),
+        scoring=replace(scoring, design_effect=_alike(scoring, before, now)),
         now=now,
     )
 

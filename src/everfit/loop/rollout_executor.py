@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from everfit.core.rollout import Rollout, Step
+from everfit.core.rollout import Rollout, Transition
 from everfit.delivery.audit import AuditLine
 from everfit.delivery.state_machine import POLICY
 from everfit.delivery.traffic import deployment_for
@@ -57,9 +57,9 @@ def begin_rollout(
     return rollout
 
 
-def move(system: System, number: int, step: Step, *, now: datetime) -> Rollout:
+def move(system: System, number: int, step: Transition, *, now: datetime) -> Rollout:
     """Carry out a step of a rollout, and all that follows from it."""
-    rollout = system.rollouts.move(number, step, now=now)
+    rollout = system.rollouts.apply(number, step, now=now)
     follow(system, rollout)
     line = rollout.history[step.place] if len(rollout.history) > step.place else None
     if line is not None and (line.action, line.actor) == (step.action, step.actor):
@@ -126,6 +126,6 @@ def _record(system: System, model: str, version: int, action: str, actor: str, r
     system.audit.append(line)
 
 
-def read_step(plain: object) -> Step:
+def read_transition(plain: object) -> Transition:
     """A step as a workflow's argument holds it."""
-    return msgspec.convert(plain, Step)
+    return msgspec.convert(plain, Transition)
