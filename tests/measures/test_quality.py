@@ -13,8 +13,10 @@ from sklearn import metrics as sk
 
 from everfit.core.errors import DefinitionError
 from everfit.core.evidence import Task
+from everfit.measures.calibration import calibration_error_on
 from everfit.measures.metric import Metric
-from everfit.measures.quality import METRICS, calibration_error, metric_for, metrics_of, pinball, worse_by
+from everfit.measures.quality import METRICS, metric_for, metrics_of
+from everfit.measures.regression_metrics import pinball_on
 from everfit.measures.weighting import Floats
 
 TASKS: tuple[Task, ...] = ("binary", "multiclass", "regression")
@@ -140,7 +142,7 @@ def test_calibration_error_is_the_weighted_gap_of_quantile_bins(rows: tuple[Floa
             share = np.average(truth[inside], weights=weight[inside])
             chance = np.average(predicted[inside], weights=weight[inside])
             expected += abs(share - chance) * weight[inside].sum() / weight.sum()
-    assert math.isclose(calibration_error(truth, predicted, weight, bins=bins), expected, abs_tol=1e-12)
+    assert math.isclose(calibration_error_on(truth, predicted, bins=bins)(weight), expected, abs_tol=1e-12)
 
 
 @pytest.mark.parametrize("metric", [METRICS[key] for key in METRICS], ids=lambda metric: metric.name)
@@ -164,11 +166,11 @@ def test_an_area_needs_both_classes() -> None:
 @given(st.floats(-10, 10), st.floats(-10, 10), st.sampled_from(list(METRICS)))
 def test_worse_is_always_positive(left: float, right: float, key: tuple[Task, str]) -> None:
     metric = METRICS[key]
-    assert worse_by(metric, left, right) == -worse_by(metric, right, left)
+    assert metric.worse_by(left, right) == -metric.worse_by(right, left)
     if metric.best_at_zero:
-        assert (worse_by(metric, left, right) > 0) == (abs(left) > abs(right))
+        assert (metric.worse_by(left, right) > 0) == (abs(left) > abs(right))
     else:
-        assert (worse_by(metric, left, right) > 0) == ((left < right) if metric.greater_is_better else (left > right))
+        assert (metric.worse_by(left, right) > 0) == ((left < right) if metric.greater_is_better else (left > right))
 
 
 def test_an_unknown_metric_names_the_known_ones() -> None:
@@ -186,11 +188,11 @@ def test_metrics_of_a_task_are_distinct_and_described(task: Task) -> None:
 
 @given(st.floats(0.05, 0.95))
 def test_pinball_is_least_at_its_quantile(quantile: float) -> None:
-    truth = np.arange(1001.0)
-    best = pinball(truth, np.full(1001, np.quantile(truth, quantile)), quantile=quantile)
+    truth, once = np.arange(1001.0), np.ones(1001)
+    best = pinball_on(truth, np.full(1001, np.quantile(truth, quantile)), quantile=quantile)(once)
     for shift in (-50.0, 50.0):
         guess = np.full(1001, np.quantile(truth, quantile) + shift)
-        assert pinball(truth, guess, quantile=quantile) > best
+        assert pinball_on(truth, guess, quantile=quantile)(once) > best
 
 
 def test_a_class_without_a_column_is_never_right() -> None:

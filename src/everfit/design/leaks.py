@@ -12,7 +12,7 @@ from everfit.core.errors import SourceError
 from everfit.core.evidence import KNOWN_AT, LABEL, TIME, TrainingFrame
 from everfit.core.user_code import run_users
 from everfit.design.problems import error, warning
-from everfit.measures.quality import roc_auc
+from everfit.measures.quality import metric_for
 from everfit.store.known_values import known_rows
 
 if TYPE_CHECKING:
@@ -162,5 +162,5 @@ def _strength(values: pl.Series, truth: pl.Series, *, task: str) -> float:
     if task == "regression":
         ranks = [pl.Series(each).rank().to_numpy() for each in (score, target)]
         return 0.5 + abs(float(np.corrcoef(ranks[0], ranks[1])[0, 1])) / 2 if np.ptp(score) > 0 else 0.5
-    area = roc_auc(target, score)
+    area = metric_for("roc_auc", "binary").compute(target, score)
     return max(area, 1 - area)

@@ -1,39 +1,33 @@
-"""Whether chances come true as often as they say."""
+"""Calibration: the gap between stated probabilities and the shares that came true."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from everfit.measures.weighting import Floats, Weighing, ratio, weigh
+from everfit.measures.weighting import Floats, Weighing, ratio
 
 BINS = 10
 
 
-def calibration_error(truth: Floats, predicted: Floats, weight: Floats | None = None, *, bins: int = BINS) -> float:
-    """Expected calibration error: how far, on average, the stated chance is from the share that came true.
+def calibration_error_on(truth: Floats, predicted: Floats, *, bins: int = BINS) -> Weighing:
+    """Expected calibration error: the mean gap between the stated probability and the share that came true.
 
     The rows are put into ``bins`` bins of about equally many rows, by the quantiles of the predictions (equal widths
     would leave most bins of a rare class empty); a bin's gap counts by its weight. Edges do not depend on the
     weights, so that all resamples of a bootstrap are judged on the same bins. Chance alone makes it positive: about
-    ``sqrt(bins / rows)`` times a number below one half, even for perfect chances.
+    ``sqrt(bins / rows)`` times a number below one half, even for perfect probabilities.
 
     Source: Naeini, Cooper, Hauskrecht 2015, "Obtaining well calibrated probabilities using Bayesian binning";
     quantile bins as in Nguyen, O'Connor 2015 (1508.05154).
 
     Args:
         truth: 0 or 1, shape ``(rows,)``; -1 is a third class, a row of which has the largest gap, 1.
-        predicted: The chance of class 1, shape ``(rows,)``.
-        weight: How often each row counts, shape ``(rows,)``, not negative.
-        bins: How many bins at most; equal predictions always share one.
+        predicted: The probability of class 1, shape ``(rows,)``.
+        bins: The largest number of bins; equal predictions always share one.
 
-    >>> calibration_error(np.array([0.0, 1.0, 1.0, 1.0]), np.array([0.5, 0.5, 0.5, 0.5]))
+    >>> calibration_error_on(np.array([0.0, 1.0, 1.0, 1.0]), np.array([0.5, 0.5, 0.5, 0.5]))(np.ones(4))
     0.25
     """
-    return weigh(calibration_error_on(truth, predicted, bins=bins), weight, len(truth))
-
-
-def calibration_error_on(truth: Floats, predicted: Floats, *, bins: int = BINS) -> Weighing:
-    """:func:`calibration_error` of fixed rows."""
     # Edges are predictions themselves, found by whole-number ranks: an interpolated quantile can miss a tied value by
     # a rounding error and part what is equal.
     third = truth < 0

@@ -1,4 +1,4 @@
-"""Whether the likeliest class is the right one."""
+"""Metrics of the likeliest class, and of every class against the rest."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everfit.measures.ranking import roc_auc_on
-from everfit.measures.weighting import Floats, Weighing, mean_of, weigh
+from everfit.measures.weighting import Floats, Weighing, mean_of
 
 
 def likeliest(predicted: Floats) -> NDArray[np.intp]:
-    """The index of the likeliest class, the first of equals; shape ``(rows,)``.
+    """Index of the likeliest class, the first of equals; shape ``(rows,)``.
 
-    A binary chance, shape ``(rows,)``, means class 1 where it is above one half.
+    A binary probability, shape ``(rows,)``, means class 1 where it is above one half.
 
     >>> likeliest(np.array([0.2, 0.5, 0.7])).tolist()
     [0, 0, 1]
@@ -25,39 +25,28 @@ def likeliest(predicted: Floats) -> NDArray[np.intp]:
     return first
 
 
-def accuracy(truth: Floats, predicted: Floats, weight: Floats | None = None) -> float:
-    """The share of rows whose likeliest class is the true one.
+def accuracy_on(truth: Floats, predicted: Floats) -> Weighing:
+    """Share of rows whose likeliest class is the true one.
 
     Args:
         truth: 0 or 1, or the class's index, shape ``(rows,)``; -1 is a class that has no column and is never right.
-        predicted: The chance of class 1, shape ``(rows,)``, or of each class, shape ``(rows, classes)``.
-        weight: How often each row counts, shape ``(rows,)``, not negative.
+        predicted: The probability of class 1, shape ``(rows,)``, or of each class, shape ``(rows, classes)``.
 
-    >>> accuracy(np.array([0.0, 1.0, 1.0, 1.0]), np.array([0.1, 0.2, 0.9, 0.8]))
+    >>> accuracy_on(np.array([0.0, 1.0, 1.0, 1.0]), np.array([0.1, 0.2, 0.9, 0.8]))(np.ones(4))
     0.75
     """
-    return weigh(accuracy_on(truth, predicted), weight, len(truth))
-
-
-def accuracy_on(truth: Floats, predicted: Floats) -> Weighing:
-    """:func:`accuracy` of fixed rows."""
     return mean_of((likeliest(predicted) == truth).astype(np.float64))
 
 
-def macro_f1(truth: Floats, predicted: Floats, weight: Floats | None = None) -> float:
-    """The plain mean over classes of ``2 hits / (2 hits + false alarms + misses)``.
+def macro_f1_on(truth: Floats, predicted: Floats) -> Weighing:
+    """Plain mean over classes of ``2 hits / (2 hits + false alarms + misses)``.
 
     Source: van Rijsbergen 1979, "Information retrieval", chapter 7. Averaged over the classes that are true or
-    predicted somewhere with weight. Arguments as for :func:`accuracy`, multiclass.
+    predicted somewhere with weight. Arguments as for :func:`accuracy_on`, multiclass.
 
-    >>> macro_f1(np.array([0.0, 1.0]), np.array([[0.9, 0.1], [0.8, 0.2]]))
+    >>> macro_f1_on(np.array([0.0, 1.0]), np.array([[0.9, 0.1], [0.8, 0.2]]))(np.ones(2))
     0.3333333333333333
     """
-    return weigh(macro_f1_on(truth, predicted), weight, len(truth))
-
-
-def macro_f1_on(truth: Floats, predicted: Floats) -> Weighing:
-    """:func:`macro_f1` of fixed rows."""
     # One more class than there are chances, the last, for the truth -1.
     classes = predicted.shape[1] + 1
     cell = truth.astype(np.intp) % classes * classes + likeliest(predicted)
@@ -73,24 +62,19 @@ def macro_f1_on(truth: Floats, predicted: Floats) -> Weighing:
     return weighing
 
 
-def macro_auc(truth: Floats, predicted: Floats, weight: Floats | None = None) -> float:
-    """The plain mean over classes of the ROC AUC of that class against the rest.
+def macro_auc_on(truth: Floats, predicted: Floats) -> Weighing:
+    """Plain mean over classes of the ROC AUC of that class against the rest.
 
     Source: Provost, Domingos 2000, "Well-trained PETs", unweighted. A class without a row, and one without a rest,
     has no AUC and is left out. A row of a class that the model does not know, since it has no column (-1) or is never
-    given a chance, is in every class's rest, as if it scored above all others. Arguments as for :func:`accuracy`,
-    multiclass.
+    given a probability, is in every class's rest, as if it scored above all others. Arguments as for
+    :func:`accuracy_on`, multiclass.
 
-    >>> macro_auc(np.array([0.0, 1.0]), np.array([[0.9, 0.1], [0.8, 0.2]]))
+    >>> macro_auc_on(np.array([0.0, 1.0]), np.array([[0.9, 0.1], [0.8, 0.2]]))(np.ones(2))
     1.0
-    >>> macro_auc(np.array([0.0, 1.0, -1.0]), np.array([[0.9, 0.1], [0.3, 0.7], [0.6, 0.4]]))
+    >>> macro_auc_on(np.array([0.0, 1.0, -1.0]), np.array([[0.9, 0.1], [0.3, 0.7], [0.6, 0.4]]))(np.ones(3))
     0.5
     """
-    return weigh(macro_auc_on(truth, predicted), weight, len(truth))
-
-
-def macro_auc_on(truth: Floats, predicted: Floats) -> Weighing:
-    """:func:`macro_auc` of fixed rows."""
     # A champion and a candidate that do not know the same classes have a column of zeros for the other's.
     known = np.flatnonzero(predicted.any(axis=0))
     unknown = ~np.isin(truth, known)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
-
-_SUM = 2.109742801236892
-"""Of ``1 / (j * log(j) ** 2)`` over all whole ``j`` from 2."""
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -38,20 +34,3 @@ def alpha_per_window(alpha: float, windows: float) -> float:
     True
     """
     return alpha / max(windows, 1.0)
-
-
-def alpha_at_look(alpha: float, look: int) -> float:
-    """What the ``look``-th window may spend, so that the chance of a false alarm *ever* is at most ``alpha``.
-
-    It falls as ``1 / (k * log(k) ** 2)``, about as slowly as a sequence with a finite sum can. Never is dear: the
-    365th window gets a seventieth of what :func:`alpha_per_window` gives it for a year. Source: the alpha spending of
-    Foster, Stine 2008, "Alpha-investing", without the winnings.
-
-    Args:
-        alpha: The chance over the whole life.
-        look: Which window it is, from 1.
-
-    >>> [round(alpha_at_look(0.05, look), 5) for look in (1, 10, 365)]
-    [0.02466, 0.00037, 0.0]
-    """
-    return alpha / (_SUM * (look + 1) * math.log(look + 1) ** 2)

@@ -47,19 +47,6 @@ def psi_by_chance(cells: int, reference_rows: int, window_rows: int) -> float:
     return (cells - 1) * (1.0 / reference_rows + 1.0 / window_rows)
 
 
-def psi_p_value(value: float, cells: int, reference_rows: int, window_rows: int) -> float:
-    """The chance of an index this large where nothing has changed; source as for :func:`psi_by_chance`.
-
-    >>> round(psi_p_value(0.036, 10, 1_000_000, 1_000), 6)
-    4e-05
-    """
-    from scipy.special import chdtrc
-
-    if cells < 2:
-        return 1.0
-    return float(chdtrc(cells - 1, value / psi_by_chance(2, reference_rows, window_rows)))
-
-
 def _shares(counts: Counts) -> Floats:
     filled = np.where(counts > 0, counts, 0.5)
     shares: Floats = filled / filled.sum()

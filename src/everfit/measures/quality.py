@@ -1,4 +1,4 @@
-"""The metrics that Everfit knows, by task."""
+"""The metrics by task and name."""
 
 from __future__ import annotations
 
@@ -8,44 +8,12 @@ from types import MappingProxyType
 
 from everfit.core.errors import DefinitionError
 from everfit.core.evidence import Task
-from everfit.measures.calibration import calibration_error, calibration_error_on
+from everfit.measures.calibration import calibration_error_on
 from everfit.measures.metric import Metric
-from everfit.measures.multiclass_metrics import accuracy, accuracy_on, macro_auc, macro_auc_on, macro_f1, macro_f1_on
-from everfit.measures.ranking import average_precision, average_precision_on, roc_auc, roc_auc_on
-from everfit.measures.regression_metrics import (
-    bias,
-    bias_on,
-    mae,
-    mae_on,
-    pinball,
-    pinball_on,
-    r2,
-    r2_on,
-    rmse,
-    rmse_on,
-)
-from everfit.measures.scoring_rules import brier, brier_on, log_loss, log_loss_on
-
-__all__ = [
-    "METRICS",
-    "Metric",
-    "accuracy",
-    "average_precision",
-    "bias",
-    "brier",
-    "calibration_error",
-    "log_loss",
-    "macro_auc",
-    "macro_f1",
-    "mae",
-    "metric_for",
-    "metrics_of",
-    "pinball",
-    "r2",
-    "rmse",
-    "roc_auc",
-    "worse_by",
-]
+from everfit.measures.multiclass_metrics import accuracy_on, macro_auc_on, macro_f1_on
+from everfit.measures.ranking import average_precision_on, roc_auc_on
+from everfit.measures.regression_metrics import bias_on, mae_on, pinball_on, r2_on, rmse_on
+from everfit.measures.scoring_rules import brier_on, log_loss_on
 
 _ALL = (
     Metric(
@@ -161,7 +129,7 @@ METRICS: Mapping[tuple[Task, str], Metric] = MappingProxyType(
 
 
 def metrics_of(task: Task) -> tuple[Metric, ...]:
-    """The metrics of a task, in the order of reports.
+    """Return the metrics of a task, in the order of reports.
 
     >>> [metric.name for metric in metrics_of("multiclass")]
     ['log_loss', 'macro_auc', 'macro_f1', 'accuracy']
@@ -170,7 +138,7 @@ def metrics_of(task: Task) -> tuple[Metric, ...]:
 
 
 def metric_for(name: str, task: Task) -> Metric:
-    """The metric of that name.
+    """Return the metric of that name.
 
     Raises:
         DefinitionError: If the task has no such metric.
@@ -183,12 +151,3 @@ def metric_for(name: str, task: Task) -> Metric:
         known = ", ".join(one.name for one in metrics_of(task))
         raise DefinitionError(f"the metric of a {task} model must be one of {known}", value=name)
     return metric
-
-
-def worse_by(metric: Metric, new: float, old: float) -> float:
-    """How much worse ``new`` is than ``old``: positive always means worse, in the metric's own unit.
-
-    >>> worse_by(metric_for("bias", "regression"), new=-3.0, old=1.0)
-    2.0
-    """
-    return metric.worse_by(new, old)

@@ -1,14 +1,14 @@
-"""How well a score ranks the positive rows before the negative ones."""
+"""Metrics of ranking: positive rows before negative ones by their score."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from everfit.measures.weighting import Floats, Weighing, total, weigh
+from everfit.measures.weighting import Floats, Weighing, total
 
 
-def roc_auc(truth: Floats, predicted: Floats, weight: Floats | None = None) -> float:
-    """The chance that a positive row scores above a negative one, ties counting one half.
+def roc_auc_on(truth: Floats, predicted: Floats) -> Weighing:
+    """Probability that a positive row scores above a negative one, ties counting one half.
 
     Source: the area of Fawcett 2006, "An introduction to ROC analysis", algorithm 3, as the rank statistic it equals.
 
@@ -16,19 +16,13 @@ def roc_auc(truth: Floats, predicted: Floats, weight: Floats | None = None) -> f
         truth: 0 or 1, shape ``(rows,)``; -1 is a third class, a row of which counts as a negative one that scores above
             every other row.
         predicted: Any finite score, shape ``(rows,)``.
-        weight: How often each row counts, shape ``(rows,)``, not negative.
 
     Returns:
         From 0 to 1; NaN unless both classes have weight.
 
-    >>> roc_auc(np.array([0.0, 0.0, 1.0, 1.0]), np.array([0.1, 0.4, 0.35, 0.8]))
+    >>> roc_auc_on(np.array([0.0, 0.0, 1.0, 1.0]), np.array([0.1, 0.4, 0.35, 0.8]))(np.ones(4))
     0.75
     """
-    return weigh(roc_auc_on(truth, predicted), weight, len(truth))
-
-
-def roc_auc_on(truth: Floats, predicted: Floats) -> Weighing:
-    """:func:`roc_auc` of fixed rows."""
     curve = _Curve(truth, predicted)
 
     def weighing(weight: Floats) -> float:
@@ -43,21 +37,16 @@ def roc_auc_on(truth: Floats, predicted: Floats) -> Weighing:
     return weighing
 
 
-def average_precision(truth: Floats, predicted: Floats, weight: Floats | None = None) -> float:
-    """The precision at each threshold, weighted by the recall gained there.
+def average_precision_on(truth: Floats, predicted: Floats) -> Weighing:
+    """Precision at each threshold, weighted by the recall gained there.
 
     It is the step-wise sum, without interpolation, so that it is not optimistic (Davis, Goadrich 2006, "The
-    relationship between precision-recall and ROC curves"). Arguments as for :func:`roc_auc`; NaN without a positive
-    row.
+    relationship between precision-recall and ROC curves"). Arguments as for :func:`roc_auc_on`; NaN without a
+    positive row.
 
-    >>> round(average_precision(np.array([0.0, 0.0, 1.0, 1.0]), np.array([0.1, 0.4, 0.35, 0.8])), 4)
+    >>> round(average_precision_on(np.array([0.0, 0.0, 1.0, 1.0]), np.array([0.1, 0.4, 0.35, 0.8]))(np.ones(4)), 4)
     0.8333
     """
-    return weigh(average_precision_on(truth, predicted), weight, len(truth))
-
-
-def average_precision_on(truth: Floats, predicted: Floats) -> Weighing:
-    """:func:`average_precision` of fixed rows."""
     curve = _Curve(truth, predicted)
 
     def weighing(weight: Floats) -> float:

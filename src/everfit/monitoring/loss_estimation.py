@@ -13,16 +13,16 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from everfit.measures.error_sketch import error_columns
 from everfit.measures.expectation import expected_metric
 from everfit.measures.isotonic import isotonic
+from everfit.measures.regression_metrics import error_columns
 from everfit.measures.weighting import Floats, mean_of, weigh
 from everfit.monitoring.feature_matrix import FeatureMatrix
 from everfit.monitoring.performance import Scale
 from everfit.monitoring.prediction_frame import prediction_columns, predictions_of
 
 LOSSES = {"mae": "absolute", "rmse": "error", "pinball_10": "pinball_10", "pinball_90": "pinball_90", "bias": "error"}
-"""Which of :func:`~everfit.measures.error_sketch.error_columns` a metric is the mean of; ``rmse``, of its square."""
+"""Column of :func:`~everfit.measures.regression_metrics.error_columns` that a metric averages; ``rmse``, its square."""
 _ROUNDS, _LEAVES, _LEAST_IN_LEAF = 50, 8, 50
 
 Foresee = Callable[[pl.DataFrame], Floats]

@@ -19,7 +19,8 @@ from everfit.core.records import Trial
 from everfit.core.settings import TrainingSettings
 from everfit.definitions.model import Model
 from everfit.definitions.space import Choice, Float, Parameter
-from everfit.measures.quality import Metric, metric_for
+from everfit.measures.metric import Metric
+from everfit.measures.quality import metric_for
 from everfit.training.trainer import Pruned, Rows, fit, predict_rows
 
 if TYPE_CHECKING:
