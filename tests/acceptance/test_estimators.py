@@ -28,11 +28,11 @@ from everfit.artifact.encode import encode_frame
 from everfit.artifact.package import open_package
 from everfit.artifact.schema import Column, InputSchema
 from everfit.artifact.tolerance import relative_difference
+from everfit.commands.promote import promote
 from everfit.core.errors import TrainingError
 from everfit.core.evidence import Task
 from everfit.features.history import build_frame
 from everfit.loop.candidate_pipeline import make_candidate
-from everfit.loop.deploying import promote
 from everfit.serving.inference.data_plane import Answer
 from everfit.serving.worker import Worker
 from everfit.system import System

@@ -18,7 +18,7 @@ from tests.loop.calling import Callers, free_port
 from tests.loop.parcels import HONEST, MODEL, make_champion, running
 from tests.serving.test_deployment import wait_for
 
-from everfit.commands.steering import give_order
+from everfit.commands.orders import give_order
 from everfit.core.finding import Incident
 from everfit.core.order import OrderRecord
 from everfit.store.controller_report import read_controller_report

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 import pytest
 from tests.acceptance.shop import make_project
 
+from everfit.commands.promote import promote
 from everfit.core.records import ModelVersion
 from everfit.core.rollout import Rollout
 from everfit.delivery import manual_steps
-from everfit.loop.deploying import promote
 from everfit.loop.learning import learn
-from everfit.loop.rollout_executor import begin_rollout, follow, move
+from everfit.loop.rollout_executor import apply_transition, begin_rollout, sync_deployment
 from everfit.system import System
 from everfit.wiring import open_system
 
@@ -57,26 +57,26 @@ def begun(system: System, version: ModelVersion) -> Rollout:
 
 def test_an_earlier_step_that_is_recovered_changes_nothing(system: System, newcomer: ModelVersion) -> None:
     begin = begun(system, newcomer)
-    promoted = move(system, begin.number, manual_steps.promote(begin, actor=WHO, reason="now"), now=NOW)
+    promoted = apply_transition(system, begin.number, manual_steps.promote(begin, actor=WHO, reason="now"), now=NOW)
     assert answering(system) == (newcomer.version, 1)
-    follow(system, begin)
+    sync_deployment(system, begin)
     assert answering(system) == (newcomer.version, 1)
 
     taken_back = manual_steps.roll_back(promoted, actor=WHO, reason="no good")
-    move(system, begin.number, taken_back, now=NOW)
+    apply_transition(system, begin.number, taken_back, now=NOW)
     assert answering(system) == (1, None)
-    follow(system, begin)
-    follow(system, promoted)
+    sync_deployment(system, begin)
+    sync_deployment(system, promoted)
     assert answering(system) == (1, None)
 
 
 def test_a_step_that_is_carried_out_again_is_one_step(system: System, newcomer: ModelVersion) -> None:
     begin = begun(system, newcomer)
     halt = manual_steps.pause(begin, actor=WHO, reason="wait")
-    once = move(system, begin.number, halt, now=NOW)
-    assert move(system, begin.number, halt, now=NOW) == once
+    once = apply_transition(system, begin.number, halt, now=NOW)
+    assert apply_transition(system, begin.number, halt, now=NOW) == once
     back = manual_steps.roll_back(once, actor=WHO, reason="no good")
-    ended = move(system, begin.number, back, now=NOW)
-    assert move(system, begin.number, back, now=NOW) == ended
+    ended = apply_transition(system, begin.number, back, now=NOW)
+    assert apply_transition(system, begin.number, back, now=NOW) == ended
     assert [each.action for each in ended.history] == ["begin", halt.action, back.action]
     assert answering(system) == (1, None)

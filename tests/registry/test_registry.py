@@ -82,7 +82,7 @@ def test_promotion_moves_the_champion_and_remembers_the_one_before(registry: Reg
     for number in (1, 2):
         version = registry.version("late", register(registry, "late", tmp_path, number))
         registry.nominate(version, actor="ada", reason=f"order {number}")
-        registry.promote("late", "challenger", actor="ada", reason=f"order {number}")
+        registry.set_champion("late", "challenger", actor="ada", reason=f"order {number}")
     champion = registry.champion("late")
     assert champion is not None
     assert champion.version == 2
@@ -99,22 +99,22 @@ def test_promotion_moves_the_champion_and_remembers_the_one_before(registry: Reg
 
 def test_promoting_the_champion_again_changes_nothing(registry: Registry, tmp_path: Path) -> None:
     register(registry, "calm", tmp_path, 1)
-    registry.promote("calm", 1, actor="ada", reason="first")
+    registry.set_champion("calm", 1, actor="ada", reason="first")
     before = registry.history("calm")
-    registry.promote("calm", 1, actor="ada", reason="again")
+    registry.set_champion("calm", 1, actor="ada", reason="again")
     assert registry.history("calm") == before
 
 
 def test_a_rollback_needs_a_champion_before(registry: Registry, tmp_path: Path) -> None:
     register(registry, "lonely", tmp_path, 1)
-    registry.promote("lonely", 1, actor="ada", reason="first")
+    registry.set_champion("lonely", 1, actor="ada", reason="first")
     with pytest.raises(RegistryError, match="one before it"):
         registry.roll_back("lonely", actor="ada", reason="nerves")
 
 
 def test_an_unknown_version_names_the_known_ones(registry: Registry, tmp_path: Path) -> None:
     register(registry, "named", tmp_path, 1)
-    registry.promote("named", 1, actor="ada", reason="first")
+    registry.set_champion("named", 1, actor="ada", reason="first")
     with pytest.raises(UnknownVersionError, match=r"Known are: 1 \(champion\)"):
         registry.version("named", 7)
     with pytest.raises(UnknownVersionError, match="everfit train"):

@@ -85,7 +85,7 @@ class _Demo:
 
     def _first_model(self, system: System) -> None:
         """What a user does once, by hand."""
-        from everfit.loop.deploying import promote
+        from everfit.commands.promote import promote
         from everfit.loop.learning import learn
         from everfit.wiring import actor
 

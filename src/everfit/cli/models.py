@@ -70,7 +70,7 @@ def promote(
     A trial ends with the next promotion: 'everfit promote MODEL champion' lets the champion answer alone.
     """
     from everfit.cli.output import OK, print_json, print_line
-    from everfit.commands.steering import promote as run
+    from everfit.commands.promote import promote as run
     from everfit.core.errors import MisuseError
     from everfit.wiring import actor, open_system
 
@@ -100,7 +100,7 @@ def rollback(
 ) -> None:
     """Take back what is being rolled out; where nothing is, make the previous champion the champion again."""
     from everfit.cli.output import OK, print_json, print_line
-    from everfit.commands.steering import roll_back
+    from everfit.commands.promote import roll_back
     from everfit.wiring import actor, open_system
 
     system = open_system(project)

@@ -120,7 +120,7 @@ def give(
 ) -> None:
     """Order a training; the controller of 'everfit up' carries it out, and delivers what passes."""
     from everfit.cli.output import OK, print_json, print_line
-    from everfit.commands.steering import give_order
+    from everfit.commands.orders import give_order
     from everfit.wiring import actor, open_system
 
     record = give_order(open_system(project), model, actor=actor(), reason=reason)
@@ -139,7 +139,7 @@ def cancel(
 ) -> None:
     """Cancel an order that has not ended."""
     from everfit.cli.output import OK, print_json, print_line
-    from everfit.commands.steering import cancel_order
+    from everfit.commands.orders import cancel_order
     from everfit.wiring import actor, open_system
 
     record = cancel_order(open_system(project), number, actor=actor(), reason=reason)

@@ -45,7 +45,7 @@ def begin(
 ) -> None:
     """Roll a registered version out in the model's stages; the controller of 'everfit up' leads it through them."""
     from everfit.cli.output import OK, print_json, print_line
-    from everfit.commands.steering import roll_out
+    from everfit.commands.rollouts import roll_out
     from everfit.wiring import actor, open_system
 
     begun = roll_out(open_system(project), model, version, actor=actor(), reason=reason)
@@ -114,10 +114,10 @@ def _steer(
     as_json: bool,
 ) -> None:
     from everfit.cli.output import OK, print_json, print_line
-    from everfit.commands.steering import steer
+    from everfit.commands.rollouts import change_rollout
     from everfit.wiring import actor, open_system
 
-    rollout = steer(open_system(project), model, deed, actor=actor(), reason=reason)
+    rollout = change_rollout(open_system(project), model, deed, actor=actor(), reason=reason)
     if as_json:
         print_json(rollout)
     else:

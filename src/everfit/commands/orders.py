@@ -1,17 +1,21 @@
-"""All that is on record of one training: the order, its gate report, its log, and the rollouts of its version."""
+"""Manual control of orders to retrain, and the details of one: gate report, log, rollouts of its version."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import msgspec
 from msgspec import Struct
 
+from everfit.core.errors import MisuseError
 from everfit.core.finding import Incident
 from everfit.core.order import OrderRecord
 from everfit.core.records import GateReport, Score
 from everfit.core.rollout import Rollout
+from everfit.delivery.audit import AuditLine
 from everfit.loop.retrain_job import LOG, RESULT, Result, order_folder
+from everfit.triggers.decide import by_hand
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +47,49 @@ class OrderDetails(Struct, frozen=True, kw_only=True):
     """The end of what the training process printed."""
     rollouts: tuple[Rollout, ...] = ()
     """Of the version that was registered."""
+
+
+def give_order(system: System, model: str | None, *, actor: str, reason: str, ticket: str = "") -> OrderRecord:
+    """Order a training; the controller carries it out.
+
+    Args:
+        system: The parts.
+        model: Its name; may be left out where there is only one.
+        actor: The person.
+        reason: The reason, for the record.
+        ticket: Orders with the same ticket are one order; by default this is an order of its own.
+    """
+    name, now = system.project.model(model).name, system.clock.now()
+    order = by_hand(name, reason=reason, actor=actor, ticket=ticket or uuid4().hex, now=now)
+    record = system.orders.ask(order)
+    _audit(system, record, "order", actor, reason)
+    return record
+
+
+def cancel_order(system: System, number: int, *, actor: str, reason: str) -> OrderRecord:
+    """Cancel an order that has not ended; its training, if it runs, is stopped.
+
+    Raises:
+        StoreError: If there is no such order.
+        MisuseError: If it has ended, or its version is being rolled out.
+    """
+    sentence = f"{actor} cancelled it: {reason}"
+    if system.orders.one(number).state == "delivering":
+        raise MisuseError(
+            "an order whose version is being rolled out is past cancelling",
+            value=number,
+            remedy="Take the version back instead: everfit rollback.",
+        )
+    record = system.orders.finish(number, state="cancelled", sentence=sentence, now=system.clock.now())
+    if record.sentence != sentence:
+        raise MisuseError("only an order that has not ended can be cancelled", value=record.state)
+    _audit(system, record, "cancel", actor, reason)
+    return record
+
+
+def _audit(system: System, record: OrderRecord, action: str, actor: str, reason: str) -> None:
+    model = record.order.model
+    system.audit.append(AuditLine(at=system.clock.now(), actor=actor, action=action, model=model, reason=reason))
 
 
 def order_details(system: System, number: int) -> OrderDetails:

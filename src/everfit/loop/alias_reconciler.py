@@ -10,8 +10,7 @@ from everfit.core.errors import EverfitError
 from everfit.delivery.alias_conflict import AliasConflict, find_alias_conflict
 from everfit.delivery.audit import AuditLine
 from everfit.delivery.state_machine import POLICY
-from everfit.loop import deploying
-from everfit.loop.rollout_executor import begin_rollout, follow
+from everfit.loop.rollout_executor import begin_rollout, deploy_champion, sync_deployment
 
 if TYPE_CHECKING:
     from everfit.core.rollout import Rollout
@@ -60,9 +59,9 @@ def heed(system: System, model: str, now: datetime) -> AliasConflict | None:
 def _follow(system: System, model: str, found: AliasConflict, rollouts: tuple[Rollout, ...]) -> None:
     last = rollouts[-1] if rollouts else None
     if last is not None and found.version in {last.version, last.previous} and last.state != "superseded":
-        follow(system, last)
+        sync_deployment(system, last)
     else:
-        deploying.promote(system, model, found.version, actor=POLICY, reason=found.sentence)
+        deploy_champion(system, system.registry.version(model, found.version), actor=POLICY, reason=found.sentence)
 
 
 def _gate(system: System, model: str, found: AliasConflict, now: datetime) -> None:
@@ -81,6 +80,6 @@ def _gate(system: System, model: str, found: AliasConflict, now: datetime) -> No
 
 
 def _restore(system: System, model: str, found: AliasConflict, reason: str, now: datetime) -> None:
-    system.registry.promote(model, found.deployed, actor=POLICY, reason=reason)
+    system.registry.set_champion(model, found.deployed, actor=POLICY, reason=reason)
     line = AuditLine(at=now, actor=POLICY, action="restore", model=model, version=found.deployed, reason=reason)
     system.audit.append(line)

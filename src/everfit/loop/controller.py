@@ -19,12 +19,13 @@ import msgspec
 from everfit.core.clock import from_us, to_us
 from everfit.core.errors import EverfitError, NotReadyError
 from everfit.core.event_log import log_event
+from everfit.core.rollout import Transition
 from everfit.delivery.state_machine import POLICY
 from everfit.loop.health import short_of_disk, unwritable
 from everfit.loop.materialize_job import OnlineRefresh
 from everfit.loop.monitoring_run import ship
 from everfit.loop.retrain_job import Assignment, Filed, Result, begin, clear_away, file, train
-from everfit.loop.rollout_executor import begin_rollout, move, read_transition
+from everfit.loop.rollout_executor import apply_transition, begin_rollout
 from everfit.runtime.workflows import Engine, Plain, step
 from everfit.serving.worker_report import read_reports
 from everfit.store.controller_report import ControllerReport, is_alive, write_controller_report
@@ -263,7 +264,12 @@ class Controller:
         """A rollout goes on: a durable workflow."""
         now = from_us(int(argument["at_us"]))
         moved = step(
-            "move", lambda: move(self._system, argument["rollout"], read_transition(argument["step"]), now=now).state
+            "move",
+            lambda: (
+                apply_transition(
+                    self._system, argument["rollout"], msgspec.convert(argument["step"], Transition), now=now
+                ).state
+            ),
         )
         return str(moved)
 

@@ -1,7 +1,6 @@
-"""A version that passed its gates on its way to the callers: the rollout's moves are carried out here, each once.
+"""Execution of rollouts: each transition is written to the ledger, then the alias follows, then the deployment record.
 
-A move is written to the ledger first, then the registry's alias follows, then the deployment record; after a crash the
-same three are done again, and what was done already stays as it is.
+After a crash the same three are done again, and what was done already stays as it is.
 """
 
 from __future__ import annotations
@@ -9,58 +8,74 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-import msgspec
+from msgspec.structs import replace
 
+from everfit.artifact.package import open_package
+from everfit.core.errors import UnknownVersionError
+from everfit.core.records import ModelVersion
 from everfit.core.rollout import Rollout, Transition
 from everfit.delivery.audit import AuditLine
 from everfit.delivery.state_machine import POLICY
 from everfit.delivery.traffic import deployment_for
-from everfit.loop.deploying import deployed_of, promote
+from everfit.store.deployment import Deployed, ModelDeployment
 
 if TYPE_CHECKING:
-    from everfit.core.records import ModelVersion
     from everfit.system import System
 
 
 def begin_rollout(
     system: System, version: ModelVersion, *, cause: str, now: datetime, order: int | None = None, actor: str = POLICY
 ) -> Rollout | None:
-    """Begin to roll a version out; where nobody answers yet, it answers at once.
+    """Begin to roll a version out; where no version is deployed yet, it becomes the champion at once.
 
     Args:
         system: The parts.
-        version: The newcomer; it passed its gates.
-        cause: Why, as a sentence.
+        version: The challenger; it passed its gates.
+        cause: The reason, as a sentence.
         now: The present instant.
         order: The order that it came from.
-        actor: Who asked for it.
+        actor: The person or policy that began it.
 
     Returns:
-        The rollout; ``None`` if there was no champion beside whom it could be tried.
+        The rollout; ``None`` if there was no champion beside which it could be tried.
+
+    Raises:
+        PackageError: If the package must not be used.
+        StoreError: If the ledger or the deployment record cannot be written.
     """
-    present = system.deployment.of(version.model)
-    definition = system.project.model(version.model)
+    model, present = version.model, system.deployment.of(version.model)
     if present is None or present.champion.version == version.version:
-        promote(system, version.model, version.version, actor=actor, reason=cause)
+        deploy_champion(system, version, actor=actor, reason=cause)
         sentence = f"Version {version.version} answers: there was none to be compared with."
-        _record(system, version.model, version.version, "promote", actor, sentence, now)
+        _record(system, model, version.version, "promote", actor, sentence, now)
         if order is not None:
             system.orders.finish(order, state="shipped", sentence=sentence, now=now)
         return None
+    plan = system.project.model(model).rollout_plan
     rollout = system.rollouts.begin(
-        version.model, version.version, previous=present.champion.version, plan=definition.rollout_plan, cause=cause,
-        now=now, order=order, actor=actor,
-    )  # fmt: skip
-    follow(system, rollout)
-    _end_superseded(system, version.model, now)
-    _record(system, version.model, version.version, "begin", actor, cause, rollout.began_at)
+        model,
+        version.version,
+        previous=present.champion.version,
+        plan=plan,
+        cause=cause,
+        now=now,
+        order=order,
+        actor=actor,
+    )
+    sync_deployment(system, rollout)
+    _end_superseded(system, model, now)
+    _record(system, model, version.version, "begin", actor, cause, rollout.began_at)
     return rollout
 
 
-def move(system: System, number: int, step: Transition, *, now: datetime) -> Rollout:
-    """Carry out a step of a rollout, and all that follows from it."""
+def apply_transition(system: System, number: int, step: Transition, *, now: datetime) -> Rollout:
+    """Apply a step to a rollout, with all that follows from it; a step that was overtaken changes nothing.
+
+    Raises:
+        StoreError: If there is no such rollout, or the ledger or the deployment record cannot be written.
+    """
     rollout = system.rollouts.apply(number, step, now=now)
-    follow(system, rollout)
+    sync_deployment(system, rollout)
     line = rollout.history[step.place] if len(rollout.history) > step.place else None
     if line is not None and (line.action, line.actor) == (step.action, step.actor):
         _record(system, rollout.model, rollout.version, step.action, step.actor, step.sentence, line.at)
@@ -68,31 +83,95 @@ def move(system: System, number: int, step: Transition, *, now: datetime) -> Rol
     return rollout
 
 
-def follow(system: System, rollout: Rollout) -> None:
-    """Let alias and deployment record be what the rollout says; nothing changes if they are.
+def sync_deployment(system: System, rollout: Rollout) -> None:
+    """Bring alias and deployment record to a rollout's state; nothing changes if they have it.
 
-    A step that was interrupted, or a person's, may be carried out beside a later one. Whoever writes last looks again,
-    so that the rollout's last state is what stays.
+    A step that was interrupted, or a person's, may be applied beside a later one. The ledger is read again after
+    writing, so that the rollout's last state is what stays.
     """
     while True:
-        _follow(system, rollout)
+        _sync_once(system, rollout)
         present = system.rollouts.one(rollout.number)
         if len(present.history) == len(rollout.history):
             return
         rollout = present
 
 
-def _follow(system: System, rollout: Rollout) -> None:
+def deploy_champion(system: System, version: ModelVersion, *, actor: str, reason: str) -> ModelVersion:
+    """Make a version the champion that receives all requests; the version with its aliases is returned.
+
+    The package is verified first. The alias moves before the deployment record, and doing it again completes what a
+    crash left between the two.
+
+    Raises:
+        UnknownVersionError: If the registry has no such version.
+        PackageError: If the package must not be used.
+    """
+    open_package(system.registry.fetch(version), trust=system.trust)
+    return deploy_alone(
+        system, system.registry.set_champion(version.model, version.version, actor=actor, reason=reason)
+    )
+
+
+def deploy_beside(system: System, version: ModelVersion, *, canary_share: float | None) -> None:
+    """Deploy a version beside the champion: as canary with a share of the ids, or in shadow if that is ``None``.
+
+    It stays until a champion is promoted, even if that is the same again.
+
+    Raises:
+        UnknownVersionError: If there is no champion.
+        PackageError: If the package must not be used.
+    """
+    open_package(system.registry.fetch(version), trust=system.trust)
+    deployed = _deployed(system, version)
+
+    def decide(present: ModelDeployment | None) -> ModelDeployment:
+        if present is None:
+            raise UnknownVersionError(
+                "only beside a champion can another version answer",
+                value=version.model,
+                remedy=f"Promote one first: everfit promote {version.model} VERSION.",
+            )
+        if canary_share is None:
+            return replace(present, shadow=deployed)
+        return replace(present, canary=deployed, canary_share=canary_share)
+
+    system.deployment.change(version.model, decide, changed_at=system.clock.now())
+
+
+def deploy_alone(system: System, version: ModelVersion) -> ModelVersion:
+    """Let the deployment record name a champion with no canary and no shadow: these were tried against the last one."""
+    deployed = _deployed(system, version)
+    system.deployment.change(
+        version.model,
+        lambda present: (
+            present
+            if present and (present.champion, present.canary, present.shadow) == (deployed, None, None)
+            else ModelDeployment(model=version.model, champion=deployed, loaded=present is None or present.loaded)
+        ),
+        changed_at=system.clock.now(),
+    )
+    return version
+
+
+def _deployed(system: System, version: ModelVersion) -> Deployed:
+    """Return a version's entry in the deployment record: its package's digest and folder on this machine."""
+    folder = system.registry.fetch(version)
+    within = folder.relative_to(system.state) if folder.is_relative_to(system.state) else folder
+    return Deployed(version=version.version, digest=version.digest, folder=str(within))
+
+
+def _sync_once(system: System, rollout: Rollout) -> None:
     registry = system.registry
     reason = rollout.history[-1].sentence if rollout.history else rollout.cause
     actor = rollout.history[-1].actor if rollout.history else POLICY
     chosen = {"watching": rollout.version, "rolled_back": rollout.previous}.get(rollout.state)
     champion = registry.champion(rollout.model)
-    # Where somebody made a third version the champion in the meantime, that stays.
+    # Where a third version was made the champion in the meantime, that stays.
     if chosen is not None and champion is not None and champion.version in {rollout.version, rollout.previous}:
-        registry.promote(rollout.model, chosen, actor=actor, reason=reason)
+        registry.set_champion(rollout.model, chosen, actor=actor, reason=reason)
     packages = {
-        number: deployed_of(system, registry.version(rollout.model, number))
+        number: _deployed(system, registry.version(rollout.model, number))
         for number in (rollout.version, rollout.previous)
     }
     system.deployment.change(
@@ -113,7 +192,7 @@ def _end_order(system: System, rollout: Rollout, now: datetime) -> None:
 
 
 def _end_superseded(system: System, model: str, now: datetime) -> None:
-    """What had to make way is on record, and its order is not waited for any longer; done again, nothing changes."""
+    """Record the rollouts that were superseded and end their orders; done again, nothing changes."""
     for rollout in system.rollouts.of(model):
         if rollout.state == "superseded":
             line = rollout.history[-1]
@@ -124,8 +203,3 @@ def _end_superseded(system: System, model: str, now: datetime) -> None:
 def _record(system: System, model: str, version: int, action: str, actor: str, reason: str, at: datetime) -> None:
     line = AuditLine(at=at, actor=actor, action=action, model=model, version=version, reason=reason)
     system.audit.append(line)
-
-
-def read_transition(plain: object) -> Transition:
-    """A step as a workflow's argument holds it."""
-    return msgspec.convert(plain, Transition)

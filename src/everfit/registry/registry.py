@@ -179,7 +179,7 @@ class Registry:
         """Make a version the challenger."""
         return self._point(version.model, {CHALLENGER: version.version}, actor=actor, reason=reason)[CHALLENGER]
 
-    def promote(self, model: str, which: int | str, *, actor: str, reason: str) -> ModelVersion:
+    def set_champion(self, model: str, which: int | str, *, actor: str, reason: str) -> ModelVersion:
         """Make a version the champion; the champion until now becomes ``previous``.
 
         Raises:

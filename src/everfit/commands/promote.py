@@ -1,0 +1,87 @@
+"""Promotion and rollback of a version by hand, at once; a rollout that is under way is ended or completed by it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from everfit.core.records import ModelVersion
+from everfit.delivery import manual_steps
+from everfit.delivery.audit import AuditLine
+from everfit.loop.rollout_executor import apply_transition, deploy_alone, deploy_beside, deploy_champion
+
+if TYPE_CHECKING:
+    from everfit.system import System
+
+
+def promote(
+    system: System,
+    model: str,
+    which: int | str,
+    *,
+    canary: float | None = None,
+    shadow: bool = False,
+    actor: str,
+    reason: str,
+) -> ModelVersion:
+    """Deploy a version: as the champion, as a canary for a share of the ids, or in shadow.
+
+    A rollout of another version is superseded. If the version is itself being rolled out, its rollout continues with
+    the observation that follows every promotion.
+
+    Args:
+        system: The parts.
+        model: Its name.
+        which: Version or alias.
+        canary: Share of the ids, above 0 up to 1; the champion receives the rest.
+        shadow: Only receive a copy of each request, after the response was sent.
+        actor: The person, for the audit.
+        reason: For the audit.
+
+    Raises:
+        UnknownVersionError: If there is no such version, or no champion beside which it could be deployed.
+        PackageError: If the package must not be used.
+    """
+    chosen = system.registry.version(model, which)
+    running, now = system.rollouts.running(model), system.clock.now()
+    alone = canary is None and not shadow
+    if running is not None:
+        if alone and running.version == chosen.version and running.effective != "watching":
+            apply_transition(system, running.number, manual_steps.promote(running, actor=actor, reason=reason), now=now)
+            return system.registry.version(model, chosen.version)
+        apply_transition(system, running.number, manual_steps.supersede(running, chosen.version, actor=actor), now=now)
+    if alone:
+        chosen = deploy_champion(system, chosen, actor=actor, reason=reason)
+    else:
+        deploy_beside(system, chosen, canary_share=None if shadow else canary)
+    action = "shadow" if shadow else "promote" if canary is None else f"canary {canary:g}"
+    _record(system, chosen, action, actor, reason)
+    return chosen
+
+
+def roll_back(system: System, model: str, *, actor: str, reason: str) -> ModelVersion:
+    """Take back the version that is being rolled out; where none is, make the previous champion the champion again.
+
+    Raises:
+        RegistryError: If there was no champion before this one.
+    """
+    running = system.rollouts.running(model)
+    if running is not None:
+        step = manual_steps.roll_back(running, actor=actor, reason=reason)
+        apply_transition(system, running.number, step, now=system.clock.now())
+        return system.registry.version(model, running.previous)
+    chosen = deploy_alone(system, system.registry.roll_back(model, actor=actor, reason=reason))
+    _record(system, chosen, "roll_back", actor, reason)
+    return chosen
+
+
+def _record(system: System, version: ModelVersion, action: str, actor: str, reason: str) -> None:
+    system.audit.append(
+        AuditLine(
+            at=system.clock.now(),
+            actor=actor,
+            action=action,
+            model=version.model,
+            version=version.version,
+            reason=reason,
+        )
+    )

@@ -1,0 +1,44 @@
+"""Manual control of rollouts: begin, approve, pause, resume."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from everfit.core.errors import MisuseError
+from everfit.core.rollout import Rollout
+from everfit.delivery import manual_steps
+from everfit.loop.rollout_executor import apply_transition, begin_rollout
+
+if TYPE_CHECKING:
+    from everfit.system import System
+
+
+def roll_out(system: System, model: str | None, which: int | str, *, actor: str, reason: str) -> Rollout | None:
+    """Begin to roll a registered version out, in the model's stages.
+
+    Raises:
+        UnknownVersionError: If there is no such version.
+    """
+    version = system.registry.version(system.project.model(model).name, which)
+    return begin_rollout(system, version, cause=reason, now=system.clock.now(), actor=actor)
+
+
+def change_rollout(
+    system: System, model: str | None, action: Literal["approve", "pause", "resume"], *, actor: str, reason: str
+) -> Rollout:
+    """Approve, pause or resume a model's rollout.
+
+    Raises:
+        MisuseError: If no rollout is under way, or it is not in a state for that.
+    """
+    definition = system.project.model(model)
+    rollout = system.rollouts.running(definition.name)
+    if rollout is None:
+        raise MisuseError(f"there must be a rollout to {action}", value=definition.name)
+    if action == "approve":
+        step = manual_steps.approve(rollout, definition.rollout_plan, actor=actor, reason=reason)
+    elif action == "pause":
+        step = manual_steps.pause(rollout, actor=actor, reason=reason)
+    else:
+        step = manual_steps.resume(rollout, actor=actor, reason=reason)
+    return apply_transition(system, rollout.number, step, now=system.clock.now())
