@@ -204,7 +204,7 @@ def test_new_labels_are_needed_but_not_by_a_new_release() -> None:
     young = facts(drop(), labels_since=120)
     held = consider(policy(ef.PerformanceDrop()), young, [], day(2))
     assert held.order is None
-    assert held.sentence.startswith("Only 120 of 200 labels since 2013-02-28, where version 3 stopped learning, are ")
+    assert held.sentence.startswith("The source has 120 of the 200 labels that are needed of events since 2013-02-28")
     either = policy(ef.PerformanceDrop() | ef.NewRelease())
     order = decide(either, facts(drop(), labels_since=120, code="sha256:b"), [], day(2))
     assert order is not None

@@ -223,7 +223,8 @@ class Model:
             cooldown: As for :class:`everfit.definitions.policy.Policy`, like all that follow.
             budget: At most so many orders ...
             per: ... in any such period.
-            least_labels: New labels without which training anew is not worth it.
+            least_labels: The events' source must have at least so many known labels of events later than those that the
+                champion was trained on; a new release does not wait for them.
             back_off: The longest wait after trainings in a row that brought nothing.
 
         Raises:

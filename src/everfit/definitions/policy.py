@@ -19,8 +19,8 @@ class Policy:
         cooldown: How long after one order no other is given.
         budget: At most so many orders, people's included, in any period as long as ``per``; ``None``: no limit.
         per: The budget's period.
-        least_labels: So many mature labels of events later than those the champion learnt from must be known; a new
-            release does not wait for them.
+        least_labels: The events' source must have at least so many known labels of events later than those that the
+            champion was trained on; a new release does not wait for them.
         back_off: The longest wait: with every retraining in a row that brought nothing, the cool-down doubles, up to
             this.
 

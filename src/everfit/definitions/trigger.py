@@ -174,7 +174,9 @@ class Cron(Trigger):
 
 @dataclass(frozen=True)
 class NewData(Trigger):
-    """So many labelled rows became known since the champion was trained; again at twice, three times as many.
+    """Labels of so many rows of the events' source became known since the champion was trained.
+
+    It fires again at twice, three times as many.
 
     Args:
         rows: Labelled rows, 1 or more.

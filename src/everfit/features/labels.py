@@ -1,4 +1,4 @@
-"""What the events' source says of outcomes, without holding it to the rules of training."""
+"""Labels in the events' source, without the checks that training makes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def scan_labels(model: Model, reader: Reader, *, as_of: datetime) -> pl.LazyFrame:
-    """Every label that was known, doubled or contradicting ones among them.
+    """Return every label that was known, duplicates and contradictions included.
 
     Args:
         model: The definition.
@@ -33,14 +33,8 @@ def scan_labels(model: Model, reader: Reader, *, as_of: datetime) -> pl.LazyFram
         SourceError: If the source cannot be read or lacks a column.
         TimestampError: If the known time has no time zone.
     """
-    events, label, place = model.events, model.label, f"model {model.name}, label"
-    rows = reader.scan(events.source)
-    schema = rows.collect_schema()
-    used = [events.id, label.known_at, *label.columns]
-    used += [] if events.where is None else events.where.meta.root_names()
-    require_columns(used, schema, place=place)
-    known = to_instant(label.known_at, schema[label.known_at], place=place)
-    known = latest_known(rows, events.source, known, label.columns)
+    events, label = model.events, model.label
+    rows, known = _known_labels(model, reader, label.columns)
     rows = hide_unknown(rows, events.source, at=pl.lit(as_of, dtype=INSTANT))
     rows = rows if events.where is None else rows.filter(events.where)
     value = pl.col(label.value) if isinstance(label.value, str) else label.value
@@ -52,3 +46,36 @@ def scan_labels(model: Model, reader: Reader, *, as_of: datetime) -> pl.LazyFram
         .filter(pl.col("known_at") <= pl.lit(as_of, dtype=INSTANT))
         .drop_nulls()
     )
+
+
+def scan_label_times(model: Model, reader: Reader) -> pl.LazyFrame:
+    """Return ``event_time`` and ``known_at`` of every row with a label, those known in the future included.
+
+    A label is known once its row was created, and all columns of the label and of ``where`` are known.
+
+    Raises:
+        SourceError: If the source cannot be read or lacks a column.
+        TimestampError: If one of the times has no time zone.
+    """
+    events, label = model.events, model.label
+    chosen_by = [] if events.where is None else events.where.meta.root_names()
+    rows, known = _known_labels(model, reader, [*label.columns, *chosen_by])
+    rows = rows if events.where is None else rows.filter(events.where)
+    schema, place = rows.collect_schema(), f"model {model.name}, events"
+    if (created := events.source.created) is not None:
+        known = pl.max_horizontal(known, to_instant(created, schema[created], place=place))
+    value = pl.col(label.value) if isinstance(label.value, str) else label.value
+    times = to_instant(events.timestamp, schema[events.timestamp], place=place).alias("event_time")
+    return rows.filter(value.is_not_null()).select(times, known.alias("known_at")).drop_nulls()
+
+
+def _known_labels(model: Model, reader: Reader, columns: list[str] | tuple[str, ...]) -> tuple[pl.LazyFrame, pl.Expr]:
+    """Return the events' rows, and the time at which their labels and some columns are known."""
+    events, label, place = model.events, model.label, f"model {model.name}, label"
+    rows = reader.scan(events.source)
+    schema = rows.collect_schema()
+    used = [events.id, events.timestamp, label.known_at, *label.columns]
+    used += [] if events.where is None else events.where.meta.root_names()
+    require_columns(used, schema, place=place)
+    known = to_instant(label.known_at, schema[label.known_at], place=place)
+    return rows, latest_known(rows, events.source, known, columns)

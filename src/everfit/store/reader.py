@@ -110,6 +110,17 @@ class Reader:
             name=source.name, kind=source.kind, location=_location(source), version=version, files=files
         )
 
+    def fingerprint(self, source: Source) -> object:
+        """Return a value that changes whenever the source's rows may have changed; ``None`` for queries and functions.
+
+        Raises:
+            SourceError: If it cannot be read.
+        """
+        if source.kind in {"parquet", "csv"}:
+            found = ((file, file.stat()) for file in self._files(source))
+            return tuple((str(file), stat.st_size, stat.st_mtime_ns) for file, stat in found)
+        return self._delta_version(source) if source.kind == "delta" else None
+
     def pushed(self, view: str) -> pl.LazyFrame | None:
         """Every row that was pushed to a view, shipped or not; ``None`` if none ever was.
 

@@ -1,4 +1,4 @@
-"""Whether to retrain now, and why or why not. Pure: the live loop and a backtest ask the same function."""
+"""The policy's decision: retrain now, or why not. Pure: the live loop and a backtest call the same function."""
 
 from __future__ import annotations
 
@@ -18,50 +18,52 @@ from everfit.triggers.facts import Champion, Facts
 from everfit.triggers.signals import Signal, signals
 
 POLICY = "policy"
-"""Who asks, where no person does."""
+"""The actor of automatic orders."""
 AGAIN = "/again-"
 """Between a cause and the number of its repetition."""
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """An order, or why there is none."""
+    """An order, or the reason why there is none."""
 
     order: RetrainOrder | None = None
     sentence: str
 
 
 def decide(policy: Policy, facts: Facts, history: Sequence[OrderRecord], now: datetime) -> RetrainOrder | None:
-    """The order that the policy gives now, if any; arguments as for :func:`consider`."""
+    """Return the order of :func:`consider`, if there is one."""
     return consider(policy, facts, history, now).order
 
 
 def consider(policy: Policy, facts: Facts, history: Sequence[OrderRecord], now: datetime) -> Decision:
-    """Whether the policy orders a retraining now.
+    """Decide whether to order a retraining now. Deterministic.
 
-    The same arguments give the same decision. Nothing breaks if ``now`` is earlier than orders that were given: they
-    count as if they had just been, until the clock has caught up or a person orders a retraining.
+    If the clock was set back, orders later than ``now`` count as just given, until the clock has caught up or a person
+    orders a retraining.
 
     Args:
         policy: The model's.
-        facts: What is known of it.
+        facts: The model's present state.
         history: All its orders, people's included.
         now: The present instant.
     """
     if facts.champion is None:
-        return Decision(sentence="No version answers yet, so there is nothing to train anew.")
-    known = sorted((each for each in history if each.order.model == facts.model), key=lambda each: each.number)
-    unfinished = next((each for each in known if not each.ended), None)
+        return Decision(sentence="No version answers yet, so there is nothing to retrain.")
+    own = (record for record in history if record.order.model == facts.model)
+    known = sorted(own, key=lambda record: record.number)
+    unfinished = next((record for record in known if not record.ended), None)
     if unfinished is not None:
         return Decision(sentence=f"Order {unfinished.number} is {unfinished.state}: {unfinished.order.reason}")
-    heard = signals(policy.trigger, facts, facts.champion, known, now)
-    asking = [each for each in heard if each.cause]
+    found = signals(policy.trigger, facts, facts.champion, known, now)
+    asking = [signal for signal in found if signal.cause]
     if not asking:
-        waiting = "; ".join(dict.fromkeys(each.sentence for each in heard))
+        waiting = "; ".join(dict.fromkeys(signal.sentence for signal in found))
         return Decision(sentence=f"Nothing asks for it: {waiting or 'only people order it'}.")
-    fresh = [replace(each, cause=cause) for each in asking if (cause := _cause(each, known))]
+    fresh = [replace(signal, cause=cause) for signal in asking if (cause := _cause(signal, known))]
     if not fresh:
         return Decision(sentence=_spent(asking[0], known))
-    ready = [each for each in fresh if not each.needs_labels or facts.labels_since >= policy.least_labels]
+    enough = facts.labels_since >= policy.least_labels
+    ready = [signal for signal in fresh if enough or not signal.needs_labels]
     holds = [(signal, _held(policy, known, signal, now)) for signal in ready or fresh]
     free = next((signal for signal, held in holds if held is None), None)
     if free is None or not ready:
@@ -73,13 +75,13 @@ def consider(policy: Policy, facts: Facts, history: Sequence[OrderRecord], now: 
 
 
 def by_hand(model: str, *, reason: str, actor: str, ticket: str, now: datetime) -> RetrainOrder:
-    """An order that a person gives: no cool-down, budget or minimum of labels holds it back.
+    """Return a person's order, to which no cool-down, budget or minimum of labels applies.
 
     Args:
         model: The model's name.
         reason: Why, in the person's words.
-        actor: Who asks.
-        ticket: What no other request has, such as a UUID; asked twice with one ticket, it is one order.
+        actor: The person.
+        ticket: An idempotency key, such as a UUID: two requests with one ticket are one order.
         now: The present instant.
     """
     return RetrainOrder(model=model, cause=f"manual/{ticket}", reason=reason, asked_at=now, actor=actor)
@@ -100,7 +102,7 @@ def _order(signal: Signal, facts: Facts, now: datetime) -> RetrainOrder:
 
 
 def _cause(signal: Signal, history: Sequence[OrderRecord]) -> str | None:
-    """What an order for this would be for; ``None`` if it was ordered and that settled it."""
+    """Return the cause that an order would have; ``None`` if an earlier order settled it."""
     earlier = _orders_for(signal, history)
     if not earlier:
         return signal.cause
@@ -118,7 +120,7 @@ def _spent(signal: Signal, history: Sequence[OrderRecord]) -> str:
 
 
 def _held(policy: Policy, history: Sequence[OrderRecord], signal: Signal, now: datetime) -> str | None:
-    """Why nothing may be ordered for a signal now."""
+    """Return the reason why nothing may be ordered for a signal now, if there is one."""
     return _cooling_down(policy, history, signal, now) or _over_budget(policy, history, signal, now)
 
 
@@ -126,9 +128,9 @@ def _cooling_down(policy: Policy, history: Sequence[OrderRecord], signal: Signal
     if not history:
         return None
     last = history[-1]
-    judged = (each for each in reversed(history) if each.state != "cancelled")
-    in_vain = list(takewhile(lambda each: each.brought_nothing, judged))
-    # From the asking, so that a daily schedule stays daily; but what came of it is only known at its end.
+    judged = (record for record in reversed(history) if record.state != "cancelled")
+    in_vain = list(takewhile(lambda record: record.brought_nothing, judged))
+    # From the request, so that a daily schedule stays daily; but the result is only known at its end.
     until = _waited(last.order.asked_at, last, policy.wait(0), signal)
     if in_vain:
         ended_at = in_vain[0].ended_at or in_vain[0].order.asked_at
@@ -140,7 +142,7 @@ def _cooling_down(policy: Policy, history: Sequence[OrderRecord], signal: Signal
 
 
 def _waited(since: datetime, record: OrderRecord, wait: timedelta, signal: Signal) -> datetime:
-    """When a wait is over; between two scheduled times it is counted from the first, on the schedule's clock.
+    """Return the end of a wait; between two scheduled times it counts from the first, in the schedule's time zone.
 
     An order is given some seconds after its time, or hours if it waited for data or the machine was off; and a day in
     which the clocks change has 23 or 25 hours. Neither may move or skip the next night's order.
@@ -165,8 +167,8 @@ def _over_budget(policy: Policy, history: Sequence[OrderRecord], signal: Signal,
 
 def _few_labels(policy: Policy, champion: Champion, labels: int) -> str:
     return (
-        f"Only {labels:,} of {policy.least_labels:,} labels since {champion.trained_until:%Y-%m-%d}, where version "
-        f"{champion.version} stopped learning, are mature."
+        f"The source has {labels:,} of the {policy.least_labels:,} labels that are needed of events since "
+        f"{champion.trained_until:%Y-%m-%d}, where version {champion.version} stopped learning."
     )
 
 

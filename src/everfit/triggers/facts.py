@@ -1,4 +1,4 @@
-"""What a decision to retrain rests on."""
+"""Facts that a decision to retrain is made by."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from everfit.core.finding import Incident
 
 
 class Champion(Struct, frozen=True, kw_only=True):
-    """The version that answers now."""
+    """The version in production."""
 
     version: int
     as_of: datetime
-    """When it was trained: it used nothing that became known later."""
+    """Of its training frame: nothing that became known later was used."""
     trained_until: datetime
-    """It learnt from events before this."""
+    """It was trained on events before this."""
     code: str
     """Digest of the code that trained it."""
 
 
 class Foreseen(Struct, frozen=True, kw_only=True):
-    """How the champion's latest answers are expected to turn out, by an estimate that needs no outcomes."""
+    """Estimate, without labels, of the champion's performance on its latest predictions."""
 
     metric: str
     worse_by: float
-    """Than on its hold-out, in the metric's unit; positive means worse."""
+    """Compared with its hold-out, in the metric's unit; positive means worse."""
     at_least: float
-    """The end of the estimate's interval that is kinder to the champion."""
+    """Lower end of the estimate's interval for ``worse_by``."""
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """What is known of a model when it is asked whether to retrain."""
+    """State of a model when its policy is evaluated."""
 
     model: str
     champion: Champion | None
     code: str
     """Digest of the project's code as it is now."""
     incidents: tuple[Incident, ...] = ()
-    """Those that are open, as the latest look left them."""
+    """Those that are open after the latest evaluation."""
     foreseen: Foreseen | None = None
     labels_since: int = 0
-    """Mature labels of events since the champion's ``trained_until``."""
+    """Known labels, in the events' source, of events from the champion's ``trained_until`` on."""
     rows_since: int = 0
-    """Labelled rows that became known since the champion's ``as_of``."""
+    """Labels in the events' source that became known after the champion's ``as_of``, whatever their events' times."""
     labels: int | None = None
     """All labels that the events' source has; counted only while no version is deployed, ``None`` if it cannot be."""

@@ -1,4 +1,4 @@
-"""Orders to retrain and what became of them. The one writer of ``orders``."""
+"""Training orders and their results. The one writer of ``orders``."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ _PHRASES: dict[OrderState, str] = {
 
 
 class Orders:
-    """The orders in the ledger.
-
-    Every method may be called again after a crash: what was done stays as it was, and the record that comes back tells.
+    """The orders in the ledger. Every method is idempotent, and may be called again after a crash.
 
     Args:
         engine: The ledger's.
@@ -40,7 +38,7 @@ class Orders:
         self._engine = engine
 
     def ask(self, order: RetrainOrder) -> OrderRecord:
-        """Record an order, or find the one that its model has for its cause already."""
+        """Record an order, or return the one that its model has for its cause already."""
         return self._insert(order, {"state": "open", "sentence": ""})
 
     def begin(self, number: int, *, now: datetime) -> OrderRecord:
@@ -69,14 +67,14 @@ class Orders:
         version: int | None = None,
         run_id: str | None = None,
     ) -> OrderRecord:
-        """Record how an order ended. The first end counts; but what was shipped may be taken back later.
+        """Record an order's end. The first one counts; but what was shipped may be taken back later.
 
         Args:
             number: The order's.
             state: One that ends it.
-            sentence: What came of it, with its numbers.
+            sentence: The result, with its numbers.
             now: The present instant.
-            version: What was registered; what is known of it stays if it is left out.
+            version: The registered version; by default the one on record stays.
             run_id: Likewise.
 
         Raises:
@@ -127,15 +125,15 @@ class Orders:
         return self._insert(order, ended | {"started_at_us": to_us(started_at), "ended_at_us": to_us(now)})
 
     def of(self, model: str) -> tuple[OrderRecord, ...]:
-        """All orders of a model, oldest first; trainings by hand are no orders."""
+        """Return all orders of a model, oldest first; trainings by hand are no orders."""
         return self._read(ORDERS.c.model == model, ~ORDERS.c.cause.startswith(HAND, autoescape=True))
 
     def trainings(self, model: str) -> tuple[OrderRecord, ...]:
-        """All orders of a model and its trainings by hand, oldest first."""
+        """Return all orders of a model and its trainings by hand, oldest first."""
         return self._read(ORDERS.c.model == model)
 
     def one(self, number: int) -> OrderRecord:
-        """An order, or a training by hand, by its number.
+        """Return an order, or a training by hand, by its number.
 
         Raises:
             StoreError: If there is none.
@@ -169,7 +167,7 @@ class Orders:
         return record
 
     def _change(self, number: int, before: tuple[OrderState, ...], **values: object) -> OrderRecord:
-        """Move an order on if it is where it may move on from."""
+        """Change an order if it is in one of the states ``before``."""
         here = sa.and_(ORDERS.c.number == number, ORDERS.c.state.in_(before))
         with self._engine.begin() as connection:
             changed = connection.execute(ORDERS.update().where(here).values(**values)).rowcount

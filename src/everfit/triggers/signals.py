@@ -1,7 +1,7 @@
-"""What each trigger says of the facts. Pure.
+"""Evaluation of triggers. Pure.
 
-A trigger that holds names its *cause*: as long as the same thing is wrong the cause is the same, so that it is ordered
-once. Where the first attempt ends in vain and the trouble lasts, the cause may be tried ``again`` after the back-off.
+A trigger that fires names its *cause*. The cause stays the same as long as the condition lasts, so that it is ordered
+once; if that order was in vain and the condition still lasts, it may be ordered ``again`` after the back-off.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ _ONCE: tuple[OrderState, ...] = ("failed",)
 
 
 class Signal(Struct, frozen=True, kw_only=True):
-    """What one trigger says."""
+    """Result of one trigger."""
 
     sentence: str
-    """Why it asks, or what it waits for."""
+    """Why it fires, or what it waits for."""
     cause: str = ""
-    """What for; empty while it does not ask."""
+    """Empty while it does not fire."""
     again: tuple[OrderState, ...] = _ONCE
-    """After which ends of an order the same cause may be ordered again."""
+    """States of an ended order after which the same cause may be ordered again."""
     needs_labels: bool = True
-    """Whether retraining for this is pointless without new labels."""
+    """False if retraining makes sense without new labels."""
     findings: tuple[str, ...] = ()
     numbers: dict[str, float] = {}
     incident: int | None = None
     due_at: datetime | None = None
-    """The scheduled time that it asks for."""
+    """The scheduled time."""
     zone: str = "UTC"
     """The time zone of the schedule."""
 
@@ -48,11 +48,11 @@ class Signal(Struct, frozen=True, kw_only=True):
 def signals(
     trigger: Trigger, facts: Facts, champion: Champion, history: Sequence[OrderRecord], now: datetime
 ) -> tuple[Signal, ...]:
-    """What a trigger and its parts say; each signal that asks is reason enough.
+    """Evaluate a trigger or a combination; each signal with a cause is reason enough to retrain.
 
     Args:
         trigger: A trigger or a combination.
-        facts: What is known.
+        facts: The model's present state.
         champion: That of the facts.
         history: The model's orders, oldest first.
         now: The present instant.
@@ -75,7 +75,7 @@ class _Signals:
             case AnyOf(parts=parts):
                 return tuple(signal for part in parts for signal in self.of(part))
             case AllOf(parts=parts):
-                return tuple(_together(each) for each in product(*map(self.of, parts)))
+                return tuple(_together(signals) for signals in product(*map(self.of, parts)))
         return (self._alone(trigger),)
 
     def _alone(self, trigger: Trigger) -> Signal:
@@ -101,17 +101,15 @@ class _Signals:
     @property
     def _dropped(self) -> Incident | None:
         """The champion's drop; that of an earlier version is no longer news."""
-        found = (
-            each
-            for each in self.facts.incidents
-            if each.finding.kind == "performance_drop" and each.finding.version == self.champion.version
-        )
-        return next(found, None)
+        for incident in self.facts.incidents:
+            if (incident.finding.kind, incident.finding.version) == ("performance_drop", self.champion.version):
+                return incident
+        return None
 
     @property
     def _settled_at(self) -> datetime:
-        """When it was last decided what to serve: schedules count from here."""
-        settled = (each for each in reversed(self.history) if each.state != "failed")
+        """When the champion or a later order was last decided on: schedules count from here."""
+        settled = (record for record in reversed(self.history) if record.state != "failed")
         last = next(settled, None)
         return self.champion.as_of if last is None else max(self.champion.as_of, last.order.asked_at)
 
@@ -122,27 +120,29 @@ class _Signals:
         return self._of_incident(incident, _first_sentence(incident))
 
     def _drift(self, trigger: Drift) -> Signal:
-        drifts = [each for each in self.facts.incidents if each.finding.kind in {"drift", "prediction_drift"}]
+        drifts = [found for found in self.facts.incidents if found.finding.kind in {"drift", "prediction_drift"}]
         if not drifts:
             return Signal(sentence="nothing has drifted")
-        drifts.sort(key=lambda each: (-_weight(each), each.number))
+        drifts.sort(key=lambda incident: (-_weight(incident), incident.number))
         first = drifts[0]
         if trigger.anyway:
             return self._of_incident(first, _first_sentence(first))
         # Monitoring warns of a shift that is large enough, in a column that the model uses enough, to be noticed.
-        felt = [each for each in drifts if each.finding.severity != "info"]
+        felt = [incident for incident in drifts if incident.finding.severity != "info"]
         if not felt:
             return Signal(sentence="what has drifted is hardly used by the model")
         moved, dropped, foreseen = _first_sentence(felt[0]), self._dropped, self.facts.foreseen
         if dropped is not None:
-            # It is the drop's cause, so that one trouble is not ordered once for each of its two faces.
+            # The drop's cause, so that one problem is not ordered once as drift and once as a drop.
             return self._of_incident(dropped, f"{moved}. {_first_sentence(dropped)}", also=felt)
         if foreseen is not None and foreseen.at_least > 0:
             expected = f"its {foreseen.metric} is expected to be worse by {foreseen.worse_by:.4f}"
             return self._of_incident(
-                felt[0], f"{moved}, and {expected}, at least {foreseen.at_least:.4f}", also=felt[1:],
+                felt[0],
+                f"{moved}, and {expected}, at least {foreseen.at_least:.4f}",
+                also=felt[1:],
                 numbers={"expected_worse_by": foreseen.worse_by, "expected_worse_by_at_least": foreseen.at_least},
-            )  # fmt: skip
+            )
         return Signal(sentence=f"{felt[0].finding.subject} has drifted, but that was not shown to matter")
 
     def _every(self, trigger: Every) -> Signal:
@@ -201,39 +201,39 @@ class _Signals:
         also: Sequence[Incident] = (),
         numbers: dict[str, float] | None = None,
     ) -> Signal:
-        # What is not of one version, such as drift, may outlast the version that was made to end it: that is news.
+        # An incident of no version, such as drift, may outlast its retraining: for another champion it is a new cause.
         of = "" if incident.finding.version is not None else f"/v{self.champion.version}"
         return Signal(
             cause=f"{incident.key.rstrip('/')}#{incident.number}{of}",
             sentence=sentence,
             again=IN_VAIN,
-            findings=(incident.key, *(each.key for each in also)),
+            findings=(incident.key, *(other.key for other in also)),
             numbers=incident.finding.numbers | (numbers or {}),
             incident=incident.number,
         )
 
 
 def _together(parts: Sequence[Signal]) -> Signal:
-    """All of them as one; it asks if each does."""
-    missing = [each.sentence for each in parts if not each.cause]
+    """Combine signals; the combination fires if each does."""
+    missing = [part.sentence for part in parts if not part.cause]
     if missing:
         return Signal(sentence=" and ".join(missing))
     scheduled = next((part for part in parts if part.due_at is not None), parts[0])
     return Signal(
-        cause=" & ".join(each.cause for each in parts),
-        sentence=". ".join(each.sentence for each in parts),
-        again=tuple(state for state in IN_VAIN if all(state in each.again for each in parts)),
-        needs_labels=any(each.needs_labels for each in parts),
-        findings=tuple(dict.fromkeys(key for each in parts for key in each.findings)),
-        numbers={name: value for each in reversed(parts) for name, value in each.numbers.items()},
-        incident=next((each.incident for each in parts if each.incident is not None), None),
+        cause=" & ".join(part.cause for part in parts),
+        sentence=". ".join(part.sentence for part in parts),
+        again=tuple(state for state in IN_VAIN if all(state in part.again for part in parts)),
+        needs_labels=any(part.needs_labels for part in parts),
+        findings=tuple(dict.fromkeys(key for part in parts for key in part.findings)),
+        numbers={name: value for part in reversed(parts) for name, value in part.numbers.items()},
+        incident=next((part.incident for part in parts if part.incident is not None), None),
         due_at=scheduled.due_at,
         zone=scheduled.zone,
     )
 
 
 def _weight(incident: Incident) -> float:
-    """How much a drift is likely to mean to the model."""
+    """Return the effect of a drift times the importance of its column."""
     numbers = incident.finding.numbers
     return numbers.get("effect", 0.0) * numbers.get("importance", 1.0)
 
