@@ -20,7 +20,7 @@ def record() -> logging.LogRecord:
 
 def test_a_line_says_when_who_and_what(record: logging.LogRecord) -> None:
     line = LineFormat("controller").format(record)
-    assert line == "2013-11-13T00:00:00.250Z ERROR   controller  cycle.controller: order 7: too late"
+    assert line == "2013-11-13T00:00:00.250Z ERROR   controller  loop.controller: order 7: too late"
 
 
 def test_a_program_gets_a_document(record: logging.LogRecord) -> None:
@@ -38,6 +38,6 @@ def test_a_program_gets_a_document(record: logging.LogRecord) -> None:
         "level": "error",
         "process": "worker 1",
         "pid": record.process,
-        "part": "cycle.controller",
+        "part": "loop.controller",
         "message": "order 7: too late",
     }
