@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from everfit.measures.layout import Layout
+from everfit.measures.layout import SketchLayout
 from everfit.measures.sketch import Column, Sketch
 from everfit.monitoring.drift import drift
 from everfit.monitoring.reference import Watched
@@ -30,7 +30,7 @@ def main() -> None:
     reference, window = (pl.read_parquet(folder / f"{name}.parquet") for name in ("reference", "window"))
     watched = Watched(reference, reference.columns, window=timedelta(days=1))
     counted = watched.count(window.head(100_000))
-    layout = Layout({name: watched.layout.columns[name] for name in watched.layout.numeric[:FEATURES]})
+    layout = SketchLayout({name: watched.layout.columns[name] for name in watched.layout.numeric[:FEATURES]})
     report = {
         "row_us": _row_us(layout, window),
         "report_ms": 1e3 * _best(lambda: drift(watched.sketch, counted), times=30),
@@ -39,7 +39,7 @@ def main() -> None:
     print(json.dumps(report))
 
 
-def _row_us(layout: Layout, window: pl.DataFrame) -> float:
+def _row_us(layout: SketchLayout, window: pl.DataFrame) -> float:
     """Of rows that are not in the cache, with the missing values that they have."""
     whole = {name: window[name].fill_null(float("nan")).to_numpy() for name in layout.columns}
     batches: list[Mapping[str, Column]] = [

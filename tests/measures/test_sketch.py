@@ -13,12 +13,12 @@ from everfit.core.errors import DataError
 from everfit.measures.bin_table import BinTable
 from everfit.measures.bins import Bins, Categories, bins_of, categories_of
 from everfit.measures.exact_sum import as_float, pack, units, unpack
-from everfit.measures.layout import Layout
+from everfit.measures.layout import SketchLayout
 from everfit.measures.sketch import Sketch
 from everfit.measures.weighting import Floats
 
 REFERENCE = np.random.default_rng(0).lognormal(size=5_000)
-LAYOUT = Layout(
+LAYOUT = SketchLayout(
     {
         "price": bins_of(REFERENCE),
         "zeros": bins_of(np.where(REFERENCE > 1, REFERENCE, 0.0), fine=20),
@@ -156,7 +156,7 @@ def test_bins_hold_what_they_say(values: Floats) -> None:
 def test_a_spike_is_a_coarse_bin_of_its_own() -> None:
     rng = np.random.default_rng(2)
     values = np.where(rng.random(10_000) < 0.3, 0.0, rng.normal(size=10_000))
-    made = Sketch(layout := Layout({"x": bins_of(values)}))
+    made = Sketch(layout := SketchLayout({"x": bins_of(values)}))
     made.add({"x": values})
     assert int((values == 0).sum()) in made.column("x").coarse().tolist()
     form = layout.columns["x"]
@@ -165,7 +165,7 @@ def test_a_spike_is_a_coarse_bin_of_its_own() -> None:
 
 
 def test_without_ties_coarse_bins_are_deciles() -> None:
-    made = Sketch(Layout({"x": bins_of(REFERENCE)}))
+    made = Sketch(SketchLayout({"x": bins_of(REFERENCE)}))
     made.add({"x": REFERENCE})
     assert made.column("x").coarse().tolist() == [500] * 10
 
@@ -173,7 +173,7 @@ def test_without_ties_coarse_bins_are_deciles() -> None:
 def test_categories_are_bounded() -> None:
     form = categories_of([str(number) for number in range(50)] * 2 + ["7"], most=10, known=20)
     assert (len(form.values), len(form.tail), form.complete, form.values[0]) == (10, 20, False, "7")
-    made = Sketch(Layout({"c": form}))
+    made = Sketch(SketchLayout({"c": form}))
     made.add({"c": ["never before", "7"]})
     assert made.column("c").counts[form.other] == 1, "it may have been among those that were forgotten"
 
@@ -184,6 +184,6 @@ def test_rows_must_fit_the_layout() -> None:
     with pytest.raises(DataError, match="equally long"):
         Sketch(LAYOUT).add({"price": np.zeros(1), "zeros": np.zeros(2), "city": ["a"]})
     with pytest.raises(DataError, match="one layout"):
-        Sketch(LAYOUT).merge(Sketch(Layout({})))
+        Sketch(LAYOUT).merge(Sketch(SketchLayout({})))
     with pytest.raises(DataError, match="layout"):
-        Sketch.from_bytes(Sketch(Layout({})).to_bytes(), LAYOUT)
+        Sketch.from_bytes(Sketch(SketchLayout({})).to_bytes(), LAYOUT)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from everfit.measures.bins import bins_of, categories_of
-from everfit.measures.layout import Layout
+from everfit.measures.layout import SketchLayout
 from everfit.measures.sketch import Sketch
 from everfit.measures.weighting import Floats
 
@@ -41,7 +41,7 @@ def reference(parts: Sequence[Rows]) -> tuple[Sketch, list[Sketch]]:
     """The reference's sketch and that of each part."""
     forms = {name: bins_of(np.concatenate([part[name] for part in parts])) for name in NUMERIC}
     categories = categories_of([value for part in parts for value in part[CATEGORICAL]])
-    layout = Layout({**forms, CATEGORICAL: categories})
+    layout = SketchLayout({**forms, CATEGORICAL: categories})
     blocks = [count(part, layout) for part in parts]
     whole = blocks[0]
     for block in blocks[1:]:
@@ -49,7 +49,7 @@ def reference(parts: Sequence[Rows]) -> tuple[Sketch, list[Sketch]]:
     return whole, blocks
 
 
-def count(rows: Rows, layout: Layout) -> Sketch:
+def count(rows: Rows, layout: SketchLayout) -> Sketch:
     """Their sketch."""
     sketch = Sketch(layout)
     sketch.add(rows)

@@ -9,7 +9,7 @@ from tests.monitoring.columns import CATEGORICAL, NUMERIC, SHAPES, count, draw, 
 
 from everfit.core.errors import DataError
 from everfit.measures.bins import Bins, Categories, bins_of, categories_of
-from everfit.measures.layout import Layout
+from everfit.measures.layout import SketchLayout
 from everfit.measures.sketch import Sketch
 from everfit.monitoring.drift import ColumnDrift, dispersions, drift
 
@@ -74,7 +74,7 @@ def test_days_that_differ_are_no_drift_but_a_real_shift_is() -> None:
 
 def test_a_large_window_does_not_cry_over_a_trifle() -> None:
     rng = np.random.default_rng(2)
-    layout = Layout({"x": bins_of(rng.normal(size=200_000))})
+    layout = SketchLayout({"x": bins_of(rng.normal(size=200_000))})
     known, trifle, shift = Sketch(layout), Sketch(layout), Sketch(layout)
     known.add({"x": rng.normal(size=1_000_000)})
     trifle.add({"x": rng.normal(size=1_000_000) + 0.02})
@@ -122,7 +122,7 @@ def test_a_column_that_always_has_new_values_is_quiet_until_it_has_more_of_them(
     def names(rows: int, exponent: float = 1.5) -> list[str]:
         return [str(number) for number in rng.zipf(exponent, size=rows)]
 
-    layout = Layout({"name": categories_of(seen := names(5_000))})
+    layout = SketchLayout({"name": categories_of(seen := names(5_000))})
     known = Sketch(layout)
     known.add({"name": seen})
     for _ in range(50):
@@ -137,7 +137,7 @@ def test_a_column_that_always_has_new_values_is_quiet_until_it_has_more_of_them(
 
 
 def test_an_all_missing_window_is_drift_and_no_crash() -> None:
-    layout = Layout({"x": bins_of(np.arange(1_000.0)), "y": bins_of(np.zeros(1_000))})
+    layout = SketchLayout({"x": bins_of(np.arange(1_000.0)), "y": bins_of(np.zeros(1_000))})
     known, window = Sketch(layout), Sketch(layout)
     known.add({"x": np.arange(1_000.0), "y": np.zeros(1_000)})
     window.add({"x": np.full(1_000, np.nan), "y": np.ones(1_000)})
@@ -149,8 +149,8 @@ def test_an_all_missing_window_is_drift_and_no_crash() -> None:
 
 
 def test_sketches_must_belong_together() -> None:
-    one = Layout({"x": Categories(values=("a",))})
-    other = Layout({"x": Bins(edges=(), coarse=(0,), centres=(0.0,), median=0.0, scale=1.0)})
+    one = SketchLayout({"x": Categories(values=("a",))})
+    other = SketchLayout({"x": Bins(edges=(), coarse=(0,), centres=(0.0,), median=0.0, scale=1.0)})
     with pytest.raises(DataError, match="layout"):
         drift(Sketch(one), Sketch(other))
     with pytest.raises(DataError, match="rows on both sides"):

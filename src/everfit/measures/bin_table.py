@@ -1,4 +1,4 @@
-"""Which bin each of many values lies in."""
+"""Binning of many values by table look-up."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _MOST_STEPS = 4
 
 
 class BinTable:
-    """Finds bins by a table instead of a search: a value's cell of an even grid says where its bin can begin, and a
-    step or two settles it. Three to six times as fast as :func:`numpy.searchsorted`, with the same result.
+    """Table look-up in place of a binary search: a value's cell of an even grid gives the first bin that it may be in,
+    and a step or two finds the bin. Three to six times as fast as :func:`numpy.searchsorted`, with the same result.
 
     Args:
         edges: Inner ends of each column's bins, float64 of shape ``(bins - 1,)``, ascending and finite.
-        starts: What the first bin of each column is numbered; 0 by default.
-        cells: How fine the grid is.
+        starts: Number of each column's first bin; 0 by default.
+        cells: Number of cells of the grid.
 
     >>> table = BinTable([np.array([1.0, 2.0])])
     >>> table.places(np.array([[1.0, 1.5, 7.0, np.inf, np.nan]])).tolist()
@@ -68,7 +68,7 @@ class BinTable:
         return within.astype(np.intp)
 
     def places(self, values: Floats) -> NDArray[np.intp]:
-        """The number of each value's bin; that of NaN follows the column's last.
+        """Return the number of each value's bin; that of NaN follows the column's last.
 
         Args:
             values: float64, shape ``(columns, rows)``.
@@ -87,7 +87,7 @@ class BinTable:
         return place
 
     def count(self, values: Floats) -> NDArray[np.int64]:
-        """How many values of a single column, shape ``(rows,)``, lie in each bin, and last how many are NaN."""
+        """Count the values of a single column, shape ``(rows,)``, in each bin, and last those that are NaN."""
         size = len(self._ends[0]) + 1
         counts = np.zeros(size, dtype=np.int64)
         for start in range(0, len(values), CHUNK):

@@ -1,4 +1,4 @@
-"""What a column is counted in: bins at the quantiles of a reference, or its categories.
+"""Bins of a column at the quantiles of a reference, or its categories.
 
 Equal widths would hide a shift of a skewed column (a lognormal's PSI of 2.1 becomes 0.008), so that a numeric column is
 cut at the reference's own quantiles, finely, and the fine bins nest in the few coarse ones that tests use: the counts
@@ -24,7 +24,7 @@ MOST_KNOWN = 10_000
 _LEAST_ROWS = 20
 
 Category = str | int | bool
-"""What a category may be; a missing one is ``None``."""
+"""Types of a category; a missing one is ``None``."""
 
 
 class Bins(Struct, frozen=True, kw_only=True, tag="bins"):
@@ -46,7 +46,7 @@ class Bins(Struct, frozen=True, kw_only=True, tag="bins"):
 
     @property
     def cells(self) -> int:
-        """How many fine bins there are."""
+        """Number of fine bins."""
         return len(self.edges) + 1
 
 
@@ -58,14 +58,14 @@ class Categories(Struct, frozen=True, kw_only=True, tag="categories"):
     tail: tuple[Category, ...] = ()
     """Rarer ones of the reference, counted together as *other*."""
     complete: bool = True
-    """Whether these are all; if not, an unknown value is counted as *other*, since nobody knows that it is new."""
+    """True if these are all; otherwise an unknown value is counted as *other*, since it may not be new."""
     novelty: float = 0.0
     """The share of the reference's rows whose category occurs only once. As large a share of any other sample is to be
     expected in *unseen* (Good 1953, "The population frequencies of species")."""
 
     @property
     def cells(self) -> int:
-        """How many cells there are, *other* and *unseen* included."""
+        """Number of cells, *other* and *unseen* included."""
         return len(self.values) + 2
 
     @property
@@ -75,12 +75,12 @@ class Categories(Struct, frozen=True, kw_only=True, tag="categories"):
 
     @property
     def unseen(self) -> int:
-        """The cell of what the reference does not hold."""
+        """The cell of values that are not in the reference."""
         return len(self.values) + 1
 
 
 def bins_of(values: Floats, *, fine: int = FINE, coarse: int = COARSE) -> Bins:
-    """Bins at the quantiles of a reference.
+    """Make bins at the quantiles of a reference.
 
     A value that fills a whole fine bin or more, such as the zeros of a zero-inflated column, gets a bin of its own;
     one that fills half a coarse bin or more, a coarse one. What is below or above everything in the reference shares a
@@ -88,8 +88,8 @@ def bins_of(values: Floats, *, fine: int = FINE, coarse: int = COARSE) -> Bins:
 
     Args:
         values: The reference, shape ``(rows,)``, float64; infinite and NaN are left out.
-        fine: How many fine bins at most, but for the spikes.
-        coarse: How many coarse bins at most, but for the spikes.
+        fine: Largest number of fine bins, the spikes apart.
+        coarse: Largest number of coarse bins, the spikes apart.
 
     Raises:
         DataError: If there is no finite value.
@@ -152,15 +152,15 @@ def categories_of(
     most: int = MOST_CATEGORIES,
     known: int = MOST_KNOWN,
 ) -> Categories:
-    """The categories of a reference, bounded.
+    """Select the categories of a reference, their number bounded.
 
     Those of fewer than twenty rows (or a hundredth of all, or two) have no cell of their own: which of many rare ones
     happen to be frequent in the reference is chance, and in any other sample they are less so.
 
     Args:
-        values: The reference's rows, or how often each value occurs; ``None`` is missing and left out.
-        most: How many get a cell of their own.
-        known: How many more are remembered by name, so that an unseen one is told from a rare one.
+        values: The reference's rows, or the count of each value; ``None`` is missing and left out.
+        most: Largest number with a cell of their own.
+        known: Largest number of others kept by name, so that an unseen one is distinguished from a rare one.
 
     >>> categories_of(["b", "a", "b", None, "a", "b", "c"], most=1)
     Categories(values=('b',), tail=('a', 'c'), complete=True, novelty=0.16666666666666666)

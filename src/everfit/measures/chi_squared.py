@@ -1,4 +1,4 @@
-"""Whether two samples have the same shares in every cell."""
+"""Two-sample chi-squared test of homogeneity."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ tenth of a window would drown among the rare ones. Chance does this to a cell le
 
 @dataclass(frozen=True, kw_only=True)
 class ChiSquared:
-    """What the test found."""
+    """Result of the test."""
 
     statistic: float
     """Pearson's."""
@@ -28,31 +28,32 @@ class ChiSquared:
     degrees: int
     """Cells after pooling, less one."""
     p_value: float
-    """The chance of a statistic this large where the shares are equal."""
+    """Probability of a statistic this large if the shares are equal."""
 
     @property
     def least(self) -> float:
-        """The lesser of statistic and deviance: what to ask far out in the tail, where alarms live. There Pearson's is
-        three times as often beyond its limits as it should be, in small cells, and the deviance is nearer in, but both
-        together nowhere (300,000 simulated windows each of 400 and 1,000 rows, down to a chance of 10 ** -5).
+        """Lesser of statistic and deviance, for use far out in the tail, where alarms are decided.
+
+        There Pearson's statistic exceeds its limits three times as often as it should in small cells, and the deviance
+        does nearer in, but never both (300,000 simulated windows each of 400 and 1,000 rows, down to 10 ** -5).
         """
         return min(self.statistic, self.deviance)
 
     @property
     def cautious_p_value(self) -> float:
-        """The chance of :attr:`least`, at most."""
+        """Upper bound of the p-value of :attr:`least`."""
         return _tail(self.degrees, self.least) if self.degrees else 1.0
 
 
 def chi_squared(reference: Counts, window: Counts, *, least_expected: float = LEAST_EXPECTED) -> ChiSquared:
-    """The two-sample chi-squared test of homogeneity.
+    """Test two samples for equal shares in every cell.
 
-    Both samples are taken for samples: to take the reference for the truth, as is often done, makes a column of many
-    categories alarm almost always. Source: Pearson 1911, "On the probability that two independent distributions of
+    Both are treated as samples: to take the reference for exact, as is often done, makes a column of many categories
+    alarm almost always. Source: Pearson 1911, "On the probability that two independent distributions of
     frequency are really samples from the same population".
 
-    Which cells are rare is told from the larger sample, so that pooling does not depend on what the smaller one
-    happens to hold, save for outbursts, which do not happen by chance.
+    The larger sample decides which cells are rare, so that pooling does not depend on the smaller one, except for
+    outbursts, which chance does not explain.
 
     Args:
         reference: Rows in each cell, shape ``(cells,)``, int64.
@@ -76,7 +77,7 @@ def chi_squared(reference: Counts, window: Counts, *, least_expected: float = LE
 
 
 def pool(reference: Counts, window: Counts, *, least_expected: float = LEAST_EXPECTED) -> tuple[Counts, Counts]:
-    """Both samples with their rare cells added up into one, which comes last; cells empty in both are left out.
+    """Add up the rare cells of both samples into one, which comes last; cells empty in both are left out.
 
     >>> [sample.tolist() for sample in pool(np.array([90, 5, 5, 0]), np.array([9, 1, 0, 0]))]
     [[90, 10], [9, 1]]

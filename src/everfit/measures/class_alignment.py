@@ -1,4 +1,4 @@
-"""Chances of models that do not know the same classes, put in one order of columns by the classes' values."""
+"""Alignment of class probabilities of models with different classes to one order of columns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from everfit.measures.weighting import Floats
 
 
 def union_of(classes: Sequence[ClassValue], others: Sequence[ClassValue]) -> tuple[ClassValue, ...]:
-    """Classes in their order, then those of the others that are not among them.
+    """Return classes in their order, then those of the others that are not among them.
 
     >>> union_of(["b", "a"], ["a", "c"])
     ('b', 'a', 'c')
@@ -20,10 +20,10 @@ def union_of(classes: Sequence[ClassValue], others: Sequence[ClassValue]) -> tup
 
 
 def aligned(predicted: Floats, known: Sequence[ClassValue], wanted: Sequence[ClassValue]) -> Floats:
-    """Chances in another order of classes: 0 for a class that the model does not know.
+    """Reorder probabilities to another order of classes: 0 for a class that the model does not know.
 
     Args:
-        predicted: The chance of each known class, shape ``(rows, len(known))``; of two, the chance of the last may be
+        predicted: The probability of each known class, shape ``(rows, len(known))``; of two, that of the last may be
             given alone, shape ``(rows,)``.
         known: The model's classes, in the order of its columns.
         wanted: The classes of the result.
@@ -32,7 +32,7 @@ def aligned(predicted: Floats, known: Sequence[ClassValue], wanted: Sequence[Cla
         Shape ``(rows, len(wanted))``, or ``(rows,)`` where ``predicted`` has that.
 
     Raises:
-        KeyError: If the chance of one class is given alone, and the classes wanted are not the same two.
+        KeyError: If the probability of one class is given alone, and the classes wanted are not the same two.
 
     >>> aligned(np.array([[0.7, 0.3]]), ["a", "b"], ["b", "c", "a"]).tolist()
     [[0.3, 0.0, 0.7]]

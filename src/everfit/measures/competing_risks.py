@@ -1,4 +1,4 @@
-"""When one of several things happens to a row, though to many rows nothing has happened yet.
+"""Competing risks: cumulative incidence of several kinds of event from rows of which many are still censored.
 
 Source: Aalen, Johansen 1978, "An empirical transition matrix for non-homogeneous Markov chains based on censored
 observations". With one kind of event it is the estimate of Kaplan and Meier.
@@ -16,17 +16,17 @@ from everfit.core.errors import DataError
 from everfit.measures.weighting import Floats
 
 WAITING = -1
-"""The code of a row to which nothing has happened by the age given."""
+"""The code of a censored row: no event by the age given."""
 
 
 @dataclass(frozen=True, eq=False)
 class Incidence:
-    """How many rows of each age were at risk, and what happened to them; the curves follow.
+    """Rows at risk and events at each age, with the curves that follow from them.
 
     Args:
-        ages: At which anything happened, ascending and distinct, shape ``(ages,)``, in any unit.
+        ages: Ages with an event, ascending and distinct, shape ``(ages,)``, in any unit.
         at_risk: Rows observed just before each age, shape ``(ages,)``.
-        events: What happened at each age, shape ``(ages, kinds)``.
+        events: Number of events of each kind at each age, shape ``(ages, kinds)``.
     """
 
     ages: Floats
@@ -35,35 +35,35 @@ class Incidence:
 
     @property
     def kinds(self) -> int:
-        """How many things may happen."""
+        """Number of kinds of event."""
         return int(self.events.shape[1])
 
     @cached_property
     def hazards(self) -> Floats:
-        """The chance of each event at each age, given that nothing had happened before; shape ``(ages, kinds)``."""
+        """Probability of each event at each age, given no earlier event; shape ``(ages, kinds)``."""
         return self.events / self.at_risk[:, None]
 
     @cached_property
     def waiting(self) -> Floats:
-        """The chance that nothing has happened, before the first age and after each; shape ``(1 + ages,)``."""
+        """Survival function: probability of no event, before the first age and after each; shape ``(1 + ages,)``."""
         return np.concatenate([[1.0], np.cumprod(1.0 - self.events.sum(axis=1) / self.at_risk)])
 
     @cached_property
     def incidence(self) -> Floats:
-        """The chance that each event has happened, before the first age and after each; ``(1 + ages, kinds)``."""
+        """Cumulative incidence of each event, before the first age and after each; ``(1 + ages, kinds)``."""
         steps = self.waiting[:-1, None] * self.hazards
         return np.concatenate([np.zeros((1, self.kinds)), np.cumsum(steps, axis=0)])
 
     @cached_property
     def variance(self) -> Floats:
-        """Of :attr:`incidence`, by the delta method, shape ``(1 + ages, kinds)``.
+        """Variance of :attr:`incidence` by the delta method, shape ``(1 + ages, kinds)``.
 
         Source: Dinse, Larson 1986, "A note on semi-Markov models for partially censored data"; the sum over earlier
         ages is expanded into running sums. Where nothing is censored it is the binomial ``p * (1 - p) / rows``.
         """
         hazard, before, after = self.hazards, self.waiting[:-1, None], self.incidence[1:]
         any_event = hazard.sum(axis=1, keepdims=True)
-        # Once nobody waits, nothing is left to be uncertain of.
+        # Once no row is at risk, no uncertainty is left.
         odds = np.divide(any_event, 1.0 - any_event, out=np.zeros_like(any_event), where=any_event < 1.0)
         rows = self.at_risk[:, None]
         own = np.cumsum((before**2 * hazard * (1.0 - hazard) + 2 * before * hazard * after + odds * after**2) / rows, 0)
@@ -74,35 +74,35 @@ class Incidence:
 
     @cached_property
     def ahead(self) -> Floats:
-        """The chance that each event is yet to happen, given that nothing has after each age; ``(1 + ages, kinds)``."""
+        """Probability that each event is still to come, given none by each age; ``(1 + ages, kinds)``."""
         to_come = self.incidence[-1] - self.incidence
         waiting = self.waiting[:, None]
         found: Floats = np.divide(to_come, waiting, out=np.zeros_like(to_come), where=waiting > 0)
         return np.clip(found, 0.0, 1.0)
 
     def place(self, ages: Floats) -> NDArray[np.intp]:
-        """The rows of the curves that hold at some ages: the events of that very age have happened."""
+        """Return the rows of the curves that hold at some ages; events at exactly that age are included."""
         return np.searchsorted(self.ages, ages, side="right")
 
     def happened(self, ages: Floats) -> Floats:
-        """The chance that each event has happened by an age, shape ``(n, kinds)``."""
+        """Return the cumulative incidence of each event by an age, shape ``(n, kinds)``."""
         return self.incidence[self.place(ages)]
 
     def influence(self, waiting: Floats, value: Floats, ages: Floats, codes: NDArray[np.int64]) -> Floats:
-        """How much each row that the curves were learnt from moves a forecast made with them.
+        """Return the influence of each row that the curves were estimated from on a forecast made with them.
 
-        The forecast is the sum over waiting rows of what they are expected to be worth, ``ahead @ value``. A change of
-        the hazard at one age acts on the waiting rows that are expected to reach it, and there turns what the rest of
-        the way is worth into the event's own worth. The influences add up to zero; the sum of their squares is the
-        variance by the delta method, and the sum of squares of the sums of dependent rows is right for those.
+        The forecast is the sum over waiting rows of their expected value, ``ahead @ value``. A change of the hazard at
+        one age acts on the waiting rows that are expected to reach it, and there replaces the expected value of the
+        remaining ages by the event's own. The influences add up to zero; the sum of their squares is the variance by
+        the delta method; for dependent rows, use the sum of squares of the sums over each cluster.
 
         Sources: Efron 1982, "The Jackknife, the Bootstrap and Other Resampling Plans", chapter 6 (the infinitesimal
         jackknife); Lin, Wei 1989, "The robust inference for the Cox proportional hazards model", for groups of rows.
 
         Args:
-            waiting: The ages of rows to which nothing has happened yet, shape ``(n,)``.
-            value: What each event is worth, shape ``(kinds,)``; what never happens is worth nothing.
-            ages: What the curves were learnt from, shape ``(rows,)``.
+            waiting: The ages of rows without an event yet, shape ``(n,)``.
+            value: The value of each event, shape ``(kinds,)``; no event has the value 0.
+            ages: Those that the curves were estimated from, shape ``(rows,)``.
             codes: Likewise.
 
         Returns:
@@ -124,16 +124,16 @@ class Incidence:
 
 
 def cumulative_incidence(ages: Floats, codes: NDArray[np.int64], *, kinds: int) -> Incidence:
-    """The Aalen-Johansen estimate from rows that may still be waiting.
+    """Estimate cumulative incidence from rows that may be censored, by Aalen and Johansen.
 
     Args:
-        ages: Of each row when something happened to it, or when it was last seen waiting; shape ``(rows,)``.
-        codes: What happened, ``0 .. kinds - 1``, or :data:`WAITING`; shape ``(rows,)``. A row last seen waiting at the
-            age of an event counts as at risk for it.
-        kinds: How many things may happen.
+        ages: Of each row at its event, or when it was last observed without one; shape ``(rows,)``.
+        codes: The kind of event, ``0 .. kinds - 1``, or :data:`WAITING`; shape ``(rows,)``. A row that is censored at
+            the age of an event counts as at risk for it.
+        kinds: Number of kinds of event.
 
     Raises:
-        DataError: if the shapes differ, an age is not finite, or a code is unknown.
+        DataError: If the shapes differ, an age is not finite, or a code is unknown.
 
     Four rows: event 0 after one day, one seen waiting after two days, event 1 after three, and one waiting since four.
 

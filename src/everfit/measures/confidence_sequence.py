@@ -1,4 +1,4 @@
-"""How large a mean may be, said again after every value, and wrong at any time with a bounded chance."""
+"""Confidence sequence: an upper bound of a mean after every value, valid at all times at once."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from everfit.measures.weighting import Floats
 
 
 def upper_sequence(values: Floats, alpha: float, *, first: int) -> Floats:
-    """What the mean does not exceed, after each value.
+    """Return an upper bound of the mean after each value.
 
     Source: Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas 2021, "Time-uniform central limit theory and asymptotic
-    confidence sequences" (arXiv 2103.06476), the one-sided sequence. It takes means of many values for normal, so that
-    it begins with ``first`` of them, where it is also the closest.
+    confidence sequences" (arXiv 2103.06476), the one-sided sequence. It relies on means of many values being about
+    normal, so it begins with ``first`` of them, where it is also tightest.
 
     Args:
-        values: Independent, or at least without a drift; shape ``(steps,)``.
-        alpha: The chance that the mean is ever above what is said.
-        first: How many values are needed to say anything, at least 2.
+        values: Independent, or at least without drift; shape ``(steps,)``.
+        alpha: Bound of the probability that the mean ever exceeds its bound.
+        first: Number of values before the first finite bound, at least 2.
 
     Returns:
         Shape ``(steps,)``, never rising; infinite before there are ``first`` values.

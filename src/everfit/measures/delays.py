@@ -1,4 +1,4 @@
-"""How long outcomes take, learnt in spite of those that have not come yet."""
+"""Label delay: its distribution overall and by class, with labels that have not come yet as censored."""
 
 from __future__ import annotations
 
@@ -14,23 +14,22 @@ from everfit.measures.competing_risks import Incidence, cumulative_incidence
 from everfit.measures.weighting import Floats
 
 HISTORY = timedelta(days=365)
-"""How far back delays are learnt from: every season once, yet not how things were long ago. On the hotel bookings, half
-a year is as good (off by 0.011), one and a half is worse (0.024)."""
+"""Age limit of the rows that delays are estimated from: every season once, and nothing outdated. On the hotel bookings,
+half a year is as good (off by 0.011), one and a half is worse (0.024)."""
 LEAST_OUTCOMES = 30
-"""With fewer outcomes, how long they take is not known."""
+"""With fewer outcomes the delay counts as unknown."""
 _BLOCKS = 26
-"""Into as many stretches of time is the history cut to see how much more it varies than independent rows would: two
-weeks each, if it is a year."""
+"""Time blocks that the history is cut into to measure its overdispersion: two weeks each, if it is a year."""
 _LEAST_BLOCKS = 7
 
 
 class Delay(Struct, frozen=True, kw_only=True):
-    """How long outcomes take, among those that come within the longest delay that could be seen."""
+    """Quantiles of the label delay, among outcomes that come within the longest delay that could be observed."""
 
     value: str | None
     """The class; ``None`` for all together."""
     labelled: int
-    """Outcomes it was learnt from."""
+    """Outcomes it was estimated from."""
     p10_s: float | None
     """One in ten outcomes has come by this age; ``None`` where there are none."""
     median_s: float | None
@@ -39,14 +38,14 @@ class Delay(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Delays:
-    """How long outcomes take.
+    """Distribution of the label delay.
 
     Args:
         incidence: Ages in seconds; the kinds are the classes, or one for a regression.
         classes: The label's values; empty for a regression.
-        ages_s: Of each row that it was learnt from, when its outcome came, or now.
+        ages_s: Of each row that it was estimated from, at its outcome, or now.
         codes: Its class, or :data:`~everfit.measures.competing_risks.WAITING`.
-        blocks: In which stretch of time it was asked.
+        blocks: The time block of its prediction.
     """
 
     incidence: Incidence
@@ -57,33 +56,33 @@ class Delays:
 
     @property
     def labelled(self) -> int:
-        """Outcomes it was learnt from."""
+        """Number of outcomes it was estimated from."""
         return int(self.incidence.events.sum())
 
     @property
     def overall(self) -> Delay:
-        """Of all outcomes together."""
+        """The delay of all outcomes together."""
         return self._delay(None, self.incidence.incidence.sum(axis=1), self.labelled)
 
     @property
     def by_class(self) -> tuple[Delay, ...]:
-        """Of each class."""
+        """The delay of each class."""
         curves, counts = self.incidence.incidence, self.incidence.events.sum(axis=0)
-        return tuple(self._delay(str(each), curves[:, k], int(counts[k])) for k, each in enumerate(self.classes))
+        return tuple(self._delay(str(label), curves[:, k], int(counts[k])) for k, label in enumerate(self.classes))
 
     def chance_known(self, ages_s: Floats) -> Floats:
-        """The chance that an outcome which comes has come by an age, whatever its class; shape ``(rows,)``."""
+        """Return the probability that an outcome which comes has come by an age, of any class; shape ``(rows,)``."""
         curve = self.incidence.incidence.sum(axis=1)
         return _share(curve[self.incidence.place(ages_s)], curve[-1])
 
     def chance_known_by_class(self, ages_s: Floats) -> Floats:
-        """The same for each class, shape ``(rows, classes)``; NaN for a class that was never seen."""
+        """Return the same for each class, shape ``(rows, classes)``; NaN for a class that was never seen."""
         return _share(self.incidence.happened(ages_s), self.incidence.incidence[-1])
 
     def age_known_s(self, share: float) -> float | None:
-        """The age by which so large a share of all outcomes has come, and of those of each class.
+        """Return the age by which this share of all outcomes has come, and of those of each class.
 
-        A class with fewer than :data:`LEAST_OUTCOMES` outcomes has no say; ``None`` if there are not that many at all.
+        A class with fewer than :data:`LEAST_OUTCOMES` outcomes is left out; ``None`` if there are not that many at all.
         """
         if self.labelled < LEAST_OUTCOMES:
             return None
@@ -92,8 +91,9 @@ class Delays:
         return max(self._age(curve, share) for curve in parts)
 
     def forecast_variance(self, ages_s: Floats, value: Floats) -> tuple[float, float]:
-        """How uncertain the curves leave the worth of waiting rows, if rows were independent, and by what factor it is
-        more, since rows asked in one stretch of time are alike; see
+        """Return the variance of the forecast value of waiting rows if rows were independent, and its design effect.
+
+        The factor is above 1 where rows of one time block are alike; see
         :meth:`~everfit.measures.competing_risks.Incidence.influence`.
         """
         if not len(ages_s):  # as in most cohorts of an old model: nothing to forecast, nothing to be uncertain of
@@ -111,7 +111,7 @@ class Delays:
         return Delay(value=value, labelled=labelled, p10_s=p10, median_s=median, p90_s=p90)
 
     def _age(self, curve: Floats, share: float) -> float:
-        """By which a curve has reached a share of its end, which must be above zero."""
+        """Return the age by which a curve has reached a share of its end, which must be above zero."""
         # Rounding must not put the last outcome beyond the end.
         place = int(np.searchsorted(curve, share * curve[-1] * (1 - 1e-12), side="left"))
         return float(self.incidence.ages[place - 1])
@@ -125,17 +125,17 @@ def delays_of(
     classes: Sequence[object] = (),
     history: timedelta = HISTORY,
 ) -> Delays:
-    """How long outcomes take, from what was known at an instant.
+    """Estimate the label delay from the outcomes known at an instant.
 
     Args:
-        ages_s: Of each row when its outcome came, or at the instant if it has not; shape ``(rows,)``, seconds.
+        ages_s: Of each row at its outcome, or at the instant if there is none; shape ``(rows,)``, seconds.
         codes: Its class, 0 for every outcome of a regression, or :data:`~everfit.measures.competing_risks.WAITING`.
-        asked_ago_s: How long before the instant it was asked.
+        asked_ago_s: Time from its prediction to the instant, seconds.
         classes: The label's values in the order of the codes; empty for a regression.
-        history: Rows asked longer ago than this are left out. It bounds the longest delay that can be seen.
+        history: Older rows are left out. It bounds the longest delay that can be observed.
 
     Raises:
-        DataError: if the shapes differ, an age is not finite, or a code is unknown.
+        DataError: If the shapes differ, an age is not finite, or a code is unknown.
     """
     recent = asked_ago_s <= history.total_seconds()
     ages, seen = ages_s[recent], codes[recent]
@@ -149,7 +149,7 @@ def delays_of(
 
 
 def _blocks(ages_s: Floats) -> NDArray[np.int64]:
-    """The stretch of time of each row, from its age."""
+    """Return the time block of each row, from its age."""
     oldest = ages_s.max(initial=0.0)
     return (ages_s * (_BLOCKS / oldest if oldest > 0 else 0.0)).astype(np.int64).clip(max=_BLOCKS - 1)
 

@@ -1,4 +1,4 @@
-"""How many rows of a day tell as much as one independent row."""
+"""Design effect: number of dependent rows of a day that carry as much information as one independent row."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _LEVEL = 0.05
 
 
 def design_effect(values: Floats, blocks: NDArray[np.integer]) -> float:
-    """The variance of block means over that of means of as many independent rows; at least 1.
+    """Return the variance of block means over that of means of as many independent rows; at least 1.
 
-    Source: Kish 1965, "Survey Sampling", chapter 8. What chance alone may have done is taken for 1.
+    Source: Kish 1965, "Survey Sampling", chapter 8. An excess that chance alone may explain counts as 1.
 
     Args:
         values: Shape ``(rows,)``.
-        blocks: Which day, or other stretch of time, each row belongs to; shape ``(rows,)``.
+        blocks: The day, or other time block, of each row; shape ``(rows,)``.
 
     >>> dice = np.random.default_rng(0)
     >>> day = np.repeat(np.arange(40), 100)

@@ -1,8 +1,9 @@
-"""Bets against "it is no worse than that": evidence that can be looked at any time.
+"""E-process against "the mean loss is at most a bound": a betting test that is valid at every step.
 
-Whoever bets a share of a stake on every loss being above its bound loses, on average, as long as it is not; so that a
-stake which has grown to ``1 / alpha`` is evidence at level ``alpha``, however often one looked. Since nobody knows when
-things will go wrong, a little new stake is put in at every step; what was lost in good times then delays nothing.
+While the mean loss is below its bound, the wealth of a bet against the bound is a supermartingale; by Ville's
+inequality it reaches ``1 / alpha`` with probability at most ``alpha``, at any stopping time. The change-point is
+unknown, so a little new stake is added at every step (a mixture over restart times); losses before the change then
+delay nothing.
 
 Sources: Waudby-Smith, Ramdas 2020, "Estimating means of bounded random variables by betting" (arXiv 2010.09686); Shin,
 Ramdas, Rinaldo 2022, "E-detectors" (2203.03532), for the restarts.
@@ -19,7 +20,7 @@ from everfit.core.errors import DataError
 from everfit.measures.weighting import Floats
 
 BETS = (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.7)
-"""Shares of the greatest bet, which would lose everything to a loss of 0; a part of the stake goes to each."""
+"""Betting fractions, in units of the greatest, which would lose all to a loss of 0; the stake is split among them."""
 _SUM = 2.109742801236892
 """Of ``1 / (t * log(t) ** 2)`` over all whole ``t`` from 2."""
 _CHUNK = 128
@@ -29,7 +30,7 @@ _CHUNK = 128
 def lifetime_stakes(steps: int, first: int = 0) -> Floats:
     """New stakes that add up to 1 over an endless life.
 
-    So the chance of *ever* crossing ``1 / alpha`` without cause is at most ``alpha``.
+    So the probability of *ever* crossing ``1 / alpha`` under the null hypothesis is at most ``alpha``.
 
     >>> float(lifetime_stakes(3).sum()) < 1.0
     True
@@ -51,7 +52,7 @@ def betting_evidence(
     stakes: Callable[[int, int], Floats] = lifetime_stakes,
     bets: Sequence[float] = BETS,
 ) -> Floats:
-    """The logarithm of what the stakes have become, after each loss.
+    """Return the logarithm of the wealth after each loss.
 
     Args:
         losses: In the order in which they came, float64 of shape ``(steps,)``, each in [0, 1].

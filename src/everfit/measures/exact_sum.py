@@ -16,7 +16,7 @@ _DIGITS = 53
 
 
 def units(values: Floats) -> list[int]:
-    """Each finite float64 of shape ``(numbers,)`` in units of 2 ** -1074, exactly.
+    """Convert finite float64, shape ``(numbers,)``, to units of 2 ** -1074, exactly.
 
     >>> units(np.array([5e-324, 0.0, -1.5])) == [1, 0, -3 * 2**1073]
     True
@@ -29,7 +29,7 @@ def units(values: Floats) -> list[int]:
 
 
 def as_float(total: int) -> float:
-    """The float64 nearest to that many units.
+    """Return the float64 nearest to that many units.
 
     >>> as_float(sum(units(np.array([1e16, 1.0, -1e16]))))
     1.0
@@ -38,7 +38,7 @@ def as_float(total: int) -> float:
 
 
 def pack(total: int) -> tuple[int, bytes]:
-    r"""Trailing zero bits and the rest as bytes, signed and little-endian: some ten bytes instead of two hundred.
+    r"""Encode a total as its trailing zero bits and the rest, signed and little-endian: ten bytes instead of 200.
 
     >>> pack(-3 * 2**1073)
     (1073, b'\xfd')
@@ -49,7 +49,7 @@ def pack(total: int) -> tuple[int, bytes]:
 
 
 def unpack(packed: tuple[int, bytes]) -> int:
-    """What :func:`pack` was given.
+    """Decode the result of :func:`pack`.
 
     >>> unpack(pack(12345678901234567890)), unpack(pack(0))
     (12345678901234567890, 0)

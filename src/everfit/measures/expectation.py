@@ -1,4 +1,4 @@
-"""What a metric is expected to be where nobody knows what happened, only how likely it was."""
+"""Expected value of a metric before labels are known, from calibrated class probabilities."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from everfit.measures.weighting import Floats
 
 
 def expected_metric(metric: Metric, chances: Floats, predicted: Floats, weight: Floats | None = None) -> float:
-    """The metric of predictions when each class of each row counts as much as it is likely.
+    """Return the metric of predictions with each class of each row weighted by its probability.
 
-    Every row stands there once per class, as if it had turned out so, weighted by the chance of that: the expected
-    confusion at every threshold. For means of losses (log loss, Brier score, accuracy) it is the expectation itself;
+    Every row occurs once per class, weighted by the probability of that class: the expected confusion at every
+    threshold. For means of losses (log loss, Brier score, accuracy) it is the expectation itself;
     for ratios such as the area under the curve, the ratio of expectations, which differs by less than one part in the
-    number of rows. It is right as far as the chances are.
+    number of rows. It is as accurate as the probabilities are
+    calibrated.
 
     Sources: Kivimäki, Białek, Nurminen, Kuberski 2024, "Confidence-based estimators for predictive performance in model
     monitoring" (arXiv 2407.08649) for accuracy, and Kivimäki, Białek, Kuberski, Nurminen 2025, "Performance estimation
@@ -23,9 +24,9 @@ def expected_metric(metric: Metric, chances: Floats, predicted: Floats, weight: 
 
     Args:
         metric: Of a binary or multiclass model.
-        chances: What is held to be likely, shape ``(rows,)`` for the chance of class 1, or ``(rows, classes)``.
-        predicted: What the model said, of the same shape.
-        weight: How much each row counts, shape ``(rows,)``.
+        chances: Calibrated probabilities, shape ``(rows,)`` for class 1, or ``(rows, classes)``.
+        predicted: The model's predictions, of the same shape.
+        weight: The rows' weights, shape ``(rows,)``.
 
     Raises:
         DataError: If the shapes differ.

@@ -1,4 +1,4 @@
-"""How sure a metric is: bootstrap intervals of one model, and of the difference of two on the same rows.
+"""Bootstrap intervals of a metric: of one model, and of the paired difference of two on the same rows.
 
 Source: Efron 1979, "Bootstrap methods"; the percentile interval. A resample is a vector of counts, so that a metric
 sorts its rows once and is then asked for every resample (:mod:`everfit.measures.weighting`).
@@ -26,7 +26,7 @@ MOST_ROWS = 100_000
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A metric's value with the range that holds it with the asked confidence; NaN where undefined."""
+    """A metric's value with its confidence interval; NaN where undefined."""
 
     value: float
     low: float
@@ -38,7 +38,7 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class PairedDifference:
-    """How much worse the predictions ``a`` are than ``b`` on the same rows; positive means that ``a`` is worse."""
+    """Paired difference of the predictions ``a`` and ``b`` on the same rows; positive means that ``a`` is worse."""
 
     difference: float
     """In the metric's own unit, on all rows."""
@@ -59,17 +59,17 @@ def bootstrap_interval(
     level: float = 0.95,
     weight: Floats | None = None,
 ) -> Interval:
-    """A metric with its bootstrap interval.
+    """Return a metric with its bootstrap interval.
 
     Args:
-        metric: What to measure.
+        metric: The metric to measure.
         truth: Shape ``(rows,)``; see :class:`Metric`.
         predicted: Shape ``(rows,)`` or ``(rows, classes)``.
-        resamples: How many times the rows are drawn anew, with replacement.
+        resamples: Number of resamples, drawn with replacement.
         seed: The same seed gives the same interval.
         level: The interval's confidence. Where a metric's resamples are biased (a calibration error only grows when
             rows repeat), the interval is widened to hold the value itself.
-        weight: How much each row counts, shape ``(rows,)``, not negative; all alike by default.
+        weight: The rows' weights, shape ``(rows,)``, not negative; all 1 by default.
     """
     return bootstrap_intervals([metric], truth, predicted, resamples=resamples, seed=seed, level=level, weight=weight)[
         0
@@ -86,7 +86,7 @@ def bootstrap_intervals(
     level: float = 0.95,
     weight: Floats | None = None,
 ) -> tuple[Interval, ...]:
-    """Many metrics on the same resamples, which costs less than one after the other; see :func:`bootstrap_interval`."""
+    """Measure many metrics on the same resamples, cheaper than one by one; see :func:`bootstrap_interval`."""
     rows = len(truth)
     chosen = _rows_to_resample(predicted, seed)
     weighings = [metric.on(truth[chosen], predicted[chosen]) for metric in metrics]
@@ -116,9 +116,9 @@ def paired_bootstrap(
     level: float = 0.95,
     weight: Floats | None = None,
 ) -> PairedDifference:
-    """How much worse ``a`` is than ``b``, from resamples of the same rows for both.
+    """Return the paired difference of ``a`` and ``b``, from resamples of the same rows for both.
 
-    What makes a row hard makes it hard for both, so the paired difference is known far better than either value.
+    A row that is hard for one is hard for both, so the paired difference is known far better than either value.
     Arguments as for :func:`bootstrap_interval`; the interval is not widened.
     """
     rows = len(truth)
@@ -135,7 +135,7 @@ def paired_bootstrap(
 
 
 def _rows_to_resample(predicted: Floats, seed: int) -> NDArray[np.intp]:
-    """All rows, or :data:`MOST_ROWS` of them, in the order of their prediction.
+    """Select all rows, or :data:`MOST_ROWS` of them, in the order of their prediction.
 
     The order means nothing to a bootstrap, but ranking metrics then walk through memory instead of jumping about in
     it, once per resample.
@@ -148,7 +148,7 @@ def _rows_to_resample(predicted: Floats, seed: int) -> NDArray[np.intp]:
 
 
 def _weights(rows: int, resamples: int, seed: int) -> Iterator[Floats]:
-    """How often each row was drawn, one vector per resample."""
+    """Draw resamples: the count of each row, one vector per resample."""
     if rows == 0:
         return
     random = np.random.default_rng([seed, 0])
@@ -157,7 +157,7 @@ def _weights(rows: int, resamples: int, seed: int) -> Iterator[Floats]:
 
 
 def _full_size(drawn: Floats, value: float, rows: int) -> Floats:
-    """Defined resamples only, shrunk around the value where they came from fewer rows than there are."""
+    """Keep defined resamples only, shrunk around the value where they came from fewer rows than there are."""
     known = drawn[~np.isnan(drawn)]
     if rows <= MOST_ROWS or not len(known):
         return known

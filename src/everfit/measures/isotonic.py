@@ -1,4 +1,4 @@
-"""From scores to the chances that came true: calibration that only trusts their order."""
+"""Isotonic calibration: from scores to probabilities, monotone in the score."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from everfit.measures.weighting import Floats
 
 @dataclass(frozen=True, eq=False)
 class Isotonic:
-    """A chance that never falls as the score rises; linear between its points, constant beyond them.
+    """A probability that never falls as the score rises; linear between its points, constant beyond them.
 
     Args:
         scores: Ascending and distinct, shape ``(points,)``.
@@ -24,25 +24,25 @@ class Isotonic:
     chances: Floats
 
     def of(self, scores: Floats) -> Floats:
-        """The chances at some scores, of the same shape."""
+        """Return the probabilities at some scores, of the same shape."""
         found: Floats = np.interp(scores, self.scores, self.chances)
         return found
 
 
 def isotonic(scores: Floats, truth: Floats) -> Isotonic:
-    """The chances, never falling with the score, that lie closest to what happened.
+    """Fit the probabilities, never falling with the score, that lie closest to the outcomes.
 
-    Closest in squares, and as likely as any: of the two it is the same (Robertson, Wright, Dykstra 1988, "Order
+    The least-squares fit is also the maximum-likelihood one (Robertson, Wright, Dykstra 1988, "Order
     restricted statistical inference"). As calibration: Zadrozny, Elkan 2002, "Transforming classifier scores into
     accurate multiclass probability estimates".
 
-    Nothing is certain, though: a stretch at either end in which ``rows`` rows turned out alike gets Laplace's
-    ``1 / (rows + 2)`` for the contrary, since such a stretch was cut where the first contrary one came. (An estimate of
+    Probabilities of 0 and 1 are avoided: a stretch at either end in which ``rows`` rows have one outcome gets Laplace's
+    ``1 / (rows + 2)`` for the other, since such a stretch ends where the first other outcome came. (An estimate of
     the log loss from 10,000 rows, where the scores then moved by one deviation, is off by 0.007 instead of 0.033, of
     the area under the curve by 0.002 instead of 0.010; means of twelve.)
 
     Args:
-        scores: Finite, shape ``(rows,)``; equal ones get one chance.
+        scores: Finite, shape ``(rows,)``; equal ones get one probability.
         truth: 0 or 1, shape ``(rows,)``.
 
     Raises:

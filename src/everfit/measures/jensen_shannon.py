@@ -1,4 +1,4 @@
-"""How far two distributions over the same cells are apart, between 0 and 1."""
+"""Jensen-Shannon distance of two distributions over the same cells."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from everfit.measures.weighting import Floats
 
 
 def jensen_shannon(reference: NDArray[np.int64], window: NDArray[np.int64]) -> float:
-    """The Jensen-Shannon distance: 0 for equal shares, 1 where no cell is shared.
+    """Return the Jensen-Shannon distance: 0 for equal shares, 1 where no cell is shared.
 
     It is the root of the divergence in bits, which makes it a metric (Endres, Schindelin 2003, "A new metric for
     probability distributions"; Lin 1991).

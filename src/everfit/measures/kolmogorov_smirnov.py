@@ -1,4 +1,4 @@
-"""The largest gap between two cumulative distributions."""
+"""Kolmogorov-Smirnov statistic: the largest gap between two cumulative distributions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def kolmogorov_smirnov(reference: NDArray[np.int64], window: NDArray[np.int64]) -> float:
-    """The Kolmogorov-Smirnov statistic at the ends of bins.
+    """Return the Kolmogorov-Smirnov statistic at the ends of bins.
 
     It is that of the rows themselves, or less by at most the smaller share of a single bin (Smirnov 1948, "Table for
     estimating the goodness of fit of empirical distributions").

@@ -1,4 +1,4 @@
-"""How much each known row must count, since outcomes of one class come sooner than those of another."""
+"""Weights of labelled rows that correct for label delay, since labels of some classes come sooner than others."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from everfit.measures.delays import LEAST_OUTCOMES, Delays
 from everfit.measures.weighting import Floats
 
 MOST_WEIGHT = 20.0
-"""No row counts for more than this many: a few early ones would outvote the rest. Beyond it, weighing is biased."""
+"""Largest weight of a row, so that a few early ones do not outweigh the rest. Beyond it, the weighting is biased."""
 NEARLY_ALL = 0.98
-"""Where so large a share of outcomes is known, what is still to come could not mislead anyone, and all count alike."""
+"""With this share of outcomes known, the missing ones cannot bias a metric much, and all rows count alike."""
 
 
 def judging_weights(delays: Delays, ages_s: Floats, codes: NDArray[np.int64]) -> Floats:
-    """How much each known row must count, so that a young cohort's metrics are what they will be.
+    """Return weights of labelled rows with which a young cohort's metrics are those of the mature cohort.
 
-    Of the rows of one age, those of a slow class are known more seldom: a row counts by the inverse of the chance that
-    one of its class is known at its age, times the chance that any is. So the classes of each age come into their
+    Of the rows of one age, those of a slow class are known less often: a row counts by the inverse of the probability
+    that one of its class is known at its age, times the probability that any is. So the classes of each age are in
     proportion, while an age of which little is known counts little: without the second factor, the few early outcomes
-    of the youngest rows would speak for all of them (on the hotel bookings the cancel rate is then off by 0.017 instead
+    of the youngest rows would stand for all of them (on the hotel bookings the cancel rate is then off by 0.017 instead
     of 0.009). Source: Robins, Hernán, Brumback 2000, "Marginal structural models", the stabilised weights.
 
-    For a regression it is the inverse of the chance that any outcome is known at the row's age, which makes every age
-    count as in the end, but cannot mend that high values may take longer.
+    For a regression it is the inverse of the probability that any outcome is known at the row's age, which weights
+    every age as in the mature cohort, but cannot correct for high values that take longer.
 
     Args:
         delays: As of the same instant.
@@ -39,11 +39,11 @@ def judging_weights(delays: Delays, ages_s: Floats, codes: NDArray[np.int64]) ->
 
 
 def inverse_weights(delays: Delays, ages_s: Floats, codes: NDArray[np.int64]) -> Floats:
-    """How many rows each known row stands for: the inverse of the chance that one of its class is known at its age.
+    """Return inverse probability weights: one over the probability that a row of its class is known at its age.
 
-    Source: Horvitz, Thompson 1952, "A generalization of sampling without replacement from a finite universe". So the
-    known rows stand for all that were asked, of every age and class. Where fewer than
-    :data:`~everfit.measures.delays.LEAST_OUTCOMES` outcomes are known, every row stands for itself.
+    Source: Horvitz, Thompson 1952, "A generalization of sampling without replacement from a finite universe". The
+    known rows so represent all predictions, of every age and class. Where fewer than
+    :data:`~everfit.measures.delays.LEAST_OUTCOMES` outcomes are known, every weight is 1.
 
     Args and returns as for :func:`judging_weights`, but never less than one.
     """
@@ -53,7 +53,7 @@ def inverse_weights(delays: Delays, ages_s: Floats, codes: NDArray[np.int64]) ->
 
 
 def _chance(delays: Delays, ages_s: Floats, codes: NDArray[np.int64]) -> Floats:
-    """That a row of its class is known by its age."""
+    """Probability that a row of its class is known by its age."""
     chances: Floats = delays.chance_known_by_class(ages_s)[np.arange(len(ages_s)), codes]
     return chances
 

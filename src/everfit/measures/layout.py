@@ -1,4 +1,4 @@
-"""Which cells the columns of a table are counted in."""
+"""SketchLayout of a sketch: the cells that the columns of a table are counted in."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from everfit.measures.weighting import Floats
 Form = Bins | Categories
 
 
-class Layout:
+class SketchLayout:
     """The forms of a table's columns, one after another; a column's cells are followed by one for what is missing.
 
     Made once from the reference, kept beside it, and shared by every sketch that is to be merged or compared.
 
-    >>> layout = Layout({"colour": Categories(values=("red", "blue"))})
+    >>> layout = SketchLayout({"colour": Categories(values=("red", "blue"))})
     >>> layout.size, layout.spans["colour"]
     (5, slice(0, 5, None))
-    >>> Layout.from_bytes(layout.to_bytes()) == layout
+    >>> SketchLayout.from_bytes(layout.to_bytes()) == layout
     True
     """
 
@@ -42,18 +42,18 @@ class Layout:
         """Where each column's cells are."""
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Layout) and (self is other or self.digest == other.digest)
+        return isinstance(other, SketchLayout) and (self is other or self.digest == other.digest)
 
     def __hash__(self) -> int:
         return hash(self.digest)
 
     def to_bytes(self) -> bytes:
-        """What :meth:`from_bytes` reads; equal layouts give equal bytes."""
+        """Encode the layout; equal layouts give equal bytes."""
         return msgspec.msgpack.encode(list(self.columns.items()))
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Layout:
-        """What :meth:`to_bytes` wrote.
+    def from_bytes(cls, data: bytes) -> SketchLayout:
+        """Decode the result of :meth:`to_bytes`.
 
         Raises:
             msgspec.DecodeError: If it is something else.
@@ -62,17 +62,17 @@ class Layout:
 
     @cached_property
     def digest(self) -> bytes:
-        """Sixteen bytes that tell layouts apart."""
+        """Sixteen bytes that identify the layout."""
         return hashlib.sha256(self.to_bytes()).digest()[:16]
 
     @cached_property
     def table(self) -> BinTable:
-        """Finds the cells of all numeric columns at once. Its grid is coarse, to stay in the cache."""
+        """Bin table of all numeric columns together. Its grid is coarse, to stay in the cache."""
         return BinTable(self._edges, [self.spans[name].start for name in self.numeric], cells=1_024)
 
     @cached_property
     def tables(self) -> tuple[BinTable, ...]:
-        """Each numeric column's own, for many rows; cells are numbered from 0."""
+        """Bin table of each numeric column, for many rows; cells are numbered from 0."""
         return tuple(BinTable([edges]) for edges in self._edges)
 
     @property

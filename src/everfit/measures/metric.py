@@ -1,4 +1,4 @@
-"""A metric: a measure of predictions that knows which way is better."""
+"""Metric: a measure of predictions, with its direction."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Metric:
     """A measure of predictions against the truth.
 
     ``truth`` is 0/1 (binary), the class's index (multiclass) or the value (regression), shape ``(rows,)``; -1 is a
-    class that the model does not know, which is scored as the worst that it could have predicted;
+    class that the model does not know, which is scored like the worst prediction;
     ``predicted`` the chance of the positive class or the value, shape ``(rows,)``, or the classes' chances, shape
     ``(rows, classes)``.
     """
@@ -25,32 +25,32 @@ class Metric:
     greater_is_better: bool
     tasks: tuple[Task, ...]
     prepare: Callable[[Floats, Floats], Weighing] = field(compare=False)
-    """Does what depends on the rows alone; see :mod:`everfit.measures.weighting`."""
+    """Computes what depends on the rows alone; see :mod:`everfit.measures.weighting`."""
     description: str
-    """What it says and where the formula is from."""
+    """Its meaning and the source of the formula."""
     in_label_unit: bool = False
-    """Whether it is measured in the label's own unit, so that its size means nothing by itself."""
+    """True if it is measured in the label's own unit, so that its size means nothing by itself."""
     best_at_zero: bool = False
-    """Whether the sign only says the direction, so that what counts is the distance from zero."""
+    """True if the distance from zero counts, the sign being only the direction."""
 
     def on(self, truth: Floats, predicted: Floats) -> Weighing:
-        """The metric of fixed rows, to be asked for many weightings; NaN throughout if a prediction is not finite."""
+        """Prepare the metric of fixed rows for many weightings; NaN throughout if a prediction is not finite."""
         if not (np.isfinite(predicted).all() and np.isfinite(truth).all()):
             return _undefined
         return self.prepare(truth, predicted)
 
     def compute(self, truth: Floats, predicted: Floats, weight: Floats | None = None) -> float:
-        """The metric on these rows, each counting ``weight`` times; NaN where it is undefined."""
+        """Return the metric on these rows, each counting ``weight`` times; NaN where it is undefined."""
         return weigh(self.on(truth, predicted), weight, len(truth)) if len(truth) else float("nan")
 
     def loss(self, value: float) -> float:
-        """The value turned so that less is better."""
+        """Return the value with its sign such that less is better."""
         if self.best_at_zero:
             return abs(value)
         return -value if self.greater_is_better else value
 
     def worse_by(self, new: float, old: float) -> float:
-        """How much worse ``new`` is than ``old``: positive always means worse, in the metric's own unit."""
+        """Return the change from ``old`` to ``new``: positive always means worse, in the metric's own unit."""
         return self.loss(new) - self.loss(old)
 
 

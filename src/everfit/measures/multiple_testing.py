@@ -1,4 +1,4 @@
-"""How to ask many questions and yet seldom be wrong: over columns, and over time."""
+"""Multiple testing: corrections over columns, and over time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected for their number: the chance of any at or below ``alpha`` by luck is at most ``alpha``.
+    """Correct p-values for their number: the probability of any false one at or below ``alpha`` is at most ``alpha``.
 
     Source: Holm 1979, "A simple sequentially rejective multiple test procedure". It needs no independence and finds
     never less than Bonferroni.
@@ -25,9 +25,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def alpha_per_window(alpha: float, windows: float) -> float:
-    """What each of ``windows`` may spend, so that the chance of any false alarm in all of them is at most ``alpha``.
+    """Return the level of each of ``windows`` tests with which the probability of any false alarm is at most ``alpha``.
 
-    With a year's number of windows, ``alpha`` is the chance of a false alarm in a stationary year, whichever year.
+    With a year's number of windows, ``alpha`` bounds the probability of a false alarm in a stationary year.
     Source: Bonferroni's inequality; it needs no independence.
 
     >>> alpha_per_window(0.05, 365) == 0.05 / 365

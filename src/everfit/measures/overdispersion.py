@@ -1,8 +1,8 @@
-"""How much more real windows differ than windows of independent rows would.
+"""Overdispersion: the excess of the differences between windows over that of windows of independent rows.
 
-Rows of one day have the day in common, so that a stationary year's days differ by more than chance would have it, and a
-test that takes rows for independent cries on quiet days. How much more is seen on the reference, cut into windows such
-as those to be judged.
+Rows of one day are dependent, so a stationary year's days differ by more than sampling error, and a test that assumes
+independent rows raises false alarms. The excess is estimated from the reference, cut into windows like those to be
+judged.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ Counts = NDArray[np.int64]
 
 
 class Dispersion(Struct, frozen=True, kw_only=True):
-    """What windows have in excess of independent rows' differences, per row, since it grows with a window's rows.
+    """Excess of windows' test statistics over those of independent rows, per row, since it grows with a window's rows.
 
-    The correction is that of Rao, Scott 1981, "The analysis of categorical data from complex sample surveys", with two
-    cautions, since alarms live far out in the tail, where their first-order one is too light: all the excess is taken
-    to lie in one direction, as it does where days differ in level, and the estimate's own error is allowed for.
+    The correction is that of Rao, Scott 1981, "The analysis of categorical data from complex sample surveys", made
+    conservative in two ways, since alarms are decided far out in the tail, where their first-order one is too light:
+    all the excess is taken to lie in one direction, as where days differ in level, and the estimate's own error is
+    included.
     """
 
     blocks: int
-    """How many reference windows it was learnt from."""
+    """Number of reference windows it was estimated from."""
     excess: float
     """Of the chi-squared statistic, in total."""
     shift_excess: float
     """Of the squared rank shift."""
 
     def p_value(self, found: ChiSquared, rows: float) -> float:
-        """The corrected chance of a chi-squared statistic, for ``rows`` as of :func:`effective_rows`.
+        """Return the corrected p-value of a chi-squared statistic, for ``rows`` as of :func:`effective_rows`.
 
         That of ``degrees - 1`` squared normal deviates, and another one that is ``1 + excess * rows`` times as large.
         """
@@ -61,14 +62,14 @@ class Dispersion(Struct, frozen=True, kw_only=True):
         return min(1.0, inside + float(chdtrc(rest, high * high)))
 
     def shift_p_value(self, shift: float, rows: float) -> float:
-        """The corrected chance of a :func:`~everfit.measures.rank_shift.rank_shift`, either way."""
+        """Return the corrected two-sided p-value of a :func:`~everfit.measures.rank_shift.rank_shift`."""
         from scipy.special import fdtrc
 
         return float(fdtrc(1, self.blocks, shift * shift / (1.0 + self.shift_excess * rows)))
 
 
 def effective_rows(reference: int, window: int) -> float:
-    """How many rows, compared with a certain truth, would be as uncertain as these two samples.
+    """Return the number of rows which, against an exact reference, are as uncertain as these two samples.
 
     >>> effective_rows(1_000, 1_000)
     500.0
@@ -77,12 +78,12 @@ def effective_rows(reference: int, window: int) -> float:
 
 
 def dispersion(blocks: Sequence[Counts], *, ordered: int = 0) -> Dispersion:
-    """Learn it from reference windows, each compared with all others together.
+    """Estimate overdispersion from reference windows, each compared with all others together.
 
     Args:
         blocks: Rows in each cell of each window, int64 of shape ``(cells,)``, at least three windows; what has as many
             rows as the windows to be judged, and covers the same hours and weekdays, is best.
-        ordered: How many of the cells, the first ones, are bins in ascending order; 0 for categories.
+        ordered: Number of the cells, the first ones, that are bins in ascending order; 0 for categories.
 
     >>> calm = dispersion([np.array([50, 50]), np.array([51, 49]), np.array([49, 51])])
     >>> calm.excess

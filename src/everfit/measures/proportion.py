@@ -1,4 +1,4 @@
-"""How sure a share of rows is."""
+"""Confidence limits of a proportion."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from statistics import NormalDist
 
 
 def wilson_interval(hits: int, rows: int, *, level: float = 0.95) -> tuple[float, float]:
-    """The range that holds the true share with the asked confidence, given ``hits`` among ``rows`` independent rows.
+    """Return the confidence interval of a share, given ``hits`` among ``rows`` independent rows.
 
     Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference". Unlike the share plus
     and minus its standard error, it is right near 0 and 1.
@@ -28,7 +28,7 @@ def wilson_interval(hits: int, rows: int, *, level: float = 0.95) -> tuple[float
 
 
 def clopper_pearson_low(hits: int, rows: int, *, alpha: float) -> float:
-    """What the true share is at least, but for a chance of ``alpha`` at most, whatever the share and however few rows.
+    """Return the exact lower confidence limit of a share, at level ``alpha``, for any share and number of rows.
 
     Source: Clopper, Pearson 1934, "The use of confidence or fiducial limits illustrated in the case of the binomial".
 

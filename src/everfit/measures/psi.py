@@ -1,4 +1,4 @@
-"""The population stability index, and how large it grows by chance alone."""
+"""Population stability index, and its expected value without a change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Counts = NDArray[np.int64]
 
 
 def psi(reference: Counts, window: Counts) -> float:
-    """The sum over cells of ``(p - q) * log(p / q)``, with ``p`` and ``q`` a cell's shares in window and reference.
+    """Return the sum over cells of ``(p - q) * log(p / q)``, of a cell's shares ``p`` in window, ``q`` in reference.
 
     It is the symmetric divergence of Jeffreys 1946, "An invariant form for the prior probability in estimation
     problems", as credit scoring uses it (Siddiqi 2006, "Credit risk scorecards"). A cell that is empty on one side
@@ -35,7 +35,7 @@ def psi(reference: Counts, window: Counts) -> float:
 
 
 def psi_by_chance(cells: int, reference_rows: int, window_rows: int) -> float:
-    """What the index is on average where nothing has changed: ``(cells - 1) * (1 / reference + 1 / window rows)``.
+    """Return the index expected without a change: ``(cells - 1) * (1 / reference rows + 1 / window rows)``.
 
     Without a change, ``psi * n * m / (n + m)`` is about chi-squared with ``cells - 1`` degrees of freedom (Yurdakul,
     Naranjo 2020, "Statistical properties of the population stability index"), so that a fixed threshold means nothing

@@ -1,4 +1,4 @@
-"""How sure a quantile is, whatever the distribution."""
+"""Distribution-free confidence limits of a quantile."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _REACH = 8.0
 
 
 def quantile_bounds(values: Floats, quantile: float, *, alpha: float) -> tuple[float | None, float | None]:
-    """What a quantile is at least, and what it is at most; each is wrong with a chance of ``alpha`` at most.
+    """Return the lower and upper confidence limit of a quantile, each at level ``alpha``.
 
     Both are values of the sample: how many of its values lie below the quantile is binomial. Source: David, Nagaraja
     2003, "Order statistics", section 7.1.
 
     Args:
         values: Independent, shape ``(rows,)``, at least one.
-        quantile: Which one, in (0, 1).
+        quantile: In (0, 1).
         alpha: In (0, 0.5).
 
     Returns:

@@ -1,4 +1,4 @@
-"""Whether one sample tends to greater values than another."""
+"""Wilcoxon-Mann-Whitney test of a shift between two binned samples."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 
 def rank_shift(reference: NDArray[np.int64], window: NDArray[np.int64]) -> float:
-    """The Wilcoxon-Mann-Whitney test on bins, all rows of a bin being tied.
+    """Return the standardised Wilcoxon-Mann-Whitney statistic on bins, all rows of a bin being tied.
 
-    It spends its whole power on one question, whether values went up or down, where a chi-squared test on ten bins
-    spreads it over nine: a shift of a fifth of a standard deviation, the commonest drift, is found in half the rows.
+    Its whole power is spent on one alternative, values went up or down, where a chi-squared test on ten bins spreads it
+    over nine: a shift of a fifth of a standard deviation, the commonest drift, is found in half the rows.
 
     Source: Mann, Whitney 1947, with the variance for ties of Lehmann 1975, "Nonparametrics", page 20; no continuity
     correction.

@@ -1,9 +1,8 @@
-"""The loss of every row that stands for a metric.
+"""Loss of every row that represents a metric.
 
 Log loss, Brier score, accuracy, mean absolute error and pinball loss are means of such losses. The area under the ROC
 curve is the share of pairs, a positive and a negative row, that stand in the right order, so that its losses are pairs.
-Metrics that are no mean at all are represented by one that is: it tells that something changed for the worse, in its
-own unit.
+Metrics that are no mean are represented by one that is: it shows a change for the worse, in its own unit.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ LOSS_KINDS: Mapping[str, LossKind] = {
     "pinball_10": "deviation",
     "pinball_90": "deviation",
 }
-"""Which loss stands for a metric."""
+"""The loss that represents each metric."""
 
 LOSS_WORDS: Mapping[LossKind, str] = {
     "log_loss": "log loss",
@@ -46,7 +45,7 @@ LOSS_WORDS: Mapping[LossKind, str] = {
     "pairs": "share of pairs in the wrong order",
     "deviation": "absolute error",
 }
-"""What each is called in a sentence; less is better."""
+"""Name of each loss in a sentence; less is better."""
 
 
 class RowLosses(NamedTuple):
@@ -62,7 +61,7 @@ def row_losses(kind: LossKind, truth: Floats, predicted: Floats) -> RowLosses:
     """Losses of labelled rows, in their order.
 
     Args:
-        kind: Which one.
+        kind: The loss.
         truth: Shape ``(rows,)``; see :class:`everfit.measures.metric.Metric`. A class without a column, -1, has the
             largest loss.
         predicted: Shape ``(rows,)`` or ``(rows, classes)``.

@@ -1,7 +1,7 @@
-"""What remains of a window's rows: counts by cell, and exact moments, in some kilobytes whatever the number of rows.
+"""Mergeable sketch of a window's rows: counts by cell and exact moments, some kilobytes for any number of rows.
 
-Sketches of parts add up to the sketch of the whole, in any order and grouping, to the last bit: any window of time is
-a sum of buckets, counted on one worker or many.
+Merging is associative and commutative to the last bit: any window of time is a sum of buckets, counted on one worker or
+many.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from everfit.core.errors import DataError
 from everfit.measures.bin_table import CHUNK
 from everfit.measures.bins import Bins, Categories, Category
 from everfit.measures.exact_sum import as_float, pack, units, unpack
-from everfit.measures.layout import Form, Layout
+from everfit.measures.layout import Form, SketchLayout
 from everfit.measures.weighting import Floats
 
 Counts = NDArray[np.int64]
@@ -52,12 +52,12 @@ class ColumnSketch:
 
     @property
     def rows(self) -> int:
-        """How many rows, the missing ones included."""
+        """Number of rows, the missing ones included."""
         return self.present + self.missing
 
     @property
     def present(self) -> int:
-        """How many rows hold a value."""
+        """Number of rows with a value."""
         return int(self.counts.sum())
 
     def coarse(self) -> Counts:
@@ -71,7 +71,7 @@ class Sketch:
     """Counts and moments of a table's rows, of which :meth:`add` takes more.
 
     >>> from everfit.measures.bins import bins_of
-    >>> layout = Layout({"age": bins_of(np.arange(100.0), fine=4), "sex": Categories(values=("f", "m"))})
+    >>> layout = SketchLayout({"age": bins_of(np.arange(100.0), fine=4), "sex": Categories(values=("f", "m"))})
     >>> january, february = Sketch(layout), Sketch(layout)
     >>> january.add({"age": np.array([10.0, np.nan]), "sex": ["f", "x"]})
     >>> february.add({"age": np.array([80.0]), "sex": ["m"]})
@@ -82,7 +82,7 @@ class Sketch:
     [1, 1, 0, 1]
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: SketchLayout) -> None:
         self.layout = layout
         self.rows = 0
         numeric = len(layout.numeric)
@@ -100,7 +100,7 @@ class Sketch:
     __hash__ = None  # type: ignore[assignment] # it changes
 
     def add(self, columns: Mapping[str, Column]) -> None:
-        """Count some more rows.
+        """Count more rows.
 
         Args:
             columns: Each column of the layout, all of equal length. Others are left aside.
@@ -173,7 +173,7 @@ class Sketch:
         span += np.bincount([find(value, otherwise) for value in values], minlength=len(span))
 
     def merge(self, other: Sketch) -> Sketch:
-        """The sketch of the rows of both; neither changes.
+        """Return the sketch of the rows of both; neither changes.
 
         Raises:
             DataError: If their layouts differ.
@@ -191,7 +191,7 @@ class Sketch:
         return both
 
     def column(self, name: str) -> ColumnSketch:
-        """One column.
+        """Return one column.
 
         Raises:
             KeyError: If the layout has no such column.
@@ -218,15 +218,15 @@ class Sketch:
         )
 
     def to_bytes(self) -> bytes:
-        """Its contents without the layout, whose digest they begin with; equal sketches give equal bytes."""
+        """Encode the contents and the layout's digest, not the layout; equal sketches give equal bytes."""
         sums, squares = ([pack(total) for total in totals] for totals in (self._sums, self._squares))
         lists = (self._counts.tolist(), self._finite.tolist())
         ends = (self._low.tolist(), self._high.tolist())
         return msgspec.msgpack.encode((self.layout.digest, self.rows, *lists, sums, squares, *ends))
 
     @classmethod
-    def from_bytes(cls, data: bytes, layout: Layout) -> Sketch:
-        """What :meth:`to_bytes` wrote.
+    def from_bytes(cls, data: bytes, layout: SketchLayout) -> Sketch:
+        """Decode the result of :meth:`to_bytes`.
 
         Raises:
             DataError: If it was counted in another layout.

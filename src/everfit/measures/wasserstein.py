@@ -1,4 +1,4 @@
-"""How far, on average, the rows of one sample must move to become the other."""
+"""Wasserstein (earth mover's) distance of two binned samples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from everfit.measures.weighting import Floats
 
 
 def wasserstein(reference: NDArray[np.int64], window: NDArray[np.int64], centres: Floats) -> float:
-    """The first Wasserstein (earth mover's) distance of rows that lie at their bins' centres.
+    """Return the first Wasserstein distance of rows that lie at their bins' centres.
 
     The integral of the absolute gap between the cumulative distributions (Vallender 1974, "Calculation of the
     Wasserstein distance between probability distributions on the line"). What moves within an outer bin is not seen.

@@ -1,8 +1,8 @@
-"""How a measure is asked for many weightings of the same rows.
+"""Weightings of fixed rows: a measure is prepared once and evaluated for many weights.
 
 Sorting, binning and taking logarithms depend on the rows alone; a bootstrap only changes how often each row counts. So
-every measure is prepared once for its rows and gives a :data:`Weighing`, which the bootstrap then calls hundreds of
-times.
+every measure ``…_on(truth, predicted)`` is prepared once for its rows and returns a :data:`Weighing`, which the
+bootstrap calls hundreds of times.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Weighing = Callable[[Floats], float]
 
 
 def weigh(weighing: Weighing, weight: Floats | None, rows: int) -> float:
-    """The measure under these weights; without any, each row counts once."""
+    """Evaluate a measure under these weights; without any, each row counts once."""
     return weighing(np.ones(rows) if weight is None else weight)
 
 
 def ratio(numerator: float, denominator: float) -> float:
-    """Their quotient, NaN where the denominator is not positive.
+    """Return the quotient, NaN where the denominator is not positive.
 
     >>> ratio(1.0, 4.0), ratio(1.0, 0.0)
     (0.25, nan)
@@ -33,7 +33,7 @@ def ratio(numerator: float, denominator: float) -> float:
 
 
 def total(weight: Floats, values: Floats) -> float:
-    """The sum of ``weight * values``.
+    """Return the sum of ``weight * values``.
 
     Not ``weight @ values``: BLAS splits a long product among threads, which costs a hundred times more than the sum
     when the cores are busy, and lets the last digit depend on how many there are.
@@ -45,7 +45,7 @@ def total(weight: Floats, values: Floats) -> float:
 
 
 def mean_of(values: Floats) -> Weighing:
-    """The weighted mean of one value per row, shape ``(rows,)``.
+    """Prepare the weighted mean of one value per row, shape ``(rows,)``.
 
     >>> mean_of(np.array([1.0, 4.0]))(np.array([2.0, 1.0]))
     2.0

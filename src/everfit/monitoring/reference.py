@@ -11,7 +11,7 @@ import polars as pl
 
 from everfit.core.evidence import KNOWN_AT, LABEL, TIME
 from everfit.measures.bins import bins_of, categories_of
-from everfit.measures.layout import Form, Layout
+from everfit.measures.layout import Form, SketchLayout
 from everfit.measures.overdispersion import Dispersion
 from everfit.measures.sketch import Column, Sketch
 from everfit.monitoring.drift import dispersions
@@ -37,7 +37,7 @@ class Watched:
 
     def __init__(self, rows: pl.DataFrame, columns: Sequence[str], *, window: Length) -> None:
         forms = ((name, _form(rows[name])) for name in columns)
-        self.layout = Layout({name: form for name, form in forms if form is not None})
+        self.layout = SketchLayout({name: form for name, form in forms if form is not None})
         self.sketch = self.count(rows)
         self._rows = rows
         self._window = window
@@ -143,7 +143,7 @@ def reference_of(
     )
 
 
-def columns_of(rows: pl.DataFrame, layout: Layout) -> dict[str, Column]:
+def columns_of(rows: pl.DataFrame, layout: SketchLayout) -> dict[str, Column]:
     """A frame's columns as a sketch takes them; one that is absent, or no number where one is due, is missing."""
     found: dict[str, Column] = {}
     for name in layout.columns:
