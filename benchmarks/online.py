@@ -20,8 +20,8 @@ import polars as pl
 
 import everfit as ef
 from everfit.features.materialize import materialize
-from everfit.store.online import SqliteOnlineStore
 from everfit.store.reader import Reader
+from everfit.store.sqlite_online import SqliteOnlineStore
 
 ENTITIES = 1_000_000
 HISTORY = 10_000_000

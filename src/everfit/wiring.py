@@ -107,8 +107,8 @@ def open_system(
     """
     from everfit.artifact.signing import open_keys
     from everfit.store.deployment import DeploymentRecord
-    from everfit.store.online import SqliteOnlineStore
     from everfit.store.reader import Reader
+    from everfit.store.sqlite_online import SqliteOnlineStore
     from everfit.system import System
 
     project = load_project(folder, flags)
@@ -184,7 +184,7 @@ def open_worker(folder: Path | str | None = None, *, slot: int = 0, clock: Clock
     from everfit.serving.prediction_logger import Recorder
     from everfit.serving.worker import Worker
     from everfit.store.deployment import DeploymentRecord
-    from everfit.store.online import SqliteOnlineStore
+    from everfit.store.sqlite_online import SqliteOnlineStore
 
     root = find_root(None if folder is None else Path(folder))
     settings = load_settings(root)

@@ -14,7 +14,7 @@ from tests.acceptance.shop import everfit
 def test_reports_survive_instants_that_no_caller_could_send_today(own: Path) -> None:
     from everfit.core.clock import to_us
     from everfit.serving.protocols.json import Request
-    from everfit.store.outcomes import Outcome, Outcomes
+    from everfit.store.journal_records import Outcome, Outcomes
     from everfit.wiring import open_worker
 
     first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)

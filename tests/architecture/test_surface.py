@@ -89,7 +89,8 @@ def test_help_loads_nothing_heavy() -> None:
 
 def test_the_prediction_process_loads_no_frames() -> None:
     """Reading a schema, encoding a row and finding features need no DataFrame library."""
-    code = "import everfit.store.online, everfit.artifact.encode, everfit.artifact.schema, everfit.artifact.predictor"
+    code = "import everfit.store.sqlite_online, everfit.artifact.encode, everfit.artifact.schema"
+    code += ", everfit.artifact.predictor"
     if (PACKAGE / "serving" / "app.py").exists():
         code += ", everfit.serving.app"
     assert loaded_by(code, among=HEAVY - {"numpy"}) == set()

@@ -21,7 +21,7 @@ from everfit.definitions.model import Model
 from everfit.features.history import build_frame
 from everfit.features.materialize import materialize
 from everfit.serving.protocols.json import RequestDecoder
-from everfit.store.online import SqliteOnlineStore
+from everfit.store.sqlite_online import SqliteOnlineStore
 from everfit.system import System
 
 COLUMNS = {

@@ -10,8 +10,8 @@ import everfit as ef
 from everfit.core.errors import DefinitionError
 from everfit.features.lookup import look_up, materialized_until
 from everfit.features.materialize import materialize
-from everfit.store.online import SqliteOnlineStore
 from everfit.store.reader import Reader
+from everfit.store.sqlite_online import SqliteOnlineStore
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -22,8 +22,8 @@ from everfit.core.errors import TimestampError
 from everfit.features.compute import view_rows
 from everfit.features.join import ViewRows, point_in_time_join
 from everfit.features.materialize import definition_digest, materialize
-from everfit.store.online import SqliteOnlineStore
 from everfit.store.reader import Reader
+from everfit.store.sqlite_online import SqliteOnlineStore
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 SHOP = ef.Entity("shop", dtype=pl.Int64)
@@ -206,7 +206,7 @@ from pathlib import Path
 import polars as pl
 import everfit as ef
 import everfit.features.materialize as m
-from everfit.store.online import SqliteOnlineStore
+from everfit.store.sqlite_online import SqliteOnlineStore
 from everfit.store.reader import Reader
 
 class Telling:

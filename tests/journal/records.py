@@ -9,13 +9,21 @@ from typing import Any
 
 import msgspec
 
-from everfit.store.outcomes import OUTCOMES, Outcome, Outcomes
-from everfit.store.prediction_log import Layout, PredictionLog, Predictions, Route
-from everfit.store.pushes import PUSHES, Pushed
+from everfit.store.journal_records import (
+    OUTCOMES,
+    PUSHES,
+    Outcome,
+    Outcomes,
+    PredictionLayout,
+    Predictions,
+    PushedRows,
+    Route,
+)
+from everfit.store.prediction_log import PredictionLog
 from everfit.store.record_log import RecordLog
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
-LAYOUT = Layout(
+LAYOUT = PredictionLayout(
     number=0,
     model="late",
     version=3,
@@ -43,14 +51,14 @@ class Service:
     def __init__(self, journal: Path, *, seal_bytes: int = 64 << 20) -> None:
         self.log = PredictionLog(journal, seal_bytes=seal_bytes)
         self.outcome_log = RecordLog[Outcomes](journal / OUTCOMES)
-        self.push_log = RecordLog[Pushed](journal / PUSHES)
-        self._numbers: dict[Layout, int] = {}
+        self.push_log = RecordLog[PushedRows](journal / PUSHES)
+        self._numbers: dict[PredictionLayout, int] = {}
 
     def predict(
         self,
         *ids: str,
         at: float = 0,
-        layout: Layout = LAYOUT,
+        layout: PredictionLayout = LAYOUT,
         row: Sequence[Any] = (7, START, START.date(), "ok"),
         features: Sequence[Any] = (0.5, 12, "new"),
         value: Any = 0.25,
@@ -80,7 +88,7 @@ class Service:
     def push(self, *rows: tuple[int, float, float, float | None], at: float = 0) -> None:
         """Rows of shop, event hour, hour it was known, value."""
         self.push_log.append(
-            Pushed(
+            PushedRows(
                 view="load",
                 recorded_us=us(at),
                 keys={"shop": [row[0] for row in rows]},
@@ -97,5 +105,5 @@ class Service:
         self.push_log.close()
 
 
-def variant(**changes: Any) -> Layout:
+def variant(**changes: Any) -> PredictionLayout:
     return msgspec.structs.replace(LAYOUT, **changes)

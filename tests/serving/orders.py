@@ -32,8 +32,8 @@ from everfit.serving.inference.model_loader import Loader
 from everfit.serving.prediction_logger import Recorder
 from everfit.serving.worker import Worker
 from everfit.store.deployment import Deployed, DeploymentRecord, ModelDeployment
-from everfit.store.online import SqliteOnlineStore
 from everfit.store.reader import Reader
+from everfit.store.sqlite_online import SqliteOnlineStore
 
 SIGNER = Signer(bytes(range(32)))
 TRUST = Trust([SIGNER.key])

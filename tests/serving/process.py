@@ -69,7 +69,7 @@ def _main(folder: Path, port: int) -> None:
     from everfit.serving.prediction_logger import Recorder
     from everfit.serving.worker import Worker
     from everfit.store.deployment import DeploymentRecord
-    from everfit.store.online import SqliteOnlineStore
+    from everfit.store.sqlite_online import SqliteOnlineStore
 
     class SlowStore(SqliteOnlineStore):
         """Another machine's, in a bad moment."""

@@ -16,7 +16,7 @@ import pytest
 from tests.serving.orders import ROW, Shop
 from tests.serving.process import Service, running
 
-from everfit.store.outcomes import OUTCOMES, Outcomes
+from everfit.store.journal_records import OUTCOMES, Outcomes
 from everfit.store.prediction_log import recent_predictions
 from everfit.store.record_log import recent_records
 

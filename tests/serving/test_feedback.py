@@ -21,11 +21,10 @@ from everfit.features.materialize import materialize
 from everfit.journal.outcomes import latest_outcomes
 from everfit.journal.ship import ship
 from everfit.journal.tables import scan_outcomes
-from everfit.store.online import SqliteOnlineStore
-from everfit.store.outcomes import OUTCOMES, Outcomes
-from everfit.store.pushes import PUSHES, Pushed
+from everfit.store.journal_records import OUTCOMES, PUSHES, Outcomes, PushedRows
 from everfit.store.reader import Reader
 from everfit.store.record_log import recent_records
+from everfit.store.sqlite_online import SqliteOnlineStore
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +126,7 @@ def test_pushed_features_are_used_at_once_and_kept(own: Shop, told: Service) -> 
     older = row | {"event_time": "2026-01-04T10:00:00Z", "created": "2026-01-04T11:00:00Z"}
     assert push(told, older | {"stars": 0.0, "chain": None}).json() == {"rows": 1, "written": 0}
     assert httpx.post(f"{told.url}/predict/late", json=asked).json()["predictions"] == after["predictions"]
-    kept = [each for _, each in recent_records(own.journal / PUSHES, Pushed)]
+    kept = [each for _, each in recent_records(own.journal / PUSHES, PushedRows)]
     assert [each.features["stars"] for each in kept[-2:]] == [[2.0], [0.0]]
     # Before it was known, it is as if it were not there.
     early = httpx.post(
@@ -197,7 +196,7 @@ def test_what_was_acknowledged_survives_a_kill(own: Shop) -> None:
         service.process.send_signal(signal.SIGKILL)
         service.process.wait()
     reported = {each.id for _, found in recent_records(own.journal / OUTCOMES, Outcomes) for each in found.outcomes}
-    pushed = {key for _, found in recent_records(own.journal / PUSHES, Pushed) for key in found.keys["shop"]}
+    pushed = {key for _, found in recent_records(own.journal / PUSHES, PushedRows) for key in found.keys["shop"]}
     names = {f"kept-{number}" for number in range(20)}
     assert names <= reported
     assert names <= pushed

@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everfit.core.errors import StoreError
-from everfit.store.online import OnlineStore, SqliteOnlineStore
+from everfit.store.online import OnlineStore
+from everfit.store.sqlite_online import SqliteOnlineStore
 
 
 @pytest.fixture(params=[SqliteOnlineStore])
@@ -216,7 +217,7 @@ def test_another_process_reads_what_was_written(tmp_path: Path) -> None:
     store.create("shops", ["orders"])
     put(store, "a", 1, 1, 42)
     code = (
-        "import sys; from pathlib import Path; from everfit.store.online import SqliteOnlineStore\n"
+        "import sys; from pathlib import Path; from everfit.store.sqlite_online import SqliteOnlineStore\n"
         "store = SqliteOnlineStore(Path(sys.argv[1]))\n"
         "print(store.get_one('shops', ('a',), at_us=1, ttl_us=0))\n"
         "print([name for name in ('polars', 'numpy') if name in sys.modules])"

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from everfit.core.errors import StoreError
-from everfit.store.outcomes import Outcome, Outcomes
-from everfit.store.prediction_log import PREDICTIONS, Layout, PredictionLog, Predictions, recent_predictions
+from everfit.store.journal_records import PREDICTIONS, Outcome, Outcomes, PredictionLayout, Predictions
+from everfit.store.prediction_log import PredictionLog, recent_predictions
 from everfit.store.record_log import RecordLog, recent_records, records_of
 from everfit.store.segments import SegmentWriter, read_segment, sealed_segments
 
-LAYOUT = Layout(
+LAYOUT = PredictionLayout(
     number=0,
     model="late",
     version=3,

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from everfit.store.failures import FAILURES, Failures
+from everfit.store.journal_records import FAILURES, Failures
 from everfit.store.lake import PLACE, SEGMENT, SegmentRows
 from everfit.store.timestamps import INSTANT
 

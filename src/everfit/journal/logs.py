@@ -10,12 +10,19 @@ from typing import Any
 from everfit.journal.failure_rows import failure_rows
 from everfit.journal.outcome_rows import outcome_rows
 from everfit.journal.prediction_rows import prediction_rows
-from everfit.store.failures import FAILURES, Failures
+from everfit.store.journal_records import (
+    FAILURES,
+    OUTCOMES,
+    PREDICTIONS,
+    PUSHES,
+    Failures,
+    Outcomes,
+    PredictionLayout,
+    Predictions,
+    PushedRows,
+)
 from everfit.store.lake import SegmentRows
-from everfit.store.outcomes import OUTCOMES, Outcomes
-from everfit.store.prediction_log import PREDICTIONS, Layout, Predictions
 from everfit.store.pushed_rows import pushed_rows
-from everfit.store.pushes import PUSHES, Pushed
 from everfit.store.record_log import recent_records
 
 
@@ -39,8 +46,8 @@ class Log:
         return self.rows(recent_records(journal / self.name, self.kind))
 
 
-PREDICTION_LOG = Log(name=PREDICTIONS, kind=Layout | Predictions, rows=prediction_rows)
+PREDICTION_LOG = Log(name=PREDICTIONS, kind=PredictionLayout | Predictions, rows=prediction_rows)
 OUTCOME_LOG = Log(name=OUTCOMES, kind=Outcomes, rows=outcome_rows)
-PUSH_LOG = Log(name=PUSHES, kind=Pushed, rows=pushed_rows)
+PUSH_LOG = Log(name=PUSHES, kind=PushedRows, rows=pushed_rows)
 FAILURE_LOG = Log(name=FAILURES, kind=Failures, rows=failure_rows)
 LOGS = (PREDICTION_LOG, OUTCOME_LOG, PUSH_LOG, FAILURE_LOG)

@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
+from everfit.store.journal_records import OUTCOMES, Outcomes
 from everfit.store.lake import PLACE, SEGMENT, SegmentRows
-from everfit.store.outcomes import OUTCOMES, Outcomes
 from everfit.store.timestamps import INSTANT
 
 BASE: dict[str, pl.DataType] = {

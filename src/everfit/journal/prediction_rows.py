@@ -11,8 +11,9 @@ import msgspec
 import polars as pl
 
 from everfit.core.errors import StoreError
+from everfit.store.journal_records import PREDICTIONS, PredictionLayout, Predictions
 from everfit.store.lake import PLACE, SEGMENT, SegmentRows
-from everfit.store.prediction_log import PREDICTIONS, Layout, Predictions, with_layouts
+from everfit.store.prediction_log import with_layouts
 from everfit.store.timestamps import INSTANT
 from everfit.store.type_inference import untyped_column
 
@@ -44,7 +45,7 @@ _TYPES: dict[str, pl.DataType] = {
 }
 
 
-def prediction_rows(records: Iterable[tuple[str, Layout | Predictions]]) -> list[SegmentRows]:
+def prediction_rows(records: Iterable[tuple[str, PredictionLayout | Predictions]]) -> list[SegmentRows]:
     """What each segment has for each table ``predictions/model/layout``.
 
     Columns: :data:`BASE`; ``prediction``, or ``prediction.<class>`` for each class of a multiclass model; the fields
@@ -71,7 +72,7 @@ def prediction_rows(records: Iterable[tuple[str, Layout | Predictions]]) -> list
     ]
 
 
-def _layout_digest(layout: Layout) -> str:
+def _layout_digest(layout: PredictionLayout) -> str:
     """Equal for layouts whose rows have the same columns, whatever version they are of."""
     said = (layout.task, layout.request, layout.features, [str(name) for name in layout.classes], layout.event_time)
     return hashlib.sha256(msgspec.json.encode(said)).hexdigest()[:12]
@@ -79,13 +80,13 @@ def _layout_digest(layout: Layout) -> str:
 
 @dataclass
 class _Gathered:
-    layout: Layout
+    layout: PredictionLayout
     base: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in BASE})
     request: list[Sequence[Any]] = field(default_factory=list)
     features: list[Sequence[Any]] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
 
-    def add(self, segment: str, place: int, layout: Layout, record: Predictions) -> None:
+    def add(self, segment: str, place: int, layout: PredictionLayout, record: Predictions) -> None:
         rows = len(record.ids)
         if not rows == len(record.rows) == len(record.features) == len(record.values):
             raise StoreError("a record must have a request, features and an answer for every id", value=segment)

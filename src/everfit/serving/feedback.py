@@ -14,8 +14,7 @@ from everfit.core.clock import to_us
 from everfit.core.errors import InvalidRequestError, RequestTooLargeError, UnknownModelError
 from everfit.core.instants import HAPPENED, broken_rule
 from everfit.serving.protocols.json import INT64, LONGEST_ID, make_whole
-from everfit.store.outcomes import Outcome, Outcomes
-from everfit.store.pushes import Pushed
+from everfit.store.journal_records import Outcome, Outcomes, PushedRows
 
 if TYPE_CHECKING:
     from everfit.artifact.schema import Column, FieldType, InputSchema, Lookup
@@ -189,7 +188,7 @@ class Intake:
                 f"must be rows with {wanted}, and perhaps created: {problem}", place="rows"
             ) from problem
         now_us = self._plane.now_us()
-        pushed = Pushed(
+        pushed = PushedRows(
             view=view,
             recorded_us=now_us,
             keys={name: [_plain(getattr(row, f"key_{number}")) for row in taken] for number, name in enumerate(keys)},

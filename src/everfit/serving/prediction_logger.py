@@ -13,11 +13,19 @@ from typing import Literal
 from everfit.core.errors import StoreError
 from everfit.serving.inference.served_model import Predicted, ServedModel
 from everfit.serving.protocols.json import Row
-from everfit.store.failures import FAILURES, Failures
 from everfit.store.group_commit import GroupCommit
-from everfit.store.outcomes import OUTCOMES, Outcomes
-from everfit.store.prediction_log import Layout, PredictionLog, Predictions, Route
-from everfit.store.pushes import PUSHES, Pushed
+from everfit.store.journal_records import (
+    FAILURES,
+    OUTCOMES,
+    PUSHES,
+    Failures,
+    Outcomes,
+    PredictionLayout,
+    Predictions,
+    PushedRows,
+    Route,
+)
+from everfit.store.prediction_log import PredictionLog
 from everfit.store.record_log import RecordLog, encode_record
 
 Durability = Literal["batch", "sync"]
@@ -55,7 +63,7 @@ class Recorder:
         """Rows that were answered and could not be written."""
         self._predictions = PredictionLog(journal, seal_after_s=seal_after_s)
         self._outcomes = RecordLog[Outcomes](journal / OUTCOMES, seal_after_s=seal_after_s)
-        self._pushes = RecordLog[Pushed](journal / PUSHES, seal_after_s=seal_after_s)
+        self._pushes = RecordLog[PushedRows](journal / PUSHES, seal_after_s=seal_after_s)
         self._failures = RecordLog[Failures](journal / FAILURES, seal_after_s=seal_after_s)
         self._logs = (self._predictions, self._outcomes, self._pushes, self._failures)
         self._layouts: dict[str, int] = {}
@@ -151,7 +159,7 @@ class Recorder:
         """
         self._outcomes.append(outcomes)
 
-    def pushed(self, rows: Pushed) -> None:
+    def pushed(self, rows: PushedRows) -> None:
         """Write pushed feature rows and return once they are on the disk.
 
         Raises:
@@ -211,9 +219,9 @@ class Recorder:
             _log.error("predictions are answered that are not recorded, %s rows so far: %s", self.lost_rows, error)
 
 
-def _layout(model: ServedModel) -> Layout:
+def _layout(model: ServedModel) -> PredictionLayout:
     schema = model.schema
-    return Layout(
+    return PredictionLayout(
         number=0,
         model=model.name,
         version=model.version,

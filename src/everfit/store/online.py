@@ -1,91 +1,55 @@
-"""The newest feature values of every entity, for predictions that cannot wait for history.
+"""Online store: the newest feature values of every entity, for predictions.
 
-:class:`OnlineReader` is what a prediction service needs, :class:`OnlineStore` adds what fills it, and
-:class:`SqliteOnlineStore` keeps both promises with one file. Nothing here imports Polars or NumPy.
+:class:`OnlineReader` is the part that a prediction service needs, :class:`OnlineStore` adds the part that fills it;
+:class:`everfit.store.sqlite_online.SqliteOnlineStore` implements both. Nothing here imports Polars or NumPy.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
-import mmap
-import os
-import sqlite3
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from itertools import chain
-from operator import itemgetter
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
-from weakref import WeakSet
+from collections.abc import Sequence
+from typing import Any, Protocol
 
-import msgspec
 from msgspec import Struct
-
-from everfit.core.errors import StoreError
-from everfit.core.instants import AHEAD_US
-from everfit.store.creation_lock import creation_lock
-from everfit.store.read_only import is_read_only, read_only_uri
 
 Key = tuple[Any, ...]
 """The values of a view's keys, in the order of its entities: strings, integers or dates."""
 
-_KEPT_ROWS = 20_000
-"""Of each view, by each thread: about 15 MB where a row has 16 numbers."""
-_COMMITTING = bytes(8)
-"""The stamp while a writer commits, or once one died at it: nothing is kept then."""
-_KEYS_PER_QUERY = 512
-_ROWS_PER_STATEMENT = 64
-_FOREVER = 2**63 - 1
-
 
 class ViewState(Struct, frozen=True, kw_only=True):
-    """What a store knows about a view."""
+    """Schema and high-water mark of a view."""
 
     view: str
     features: tuple[str, ...]
     """The names of a row's values, in order."""
     definition: str
-    """A digest of what the rows were computed by; rows of another definition are of no use."""
+    """Digest of the view's definition; rows of another definition must not be used."""
     watermark_us: int | None
-    """Everything known up to here has been written (microseconds since 1970); ``None`` before the first time."""
-
-
-class OnlineRow(Struct, frozen=True, array_like=True):
-    """One entity's values."""
-
-    event_us: int
-    """Event time, in microseconds since 1970."""
-    created_us: int
-    """Known time, in microseconds since 1970."""
-    values: list[Any]
-    """In the order of the view's features."""
+    """High-water mark in microseconds since 1970: everything known up to here was written; ``None`` if nothing was."""
 
 
 class OnlineReader(Protocol):
-    """Looks up the newest values of entities.
+    """Look-up of the newest values of entities.
 
     Every implementation promises:
 
     - **The same rule as the point-in-time join.** With ``at_us``, a row is visible if its event time lies in
       ``[at_us - ttl_us, at_us]`` and its known time is not after ``at_us``. Without (``None``), every row is.
-      What was newest earlier is gone: ask history for that.
+      Older rows are not kept; the history has them.
     - **Nulls are values**: a null in the newest row stays null. An unknown entity, or a view that was never written,
-      is no row: ``None`` in place of the list.
+      has no row: ``None`` in place of the list.
     - **Equal keys are one key**, whatever type carries them: ``3`` and ``numpy.int64(3)``, a date and its ISO text.
     - **Any thread** may call any method of one object, any number of processes may open one store, and a reader
       never waits for a writer. A read sees a write as soon as it was acknowledged.
     """
 
     def state(self, view: str) -> ViewState | None:
-        """The features, definition and watermark of a view; ``None`` if it was never written."""
+        """Return the features, definition and watermark of a view; ``None`` if it was never written."""
         ...
 
     def get_one(
         self, view: str, key: Key, *, at_us: int | None, ttl_us: int, features: tuple[str, ...] | None = None
     ) -> list[Any] | None:
-        """The values of one entity that are visible at an instant.
+        """Return the values of one entity that are visible at an instant.
 
         Args:
             view: The view's name.
@@ -106,24 +70,24 @@ class OnlineReader(Protocol):
         ttl_us: int,
         features: tuple[str, ...] | None = None,
     ) -> list[list[Any] | None]:
-        """What :meth:`get_one` answers for each key, in order, as of one state of the store."""
+        """Return the result of :meth:`get_one` for each key, in order, from one snapshot of the store."""
         ...
 
 
 class OnlineStore(OnlineReader, Protocol):
-    """Keeps the newest row of every entity, view by view.
+    """Store of the newest row of every entity, view by view.
 
     Besides what :class:`OnlineReader` promises:
 
     - **The newest wins**: of two rows of one entity, the one with the later event time stays, and of two with the
       same event time the one that became known later, in whatever order they were written. On a full tie the one
       written last stays. So writing the same rows again changes nothing.
-    - **All or nothing**: each call takes effect as a whole, the watermark with its rows, and once it has returned it
-      survives the death of the process.
+    - **Atomic**: each call takes effect as a whole, the watermark with its rows, and once it has returned it survives
+      the death of the process.
     """
 
     def create(self, view: str, features: Sequence[str], *, definition: str = "") -> None:
-        """Make an empty view, instead of any that had this name."""
+        """Create an empty view, replacing any of this name."""
         ...
 
     def write_columns(
@@ -137,7 +101,7 @@ class OnlineStore(OnlineReader, Protocol):
         watermark_us: int | None = None,
         now_us: int | None = None,
     ) -> int:
-        """Write rows that are given by columns; quickest with one row per entity, in the order of the keys.
+        """Write rows that are given by columns; fastest with one row per entity, in the order of the keys.
 
         Args:
             view: The view's name.
@@ -145,12 +109,12 @@ class OnlineStore(OnlineReader, Protocol):
             event_us: Event times, in microseconds since 1970.
             created_us: Known times, in microseconds since 1970.
             columns: One column per feature, in the view's order.
-            watermark_us: The watermark from now on; by default it stays.
-            now_us: The present, in microseconds since 1970. A row of the store that claims to be of later than that,
-                by more than :data:`everfit.core.instants.AHEAD`, is wrong, and any row replaces it.
+            watermark_us: The new watermark; by default it stays.
+            now_us: The present, in microseconds since 1970. A stored row that is later than that by more than
+                :data:`everfit.core.instants.AHEAD` is wrong, and any row replaces it.
 
         Returns:
-            How many rows won, that is, were new or newer than what was there.
+            The number of rows that were new or newer than the stored ones.
 
         Raises:
             StoreError: If there is no such view, or there is not one column per feature.
@@ -158,425 +122,9 @@ class OnlineStore(OnlineReader, Protocol):
         ...
 
     def replace(self, view: str, *, by: str) -> None:
-        """Let the view ``by`` take the name ``view``, and drop what had that name; readers see one or the other."""
+        """Rename the view ``by`` to ``view`` and drop the one of that name, atomically.
+
+        Raises:
+            StoreError: If there is no view ``by``.
+        """
         ...
-
-
-class SqliteOnlineStore:
-    """The promises of :class:`OnlineStore` in one SQLite file.
-
-    A table per view, ordered by the msgpack of the key, with the values as one msgpack array. Rows outlive a killed
-    process as soon as they were acknowledged; after a power failure the store may be a few transactions behind, but
-    rows and watermarks agree. Each thread gets a connection of its own. Do not carry an open store across ``fork``.
-
-    Args:
-        path: The file; it and its folder are made if they are missing.
-        busy_ms: How long a writer waits for another one.
-
-    Raises:
-        StoreError: If the file cannot be opened, or is not such a store.
-    """
-
-    def __init__(self, path: Path, *, busy_ms: int = 60_000) -> None:
-        self.path = path
-        self._busy_ms = busy_ms
-        self._local = threading.local()
-        self._sessions: WeakSet[_Session] = WeakSet()
-        self._session()
-
-    def close(self) -> None:
-        """Close the connections of all threads; no other call may be running."""
-        for session in list(self._sessions):
-            session.close()
-        self._local = threading.local()
-
-    def state(self, view: str) -> ViewState | None:
-        """See :meth:`OnlineReader.state`."""
-        with _named(self.path):
-            found = self._session().table(view)
-        return None if found is None else found.state
-
-    def get_one(
-        self, view: str, key: Key, *, at_us: int | None, ttl_us: int, features: tuple[str, ...] | None = None
-    ) -> list[Any] | None:
-        """See :meth:`OnlineReader.get_one`."""
-        session = self._session()
-        kept = session.kept(view, features)
-        try:
-            row = kept[key]
-        except KeyError:
-            row = self._read_one(session, view, key, features, kept)
-        if row is None:
-            return None
-        event_us, created_us, values = row
-        if at_us is not None and not (at_us - ttl_us <= event_us <= at_us and created_us <= at_us):
-            return None
-        return values
-
-    def _read_one(
-        self, session: _Session, view: str, key: Key, features: tuple[str, ...] | None, kept: _Kept
-    ) -> _Row | None:
-        blob = _encode(key)
-        try:
-            plan = session.plans[view, features]
-            found = session.execute(plan.select, (blob,)).fetchone()
-        except (KeyError, sqlite3.Error):
-            # Not asked before, or the view was replaced: look again, once.
-            return self._read(session, view, (key,), features, kept).get(key)
-        row = found and (found[0], found[1], plan.decode(found[2]))
-        _keep(kept, key, row)
-        return row
-
-    def get(
-        self,
-        view: str,
-        keys: Sequence[Key],
-        *,
-        at_us: int | None,
-        ttl_us: int,
-        features: tuple[str, ...] | None = None,
-    ) -> list[list[Any] | None]:
-        """See :meth:`OnlineReader.get`."""
-        session = self._session()
-        kept = session.kept(view, features)
-        try:
-            rows: Any = [kept[key] for key in keys]
-        except KeyError:
-            read = self._read(session, view, keys, features, kept)
-            rows = [read[key] for key in keys]
-        if at_us is None:
-            return [row and row[2] for row in rows]
-        since_us = at_us - ttl_us
-        return [row[2] if row is not None and since_us <= row[0] <= at_us and row[1] <= at_us else None for row in rows]
-
-    def _read(
-        self, session: _Session, view: str, keys: Sequence[Key], features: tuple[str, ...] | None, kept: _Kept
-    ) -> dict[Key, _Row | None]:
-        """The rows of these keys, all of one state of the store."""
-        blobs = {key: _encode(key) for key in keys}
-        with _named(self.path):
-            plan, found = session.look_up(view, features, list(dict.fromkeys(blobs.values())))
-        by_blob: dict[bytes, _Row] = {}
-        if plan is not None:
-            by_blob = {
-                blob: (event_us, created_us, plan.decode(payload)) for blob, event_us, created_us, payload in found
-            }
-        rows = {key: by_blob.get(blob) for key, blob in blobs.items()}
-        if plan is not None:
-            for key, row in rows.items():
-                _keep(kept, key, row)
-        return rows
-
-    def create(self, view: str, features: Sequence[str], *, definition: str = "") -> None:
-        """See :meth:`OnlineStore.create`."""
-        with _named(self.path), self._session().transaction() as connection:
-            _drop(connection, view)
-            number = connection.execute(
-                "INSERT INTO views (name, features, definition) VALUES (?, ?, ?)",
-                (view, json.dumps(list(features)), definition),
-            ).lastrowid
-            connection.execute(
-                f"CREATE TABLE rows_{number} (key BLOB PRIMARY KEY, event_us INTEGER NOT NULL, "
-                "created_us INTEGER NOT NULL, payload BLOB NOT NULL) WITHOUT ROWID"
-            )
-
-    def write_columns(
-        self,
-        view: str,
-        keys: Sequence[Sequence[Any]],
-        event_us: Sequence[int],
-        created_us: Sequence[int],
-        columns: Sequence[Sequence[Any]],
-        *,
-        watermark_us: int | None = None,
-        now_us: int | None = None,
-    ) -> int:
-        """See :meth:`OnlineStore.write_columns`."""
-        # In the order of the table, SQLite fills page after page; equal keys stay in the order they came in.
-        rows = sorted(
-            zip(map(_encode, zip(*keys, strict=True)), event_us, created_us, _payloads(columns, event_us), strict=True),
-            key=itemgetter(0),
-        )
-        session = self._session()
-        with _named(self.path), session.transaction() as connection:
-            table = session.table(view)
-            if table is None:
-                raise StoreError("rows can only be written to a view that was created", value=view)
-            if len(columns) != len(table.state.features):
-                raise StoreError(
-                    f"view {view} has {len(table.state.features)} features, one column each", value=len(columns)
-                )
-            before = connection.total_changes
-            _upsert(connection, table.name, rows, latest_us=_FOREVER if now_us is None else now_us + AHEAD_US)
-            written = connection.total_changes - before
-            if watermark_us is not None:
-                connection.execute("UPDATE views SET watermark_us = ? WHERE name = ?", (watermark_us, view))
-        return written
-
-    def replace(self, view: str, *, by: str) -> None:
-        """See :meth:`OnlineStore.replace`."""
-        session = self._session()
-        with _named(self.path), session.transaction() as connection:
-            if session.table(by) is None:
-                raise StoreError("only a view that exists can take another's place", value=by)
-            _drop(connection, view)
-            connection.execute("UPDATE views SET name = ? WHERE name = ?", (view, by))
-
-    def _session(self) -> _Session:
-        try:
-            return self._local.session  # type: ignore[no-any-return]
-        except AttributeError:
-            with _named(self.path):
-                session = self._local.session = _Session(self.path, self._busy_ms)
-            self._sessions.add(session)
-            return session
-
-
-_Row = tuple[int, int, list[Any]]
-"""Event and known time in microseconds, and the values, which nobody may change."""
-_Kept = dict[Key, _Row | None]
-
-
-class _Plan(NamedTuple):
-    """How to read a view's rows."""
-
-    table: str
-    select: str
-    decode: Callable[[bytes], list[Any]]
-
-
-class _Table(NamedTuple):
-    """Where a view's rows are."""
-
-    name: str
-    state: ViewState
-
-    def plan(self, features: tuple[str, ...] | None) -> _Plan:
-        """How to read the features of these names."""
-        stored = self.state.features
-        decode: Callable[[bytes], list[Any]] = _decode
-        if features is not None and features != stored:
-            # One null behind the stored values stands for every feature that is not stored.
-            places = [stored.index(name) if name in stored else len(stored) for name in features]
-
-            def decode(payload: bytes) -> list[Any]:
-                values = _decode(payload)
-                values.append(None)
-                return [values[place] for place in places]
-
-        return _Plan(self.name, f"SELECT event_us, created_us, payload FROM {self.name} WHERE key = ?", decode)  # noqa: S608
-
-
-class _Session:
-    """One thread's connection, and what it has learnt about the views."""
-
-    def __init__(self, path: Path, busy_ms: int) -> None:
-        read_only = is_read_only(path)
-        if not read_only:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        # Only close() reaches a connection from another thread.
-        self.connection = sqlite3.connect(
-            read_only_uri(path) if read_only else path,
-            uri=read_only,
-            timeout=busy_ms / 1000,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        self.execute = self.connection.execute
-        self.plans: dict[tuple[str, tuple[str, ...] | None], _Plan] = {}
-        self._kept: dict[tuple[str, tuple[str, ...] | None], _Kept] = {}
-        self._kept_under = _COMMITTING
-        self._stamp_file = -1
-        if read_only:
-            # Nothing is kept under the stamp of a writer who commits, and this one never ends.
-            self._stamp = mmap.mmap(-1, len(_COMMITTING))
-            return
-        self._stamp_file = os.open(path.with_name(f"{path.name}-stamp"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        if not os.fstat(self._stamp_file).st_size:
-            os.ftruncate(self._stamp_file, len(_COMMITTING))
-        self._stamp = mmap.mmap(self._stamp_file, len(_COMMITTING))
-        self._heal()
-        # SQLite does not wait where two processes turn a new file to WAL at once: one of them finds it locked.
-        with creation_lock(path):
-            self.execute("PRAGMA journal_mode = WAL").fetchall()
-            self.execute(
-                "CREATE TABLE IF NOT EXISTS views (number INTEGER PRIMARY KEY AUTOINCREMENT, "
-                "name TEXT NOT NULL UNIQUE, features TEXT NOT NULL, definition TEXT NOT NULL, watermark_us INTEGER)"
-            )
-        for pragma in ("synchronous = NORMAL", "mmap_size = 1073741824", "cache_size = -65536"):
-            self.execute(f"PRAGMA {pragma}").fetchall()
-
-    def close(self) -> None:
-        """Give everything back."""
-        self.connection.close()
-        self._stamp.close()
-        if self._stamp_file >= 0:
-            os.close(self._stamp_file)
-            self._stamp_file = -1
-
-    def __del__(self) -> None:
-        if getattr(self, "_stamp_file", -1) >= 0:
-            os.close(self._stamp_file)
-
-    def kept(self, view: str, features: tuple[str, ...] | None) -> _Kept:
-        """Rows that were read before and are still true.
-
-        SQLite's own look-up takes its locks anew each time, which with a cold cache of the processor costs 30 µs. While
-        a writer commits, the stamp is nought and nothing is kept; before it returns, the stamp is a new one. So what
-        was read under the present stamp is one state of the store, with every write that was acknowledged.
-        """
-        stamp = self._stamp[:]
-        if stamp != self._kept_under:
-            # First the stamp, then the rows: the other way round, a write in between would stay unseen.
-            self._kept_under = stamp
-            self._kept.clear()
-        if stamp == _COMMITTING:
-            return {}
-        try:
-            return self._kept[view, features]
-        except KeyError:
-            found = self._kept[view, features] = {}
-            return found
-
-    def _heal(self) -> None:
-        """Begin a stamp, or take over from a writer that died while it committed."""
-        try:
-            fcntl.flock(self._stamp_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # somebody commits right now
-            return
-        if self._stamp[:] == _COMMITTING:
-            self._stamp[:] = os.urandom(len(_COMMITTING))
-        fcntl.flock(self._stamp_file, fcntl.LOCK_UN)
-
-    @contextmanager
-    def _committing(self) -> Iterator[None]:
-        """Have nothing kept meanwhile, and nothing of before afterwards, by any reader of any process.
-
-        Only who holds SQLite's own write lock comes here, and waits for no longer than the last one takes to leave.
-        """
-        fcntl.flock(self._stamp_file, fcntl.LOCK_EX)
-        try:
-            self._stamp[:] = _COMMITTING
-            yield
-            self._stamp[:] = os.urandom(len(_COMMITTING))
-        finally:
-            fcntl.flock(self._stamp_file, fcntl.LOCK_UN)
-
-    def table(self, view: str) -> _Table | None:
-        """Where the rows of a view are at present."""
-        row = self.execute(
-            "SELECT number, features, definition, watermark_us FROM views WHERE name = ?", (view,)
-        ).fetchone()
-        if row is None:
-            return None
-        number, features, definition, watermark_us = row
-        names = tuple(json.loads(features))
-        state = ViewState(view=view, features=names, definition=definition, watermark_us=watermark_us)
-        return _Table(f"rows_{number}", state)
-
-    def look_up(
-        self, view: str, features: tuple[str, ...] | None, blobs: list[bytes]
-    ) -> tuple[_Plan | None, list[tuple[bytes, int, int, bytes]]]:
-        """The rows of these keys, all of one state of the store."""
-        plan = self.plans.get((view, features))
-        if plan is not None and len(blobs) <= _KEYS_PER_QUERY:
-            try:
-                return plan, self._select(plan, blobs)
-            except sqlite3.OperationalError:
-                pass  # The view was replaced since, and its old table dropped.
-        self.plans.pop((view, features), None)
-        self.execute("BEGIN")
-        try:
-            table = self.table(view)
-            if table is None:
-                return None, []
-            plan = self.plans[view, features] = table.plan(features)
-            return plan, self._select(plan, blobs)
-        finally:
-            self.execute("ROLLBACK")
-
-    def _select(self, plan: _Plan, blobs: list[bytes]) -> list[tuple[bytes, int, int, bytes]]:
-        rows: list[tuple[bytes, int, int, bytes]] = []
-        for start in range(0, len(blobs), _KEYS_PER_QUERY):
-            part: list[bytes | None] = list(blobs[start : start + _KEYS_PER_QUERY])
-            # A power of two of places, nulls in the spare ones: few statements to prepare, whatever the request.
-            places = 1 << (len(part) - 1).bit_length()
-            part += [None] * (places - len(part))
-            marks = ",".join(["(?)"] * places)
-            # Joined with the keys as they come: quicker than IN, which first sorts them into a table of its own.
-            rows += self.execute(
-                f"WITH asked (key) AS (VALUES {marks}) SELECT asked.key, event_us, created_us, payload "  # noqa: S608
-                f"FROM asked CROSS JOIN {plan.table} AS kept ON kept.key = asked.key",
-                part,
-            ).fetchall()
-        return rows
-
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """One transaction that writes; undone if anything is raised."""
-        self.execute("BEGIN IMMEDIATE")
-        try:
-            yield self.connection
-        except BaseException:
-            self.execute("ROLLBACK")
-            raise
-        with self._committing():
-            self.execute("COMMIT")
-
-
-def _keep(kept: _Kept, key: Key, row: _Row | None) -> None:
-    if len(kept) >= _KEPT_ROWS:
-        del kept[next(iter(kept))]
-    kept[key] = row
-
-
-def _payloads(columns: Sequence[Sequence[Any]], event_us: Sequence[int]) -> Iterator[bytes]:
-    """The rows of these columns, one blob each; a view without features has empty ones."""
-    return map(_encode, zip(*columns, strict=True) if columns else ((),) * len(event_us))
-
-
-def _upsert(
-    connection: sqlite3.Connection, table: str, rows: Sequence[tuple[bytes, int, int, bytes]], *, latest_us: int
-) -> None:
-    """Let the newer of each row and what the table holds win, unless the latter is of later than ``latest_us``.
-
-    Many rows a statement: stepping through a statement costs as much as putting a row in its place.
-    """
-    values = list(chain.from_iterable(rows))
-    whole = len(rows) - len(rows) % _ROWS_PER_STATEMENT
-    for first, last, size in ((0, whole, _ROWS_PER_STATEMENT), (whole, len(rows), 1)):
-        statement = (
-            f"INSERT INTO {table} VALUES {','.join(['(?,?,?,?)'] * size)} "  # noqa: S608 - a name of ours
-            "ON CONFLICT (key) DO UPDATE SET "
-            "event_us = excluded.event_us, created_us = excluded.created_us, payload = excluded.payload "
-            "WHERE (excluded.event_us, excluded.created_us) >= (event_us, created_us) "
-            f"OR max(event_us, created_us) > {latest_us}"
-        )
-        starts = range(4 * first, 4 * last, 4 * size)
-        connection.executemany(statement, (values[start : start + 4 * size] for start in starts))
-
-
-def _drop(connection: sqlite3.Connection, view: str) -> None:
-    for (number,) in connection.execute("SELECT number FROM views WHERE name = ?", (view,)).fetchall():
-        connection.execute(f"DROP TABLE rows_{number}")
-        connection.execute("DELETE FROM views WHERE number = ?", (number,))
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Say which file an error of SQLite or of the disk is about."""
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise StoreError(f"the online store {path} cannot be used: {error}") from error
-
-
-def _plain(value: Any) -> Any:
-    """A NumPy scalar as the Python value that it stands for."""
-    if hasattr(value, "item"):
-        return value.item()
-    raise TypeError(f"cannot be stored: {type(value).__name__}")
-
-
-_encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
-_decode = msgspec.msgpack.Decoder(list[Any]).decode

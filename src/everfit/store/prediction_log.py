@@ -1,59 +1,16 @@
-"""What was answered: written by the prediction service before the answer is sent, read by the journal."""
+"""Log of predictions: written by the prediction service before the response is sent, read by the journal."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
 
 from everfit.core.errors import StoreError
+from everfit.store.journal_records import PREDICTIONS, PredictionLayout, Predictions
 from everfit.store.record_log import RecordLog, encode_record, recent_records
-
-Route = Literal["champion", "canary", "shadow", "named", "stand_in"]
-"""Why a version answered; ``named``: the caller asked for this version; ``stand_in``: another one failed."""
-
-PREDICTIONS = "predictions"
-"""The log's folder within the journal's."""
-
-
-class Layout(Struct, frozen=True, kw_only=True, array_like=True, tag=0):
-    """What the values of a version's predictions are; the first thing in a segment that has such."""
-
-    number: int
-    """By which the predictions of the same segment name it."""
-    model: str
-    version: int
-    digest: str
-    task: str
-    request: tuple[tuple[str, str], ...]
-    """Name and :data:`everfit.artifact.schema.FieldType` of every request field."""
-    features: tuple[str, ...]
-    """Looked-up columns, then computed ones."""
-    classes: tuple[str | int | bool, ...]
-    event_time: str
-    """The request field that is the event time; empty where it is the moment of asking."""
-
-
-class Predictions(Struct, frozen=True, kw_only=True, array_like=True, tag=1):
-    """The answers to one request by one version."""
-
-    layout: int
-    route: Route
-    recorded_us: int
-    """The moment of asking, in microseconds since 1970."""
-    latency_us: int
-    """From the request's arrival to this record."""
-    ids: Sequence[str]
-    rows: Sequence[Sequence[Any]]
-    """The request's values in the order of the layout; dates are ISO text once they were written."""
-    features: Sequence[Sequence[Any]]
-    """As used, before they were encoded, in the order of the layout."""
-    values: Sequence[float | Sequence[float]]
-    """The chance of the positive class or the number; for multiclass each class's chance in the layout's order."""
 
 
 class PredictionLog(RecordLog[Predictions]):
@@ -72,11 +29,11 @@ class PredictionLog(RecordLog[Predictions]):
             folder / PREDICTIONS, seal_bytes=seal_bytes, seal_after_s=seal_after_s, preamble=lambda: self._layouts
         )
 
-    def describe(self, layout: Layout) -> int:
-        """Say what a version's values are, before the first of its predictions; the number to name it by.
+    def describe(self, layout: PredictionLayout) -> int:
+        """Write a version's layout before the first of its predictions, and return its number.
 
         Raises:
-            StoreError: If it could not be written.
+            StoreError: If it cannot be written.
         """
         with self._describing:
             number = len(self._layouts)
@@ -87,20 +44,20 @@ class PredictionLog(RecordLog[Predictions]):
         return number
 
 
-def recent_predictions(journal: Path) -> Iterator[tuple[Layout, Predictions]]:
-    """Every prediction in the journal's folder that was not shipped yet, in order.
+def recent_predictions(journal: Path) -> Iterator[tuple[PredictionLayout, Predictions]]:
+    """Yield every prediction in the journal's folder that was not shipped yet, in order.
 
     Raises:
         StoreError: If a segment cannot be read or understood.
     """
-    for _, layout, predictions in with_layouts(recent_records(journal / PREDICTIONS, Layout | Predictions)):
+    for _, layout, predictions in with_layouts(recent_records(journal / PREDICTIONS, PredictionLayout | Predictions)):
         yield layout, predictions
 
 
 def with_layouts(
-    records: Iterable[tuple[str, Layout | Predictions]],
-) -> Iterator[tuple[str, Layout, Predictions]]:
-    """Predictions with their segment's name and their layout.
+    records: Iterable[tuple[str, PredictionLayout | Predictions]],
+) -> Iterator[tuple[str, PredictionLayout, Predictions]]:
+    """Yield predictions with their segment's name and their layout.
 
     Args:
         records: All records of whole segments, in order, with their segments' names.
@@ -108,9 +65,9 @@ def with_layouts(
     Raises:
         StoreError: If a prediction's layout does not stand before it.
     """
-    layouts: dict[tuple[str, int], Layout] = {}
+    layouts: dict[tuple[str, int], PredictionLayout] = {}
     for segment, record in records:
-        if isinstance(record, Layout):
+        if isinstance(record, PredictionLayout):
             layouts[segment, record.number] = record
             continue
         layout = layouts.get((segment, record.layout))

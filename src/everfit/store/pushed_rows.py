@@ -1,4 +1,4 @@
-"""Pushed feature rows as frames: of the log, and of the tables that it is shipped to."""
+"""PushedRows feature rows as frames: of the log, and of the tables that it is shipped to."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import msgspec
 import polars as pl
 
 from everfit.core.errors import StoreError
+from everfit.store.journal_records import PUSHES, PushedRows
 from everfit.store.lake import PLACE, SEGMENT, SegmentRows, scan_tables
-from everfit.store.pushes import PUSHES, Pushed
 from everfit.store.record_log import recent_records
 from everfit.store.timestamps import INSTANT
 from everfit.store.type_inference import untyped_column
@@ -29,7 +29,7 @@ _BASE: dict[str, pl.DataType] = {
 }
 
 
-def pushed_rows(records: Iterable[tuple[str, Pushed]]) -> list[SegmentRows]:
+def pushed_rows(records: Iterable[tuple[str, PushedRows]]) -> list[SegmentRows]:
     """What each segment has for each table ``pushes/view/layout``.
 
     Columns: ``event_time``, ``created`` and ``recorded_at``, the segment and place, then ``key.<name>`` and
@@ -62,17 +62,17 @@ def scan_pushed(lake: Path, journal: Path, view: str) -> pl.LazyFrame:
         StoreError: If the log or a table cannot be read.
     """
     waiting = pushed_rows(
-        (segment, record) for segment, record in recent_records(journal / PUSHES, Pushed) if record.view == view
+        (segment, record) for segment, record in recent_records(journal / PUSHES, PushedRows) if record.view == view
     )
     return scan_tables(lake, f"{PUSHES}/{view}", waiting, base=_BASE)
 
 
-def _layout(record: Pushed) -> str:
+def _layout(record: PushedRows) -> str:
     names = msgspec.json.encode((tuple(record.keys), tuple(record.features)))
     return hashlib.sha256(names).hexdigest()[:12]
 
 
-def _columns(record: Pushed, segment: str, place: int) -> dict[str, list[Any]]:
+def _columns(record: PushedRows, segment: str, place: int) -> dict[str, list[Any]]:
     rows = len(record.event_us)
     return {
         "event_time": record.event_us,

@@ -19,9 +19,9 @@ from everfit.core.sqlite_url import anchor_url, sqlite_path
 from everfit.core.user_code import describe_raise
 from everfit.store.delta import LakeTable, scan_delta
 from everfit.store.digest import canonical_order, frame_digest
+from everfit.store.journal_records import PUSHES
 from everfit.store.plain_values import plain_values
 from everfit.store.pushed_rows import KEY, scan_pushed
-from everfit.store.pushes import PUSHES
 from everfit.store.source_files import SourceFiles, find_files
 from everfit.store.timestamps import INSTANT, aware_to_utc, require_instant
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from everfit.core.clock import Clock
     from everfit.serving.inference.shadow import Shadow
     from everfit.serving.prediction_logger import Recorder
+    from everfit.store.journal_records import Route
     from everfit.store.online import OnlineReader
-    from everfit.store.prediction_log import Route
 
 
 DEPLOYMENT = "deployment"

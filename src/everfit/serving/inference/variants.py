@@ -10,7 +10,7 @@ from msgspec import Struct
 from everfit.core.errors import UnknownModelError
 from everfit.serving.inference.served_model import ServedModel
 from everfit.serving.protocols.json import RequestDecoder
-from everfit.store.prediction_log import Route
+from everfit.store.journal_records import Route
 
 
 class Lineup(Struct, frozen=True, kw_only=True):
