@@ -69,18 +69,16 @@ def errors() -> str:
 
 def commands() -> str:
     """Every command with its arguments and options."""
-    import typer
+    from everfit.cli.main import command_group
 
-    from everfit.cli.main import app
-
-    root: Any = typer.main.get_command(app)
+    root: Any = command_group()
     parts = ["Exit codes: 0 done, 1 refused or failed, 2 misuse. Every command takes `--json`."]
     for name, command in root.commands.items():
         inner = getattr(command, "commands", None)
         for path, leaf in (
             [(name, command)] if inner is None else [(f"{name} {key}", sub) for key, sub in inner.items()]
         ):
-            parts.append(_command(path, leaf))
+            parts.append(_command(path, leaf.load()))
     return _page("Commands", parts)
 
 

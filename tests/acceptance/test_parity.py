@@ -61,5 +61,5 @@ def test_served_features_are_held_against_history(own: Path) -> None:
     since = (ASKED + timedelta(hours=1)).isoformat()
     text = everfit(own, "features", "parity", "--since", since)
     assert text.code == 1
-    assert f"{2 * SHOPS} of {2 * (SHOPS + 1)} answers differ" in text.out
+    assert f"{2 * SHOPS} of {2 * (SHOPS + 1)} predictions differ" in text.out
     assert "lags" not in text.out

@@ -202,7 +202,7 @@ def test_outcomes_and_their_corrections(served: Served, tmp_path: Path, name: st
     words = ("outcomes", file, "--id", "order", "--value", "late")
     assert served.run(tmp_path, *words, "--json").json == {"model": "late", "outcomes": ROWS}
     again = served.run(tmp_path, *words)
-    assert "2,500 outcomes of late are on record" in again.out
+    assert "2,500 outcomes of late recorded" in again.out
     assert "Reporting to late: 2,500 outcomes\n" in again.err
     before = datetime.now(UTC)
     found = known(served.shop, before)
@@ -226,7 +226,7 @@ def test_a_wrong_outcome_is_named_with_what_was_taken_before(served: Served, tmp
         answer = served.run(tmp_path, "outcomes", file)
         assert answer.code == 1
         assert f"{name}, row 1201, value: must be " in answer.err
-        assert "The 1,000 rows before are taken; sending them again does no harm." in answer.err
+        assert "The 1,000 rows before it were accepted; they may be sent again." in answer.err
     found = known(served.shop, datetime.now(UTC))
     assert [each in found for each in ("wrong-999", "wrong-1000")] == [True, False]
     naive = pl.DataFrame({"id": ["a"], "value": [True], "known_at": [datetime(2026, 1, 8)]})  # noqa: DTZ001 - the point

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from everfit.cli.demo_loop import show
 from everfit.cli.options import AsJson
+from everfit.cli.tour import tour
 
 
 def demo(
@@ -28,10 +30,7 @@ def demo(
     Two weeks of a simulated delivery company pass in about two minutes. Nothing in the loop is scripted.
     """
     if data is not None:
-        from everfit.cli.tour import tour
-
         tour(data=data, folder=folder, as_json=as_json)
         return
-    from everfit.cli.demo_loop import show
 
     show(folder=folder, stay=stay, as_json=as_json)

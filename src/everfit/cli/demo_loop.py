@@ -17,8 +17,17 @@ import msgspec
 
 from everfit.cli.demo_page import Page
 from everfit.cli.demo_project import Started, copy_of, running
+from everfit.cli.output import print_json
 from everfit.cli.timeline import Event, timeline
+from everfit.client.client import Client
 from everfit.core.errors import NotReadyError, ProjectError
+from everfit.commands.promote import promote
+from everfit.loop.learning import learn
+from everfit.loop.retrain_job import RESULT, Result, order_folder
+from everfit.replay.replaying import ReplayPlan, replay
+from everfit.store.controller_report import read_controller_report
+from everfit.store.replay_clock import CLOCK_FILE, FollowedClock
+from everfit.wiring import actor, open_system
 
 if TYPE_CHECKING:
     from everfit.loop.candidate_pipeline import Made
@@ -64,8 +73,6 @@ class _Demo:
 
     def run(self, *, stay: bool, as_json: bool) -> None:
         """All of it."""
-        from everfit.wiring import open_system
-
         system = open_system(self._root)
         self._page.say(
             "A company delivers food; a model says which orders will be late. Road works are about to slow long ways "
@@ -85,10 +92,6 @@ class _Demo:
 
     def _first_model(self, system: System) -> None:
         """What a user does once, by hand."""
-        from everfit.commands.promote import promote
-        from everfit.loop.learning import learn
-        from everfit.wiring import actor
-
         with self._page.busy("learning from three weeks of orders"):
             learnt = learn(system, _MODEL, as_of=_FROM, reason=_REASON, actor=actor())
         if learnt.version is None:
@@ -134,8 +137,6 @@ class _Demo:
 
     def _conclude(self, report: ReplayReport, *, as_json: bool) -> None:
         if as_json:
-            from everfit.cli.output import print_json
-
             print_json(
                 {"timeline": list(self._events.values()), "replay": report, "seconds": time.monotonic() - self._began_s}
             )
@@ -163,14 +164,11 @@ class _Demo:
 
 
 def _plan() -> ReplayPlan:
-    from everfit.replay.replaying import ReplayPlan
 
     return ReplayPlan(start=_FROM, end=_FROM + timedelta(days=_DAYS), watch_every=_LOOK, against=1, by="day")
 
 
 def _replay(system: System, url: str, plan: ReplayPlan, stopping: threading.Event) -> ReplayReport:
-    from everfit.client.client import Client
-    from everfit.replay.replaying import replay
 
     with Client(url, timeout_s=30.0, retries=12) as client:
         return replay(system, client, _MODEL, plan, stop=stopping.is_set)
@@ -178,8 +176,6 @@ def _replay(system: System, url: str, plan: ReplayPlan, stopping: threading.Even
 
 def _wait_until_served(url: str) -> None:
     """A worker loads what was promoted within a moment, but not at once."""
-    from everfit.client.client import Client
-
     deadline = time.monotonic() + _SERVED_TIMEOUT_S
     with Client(url, timeout_s=30.0, retries=12) as client:
         while _MODEL not in client.models():
@@ -225,7 +221,6 @@ def _truth(system: System) -> list[Event]:
 
 
 def _made(system: System, order: int) -> Made | None:
-    from everfit.loop.retrain_job import RESULT, Result, order_folder
 
     try:
         return msgspec.json.decode((order_folder(system, order) / RESULT).read_bytes(), type=Result).made
@@ -234,7 +229,6 @@ def _made(system: System, order: int) -> Made | None:
 
 
 def _now(system: System) -> datetime | None:
-    from everfit.store.replay_clock import CLOCK_FILE, FollowedClock
 
     try:
         return FollowedClock(system.state / CLOCK_FILE).now()
@@ -243,7 +237,6 @@ def _now(system: System) -> datetime | None:
 
 
 def _said(system: System) -> str:
-    from everfit.store.controller_report import read_controller_report
 
     now, report = _now(system), read_controller_report(system.state)
     doing = "training" if report is not None and report.busy else "orders come in"

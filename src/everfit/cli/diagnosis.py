@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from everfit.artifact.package import open_package
 from everfit.core.errors import EverfitError
+from everfit.wiring import find_root, open_system
 
 if TYPE_CHECKING:
     from everfit.system import System
@@ -59,7 +61,6 @@ def _machine() -> Iterator[Diagnosis]:
 
 
 def _project(folder: Path | None) -> Iterator[Diagnosis]:
-    from everfit.wiring import find_root, open_system
 
     try:
         root = find_root(folder)
@@ -88,7 +89,6 @@ def _registry(system: System) -> str:
 
 
 def _packages(system: System) -> str:
-    from everfit.artifact.package import open_package
 
     deployment = system.deployment.read()
     if deployment is None:

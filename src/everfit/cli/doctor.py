@@ -1,17 +1,16 @@
-"""``everfit doctor``: is this machine, and this project's state, in order?"""
+"""``everfit doctor``: checks of the installation and of a project's state."""
 
 from __future__ import annotations
 
 import typer
 
+from everfit.cli.diagnosis import diagnose
 from everfit.cli.options import AsJson, ProjectFolder
+from everfit.cli.output import FAILED, OK, bold, print_json, print_line
 
 
 def doctor(project: ProjectFolder = None, as_json: AsJson = False) -> None:
-    """Look at versions, stores, keys and packages, and say what is wrong."""
-    from everfit.cli.diagnosis import diagnose
-    from everfit.cli.output import FAILED, OK, bold, print_json, print_line
-
+    """Check the installation and the project's stores and packages."""
     findings = diagnose(project)
     healthy = all(finding.ok for finding in findings)
     if as_json:

@@ -1,4 +1,4 @@
-"""``everfit explain``: from a prediction back to everything it came from."""
+"""``everfit explain``: a prediction with its version, run, code, data, gates and outcomes."""
 
 from __future__ import annotations
 
@@ -7,26 +7,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from everfit.cli.options import AsJson, ProjectFolder
+from everfit.cli.output import print_json, print_line, second
+from everfit.commands import explain as command
+from everfit.wiring import open_system
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import datetime
 
     from everfit.commands.explain import ExplainedAnswer, Origin
     from everfit.journal.explain import FoundPrediction
 
 
 def explain(
-    prediction: Annotated[str, typer.Argument(metavar="ID", help="The id in the service's answer.")],
+    prediction: Annotated[str, typer.Argument(metavar="ID", help="The prediction's id, as the service returned it.")],
     project: ProjectFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a prediction with its features, version, run, commit, data and outcome."""
-    from everfit.cli.output import print_json, print_line
-    from everfit.commands.explain import explain as run
-    from everfit.wiring import open_system
-
-    explanation = run(open_system(project), prediction)
+    """Show a prediction with its features, version, data and outcome."""
+    explanation = command.explain(open_system(project), prediction)
     if as_json:
         print_json(explanation)
         return
@@ -41,9 +39,9 @@ def _lines(explained: ExplainedAnswer) -> Iterator[tuple[str, str]]:
     yield "prediction", f"{answer.id}, row {answer.row} of its request"
     yield "answer", _answer(answer)
     yield "by", f"{answer.model} version {answer.version} as {answer.route}, in {answer.latency_us / 1000:.1f} ms"
-    yield "asked", _instant(answer.recorded_at)
+    yield "asked", second(answer.recorded_at)
     if answer.event_time is not None and answer.event_time != answer.recorded_at:
-        yield "event time", _instant(answer.event_time)
+        yield "event time", second(answer.event_time)
     yield from _values("request", answer.request)
     yield from _values("features", answer.features)
     yield from _outcomes(answer)
@@ -72,20 +70,20 @@ def _outcomes(answer: FoundPrediction) -> Iterator[tuple[str, str]]:
     if not answer.outcomes:
         yield "outcome", "not known yet"
     title = "outcome"
-    for each in reversed(answer.outcomes):
-        said = "taken back" if each.value is None else each.value
-        yield title, f"{said}, known {_instant(each.known_at)}, recorded {_instant(each.recorded_at)}"
+    for outcome in reversed(answer.outcomes):
+        value = "withdrawn" if outcome.value is None else outcome.value
+        yield title, f"{value}, known {second(outcome.known_at)}, recorded {second(outcome.recorded_at)}"
         title = "before that"
 
 
 def _origin(origin: Origin) -> Iterator[tuple[str, str]]:
-    yield "run", f"{origin.run_id}, registered {_instant(origin.registered_at)}"
+    yield "run", f"{origin.run_id}, registered {second(origin.registered_at)}"
     if origin.commit:
         changed = f" with changes, code {origin.code_digest[:19]}" if origin.dirty else ""
         yield "commit", f"{origin.commit}{changed}"
     else:
         yield "code", f"{origin.code_digest} (in no git repository)"
-    yield "data", f"{origin.trained_rows:,} labelled rows as of {_instant(origin.as_of)}, {origin.data_digest[:19]}"
+    yield "data", f"{origin.trained_rows:,} labelled rows as of {second(origin.as_of)}, {origin.data_digest[:19]}"
     for source in origin.sources:
         yield "", f"{source.name}: {source.location}, {source.version[:19]}"
     title = "hold-out"
@@ -100,9 +98,5 @@ def _origin(origin: Origin) -> Iterator[tuple[str, str]]:
         yield "gates", f"no verdicts: {origin.gates_problem}"
     title = "history"
     for change in origin.changes:
-        yield title, f"{change.alias} {_instant(change.changed_at)} by {change.actor}: {change.reason}"
+        yield title, f"{change.alias} {second(change.changed_at)} by {change.actor}: {change.reason}"
         title = ""
-
-
-def _instant(instant: datetime) -> str:
-    return f"{instant:%Y-%m-%d %H:%M:%S} UTC"

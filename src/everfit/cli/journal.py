@@ -1,61 +1,55 @@
-"""``everfit journal``: the log of predictions, outcomes and pushes, and the tables it is shipped to."""
+"""``everfit journal``: the log of predictions, outcomes and pushes, and the tables that it is shipped to."""
 
 from __future__ import annotations
 
 import typer
 
 from everfit.cli.options import AsJson, ProjectFolder
+from everfit.cli.output import CAUTION, OK, print_json, print_line, print_rows
+from everfit.cli.progress_bars import Bars
+from everfit.journal.status import journal_status
+from everfit.loop import monitoring_run
+from everfit.wiring import open_system
 
-app = typer.Typer(
-    help="The log of predictions and outcomes: ship it to tables, see how much there is.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
 
-
-@app.command()
 def ship(project: ProjectFolder = None, as_json: AsJson = False) -> None:
-    """Ship what the prediction service has finished writing to the lake's tables."""
-    from everfit.cli.output import CAUTION, OK, print_json, print_line
-    from everfit.cli.progress_bars import Bars
-    from everfit.loop.monitoring_run import ship as run
-    from everfit.wiring import open_system
-
+    """Move finished segments of the journal to the lake's tables."""
     system = open_system(project)
     with Bars(quiet=as_json) as progress:
-        shipped = run(system, progress=progress)
+        shipped = monitoring_run.ship(system, progress=progress)
     if as_json:
         print_json(shipped)
     else:
         for log in shipped.logs:
             for name in log.set_aside:
-                print_line(CAUTION, f"{log.log}/{name} could not be understood, and was set aside.")
+                print_line(CAUTION, f"{log.log}/{name} cannot be read, and was set aside.")
             if log.torn_bytes:
-                print_line(CAUTION, f"{log.log}: {log.torn_bytes:,} bytes were no whole record, and were cut.")
+                print_line(CAUTION, f"{log.log}: an incomplete record of {log.torn_bytes:,} bytes was cut off.")
         parts = ", ".join(f"{log.rows:,} {log.log}" for log in shipped.logs)
         print_line(OK, f"Shipped {parts} in {shipped.seconds:.1f} s.")
     raise typer.Exit(1 if any(log.set_aside for log in shipped.logs) else 0)
 
 
-@app.command()
 def status(project: ProjectFolder = None, as_json: AsJson = False) -> None:
-    """Show what waits to be shipped, and what the lake holds."""
-    from everfit.cli.output import print_json, print_rows
-    from everfit.journal.status import journal_status
-    from everfit.wiring import open_system
-
+    """Show what is not shipped yet, and what the lake holds."""
     system = open_system(project)
     found = journal_status(system.journal, system.lake)
     if as_json:
         print_json(found)
         return
     logs = [
-        (each.log, each.open_segments, each.sealed_segments, each.broken_segments, f"{each.unshipped_rows:,}",
-         _size(each.unshipped_bytes))
-        for each in found.logs
-    ]  # fmt: skip
+        (
+            log.log,
+            log.open_segments,
+            log.sealed_segments,
+            log.broken_segments,
+            f"{log.unshipped_rows:,}",
+            _size(log.unshipped_bytes),
+        )
+        for log in found.logs
+    ]
     print_rows("Not shipped yet", ("log", "open", "sealed", "set aside", "rows", "size"), logs)
-    lake = [(each.log, each.name, f"{each.rows:,}", each.files, _size(each.size_bytes)) for each in found.lake]
+    lake = [(one.log, one.name, f"{one.rows:,}", one.files, _size(one.size_bytes)) for one in found.lake]
     print_rows("In the lake", ("log", "model or view", "rows", "files", "size"), lake)
 
 

@@ -10,82 +10,94 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from everfit.cli import (
-    check,
-    demo,
-    doctor,
-    explain,
-    features,
-    incidents,
-    init,
-    journal,
-    models,
-    monitor,
-    orders,
-    outcomes,
-    predict,
-    replay,
-    reproduce,
-    rollouts,
-    serve,
-    status,
-    train,
-    up,
-)
+import everfit
+from everfit.cli.lazy_command import Lazy, LazyCommand, lazy_group
 from everfit.cli.output import print_error, print_json, print_line, reserve_stdout
 from everfit.core.errors import EverfitError, MisuseError, StoreError
 
-app = typer.Typer(
-    name="everfit",
-    help="Keeps machine-learning models fit for purpose after they ship.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    # Rich's help costs 0.3 s on every start; plain help costs nothing.
-    rich_markup_mode=None,
-)
-app.command("init")(init.init)
-app.command("check")(check.check)
-app.add_typer(features.app, name="features")
-app.command("train")(train.train)
-app.command("models")(models.models)
-app.command("promote")(models.promote)
-app.command("rollback")(models.rollback)
-app.add_typer(orders.app, name="orders")
-app.add_typer(rollouts.app, name="rollouts")
-app.add_typer(incidents.app, name="incidents")
-app.command("audit")(rollouts.audit)
-app.command("serve")(serve.serve)
-app.command("worker", hidden=True)(serve.worker)
-app.command("up")(up.up)
-app.command("status")(status.status)
-app.command("level")(status.level)
-app.command("controller", hidden=True)(up.controller)
-app.command("make-candidate", hidden=True)(up.make_candidate)
-app.command("predict")(predict.predict)
-app.command("outcomes")(outcomes.outcomes)
-app.add_typer(journal.app, name="journal")
-app.command("explain")(explain.explain)
-app.command("monitor")(monitor.monitor)
-app.command("replay")(replay.replay)
-app.command("reproduce")(reproduce.reproduce)
-app.command("doctor")(doctor.doctor)
-app.command("demo")(demo.demo)
+_COMMANDS: Mapping[str, Lazy | Mapping[str, Lazy]] = {
+    "init": Lazy("init:init", "Create a new project: definitions, settings, data, tests."),
+    "check": Lazy("check:check", "Check the definitions against the data."),
+    "features": {
+        "list": Lazy("features:list_views", "List the feature views: keys, source, ttl, features."),
+        "materialize": Lazy("materialize:materialize", "Write what is new in the sources to the online store."),
+        "get": Lazy("features:get", "Show the values of one entity in the online store."),
+        "parity": Lazy("features:parity", "Compare features as served with those from history."),
+    },
+    "train": Lazy("train:train", "Train a candidate; register it if every gate passes."),
+    "models": Lazy("models:models", "List the registered versions, or the history of their aliases."),
+    "promote": Lazy("models:promote", "Make a version the champion, or run it as canary or shadow."),
+    "rollback": Lazy("models:rollback", "End the current rollout, or restore the previous champion."),
+    "orders": {
+        "list": Lazy("orders:list_orders", "List training orders and trainings by hand, oldest first."),
+        "show": Lazy("orders:show", "Show one training: reason, state, gate report, log, rollouts."),
+        "give": Lazy("orders:give", "Create a training order."),
+        "cancel": Lazy("orders:cancel", "Cancel a training order that has not ended."),
+    },
+    "rollouts": {
+        "list": Lazy("rollouts:list_rollouts", "List the rollouts with every transition and its reason."),
+        "begin": Lazy("rollouts:begin", "Begin the rollout of a registered version."),
+        "approve": Lazy("rollouts:approve", "Approve the rollout that waits for approval."),
+        "pause": Lazy("rollouts:pause", "Pause the rollout in its present stage."),
+        "resume": Lazy("rollouts:resume", "Resume the paused rollout."),
+    },
+    "incidents": {
+        "list": Lazy("incidents:list_incidents", "List the incidents, open and ended, oldest first."),
+        "show": Lazy("incidents:show", "Show one incident: finding, numbers, alerts, training orders."),
+    },
+    "audit": Lazy("rollouts:audit", "List what was done to models, by whom and why."),
+    "serve": Lazy("serve:serve", "Serve the champions over HTTP until stopped."),
+    "worker": Lazy("serve:worker", "Run one worker process of the prediction service.", hidden=True),
+    "up": Lazy("up:up", "Serve, monitor, retrain and roll out until stopped."),
+    "status": Lazy("status:status", "Show versions in use, trainings, rollouts and open incidents."),
+    "level": Lazy("level:level", "Show the level of automation, and what the next one needs."),
+    "controller": Lazy("up:controller", "Run the controller process of the loop.", hidden=True),
+    "make-candidate": Lazy("up:make_candidate", "Train the candidate of a training order.", hidden=True),
+    "predict": Lazy("predict:predict", "Request predictions from a running service."),
+    "outcomes": Lazy("outcomes:outcomes", "Report outcomes of predictions to a running service."),
+    "journal": {
+        "ship": Lazy("journal:ship", "Move finished segments of the journal to the lake's tables."),
+        "status": Lazy("journal:status", "Show what is not shipped yet, and what the lake holds."),
+    },
+    "explain": Lazy("explain:explain", "Show a prediction with its features, version, data and outcome."),
+    "monitor": Lazy("monitor:monitor", "Evaluate a model: performance, drift, data quality, coverage."),
+    "replay": Lazy("replay:replay", "Replay history against the running system."),
+    "reproduce": Lazy("reproduce:reproduce", "Train a version again as recorded; compare the predictions."),
+    "doctor": Lazy("doctor:doctor", "Check the installation and the project's stores and packages."),
+    "demo": Lazy("demo:demo", "Show the loop at work on an example."),
+}
+"""Every command, in the order of ``everfit --help``."""
+_GROUPS = {
+    "features": "The feature store.",
+    "orders": "Training orders, and trainings by hand.",
+    "rollouts": "Rollouts of registered versions.",
+    "incidents": "Incidents: problems that monitoring found.",
+    "journal": "The journal: the log of predictions and outcomes.",
+}
+_HELP = "Keeps machine-learning models fit for purpose after they ship."
 
 
-@app.callback(invoke_without_command=True)
-def root(version: bool = typer.Option(False, "--version", help="Print the version and leave.")) -> None:
-    """Keeps machine-learning models fit for purpose after they ship."""
+def _root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
     if version:
-        from everfit import __version__
-
-        print_line(f"everfit {__version__}")
+        print_line(f"everfit {everfit.__version__}")
         raise typer.Exit
+
+
+def command_group() -> TyperGroup:
+    """Return the group of all commands; :meth:`LazyCommand.load` gives the command behind one of its members."""
+    app = typer.Typer(name="everfit", help=_HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+    app.callback(invoke_without_command=True)(_root)
+    group = typer.main.get_group(app)
+    for name, entry in _COMMANDS.items():
+        command = LazyCommand(name, entry) if isinstance(entry, Lazy) else lazy_group(name, _GROUPS[name], entry)
+        group.add_command(command)
+    return group
 
 
 _OURS = (
@@ -121,7 +133,7 @@ def main() -> None:
         _require_text(sys.argv[1:])
         if "--json" in sys.argv and "--help" not in sys.argv:
             reserve_stdout()
-        code = app(standalone_mode=False)
+        code = command_group()(standalone_mode=False)
     except EverfitError as error:
         report_error(error)
         sys.exit(2 if isinstance(error, MisuseError) else 1)

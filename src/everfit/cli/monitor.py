@@ -1,4 +1,4 @@
-"""``everfit monitor``: how a model does."""
+"""``everfit monitor``: one evaluation of a model."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from everfit.cli.instants import read_instant, read_moment
 from everfit.cli.options import AsJson, AsOf, ModelName, ProjectFolder
-from everfit.cli.output import CAUTION, OK, Styled, bold, print_json, print_line, print_rows
+from everfit.cli.output import CAUTION, OK, Styled, bold, minute, print_json, print_line, print_rows, spoken
+from everfit.cli.progress_bars import Bars
+from everfit.loop import monitoring_run
+from everfit.monitoring.report.page import write_page
+from everfit.monitoring.report.report import compared
+from everfit.wiring import open_system
 
 if TYPE_CHECKING:
     from everfit.monitoring.report.report import MonitorReport, VersionReport
@@ -20,33 +26,24 @@ def monitor(
     model: ModelName = None,
     since: Annotated[
         str | None,
-        typer.Option("--since", help="Leave out of figures what was asked earlier.", show_default="90 days ago"),
+        typer.Option("--since", help="Leave earlier predictions out of the figures.", show_default="90 days ago"),
     ] = None,
     as_of: AsOf = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a page with plots to this file.")] = None,
-    fail: Annotated[
-        bool, typer.Option("--fail", help="Exit with 1 if anything critical was found, for use in scripts.")
-    ] = False,
+    fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 if there is a critical finding.")] = False,
     project: ProjectFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look at how a model does: performance, drift, data quality and coverage.
+    """Evaluate a model: performance, drift, data quality, coverage.
 
-    A look at the present opens and ends incidents and tells people of them; one with --as-of only shows what was known
-    then.
+    An evaluation of the present opens and ends incidents, and sends alerts. With --as-of, only what was known at that
+    time is shown.
     """
-    from everfit.cli.instants import read_instant, read_moment
-    from everfit.cli.progress_bars import Bars
-    from everfit.loop.monitoring_run import monitor as run
-    from everfit.wiring import open_system
-
     first, moment = read_instant(since, name="--since"), read_moment(as_of, name="--as-of")
     system = open_system(project)
     with Bars(quiet=as_json) as progress:
-        report = run(system, model, since=first, as_of=moment, progress=progress)
+        report = monitoring_run.monitor(system, model, since=first, as_of=moment, progress=progress)
     if html is not None:
-        from everfit.monitoring.report.page import write_page
-
         html.parent.mkdir(parents=True, exist_ok=True)
         html.write_text(write_page(report), encoding="utf-8")
     if as_json:
@@ -54,37 +51,33 @@ def monitor(
     else:
         _print(report)
         if html is not None:
-            print_line(OK, f"The page is {html}.")
-    if fail and any(each.severity == "critical" for each in report.findings):
+            print_line(OK, f"The page is in {html}.")
+    if fail and any(finding.severity == "critical" for finding in report.findings):
         raise typer.Exit(1)
 
 
 def _print(report: MonitorReport) -> None:
-    from everfit.monitoring.report.report import compared
 
-    print_line(bold(report.model), f"as of {report.as_of:%Y-%m-%d %H:%M} UTC, asked since {report.since:%Y-%m-%d}")
-    name = report.metric.replace("_", " ")
-    columns = ("version", "rows", "outcomes", name, "95 % interval", "hold-out", "alarm")
-    print_rows("", columns, [_version_row(each) for each in report.versions])
+    print_line(bold(report.model), f"as of {minute(report.as_of)} UTC, predictions since {report.since:%Y-%m-%d}")
+    columns = ("version", "rows", "outcomes", spoken(report.metric), "95 % interval", "hold-out", "alarm")
+    print_rows("", columns, map(_version_row, report.versions))
     for version in report.versions:
         if version.comparison is not None:
             print_line(compared(version.comparison))
-    for each in report.findings:
-        about = f" {each.subject}" if each.subject else ""
-        print_line(_SIGNS[each.severity], bold(f"{each.kind.replace('_', ' ')}{about}"), "", each.sentence)
+    for finding in report.findings:
+        title = f"{spoken(finding.kind)} {finding.subject}".rstrip()
+        print_line(_SIGNS[finding.severity], bold(title), "", finding.sentence)
     if not report.findings:
-        print_line(OK, "Nothing is worth your attention.")
+        print_line(OK, "No findings.")
     served = report.served
     if served is not None and served.rows and not served.different:
-        print_line(OK, f"The newest {served.rows:,} answers were given the features that history has.")
+        print_line(OK, f"The newest {served.rows:,} predictions used the same features as history has.")
     for note in report.notes:
         print_line(Styled(note, "dim"))
-    opened = [each for each in report.incidents if each.resolved_at is None]
-    for incident in opened:
-        print_line(
-            f"  incident #{incident.number}, open since {incident.opened_at:%Y-%m-%d %H:%M}: "
-            f"{incident.finding.kind.replace('_', ' ')} {incident.finding.subject}"
-        )
+    for incident in report.incidents:
+        if incident.resolved_at is None:
+            about = f"{spoken(incident.finding.kind)} {incident.finding.subject}"
+            print_line(f"  incident #{incident.number}, open since {minute(incident.opened_at)}: {about}")
 
 
 def _version_row(version: VersionReport) -> tuple[str, ...]:

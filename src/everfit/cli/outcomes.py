@@ -1,4 +1,4 @@
-"""``everfit outcomes``: report what became of predictions."""
+"""``everfit outcomes``: outcomes in a file are reported to the service."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from everfit.cli.options import AsJson, ProjectFolder
+from everfit.cli.output import print_done
+from everfit.cli.progress_bars import Bars
+from everfit.cli.row_source import open_rows
 from everfit.cli.service_options import BatchRows, ServiceUrl, id_of, naming_rows, open_client, typed
 
 if TYPE_CHECKING:
@@ -19,18 +22,19 @@ _KNOWN_AT = "known_at"
 
 
 def outcomes(
-    model: Annotated[str, typer.Argument(help="Model.")],
+    model: Annotated[str, typer.Argument(help="The model's name.")],
     file: Annotated[
-        Path, typer.Argument(help="A file with ids and values: .parquet, .csv, .jsonl or .json.", exists=True)
+        Path, typer.Argument(help="File with ids and values: .parquet, .csv, .jsonl or .json.", exists=True)
     ],
     id_column: Annotated[str, typer.Option("--id", help="Column with the predictions' ids.")] = "id",
     value_column: Annotated[
-        str, typer.Option("--value", help="Column with what became of them; nothing takes an outcome back.")
+        str, typer.Option("--value", help="Column with the outcomes; an empty value withdraws an earlier outcome.")
     ] = "value",
     known_at_column: Annotated[
         str | None,
         typer.Option(
-            "--known-at", help="Column with the instant at which that was known; without it, now.",
+            "--known-at",
+            help="Column with the time at which the outcome was known; without one, now.",
             show_default="known_at, if there is one",
         ),
     ] = None,
@@ -38,35 +42,31 @@ def outcomes(
     url: ServiceUrl = None,
     project: ProjectFolder = None,
     as_json: AsJson = False,
-) -> None:  # fmt: skip
-    """Report outcomes to a running service; reporting them again does no harm, and a later value corrects."""
-    from everfit.cli.output import OK, print_json, print_line
-    from everfit.cli.progress_bars import Bars
-    from everfit.cli.row_source import open_rows
+) -> None:
+    """Report outcomes of predictions to a running service.
 
+    Reporting the same outcomes again changes nothing; a later value of the same id replaces the earlier one.
+    """
     source = open_rows(file)
     if known_at_column is None and _KNOWN_AT in source.columns:
         known_at_column = _KNOWN_AT
     names = {"id": id_column, "value": value_column} | ({_KNOWN_AT: known_at_column} if known_at_column else {})
     source.require(*names.values())
-    taken = 0
+    accepted = 0
     task = f"Reporting to {model}"
     with open_client(url, project) as client, Bars(quiet=as_json) as progress:
         described = client.model(model)
         progress.start(task, source.total)
         for first, rows in _numbered(source, list(names.values()), batch):
-            remedy = f"The {taken:,} rows before are taken; sending them again does no harm." if taken else ""
+            remedy = f"The {accepted:,} rows before it were accepted; they may be sent again." if accepted else ""
             with naming_rows(source.name, first, len(rows), remedy=remedy):
-                told = [
+                reports = [
                     _outcome(row, names, described, number, untyped=source.untyped) for number, row in enumerate(rows)
                 ]
-                taken += client.outcomes(model, told)
+                accepted += client.outcomes(model, reports)
             progress.advance(task, len(rows))
-        progress.finish(task, note=f"{taken:,} outcomes")
-    if as_json:
-        print_json({"model": model, "outcomes": taken})
-    else:
-        print_line(OK, f"{taken:,} outcomes of {model} are on record.")
+        progress.finish(task, note=f"{accepted:,} outcomes")
+    print_done({"model": model, "outcomes": accepted}, f"{accepted:,} outcomes of {model} recorded.", as_json=as_json)
 
 
 def _numbered(source: RowSource, columns: Sequence[str], size: int) -> Iterator[tuple[int, list[Row]]]:
@@ -78,12 +78,12 @@ def _numbered(source: RowSource, columns: Sequence[str], size: int) -> Iterator[
 
 def _outcome(row: Row, names: dict[str, str], model: ModelDescription, number: int, *, untyped: bool) -> dict[str, Any]:
     place = f"outcomes[{number}]"
-    told = {name: row.get(column) for name, column in names.items()}
-    told["id"] = id_of(row, names["id"], place=place)
+    report = {name: row.get(column) for name, column in names.items()}
+    report["id"] = id_of(row, names["id"], place=place)
     if untyped:
-        # A class goes by its name, whatever it is; the service knows its spellings.
+        # A class is sent by its name, whatever its type; the service accepts every spelling.
         kind = "number" if model.task == "regression" else "string"
-        told["value"] = typed(told["value"], kind, place=f"{place}.{names['value']}")
-    if isinstance(told.get(_KNOWN_AT), str):
-        told[_KNOWN_AT] = typed(told[_KNOWN_AT], "instant", place=f"{place}.{names[_KNOWN_AT]}")
-    return told
+        report["value"] = typed(report["value"], kind, place=f"{place}.{names['value']}")
+    if isinstance(report.get(_KNOWN_AT), str):
+        report[_KNOWN_AT] = typed(report[_KNOWN_AT], "instant", place=f"{place}.{names[_KNOWN_AT]}")
+    return report

@@ -1,4 +1,4 @@
-"""The only place that prints: text for people on a terminal, or one JSON document.
+"""The only module that prints: text, or one JSON document.
 
 Text is never parsed as markup. A command prints parts: plain text, which may come from outside, and `Styled` text; both
 are shown character by character, with control characters escaped (`everfit.core.printable`).
@@ -17,6 +17,8 @@ import msgspec
 from everfit.core.printable import printable, printable_json
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rich.console import Console, JustifyMethod
     from rich.table import Table
     from rich.text import Text
@@ -48,12 +50,27 @@ MARKS = {"passed": OK, "failed": FAILED, "skipped": Styled("–", "dim")}
 
 
 def bold(text: object) -> Styled:
-    """Emphasised text."""
+    """Return emphasised text."""
     return Styled(text, "bold")
 
 
+def minute(instant: datetime) -> str:
+    """Return an instant as text for a table, to the minute."""
+    return f"{instant:%Y-%m-%d %H:%M}"
+
+
+def second(instant: datetime) -> str:
+    """Return an instant as text for a sentence, to the second, with its zone."""
+    return f"{instant:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def spoken(name: str) -> str:
+    """Return a name of a state, kind or metric without underscores."""
+    return name.replace("_", " ")
+
+
 def text_of(*parts: object, sep: str = " ") -> Text:
-    """Parts as one line of Rich's.
+    """Return parts as one line of Rich's.
 
     Args:
         *parts: Plain values and `Styled` ones.
@@ -69,7 +86,7 @@ def text_of(*parts: object, sep: str = " ") -> Text:
 
 
 class Terminal:
-    """Standard output, for people.
+    """Standard output as text.
 
     Args:
         quiet: Print nothing.
@@ -88,7 +105,7 @@ class Terminal:
 
     @property
     def width(self) -> int:
-        """Columns."""
+        """Width in columns."""
         return self._console.width
 
     def line(self, *parts: object, sep: str = " ", wrap: bool = True) -> None:
@@ -140,7 +157,7 @@ class Terminal:
 
     @contextmanager
     def busy(self, text: str) -> Iterator[Callable[[str], None]]:
-        """Show below the lines what is going on, while it is, if this is a terminal."""
+        """Show a text below the lines while the block runs, on a terminal; yield a function that changes it."""
         if not self.is_live:
             yield lambda text: None  # noqa: ARG005
             return
@@ -149,7 +166,7 @@ class Terminal:
 
     @contextmanager
     def redrawn(self) -> Iterator[Callable[[Iterable[Sequence[object]]], None]]:
-        """Lines that are drawn again in place, each a sequence of parts."""
+        """Yield a function that draws lines, each a sequence of parts, in place of those before."""
         from rich.console import Group
         from rich.live import Live
 
@@ -158,7 +175,7 @@ class Terminal:
 
 
 def _least_widths(lines: Sequence[Sequence[Text]], width: int) -> list[int | None]:
-    """The columns that a table's short columns must have, so that long cells wrap and words such as states do not.
+    """Return the least width of each short column of a table, so that long cells wrap and words such as states do not.
 
     ``None`` for the others, and for all where not even the short ones fit.
     """
@@ -182,7 +199,7 @@ def reserve_stdout() -> None:
 
 
 def print_line(*parts: object, sep: str = " ") -> None:
-    """Print one line for people.
+    """Print one line of text.
 
     Args:
         *parts: Plain values, from outside or not, and `Styled` ones.
@@ -205,9 +222,32 @@ def print_json(document: Any) -> None:
     stream.flush()
 
 
+def print_records(records: Any, columns: Sequence[object], rows: Iterable[Sequence[object]], *, as_json: bool) -> None:
+    """Print records as one JSON document, or as a table."""
+    if as_json:
+        print_json(records)
+    else:
+        print_rows("", columns, rows)
+
+
+def print_done(document: Any, *parts: object, as_json: bool) -> None:
+    """Print the result of a command as one JSON document, or as a line after a check mark."""
+    if as_json:
+        print_json(document)
+    else:
+        print_line(OK, *parts)
+
+
 def print_rows(title: str, columns: Sequence[object], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table for people."""
+    """Print a table."""
     Terminal().rows(title, columns, rows)
+
+
+def print_facts(facts: Iterable[tuple[str, object]]) -> None:
+    """Print one line for each name and value; a value that is ``None`` or empty is left out."""
+    for name, value in facts:
+        if value not in (None, ""):
+            print_line(bold(f"{name:<10}"), value)
 
 
 def print_gates(report: GateReport) -> None:
@@ -221,5 +261,5 @@ def print_gates(report: GateReport) -> None:
 
 def print_scores(scores: Iterable[Score]) -> None:
     """Print metrics with their intervals."""
-    rows = [(each.metric, f"{each.value:.4f}", f"{each.low:.4f} … {each.high:.4f}", each.rows) for each in scores]
+    rows = [(one.metric, f"{one.value:.4f}", f"{one.low:.4f} … {one.high:.4f}", one.rows) for one in scores]
     print_rows("Hold-out", ("metric", "value", "95 % interval", "rows"), rows)

@@ -1,4 +1,4 @@
-"""``everfit predict``: ask a running service, about a row or about a file of them."""
+"""``everfit predict``: predictions of a row, or of a file of rows, by the running service."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ import typer
 
 from everfit.cli.options import AsJson, ProjectFolder
 from everfit.cli.output import CAUTION, OK, bold, print_error, print_json, print_line
+from everfit.cli.prediction_file import PredictionFile
+from everfit.cli.progress_bars import Bars
+from everfit.cli.row_source import json_rows, open_rows
 from everfit.cli.service_options import BatchRows, ServiceUrl, id_of, naming_rows, open_client, typed
 from everfit.core.errors import SettingsError
 
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def predict(
-    model: Annotated[str, typer.Argument(help="Model.")],
+    model: Annotated[str, typer.Argument(help="The model's name.")],
     rows: Annotated[
         str,
         typer.Argument(
@@ -39,39 +42,36 @@ def predict(
     ] = None,
     id_column: Annotated[
         str | None,
-        typer.Option("--id", help="Column with the predictions' ids.", show_default="the client makes them"),
+        typer.Option("--id", help="Column with the predictions' ids.", show_default="new ids"),
     ] = None,
     batch: BatchRows = 1000,
     url: ServiceUrl = None,
     project: ProjectFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a running service for predictions."""
-    from everfit.cli.prediction_file import AnswerFile
-    from everfit.cli.progress_bars import Bars
-
+    """Request predictions from a running service."""
     source, is_file = _source(rows)
     with ExitStack() as stack:
-        answers = None if out is None else stack.enter_context(AnswerFile(out))
+        file = None if out is None else stack.enter_context(PredictionFile(out))
         client = stack.enter_context(open_client(url, project))
-        questions = _Questions(client, model, source, id_column, only_fields=is_file)
-        tally = _Tally(keep=answers is None and as_json)
-        progress = stack.enter_context(Bars(quiet=as_json or answers is None))
-        task = f"Asking {model}"
+        requests = _Requests(client, model, source, id_column, only_fields=is_file)
+        tally = _Tally(keep=file is None and as_json)
+        progress = stack.enter_context(Bars(quiet=as_json or file is None))
+        task = f"Predicting with {model}"
         progress.start(task, source.total)
-        for predictions in questions.ask(batch):
+        for predictions in requests.send(batch):
             tally.add(predictions)
             progress.advance(task, len(predictions))
-            if answers is not None:
-                answers.write(predictions)
+            if file is not None:
+                file.write(predictions)
             elif not as_json:
                 _show(predictions)
         progress.finish(task, note=f"{tally.rows:,} rows")
     _conclude(model, tally, out, as_json=as_json)
 
 
-class _Questions:
-    """The rows of a source, as a model wants to be asked about them.
+class _Requests:
+    """Requests for predictions of the rows of a source, with the fields that a model takes.
 
     Raises:
         SourceError: If a field or the ids are not among the columns.
@@ -88,17 +88,17 @@ class _Questions:
         self._only_fields = only_fields
         named = () if id_column is None else (id_column,)
         source.require(*(self._types if only_fields else ()), *named)
-        self._columns = [each for each in source.columns if each in {*self._types, *named}]
-        ignored = [each for each in source.columns if each not in self._columns]
+        self._columns = [column for column in source.columns if column in {*self._types, *named}]
+        ignored = [column for column in source.columns if column not in self._columns]
         if only_fields and ignored:
-            print_error(f"Not sent, as {model} does not ask for them: {', '.join(ignored)}.")
+            print_error(f"Not sent, since they are no request fields of {model}: {', '.join(ignored)}.")
 
-    def ask(self, size: int) -> Iterator[list[Prediction]]:
-        """Every batch's predictions."""
+    def send(self, size: int) -> Iterator[list[Prediction]]:
+        """Yield the predictions of each batch of at most ``size`` rows."""
         first = 1
         for rows in self._source.read(self._columns, size):
             with naming_rows(self._source.name, first, len(rows)):
-                inputs = [self._question(row, number) for number, row in enumerate(rows)]
+                inputs = [self._fields(row, number) for number, row in enumerate(rows)]
                 ids = None if self._id is None else self._ids(rows, self._id)
                 predictions = self._client.predict(self._model.name, inputs, ids=ids)
             yield predictions
@@ -107,7 +107,7 @@ class _Questions:
     def _ids(self, rows: Sequence[Row], column: str) -> list[str]:
         return [id_of(row, column, place=f"inputs[{number}]") for number, row in enumerate(rows)]
 
-    def _question(self, row: Row, number: int) -> Row:
+    def _fields(self, row: Row, number: int) -> Row:
         sent = {
             name: value
             for name, value in row.items()
@@ -119,7 +119,7 @@ class _Questions:
 
 
 class _Tally:
-    """What was answered."""
+    """Counts of the predictions so far."""
 
     def __init__(self, *, keep: bool) -> None:
         self.rows = 0
@@ -129,16 +129,14 @@ class _Tally:
 
     def add(self, predictions: Sequence[Prediction]) -> None:
         self.rows += len(predictions)
-        self.versions.update(each.version for each in predictions)
-        self.missing.update(view for each in predictions for view in each.missing)
+        self.versions.update(one.version for one in predictions)
+        self.missing.update(view for one in predictions for view in one.missing)
         if self.kept is not None:
             self.kept += predictions
 
 
 def _source(rows: str) -> tuple[RowSource, bool]:
-    """The rows, and whether they are a file's."""
-    from everfit.cli.row_source import json_rows, open_rows
-
+    """Return the rows, and ``True`` if they are a file's."""
     if rows == "-":
         return json_rows(sys.stdin.read()), False
     if rows.lstrip().startswith(("{", "[")):
@@ -149,10 +147,9 @@ def _source(rows: str) -> tuple[RowSource, bool]:
 
 
 def _show(predictions: Sequence[Prediction]) -> None:
-    for each in predictions:
-        value = each.value
-        shown = f"{value:.4f}" if isinstance(value, float) else json.dumps(value)
-        print_line(each.id, "", bold(shown), "", f"(version {each.version})")
+    for one in predictions:
+        shown = f"{one.value:.4f}" if isinstance(one.value, float) else json.dumps(one.value)
+        print_line(one.id, "", bold(shown), "", f"(version {one.version})")
 
 
 def _conclude(model: str, tally: _Tally, out: Path | None, *, as_json: bool) -> None:
@@ -163,20 +160,20 @@ def _conclude(model: str, tally: _Tally, out: Path | None, *, as_json: bool) -> 
         print_json(document | {"missing": tally.missing, "out": str(out)})
     else:
         for view, rows in tally.missing.items():
-            print_line(CAUTION, f"{view} held nothing for {rows:,} rows; its features were missing.")
+            print_line(CAUTION, f"{view} had no usable row for {rows:,} predictions; its features were missing.")
         if out is not None:
             versions = ", ".join(map(str, sorted(tally.versions))) or "none"
             print_line(OK, f"{out}: {tally.rows:,} predictions of {model}, version {versions}.")
 
 
 def _document(predictions: Sequence[Prediction]) -> dict[str, Any]:
-    """The answer in the service's own form, as if all had been asked at once."""
-    versions = [each.version for each in predictions]
+    """Return predictions in the form of the service's response, as if all rows had been sent at once."""
+    versions = [one.version for one in predictions]
     missing: dict[str, list[int]] = {}
-    for place, each in enumerate(predictions):
-        for view in each.missing:
+    for place, one in enumerate(predictions):
+        for view in one.missing:
             missing.setdefault(view, []).append(place)
-    document: dict[str, Any] = {"predictions": [each.value for each in predictions]}
-    document |= {"ids": [each.id for each in predictions], "version": versions[0] if versions else None}
+    document: dict[str, Any] = {"predictions": [one.value for one in predictions]}
+    document |= {"ids": [one.id for one in predictions], "version": versions[0] if versions else None}
     document |= {"versions": versions} if len(set(versions)) > 1 else {}
     return document | ({"missing": missing} if missing else {})

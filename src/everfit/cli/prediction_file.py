@@ -1,4 +1,4 @@
-"""Predictions on their way into a file, which is there once it is whole."""
+"""A file of predictions that appears under its name once it is complete."""
 
 from __future__ import annotations
 
@@ -19,14 +19,11 @@ if TYPE_CHECKING:
 _ENDINGS = (".parquet", ".csv", ".jsonl", ".ndjson")
 
 
-class AnswerFile:
+class PredictionFile:
     """A Parquet, CSV or JSONL file with the columns ``id``, ``version`` and ``prediction``.
 
-    Of more than two classes each has its column, ``prediction.CLASS``. Rows go to the disk as they come, so that any
-    number of them fits; only when the context ends without an error does the file take the place of what was there.
-
-    Args:
-        path: Where it will be.
+    With more than two classes, each has a column ``prediction.CLASS``. Rows are written to the disk as they come, so
+    that any number of them fits. An earlier file is replaced when the context ends without an error.
 
     Raises:
         SettingsError: If its ending is none of these, or its folder is not there.
@@ -42,7 +39,7 @@ class AnswerFile:
         self._whole = path.with_name(f".{path.name}.{os.getpid()}.whole")
         self._columns: tuple[str, ...] = ("id", "version", "prediction")
 
-    def __enter__(self) -> AnswerFile:
+    def __enter__(self) -> PredictionFile:
         self._file = self._rows.open("xb")
         return self
 
@@ -58,9 +55,9 @@ class AnswerFile:
             self._whole.unlink(missing_ok=True)
 
     def write(self, predictions: Iterable[Prediction]) -> None:
-        """Take more predictions."""
-        for each in predictions:
-            row = _row(each)
+        """Append predictions."""
+        for prediction in predictions:
+            row = _row(prediction)
             self._columns = tuple(row)
             self._file.write(msgspec.json.encode(row) + b"\n")
 
@@ -71,7 +68,7 @@ class AnswerFile:
         import polars as pl
 
         kinds: dict[str, Any] = {"id": pl.String(), "version": pl.Int64()}
-        # Polars always takes this path for a pattern.
+        # Polars always reads this path as a pattern.
         written = escape(str(self._rows))
         rows = pl.scan_ndjson(written, schema={column: kinds.get(column, pl.Float64()) for column in self._columns})
         if ending == ".csv":

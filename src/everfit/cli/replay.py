@@ -1,4 +1,4 @@
-"""``everfit replay``: let the running system live through history."""
+"""``everfit replay``: history is replayed against the running system."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from everfit.cli.instants import read_instant
 from everfit.cli.options import AsJson, ModelName, ProjectFolder
-from everfit.cli.output import CAUTION, OK, bold, print_json, print_line, print_rows
-from everfit.cli.service_options import ServiceUrl
+from everfit.cli.output import CAUTION, OK, bold, print_json, print_line, print_rows, spoken
+from everfit.cli.progress_bars import Bars
+from everfit.cli.service_options import ServiceUrl, open_client
+from everfit.core.duration import parse_duration
 from everfit.core.errors import SettingsError
+from everfit.replay import replaying
+from everfit.replay.replaying import ReplayPlan
+from everfit.wiring import open_system
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -23,45 +29,42 @@ _INTERRUPTED = 130
 
 
 def replay(
-    start: Annotated[str, typer.Option("--from", help="First event time, inclusive, e.g. 2013-03-01.")],
+    start: Annotated[str, typer.Option("--from", help="First event time, inclusive, such as 2013-03-01.")],
     end: Annotated[str, typer.Option("--to", help="Last event time, exclusive.")],
     model: ModelName = None,
-    speed: Annotated[
-        str, typer.Option("--speed", help="How fast time passes: max, or a factor such as x3600.")
-    ] = "max",
-    step: Annotated[str, typer.Option("--step", help="How far the replay may lag behind life.")] = "30m",
+    speed: Annotated[str, typer.Option("--speed", help="Speed of event time: max, or a factor such as x3600.")] = "max",
+    step: Annotated[
+        str, typer.Option("--step", help="Length of a slice: the most that features and outcomes may be late.")
+    ] = "30m",
     watch_every: Annotated[
-        str, typer.Option("--watch-every", help="Wait for the controller to look after so much event time.")
+        str,
+        typer.Option(
+            "--watch-every", help="Event time between two instants at which the replay waits for the controller."
+        ),
     ] = "1d",
     controller: Annotated[
         bool,
-        typer.Option("--controller/--no-controller", help="Keep pace with the controller, or drive the service alone."),
+        typer.Option("--controller/--no-controller", help="Wait for the controller, or use only the service."),
     ] = True,
     patience: Annotated[
-        str, typer.Option("--patience", help="How long the controller may take each time, trainings included.")
+        str,
+        typer.Option("--patience", help="Longest time to wait for the controller at one instant, trainings included."),
     ] = "1h",
     against: Annotated[
-        int | None, typer.Option("--against", help="Compare with what this version would have answered.")
+        int | None, typer.Option("--against", help="Compare with the predictions that this version would have made.")
     ] = None,
     by: Annotated[
-        Literal["month", "week", "day"], typer.Option("--by", help="How the figures are broken down.")
+        Literal["month", "week", "day"], typer.Option("--by", help="Period of one line of figures.")
     ] = "month",
     url: ServiceUrl = None,
     project: ProjectFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Drive the running system with history: questions, features and labels at the time when they were known.
+    """Replay history against the running system.
 
-    The system must have been started with --replay. Ctrl-C ends after the present step; --from goes on from there.
+    Requests, features and outcomes are sent at the times of history. The system must have been started with --replay.
+    Ctrl-C ends the replay after the present slice; --from continues from there.
     """
-    from everfit.cli.instants import read_instant
-    from everfit.cli.progress_bars import Bars
-    from everfit.cli.service_options import open_client
-    from everfit.core.duration import parse_duration
-    from everfit.replay.replaying import ReplayPlan
-    from everfit.replay.replaying import replay as run
-    from everfit.wiring import open_system
-
     first, last = read_instant(start, name="--from"), read_instant(end, name="--to")
     assert first is not None
     assert last is not None
@@ -80,7 +83,7 @@ def replay(
     before = signal.signal(signal.SIGINT, lambda number, frame: _stop(stopping, frame))  # noqa: ARG005
     try:
         with open_client(url, system.project.root, retries=_RETRIES) as client, Bars(quiet=as_json) as progress:
-            report = run(system, client, model, plan, stop=stopping.is_set, progress=progress)
+            report = replaying.replay(system, client, model, plan, stop=stopping.is_set, progress=progress)
     finally:
         signal.signal(signal.SIGINT, before)
     if as_json:
@@ -92,11 +95,11 @@ def replay(
 
 
 _RETRIES = 12
-"""Half a minute: a worker that was killed is there again by then."""
+"""Half a minute: the supervisor has restarted a killed worker by then."""
 
 
 def _stop(stopping: threading.Event, frame: FrameType | None) -> None:  # noqa: ARG001
-    if stopping.is_set():  # a second time: at once
+    if stopping.is_set():  # the second Ctrl-C ends it at once
         raise KeyboardInterrupt
     stopping.set()
 
@@ -111,26 +114,26 @@ def _speed(text: str) -> float | None:
 
 
 def _print(report: ReplayReport) -> None:
-    rows = [_row(each) for each in (*report.months, *([report.overall] if report.overall else []))]
+    rows = map(_row, (*report.months, *([report.overall] if report.overall else [])))
     names = list(report.overall.live) if report.overall else []
-    columns = ["", "rows", "versions", *(name.replace("_", " ") for name in names)]
+    columns = ["", "rows", "versions", *map(spoken, names)]
     if report.against is not None:
-        columns += [f"{name.replace('_', ' ')}, version {report.against}" for name in names]
-    print_rows(f"Answers of {report.model} by their final labels", columns, rows)
+        columns += [f"{spoken(name)}, version {report.against}" for name in names]
+    print_rows(f"Predictions of {report.model} by their final labels", columns, rows)
     print_line(
         CAUTION if report.failed else OK,
-        f"{report.answered:,} of {report.asked:,} questions answered, {report.outcomes:,} outcomes and "
-        f"{report.pushed:,} feature rows told in {report.seconds:,.1f} s ({report.rows_per_second:,.0f} questions/s).",
+        f"{report.answered:,} of {report.asked:,} rows predicted, {report.outcomes:,} outcomes and "
+        f"{report.pushed:,} feature rows sent in {report.seconds:,.1f} s ({report.rows_per_second:,.0f} rows/s).",
     )
     if report.refused_outcomes:
         print_line(CAUTION, f"{report.refused_outcomes:,} outcomes were refused.")
-    for each in report.refusals:
-        print_line(CAUTION, each)
+    for refusal in report.refusals:
+        print_line(CAUTION, refusal)
     if not report.finished:
-        print_line(CAUTION, f"Stopped. Go on with --from {report.end:%Y-%m-%dT%H:%M:%SZ}.")
+        print_line(CAUTION, f"Stopped. Continue with --from {report.end:%Y-%m-%dT%H:%M:%SZ}.")
 
 
-def _row(each: Figures) -> tuple[object, ...]:
-    numbers = [*each.live.values(), *(each.against or {}).values()]
-    versions = ", ".join(map(str, each.versions))
-    return (each.month or bold("all"), f"{each.rows:,}", versions, *(f"{number:.4f}" for number in numbers))
+def _row(figures: Figures) -> tuple[object, ...]:
+    numbers = [*figures.live.values(), *(figures.against or {}).values()]
+    versions = ", ".join(map(str, figures.versions))
+    return (figures.month or bold("all"), f"{figures.rows:,}", versions, *(f"{number:.4f}" for number in numbers))

@@ -1,4 +1,4 @@
-"""``everfit reproduce``: was this version really made from what is recorded?"""
+"""``everfit reproduce``: a version is trained again from what was recorded."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ from typing import Annotated
 
 import typer
 
-from everfit.cli.options import AsJson, ProjectFolder
+from everfit.cli.options import AsJson, ProjectFolder, Version
+from everfit.cli.output import Styled, print_json, print_line
+from everfit.cli.progress_bars import Bars
+from everfit.commands import reproduce as command
+from everfit.wiring import open_system
 
 
 def reproduce(
-    version: Annotated[str, typer.Argument(help="A version's number or alias.")] = "champion",
-    model: Annotated[str | None, typer.Option("--model", help="Model, where the project has several.")] = None,
+    version: Version = "champion",
+    model: Annotated[str | None, typer.Option("--model", help="The model's name, if the project has several.")] = None,
     project: ProjectFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a version again from its recorded code, data and seed, and compare the predictions."""
-    from everfit.cli.output import Styled, print_json, print_line
-    from everfit.cli.progress_bars import Bars
-    from everfit.commands.reproduce import reproduce as run
-    from everfit.wiring import open_system
+    """Train a version again as recorded; compare the predictions.
 
+    Code, data and seed are those that were recorded with the version.
+    """
     system = open_system(project)
     with Bars(quiet=as_json) as progress:
-        outcome = run(system, model, version, progress=progress)
+        outcome = command.reproduce(system, model, version, progress=progress)
     if as_json:
         print_json(outcome)
     else:

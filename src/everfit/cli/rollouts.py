@@ -1,124 +1,101 @@
-"""``everfit rollouts``: versions on their way to the callers; and ``everfit audit``: who did what."""
+"""``everfit rollouts``: the way of versions to the champion; and ``everfit audit``: what was done by whom."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from everfit.cli.options import AsJson, ModelName, ProjectFolder, Reason
+from everfit.cli.options import AsJson, ModelName, ProjectFolder, Reason, Version
+from everfit.cli.output import minute, print_done, print_records, spoken
+from everfit.commands.rollouts import change_rollout, roll_out
+from everfit.wiring import actor, open_system
 
-app = typer.Typer(
-    help="Rollouts: see them, begin, approve, pause and resume them.", no_args_is_help=True, rich_markup_mode=None
-)
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
-@app.command("list")
-def show(model: ModelName = None, project: ProjectFolder = None, as_json: AsJson = False) -> None:
-    """List the rollouts of a model, or of all, with every move and its reason."""
-    from everfit.cli.output import print_json, print_rows
-    from everfit.wiring import open_system
-
+def list_rollouts(model: ModelName = None, project: ProjectFolder = None, as_json: AsJson = False) -> None:
+    """List the rollouts with every transition and its reason."""
     system = open_system(project)
-    names = [system.project.model(model).name] if model else list(system.project.models)
-    rollouts = system.rollouts
-    found = [each for name in names for each in rollouts.of(name)]
-    if as_json:
-        print_json(found)
-        return
-    rows = [
-        (each.number, each.model, each.version, f"{line.at:%Y-%m-%d %H:%M}", line.action, line.state, line.actor,
-         line.sentence)
-        for each in found
-        for line in each.history
-    ]  # fmt: skip
-    print_rows("", ("rollout", "model", "version", "when (UTC)", "move", "led to", "who", "why"), rows)
+    found = [one for name in system.project.model_names(model) for one in system.rollouts.of(name)]
+    columns = ("rollout", "model", "version", "when (UTC)", "action", "state", "by", "reason")
+    rows = (
+        (one.number, one.model, one.version, minute(line.at), line.action, line.state, line.actor, line.sentence)
+        for one in found
+        for line in one.history
+    )
+    print_records(found, columns, rows, as_json=as_json)
 
 
-@app.command()
 def begin(
     model: ModelName = None,
-    version: Annotated[str, typer.Argument(help="A version's number or alias.")] = "challenger",
+    version: Version = "challenger",
     reason: Reason = "started by hand",
     project: ProjectFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Roll a registered version out in the model's stages; the controller of 'everfit up' leads it through them."""
-    from everfit.cli.output import OK, print_json, print_line
-    from everfit.commands.rollouts import roll_out
-    from everfit.wiring import actor, open_system
+    """Begin the rollout of a registered version.
 
+    The controller of 'everfit up' moves it through the model's stages. Without a champion, the version becomes the
+    champion at once.
+    """
     begun = roll_out(open_system(project), model, version, actor=actor(), reason=reason)
-    if as_json:
-        print_json(begun)
-    elif begun is None:
-        print_line(OK, "It answers: there was no champion to be compared with.")
+    if begun is None:
+        print_done(begun, "The version is the champion: there was none to compare it with.", as_json=as_json)
     else:
-        print_line(OK, f"Version {begun.version} of {begun.model}: {begun.state.replace('_', ' ')}.")
+        print_done(begun, f"Version {begun.version} of {begun.model}: {spoken(begun.state)}.", as_json=as_json)
 
 
-@app.command()
 def approve(
     model: ModelName = None, reason: Reason = "started by hand", project: ProjectFolder = None, as_json: AsJson = False
 ) -> None:
-    """Let a version that waits for approval be tried."""
+    """Approve the rollout that waits for approval."""
     _steer("approve", model, reason, project, as_json=as_json)
 
 
-@app.command()
 def pause(
     model: ModelName = None, reason: Reason = "started by hand", project: ProjectFolder = None, as_json: AsJson = False
 ) -> None:
-    """Halt a rollout where it is; what is shown to be worse is taken back all the same."""
+    """Pause the rollout in its present stage.
+
+    A version that is shown to be worse is rolled back all the same.
+    """
     _steer("pause", model, reason, project, as_json=as_json)
 
 
-@app.command()
 def resume(
     model: ModelName = None, reason: Reason = "started by hand", project: ProjectFolder = None, as_json: AsJson = False
 ) -> None:
-    """Let a paused rollout go on."""
+    """Resume the paused rollout."""
     _steer("resume", model, reason, project, as_json=as_json)
 
 
 def audit(
     model: ModelName = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Only so many lines, the newest.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many lines, the newest.")] = 100,
     project: ProjectFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show who did what to which model, when and why, newest first."""
-    from everfit.cli.output import print_json, print_rows
-    from everfit.wiring import open_system
-
+    """List what was done to models, by whom and why."""
     system = open_system(project)
     name = system.project.model(model).name if model else None
     lines = system.audit.read(name, limit=limit)
-    if as_json:
-        print_json(lines)
-        return
-    rows = [
-        (f"{each.at:%Y-%m-%d %H:%M:%S}", each.actor, each.action.replace("_", " "), each.model, each.version or "–",
-         each.reason)
-        for each in lines
-    ]  # fmt: skip
-    print_rows("", ("when (UTC)", "who", "did", "model", "version", "why"), rows)
+    columns = ("when (UTC)", "by", "action", "model", "version", "reason")
+    rows = (
+        (f"{line.at:%Y-%m-%d %H:%M:%S}", line.actor, spoken(line.action), line.model, line.version or "–", line.reason)
+        for line in lines
+    )
+    print_records(lines, columns, rows, as_json=as_json)
 
 
 def _steer(
-    deed: Literal["approve", "pause", "resume"],
+    action: Literal["approve", "pause", "resume"],
     model: str | None,
     reason: str,
-    project: ProjectFolder,
+    project: Path | None,
     *,
     as_json: bool,
 ) -> None:
-    from everfit.cli.output import OK, print_json, print_line
-    from everfit.commands.rollouts import change_rollout
-    from everfit.wiring import actor, open_system
-
-    rollout = change_rollout(open_system(project), model, deed, actor=actor(), reason=reason)
-    if as_json:
-        print_json(rollout)
-    else:
-        print_line(OK, f"Version {rollout.version} of {rollout.model}: {rollout.state.replace('_', ' ')}.")
+    rollout = change_rollout(open_system(project), model, action, actor=actor(), reason=reason)
+    print_done(rollout, f"Version {rollout.version} of {rollout.model}: {spoken(rollout.state)}.", as_json=as_json)

@@ -1,14 +1,21 @@
-"""``everfit serve``: the prediction service, and the hidden command that is one of its workers."""
+"""``everfit serve``: the prediction service; and the hidden command that runs one of its workers."""
 
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from everfit.cli.logs import keep_log
 from everfit.cli.options import AsJson, FollowReplay, Host, Port, ProjectFolder, Workers
+from everfit.cli.output import bold, print_json, print_line
+from everfit.runtime.launcher import Launcher
+from everfit.runtime.supervisor import Supervisor, worker_posts
+from everfit.serving.http.listener import listen, url_of
+from everfit.wiring import deployed_versions, find_root, follow_replay, load_settings, open_worker
 
 
 def serve(
@@ -20,17 +27,10 @@ def serve(
     as_json: AsJson = False,
 ) -> None:
     """Serve the champions over HTTP until stopped."""
-    from everfit.cli.logs import keep_log
-    from everfit.cli.output import bold, print_json, print_line
-    from everfit.runtime.launcher import Launcher
-    from everfit.runtime.supervisor import Supervisor, worker_posts
-    from everfit.serving.http.listener import listen, url_of
-    from everfit.wiring import deployed_versions, find_root, load_settings
-
     keep_log("supervisor", as_json=as_json)
     root = find_root(project)
     flags = {"serving.host": host, "serving.port": port, "serving.workers": workers}
-    settings = load_settings(root, {key: value for key, value in flags.items() if value is not None}).serving
+    settings = load_settings(root, flags).serving
     models = deployed_versions(root)
     with listen(settings.host, settings.port) as listener:
         url = url_of(listener)
@@ -50,20 +50,15 @@ def serve(
 
 
 def worker(
-    slot: Annotated[int, typer.Option("--slot", help="Which worker this is.")],
+    slot: Annotated[int, typer.Option("--slot", help="Number of the worker.")],
     listener: Annotated[int, typer.Option("--listener", help="Descriptor of the listening socket.")],
-    ready: Annotated[int, typer.Option("--ready", help="Descriptor to tell that it answers.")],
+    ready: Annotated[int, typer.Option("--ready", help="Descriptor that gets a byte once the worker is ready.")],
     project: Annotated[Path, typer.Option("--project", help="Folder with everfit.toml.")],
-    wait: Annotated[bool, typer.Option("--wait", help="Something may be deployed later.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for a deployment if there is none.")] = False,
     replay: FollowReplay = False,
     as_json: AsJson = False,
 ) -> None:
-    """Be one worker of the service."""
-    import socket
-
-    from everfit.cli.logs import keep_log
-    from everfit.wiring import find_root, follow_replay, open_worker
-
+    """Run one worker process of the prediction service."""
     keep_log(f"worker {slot}", as_json=as_json)
     parent = os.getppid()
     one = open_worker(project, slot=slot, clock=follow_replay(find_root(project)) if replay else None)

@@ -9,9 +9,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 
+from everfit.client.client import Client
 from everfit.core.errors import InvalidRequestError, RequestError, TimestampError
+from everfit.wiring import find_root, load_settings
 
 if TYPE_CHECKING:
     from everfit.client.client import Client
@@ -42,11 +45,7 @@ def open_client(url: str | None, project: Path | None, *, retries: int = 3) -> C
         ProjectError: If no address is given, and there is no project here.
         SettingsError: If the address is none.
     """
-    from everfit.client.client import Client
-
     if url is None:
-        from everfit.wiring import find_root, load_settings
-
         serving = load_settings(find_root(project)).serving
         url = f"http://{serving.host}:{serving.port}"
     return Client(url, timeout_s=_TIMEOUT_S, retries=retries)
@@ -65,7 +64,6 @@ def typed(text: Any, kind: str, *, place: str) -> Any:
     """
     if text is None or kind not in _TYPES:
         return text
-    import msgspec
 
     wanted, words = _TYPES[kind]
     wrong = InvalidRequestError(f"must be {words}", value=text, place=place)

@@ -14,8 +14,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from everfit.cli.demo_project import copy_of, running
+from everfit.cli.output import bold, print_json, print_line
 from everfit.core.errors import ProjectError, SourceError
+from everfit.core.settings import Settings
+from everfit.store.reader import Reader
+from everfit.wiring import load_project
 
 if TYPE_CHECKING:
     import polars as pl
@@ -61,8 +67,6 @@ class _Guide:
         with self._service() as url:
             answer = self._stop("Ask it over HTTP", "predict", model, json.dumps(row, default=str), "--url", url)
         if self._quiet:
-            from everfit.cli.output import print_json
-
             print_json({"trained": trained, "request": row, "answer": answer})
             return
         seconds = time.monotonic() - started
@@ -71,10 +75,6 @@ class _Guide:
 
     def _question(self) -> tuple[str, Any, dict[str, Any]]:
         """The last event of the example: everything before it is history, it is what is asked."""
-        from everfit.core.settings import Settings
-        from everfit.store.reader import Reader
-        from everfit.wiring import load_project
-
         project = load_project(self._root, flags={"paths.data": self._environment["EVERFIT_PATHS_DATA"]})
         settings: Settings = project.settings
         model = project.model()
@@ -107,8 +107,6 @@ class _Guide:
 
     def _say(self, text: str, command: str = "") -> None:
         if not self._quiet:
-            from everfit.cli.output import bold, print_line
-
             if command:
                 print_line()
             print_line(bold(text) if command else text)
@@ -118,8 +116,6 @@ class _Guide:
 
 def newest_event(model: Model, reader: Any) -> dict[str, Any]:
     """The newest event that a model could be asked about, with all columns of its source."""
-    import polars as pl
-
     events = model.events
     rows: pl.LazyFrame = reader.scan(events.source).drop_nulls([events.timestamp, events.id])
     if events.where is not None:

@@ -1,4 +1,4 @@
-"""``everfit train``: from the project file to a registered version."""
+"""``everfit train``: a candidate is trained, tested and registered."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from typing import Annotated
 
 import typer
 
+from everfit.cli.instants import read_instant, read_moment
 from everfit.cli.options import AsJson, AsOf, End, ModelName, ProjectFolder, Reason, Start
+from everfit.cli.output import FAILED, OK, bold, print_gates, print_json, print_line, print_scores
+from everfit.cli.progress_bars import Bars
+from everfit.loop.learning import learn
+from everfit.wiring import actor, open_system
 
 
 def train(
@@ -15,27 +20,25 @@ def train(
     end: End = None,
     as_of: AsOf = None,
     trials: Annotated[
-        int | None, typer.Option("--trials", help="Tuning trials.", show_default="[training] trials")
+        int | None, typer.Option("--trials", help="Number of tuning trials.", show_default="[training] trials")
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option("--seconds", help="Time budget of the tuning.", show_default="[training] seconds")
+        float | None,
+        typer.Option("--seconds", help="Time budget of the tuning, in seconds.", show_default="[training] seconds"),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Seed of everything random.", show_default="[training] seed")
+        int | None, typer.Option("--seed", help="Seed of all random numbers.", show_default="[training] seed")
     ] = None,
     reason: Reason = "started by hand",
     project: ProjectFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train, test and register a version; it becomes the challenger if every gate passes."""
-    from everfit.cli.instants import read_instant, read_moment
-    from everfit.cli.output import FAILED, OK, bold, print_gates, print_json, print_line, print_scores
-    from everfit.cli.progress_bars import Bars
-    from everfit.loop.learning import learn
-    from everfit.wiring import actor, open_system
+    """Train a candidate; register it if every gate passes.
 
+    The gates test it first. A registered version becomes the challenger; 'everfit promote' makes it the champion.
+    """
     flags = {"training.trials": trials, "training.seconds": seconds, "training.seed": seed}
-    system = open_system(project, flags={key: value for key, value in flags.items() if value is not None})
+    system = open_system(project, flags=flags)
     with Bars(quiet=as_json) as progress:
         outcome = learn(
             system,

@@ -1,13 +1,27 @@
-"""``everfit up``: the prediction service and the loop around it, kept alive; and the hidden commands behind it."""
+"""``everfit up``: the prediction service and the loop; and the hidden commands that run their processes."""
 
 from __future__ import annotations
 
+import gc
+import logging
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from everfit.cli.logs import keep_log
 from everfit.cli.options import AsJson, FollowReplay, Host, Port, ProjectFolder, Workers
+from everfit.cli.output import bold, print_json, print_line
+from everfit.loop.retrain_job import make
+from everfit.runtime.launcher import Launcher
+from everfit.runtime.subprocess_runner import die_with_parent
+from everfit.runtime.supervisor import Post, Supervisor, worker_posts
+from everfit.serving.http.listener import listen, url_of
+from everfit.wiring import find_root, load_project, open_controller, open_system
 
 
 def up(
@@ -18,20 +32,13 @@ def up(
     project: ProjectFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Serve, watch, retrain and deliver until stopped.
+    """Serve, monitor, retrain and roll out until stopped.
 
-    Where no version answers yet, the first one is trained.
+    A model without a champion is trained first.
     """
-    from everfit.cli.logs import keep_log
-    from everfit.cli.output import bold, print_json, print_line
-    from everfit.runtime.launcher import Launcher
-    from everfit.runtime.supervisor import Post, Supervisor, worker_posts
-    from everfit.serving.http.listener import listen, url_of
-    from everfit.wiring import find_root, load_project
-
     keep_log("supervisor", as_json=as_json)
     flags = {"serving.host": host, "serving.port": port, "serving.workers": workers}
-    opened = load_project(find_root(project), {key: value for key, value in flags.items() if value is not None})
+    opened = load_project(find_root(project), flags)
     settings, words = opened.settings, [*(["--replay"] if replay else []), *(["--json"] if as_json else [])]
     with listen(settings.serving.host, settings.serving.port) as listener:
         url = url_of(listener)
@@ -53,57 +60,41 @@ def up(
 
 
 def controller(
-    ready: Annotated[int, typer.Option("--ready", help="Descriptor to tell that it leads or stands by.")],
+    ready: Annotated[int, typer.Option("--ready", help="Descriptor that gets a byte once the controller runs.")],
     project: Annotated[Path, typer.Option("--project", help="Folder with everfit.toml.")],
     replay: FollowReplay = False,
     as_json: AsJson = False,
 ) -> None:
-    """Be the controller of the loop."""
-    import logging
-    import os
-    import signal
-    import threading
-
-    from everfit.cli.logs import keep_log
-    from everfit.wiring import open_controller
-
+    """Run the controller process of the loop."""
     keep_log("controller", as_json=as_json)
     one = open_controller(project, in_replay=replay)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: one.stop())
     parent = os.getppid()
 
-    def outlive_nobody() -> None:
-        stop = threading.Event()
-        while not stop.wait(1.0):
-            if os.getppid() != parent:
-                one.stop()
-                return
+    def stop_with_parent() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        one.stop()
 
-    threading.Thread(target=outlive_nobody, name="parent", daemon=True).start()
+    threading.Thread(target=stop_with_parent, name="parent", daemon=True).start()
 
-    def tell() -> None:
+    def announce() -> None:
         os.write(ready, b"+")
         os.close(ready)
 
-    one.run(tell)
+    one.run(announce)
     logging.shutdown()
-    # Not a return: it would wait for steps that run in threads. They are begun anew by whoever leads next.
+    # Not a return: it would wait for steps that run in threads. The next leader runs them again.
     os._exit(0)
 
 
 def make_candidate(
-    folder: Annotated[Path, typer.Option("--folder", help="Holds the request, and takes the result.")],
+    folder: Annotated[Path, typer.Option("--folder", help="Folder of the request and the result.")],
     project: Annotated[Path, typer.Option("--project", help="Folder with everfit.toml.")],
 ) -> None:
-    """Train a candidate in a process of its own."""
-    import gc
-
-    from everfit.loop.retrain_job import make
-    from everfit.runtime.subprocess_runner import die_with_parent
-    from everfit.wiring import open_system
-
+    """Train the candidate of a training order."""
     die_with_parent()
     make(open_system(project), folder)
-    # To look for cycles among a thousand modules takes a quarter of a second; the process's end clears them away.
+    # Collecting cycles among a thousand modules at exit takes a quarter of a second, and frees nothing of use.
     gc.freeze()

@@ -167,7 +167,7 @@ def resolve_settings(
     Args:
         file: The parsed everfit.toml.
         variables: The process environment; only names that start with ``EVERFIT_`` count.
-        flags: Dotted names from the command line, ``{"serving.port": 9000}``.
+        flags: Dotted names from the command line, ``{"serving.port": 9000}``; one that is ``None`` was not given.
 
     Raises:
         SettingsError: If a key is unknown or a value is of the wrong type or out of range.
@@ -187,8 +187,9 @@ def resolve_settings(
     for section, key, text in _from_variables(variables):
         merged.setdefault(section, {})[key] = text.split() if (section, key) == ("alerts", "urls") else text
     for dotted, value in (flags or {}).items():
-        section, _, key = dotted.partition(".")
-        merged.setdefault(section, {})[key] = value
+        if value is not None:
+            section, _, key = dotted.partition(".")
+            merged.setdefault(section, {})[key] = value
     try:
         return msgspec.convert(merged, Settings, strict=False)
     except msgspec.ValidationError as error:

@@ -37,6 +37,14 @@ class Project:
         """
         return _pick(self.models, name, kind="model")
 
+    def model_names(self, name: str | None = None) -> list[str]:
+        """Return the names of all models; with a name, only that one.
+
+        Raises:
+            DefinitionError: If there is no model of that name.
+        """
+        return [self.model(name).name] if name else list(self.models)
+
     def view(self, name: str) -> FeatureView:
         """The feature view of that name.
 
