@@ -20,8 +20,8 @@ from everfit.cli.demo_project import Started, copy_of, running
 from everfit.cli.output import print_json
 from everfit.cli.timeline import Event, timeline
 from everfit.client.client import Client
-from everfit.core.errors import NotReadyError, ProjectError
 from everfit.commands.promote import promote
+from everfit.core.errors import NotReadyError, ProjectError
 from everfit.loop.learning import learn
 from everfit.loop.retrain_job import RESULT, Result, order_folder
 from everfit.replay.replaying import ReplayPlan, replay
