@@ -1,4 +1,4 @@
-"""``everfit demo``: a model that looks after itself, on an example that ships with Everfit."""
+"""``everfit demo``: the loop at work on an example that is installed with Everfit."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ from everfit.cli.tour import tour
 def demo(
     data: Annotated[
         Path | None,
-        typer.Option(
-            "--data", help="Folder with flights.parquet: from nothing to an answered prediction with real flights."
-        ),
+        typer.Option("--data", help="Folder with flights.parquet: show the way to a first prediction on real flights."),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option("--in", help="Keep the project here.", show_default="a temporary folder")
+        Path | None,
+        typer.Option("--in", help="Folder to create the project in.", show_default="a temporary folder"),
     ] = None,
-    stay: Annotated[bool, typer.Option("--stay", help="Leave the system up at the end, to be looked at.")] = False,
+    stay: Annotated[bool, typer.Option("--stay", help="Keep the system running at the end.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the loop closing: a change, the finding, the order, training, gates, rollout and recovery.
+    """Show the loop at work on an example.
 
-    Two weeks of a simulated delivery company pass in about two minutes. Nothing in the loop is scripted.
+    Two weeks of a simulated delivery company pass in about two minutes: a change, the finding, the training order,
+    training, gates, rollout and recovery. Nothing in the loop is scripted.
     """
     if data is not None:
         tour(data=data, folder=folder, as_json=as_json)
-        return
-
-    show(folder=folder, stay=stay, as_json=as_json)
+    else:
+        show(folder=folder, stay=stay, as_json=as_json)
