@@ -25,8 +25,8 @@ def troubled(own: Path) -> Path:
         numbers={"worse_by": 0.1},
     )  # fmt: skip
     incidents, orders = system.incidents, system.orders
-    for hours, found in ((0, [drop]), (1, []), (2, [drop])):
-        incidents.settle("late", found, now=NOON + timedelta(hours=hours))
+    for hours, found in ((0, [drop]), (1, []), (26, [drop])):
+        incidents.record("late", found, now=NOON + timedelta(hours=hours))
     asked = RetrainOrder(
         model="late", cause="drop#1", reason="It is worse by 0.1.", findings=(drop.key,), actor="policy", incident=1,
         asked_at=NOON + timedelta(minutes=30),

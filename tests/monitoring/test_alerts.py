@@ -57,31 +57,42 @@ def receiver(status: int = 200) -> Iterator[tuple[str, list[Any]]]:
 
 
 def tell(incidents: Incidents, settings: AlertSettings, now: datetime, urls: list[str]) -> bool:
-    message = compose(incidents.untold("late"), settings=settings, now=now)
+    message = compose(incidents.unnotified("late"), settings=settings, now=now)
     if message is None:
         return False
     send(message, urls)
-    incidents.tell(message.about)
+    incidents.mark_notified(message.about)
     return True
 
 
 def test_all_that_is_new_is_one_message_told_once(incidents: Incidents) -> None:
     with receiver() as (url, got):
-        incidents.settle("late", [finding("rain"), finding("wind", "critical"), finding("sun", "info")], now=NOON)
+        incidents.record("late", [finding("rain"), finding("wind", "critical"), finding("sun", "info")], now=NOON)
         assert tell(incidents, AlertSettings(), NOON, [url])
         assert not tell(incidents, AlertSettings(), NOON, [url])
-        incidents.settle("late", [finding("wind", "critical")], now=NOON)
-        assert tell(incidents, AlertSettings(), NOON, [url])
+        incidents.record("late", [finding("wind", "critical")], now=NOON)
         assert not tell(incidents, AlertSettings(), NOON, [url])
+        assert tell(incidents, AlertSettings(), NOON + timedelta(days=1), [url])
+        assert not tell(incidents, AlertSettings(), NOON + timedelta(days=1), [url])
     assert [each["title"] for each in got] == ["Everfit: 2 new in late", "Everfit: 1 resolved in late"]
     assert got[0]["message"].splitlines() == ["‼ #2 late wind: wind moved.", "! #1 late rain: rain moved."]
     assert got[1]["message"] == "✓ #1 late rain: drift is over"  # of the sun nobody had heard
 
 
+def test_an_incident_that_comes_and_goes_makes_one_alert(incidents: Incidents) -> None:
+    with receiver() as (url, got):
+        for hours in range(0, 96, 12):
+            now = NOON + timedelta(hours=hours)
+            incidents.record("late", [finding("rain", "critical")] if hours % 24 == 0 else [], now=now)
+            tell(incidents, AlertSettings(), now, [url])
+        tell(incidents, AlertSettings(), NOON + timedelta(hours=108), [url])
+    assert [message["title"] for message in got] == ["Everfit: 1 new in late", "Everfit: 1 resolved in late"]
+
+
 def test_in_quiet_hours_only_what_is_critical_and_the_rest_after(incidents: Incidents) -> None:
     settings = AlertSettings(quiet="22:00-07:00")
     with receiver() as (url, got):
-        incidents.settle("late", [finding("rain"), finding("wind", "critical")], now=MIDNIGHT)
+        incidents.record("late", [finding("rain"), finding("wind", "critical")], now=MIDNIGHT)
         assert tell(incidents, settings, MIDNIGHT, [url])
         assert not tell(incidents, settings, MIDNIGHT + timedelta(hours=1), [url])
         assert tell(incidents, settings, MIDNIGHT + timedelta(hours=8), [url])
@@ -90,17 +101,17 @@ def test_in_quiet_hours_only_what_is_critical_and_the_rest_after(incidents: Inci
 
 def test_what_grows_worse_is_told_again(incidents: Incidents) -> None:
     with receiver() as (url, got):
-        incidents.settle("late", [finding("rain")], now=NOON)
+        incidents.record("late", [finding("rain")], now=NOON)
         tell(incidents, AlertSettings(), NOON, [url])
-        incidents.settle("late", [finding("rain", "critical")], now=NOON)
+        incidents.record("late", [finding("rain", "critical")], now=NOON)
         tell(incidents, AlertSettings(), NOON, [url])
-        incidents.settle("late", [finding("rain", "info")], now=NOON)
+        incidents.record("late", [finding("rain", "info")], now=NOON)
         assert not tell(incidents, AlertSettings(), NOON, [url])
     assert len(got) == 2
 
 
 def test_what_a_channel_did_not_take_is_told_later(incidents: Incidents) -> None:
-    incidents.settle("late", [finding("rain")], now=NOON)
+    incidents.record("late", [finding("rain")], now=NOON)
     with receiver(500) as (url, _), pytest.raises(AlertError, match="json://…"):
         tell(incidents, AlertSettings(), NOON, [url])
     with receiver() as (url, got):
@@ -109,7 +120,7 @@ def test_what_a_channel_did_not_take_is_told_later(incidents: Incidents) -> None
 
 
 def test_a_channel_that_is_none_is_named_without_its_secrets(incidents: Incidents) -> None:
-    incidents.settle("late", [finding("rain")], now=NOON)
+    incidents.record("late", [finding("rain")], now=NOON)
     with pytest.raises(AlertError) as caught:
         tell(incidents, AlertSettings(), NOON, ["carrierpigeon://me:secret@loft"])
     assert "carrierpigeon" in str(caught.value)

@@ -110,7 +110,7 @@ class ModelLoop:
         self._untold = findings
         try:
             orders = order_findings(self.name, self._system.orders.of(self.name))
-            self._system.incidents.settle(self.name, (*findings, *orders), now=now, unseen=OF_A_LOOK)
+            self._system.incidents.record(self.name, (*findings, *orders), now=now, not_evaluated=OF_A_LOOK)
         except Exception as error:  # noqa: BLE001 - the ledger may be what failed
             _log.error("nor could that be put on record: %s", error)
         else:

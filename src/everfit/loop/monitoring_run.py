@@ -215,7 +215,7 @@ def watch(
     asked = made.rename({"event_time": ASKED})
     found = (*also, *find(asked, rows, watching, since=now - _LOOK_BACK, as_of=now))
     incidents = system.incidents
-    incidents.settle(definition.name, found, now=now, unseen=CLOSER)
+    incidents.record(definition.name, found, now=now, not_evaluated=CLOSER)
     _tell(system, incidents, definition.name, now=now)
     return Watched(
         model=definition.name,
@@ -321,7 +321,7 @@ def _settle(system: System, report: MonitorReport, freshness: Sequence[SourceFre
     from everfit.store.gauges import write_samples
 
     incidents = system.incidents
-    incidents.settle(report.model, report.findings, now=report.as_of, unseen=_OF_THE_LOOP | unseen(report))
+    incidents.record(report.model, report.findings, now=report.as_of, not_evaluated=_OF_THE_LOOP | unseen(report))
     Performances(system.ledger).keep(report)
     settled = structs.replace(report, incidents=incidents.of(report.model, since=report.since))
     write_samples(system.state / "gauges", report.model, samples_of(settled, freshness))
@@ -339,7 +339,7 @@ def _tell(system: System, incidents: Incidents, model: str, *, now: datetime) ->
     from everfit.monitoring.alerts import compose, send
 
     settings = system.project.settings.alerts
-    message = compose(incidents.untold(model), settings=settings, now=now)
+    message = compose(incidents.unnotified(model), settings=settings, now=now)
     if message is not None and settings.urls:
         send(message, settings.urls)
-        incidents.tell(message.about)
+        incidents.mark_notified(message.about)

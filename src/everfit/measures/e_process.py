@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from everfit.core.errors import DataError
 from everfit.measures.weighting import Floats
@@ -94,3 +95,47 @@ def betting_evidence(
     greatest = found.max(axis=0)
     mean: Floats = np.log(np.exp(found - greatest).mean(axis=0)) + greatest
     return mean
+
+
+def reversed_evidence(
+    losses: Floats,
+    bound: Floats,
+    blocks: NDArray[np.integer],
+    *,
+    stakes: Callable[[int, int], Floats] = lifetime_stakes,
+    bets: Sequence[float] = BETS,
+) -> Floats:
+    """Return the log wealth of bets on *lower* losses, after each block: evidence against "the mean is still so high".
+
+    A block is one whole cycle, such as a day. The null hypothesis is that the mean of the conditional means of a block
+    is at least the bound, whatever they are within it: losses may be low every night. Stakes enter at the beginning of
+    a block and the wealth is read at its end; within it, the product of the factors has an expectation of at most 1,
+    since the geometric mean of ``1 + bet * (bound - mean)`` does not exceed the arithmetic one.
+
+    Args:
+        losses: As for :func:`betting_evidence`.
+        bound: For each loss, the least that the mean is held to be, in (0, 1); that of a block's first loss counts.
+        blocks: The block of each loss, in ascending order.
+        stakes: As for :func:`betting_evidence`, by block.
+        bets: See :data:`BETS`.
+
+    Returns:
+        Shape ``(blocks,)``, one value for each block with a loss. By Ville's inequality the null hypothesis may be
+        rejected at level ``alpha`` where it reaches ``log(1 / alpha)``.
+
+    >>> cycle = np.repeat([0.2, 0.6], 50)
+    >>> days = np.arange(2_000) // 100
+    >>> still, over = np.tile(cycle, 20), np.tile(cycle - 0.2, 20)
+    >>> [float(reversed_evidence(losses, np.full(2_000, 0.4), days)[-1]) > math.log(20) for losses in (still, over)]
+    [False, True]
+    """
+    first = np.flatnonzero(np.diff(blocks, prepend=blocks[:1] - 1))
+    bounds = np.repeat(bound[first], np.diff(first, append=len(losses)))
+    factors = np.log1p(np.array(bets)[:, None] * ((1.0 - losses) / (1.0 - bounds) - 1.0))
+    grown = np.add.reduceat(factors, first, axis=1) if len(first) else factors
+    found, held = np.empty(grown.shape), np.full(len(bets), -math.inf)
+    for number, stake in enumerate(np.log(stakes(len(first), 0))):
+        held = np.logaddexp(held, stake) + grown[:, number]
+        found[:, number] = held
+    evidence: Floats = np.logaddexp.reduce(found, axis=0) - math.log(len(bets))
+    return evidence

@@ -1,13 +1,13 @@
-"""Telling people: one message for all that is new, through whatever channel they read, at an hour they accept.
+"""Alerts: one message for all that is new, through the channels of ``[alerts] urls``, outside the quiet hours.
 
-What was told is kept with each incident, so that a message that could not be sent, or had to wait for the end of the
-quiet hours, is sent by a later look.
+The state that people were notified of is kept with each incident, so that a message that could not be sent, or had to
+wait for the end of the quiet hours, is sent by a later evaluation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -21,61 +21,64 @@ if TYPE_CHECKING:
     from everfit.core.settings import AlertSettings
 
 RESOLVED = "resolved"
-"""What is told of an incident that has ended; of others, their severity."""
+"""The state of an incident that has ended; of others it is their severity."""
+REOPENS_WITHIN = timedelta(days=1)
+"""An incident that is found again within this after its end is the same incident; only then its end is notified."""
 
 _SIGNS = {"info": "·", "warning": "!", "critical": "‼", RESOLVED: "✓"}
 
 
-class Untold(Struct, frozen=True, kw_only=True):
-    """An incident whose present state nobody was told."""
+class Unnotified(Struct, frozen=True, kw_only=True):
+    """An incident whose present state people may have to be notified of."""
 
     incident: Incident
-    told: str
-    """The state that was told of it last; empty if none was."""
+    notified: str
+    """The state that people were notified of last; empty if none."""
 
     @property
     def state(self) -> str:
-        """What is to be told of it."""
+        """The present one."""
         return RESOLVED if self.incident.resolved_at is not None else self.incident.finding.severity
 
-    @property
-    def matters(self) -> bool:
-        """Whether there is anything to tell: not of one that came and went unnoticed, nor of one that eased."""
-        if self.state == RESOLVED:
-            return self.told not in {"", RESOLVED}
-        return self.told not in SEVERITIES or _rank(self.state) > _rank(self.told)
+    def is_due(self, now: datetime) -> bool:
+        """Return whether to notify: not of one that came and went in between, of one that eased, or a fresh end."""
+        ended = self.incident.resolved_at
+        if ended is not None:
+            return self.notified not in {"", RESOLVED} and now - ended >= REOPENS_WITHIN
+        return self.notified not in SEVERITIES or _rank(self.state) > _rank(self.notified)
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """What is sent."""
+    """An alert."""
 
     title: str
     body: str
-    about: tuple[Untold, ...]
+    about: tuple[Unnotified, ...]
 
 
-def compose(untold: Sequence[Untold], *, settings: AlertSettings, now: datetime) -> Message | None:
-    """One message for everything that may be told now; ``None`` if there is nothing.
+def compose(unnotified: Sequence[Unnotified], *, settings: AlertSettings, now: datetime) -> Message | None:
+    """Return one message for everything that people may be notified of now; ``None`` if there is nothing.
 
-    Below ``[alerts] severity`` nothing is told; in the quiet hours only what is critical.
+    Below ``[alerts] severity`` there are no alerts; in the quiet hours only critical ones. An end is notified once the
+    incident cannot be re-opened, so that one that comes and goes makes one alert.
     """
     least = _rank("critical" if is_quiet(settings, now) else settings.severity)
-    about = tuple(each for each in untold if each.matters and _weight(each) >= least)
+    about = tuple(one for one in unnotified if one.is_due(now) and _weight(one) >= least)
     if not about:
         return None
-    ordered = sorted(about, key=lambda each: (each.state == RESOLVED, -_weight(each), each.incident.number))
-    models = sorted({each.incident.finding.model for each in ordered})
-    fresh = sum(each.state != RESOLVED for each in ordered)
+    ordered = sorted(about, key=lambda one: (one.state == RESOLVED, -_weight(one), one.incident.number))
+    models = sorted({one.incident.finding.model for one in ordered})
+    fresh = sum(one.state != RESOLVED for one in ordered)
     parts = [f"{fresh} new" if fresh else "", f"{len(ordered) - fresh} resolved" if fresh < len(ordered) else ""]
     return Message(
         title=f"Everfit: {', '.join(filter(None, parts))} in {', '.join(models)}",
-        body="\n".join(_line(each) for each in ordered),
+        body="\n".join(_line(one) for one in ordered),
         about=tuple(ordered),
     )
 
 
 def is_quiet(settings: AlertSettings, now: datetime) -> bool:
-    """Whether an instant lies in the quiet hours; they may go over midnight."""
+    """Return whether an instant lies in the quiet hours; they may go over midnight."""
     if not settings.quiet:
         return False
     begin, end = (time.fromisoformat(part) for part in settings.quiet.split("-"))
@@ -84,10 +87,10 @@ def is_quiet(settings: AlertSettings, now: datetime) -> bool:
 
 
 def send(message: Message, urls: Sequence[str]) -> None:
-    """Hand a message to every channel.
+    """Send a message to every channel.
 
     Args:
-        message: What to say.
+        message: The alert.
         urls: Channels as Apprise writes them: ``mailto://…``, ``slack://…``, ``json://…``, …
 
     Raises:
@@ -107,29 +110,27 @@ def send(message: Message, urls: Sequence[str]) -> None:
             raise AlertError(
                 "an alert must reach its channel, and this one did not take it",
                 value=_scheme(url),
-                remedy="It is sent again at the next look.",
+                remedy="It is sent again at the next evaluation.",
             )
 
 
-def _weight(each: Untold) -> int:
-    """How bad it is; of what is resolved, how bad it was said to be."""
-    return _rank(each.told if each.state == RESOLVED else each.state)
+def _weight(one: Unnotified) -> int:
+    """Return the rank of the severity; of what is resolved, of the one that people were notified of."""
+    return _rank(one.notified if one.state == RESOLVED else one.state)
 
 
 def _rank(severity: str) -> int:
     return [str(known) for known in SEVERITIES].index(severity)
 
 
-def _line(each: Untold) -> str:
-    finding = each.incident.finding
+def _line(one: Unnotified) -> str:
+    finding = one.incident.finding
     about = f"{finding.model} {finding.subject}".rstrip()
-    if each.state == RESOLVED:
-        return printable(
-            f"{_SIGNS[RESOLVED]} #{each.incident.number} {about}: {finding.kind.replace('_', ' ')} is over"
-        )
-    return printable(f"{_SIGNS[each.state]} #{each.incident.number} {about}: {finding.sentence}")
+    if one.state == RESOLVED:
+        return printable(f"{_SIGNS[RESOLVED]} #{one.incident.number} {about}: {finding.kind.replace('_', ' ')} is over")
+    return printable(f"{_SIGNS[one.state]} #{one.incident.number} {about}: {finding.sentence}")
 
 
 def _scheme(url: str) -> str:
-    """What may be shown of a channel: the rest may hold a password."""
+    """Return what may be shown of a channel: the rest may hold a password."""
     return f"{url.partition('://')[0]}://…"

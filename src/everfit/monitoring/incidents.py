@@ -1,4 +1,7 @@
-"""The same trouble is one incident, that opens, goes on and ends. The one writer of ``incidents``."""
+"""Incidents: findings with the same key become one, that opens, goes on and ends. The one writer of ``incidents``.
+
+The ledger keeps the newest finding of an incident, not the earlier ones.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from everfit.core.clock import from_us, to_us
 from everfit.core.errors import StoreError
 from everfit.core.event_log import log_event
 from everfit.core.finding import SEVERITIES, Finding, FindingKind, Incident
-from everfit.monitoring.alerts import RESOLVED, Untold
+from everfit.monitoring.alerts import REOPENS_WITHIN, RESOLVED, Unnotified
 from everfit.store.ledger import INCIDENTS
 
 _log = logging.getLogger(__name__)
@@ -23,27 +26,24 @@ _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging
 
 
 class Changes(Struct, frozen=True, kw_only=True):
-    """What a look changed."""
+    """Changes of incidents by one evaluation."""
 
     opened: tuple[Incident, ...] = ()
+    reopened: tuple[Incident, ...] = ()
+    """Ended within the last day, and found again."""
     worsened: tuple[Incident, ...] = ()
     """Open before, and more severe now."""
     ongoing: tuple[Incident, ...] = ()
     resolved: tuple[Incident, ...] = ()
 
-    @property
-    def open(self) -> tuple[Incident, ...]:
-        """All that are open now."""
-        return (*self.opened, *self.worsened, *self.ongoing)
-
 
 def reconcile(
     before: Sequence[Incident], findings: Sequence[Finding], *, now: datetime, next_number: int = 1
 ) -> Changes:
-    """Hold what is found now against what is open.
+    """Hold present findings against the incidents on record.
 
     Args:
-        before: The open incidents of the models that were looked at.
+        before: The incidents that are open, and those that ended within :data:`REOPENS_WITHIN`, oldest first.
         findings: What is found now; of several with one key, the first counts.
         now: The present instant.
         next_number: The number of the first incident that opens.
@@ -51,21 +51,26 @@ def reconcile(
     found: dict[str, Finding] = {}
     for finding in findings:
         found.setdefault(finding.key, finding)
-    opened: list[Incident] = []
+    reopened: list[Incident] = []
     worsened: list[Incident] = []
     ongoing: list[Incident] = []
     resolved: list[Incident] = []
-    for incident in before:
+    # An open incident first, then the one that ended last.
+    for incident in sorted(before, key=lambda incident: (incident.resolved_at is None, incident.number), reverse=True):
+        is_open = incident.resolved_at is None
         if incident.key not in found:
-            resolved.append(replace(incident, resolved_at=now, updated_at=now))
+            resolved += [replace(incident, resolved_at=now, updated_at=now)] if is_open else []
             continue
         finding = found.pop(incident.key)
-        same = replace(incident, finding=finding, updated_at=now, looks=incident.looks + 1)
+        same = replace(incident, finding=finding, resolved_at=None, updated_at=now, looks=incident.looks + 1)
         grew = SEVERITIES.index(finding.severity) > SEVERITIES.index(incident.finding.severity)
-        (worsened if grew else ongoing).append(same)
-    for number, finding in enumerate(found.values(), start=next_number):
-        opened.append(Incident(number=number, key=finding.key, finding=finding, opened_at=now, updated_at=now))
-    return Changes(opened=tuple(opened), worsened=tuple(worsened), ongoing=tuple(ongoing), resolved=tuple(resolved))
+        (reopened if not is_open else worsened if grew else ongoing).append(same)
+    opened = [
+        Incident(number=number, key=finding.key, finding=finding, opened_at=now, updated_at=now)
+        for number, finding in enumerate(found.values(), start=next_number)
+    ]
+    parts = {"reopened": reopened, "worsened": worsened, "ongoing": ongoing, "resolved": resolved}
+    return Changes(opened=tuple(opened), **{name: tuple(reversed(part)) for name, part in parts.items()})
 
 
 class Incidents:
@@ -78,46 +83,46 @@ class Incidents:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def settle(
-        self, model: str, findings: Sequence[Finding], *, now: datetime, unseen: Collection[FindingKind] = ()
+    def record(
+        self, model: str, findings: Sequence[Finding], *, now: datetime, not_evaluated: Collection[FindingKind] = ()
     ) -> Changes:
-        """Record what was found of a model at a look, all or nothing.
+        """Record a model's findings, all or nothing.
 
         Args:
             model: Its name.
             findings: What was found.
             now: The present instant.
-            unseen: What was not looked for: incidents of these kinds stay as they are.
+            not_evaluated: Incidents of these kinds stay as they are.
         """
+        recent = sa.or_(INCIDENTS.c.resolved_at_us.is_(None), INCIDENTS.c.resolved_at_us > to_us(now - REOPENS_WITHIN))
         with self._engine.begin() as connection:
-            open_ones = _read(connection, INCIDENTS.c.model == model, INCIDENTS.c.resolved_at_us.is_(None))
-            before = [each for each in open_ones if each.finding.kind not in unseen]
+            known = _read(connection, INCIDENTS.c.model == model, recent)
+            before = [incident for incident in known if incident.finding.kind not in not_evaluated]
             last = connection.execute(sa.select(sa.func.max(INCIDENTS.c.number))).scalar() or 0
             changes = reconcile(before, findings, now=now, next_number=last + 1)
             if changes.opened:
-                connection.execute(INCIDENTS.insert(), [_row(each) for each in changes.opened])
-            for incident in (*changes.worsened, *changes.ongoing, *changes.resolved):
+                connection.execute(INCIDENTS.insert(), [_row(incident) for incident in changes.opened])
+            for incident in (*changes.reopened, *changes.worsened, *changes.ongoing, *changes.resolved):
                 connection.execute(
                     INCIDENTS.update().where(INCIDENTS.c.number == incident.number).values(**_row(incident))
                 )
         _log_changes(changes)
         return changes
 
-    def untold(self, model: str) -> tuple[Untold, ...]:
-        """A model's incidents whose present state was not told yet, oldest first."""
+    def unnotified(self, model: str) -> tuple[Unnotified, ...]:
+        """Return a model's incidents whose present state was not notified yet, oldest first."""
         query = sa.select(INCIDENTS.c.number, INCIDENTS.c.announced).where(INCIDENTS.c.model == model)
         with self._engine.connect() as connection:
-            told = {row.number: row.announced for row in connection.execute(query)}
-            all_of_it = _read(connection, INCIDENTS.c.model == model, INCIDENTS.c.announced != RESOLVED)
-        found = (Untold(incident=each, told=told[each.number]) for each in all_of_it)
-        return tuple(each for each in found if each.matters)
+            notified = {row.number: row.announced for row in connection.execute(query)}
+            incidents = _read(connection, INCIDENTS.c.model == model, INCIDENTS.c.announced != RESOLVED)
+        return tuple(Unnotified(incident=incident, notified=notified[incident.number]) for incident in incidents)
 
-    def tell(self, about: Sequence[Untold]) -> None:
-        """Record that the present state of these was told."""
+    def mark_notified(self, about: Sequence[Unnotified]) -> None:
+        """Record that people were notified of the present state of these."""
         with self._engine.begin() as connection:
-            for each in about:
+            for one in about:
                 connection.execute(
-                    INCIDENTS.update().where(INCIDENTS.c.number == each.incident.number).values(announced=each.state)
+                    INCIDENTS.update().where(INCIDENTS.c.number == one.incident.number).values(announced=one.state)
                 )
 
     def one(self, number: int) -> Incident:
@@ -142,23 +147,40 @@ class Incidents:
         with self._engine.connect() as connection:
             return str(connection.execute(query).scalar() or "")
 
-    def of(self, model: str, *, since: datetime | None = None) -> tuple[Incident, ...]:
-        """A model's incidents, oldest first.
+    def of(self, model: str, *, since: datetime | None = None, as_of: datetime | None = None) -> tuple[Incident, ...]:
+        """Return a model's incidents, oldest first.
 
         Args:
             model: Its name.
             since: Leave out those that were resolved before.
+            as_of: Leave out those that opened later, and show as open those that ended later. Each comes with its
+                newest finding all the same; a time in which it had ended and was then re-opened is not on record.
         """
         conditions = [INCIDENTS.c.model == model]
         if since is not None:
             ended = INCIDENTS.c.resolved_at_us
             conditions.append(sa.or_(ended.is_(None), ended >= to_us(since)))
+        if as_of is not None:
+            conditions.append(INCIDENTS.c.opened_at_us <= to_us(as_of))
         with self._engine.connect() as connection:
-            return _read(connection, *conditions)
+            found = _read(connection, *conditions)
+        if as_of is None:
+            return found
+        return tuple(
+            replace(incident, resolved_at=None)
+            if incident.resolved_at is not None and incident.resolved_at > as_of
+            else incident
+            for incident in found
+        )
 
 
 def _log_changes(changes: Changes) -> None:
-    parts = {"opened": changes.opened, "worsened": changes.worsened, "ended": changes.resolved}
+    parts = {
+        "opened": changes.opened,
+        "reopened": changes.reopened,
+        "worsened": changes.worsened,
+        "ended": changes.resolved,
+    }
     for change, incidents in parts.items():
         for incident in incidents:
             finding = incident.finding

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from everfit.core.finding import Finding
 from everfit.measures.confidence_sequence import upper_sequence
 from everfit.measures.design_effect import design_effect
-from everfit.measures.e_process import betting_evidence, lifetime_stakes, steady_stakes
+from everfit.measures.e_process import betting_evidence, lifetime_stakes, reversed_evidence, steady_stakes
 from everfit.measures.weighting import Floats
 from everfit.monitoring.loss import Losses, loss_for
 from everfit.monitoring.performance import Scale
@@ -26,8 +26,9 @@ _REFERENCE_SHARE = 0.2
 _RELATIVE = 0.05
 _LONGEST_WAIT = timedelta(days=30)
 _LEAST_HELD_OUT = 50
-_FIRST_LOOK = 1_024
-"""Steps that are looked at first; twice as many while nothing is decided."""
+_FIRST_STEPS = 1_024
+"""Steps that are evaluated first; twice as many while nothing is decided."""
+_DAY_US = 86_400_000_000
 _ENTRY = "__entry"
 
 
@@ -127,8 +128,9 @@ def performance_alarm(
     steps = np.clip((after + hardest) / span, 0.0, 1.0)
     scaled = np.clip((bounds + hardest) / span, 1e-9, 1.0 - 1e-9)
     level = math.log(run_length or 1.0 / ((1.0 - _REFERENCE_SHARE) * alpha))
-    episodes, evidence = _episodes(steps, scaled, level, steady_stakes if run_length else lifetime_stakes)
     asked, entry = entered[ASKED], entered[_ENTRY]
+    times = entry.dt.epoch("us").to_numpy()[places[: len(steps)]]
+    episodes, evidence = _episodes(steps, scaled, times, level, steady_stakes if run_length else lifetime_stakes)
     return Alarm(
         episodes=tuple(
             Episode(
@@ -152,38 +154,59 @@ def performance_alarm(
 
 
 def _episodes(
-    losses: Floats, bounds: Floats, level: float, stakes: Callable[[int, int], Floats]
+    losses: Floats,
+    bounds: Floats,
+    entered_us: NDArray[np.int64],
+    level: float,
+    stakes: Callable[[int, int], Floats],
 ) -> tuple[list[tuple[int, int, int | None]], float]:
-    """Where each begins, is certain and is over, and the logarithm of the evidence in the end.
+    """Return the first step, the alarm and the recovery of each episode, and the log evidence in the end.
 
-    Over is what has lost as much from its peak as had made it certain; then a new life begins, with new stakes.
+    After a recovery a new life begins, with new stakes.
     """
     found: list[tuple[int, int, int | None]] = []
-    start, size = 0, _FIRST_LOOK
+    start, size = 0, _FIRST_STEPS
     while start < len(losses):
         evidence = betting_evidence(losses[start : start + size], bounds[start : start + size], stakes=stakes)
-        is_all = start + size >= len(losses)
         crossed = np.flatnonzero(evidence >= level)
         if not len(crossed):
-            if is_all:
+            if start + size >= len(losses):
                 return found, float(evidence[-1])
             size *= 2
             continue
-        alarmed = int(crossed[0])
-        quiet = np.flatnonzero(evidence[:alarmed] < 0.0)
-        since = int(quiet[-1]) + 1 if len(quiet) else 0
-        after = evidence[alarmed:]
-        lost = np.flatnonzero(np.maximum.accumulate(after) - after >= level)
-        if len(lost):
-            recovered = alarmed + int(lost[0])
-            found.append((start + since, start + alarmed, start + recovered))
-            start, size = start + recovered + 1, _FIRST_LOOK
-        elif is_all:
-            found.append((start + since, start + alarmed, None))
+        quiet = np.flatnonzero(evidence[: crossed[0]] < 0.0)
+        since, alarmed = start + (int(quiet[-1]) + 1 if len(quiet) else 0), start + int(crossed[0])
+        recovered = _recovery(losses, bounds, entered_us, alarmed, level, stakes)
+        found.append((since, alarmed, recovered))
+        if recovered is None:
+            evidence = betting_evidence(losses[start:], bounds[start:], stakes=stakes)
             return found, float(evidence[-1])
-        else:
-            size *= 2
+        start, size = recovered + 1, _FIRST_STEPS
     return found, -math.inf
+
+
+def _recovery(
+    losses: Floats,
+    bounds: Floats,
+    entered_us: NDArray[np.int64],
+    alarmed: int,
+    level: float,
+    stakes: Callable[[int, int], Floats],
+) -> int | None:
+    """Return the step at which "still worse than tolerated" is rejected; ``None`` if it is not.
+
+    Whole days from the alarm on are looked at, so that better nights are no recovery. A day is complete once a later
+    step has entered.
+    """
+    days = (entered_us[alarmed + 1 :] - entered_us[alarmed]) // _DAY_US
+    complete = int(np.searchsorted(days, days[-1])) if len(days) else 0
+    after = slice(alarmed + 1, alarmed + 1 + complete)
+    evidence = reversed_evidence(losses[after], bounds[after], days[:complete], stakes=stakes)
+    crossed = np.flatnonzero(evidence >= level)
+    if not len(crossed):
+        return None
+    day = np.unique(days[:complete])[crossed[0]]
+    return alarmed + int(np.searchsorted(days, day, side="right"))
 
 
 def _mean_loss(found: Losses, places: NDArray[np.intp], since: int, recovered: int | None) -> float:
