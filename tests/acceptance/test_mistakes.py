@@ -141,8 +141,8 @@ def test_a_service_that_is_not_there(trained: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("X, y, feature_names, learning_rate, seed", ("feature_names", "Did you mean names?")),
-        ("X, y, rounds, learning_rate, seed", ("rounds", "On offer are")),
+        ("X, y, feature_names, learning_rate, seed", ("feature_names", "Did you mean 'names'?")),
+        ("X, y, rounds, learning_rate, seed", ("rounds", "Available are")),
         ("X, y, seed, rate=0.1", ("learning_rate", "must be an argument of the trainer")),
     ],
     ids=["misspelt", "neither tuned nor offered", "tuned but no argument"],

@@ -22,11 +22,11 @@ def without(X: Any, y: Any, raet: float = 0.1) -> None: ...
 @pytest.mark.parametrize(
     ("function", "value", "words"),
     [
-        (misspelt, "feature_names", "Did you mean names?"),
-        (weighs, "sample_weight", "Did you mean weight?"),
-        (unknown, "zzz", "On offer are: X, y"),
-        (by_place, "X", "drop the '/'"),
-        (without, "rate", "Did you mean raet?"),
+        (misspelt, "feature_names", "Did you mean 'names'?"),
+        (weighs, "sample_weight", "Did you mean 'weight'?"),
+        (unknown, "zzz", "Available are: X, y"),
+        (by_place, "X", "remove the '/'"),
+        (without, "rate", "Did you mean 'raet'?"),
     ],
 )
 def test_what_a_training_would_refuse_is_named(function: Callable[..., Any], value: str, words: str) -> None:

@@ -121,8 +121,8 @@ def test_dates_become_midnights() -> None:
 @pytest.mark.parametrize(
     ("features", "entity", "said"),
     [
-        (["amuont"], SHOP, "Did you mean amount"),
-        (["amount"], Entity("shopp", dtype=pl.Int64), "Did you mean shop"),
+        (["amuont"], SHOP, "Did you mean 'amount'"),
+        (["amount"], Entity("shopp", dtype=pl.Int64), "Did you mean 'shop'"),
         (["amount"], Entity("shop", dtype=pl.String), "the key shop must be String"),
     ],
 )

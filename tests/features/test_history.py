@@ -172,9 +172,9 @@ def test_a_naive_as_of_is_refused() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"request": ["shop", "at", "amount", "amonut"]}, "Did you mean amount"),
-        ({"label": Label(pl.col("minuts") > 3, known_at="delivered")}, "Did you mean minutes"),
-        ({"label": Label("minutes", known_at="deliverd")}, "Did you mean delivered"),
+        ({"request": ["shop", "at", "amount", "amonut"]}, "Did you mean 'amount'"),
+        ({"label": Label(pl.col("minuts") > 3, known_at="delivered")}, "Did you mean 'minutes'"),
+        ({"label": Label("minutes", known_at="deliverd")}, "Did you mean 'delivered'"),
     ],
 )
 def test_a_missing_column_is_named(changes: dict[str, Any], said: str) -> None:

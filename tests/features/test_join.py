@@ -216,7 +216,7 @@ def test_naive_event_times_are_refused() -> None:
 
 
 def test_a_missing_column_is_named_with_its_neighbours() -> None:
-    with pytest.raises(SourceError, match=r"'xx'.*Did you mean x"):
+    with pytest.raises(SourceError, match=r"'xx'.*Did you mean 'x'"):
         point_in_time_join(_ask(ORIGIN), [_view(_rows(), features=["xx"])], time="t")
 
 

@@ -123,8 +123,8 @@ def test_a_password_is_never_shown(reader: Reader) -> None:
         (Source("s", query="select 1", url="sqlite:///none.db", timestamp="at"), "must be a file"),
         (Source("s", query="select 1", url="sqlite:////nowhere/none.db", timestamp="at"), "must be a file"),
         (Source("s", query="select * from r", url="sqlite:///:memory:", timestamp="at"), "no such table: r"),
-        (Source("s", function=lambda: ROWS, timestamp="att"), "Did you mean at"),
-        (Source("s", function=lambda: ROWS, timestamp="at", created="knwon"), "Did you mean known"),
+        (Source("s", function=lambda: ROWS, timestamp="att"), "Did you mean 'at'"),
+        (Source("s", function=lambda: ROWS, timestamp="at", created="knwon"), "Did you mean 'known'"),
         (Source("s", function=lambda: [1], timestamp="at"), "LazyFrame or DataFrame"),  # type: ignore[arg-type, return-value]
     ],
 )

@@ -98,7 +98,7 @@ def test_nonsense_is_found_where_it_is_made(trainer: Callable[..., Any], message
 
 
 def test_an_argument_that_nobody_gives_is_named() -> None:
-    with pytest.raises(DefinitionError, match=r"but got 'moon'.*On offer are: X, y, weight"):
+    with pytest.raises(DefinitionError, match=r"but got 'moon'.*Available are: X, y, weight"):
         fitted_by(lambda X, y, moon: None)
 
 

@@ -1,13 +1,12 @@
-"""What a project or an operator may set: read once, frozen, unknown keys rejected.
+"""Settings of a project: read once, frozen, unknown keys rejected.
 
-The order of precedence is flag, then variable, then file, then default. Every key has a variable:
-``[serving] port`` is ``EVERFIT_SERVING_PORT``. Reading the file is the caller's business (``everfit.wiring``).
+The order of precedence is flag, variable, file, default. Every key has an environment variable: ``[serving] port`` is
+``EVERFIT_SERVING_PORT``. :mod:`everfit.wiring` reads the file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,22 +14,19 @@ import msgspec
 from msgspec import Meta, Struct
 
 from everfit.core.errors import SettingsError
+from everfit.core.suggestion import did_you_mean
 
 SETTINGS_FILE = "everfit.toml"
-"""Where a project's settings are, and what makes a folder a project's."""
+"""Name of the settings file; a folder that has one is a project's."""
 
 
 def is_project_code(file: Path) -> bool:
-    """Whether a module, or a package's ``__init__.py``, lies beside a settings file.
-
-    Args:
-        file: Where it was imported from.
-    """
+    """Return whether a module's file, or a package's ``__init__.py``, is beside a settings file."""
     return any((folder / SETTINGS_FILE).is_file() for folder in list(file.parents)[:2])
 
 
 class ProjectSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[project]``: what this project is."""
+    """``[project]``: the name and the module of the project."""
 
     name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]*$", description="The project's name.")] = "project"
     module: Annotated[str, Meta(description="The Python module, beside everfit.toml, with the definitions.")] = (
@@ -39,7 +35,7 @@ class ProjectSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[stores]``: where state lives, each a URL; a relative path is taken from the project's folder."""
+    """``[stores]``: URLs of the stores; a relative path starts at the project's folder."""
 
     ledger: Annotated[str, Meta(description="Orders, aliases and their history (SQLAlchemy URL).")] = (
         "sqlite:///.everfit/ledger.db"
@@ -52,100 +48,123 @@ class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class TrainingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[training]``: how much a training may cost."""
+    """``[training]``: limits and shares of a training."""
 
-    trials: Annotated[int, Meta(ge=0, le=10_000, description="Tuning trials; 0 takes each parameter's default.")] = 20
+    trials: Annotated[
+        int, Meta(ge=0, le=10_000, description="Number of tuning trials; with 0, each parameter has its default.")
+    ] = 20
     seconds: Annotated[float, Meta(gt=0, description="Time budget of the tuning, in seconds.")] = 600.0
-    workers: Annotated[int, Meta(ge=1, le=256, description="Trials at a time.")] = 1
-    seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="Seed of everything random.")] = 0
-    holdout_share: Annotated[float, Meta(gt=0, lt=0.9, description="Newest share of the labelled rows, for gates.")] = (
-        0.2
-    )
-    validation_share: Annotated[
-        float, Meta(gt=0, lt=0.9, description="Newest share of the remaining rows, for tuning.")
+    workers: Annotated[int, Meta(ge=1, le=256, description="Number of trials at the same time.")] = 1
+    seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="Seed of all random numbers.")] = 0
+    holdout_share: Annotated[
+        float, Meta(gt=0, lt=0.9, description="Share of the labelled rows that is held out for the gates: the newest.")
     ] = 0.2
-    bootstrap: Annotated[int, Meta(ge=100, le=100_000, description="Bootstrap resamples of every interval.")] = 500
-    refit: Annotated[bool, Meta(description="Refit on every labelled row once the gates have passed.")] = True
+    validation_share: Annotated[
+        float, Meta(gt=0, lt=0.9, description="Share of the remaining rows that tuning is scored on: the newest.")
+    ] = 0.2
+    bootstrap: Annotated[
+        int, Meta(ge=100, le=100_000, description="Number of bootstrap resamples for each interval.")
+    ] = 500
+    refit: Annotated[bool, Meta(description="Refit on all labelled rows after the gates have passed.")] = True
 
 
 class ServingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[serving]``: the prediction service."""
 
-    host: Annotated[str, Meta(description="Address to listen on; loopback unless told otherwise.")] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8080
-    max_body_bytes: Annotated[int, Meta(ge=1024, description="Largest request body, in bytes.")] = 16 * 1024 * 1024
-    max_rows: Annotated[int, Meta(ge=1, description="Most rows in one request.")] = 10_000
-    workers: Annotated[int, Meta(ge=1, le=256, description="Processes that answer, on one address.")] = 1
+    host: Annotated[str, Meta(description="Address to listen on; by default only this machine can connect.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 chooses a free one.")] = 8080
+    max_body_bytes: Annotated[int, Meta(ge=1024, description="Largest size of a request body, in bytes.")] = (
+        16 * 1024 * 1024
+    )
+    max_rows: Annotated[int, Meta(ge=1, description="Largest number of rows in a request.")] = 10_000
+    workers: Annotated[int, Meta(ge=1, le=256, description="Number of worker processes, which share the address.")] = 1
     durability: Annotated[
         Literal["batch", "sync"],
         Meta(
-            description="When an answer may be sent: `batch`, once its record is with the operating system, which has "
-            "it on the disk within 100 ms; `sync`, once it is on the disk."
+            description="When a response is sent: `batch`, after its record was given to the operating system, which "
+            "writes it to the disk within 100 ms; `sync`, after its record is on the disk."
         ),
     ] = "batch"
-    seal_seconds: Annotated[float, Meta(gt=0, description="Age at which a journal's segment can be shipped.")] = 30.0
-    max_waiting: Annotated[
-        int, Meta(ge=1, description="Requests that may wait for an answer in one worker; more get 503.")
-    ] = 512
-    answer_seconds: Annotated[float, Meta(gt=0, description="How long a request may wait before it gets 503.")] = 10.0
-    receive_seconds: Annotated[
-        float, Meta(gt=0, description="How long a caller may take to send a request, or to take its answer.")
+    seal_seconds: Annotated[
+        float, Meta(gt=0, description="Age at which a segment of the journal is closed and can be shipped, in seconds.")
     ] = 30.0
-    idle_seconds: Annotated[float, Meta(gt=0, description="After which an idle connection is closed.")] = 75.0
-    max_connections: Annotated[int, Meta(ge=1, description="Connections of one worker; more get 503.")] = 1024
+    max_waiting: Annotated[
+        int, Meta(ge=1, description="Largest number of requests that wait in one worker; further ones get 503.")
+    ] = 512
+    answer_seconds: Annotated[
+        float, Meta(gt=0, description="Longest time that a request waits before it gets 503, in seconds.")
+    ] = 10.0
+    receive_seconds: Annotated[
+        float, Meta(gt=0, description="Longest time to receive a request or to send its response, in seconds.")
+    ] = 30.0
+    idle_seconds: Annotated[
+        float, Meta(gt=0, description="Time after which an idle connection is closed, in seconds.")
+    ] = 75.0
+    max_connections: Annotated[
+        int, Meta(ge=1, description="Largest number of connections of one worker; further ones get 503.")
+    ] = 1024
     repository_control: Annotated[
-        bool, Meta(description="Whether callers may load and unload models by the Open Inference Protocol.")
+        bool, Meta(description="Let callers load and unload models by the Open Inference Protocol.")
     ] = False
 
 
 class LoopSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[loop]``: what ``everfit up`` does by itself."""
+    """``[loop]``: automation of ``everfit up``."""
 
     level: Annotated[
         Literal["manual", "semi"],
         Meta(
-            description="`manual`: it serves, watches and tells, and a person starts every step; `semi`: it retrains "
-            "when the model's policy says so, and delivers what passes."
+            description="`manual`: it serves, monitors and sends alerts, and a person starts every training and "
+            "rollout; `semi`: it retrains when the model's policy requires it, and rolls out versions that pass."
         ),
     ] = "semi"
     watch_seconds: Annotated[
-        float, Meta(gt=0, description="Least time between two looks at a model; they take a tenth of a core at most.")
+        float,
+        Meta(
+            gt=0,
+            description="Shortest time between two evaluations, in seconds; they use a tenth of a core at most.",
+        ),
     ] = 2.0
-    train_seconds: Annotated[float, Meta(gt=0, description="How long one training may take.")] = 3600.0
+    train_seconds: Annotated[float, Meta(gt=0, description="Longest time of one training, in seconds.")] = 3600.0
     train_memory_mib: Annotated[
-        float, Meta(gt=0, description="How much memory one training may take, its own children included, in MiB.")
+        float, Meta(gt=0, description="Largest memory of one training with its child processes, in MiB.")
     ] = 16_384.0
-    trainings: Annotated[int, Meta(ge=1, le=64, description="Trainings at a time; a model has one at most.")] = 1
+    trainings: Annotated[
+        int, Meta(ge=1, le=64, description="Largest number of trainings at the same time; a model has one at most.")
+    ] = 1
     materialize_seconds: Annotated[
-        float, Meta(ge=0, description="How often the online store is brought up to date from the sources; 0: never.")
+        float,
+        Meta(ge=0, description="Time between two updates of the online store from the sources, in seconds; 0: never."),
     ] = 60.0
 
 
 class AlertSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[alerts]``: who is told of incidents, and when."""
+    """``[alerts]``: channels and times of notifications about incidents."""
 
     urls: Annotated[
         tuple[str, ...],
         Meta(
-            description="Channels as [Apprise](https://appriseit.com/services/) writes them: `mailto://…`, "
-            "`slack://…`, `json://…`; in the variable, separated by blanks."
+            description="Channels as URLs of [Apprise](https://appriseit.com/services/): `mailto://…`, "
+            "`slack://…`, `json://…`; separated by blanks in the variable."
         ),
     ] = ()
     severity: Annotated[
-        Literal["info", "warning", "critical"], Meta(description="The least severe incident that is told.")
+        Literal["info", "warning", "critical"], Meta(description="Lowest severity of incidents that are notified.")
     ] = "warning"
     quiet: Annotated[
         str,
         Meta(
             pattern=r"^$|^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$",
-            description="Hours in which only what is critical is told, such as `22:00-07:00`; the rest is told after.",
+            description="Hours with critical notifications only, such as `22:00-07:00`; others follow later.",
         ),
     ] = ""
-    time_zone: Annotated[str, Meta(description="The time zone of the quiet hours.")] = "UTC"
+    time_zone: Annotated[str, Meta(description="Time zone of the quiet hours, such as `Europe/Berlin`.")] = "UTC"
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that may be set."""
+    """All settings."""
 
     project: ProjectSettings = ProjectSettings()
     stores: StoreSettings = StoreSettings()
@@ -155,14 +174,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     alerts: AlertSettings = AlertSettings()
     paths: Annotated[
         dict[str, str],
-        Meta(description="Folders that sources name in braces: path='{data}/flights.parquet' with data = '../data'."),
+        Meta(
+            description="Folders that sources refer to in braces: path='{data}/flights.parquet' with data = '../data'."
+        ),
     ] = {}
 
 
 def resolve_settings(
     file: Mapping[str, Any], variables: Mapping[str, str], flags: Mapping[str, Any] | None = None
 ) -> Settings:
-    """Merge the three layers over the defaults.
+    """Return the settings: flags over variables over the file over the defaults.
 
     Args:
         file: The parsed everfit.toml.
@@ -193,11 +214,11 @@ def resolve_settings(
     try:
         return msgspec.convert(merged, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"a setting is not usable: {error}", remedy="See docs/reference/settings.md.") from error
+        raise SettingsError(f"a setting must be usable: {error}", remedy="See docs/reference/settings.md.") from error
 
 
 def variable_name(section: str, key: str) -> str:
-    """The environment variable of a setting.
+    """Return the environment variable of a setting.
 
     >>> variable_name("serving", "port")
     'EVERFIT_SERVING_PORT'
@@ -214,7 +235,7 @@ def _from_variables(variables: Mapping[str, str]) -> list[tuple[str, str, str]]:
     sections = {field.name for field in msgspec.structs.fields(Settings)}
     found = []
     for name, text in variables.items():
-        # EVERFIT_TEST_… steer the test suite.
+        # EVERFIT_TEST_… are for the test suite.
         if not name.startswith("EVERFIT_") or name in RESERVED_VARIABLES or name.startswith("EVERFIT_TEST_"):
             continue
         section, _, key = name.removeprefix("EVERFIT_").lower().partition("_")
@@ -230,6 +251,5 @@ RESERVED_VARIABLES = frozenset({"EVERFIT_PROJECT_FOLDER", "EVERFIT_KEYS"})
 
 
 def _unknown(place: str, name: str, known: set[str]) -> SettingsError:
-    close = get_close_matches(name, sorted(known), n=1)
-    remedy = f"Did you mean {close[0]!r}?" if close else f"Known are: {', '.join(sorted(known))}."
-    return SettingsError("every setting must be a known one", value=name, remedy=remedy, place=place)
+    remedy = did_you_mean(name, known, otherwise=f"Known are: {', '.join(sorted(known))}.")
+    return SettingsError("a setting must be one of those that exist", value=name, remedy=remedy, place=place)

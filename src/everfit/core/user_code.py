@@ -1,11 +1,12 @@
-"""Location in the project's own code at which an exception was raised."""
+"""Calls of the project's own code, and the place in it at which an exception was raised."""
 
 from __future__ import annotations
 
 import inspect
 import sysconfig
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,9 @@ _POLARS_PLAN = "\n\nResolved plan until failure"
 
 
 def describe_raise(error: BaseException) -> str:
-    """An exception as ``ValueError: text at project.py line 41``: the innermost line of code that is not a library's.
-
-    Args:
-        error: The exception as it was caught.
-    """
-    said = " ".join(str(error).partition(_POLARS_PLAN)[0].split())
-    text = f"{type(error).__name__}: {said}".rstrip(": ").rstrip(".")
+    """Return ``ValueError: text at project.py line 41``: the innermost line of code that is not a library's."""
+    message = " ".join(str(error).partition(_POLARS_PLAN)[0].split())
+    text = f"{type(error).__name__}: {message}".rstrip(": ").rstrip(".")
     lines = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
     own = [(file, line) for file, line in lines if _is_users(file)]
     return f"{text} at {_shown(own[-1][0])} line {own[-1][1]}" if own else text
@@ -40,7 +37,7 @@ def _is_users(file: Path) -> bool:
 
 
 def _shown(file: Path) -> str:
-    """Relative to the project's folder, where it lies in one."""
+    """Return a path relative to the project's folder, if it is in one."""
     for folder in list(file.parents)[:_DEEPEST_FOLDER]:
         if (folder / SETTINGS_FILE).is_file():
             return file.relative_to(folder).as_posix()
@@ -50,28 +47,51 @@ def _shown(file: Path) -> str:
 def run_users(
     function: Callable[[Any], Any], argument: Any, *, error: type[EverfitError], what: str, place: str
 ) -> Any:
-    """Call a function of the project, and explain what it raises: with file, line, and what it was given.
+    """Call a function of the project; what it raises becomes an error with file, line, and a description of its input.
 
     Args:
         function: Takes a Polars frame, lazy or not.
         argument: The frame.
-        error: The class of error for whatever it raises.
+        error: Class of the error.
         what: The function in words, for example ``an on-demand function``.
         place: Where it is defined, for the message.
 
     Raises:
         EverfitError: Of the class ``error``.
     """
-    try:
+    with explaining(f"{what} must not raise", error, place=place, remedy=lambda: _describe_frame(function, argument)):
         return function(argument)
+
+
+@contextmanager
+def explaining(
+    rule: str,
+    error: type[EverfitError],
+    *,
+    place: str,
+    remedy: Callable[[], str],
+    but: type[Exception] | tuple[()] = (),
+) -> Iterator[None]:
+    """Turn what the project's code raises within into an error with its file and line.
+
+    Args:
+        rule: What must hold, as a clause.
+        error: Class of the error for every exception that is not an :class:`EverfitError` already.
+        place: The code in words, for the message.
+        remedy: Makes the remedy, since it may be expensive.
+        but: An exception that is passed on.
+
+    Raises:
+        EverfitError: Of the class ``error``.
+    """
+    try:
+        yield
     except EverfitError:
         raise
     except Exception as problem:
-        raise error(
-            f"{what} must not raise, but raised {describe_raise(problem)}",
-            remedy=_describe_frame(function, argument),
-            place=place,
-        ) from problem
+        if isinstance(problem, but):
+            raise
+        raise error(f"{rule}, but raised {describe_raise(problem)}", remedy=remedy(), place=place) from problem
 
 
 def _describe_frame(function: Callable[[Any], Any], frame: Any) -> str:

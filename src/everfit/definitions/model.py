@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, get_args
 
 from everfit.core.errors import DefinitionError
 from everfit.core.evidence import FrameKind, LabelUse, Task
 from everfit.core.printable import printable
+from everfit.core.suggestion import did_you_mean
 from everfit.definitions.events import Events, Label
 from everfit.definitions.gate import Gate
 from everfit.definitions.names import require_name
@@ -296,8 +296,7 @@ class Model:
                 raise self._wrong(f"a request field must not be called as a feature of {part_name}", name, remedy)
         for part in self.features:
             if isinstance(part, str) and part not in self.request:
-                close = get_close_matches(part, self.request, n=1)
-                remedy = f"Did you mean {close[0]!r}?" if close else f"Add {part!r} to request."
+                remedy = did_you_mean(part, self.request, otherwise=f"Add {part!r} to request.")
                 raise self._wrong("a feature given by name must be a request field", part, remedy)
             if isinstance(part, FeatureView):
                 for key in part.keys:

@@ -1,36 +1,35 @@
-"""The arguments that a trainer may have: ``everfit check`` and the training hold it to the same rules, here."""
+"""Arguments of a trainer: the rules that ``everfit check`` and the training share."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from difflib import SequenceMatcher
 from typing import Any
 
 from everfit.core.errors import DefinitionError
+from everfit.core.suggestion import did_you_mean
 
 OFFERED = ("X", "y", "weight", "X_valid", "y_valid", "categorical", "names", "seed", "trial")
 """Names of the arguments that a trainer can have; the table is in :mod:`everfit.training.trainer`."""
-_CLOSE = 0.5
-"""The ratio of :class:`difflib.SequenceMatcher` that a name must have to be suggested."""
 
 
 def argument_errors(function: Callable[..., Any], tuned: Collection[str], *, place: str) -> tuple[DefinitionError, ...]:
-    """Every reason why a trainer cannot be called; none if it can.
+    """Return every reason why a trainer cannot be called; none if it can.
 
     Args:
         function: The trainer.
-        tuned: The names of the search space's parameters.
-        place: Where the trainer is, for the errors.
+        tuned: Names of the tuned parameters.
+        place: The trainer in words, for the errors.
     """
     parameters = inspect.signature(function).parameters
     known = {*OFFERED, *tuned}
+    listed = f"Available are: {', '.join(OFFERED)}; tuned are: {', '.join(tuned) or 'none'}."
     remedies = {name: _refusal(parameter, known) for name, parameter in parameters.items()}
     errors = [
         DefinitionError(
-            "a trainer's arguments must be tuned parameters or on offer",
+            "a trainer's arguments must be tuned parameters or available ones",
             value=name,
-            remedy=f"{remedy}On offer are: {', '.join(OFFERED)}; tuned are: {', '.join(tuned) or 'none'}.",
+            remedy=f"{remedy} {listed}".lstrip(),
             place=place,
         )
         for name, remedy in remedies.items()
@@ -42,7 +41,7 @@ def argument_errors(function: Callable[..., Any], tuned: Collection[str], *, pla
         DefinitionError(
             "a tuned parameter must be an argument of the trainer",
             value=name,
-            remedy=f"{_did_you_mean(name, parameters)}Add the argument, or drop it from the search space.",
+            remedy=f"{did_you_mean(name, parameters)} Add the argument, or remove the parameter.".lstrip(),
             place=place,
         )
         for name in missing
@@ -53,7 +52,7 @@ def argument_errors(function: Callable[..., Any], tuned: Collection[str], *, pla
 def chosen_arguments(
     function: Callable[..., Any], offered: Mapping[str, Any], tuned: Mapping[str, Any], *, place: str
 ) -> dict[str, Any]:
-    """The arguments to call a trainer with.
+    """Return the arguments to call a trainer with.
 
     Raises:
         DefinitionError: The first of :func:`argument_errors`.
@@ -71,17 +70,11 @@ def chosen_arguments(
 
 
 def _refusal(parameter: inspect.Parameter, known: Collection[str]) -> str | None:
-    """Remedy for an argument that cannot be passed; ``None`` if it can."""
+    """Return the remedy for an argument that cannot be passed, maybe empty; ``None`` if it can be passed."""
     if parameter.kind in {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
         return None
     if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
-        return "It is given by name: drop the '/' behind it. "
+        return "It is passed by name: remove the '/' after it."
     if parameter.name in known or parameter.default is not inspect.Parameter.empty:
         return None
-    return _did_you_mean(parameter.name, known)
-
-
-def _did_you_mean(name: str, known: Collection[str]) -> str:
-    ratios = {offered: SequenceMatcher(None, name.lower(), offered.lower()).ratio() for offered in sorted(known)}
-    closest = max(ratios, key=lambda offered: ratios[offered], default="")
-    return f"Did you mean {closest}? " if closest and ratios[closest] >= _CLOSE else ""
+    return did_you_mean(parameter.name, known)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
@@ -16,6 +15,7 @@ import polars as pl
 from everfit.core.errors import EverfitError, SourceError
 from everfit.core.records import SourceVersion
 from everfit.core.sqlite_url import anchor_url, sqlite_path
+from everfit.core.suggestion import did_you_mean
 from everfit.core.user_code import describe_raise
 from everfit.store.delta import LakeTable, scan_delta
 from everfit.store.digest import canonical_order, frame_digest
@@ -281,9 +281,8 @@ def require_columns(wanted: Iterable[str], present: Iterable[str], *, place: str
     known = list(present)
     for column in wanted:
         if column not in known:
-            close = difflib.get_close_matches(column, known, n=3)
-            hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(known) or 'none'}."
-            raise SourceError("a column that is used must exist", value=column, place=place, remedy=hint)
+            remedy = did_you_mean(column, known, otherwise=f"There are: {', '.join(known) or 'none'}.")
+            raise SourceError("a column that is used must exist", value=column, place=place, remedy=remedy)
 
 
 def _location(source: Source) -> str:

@@ -28,9 +28,9 @@ from everfit.artifact.encode import encode_inputs
 from everfit.artifact.fitted_model import Fitted
 from everfit.artifact.runtimes.native import NativePredictor
 from everfit.artifact.schema import InputSchema
-from everfit.core.errors import EverfitError, TrainingError
+from everfit.core.errors import TrainingError
 from everfit.core.evidence import LABEL
-from everfit.core.user_code import describe_raise
+from everfit.core.user_code import explaining
 from everfit.definitions.model import Model
 from everfit.definitions.trainer_arguments import chosen_arguments
 from everfit.training.inputs import describe_gaps, describe_inputs, with_fills
@@ -138,16 +138,14 @@ def fit(
     arguments = chosen_arguments(function, offered, params, place=place)
     random.seed(seed)
     np.random.seed(seed)
-    try:
+    with explaining(
+        f"the trainer {function.__name__} must not raise",
+        TrainingError,
+        place=f"model {model.name}",
+        remedy=lambda: describe_inputs(rows.X, schema),
+        but=Pruned,
+    ):
         estimator = function(**arguments)
-    except (Pruned, EverfitError):
-        raise
-    except Exception as error:
-        raise TrainingError(
-            f"the trainer {function.__name__} must not raise, but raised {describe_raise(error)}",
-            remedy=describe_inputs(rows.X, schema),
-            place=f"model {model.name}",
-        ) from error
     predictor = adapt(estimator, schema, place=place)
     _probe(predictor, schema, rows.X[:_PROBED_ROWS], place=place)
     if rows.raw is not None:
@@ -248,16 +246,13 @@ def predict_rows(fitted: Fitted, inputs: Any, *, rows: str, place: str) -> NDArr
     Raises:
         TrainingError: If the estimator raises, or a prediction is not a finite number.
     """
-    try:
+    with explaining(
+        f"the estimator must predict the {len(inputs)} {rows}",
+        TrainingError,
+        place=place,
+        remedy=lambda: describe_gaps(inputs, fitted.schema) or describe_inputs(inputs, fitted.schema),
+    ):
         predicted = fitted.predict(inputs)
-    except EverfitError:
-        raise
-    except Exception as error:
-        raise TrainingError(
-            f"the estimator must predict the {len(inputs)} {rows}, but raised {describe_raise(error)}",
-            remedy=describe_gaps(inputs, fitted.schema) or describe_inputs(inputs, fitted.schema),
-            place=place,
-        ) from error
     if not np.isfinite(predicted).all():
         broken = predicted[~np.isfinite(predicted)]
         raise TrainingError(f"predictions of the {rows} must be finite numbers", value=float(broken[0]), place=place)
@@ -266,19 +261,16 @@ def predict_rows(fitted: Fitted, inputs: Any, *, rows: str, place: str) -> NDArr
 
 def _probe(predictor: NativePredictor, schema: InputSchema, matrix: Any, *, place: str) -> None:
     """Predict a few rows, so that nonsense is found where it is made."""
-    try:
+    with explaining(
+        "the estimator must predict the rows it was fitted on",
+        TrainingError,
+        place=place,
+        remedy=lambda: describe_inputs(matrix, schema),
+    ):
         raw = predictor.predict_raw(matrix)
         if schema.task != "regression" and raw.ndim == 1 and raw.dtype.kind != "f":
             raise _no_probabilities(predictor.estimator, schema, place)
         answer = predictor.predict(matrix)
-    except TrainingError:
-        raise
-    except Exception as error:
-        raise TrainingError(
-            f"the estimator must predict the rows it was fitted on, but raised {describe_raise(error)}",
-            remedy=describe_inputs(matrix, schema),
-            place=place,
-        ) from error
     shape = (len(matrix), len(schema.classes)) if schema.task == "multiclass" else (len(matrix),)
     if answer.shape != shape:
         raise TrainingError(f"predictions must have the shape {shape}", value=answer.shape, place=place)
