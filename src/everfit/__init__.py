@@ -43,11 +43,11 @@ if TYPE_CHECKING:
     from everfit.gates.champion import BeatsChampion as BeatsChampion
     from everfit.gates.coverage import LabelCoverage as LabelCoverage
     from everfit.gates.custom import gate as gate
-    from everfit.gates.data_schema import DataSchema as DataSchema
     from everfit.gates.freshness import Freshness as Freshness
     from everfit.gates.label_shift import LabelBalance as LabelBalance
     from everfit.gates.latency import MaxLatency as MaxLatency
     from everfit.gates.missing import MissingShare as MissingShare
+    from everfit.gates.schema_gate import DataSchema as DataSchema
     from everfit.gates.slices import Slices as Slices
     from everfit.system import System as System
     from everfit.wiring import load_project as load_project
@@ -60,7 +60,7 @@ _HOME = {
     "Choice": "definitions.space",
     "Client": "client.client",
     "Cron": "definitions.trigger",
-    "DataSchema": "gates.data_schema",
+    "DataSchema": "gates.schema_gate",
     "Drift": "definitions.watch",
     "Entity": "definitions.entity",
     "Events": "definitions.events",

@@ -18,10 +18,11 @@ from everfit.core.evidence import ID, LABEL, TIME, SourceFreshness
 from everfit.core.records import Verdict
 from everfit.gates.categories import NewCategories
 from everfit.gates.coverage import LabelCoverage
-from everfit.gates.data_schema import DataSchema, check_schema, infer_schema, load_schema, save_schema
+from everfit.gates.data_schema import check_schema, infer_schema, load_schema, save_schema
 from everfit.gates.freshness import Freshness
 from everfit.gates.label_shift import LabelBalance
 from everfit.gates.missing import MissingShare
+from everfit.gates.schema_gate import DataSchema
 
 
 def changed(world: Any, *columns: pl.Expr) -> Any:

@@ -1,4 +1,4 @@
-"""Whether there is anything to it at all."""
+"""Gate: the candidate must beat a trivial baseline."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class BeatsBaseline:
-    """The candidate must be significantly better than always answering the training rows' rate, shares or median.
+    """The candidate must be significantly better than always predicting the training rows' rate, shares or median.
 
     Args:
-        alpha: The chance that a candidate no better than the baseline passes.
+        alpha: Probability that a candidate no better than the baseline passes.
     """
 
     alpha: float = 0.05
@@ -31,5 +31,5 @@ class BeatsBaseline:
         found = compare(evidence, evidence.baseline, alpha=self.alpha)
         passed = found.defined and found.paired.high < 0
         words = "The candidate beats the baseline" if passed else "The candidate does not beat the baseline"
-        sentence = f"{words}: {found.tell('baseline')}."
+        sentence = f"{words}: {found.describe('baseline')}."
         return [decide(self.name, passed, sentence, value=-found.paired.difference, threshold=0.0)]

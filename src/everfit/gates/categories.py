@@ -1,4 +1,4 @@
-"""Whether rows come in kinds that the model never saw."""
+"""Gate: share of rows with a category that training did not see."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import polars as pl
+
 from everfit.gates.columns import features_of, is_category
 from everfit.gates.verdict import decide, percent, skip
+from everfit.measures.proportion import wilson_interval
 
 if TYPE_CHECKING:
     from everfit.core.evidence import Evidence
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class NewCategories:
-    """Few rows of the hold-out may have a category that the candidate did not learn from; it takes them for missing.
+    """Few rows of the hold-out may have a category that the candidate did not learn; it treats them as missing.
 
     Args:
         max_share: The largest allowed share of such rows, for each feature. A share counts only as far as the lower
@@ -29,8 +32,6 @@ class NewCategories:
 
     def judge(self, evidence: Evidence) -> Sequence[Verdict]:
         """One verdict; its value is the greatest share."""
-        from everfit.measures.proportion import wilson_interval
-
         features = [name for name in features_of(evidence) if is_category(evidence.reference.schema[name])]
         rows = len(evidence.holdout)
         if not features or rows == 0:
@@ -47,9 +48,7 @@ class NewCategories:
 
 
 def _unseen(evidence: Evidence, name: str) -> int:
-    """How many rows have a category that the reference has not; a missing one is not new."""
-    import polars as pl
-
+    """Count rows with a category that is not in the reference; a missing one is not new."""
     known = evidence.reference[name].cast(pl.String).drop_nulls().unique()
     present = evidence.holdout[name].cast(pl.String).drop_nulls()
     return int((~present.is_in(known.implode())).sum())

@@ -1,4 +1,4 @@
-"""Whether the candidate may take the champion's place."""
+"""Gate: the candidate compared with the champion on the same rows."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class BeatsChampion:
     """The candidate must not be worse than the champion on the same rows, by paired bootstrap.
 
     Args:
-        margin: How much worse it may be, in the metric's own unit.
-        alpha: The chance that a candidate which is exactly ``margin`` worse fails.
-        strictly: Whether it must be significantly better instead; ``alpha`` is then the chance that one which is
-            not better passes.
+        margin: Tolerated loss, in the metric's own unit.
+        alpha: Probability that a candidate which is exactly ``margin`` worse fails.
+        strictly: Require it to be significantly better; ``alpha`` is then the probability that one which is not
+            better passes.
 
     Raises:
         DefinitionError: If the margin is negative, or alpha not between 0 and 0.5.
@@ -43,7 +43,7 @@ class BeatsChampion:
             raise DefinitionError("alpha must be between 0 and 0.5", value=self.alpha, place=self.name)
 
     def judge(self, evidence: Evidence) -> Sequence[Verdict]:
-        """One verdict; its value is how much worse the candidate is, in the metric's unit, less than 0 if better."""
+        """One verdict; its value is the loss against the champion in the metric's unit, below 0 if better."""
         version = evidence.champion_version
         if evidence.champion_problem or (version is not None and evidence.champion is None):
             why = evidence.champion_problem or "it has no predictions of the hold-out"
@@ -53,14 +53,14 @@ class BeatsChampion:
             return [skip(self.name, "There is no champion yet: 0 versions to compare with.")]
         found = compare_with_champion(evidence, evidence.champion, alpha=self.alpha)
         passed = found.defined and (found.paired.high < 0 if self.strictly else found.paired.low <= self.margin)
-        sentence = f"{self._say(passed)}: {found.tell('champion')}."
+        sentence = f"{self._conclusion(passed)}: {found.describe('champion')}."
         if evidence.champion_stand_in:
             sentence += " The champion has learnt from these rows, so its recipe was fitted again without them."
         if evidence.paired is not None:
             sentence += classes_apart(evidence)
         return [decide(self.name, passed, sentence, value=found.paired.difference, threshold=self.margin)]
 
-    def _say(self, passed: bool) -> str:
+    def _conclusion(self, passed: bool) -> str:
         if self.strictly:
             return "The candidate is significantly better" if passed else "The candidate is not significantly better"
         beyond = f" by more than {self.margin:g}" if self.margin else ""

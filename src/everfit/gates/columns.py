@@ -1,33 +1,29 @@
-"""Which of the features hold what, and how often."""
+"""Features of the frames that gates compare: their kinds and missing values."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import polars as pl
+import polars as pl
 
+if TYPE_CHECKING:
     from everfit.core.evidence import Evidence
 
 
 def features_of(evidence: Evidence) -> tuple[str, ...]:
-    """The features that both frames hold, in the estimator's order."""
+    """Return the features that both frames hold, in the estimator's order."""
     return tuple(
         name for name in evidence.features if name in evidence.reference.columns and name in evidence.holdout.columns
     )
 
 
 def is_category(dtype: pl.DataType) -> bool:
-    """Whether the column's values are names rather than numbers."""
-    import polars as pl
-
+    """Return true if the column's values are names rather than numbers."""
     return dtype in (pl.String, pl.Categorical, pl.Enum)
 
 
 def missing_shares(frame: pl.DataFrame, columns: tuple[str, ...]) -> dict[str, float]:
-    """The share of rows without a value, null or NaN, for each column."""
-    import polars as pl
-
+    """Return the share of rows without a value, null or NaN, for each column."""
     if not columns or frame.is_empty():
         return dict.fromkeys(columns, 0.0)
     missing = [

@@ -1,4 +1,4 @@
-"""Two predictions of the same rows, in words."""
+"""Paired comparison of two predictions of the same rows, with its description."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from everfit.core.class_names import quoted
+from everfit.measures.interval import PairedDifference, paired_bootstrap
+from everfit.measures.quality import metric_for
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from everfit.core.evidence import Evidence
-    from everfit.measures.interval import PairedDifference
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """The candidate against another, by the model's metric."""
+class MetricComparison:
+    """Comparison of the candidate with other predictions, by the model's metric."""
 
     metric: str
     candidate: float
@@ -28,11 +29,11 @@ class Comparison:
 
     @property
     def defined(self) -> bool:
-        """Whether the metric could be measured for both."""
+        """True if the metric could be measured for both."""
         return math.isfinite(self.paired.difference) and math.isfinite(self.paired.low)
 
-    def tell(self, other: str) -> str:
-        """The values and their difference, as a clause without a full stop."""
+    def describe(self, other: str) -> str:
+        """Describe the values and their difference, as a clause without a full stop."""
         if not self.defined:
             return (
                 f"{self.metric} cannot be measured on these {self.paired.rows} rows "
@@ -50,8 +51,8 @@ class Comparison:
         )
 
 
-def compare_with_champion(evidence: Evidence, champion: NDArray[np.float64], *, alpha: float) -> Comparison:
-    """As :func:`compare`, over every class that either knows: who does not know a row's class is charged for it."""
+def compare_with_champion(evidence: Evidence, champion: NDArray[np.float64], *, alpha: float) -> MetricComparison:
+    """As :func:`compare`, over the classes of both models: one that does not know a row's class is charged for it."""
     both = evidence.paired
     if both is None:
         return compare(evidence, champion, alpha=alpha)
@@ -59,7 +60,7 @@ def compare_with_champion(evidence: Evidence, champion: NDArray[np.float64], *, 
 
 
 def classes_apart(evidence: Evidence) -> str:
-    """A sentence, with a leading space, on the classes that only one of candidate and champion knows."""
+    """Describe, with a leading space, the classes that only one of candidate and champion knows."""
     parts = []
     for knows, own, lacks, other in (
         ("the candidate", evidence.classes, "the champion", evidence.champion_classes),
@@ -71,8 +72,8 @@ def classes_apart(evidence: Evidence) -> str:
     return f" Of the classes, {'; '.join(parts)}." if parts else ""
 
 
-def compare(evidence: Evidence, other: NDArray[np.float64], *, alpha: float) -> Comparison:
-    """The candidate against the other's predictions; each end of the interval is passed with chance ``alpha``."""
+def compare(evidence: Evidence, other: NDArray[np.float64], *, alpha: float) -> MetricComparison:
+    """Compare the candidate with other predictions; each end of the interval has the level ``alpha``."""
     return _compare(evidence, evidence.truth, evidence.predicted, other, alpha=alpha)
 
 
@@ -83,12 +84,9 @@ def _compare(
     other: NDArray[np.float64],
     *,
     alpha: float,
-) -> Comparison:
-    from everfit.measures.interval import paired_bootstrap
-    from everfit.measures.quality import metric_for
-
+) -> MetricComparison:
     metric = metric_for(evidence.metric, evidence.task)
-    return Comparison(
+    return MetricComparison(
         metric=metric.name,
         candidate=metric.compute(truth, predicted, evidence.weight),
         other=metric.compute(truth, other, evidence.weight),

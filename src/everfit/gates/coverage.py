@@ -1,4 +1,4 @@
-"""Whether enough labels of the hold-out are known to judge by."""
+"""Gate: share of the hold-out's labels that are known."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 class LabelCoverage:
     """Of the labels that the hold-out will have in the end, enough must be known.
 
-    Labels that come early are seldom like the rest. Each counts by how seldom its kind is known so soon, and every
-    figure of the other gates is made so; but a few cannot speak for all.
+    Early labels are biased. Each is weighted by the inverse probability that its class is known so soon, here and in
+    all other gates; but a few cannot represent all.
 
     Args:
-        least: The smallest share of the labels to expect that must be known. Events whose label never comes, as far as
-            the history tells, are not waited for.
+        least: The smallest share of the expected labels that must be known. Events whose label never comes, by the
+            history, are not counted.
 
     Raises:
         DefinitionError: If the share is not between 0 and 1.
@@ -38,7 +38,7 @@ class LabelCoverage:
             raise DefinitionError("least must be between 0 and 1 inclusive", value=self.least, place=self.name)
 
     def judge(self, evidence: Evidence) -> Sequence[Verdict]:
-        """One verdict; its value is the share of the labels to expect that are known."""
+        """One verdict; its value is the share of the expected labels that are known."""
         labelled = len(evidence.truth)
         rows = labelled + evidence.unlabelled
         if not labelled:
@@ -49,13 +49,13 @@ class LabelCoverage:
         if evidence.labels_to_come >= 1:
             sentence += (
                 f"; about {evidence.labels_to_come:.0f} more are to come, so that {percent(share)} are known, required "
-                f"are {percent(self.least)}. Weighted by how seldom their kind is known so soon, they are worth "
-                f"{_worth(evidence):.0f} rows"
+                f"are {percent(self.least)}. Weighted by how seldom their class is known so soon, they are worth "
+                f"{_effective_rows(evidence):.0f} rows"
             )
         passed = share >= self.least
         return [decide(self.name, passed, f"{sentence}.", value=share, threshold=self.least)]
 
 
-def _worth(evidence: Evidence) -> float:
-    """How many rows of equal weight would be as informative; Kish 1965, "Survey Sampling"."""
+def _effective_rows(evidence: Evidence) -> float:
+    """Return the number of rows of equal weight that are as informative; Kish 1965, "Survey Sampling"."""
     return float(evidence.weight.sum() ** 2 / (evidence.weight**2).sum())

@@ -1,4 +1,4 @@
-"""Gates that a project writes itself."""
+"""Gates that a project defines as functions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from everfit.core.records import Verdict
 from everfit.core.user_code import describe_raise
@@ -17,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class OwnGate:
-    """A function that judges; see :func:`gate`."""
+    """A gate that calls a function of the project; see :func:`gate`."""
 
     name: str
     sentence: str
     function: Callable[[Evidence], Any] = field(compare=False)
 
     def judge(self, evidence: Evidence) -> Sequence[Verdict]:
-        """What the function says; a failed verdict with the exception's text if it raises."""
+        """Return the function's verdicts; a failed one with the exception's text if it raises."""
         try:
             said = self.function(evidence)
         except Exception as error:  # noqa: BLE001 - the project's own code may raise anything, and a report must come out
@@ -47,7 +49,7 @@ class OwnGate:
 
 
 def gate(function: Callable[[Evidence], Any]) -> OwnGate:
-    """Make a gate out of a function on :class:`~everfit.Evidence`.
+    """Make a gate from a function of :class:`~everfit.Evidence`.
 
     Its name is the gate's name and its docstring the sentence of the report. It returns whether the candidate passes:
     a bool; or ``(passed, value, threshold)``, optionally followed by a sentence; or one :class:`~everfit.Verdict` or
@@ -70,17 +72,13 @@ def gate(function: Callable[[Evidence], Any]) -> OwnGate:
 
 
 def _is_bool(value: object) -> bool:
-    import numpy as np
-
     return isinstance(value, bool | np.bool_)
 
 
 def _is_judgement(said: object) -> bool:
-    """Whether it is ``(passed, value, threshold[, sentence])``."""
+    """Return true for ``(passed, value, threshold[, sentence])``."""
     return isinstance(said, tuple) and len(said) in (3, 4) and all(_is_number_or_none(part) for part in said[1:3])
 
 
 def _is_number_or_none(value: object) -> bool:
-    import numpy as np
-
     return value is None or isinstance(value, int | float | np.number)

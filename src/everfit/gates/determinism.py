@@ -1,4 +1,4 @@
-"""Whether the same seed gives the same model."""
+"""Gate: training twice with one seed must give the same model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Determinism:
-    """Fitted twice on the same rows with the same seed, the estimator must answer the same; else nothing can be
+    """Fitted twice on the same rows with the same seed, the estimator must predict the same, so that versions can be
     reproduced.
 
     Args:

@@ -1,4 +1,4 @@
-"""Whether the sources still deliver."""
+"""Gate: age of the newest row of every source."""
 
 from __future__ import annotations
 
@@ -39,24 +39,23 @@ class Freshness:
         """One verdict; its value is the highest age as a multiple of what is allowed."""
         if not evidence.freshness:
             return [skip(self.name, "0 views are looked up, so no source can be stale.")]
-        stale = [found for found in evidence.freshness if self._strain(found) > 1.0]
-        worst = max(evidence.freshness, key=self._strain)
+        stale = [found for found in evidence.freshness if self._relative_age(found) > 1.0]
+        worst = max(evidence.freshness, key=self._relative_age)
         if stale:
-            told = "; ".join(self._tell(found) for found in stale)
-            sentence = f"{len(stale)} of {len(evidence.freshness)} views are fed by a stale source: {told}."
+            clauses = "; ".join(self._describe(found) for found in stale)
+            sentence = f"{len(stale)} of {len(evidence.freshness)} views are fed by a stale source: {clauses}."
         else:
-            sentence = (
-                f"None of {len(evidence.freshness)} views is fed by a stale source; the oldest: {self._tell(worst)}."
-            )
-        return [decide(self.name, not stale, sentence, value=self._strain(worst), threshold=1.0)]
+            oldest = self._describe(worst)
+            sentence = f"None of {len(evidence.freshness)} views is fed by a stale source; the oldest: {oldest}."
+        return [decide(self.name, not stale, sentence, value=self._relative_age(worst), threshold=1.0)]
 
     def _limit(self, found: SourceFreshness) -> timedelta:
         return parse_duration(self.max_age) if self.max_age else found.ttl
 
-    def _strain(self, found: SourceFreshness) -> float:
+    def _relative_age(self, found: SourceFreshness) -> float:
         return float("inf") if found.age is None else found.age / self._limit(found)
 
-    def _tell(self, found: SourceFreshness) -> str:
+    def _describe(self, found: SourceFreshness) -> str:
         if found.age is None:
             return f"{found.source} for {found.view} holds 0 rows"
         age = format_roughly(found.age)

@@ -9,7 +9,6 @@ from everfit.gates.baseline import BeatsBaseline
 from everfit.gates.categories import NewCategories
 from everfit.gates.champion import BeatsChampion
 from everfit.gates.coverage import LabelCoverage
-from everfit.gates.data_schema import DataSchema
 from everfit.gates.determinism import Determinism
 from everfit.gates.freshness import Freshness
 from everfit.gates.label_shift import LabelBalance
@@ -17,6 +16,7 @@ from everfit.gates.latency import MaxLatency
 from everfit.gates.missing import MissingShare
 from everfit.gates.reload import Reload
 from everfit.gates.robustness import Robustness
+from everfit.gates.schema_gate import DataSchema
 
 if TYPE_CHECKING:
     from everfit.core.evidence import Evidence
@@ -37,19 +37,19 @@ STANDARD_GATES: tuple[Gate, ...] = (
     Robustness(),
     MaxLatency(),
 )
-"""What every candidate must pass: the tests of the data first, then those of the model."""
+"""Gates of every candidate: the tests of the data first, then those of the model."""
 
 
 def gates_of(model: Model) -> tuple[Gate, ...]:
-    """The standard gates but for those whose class the model names itself, then the model's own."""
+    """Return the standard gates without those that the model configures itself, then the model's own."""
     own = {type(gate) for gate in model.gates}
     return (*(gate for gate in STANDARD_GATES if type(gate) not in own), *model.gates)
 
 
 def judge(model: Model, evidence: Evidence) -> GateReport:
-    """Ask every gate.
+    """Evaluate every gate.
 
-    None is left out because another failed, so that one report names everything there is to repair.
+    A failed gate does not skip the others, so that one report lists every problem.
     """
     verdicts = [verdict for gate in gates_of(model) for verdict in gate.judge(evidence)]
     return GateReport(model=model.name, verdicts=tuple(verdicts))

@@ -1,4 +1,4 @@
-"""Whether the label still means what it meant."""
+"""Gate: distribution of the label in the hold-out against training."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+import polars as pl
+
 from everfit.core.class_names import quoted
 from everfit.core.evidence import LABEL
 from everfit.gates.verdict import decide, percent, refuse
+from everfit.measures.proportion import wilson_interval
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from everfit.core.evidence import Evidence
@@ -23,9 +26,9 @@ class LabelBalance:
     """The label must be more than one value, and distributed about as it was in training.
 
     Args:
-        max_ratio: By what factor a class's odds may have risen or fallen, counted as far as a 99.9 % Wilson interval
+        max_ratio: Largest factor by which a class's odds may rise or fall, counted as far as a 99.9 % Wilson interval
             allows; a class that the champion does not know, or that only the hold-out has, is new, so that its share
-            is stated and not judged. For regression: by how many quartile distances the median may have moved.
+            is stated and not judged. For regression: largest shift of the median, in quartile distances.
     """
 
     max_ratio: float = 3.0
@@ -34,8 +37,6 @@ class LabelBalance:
 
     def judge(self, evidence: Evidence) -> Sequence[Verdict]:
         """One verdict; its value is the largest factor, or the distance that the median moved."""
-        import numpy as np
-
         values = np.unique(evidence.truth)
         if len(values) < 2:
             sentence = (
@@ -48,8 +49,6 @@ class LabelBalance:
         return [self._classes(evidence)]
 
     def _classes(self, evidence: Evidence) -> Verdict:
-        import numpy as np
-
         counts, unknown = _effective_counts(evidence)
         before = _reference_counts(evidence)
         if before.sum() == 0:
@@ -69,9 +68,7 @@ class LabelBalance:
         return decide(self.name, passed, sentence, value=ratios[worst], threshold=self.max_ratio)
 
     def _ratio(self, now: int, rows: int, then: int, rows_before: int) -> float:
-        """The least factor, at least 1, between the odds that the intervals of both shares still allow."""
-        from everfit.measures.proportion import wilson_interval
-
+        """Return the least factor, at least 1, between the odds that the intervals of both shares still allow."""
         low, high = (_odds(end) for end in wilson_interval(now, rows, level=0.999))
         low_before, high_before = (_odds(end) for end in wilson_interval(then, rows_before, level=0.999))
         risen = low / high_before if high_before else float("inf")
@@ -79,8 +76,6 @@ class LabelBalance:
         return max(1.0, risen, fallen)
 
     def _median(self, evidence: Evidence) -> Verdict:
-        import numpy as np
-
         before = evidence.reference[LABEL].drop_nulls().cast(float).to_numpy()
         if len(before) == 0:
             return refuse(self.name, "The reference holds 0 labelled rows.", threshold=self.max_ratio)
@@ -97,9 +92,7 @@ class LabelBalance:
 
 
 def _share(evidence: Evidence, place: int) -> str:
-    """How large a class is, and how large it seems where early labels mislead."""
-    import numpy as np
-
+    """Describe the share of a class, weighted for label delay, and unweighted where that differs."""
     hits = evidence.truth == place
     rows, raw, share = len(hits), percent(hits.mean()), percent(np.average(hits, weights=evidence.weight))
     if (evidence.weight == 1.0).all():
@@ -108,14 +101,12 @@ def _share(evidence: Evidence, place: int) -> str:
 
 
 def _is_new(evidence: Evidence, value: object) -> bool:
-    """If a class is one that the champion does not know: its share grows from nothing, whatever that does to odds."""
+    """Return true for a class that the champion does not know: its odds grow from 0 by any factor."""
     return bool(evidence.champion_learnt) and value not in evidence.champion_learnt
 
 
 def _new_classes(evidence: Evidence) -> str:
-    """A sentence, with a leading space, on rows of classes that the candidate or the champion did not learn."""
-    import numpy as np
-
+    """Describe, with a leading space, rows of classes that the candidate or the champion did not learn."""
     rows, found = len(evidence.truth), ""
     unknown = evidence.truth < 0
     if unknown.any():
@@ -135,8 +126,6 @@ def _new_classes(evidence: Evidence) -> str:
 
 def _effective_counts(evidence: Evidence) -> tuple[NDArray[np.int64], int]:
     """Effective number of rows (Kish 1965) of each class, and of rows of any other class."""
-    import numpy as np
-
     weight, classes = evidence.weight, len(evidence.classes)
     place = np.where(evidence.truth < 0, classes, evidence.truth).astype(np.int64)
     counts = np.bincount(place, weights=weight, minlength=classes + 1)
@@ -149,10 +138,7 @@ def _odds(share: float) -> float:
 
 
 def _reference_counts(evidence: Evidence) -> NDArray[np.int64]:
-    """How many rows of the reference have each class."""
-    import numpy as np
-    import polars as pl
-
+    """Count the rows of the reference by class."""
     # Classes are text or whole numbers, with False and True for 0 and 1; the column may be a category or a float.
     text = any(isinstance(label, str) for label in evidence.classes)
     labels = evidence.reference[LABEL].drop_nulls().cast(pl.String if text else pl.Int64)

@@ -1,4 +1,4 @@
-"""Whether the model answers in time."""
+"""Gate: latency of a prediction."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from everfit.core.errors import DefinitionError
 from everfit.gates.columns import features_of
@@ -22,10 +24,10 @@ BUDGET_S = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class MaxLatency:
-    """One row must be answered in time, through the path that serves it: encoding and model, without HTTP.
+    """One row must be predicted in time, through the path that serves it: encoding and model, without HTTP.
 
-    Up to 300 rows are asked three times each, for five seconds at most, and a row's time is its quickest, so that the
-    figure is the model's and not that of whatever else the machine was doing.
+    Up to 300 rows are predicted three times each, for five seconds at most, and a row's time is its shortest, so that
+    other load on the machine counts little.
 
     Args:
         p99_ms: The longest that 99 % of rows may take; without it, the figure is only recorded.
@@ -44,8 +46,6 @@ class MaxLatency:
 
     def judge(self, evidence: Evidence) -> Sequence[Verdict]:
         """One verdict; its value is the 99th percentile in milliseconds."""
-        import numpy as np
-
         features = features_of(evidence)
         rows = evidence.holdout.head(ROWS).select(features).to_dicts()
         if not rows:
@@ -63,7 +63,7 @@ class MaxLatency:
 
 
 def _times_ms(evidence: Evidence, rows: Sequence[Mapping[str, Any]]) -> list[float]:
-    """The quickest answer to each row that there was time for."""
+    """Return the shortest time of each row, of as many rows as the budget allows."""
     # The first answers pay for imports and caches that a running service has behind it.
     for row in rows[:10]:
         evidence.answer(row)

@@ -1,4 +1,4 @@
-"""Whether more values are missing than the model learnt with."""
+"""Gate: share of missing values against training."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from everfit.gates.columns import features_of, missing_shares
 from everfit.gates.verdict import decide, percent, skip
+from everfit.measures.proportion import wilson_interval
 
 if TYPE_CHECKING:
     from everfit.core.evidence import Evidence
@@ -30,8 +31,6 @@ class MissingShare:
 
     def judge(self, evidence: Evidence) -> Sequence[Verdict]:
         """One verdict; its value is the greatest increase."""
-        from everfit.measures.proportion import wilson_interval
-
         features, rows = features_of(evidence), len(evidence.holdout)
         if not features or rows == 0 or len(evidence.reference) == 0:
             return [skip(self.name, f"There are {len(features)} features and {rows} rows to compare.")]
@@ -40,11 +39,13 @@ class MissingShare:
         sure = {name: wilson_interval(round(now[name] * rows), rows, level=0.999)[0] for name in features}
         grown = [name for name in features if sure[name] - before[name] > self.max_increase]
         worst = max(grown or features, key=lambda name: now[name] - before[name])
-        told = f"{worst} is missing in {percent(now[worst])} of rows, after {percent(before[worst])} in training"
+        clause = f"{worst} is missing in {percent(now[worst])} of rows, after {percent(before[worst])} in training"
         allowed = f"allowed is an increase by {percent(self.max_increase)}"
         if grown:
-            sentence = f"{len(grown)} of {len(features)} features went missing ({', '.join(grown)}): {told}; {allowed}."
+            sentence = (
+                f"{len(grown)} of {len(features)} features went missing ({', '.join(grown)}): {clause}; {allowed}."
+            )
         else:
-            sentence = f"None of {len(features)} features went missing; the largest increase: {told}; {allowed}."
+            sentence = f"None of {len(features)} features went missing; the largest increase: {clause}; {allowed}."
         increase = now[worst] - before[worst]
         return [decide(self.name, not grown, sentence, value=increase, threshold=self.max_increase)]

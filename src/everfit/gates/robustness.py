@@ -1,10 +1,12 @@
-"""Whether the model answers whatever it is asked."""
+"""Gate: predictions for missing, unseen and extreme values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from everfit.gates.columns import features_of, is_category
 from everfit.gates.verdict import decide, skip
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from everfit.core.evidence import Evidence
     from everfit.core.records import Verdict
 
-UNSEEN = "a category nobody has seen"
+UNSEEN = "a category that training never saw"
 EXTREME = 1e15
 _NOT_FINITE = "the answer is"
 _SUM_TOLERANCE = 1e-5
@@ -22,9 +24,9 @@ _SUM_TOLERANCE = 1e-5
 
 @dataclass(frozen=True, kw_only=True)
 class Robustness:
-    """The packaged model must give a finite answer in range where values are missing, new or extreme.
+    """The packaged model must give a finite prediction in range where values are missing, unseen or extreme.
 
-    A row of the hold-out is asked with every feature missing, each missing in turn, each category replaced by an
+    A row of the hold-out is predicted with every feature missing, each missing in turn, each category replaced by an
     unseen one, and each number by one of the order of 1e15. For such a number the prediction may overflow, as the
     exponential of a sum does: the service refuses a row without a finite prediction (422), and the verdict counts it.
     """
@@ -32,12 +34,12 @@ class Robustness:
     name: ClassVar[str] = "robustness"
 
     def judge(self, evidence: Evidence) -> Sequence[Verdict]:
-        """One verdict; its value is the number of questions without a proper answer."""
+        """One verdict; its value is the number of rows without a proper prediction."""
         features = features_of(evidence)
         if not features or evidence.holdout.is_empty():
             return [skip(self.name, f"There are {len(features)} features and {len(evidence.holdout)} rows to ask.")]
         asked, overflows, problems = 0, 0, []
-        for what, row, extreme in _questions(evidence, features):
+        for what, row, extreme in _awkward_rows(evidence, features):
             asked += 1
             problem = _problem(evidence, row)
             if extreme and problem.startswith(_NOT_FINITE):
@@ -61,7 +63,7 @@ class Robustness:
         return [decide(self.name, not problems, sentence, value=len(problems), threshold=0.0)]
 
 
-def _questions(evidence: Evidence, features: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
+def _awkward_rows(evidence: Evidence, features: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
     """Awkward rows, each with its description and ``True`` if it holds an extreme number."""
     row = evidence.holdout.select(features).row(0, named=True)
     yield "every feature missing", dict.fromkeys(features), False
@@ -78,9 +80,7 @@ def _questions(evidence: Evidence, features: Sequence[str]) -> Iterator[tuple[st
 
 
 def _problem(evidence: Evidence, row: Mapping[str, Any]) -> str:
-    """What is wrong with the answer; empty if nothing is."""
-    import numpy as np
-
+    """Describe the fault of the prediction; empty if it has none."""
     try:
         answer = np.asarray(evidence.answer(row), dtype=np.float64)
     except Exception as error:  # noqa: BLE001 - whatever the user's estimator raises is the finding

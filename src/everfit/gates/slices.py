@@ -1,4 +1,4 @@
-"""Whether the model is good for everyone."""
+"""Gate: the metric in every slice of the hold-out against all rows."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from dataclasses import KW_ONLY, dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
+import numpy as np
+import polars as pl
+
 from everfit.gates.verdict import decide, refuse, skip
+from everfit.measures.interval import bootstrap_interval
+from everfit.measures.quality import metric_for
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from everfit.core.evidence import Evidence
@@ -25,21 +29,21 @@ class _Gap:
     rows: int
     score: float
     gap: float
-    """How much worse than on all rows."""
+    """Loss against all rows; positive is worse."""
     sure: float
-    """The gap less what chance explains."""
+    """Lower confidence limit of the gap."""
 
 
 @dataclass(frozen=True)
 class Slices:
     """In no slice of the hold-out may the metric be much worse than overall.
 
-    A gap counts only as far as it cannot be chance: its bootstrap standard error, times the normal quantile that
-    cries falsely in 5 % of runs over all slices together (Bonferroni), is taken off first.
+    A gap counts only beyond sampling error: its bootstrap standard error, times the normal quantile with 5 % false
+    alarms over all slices together (Bonferroni), is subtracted first.
 
     Args:
         column: A request field or feature; each of its values is a slice.
-        max_gap: How much worse the metric may be in a slice, in its own unit; where that is the label's unit (mean
+        max_gap: Largest loss of the metric in a slice, in its own unit; where that is the label's unit (mean
             absolute error and the like), in standard deviations of the label.
         min_rows: Slices with fewer rows are not judged.
     """
@@ -56,8 +60,6 @@ class Slices:
 
     def judge(self, evidence: Evidence) -> Sequence[Verdict]:
         """One verdict; its value is the largest gap."""
-        from everfit.measures.quality import metric_for
-
         if self.column not in evidence.holdout.columns:
             known = ", ".join(evidence.holdout.columns)
             sentence = f"There is no column {self.column!r} to slice by; the {evidence.holdout.width} columns: {known}."
@@ -82,13 +84,13 @@ class Slices:
             decide(
                 self.name,
                 not worse,
-                self._tell(metric, overall, gaps, worse, worst),
+                self._describe(metric, overall, gaps, worse, worst),
                 value=worst.gap,
                 threshold=self.max_gap,
             )
         ]
 
-    def _tell(self, metric: Metric, overall: float, gaps: list[_Gap], worse: list[_Gap], worst: _Gap) -> str:
+    def _describe(self, metric: Metric, overall: float, gaps: list[_Gap], worse: list[_Gap], worst: _Gap) -> str:
         unit = " standard deviations of the label" if metric.in_label_unit else ""
         where = f"{self.column} = {worst.value} ({worst.rows} rows): {metric.name} {worst.score:.4g}"
         gap = f"{abs(worst.gap):.4g}{unit} {'worse' if worst.gap > 0 else 'better'} than the overall {overall:.4g}"
@@ -99,10 +101,7 @@ class Slices:
 
 
 def _parts(evidence: Evidence, column: str) -> Iterator[tuple[str, NDArray[np.intp]]]:
-    """Every value of the column, as text, with the places of its rows; missing is a slice of its own."""
-    import numpy as np
-    import polars as pl
-
+    """Yield every value of the column, as text, with the places of its rows; missing is a slice of its own."""
     codes = evidence.holdout.select(pl.col(column).rank("dense").cast(pl.Int64).fill_null(0)).to_series().to_numpy()
     values = evidence.holdout[column].cast(pl.String)
     order = np.argsort(codes, kind="stable")
@@ -115,9 +114,7 @@ def _parts(evidence: Evidence, column: str) -> Iterator[tuple[str, NDArray[np.in
 def _gap(
     evidence: Evidence, metric: Metric, overall: float, value: str, places: NDArray[np.intp], *, slices: int
 ) -> _Gap | None:
-    """How far this slice falls behind; ``None`` where the metric is undefined in it."""
-    from everfit.measures.interval import bootstrap_interval
-
+    """Measure the gap of a slice; ``None`` where the metric is undefined in it."""
     found = bootstrap_interval(
         metric,
         evidence.truth[places],

@@ -1,4 +1,4 @@
-"""How gates put their findings."""
+"""Verdicts of gates, and their numbers as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from everfit.core.records import Verdict
 
 
 def decide(gate: str, passed: bool, sentence: str, *, value: float, threshold: float | None = None) -> Verdict:
-    """A verdict with a number; a number that is not finite is left out, since JSON has none."""
+    """Make a verdict with a number; a number that is not finite is left out, since JSON has none."""
     return Verdict(
         gate=gate,
         outcome="passed" if passed else "failed",
@@ -19,17 +19,17 @@ def decide(gate: str, passed: bool, sentence: str, *, value: float, threshold: f
 
 
 def refuse(gate: str, sentence: str, *, threshold: float | None = None) -> Verdict:
-    """A failed verdict for what could not even be measured."""
+    """Make a failed verdict for something that could not be measured."""
     return Verdict(gate=gate, outcome="failed", sentence=sentence, threshold=threshold)
 
 
 def skip(gate: str, sentence: str) -> Verdict:
-    """A verdict of a gate that has nothing to judge."""
+    """Make a verdict of a gate that has nothing to judge."""
     return Verdict(gate=gate, outcome="skipped", sentence=sentence)
 
 
 def percent(share: float) -> str:
-    """A share for readers.
+    """Format a share in per cent.
 
     >>> percent(0.1234), percent(0.0004)
     ('12.3 %', '0.04 %')
