@@ -29,7 +29,7 @@ def test_tables_files_and_databases_of_any_folder(tmp_path: Path, name: str) -> 
     from everfit.core.sqlite_url import anchor_url, sqlite_path, sqlite_url
     from everfit.store.lake import SegmentRows, append, scan_tables, table_sizes
     from everfit.store.reader import Reader
-    from everfit.store.table_tailer import Follower
+    from everfit.store.table_tailer import TableTailer
 
     neighbours = [tmp_path / other / "data" for other in ("v", "a1b", "axxb", "feature", "p q") if other != name]
     for neighbour in neighbours:
@@ -44,7 +44,7 @@ def test_tables_files_and_databases_of_any_folder(tmp_path: Path, name: str) -> 
     base = {"at": pl.Datetime("us", "UTC"), "n": pl.Int64()}
     assert sorted(scan_tables(root / "lake", "log", [], base=base).collect()["n"]) == [0, 1, 2]
     assert table_sizes(root / "lake", "log")["log/m"].rows == 3
-    follower = Follower(root / "lake", "log", base, lambda column: column in base, "at")
+    follower = TableTailer(root / "lake", "log", base, lambda column: column in base, "at")
     assert follower.grown()[0].height == 3
     append_rows(root / "lake" / "log" / "m", rows)
     assert follower.grown()[0].height == 1

@@ -68,7 +68,7 @@ def test_a_registered_package_comes_back_file_for_file(registry: Registry, tmp_p
     version = registry.version("whole", 1)
     assert (registry.fetch(version) / "MLmodel").read_text() == "flavors: {}\nnumber: 1\n"
     assert version.tags == {"everfit.data": "sha256:abc"}
-    assert registry.run_metrics(version.run_id) == {"auc": 0.7}
+    assert registry._client.get_run(version.run_id).data.metrics == {"auc": 0.7}
 
 
 def test_the_same_package_is_the_same_version(registry: Registry, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_records_come_back(tmp_path: Path) -> None:
 def test_what_is_no_such_record_is_named(tmp_path: Path) -> None:
     writer = SegmentWriter(tmp_path)
     writer.append(b"\xc1")
-    with pytest.raises(StoreError, match="could not be understood"):
+    with pytest.raises(StoreError, match="could not be decoded"):
         list(recent_records(tmp_path, Outcomes))
 
 

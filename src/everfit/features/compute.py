@@ -109,7 +109,7 @@ def _source_rows(
     as_of: datetime | None,
     place: str,
 ) -> pl.LazyFrame:
-    """What of the source the computation may see."""
+    """Return the rows of the source that the computation may see."""
     schema = rows.collect_schema()
     require_columns([view.timestamp], schema, place=f"{place}, source {view.source.name}")
     event = to_instant(view.timestamp, schema[view.timestamp], place=place)

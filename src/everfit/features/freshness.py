@@ -1,4 +1,4 @@
-"""How old the newest row of each view was at the end of a frame."""
+"""Freshness of views: the age of each view's newest row at an instant."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from everfit.store.reader import Reader
 
 
 def measure_freshness(views: Iterable[FeatureView], reader: Reader, *, at: datetime) -> tuple[SourceFreshness, ...]:
-    """The age at ``at`` of each view's newest row that was known then, and the infinite values, in the views' order.
+    """Return the age at ``at`` of each view's newest row that was known then, and counts of infinite values.
 
     Raises:
         SourceError: If a source cannot be read or lacks a column.
@@ -25,7 +25,7 @@ def measure_freshness(views: Iterable[FeatureView], reader: Reader, *, at: datet
 
 def _measure(view: FeatureView, reader: Reader, *, at: datetime) -> SourceFreshness:
     newest, height, infinite = None, 0, {}
-    # A source that goes on has its newest row within the ttl: to find it, the view need not be computed for all time.
+    # A live source has its newest row within the ttl, so that the view need not be computed for all time.
     for reach in (view.time_to_live, 16 * view.time_to_live, None):
         since = None if reach is None else at - reach
         rows = view_rows(view, reader, since=since, as_of=at, keep_infinite=True)

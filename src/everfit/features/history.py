@@ -39,15 +39,15 @@ def build_frame(
     end: datetime | None = None,
     progress: Progress = SILENT,
 ) -> TrainingFrame:
-    """The rows a model can learn from, with nothing in them that was not known at ``as_of``.
+    """Build the rows that a model can be trained on, without anything that was not known at ``as_of``.
 
     Args:
-        model: What is asked, from which data.
+        model: The definition.
         reader: Reads its sources.
         as_of: The present of this frame; aware. Labels known later are null, events and feature rows later are absent.
         start: First event time, inclusive; by default that of the first event.
         end: Last event time, exclusive; by default ``as_of``.
-        progress: Hears about each view.
+        progress: Called for each view.
 
     Returns:
         One row per event, labelled or not, ordered by event time and id; see :class:`TrainingFrame`.
@@ -91,14 +91,14 @@ def build_frame(
 def features_of(
     model: Model, reader: Reader, asked: pl.DataFrame, *, as_of: datetime, progress: Progress = SILENT
 ) -> pl.DataFrame:
-    """The features of given requests, as a training frame that is made at ``as_of`` would have them.
+    """Return the features of given requests, as a training frame built at ``as_of`` has them.
 
     Args:
-        model: What looks features up, and computes them.
+        model: The definition.
         reader: Reads the views' sources.
-        asked: The request's fields, and when it was asked in :data:`~everfit.core.evidence.TIME`, aware.
-        as_of: As for :func:`build_frame`; what each row sees ends at its own time.
-        progress: Hears about each view.
+        asked: The request's fields, and its time in :data:`~everfit.core.evidence.TIME`, aware.
+        as_of: As for :func:`build_frame`; each row sees nothing later than its own time.
+        progress: Called for each view.
 
     Returns:
         One row for each, in order: the features of views and on-demand transformations, ``name.feature``.
@@ -128,7 +128,7 @@ def _with_features(
 
 
 def describe_query(model: Model) -> str:
-    """What the frame is made of, in words."""
+    """Describe the frame's query in one line."""
     events, label = model.events, model.label
     value = label.value if isinstance(label.value, str) else str(label.value)
     parts = [f"events {events.source.name} by {events.id} at {events.timestamp}"]

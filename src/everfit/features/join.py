@@ -54,10 +54,10 @@ class ViewRows:
     created: str | None = None
     """Known time; without one, rows are known at their event time."""
     rereadable: bool = False
-    """Whether reading ``rows`` twice gives the same rows in the same order, as scans of files do. Then keys and times
+    """True if reading ``rows`` twice gives the same rows in the same order, as scans of files do. Then keys and times
     are read first and features last, a few columns at a time; otherwise all is read once and held."""
     flag_found: bool = False
-    """Whether to add ``name.__found``: true where a row was in reach, though its values may be null."""
+    """Add ``name.__found``: true where a row was in reach, though its values may be null."""
 
 
 def point_in_time_join(events: pl.DataFrame, views: Sequence[ViewRows], *, time: str) -> pl.DataFrame:

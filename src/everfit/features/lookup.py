@@ -1,13 +1,14 @@
-"""What the online store answers for one entity, for people."""
+"""Look-up of one entity in the online store, by keys given as text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from everfit.core.clock import from_us, to_us
 from everfit.core.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -15,12 +16,9 @@ if TYPE_CHECKING:
     from everfit.definitions.view import FeatureView
     from everfit.store.online import OnlineReader
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
 
 def look_up(view: FeatureView, key: Sequence[str], online: OnlineReader, *, at: datetime) -> dict[str, Any] | None:
-    """The features of one entity as a prediction at ``at`` would see them.
+    """Return the features of one entity as a prediction at ``at`` would see them.
 
     Args:
         view: The definition.
@@ -39,17 +37,15 @@ def look_up(view: FeatureView, key: Sequence[str], online: OnlineReader, *, at: 
         raise DefinitionError(f"a key of {view.name} takes one value for each of: {names}", value=list(key))
     values = tuple(_read(text, entity) for text, entity in zip(key, view.entities, strict=True))
     state = online.state(view.name)
-    ttl_us, at_us = view.time_to_live // _MICROSECOND, (at - _EPOCH) // _MICROSECOND
-    found = online.get_one(view.name, values, at_us=at_us, ttl_us=ttl_us)
+    ttl_us = view.time_to_live // timedelta(microseconds=1)
+    found = online.get_one(view.name, values, at_us=to_us(at), ttl_us=ttl_us)
     return None if found is None or state is None else dict(zip(state.features, found, strict=True))
 
 
 def materialized_until(view: FeatureView, online: OnlineReader) -> datetime | None:
-    """Up to when the view's rows have been written; ``None`` if they never were."""
+    """Return a view's high-water mark; ``None`` if it was never written."""
     state = online.state(view.name)
-    if state is None or state.watermark_us is None:
-        return None
-    return _EPOCH + timedelta(microseconds=state.watermark_us)
+    return None if state is None or state.watermark_us is None else from_us(state.watermark_us)
 
 
 def _read(text: str, entity: Entity) -> str | int | date:

@@ -1,8 +1,8 @@
-"""Brings feature views online: of every entity, the newest row that is known by an instant.
+"""Materialization: write the newest known row of every entity of a view to the online store.
 
 A row can be used from the later of its event time and its known time on; call that its *arrival*. A view's watermark
-says up to which arrival its rows have been written, so an incremental run needs the rows that arrived after it, however
-old their event times are.
+(high-water mark) is the arrival up to which its rows have been written, so that an incremental run needs the rows that
+arrived after it, however old their event times are.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import inspect
 import json
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import polars as pl
 from msgspec import Struct
 
+from everfit.core.clock import from_us, to_us
 from everfit.core.errors import TimestampError
 from everfit.core.progress import SILENT, Progress
 from everfit.features.compute import feature_names, horizon, known_time, view_rows
@@ -29,28 +30,26 @@ if TYPE_CHECKING:
     from everfit.store.reader import Reader
 
 _ROWS_PER_WRITE = 250_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _EVENT, _KNOWN, _ROWS = "__event", "__known", "__rows"
 
 
 class MaterializedView(Struct, frozen=True, kw_only=True):
-    """What bringing one view online came to."""
+    """Result of materializing one view."""
 
     view: str
     rows_read: int
-    """Rows of the view that had arrived since the last time."""
+    """Rows of the view that arrived since the last time."""
     entities_written: int
     """Entities whose values are new or newer than before."""
     since: datetime | None
-    """Rows that arrived up to here were there already; ``None`` if all were written anew."""
+    """The watermark before; ``None`` if all rows were written again."""
     until: datetime
-    """Everything that had arrived by then is online."""
+    """The watermark now."""
     seconds: float
 
     @property
     def rows_per_second(self) -> float:
-        """Rows of the view that were dealt with in a second."""
+        """Rows of the view read in a second."""
         return self.rows_read / self.seconds if self.seconds else 0.0
 
 
@@ -65,11 +64,11 @@ def materialize(
 ) -> tuple[MaterializedView, ...]:
     """Write what has become known since the last time, up to ``until``.
 
-    A view is written anew, beside its old rows and in place of them once complete, if that is asked for, if it was
-    never written, if its definition changed, or if the rows that changed cannot be told by their times: where the
-    source says when its rows became known, but the view computes with them or has another known time.
-    Killed at any instant and run again, it ends as if it had never been interrupted. Memory grows with the number of
-    entities, not with the length of their history.
+    A view is written again, beside its old rows and in place of them once complete (copy-on-write), if ``full`` is set,
+    if it was never written, if its definition changed, or if changed rows cannot be found by their times: where the
+    source has known times, but the view computes with its rows or has another known time. Killed at any instant and run
+    again, it ends as if it had never been interrupted. Memory grows with the number of entities, not with the length of
+    their history.
 
     A row that is added to a source without known times, with an event time before the watermark, is not noticed;
     neither is a changed function that a view's function calls. Both are what ``full`` is for.
@@ -79,8 +78,8 @@ def materialize(
         reader: Reads their sources.
         online: Where to write.
         until: Nothing that became known later is written; aware.
-        full: Write everything anew.
-        progress: Hears of each view, in rows written.
+        full: Write everything again.
+        progress: Called for each view, with rows written.
 
     Raises:
         TimestampError: If ``until`` has no time zone.
@@ -101,7 +100,7 @@ def _materialize(
     features = feature_names(view, newest.lazy().drop(_EVENT, _KNOWN))
     task = f"materialize {view.name}"
     progress.start(task, newest.height)
-    # A name that no view can have, for the rows that will take the place of the view's.
+    # A name that no view can have, for the rows that will replace the view's.
     name = view.name if since is not None else f"{view.name}.next"
     if since is None:
         online.create(name, features, definition=definition_digest(view))
@@ -137,7 +136,7 @@ def definition_digest(view: FeatureView) -> str:
 
 
 def _code(function: object) -> str:
-    """What a function does, as far as its own text or bytecode says."""
+    """Return a function's source, or its bytecode."""
     try:
         return inspect.getsource(function)  # type: ignore[arg-type]
     except (OSError, TypeError):
@@ -146,7 +145,7 @@ def _code(function: object) -> str:
 
 
 def _watermark(view: FeatureView, reader: Reader, online: OnlineStore) -> datetime | None:
-    """Up to where rows need not be written again; ``None`` if all must be."""
+    """Return the watermark; ``None`` if all rows must be written again."""
     created = view.source.created
     if created is not None and (view.transform is not None or view.created != created):
         return None
@@ -156,7 +155,7 @@ def _watermark(view: FeatureView, reader: Reader, online: OnlineStore) -> dateti
     # The function may give other columns though its text is the same.
     if state.features != feature_names(view, view_rows(view, reader)):
         return None
-    return _EPOCH + timedelta(microseconds=state.watermark_us)
+    return from_us(state.watermark_us)
 
 
 def _arrived(view: FeatureView, reader: Reader, *, since: datetime | None, until: datetime) -> pl.LazyFrame:
@@ -174,7 +173,7 @@ def _arrived(view: FeatureView, reader: Reader, *, since: datetime | None, until
 
 
 def _newest(rows: pl.LazyFrame, view: FeatureView) -> tuple[pl.DataFrame, int]:
-    """Each entity's newest row, in the order of the keys, and how many rows there were.
+    """Return each entity's newest row, in the order of the keys, and the number of rows.
 
     Newest as in the point-in-time join: by event time, then known time; full ties go to the greatest values.
     """
@@ -218,8 +217,8 @@ def _write(
             part[_EVENT].to_list(),
             part[_KNOWN].to_list(),
             [part[feature].to_list() for feature in features],
-            watermark_us=(until - _EPOCH) // _MICROSECOND if number == last else None,
-            now_us=(until - _EPOCH) // _MICROSECOND,
+            watermark_us=to_us(until) if number == last else None,
+            now_us=to_us(until),
         )
         progress.advance(f"materialize {view.name}", part.height)
     return written

@@ -1,4 +1,4 @@
-"""Parity: whether predictions were given the features that history would have given them."""
+"""Feature parity: comparison of served features with those recomputed from history."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from everfit.store.reader import Reader
 
 VERSION, SERVED = "version", "feature."
 KNOWN_UNTIL = "known_until"
-"""Column with the instant up to which the online store could know history, where that is before the question."""
+"""Column: the instant up to which the online store could know history, if that is before the request."""
 TOLERATED = 0.01
-"""The share of rows that may differ."""
+"""Share of rows that may differ."""
 _EXAMPLES = 3
 """Of each feature."""
 _MUCH = 0.1
 
 
 class FeatureParity(Struct, frozen=True, kw_only=True):
-    """One feature, as it was served and as history has it."""
+    """Comparison of one feature, as served and as recomputed."""
 
     feature: str
     rows: int
-    """In which a version used it."""
+    """Rows in which a version used it."""
     different: int
     equal: float
-    """The share of rows in which both are alike."""
+    """Share of rows in which both are equal."""
 
 
 class Difference(Struct, frozen=True, kw_only=True):
-    """One value that is not alike."""
+    """A value that differs."""
 
     id: str
     version: int
@@ -51,24 +51,24 @@ class Difference(Struct, frozen=True, kw_only=True):
 
 
 class ParityReport(Struct, frozen=True, kw_only=True):
-    """What came of the comparison."""
+    """Result of the comparison."""
 
     model: str
     as_of: datetime
     first: datetime | None
-    """When the oldest of the rows was asked."""
+    """Time of the oldest request."""
     rows: int
     different: int
     """Rows in which any feature differs."""
     share_different: float
     features: tuple[FeatureParity, ...]
-    """The least alike first."""
+    """The least equal first."""
     differences: tuple[Difference, ...]
     """The oldest few of each feature, oldest first."""
     lags: tuple[ViewLag, ...]
-    """Views of which older values were served than history knew, or none."""
+    """Stale views."""
     unknown: tuple[str, ...]
-    """Features that versions used and the definitions no longer make; they are not compared."""
+    """Features that versions used and the definitions no longer have; they are not compared."""
 
 
 def compare_features(
@@ -80,20 +80,20 @@ def compare_features(
     as_of: datetime,
     progress: Progress = SILENT,
 ) -> ParityReport:
-    """Compute the features of answered questions again and compare row by row.
+    """Recompute the features of predictions and compare them row by row.
 
-    Every question sees what was known at its own time, as in a training frame. Numbers are alike within ``1e-9`` of
-    their size, all else only if it is equal; a missing value is like a missing value, and NaN is one.
+    Every row sees what was known at its own time, as in a training frame. Numbers are equal within ``1e-9`` of their
+    size; a missing value equals a missing value, and NaN is one.
 
     Args:
         model: As it is defined now.
         reader: Reads its sources.
-        served: :data:`~everfit.core.evidence.ID`, ``version``, the time of the question as
+        served: :data:`~everfit.core.evidence.ID`, ``version``, the time of the request as
             :data:`~everfit.core.evidence.TIME`, the request's fields under their own names, and features as
-            ``feature.<name>``; with :data:`KNOWN_UNTIL`, what history knew by then is right as well.
+            ``feature.<name>``; with :data:`KNOWN_UNTIL`, the values that history had by then are right as well.
         used: The features that each version looks up or computes; rows of other versions are left out.
         as_of: Nothing known later is used.
-        progress: Hears about each view.
+        progress: Called for each view.
 
     Raises:
         SourceError: If a source cannot be read or lacks a column.
@@ -101,7 +101,7 @@ def compare_features(
     """
     served = served.filter(pl.col(VERSION).is_in(list(used))).sort(TIME, ID)
     again = features_of(model, reader, served.select(TIME, *model.request), as_of=as_of, progress=progress)
-    names = [name for name in again.columns if any(name in each for each in used.values())]
+    names = [name for name in again.columns if any(name in features for features in used.values())]
     pairs = {name: same_type(_served(served, name), again[name]) for name in names}
     wrong = pl.DataFrame(
         {name: ~alike(*pair) & _uses(served, used, name) for name, pair in pairs.items()},
@@ -118,23 +118,17 @@ def compare_features(
         rows=rows,
         different=different,
         share_different=different / rows if rows else 0.0,
-        features=tuple(sorted(_features(served, used, wrong), key=lambda each: (each.equal, each.feature))),
+        features=tuple(sorted(_features(served, used, wrong), key=lambda feature: (feature.equal, feature.feature))),
         differences=_differences(served, wrong, pairs),
         lags=tuple(
             lag for view in model.views if (lag := lag_of(view, reader, served, wrong, pairs, as_of=as_of)) is not None
         ),
-        unknown=tuple(sorted({name for each in used.values() for name in each} - set(again.columns))),
+        unknown=tuple(sorted({name for features in used.values() for name in features} - set(again.columns))),
     )
 
 
 def parity_finding(report: ParityReport, model: str, *, tolerate: float = TOLERATED) -> Finding | None:
-    """What monitoring says of it; ``None`` while the share of rows that differ is tolerable.
-
-    Args:
-        report: What came of the comparison.
-        model: Its name.
-        tolerate: The share of rows that may differ.
-    """
+    """Return the finding of a report; ``None`` while the share of differing rows is at most ``tolerate``."""
     if report.share_different <= tolerate:
         return None
     worst = report.features[0]
@@ -151,14 +145,14 @@ def parity_finding(report: ParityReport, model: str, *, tolerate: float = TOLERA
         severity="critical" if report.share_different >= _MUCH else "warning",
         sentence=sentence,
         numbers={"share_different": report.share_different, "rows": report.rows, "different": report.different},
-        since=next((each.asked_at for each in report.differences), None),
+        since=report.differences[0].asked_at if report.differences else None,
     )
 
 
 def _wrong_then(
     model: Model, reader: Reader, served: pl.DataFrame, wrong: pl.DataFrame, *, as_of: datetime
 ) -> pl.DataFrame:
-    """Of the values that are wrong, those that were wrong when the online store had last heard of history, too."""
+    """Keep the wrong values that were also wrong at the online store's latest materialization."""
     looked_at = wrong.select(pl.any_horizontal(pl.all())).to_series() & (served[KNOWN_UNTIL] < served[TIME])
     rows = looked_at.fill_null(value=False).arg_true()
     if rows.is_empty():

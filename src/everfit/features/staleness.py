@@ -1,4 +1,4 @@
-"""Whether a view's served values were true once: what was materialized lagged behind what history knew."""
+"""Staleness of views: served values that were true earlier, since the online store lagged behind history."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from everfit.store.reader import Reader
 
 _ROW, _THEN, _KNOWN, _NEWEST = "__row", "__then", "__known", "__newest"
 _MOST_ROWS = 1_000
-"""Of those that differ, the oldest; only these are looked for in history."""
+"""Only the oldest so many of the differing rows are searched for in history."""
 
 Pairs = Mapping[str, tuple[pl.Series, pl.Series]]
-"""By feature, what was served and what history has, in one type."""
+"""By feature, the served and the recomputed values, in one type."""
 
 
 class ViewLag(Struct, frozen=True, kw_only=True):
-    """A view that was served from older rows than history knew."""
+    """Staleness of a view: it was served from older rows than history had."""
 
     view: str
     behind: int
-    """Rows that were given an older value of their entity; a value that came back by chance may pass for one."""
+    """Rows that were served an older value of their entity; an equal value by chance is counted as well."""
     absent: int
     """Rows that were given nothing where history has a value; so is a question about the past, for which the online
     store, with only the newest value, has no answer."""
     longest_s: float | None
-    """How much older, at most, in seconds."""
+    """The largest lag, in seconds."""
 
 
 def lag_of(
     view: FeatureView, reader: Reader, asked: pl.DataFrame, wrong: pl.DataFrame, pairs: Pairs, *, as_of: datetime
 ) -> ViewLag | None:
-    """How far a view lagged; ``None`` if none of the rows that differ is explained by that.
+    """Measure a view's staleness; ``None`` if none of the differing rows is explained by it.
 
     Args:
         view: The definition.
         reader: Reads its source.
         asked: The keys, and when it was asked in :data:`~everfit.core.evidence.TIME`.
-        wrong: By feature, whether it differs; aligned with ``asked``, as are ``pairs``.
+        wrong: By feature, true where it differs; aligned with ``asked``, as are ``pairs``.
         pairs: See :data:`Pairs`.
         as_of: Nothing known later is used.
     """
@@ -63,7 +63,7 @@ def lag_of(
         view=view.name,
         behind=len(older),
         absent=int((differs & nothing & something).sum()),
-        longest_s=max(each.total_seconds() for each in older) if older else None,
+        longest_s=max(older).total_seconds() if older else None,
     )
     return lag if lag.behind or lag.absent else None
 
@@ -71,13 +71,13 @@ def lag_of(
 def _older(
     view: FeatureView, reader: Reader, asked: pl.DataFrame, names: list[str], *, as_of: datetime
 ) -> list[timedelta]:
-    """By how much older the row was, for each question that was given one that had been true."""
+    """Return the lag of each row that was served a value that had been true earlier."""
     if asked.is_empty():
         return []
     first = asked[TIME].min()
     assert isinstance(first, datetime)
     history = joinable(view, reader, first=first, as_of=as_of)
-    asked = asked.with_columns(pl.col(each.key).cast(each.dtype, strict=False) for each in view.entities)
+    asked = asked.with_columns(pl.col(entity.key).cast(entity.dtype, strict=False) for entity in view.entities)
     then = history.rows.with_columns(pl.col(history.time).alias(_THEN))
     newest = point_in_time_join(asked, [replace(history, rows=then, features=[_THEN])], time=TIME)
     questions = newest.rename({f"{view.name}.{_THEN}": _NEWEST}).with_row_index(_ROW)

@@ -45,7 +45,7 @@ class Answers:
         include_unshipped: bool = False,
     ) -> None:
         from everfit.journal import outcome_rows, prediction_rows
-        from everfit.store.table_tailer import Follower
+        from everfit.store.table_tailer import TableTailer
 
         kept = {*_KEEP, *(f"{kind}.{name}" for name in columns or () for kind in ("feature", "request"))}
 
@@ -54,8 +54,8 @@ class Answers:
 
         self._wanted: Callable[[str], bool] = wanted
         self._journal, self._include_unshipped, self.model = journal, include_unshipped, model
-        self._predictions = Follower(lake, f"predictions/{model}", prediction_rows.BASE, wanted, "event_time")
-        self._told = Follower(lake, f"outcomes/{model}", outcome_rows.BASE, lambda _: True, "recorded_at")
+        self._predictions = TableTailer(lake, f"predictions/{model}", prediction_rows.BASE, wanted, "event_time")
+        self._told = TableTailer(lake, f"outcomes/{model}", outcome_rows.BASE, lambda _: True, "recorded_at")
         self._shipped = self._outcomes = pl.DataFrame()
         self._unshipped: list[pl.LazyFrame] = []
         self._repeats = False

@@ -1,1 +1,1 @@
-"""Versions of models, their aliases, their lineage, and the history of who was champion when and why."""
+"""Registry: versions of models, their aliases and lineage, and the history of the aliases."""

@@ -10,13 +10,13 @@ from everfit.store.ledger import ALIAS_CHANGES
 
 
 class AliasHistory:
-    """Reads and appends; nothing is ever changed or removed."""
+    """Append-only store of alias changes."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
     def append(self, change: AliasChange) -> None:
-        """Add one line."""
+        """Add a change."""
         row = {
             "model": change.model,
             "alias": change.alias,
@@ -29,7 +29,7 @@ class AliasHistory:
             connection.execute(ALIAS_CHANGES.insert().values(**row))
 
     def of(self, model: str) -> tuple[AliasChange, ...]:
-        """All changes of one model, oldest first."""
+        """Return all changes of one model, oldest first."""
         query = sa.select(ALIAS_CHANGES).where(ALIAS_CHANGES.c.model == model).order_by(ALIAS_CHANGES.c.number)
         with self._engine.connect() as connection:
             return tuple(

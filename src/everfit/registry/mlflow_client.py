@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import logging
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from sqlalchemy.exc import SQLAlchemyError
 
 from everfit.core.errors import StoreError
 from everfit.core.sqlite_url import sqlite_path
 from everfit.store.creation_lock import creation_lock
 from everfit.store.read_only import is_read_only, read_only_uri
 
-if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
-
 
 def connect(tracking_uri: str) -> MlflowClient:
-    """A client of that tracking store and of the registry in it.
+    """Return a client of a tracking store and of the registry in it.
 
     Raises:
         StoreError: If the store cannot be opened.
@@ -24,10 +24,6 @@ def connect(tracking_uri: str) -> MlflowClient:
     # The first use of a database announces 65 migrations, line by line; an error is logged as well as raised.
     for name in ("mlflow.store.db.utils", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    from mlflow.exceptions import MlflowException
-    from mlflow.tracking import MlflowClient
-    from sqlalchemy.exc import SQLAlchemyError
-
     file = sqlite_path(tracking_uri)
     if file is not None and is_read_only(file):
         tracking_uri = f"sqlite+pysqlite:///{read_only_uri(file)}&uri=true"

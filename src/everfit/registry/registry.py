@@ -1,7 +1,7 @@
-"""Model versions on MLflow: any MLflow client or UI sees them, and so does ``mlflow.pyfunc.load_model``.
+"""Model versions on MLflow, visible to any MLflow client and to ``mlflow.pyfunc.load_model``.
 
-MLflow holds runs, versions, aliases and tags; the ledger holds the history of the aliases. Everything here can be
-done twice with the effect of once, since a step may run again after a crash.
+MLflow holds runs, versions, aliases and tags; the ledger holds the history of the aliases. Every method is idempotent,
+since a step may run again after a crash.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
+from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
 
 from everfit.core.clock import Clock
 from everfit.core.errors import RegistryError, UnknownVersionError
 from everfit.core.event_log import log_event
 from everfit.core.records import AliasChange, GateReport, ModelVersion
 from everfit.registry.history import AliasHistory
+from everfit.registry.mlflow_client import connect
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
@@ -38,21 +41,19 @@ REPORT_FILE = "gate_report.json"
 
 
 class Registry:
-    """Versions, aliases and their history.
+    """Registry of versions, aliases and their history.
 
     Args:
         tracking_uri: MLflow's tracking URI, which is also its registry's.
         artifacts: Where packages are kept when MLflow is a database without a server; ``None`` leaves it to the server.
         history: The ledger's record of alias changes.
         cache: A folder for packages that are downloaded from a server.
-        clock: What time it is.
+        clock: The present instant.
     """
 
     def __init__(
         self, tracking_uri: str, *, artifacts: Path | None, history: AliasHistory, cache: Path, clock: Clock
     ) -> None:
-        from everfit.registry.mlflow_client import connect
-
         self._client = connect(tracking_uri)
         self._artifacts = artifacts
         self._history = history
@@ -71,7 +72,7 @@ class Registry:
         return str(run.info.run_id)
 
     def run_of_order(self, model: str, order: int) -> str | None:
-        """The id of the newest run that was opened for an order, if there is one."""
+        """Return the id of the newest run of an order, if there is one."""
         experiment = self._client.get_experiment_by_name(model)
         if experiment is None:
             return None
@@ -95,13 +96,11 @@ class Registry:
         Args:
             run_id: The run.
             status: ``FINISHED`` or ``FAILED``.
-            params: The parameters that were chosen.
+            params: The chosen parameters.
             metrics: The hold-out's metrics.
             report: The gates' verdicts, kept as ``gate_report.json``.
             note: What went wrong, if anything.
         """
-        from mlflow.entities import Metric, Param
-
         now_ms = int(self._clock.now().timestamp() * 1000)
         self._client.log_batch(
             run_id,
@@ -116,7 +115,7 @@ class Registry:
         self._client.set_terminated(run_id, status=status)
 
     def register(self, model: str, *, package: Path, digest: str, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
-        """Make a package a version; the same package is the same version, however often it is registered.
+        """Register a package as a version; the same package is the same version, however often it is registered.
 
         Args:
             model: The model's name.
@@ -145,17 +144,17 @@ class Registry:
         return self.version(model, int(made.version))
 
     def versions(self, model: str) -> tuple[ModelVersion, ...]:
-        """All versions of a model, oldest first; none if the model is not registered."""
+        """Return all versions of a model, oldest first; none if the model is not registered."""
         found = self._client.search_model_versions(f"name = '{model}'", max_results=10_000)
         aliases = self._aliases(model)
-        return tuple(sorted((_as_record(each, aliases) for each in found), key=lambda version: version.version))
+        return tuple(sorted((_as_record(raw, aliases) for raw in found), key=lambda version: version.version))
 
     def models(self) -> tuple[str, ...]:
-        """The names of all registered models."""
-        return tuple(sorted(each.name for each in self._client.search_registered_models(max_results=1000)))
+        """Return the names of all registered models."""
+        return tuple(sorted(model.name for model in self._client.search_registered_models(max_results=1000)))
 
     def version(self, model: str, which: int | str) -> ModelVersion:
-        """A version by its number or by an alias.
+        """Return a version by its number or by an alias.
 
         Raises:
             UnknownVersionError: If there is none.
@@ -164,7 +163,7 @@ class Registry:
         for version in known:
             if str(which) == str(version.version) or which in version.aliases:
                 return version
-        names = [f"{each.version}" + "".join(f" ({alias})" for alias in each.aliases) for each in known]
+        names = [" ".join([str(version.version), *(f"({alias})" for alias in version.aliases)]) for version in known]
         raise UnknownVersionError(
             f"there must be such a version of {model}",
             value=which,
@@ -172,8 +171,8 @@ class Registry:
         )
 
     def champion(self, model: str) -> ModelVersion | None:
-        """The version that serves, if there is one."""
-        return next((each for each in self.versions(model) if CHAMPION in each.aliases), None)
+        """Return the version in production, if there is one."""
+        return next((version for version in self.versions(model) if CHAMPION in version.aliases), None)
 
     def nominate(self, version: ModelVersion, *, actor: str, reason: str) -> ModelVersion:
         """Make a version the challenger."""
@@ -202,7 +201,7 @@ class Registry:
             RegistryError: If there was no champion before this one.
         """
         champion = self.champion(model)
-        before = next((each for each in self.versions(model) if PREVIOUS in each.aliases), None)
+        before = next((version for version in self.versions(model) if PREVIOUS in version.aliases), None)
         if champion is None or before is None:
             raise RegistryError(
                 f"a rollback of {model} needs a champion and one before it",
@@ -213,21 +212,19 @@ class Registry:
         return self._point(model, target, actor=actor, reason=reason)[CHAMPION]
 
     def history(self, model: str) -> tuple[AliasChange, ...]:
-        """Who was what, when and why, oldest first."""
+        """Return the changes of a model's aliases, oldest first."""
         return self._history.of(model)
 
     def passed_gates(self, version: ModelVersion) -> bool:
-        """Whether the run that made a version has a report of gates that were all passed."""
+        """Return true if the run of a version has a gate report, and all gates passed."""
         return bool(version.run_id) and self._client.get_run(version.run_id).data.tags.get(GATES_TAG) == "passed"
 
     def gate_report(self, model: str, run_id: str) -> GateReport | None:
-        """The verdicts that the gates gave in a model's run; ``None`` if it ended before there were any.
+        """Return the gate report of a model's run; ``None`` if it ended before there was one.
 
         Raises:
             RegistryError: If there is no such run, or its report cannot be read.
         """
-        from mlflow.exceptions import MlflowException
-
         try:
             if GATES_TAG not in self._client.get_run(run_id).data.tags:
                 return None
@@ -242,7 +239,7 @@ class Registry:
             raise RegistryError(f"the run's gate report could not be read: {error}", value=run_id) from error
 
     def fetch(self, version: ModelVersion) -> Path:
-        """A local folder with the version's package; whoever opens it verifies it."""
+        """Return a local folder with the version's package, which is verified when it is opened."""
         if self._artifacts is not None:
             # Not version.location: that is absolute, and the state folder may have been moved since.
             return self._local_folder(version.model, version.run_id)
@@ -258,33 +255,21 @@ class Registry:
         return folder
 
     def log_live(self, version: ModelVersion, metrics: Mapping[str, float], *, at: datetime) -> None:
-        """Keep how a version does with its run, as ``live_<metric>``; the step counts days since 1970.
-
-        Args:
-            version: The version.
-            metrics: By name.
-            at: When it was seen.
-        """
-        from mlflow.entities import Metric
-
+        """Log a version's metrics in production to its run, as ``live_<metric>``; the step counts days since 1970."""
         at_ms, day = int(at.timestamp() * 1000), int(at.timestamp() // 86_400)
         seen = [Metric(f"live_{name}", value, at_ms, day) for name, value in metrics.items()]
         self._client.log_batch(version.run_id, metrics=seen)
 
-    def run_metrics(self, run_id: str) -> dict[str, float]:
-        """The metrics of a run."""
-        return dict(self._client.get_run(run_id).data.metrics)
-
     def _point(
         self, model: str, target: Mapping[str, int | None], *, actor: str, reason: str
     ) -> dict[str, ModelVersion]:
-        # The champion moves last: until then the old one serves, and doing it all again ends in the same state.
+        # The champion moves last: until then the old one serves, and a repetition ends in the same state.
         present = self._aliases(model)
         for alias in sorted(target, key=lambda name: name == CHAMPION):
             version = target[alias]
             if present.get(alias) == version:
                 continue
-            # The history is written first: an alias that moved without a line would be a change without a reason.
+            # The history is written first, so that no alias moves without a reason on record.
             self._history.append(
                 AliasChange(
                     model=model,
@@ -320,8 +305,6 @@ class Registry:
             self._client.create_registered_model(model)
 
     def _registered(self, model: str) -> RegisteredModel | None:
-        from mlflow.exceptions import MlflowException
-
         try:
             # A search for the name takes three times as long.
             return self._client.get_registered_model(model)

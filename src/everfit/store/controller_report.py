@@ -1,4 +1,4 @@
-"""What the controller says of itself, for whoever must not run ahead of it."""
+"""Report of the controller's progress, for processes that must not run ahead of it, such as a replay."""
 
 from __future__ import annotations
 
@@ -9,40 +9,39 @@ import msgspec
 from msgspec import Struct
 
 from everfit.core.errors import StoreError
+from everfit.store.atomic_file import replace_file
 
 CONTROLLER_FILE = "controller.json"
 """Its name in the folder that holds a project's state."""
 
 
 class ControllerReport(Struct, frozen=True, kw_only=True):
-    """How far the controller is."""
+    """Progress of the controller."""
 
     watched_until_us: int
-    """The instant as of which it last looked at every model, in microseconds since 1970; 0 before the first time."""
+    """The latest instant as of which every model was evaluated, in microseconds since 1970; 0 before the first time."""
     busy: bool
-    """Whether something that it began is still under way: a training, a promotion."""
+    """True while a workflow that it started is running, such as a training or a promotion."""
     pid: int
     says: dict[str, str] = {}
-    """What each model's policy last said, by the model's name."""
+    """The latest sentence of each model's policy, by the model's name."""
 
 
 def write_controller_report(state: Path, report: ControllerReport) -> None:
-    """Replace the report, at once.
+    """Replace the report.
 
     Raises:
         StoreError: If the disk refuses.
     """
     path = state / CONTROLLER_FILE
-    fresh = path.with_suffix(f".{os.getpid()}.new")
     try:
-        fresh.write_bytes(msgspec.json.encode(report))
-        fresh.replace(path)
+        replace_file(path, msgspec.json.encode(report))
     except OSError as error:
         raise StoreError(f"the controller's report could not be written: {error}", value=str(path)) from error
 
 
 def read_controller_report(state: Path) -> ControllerReport | None:
-    """The newest report; ``None`` if there is none that can be understood."""
+    """Return the newest report; ``None`` if there is none that can be decoded."""
     try:
         return msgspec.json.decode((state / CONTROLLER_FILE).read_bytes(), type=ControllerReport)
     except (OSError, msgspec.DecodeError):
@@ -50,11 +49,11 @@ def read_controller_report(state: Path) -> ControllerReport | None:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether this machine has such a process."""
+    """Return true if this machine has such a process."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
     return True

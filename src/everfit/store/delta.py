@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 from weakref import finalize
 
+import polars as pl
+
 from everfit.core.errors import SourceError
 
 if TYPE_CHECKING:
-    import polars as pl
     from deltalake import DeltaTable
 
 LOG = "_delta_log"
@@ -30,6 +31,14 @@ _UNBEARABLE = re.compile(r"%[0-9A-Fa-f]{2}|[\[\]\\^|<>`\x00-\x1f\x7f]")
 _UNQUOTED = re.compile(r"[\w\-./~*;&:@!$'()+,=]*", re.ASCII)
 """Paths that delta-rs does not percent-encode, so that Polars finds the files that it names."""
 _ATTEMPTS = 5
+
+
+def delta_error(name: str = "DeltaError") -> type[Exception]:
+    """Return a class of deltalake's errors; for ``except``, where deltalake is imported only once an error is there."""
+    from deltalake import exceptions
+
+    found: type[Exception] = getattr(exceptions, name)
+    return found
 
 
 class LakeTable:
@@ -66,8 +75,6 @@ class LakeTable:
 
     def actions(self) -> pl.DataFrame:
         """The version's files: ``path`` within the folder, ``size_bytes``, ``num_records`` and statistics."""
-        import polars as pl
-
         return pl.DataFrame(self.table.get_add_actions(flatten=True))
 
     def files(self) -> list[Path]:
@@ -77,14 +84,10 @@ class LakeTable:
 
     def schema(self) -> pl.Schema:
         """Names and types of the columns."""
-        import polars as pl
-
         return pl.scan_delta(self.table).collect_schema()
 
     def scan(self) -> pl.LazyFrame:
         """The version's rows; of tables without partitions and deletion vectors, which is what Everfit writes."""
-        import polars as pl
-
         files = self.files()
         if not files:
             return pl.LazyFrame(schema=self.schema())
@@ -98,8 +101,6 @@ def scan_delta(folder: Path) -> pl.LazyFrame:
         SourceError: If it is partitioned, and its folder has a name in which only other tables can be read.
         DeltaError: deltalake's, if it cannot be read.
     """
-    import polars as pl
-
     if _UNQUOTED.fullmatch(str(folder)):
         return pl.scan_delta(str(folder))
     table = LakeTable(folder)

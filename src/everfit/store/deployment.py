@@ -1,4 +1,4 @@
-"""The deployment record: who answers for each model: the champion, and perhaps a canary or a shadow.
+"""Deployment record: the traffic assignment of each model, which names champion, canary and shadow.
 
 One small document, replaced as a whole, so that the prediction service needs neither MLflow nor the ledger.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import os
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -18,55 +17,56 @@ from msgspec import Meta, Struct
 
 from everfit.core.errors import StoreError
 from everfit.core.event_log import log_event
+from everfit.store.atomic_file import replace_file
 
 _log = logging.getLogger(__name__)
 
 
 class Deployed(Struct, frozen=True, kw_only=True):
-    """A version that takes part."""
+    """A deployed version."""
 
     version: int
     digest: str
     folder: str
-    """The package's folder; relative to the record's own folder where it lies below it."""
+    """The package's folder; relative to the record's folder if it is below it."""
 
 
 class ModelDeployment(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Who answers for a model."""
+    """Traffic assignment of a model."""
 
     model: str
     champion: Deployed
     canary: Deployed | None = None
-    """Answers a share of the ids in the champion's place."""
+    """Answers a share of the ids instead of the champion."""
     canary_share: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.0
     shadow: Deployed | None = None
-    """Is asked as well, once the answer is sent; what it says is only recorded."""
+    """Receives a copy of each request after the response was sent; its predictions are only logged."""
     loaded: bool = True
-    """Whether the service answers for it at all."""
+    """False if the service was told to unload the model."""
 
     @property
     def taking_part(self) -> tuple[Deployed, ...]:
-        """The champion, and who is tried beside it."""
-        return tuple(each for each in (self.champion, self.canary, self.shadow) if each is not None)
+        """Champion, canary and shadow, as far as there are any."""
+        return tuple(version for version in (self.champion, self.canary, self.shadow) if version is not None)
 
 
 class Deployment(Struct, frozen=True, kw_only=True):
-    """What serves."""
+    """Content of the deployment record."""
 
     number: int
-    """Counts the changes of this record."""
+    """Number of changes so far."""
     changed_at: datetime
     models: tuple[ModelDeployment, ...] = ()
 
 
 class DeploymentRecord:
-    """The record's file. Written whole and renamed into place, so that a reader sees the old or the new one."""
+    """The record's file, replaced as a whole (copy-on-write); changes are serialized by a lock file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def read(self) -> Deployment | None:
-        """The present record, or ``None`` if nothing was ever deployed.
+        """Return the present record, or ``None`` if nothing was ever deployed.
 
         Raises:
             StoreError: If the file is there and cannot be understood.
@@ -83,23 +83,22 @@ class DeploymentRecord:
             ) from error
 
     def of(self, model: str) -> ModelDeployment | None:
-        """Who answers for one model, or ``None`` if it was never deployed.
+        """Return a model's traffic assignment, or ``None`` if it was never deployed.
 
         Raises:
             StoreError: As :meth:`read`.
         """
         present = self.read()
-        return next((each for each in present.models if each.model == model), None) if present else None
+        return next((assigned for assigned in present.models if assigned.model == model), None) if present else None
 
     def change(
         self, model: str, decide: Callable[[ModelDeployment | None], ModelDeployment], *, changed_at: datetime
     ) -> Deployment:
-        """Change who answers for a model; nothing is written if it stays as it is.
+        """Change a model's traffic assignment; nothing is written if it stays as it is.
 
         Args:
             model: Its name.
-            decide: From who answers at present, ``None`` for nobody, to who shall. Called while no other process can
-                change the record.
+            decide: Maps the present assignment, ``None`` if there is none, to the new one. Called under the lock.
             changed_at: The present instant.
 
         Raises:
@@ -109,7 +108,7 @@ class DeploymentRecord:
         with self._path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             present = self.read()
-            models = {each.model: each for each in present.models} if present else {}
+            models = {assigned.model: assigned for assigned in present.models} if present else {}
             wanted = decide(models.get(model))
             if present is not None and models.get(model) == wanted:
                 return present
@@ -122,7 +121,7 @@ class DeploymentRecord:
         return changed
 
     def stamp(self) -> tuple[int, int]:
-        """Changes whenever the record does; cheap enough to ask many times a second."""
+        """Return a value that changes with the record; cheap enough for many calls a second."""
         try:
             status = self._path.stat()
         except OSError:
@@ -130,18 +129,13 @@ class DeploymentRecord:
         return status.st_mtime_ns, status.st_ino
 
     def _write(self, changed: Deployment) -> None:
-        fresh = self._path.with_suffix(f".{os.getpid()}.new")
         try:
-            with fresh.open("wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode(changed)))
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._path)
+            replace_file(self._path, msgspec.json.format(msgspec.json.encode(changed)), durable=True)
         except OSError as error:
             raise StoreError(f"the deployment record could not be written: {error}", value=str(self._path)) from error
 
     def folder_of(self, deployed: Deployed) -> Path:
-        """The package's folder as an absolute path."""
+        """Return the package's folder as an absolute path."""
         return (self._path.parent / deployed.folder).resolve()
 
 

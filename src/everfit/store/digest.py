@@ -1,4 +1,4 @@
-"""The digest of a frame's values: equal for equal values, whatever the machine, file format or Polars version."""
+"""Digest of a frame's values: equal for equal values, whatever the machine, file format or Polars version."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def frame_digest(frame: pl.DataFrame) -> str:
-    """``sha256:…`` over the columns' names, types and values, in the order they stand in.
+    """Return ``sha256:…`` over the columns' names, types and values, in the order they stand in.
 
     Each column adds its validity, then its values: numbers as little-endian bytes (every NaN alike), instants as
     integers in their unit, text as lengths and UTF-8.
@@ -28,7 +28,7 @@ def frame_digest(frame: pl.DataFrame) -> str:
 
 
 def canonical_order(frame: pl.DataFrame) -> pl.DataFrame:
-    """The rows sorted by every column that has an order, so that equal sets of rows have equal digests."""
+    """Return the rows sorted by every column that has an order, so that equal sets of rows have equal digests."""
     sortable = [name for name, dtype in frame.schema.items() if not (dtype.is_nested() or dtype == pl.Object)]
     return frame.sort(sortable, nulls_last=False) if sortable else frame
 

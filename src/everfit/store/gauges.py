@@ -1,13 +1,14 @@
-"""What monitoring last saw, in numbers, where the prediction service can show them without knowing of it."""
+"""Gauges of the latest evaluation, in files that the prediction service exposes in ``/metrics``."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+
+from everfit.store.atomic_file import replace_file
 
 
 class Gauge(Struct, frozen=True, kw_only=True):
@@ -71,20 +72,17 @@ GAUGES: tuple[Gauge, ...] = (
 
 
 def write_samples(folder: Path, model: str, samples: Sequence[Sample]) -> None:
-    """Put a model's numbers in place of those that were there.
+    """Replace a model's samples.
 
     Raises:
         OSError: If the disk refuses.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{model}.json"
-    fresh = path.with_suffix(f".{os.getpid()}.new")
-    fresh.write_bytes(msgspec.json.encode(samples))
-    fresh.replace(path)
+    replace_file(folder / f"{model}.json", msgspec.json.encode(samples))
 
 
 def read_samples(folder: Path) -> list[Sample]:
-    """The numbers of all models; what cannot be understood is left out."""
+    """Return the samples of all models; files that cannot be decoded are left out."""
     found: list[Sample] = []
     for path in sorted(folder.glob("*.json")):
         try:

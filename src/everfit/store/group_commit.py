@@ -1,4 +1,4 @@
-"""One trip to the disk for all who wait for it."""
+"""Group commit: one sync to the disk for all waiting writes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Waiter = TypeVar("Waiter")
 
 
 class GroupCommit(Generic[Waiter]):
-    """Syncs in a thread of its own, as soon as the last sync has ended: waiting to gather more only costs time.
+    """Thread that syncs as soon as the last sync has ended; waiting to gather more writes only costs time.
 
     Args:
         sync: Puts everything written so far on the disk; may raise :class:`StoreError`.
-        settle: Told, in the thread, whose writes are on the disk now, or with what error they may not be.
+        settle: Called in the thread with the waiters whose writes are on the disk now, or with the error.
         idle: Called every ``interval_s``, after a sync.
-        interval_s: Also without anyone waiting, sync this often, in seconds.
+        interval_s: Longest time between two syncs, in seconds.
     """
 
     def __init__(
@@ -41,14 +41,14 @@ class GroupCommit(Generic[Waiter]):
         self._thread.start()
 
     def wait(self, waiter: Waiter) -> None:
-        """Let a waiter be settled once everything that is written now is on the disk."""
+        """Settle a waiter once everything written so far is on the disk."""
         with self._wake:
             self._waiting.append(waiter)
             if len(self._waiting) == 1:
                 self._wake.notify()
 
     def close(self) -> None:
-        """Sync and settle whoever waits, then end the thread."""
+        """Sync, settle all waiters, and end the thread."""
         with self._wake:
             self._stopped = True
             self._wake.notify()

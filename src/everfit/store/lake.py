@@ -1,4 +1,4 @@
-"""Delta tables that logs are shipped to, and reading them together with what is not shipped yet.
+"""The lake: Delta tables that logs are shipped to, read together with the segments that are not shipped yet.
 
 Every row bears the name of the log segment it came from, and all that a segment has for one table arrives in one
 commit. So the rows themselves say what was shipped already: a mark beside them, such as Delta's application
@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import polars as pl
 
 from everfit.core.errors import StoreError
-from everfit.store.delta import LakeTable, append_rows
+from everfit.store.delta import LakeTable, append_rows, delta_error
 
 SEGMENT, PLACE = "segment", "place"
 """Every table's columns for the segment that a row came from, and the number of the record within that."""
@@ -27,7 +27,7 @@ Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentRows:
-    """What one segment has for one table."""
+    """Rows of one segment for one table."""
 
     segment: str
     table: str
@@ -37,7 +37,7 @@ class SegmentRows:
 
 
 def append(lake: Path, table: str, parts: Sequence[SegmentRows]) -> int:
-    """Add what several segments have for one table, each segment once and for all; durable when this returns.
+    """Append the rows of several segments to one table, each segment once; durable when this returns.
 
     A table never changes its columns' types. Rows that do not fit stand in a table of their own beside it, called
     ``table-2`` and so on, so that nothing is ever cast, lost or refused.
@@ -54,7 +54,7 @@ def append(lake: Path, table: str, parts: Sequence[SegmentRows]) -> int:
         StoreError: If the table cannot be read or written; of every segment all or nothing is there then.
     """
     folder = lake / table
-    present = [_schema(each) for each in _open(_variants(folder))]
+    present = [dict(opened.schema()) for opened in _open(_variants(folder))]
     known = shipped_segments(lake, table, [part.segment for part in parts])
     shapes: list[dict[str, pl.DataType]] = [*present]
     members: list[list[pl.DataFrame]] = [[] for _ in shapes]
@@ -76,25 +76,25 @@ def append(lake: Path, table: str, parts: Sequence[SegmentRows]) -> int:
 
 
 def shipped_segments(lake: Path, table: str, segments: Iterable[str]) -> set[str]:
-    """Which of these segments a table has already.
+    """Return those of the segments that a table has already.
 
     Raises:
         StoreError: If the table cannot be read.
     """
     wanted = pl.col(SEGMENT).is_in(sorted(set(segments)))
     found: set[str] = set()
-    for each in _open(_variants(lake / table)):
-        found |= set(each.scan().filter(wanted).select(SEGMENT).unique().collect().to_series())
+    for opened in _open(_variants(lake / table)):
+        found |= set(opened.scan().filter(wanted).select(SEGMENT).unique().collect().to_series())
     return found
 
 
 def scan_tables(lake: Path, under: str, unshipped: Sequence[SegmentRows], *, base: Schema) -> pl.LazyFrame:
-    """The rows of all tables under a folder, and those that are not shipped yet, every row once.
+    """Return the rows of all tables under a folder, and those that are not shipped yet, every row once.
 
     Args:
         lake: The lake's folder.
         under: A table's folder within it, or one with tables.
-        unshipped: What the log holds; read before this is called, so that what is shipped in between is not missed.
+        unshipped: The log's rows; read before this is called, so that rows shipped in between are not missed.
         base: Columns, with types, that come first and are there though no row is.
 
     Returns:
@@ -126,12 +126,12 @@ def scan_tables(lake: Path, under: str, unshipped: Sequence[SegmentRows], *, bas
 def tables_under(
     lake: Path, under: str = "", *, known: Mapping[str, LakeTable] | None = None
 ) -> tuple[tuple[str, LakeTable], ...]:
-    """All tables at or below a folder of the lake, by their folder within the lake.
+    """Return all tables at or below a folder of the lake, by their folder within the lake.
 
     Args:
         lake: The lake's folder.
         under: A folder within it.
-        known: What an earlier call found: these are brought up to date, which is quicker than opening them.
+        known: An earlier call's tables: these are updated, which is faster than opening them.
 
     Raises:
         StoreError: If one cannot be read.
@@ -145,18 +145,16 @@ def tables_under(
 
 
 def _updated(folder: Path, table: LakeTable) -> LakeTable:
-    from deltalake.exceptions import DeltaError
-
     try:
         table.update()
-    except (DeltaError, OSError) as error:
+    except (delta_error(), OSError) as error:
         raise _broken(folder, error) from error
     return table
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableSize:
-    """How much a table holds."""
+    """Size of a table."""
 
     rows: int
     files: int
@@ -198,21 +196,15 @@ def _is_variant(path: Path, folder: Path) -> bool:
 
 
 def _open(folders: Iterable[Path]) -> list[LakeTable]:
-    from deltalake.exceptions import DeltaError, TableNotFoundError
-
     tables = []
     for folder in folders:
         try:
             tables.append(LakeTable(folder))
-        except TableNotFoundError:  # its first commit is still being written
+        except delta_error("TableNotFoundError"):  # its first commit is still being written
             continue
-        except (DeltaError, OSError) as error:
+        except (delta_error(), OSError) as error:
             raise _broken(folder, error) from error
     return tables
-
-
-def _schema(table: LakeTable) -> dict[str, pl.DataType]:
-    return dict(table.schema())
 
 
 def _fits(rows: Mapping[str, pl.DataType], shape: Mapping[str, pl.DataType]) -> bool:
@@ -226,11 +218,9 @@ def _refined(shape: Mapping[str, pl.DataType], rows: Mapping[str, pl.DataType]) 
 
 
 def _write(folder: Path, rows: pl.DataFrame) -> None:
-    from deltalake.exceptions import DeltaError
-
     try:
         _sync(folder, append_rows(folder, rows))
-    except (DeltaError, OSError) as error:
+    except (delta_error(), OSError) as error:
         raise _broken(folder, error) from error
 
 
@@ -248,7 +238,7 @@ def _sync(folder: Path, version: int) -> None:
 
 
 def united(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
-    """All rows, with every column that any frame has, in types that they agree on."""
+    """Return all rows, with every column that any frame has, in common types."""
     types: dict[str, set[pl.DataType]] = {}
     for frame in frames:
         for name, dtype in frame.collect_schema().items():

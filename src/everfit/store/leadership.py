@@ -1,4 +1,4 @@
-"""Who leads: of all controllers of a project, one; the others stand by until it is gone."""
+"""Leader election: one of a project's controllers leads, and the others stand by until it is gone."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Leadership(Protocol):
     """A lock that ends with the process that holds it."""
 
     def win(self) -> bool:
-        """Take the lead, or keep it; false while somebody else has it."""
+        """Take or keep the lock; false while another controller has it."""
         ...
 
     def holds(self) -> bool:
-        """Whether the lead is still ours."""
+        """Return true while this controller has the lock."""
         ...
 
     def give_up(self) -> None:
-        """Let somebody else lead."""
+        """Release the lock."""
         ...
 
 
@@ -43,7 +43,7 @@ class FileLeadership:
         self._file: int | None = None
 
     def win(self) -> bool:
-        """Take the lead, or keep it; false while another process has it.
+        """Take or keep the lock; false while another process has it.
 
         Raises:
             LoopError: If the file cannot be opened.
@@ -68,11 +68,11 @@ class FileLeadership:
         return True
 
     def holds(self) -> bool:
-        """Whether the lead is still ours: until we give it up."""
+        """Return true until :meth:`give_up`."""
         return self._file is not None
 
     def give_up(self) -> None:
-        """Let somebody else lead."""
+        """Release the lock."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -90,7 +90,7 @@ class PostgresLeadership:
         self._session: sa.Connection | None = None
 
     def win(self) -> bool:
-        """Take the lead, or keep it; false while another session has it.
+        """Take or keep the lock; false while another session has it.
 
         Raises:
             LoopError: If the database cannot be reached.
@@ -109,7 +109,7 @@ class PostgresLeadership:
         return True
 
     def holds(self) -> bool:
-        """Whether the lead is still ours: the lock is gone with the session."""
+        """Return true while the session is alive: the lock ends with it."""
         if self._session is None:
             return False
         try:
@@ -121,7 +121,7 @@ class PostgresLeadership:
         return True
 
     def give_up(self) -> None:
-        """Let somebody else lead."""
+        """Release the lock."""
         if self._session is not None:
             # Not close(): the pool would keep the session, and the lock with it.
             self._session.invalidate()

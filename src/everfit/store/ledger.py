@@ -1,4 +1,4 @@
-"""The ledger: what the loop decided, in SQL. SQLite by default, PostgreSQL beyond one machine.
+"""The ledger: the loop's decisions in SQL. SQLite by default, PostgreSQL beyond one machine.
 
 Migrations live in ``store/migrations``; opening a ledger brings it up to date.
 
@@ -19,6 +19,10 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from everfit.core.errors import StoreError
 from everfit.core.sqlite_url import sqlite_path
@@ -123,9 +127,6 @@ def open_ledger(url: str) -> sa.Engine:
     Raises:
         StoreError: If it cannot be opened or migrated.
     """
-    from alembic import command
-    from alembic.config import Config
-
     try:
         parsed = sa.make_url(url)
         file = sqlite_path(url)
@@ -134,8 +135,7 @@ def open_ledger(url: str) -> sa.Engine:
         engine = sa.create_engine(parsed)
         if engine.dialect.name == "sqlite":
             sa.event.listen(engine, "connect", _prepare_sqlite)
-        config = Config()
-        config.set_main_option("script_location", "everfit:store/migrations")
+        config = _migrations()
         with nullcontext() if file is None else creation_lock(file), engine.begin() as connection:
             if engine.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
@@ -159,18 +159,12 @@ def _open_read_only(file: Path) -> sa.Engine:
     Raises:
         StoreError: If it would have to be migrated first.
     """
-    from alembic.config import Config
-    from alembic.runtime.migration import MigrationContext
-    from alembic.script import ScriptDirectory
-
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=f"file:{file}"),
         creator=lambda: sqlite3.connect(read_only_uri(file), uri=True, check_same_thread=False),
         poolclass=sa.pool.QueuePool,
     )
-    config = Config()
-    config.set_main_option("script_location", "everfit:store/migrations")
-    newest = ScriptDirectory.from_config(config).get_heads()
+    newest = ScriptDirectory.from_config(_migrations()).get_heads()
     with engine.connect() as connection:
         found = MigrationContext.configure(connection).get_current_heads()
     if set(found) != set(newest):
@@ -182,11 +176,17 @@ def _open_read_only(file: Path) -> sa.Engine:
     return engine
 
 
+def _migrations() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "everfit:store/migrations")
+    return config
+
+
 def require_writable(ledger: sa.Engine) -> None:
-    """Wait until the ledger can be written to, as long as any writer would; nothing is written.
+    """Wait until the ledger can be written, as long as any writer would; nothing is written.
 
     Raises:
-        StoreError: If somebody else holds it, or it refuses for another reason.
+        StoreError: If another process holds its lock, or it refuses for another reason.
     """
     begin = "BEGIN IMMEDIATE" if ledger.dialect.name == "sqlite" else "SELECT 1"
     try:
@@ -196,7 +196,9 @@ def require_writable(ledger: sa.Engine) -> None:
     except sa.exc.SQLAlchemyError as error:
         reason = getattr(error, "orig", None) or error
         raise StoreError(
-            "the ledger must be writable", value=str(reason), remedy="Wait for whoever holds it, or end it."
+            "the ledger must be writable",
+            value=str(reason),
+            remedy="Wait for the process that holds its lock, or end it.",
         ) from error
 
 

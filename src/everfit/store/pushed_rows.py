@@ -18,7 +18,7 @@ from everfit.store.timestamps import INSTANT
 from everfit.store.type_inference import untyped_column
 
 KEY, FEATURE = "key.", "feature."
-"""What the columns of keys and features begin with."""
+"""Prefixes of the columns of keys and features."""
 
 _BASE: dict[str, pl.DataType] = {
     "event_time": INSTANT,
@@ -30,7 +30,7 @@ _BASE: dict[str, pl.DataType] = {
 
 
 def pushed_rows(records: Iterable[tuple[str, PushedRows]]) -> list[SegmentRows]:
-    """What each segment has for each table ``pushes/view/layout``.
+    """Return the rows of each segment for each table ``pushes/view/layout``.
 
     Columns: ``event_time``, ``created`` and ``recorded_at``, the segment and place, then ``key.<name>`` and
     ``feature.<name>``.
@@ -56,7 +56,7 @@ def pushed_rows(records: Iterable[tuple[str, PushedRows]]) -> list[SegmentRows]:
 
 
 def scan_pushed(lake: Path, journal: Path, view: str) -> pl.LazyFrame:
-    """Every row that was ever pushed to a view, shipped or not, once; see :func:`pushed_rows`.
+    """Return every row that was ever pushed to a view, shipped or not, once; see :func:`pushed_rows`.
 
     Raises:
         StoreError: If the log or a table cannot be read.

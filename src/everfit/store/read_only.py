@@ -16,7 +16,7 @@ def read_only_uri(database: Path) -> str:
     """Return SQLite's own URI (https://www.sqlite.org/uri.html) for reading such a file.
 
     Opening a database in WAL mode needs its shared-memory file, which cannot be made here. Without a log the file holds
-    everything, and ``immutable`` does without. With one, somebody writes or died writing, and the log must be read.
+    everything, and ``immutable`` does without. With one, a process writes or died writing, and the log must be read.
 
     >>> read_only_uri(Path("/srv/a b/ledger.db"))
     'file:/srv/a%20b/ledger.db?mode=ro&immutable=1'

@@ -17,7 +17,7 @@ from everfit.core.records import SourceVersion
 from everfit.core.sqlite_url import anchor_url, sqlite_path
 from everfit.core.suggestion import did_you_mean
 from everfit.core.user_code import describe_raise
-from everfit.store.delta import LakeTable, scan_delta
+from everfit.store.delta import LakeTable, delta_error, scan_delta
 from everfit.store.digest import canonical_order, frame_digest
 from everfit.store.journal_records import PUSHES
 from everfit.store.plain_values import plain_values
@@ -171,8 +171,6 @@ class Reader:
         return self._query(source) if source.kind == "sql" else self._call(source)
 
     def _scan_delta(self, source: Source) -> pl.LazyFrame:
-        from deltalake.exceptions import DeltaError
-
         place = self._place(source.path or "", source)
         if not place.exists():
             raise self._missing(source, place)
@@ -183,16 +181,14 @@ class Reader:
         try:
             rows = scan_delta(place)
             rows.collect_schema()
-        except DeltaError as error:
+        except delta_error() as error:
             raise self._unreadable(source, error) from error
         return rows
 
     def _delta_version(self, source: Source) -> int:
-        from deltalake.exceptions import DeltaError
-
         try:
             return LakeTable(self._place(source.path or "", source)).version()
-        except DeltaError as error:
+        except delta_error() as error:
             raise self._unreadable(source, error) from error
 
     def _query(self, source: Source) -> pl.LazyFrame:

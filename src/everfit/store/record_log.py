@@ -17,7 +17,7 @@ encode_record = msgspec.msgpack.Encoder().encode
 
 
 class RecordLog(Generic[Record]):
-    """Writes records. Any thread may call any method.
+    """Writer of records. Thread-safe.
 
     Args:
         folder: The log's folder.
@@ -51,20 +51,20 @@ class RecordLog(Generic[Record]):
 
 
 def records_of(segment: Segment, kind: Any) -> Iterator[tuple[str, Any]]:
-    """The records of one segment with its name, in order.
+    """Yield the records of one segment with its name, in order.
 
     Args:
-        segment: What was read of it.
+        segment: Its frames.
         kind: The records' type, or a union of types.
 
     Raises:
-        StoreError: If one cannot be understood.
+        StoreError: If one cannot be decoded.
     """
     return _decoded(((segment.name, payload) for payload in segment.frames), kind)
 
 
 def recent_records(folder: Path, kind: Any) -> Iterator[tuple[str, Any]]:
-    """Every record of a log that was not shipped yet, those still being written included; as :func:`records_of`."""
+    """Yield every record of a log that was not shipped yet, open segments included; as :func:`records_of`."""
     return _decoded(frames_of(folder), kind)
 
 
@@ -74,4 +74,4 @@ def _decoded(frames: Iterable[tuple[str, bytes]], kind: Any) -> Iterator[tuple[s
         try:
             yield segment, decode(payload)
         except msgspec.DecodeError as error:
-            raise StoreError(f"a record could not be understood: {error}", value=segment) from error
+            raise StoreError(f"a record could not be decoded: {error}", value=segment) from error

@@ -1,7 +1,7 @@
-"""The time of a replay: one process leads it, every process of the system follows.
+"""Clock of a replay: one process sets it, all processes of the system read it.
 
-The file holds one native 64-bit word, microseconds since 1970, or nought before a replay begins. A machine reads and
-writes such a word as a whole, so that a follower needs neither lock nor call: it looks into the mapped page.
+The file holds one native 64-bit word, microseconds since 1970, or zero before a replay begins. A machine reads and
+writes such a word as a whole, so that a reader needs neither lock nor system call: it reads the mapped page.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WORD = 8
 
 
 class FollowedClock:
-    """Says what time it is in the replay; a :class:`everfit.core.clock.Clock`. Any thread may ask; about 50 ns.
+    """A :class:`everfit.core.clock.Clock` that reads the replay's time. Thread-safe; about 50 ns a call.
 
     Args:
         path: The replay's file; made, as one that has not begun, if it is missing: the system may be started first.
@@ -41,11 +41,11 @@ class FollowedClock:
 
     @property
     def has_begun(self) -> bool:
-        """Whether a replay has ever set it."""
+        """True once a replay has set it."""
         return self._word[0] != 0
 
     def now(self) -> datetime:
-        """The replay's present instant, aware, in UTC.
+        """Return the replay's present instant, aware, in UTC.
 
         Raises:
             NotReadyError: If no replay has begun.
@@ -53,7 +53,7 @@ class FollowedClock:
         return from_us(self.now_us())
 
     def now_us(self) -> int:
-        """The replay's present instant, in microseconds since 1970.
+        """Return the replay's present instant, in microseconds since 1970.
 
         Raises:
             NotReadyError: If no replay has begun.
@@ -68,7 +68,7 @@ class FollowedClock:
 
 
 def read_clock(path: Path) -> datetime | None:
-    """The instant at which a replay's clock stands, read once; ``None`` if no replay has begun.
+    """Read the instant of a replay's clock once; ``None`` if no replay has begun.
 
     Raises:
         OSError: If the file cannot be read.
@@ -78,7 +78,7 @@ def read_clock(path: Path) -> datetime | None:
 
 
 class LeadingClock(FollowedClock):
-    """Sets the time that all others follow; only one process at a time can.
+    """Clock that sets the time for all others; only one process at a time can.
 
     Args:
         path: The replay's file.
@@ -100,15 +100,15 @@ class LeadingClock(FollowedClock):
             ) from error
 
     def begin(self, instant: datetime) -> None:
-        """A replay begins; it may be earlier than where the last one ended."""
+        """Begin a replay; it may be earlier than the end of the last one."""
         self._word[0] = to_us(instant)
 
     def advance(self, instant: datetime) -> None:
-        """Time goes on; it never goes back within a replay."""
+        """Set the time, monotonically."""
         self._word[0] = max(self._word[0], to_us(instant))
 
     def close(self) -> None:
-        """Let another one lead. The time stays where it is."""
+        """Release the lock. The time stays as it is."""
         if self._number >= 0:
             os.close(self._number)
             self._number = -1

@@ -1,8 +1,8 @@
-"""An append-only log in segment files: what was acknowledged survives the death of the process that wrote it.
+"""Write-ahead log in segment files: acknowledged records survive the death of the process that wrote them.
 
 A segment is a header and frames; a frame is its payload's length and CRC-32, then the payload, written with one
-``write()``. A file ends in ``.open`` while its writer, who holds a lock on it, may add to it, and in ``.sealed`` ever
-after. A torn last frame, as a power failure leaves it, is recognised and cut.
+``write()``. A file ends in ``.open`` while its writer, which holds a lock on it, may append to it, and in ``.sealed``
+afterwards. A torn last frame, as a power failure leaves it, is recognised and cut.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _FRAME = struct.Struct("<II")
 
 
 class Segment(Struct, frozen=True, kw_only=True):
-    """What a segment holds."""
+    """Content of a segment."""
 
     name: str
     frames: list[bytes]
     torn_bytes: int
-    """How much at the end is no whole frame: what a crash, or a writer in the middle of its work, left."""
+    """Bytes at the end that are no whole frame: left by a crash, or by a writer at work."""
 
 
 def read_segment(path: Path) -> Segment:
-    """Every whole frame of a segment, up to the first one that is torn.
+    """Return every whole frame of a segment, up to the first one that is torn.
 
     Raises:
         StoreError: If it cannot be read, or is no segment.
@@ -48,7 +48,7 @@ def read_segment(path: Path) -> Segment:
     except OSError as error:
         raise StoreError(f"a segment could not be read: {error}", value=str(path)) from error
     if not content.startswith(_HEADER):
-        if _HEADER.startswith(content):  # killed while it was made
+        if _HEADER.startswith(content):  # killed while it was created
             return Segment(name=path.stem, frames=[], torn_bytes=len(content))
         raise StoreError("a segment must begin with its header", value=str(path))
     frames, place = [], len(_HEADER)
@@ -64,14 +64,14 @@ def read_segment(path: Path) -> Segment:
 
 
 def segments(folder: Path) -> tuple[Path, ...]:
-    """All segments of a log, open ones included, oldest first."""
+    """Return all segments of a log, open ones included, oldest first."""
     # Open ones first: one that is sealed between the two listings is in both then, not in neither.
     found = {path.stem: path for suffix in (OPEN, SEALED) for path in folder.glob(f"*{suffix}")}
     return tuple(found[stem] for stem in sorted(found))
 
 
 def sealed_segments(folder: Path) -> tuple[Path, ...]:
-    """The segments that nobody adds to any more, oldest first."""
+    """Return the segments that are complete, oldest first."""
     return tuple(sorted(folder.glob(f"*{SEALED}")))
 
 
@@ -80,13 +80,13 @@ class Abandoned(Struct, frozen=True, kw_only=True):
 
     path: Path
     torn_bytes: int
-    """How much was cut off its end: what the writer had not finished, and so nobody was told of."""
+    """Bytes cut off its end: an unfinished write, which was not acknowledged."""
 
 
 def seal_abandoned(folder: Path) -> tuple[Abandoned, ...]:
-    """Seal the segments whose writers are dead, cutting what is torn; those of the living are left alone.
+    """Seal the segments whose writers are dead, cutting torn frames; those of living writers are left alone.
 
-    What is no segment at all is only renamed: whoever reads it says so.
+    A file that is no segment is only renamed: reading it raises.
 
     Raises:
         StoreError: If one cannot be read or sealed.
@@ -121,7 +121,7 @@ def _seal_if_abandoned(path: Path) -> Abandoned | None:
 
 
 def _is_at(number: int, path: Path) -> bool:
-    """Whether an open file still has that name: it may have been sealed, and even shipped, since it was opened."""
+    """Return true if an open file still has that name: it may have been sealed, and even shipped, since."""
     try:
         return os.path.samestat(os.fstat(number), path.stat())
     except FileNotFoundError:
@@ -129,7 +129,7 @@ def _is_at(number: int, path: Path) -> bool:
 
 
 class SegmentWriter:
-    """Writes one log's segments, one after the other. Any thread may call any method.
+    """Writer of one log's segments. Thread-safe.
 
     Args:
         folder: The log's folder; made if it is missing. Several writers, of several processes, may share it.
@@ -185,14 +185,14 @@ class SegmentWriter:
         """Return once everything that was appended before is on the disk.
 
         Raises:
-            StoreError: If the disk refuses; what it did take is unknown then, and a new segment is begun.
+            StoreError: If the disk refuses; a new segment is begun then, since the state of this one is unknown.
         """
         with self._lock:
             file = self._file
             if file is None or file.synced == file.size:
                 return
             size, number = file.size, os.dup(file.number)
-        # Without the lock, so that others can go on appending.
+        # Without the lock, so that other threads can go on appending.
         try:
             os.fdatasync(number)
         except OSError as error:
@@ -205,7 +205,7 @@ class SegmentWriter:
         file.synced = max(file.synced, size)
 
     def seal_if_old(self) -> None:
-        """Seal the segment if its time has come, so that it can be shipped though little is written."""
+        """Seal the segment if it is old enough, so that it can be shipped though little is written."""
         with self._lock:
             if self._file is not None and time.monotonic() - self._file.began_s >= self._seal_after_s:
                 self._seal()
@@ -222,14 +222,14 @@ class SegmentWriter:
                 for payload in self._preamble():
                     file.write(_FRAME.pack(len(payload), crc32(payload)) + payload)
             except OSError:
-                # What would follow a part of the preamble could not be understood.
+                # Frames after a partial preamble could not be decoded.
                 os.close(file.number)
                 raise
         self._file = file
         return file
 
     def _abandon(self) -> None:
-        """Leave the segment to :func:`seal_abandoned`: nothing that followed its torn end could be read again."""
+        """Leave the segment to :func:`seal_abandoned`: frames after its torn end could not be read again."""
         file, self._file = self._file, None
         if file is not None:
             os.close(file.number)
@@ -265,7 +265,7 @@ class _OpenSegment:
             while written < len(content):  # a nearly full disk takes a part
                 written += os.write(self.number, content[written:])
         except OSError:
-            # What follows a torn frame could never be read again.
+            # Frames after a torn one could never be read again.
             try:
                 os.ftruncate(self.number, self.size)
             except OSError:
@@ -290,7 +290,7 @@ def _create(folder: Path) -> tuple[Path, int]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Put a new file's name on the disk: without it, what the file holds could not be found after a power failure."""
+    """Sync a new file's name to the disk, so that the file can be found after a power failure."""
     number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(number)
@@ -299,7 +299,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 class _explained:  # noqa: N801 - reads as a statement; a class costs less than a generator
-    """Turn what the operating system says into a :class:`StoreError`."""
+    """Raise errors of the operating system as :class:`StoreError`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -321,10 +321,10 @@ def _unwritable(folder: Path, error: OSError) -> StoreError:
 
 
 def frames_of(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Every whole frame of a log with its segment's name, oldest segment first, those still written included.
+    """Yield every whole frame of a log with its segment's name, oldest segment first, open ones included.
 
-    A segment that is shipped between the listing and the reading is left out: whoever wants all reads the log first,
-    and afterwards what it was shipped to.
+    A segment that is shipped between the listing and the reading is left out: to read all rows, read the log first and
+    the lake afterwards.
     """
     for path in segments(folder):
         segment = _read_by_any_name(path)

@@ -18,7 +18,7 @@ from everfit.store.timestamps import in_years, out_of_years
 
 @dataclass(frozen=True)
 class _File:
-    """A file, and between which instants its rows lie."""
+    """A file, with the first and last instant of its rows."""
 
     uri: str
     first: datetime
@@ -26,10 +26,10 @@ class _File:
 
 
 @dataclass
-class Follower:
-    """What the tables under a folder of the lake hold, told once.
+class TableTailer:
+    """Tailer of the tables under a folder of the lake: it reads each file once.
 
-    Tables are only ever added to. Should one be rewritten all the same, everything is told again.
+    Tables are only appended to. Should one be rewritten all the same, everything is read again.
 
     Args:
         lake: The lake's folder.
@@ -53,7 +53,7 @@ class Follower:
         """Rows that were added since the last call, in no particular order, and whether these are all there are.
 
         Raises:
-            StoreError: If a table cannot be read; the next call tells the same again.
+            StoreError: If a table cannot be read; the next call returns the same rows again.
         """
         present = self._uris()
         is_all = not self._files or any(self._files[name].keys() - present.get(name, set()) for name in self._files)
@@ -63,17 +63,17 @@ class Follower:
         rows = united([pl.LazyFrame(schema={n: t for n, t in self.base.items() if self.wanted(n)}), *frames])
         try:
             found = rows.collect()
-            spans = {name: {each.uri: each for each in self._spans(uris)} for name, uris in new.items() if uris}
+            spans = {name: {file.uri: file for file in self._spans(uris)} for name, uris in new.items() if uris}
         except (pl.exceptions.PolarsError, OSError) as error:
             raise StoreError(f"a table of the lake could not be read: {error}", value=self.under) from error
         self.left_out = 0 if is_all else self.left_out
-        told, found = found, in_years(found)
-        self.left_out += told.height - found.height
+        height, found = found.height, in_years(found)
+        self.left_out += height - found.height
         self._files = {name: {**known.get(name, {}), **spans.get(name, {})} for name in present}
         return found, is_all
 
     def between(self, first: datetime, last: datetime, wanted: Callable[[str], bool]) -> pl.LazyFrame:
-        """All that was told and lies in ``[first, last]``, with other columns; only the files that hold such are read.
+        """Return the known rows in ``[first, last]``, with other columns; only the files with such rows are read.
 
         Args:
             first: By :attr:`instant`.
@@ -82,7 +82,7 @@ class Follower:
         """
         frames = [pl.LazyFrame(schema={name: kind for name, kind in self.base.items() if wanted(name)})]
         for files in self._files.values():
-            uris = [each.uri for each in files.values() if each.first <= last and each.last >= first]
+            uris = [file.uri for file in files.values() if file.first <= last and file.last >= first]
             if uris:
                 frames.append(self._read(uris, wanted, pl.col(self.instant).is_between(first, last)))
         return united(frames)

@@ -1,4 +1,4 @@
-"""Columns made of values whose type nobody wrote down."""
+"""Inference of a column's type from its values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from everfit.store.timestamps import INSTANT
 
 
 def untyped_column(name: str, values: Sequence[object]) -> pl.Series:
-    """A column in the type that its values have in common; it never fails.
+    """Return a column in the type that its values have in common; it never fails.
 
     Numbers are Float64, also whole ones and those among booleans: the next rows may hold a fraction. Booleans are
     Boolean, text is String, instants are ``Datetime("us", "UTC")``. Where nothing but nulls says anything, the type is
