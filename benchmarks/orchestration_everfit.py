@@ -8,14 +8,26 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
+
+from msgspec import Struct
 
 from benchmarks.orchestration_process import STEPS, measure
-from everfit.runtime.workflows import Engine, Plain, step
+from everfit.runtime.workflows import Engine, Workflow, step
 
 _POLL_S = 0.0005
+
+
+class Argument(Struct):
+    """Number of a run."""
+
+    number: int
+
+
+def _following(number: int) -> int:
+    return number + 1
 
 
 def main() -> None:
@@ -23,21 +35,21 @@ def main() -> None:
     ended: dict[int, int] = {}
     told = threading.Event()
 
-    def pipeline(argument: Any) -> Plain:
+    def pipeline(argument: Argument) -> None:
         number = 0
         for place in range(STEPS):
-            number = step(f"step {place}", lambda before: before + 1, number)
-        ended[argument] = number
+            number = step(f"step {place}", partial(_following, number), int)
+        ended[argument.number] = number
         told.set()
-        return number
 
-    engine = Engine(f"sqlite:///{Path(sys.argv[1]) / 'loop.db'}", {"pipeline": pipeline})
+    workflow = Workflow(name="pipeline", argument=Argument, run=pipeline)
+    engine = Engine(f"sqlite:///{Path(sys.argv[1]) / 'loop.db'}", [workflow])
     numbers = count()
 
     def run() -> int:
         number = next(numbers)
         told.clear()
-        engine.start("pipeline", f"pipeline/{number}", number)
+        engine.start(workflow, f"pipeline/{number}", Argument(number=number))
         told.wait()
         # Over once it is on record as done, not before.
         while engine.state(f"pipeline/{number}") != "done":

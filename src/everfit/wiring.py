@@ -10,6 +10,7 @@ import sys
 import tomllib
 import traceback
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from everfit.artifact.package import Package
     from everfit.artifact.signing import Trust
     from everfit.definitions.project import Project
-    from everfit.loop.controller import Controller
     from everfit.registry.registry import Registry
+    from everfit.runtime.controller import Controller
     from everfit.serving.worker import Worker
     from everfit.store.leadership import Leadership
     from everfit.system import LedgerTables, System
@@ -214,8 +215,8 @@ def open_controller(folder: Path | str | None = None, *, in_replay: bool = False
         folder: The project's folder.
         in_replay: Take the time from a replay.
     """
-    from everfit.loop.controller import Controller
-    from everfit.loop.model_loop import ModelLoop
+    from everfit.loop.loop import Loop
+    from everfit.runtime.controller import Controller
     from everfit.runtime.launcher import Launcher
     from everfit.runtime.workflows import Engine
     from everfit.store.leadership import FileLeadership, PostgresLeadership
@@ -224,17 +225,15 @@ def open_controller(folder: Path | str | None = None, *, in_replay: bool = False
     system = open_system(root, clock=follow_replay(root) if in_replay else None)
     ledger = anchor_url(system.project.settings.stores.ledger, root)
     if ledger.startswith("sqlite"):
-        # A database of its own: the loop's steps must not wait for those who read the ledger.
+        # A database of its own: the workflows' steps must not wait for those who read the ledger.
         leadership: Leadership = FileLeadership(system.state / "controller.lock")
-        loop = sqlite_url(system.state / "loop.db")
+        workflows = sqlite_url(system.state / "loop.db")
     else:
-        leadership, loop = PostgresLeadership(system.ledger), ledger
+        leadership, workflows = PostgresLeadership(system.ledger), ledger
     return Controller(
-        system,
-        Launcher(root=root),
-        {name: ModelLoop(system, name) for name in system.project.models},
-        leadership=leadership,
-        open_engine=lambda workflows: Engine(loop, workflows),
+        leadership,
+        Loop(system, Launcher(root=root), open_engine=partial(Engine, workflows), in_replay=in_replay),
+        pause_s=system.project.settings.loop.watch_seconds,
         in_replay=in_replay,
     )
 

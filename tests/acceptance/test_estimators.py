@@ -32,7 +32,7 @@ from everfit.commands.promote import promote
 from everfit.core.errors import TrainingError
 from everfit.core.evidence import Task
 from everfit.features.history import build_frame
-from everfit.loop.candidate_pipeline import make_candidate
+from everfit.loop.candidate_pipeline import train_candidate
 from everfit.serving.inference.data_plane import Answer
 from everfit.serving.worker import Worker
 from everfit.system import System
@@ -302,7 +302,7 @@ def test_an_estimator_is_served_as_it_predicts(
     models: Any = system.project.models
     models[name] = model
     frame = build_frame(model, system.reader, as_of=START + timedelta(minutes=10 * ROWS))
-    candidate = make_candidate(system, model, frame, opponent=None, into=tmp_path)
+    candidate = train_candidate(system, model, frame, champion=None, into=tmp_path)
     # A weak estimator is refused by its quality alone; how it is packaged and served is not judged by that.
     failed = {verdict.gate for verdict in candidate.report.verdicts if verdict.outcome == "failed"}
     assert failed <= {"beats_baseline"}, [verdict.sentence for verdict in candidate.report.verdicts]

@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 from tests.acceptance.shop import AS_OF, everfit
 
-from everfit.loop.alias_reconciler import heed
+from everfit.loop.alias_reconciler import reconcile
 from everfit.system import System
 from everfit.wiring import open_system
 
@@ -63,18 +63,18 @@ def test_an_alias_that_was_moved_in_mlflow_is_gated_and_delivered(two: Path) -> 
     system = open_system(two)
     mlflow = MlflowClient(tracking_uri=f"sqlite:///{two}/.everfit/tracking.db")
     mlflow.set_registered_model_alias("late", "champion", "2")
-    found = heed(system, "late", system.clock.now())
+    found = reconcile(system, "late", system.clock.now())
     assert found is not None
     assert found.remedy == "gate"
     # It goes through the stages like any other.
     assert champion(system) == (2, 1, 2)
     [rollout] = said(two, "rollouts", "list", "late")
     assert (rollout["version"], rollout["state"]) == (2, "shadow")
-    again = heed(system, "late", system.clock.now())
+    again = reconcile(system, "late", system.clock.now())
     assert again is not None
     assert again.remedy == "wait"
     said(two, "rollback", "late", "--reason", "not this one")
-    restored = heed(system, "late", system.clock.now())
+    restored = reconcile(system, "late", system.clock.now())
     assert restored is None or restored.remedy == "restore"
     assert champion(system) == (1, 1, None)
 
@@ -85,7 +85,7 @@ def test_a_version_without_gates_gives_the_alias_back(two: Path) -> None:
     mlflow = MlflowClient(tracking_uri=f"sqlite:///{two}/.everfit/tracking.db")
     mlflow.set_tag(system.registry.version("late", 2).run_id, "everfit.gates", "failed")
     mlflow.set_registered_model_alias("late", "champion", "2")
-    heed(system, "late", system.clock.now())
+    reconcile(system, "late", system.clock.now())
     assert champion(system) == (1, 1, None)
     assert said(two, "rollouts", "list", "late") == []
     assert "There is no report of gates" in said(two, "audit")[0]["reason"]

@@ -13,14 +13,14 @@ from everfit.cli.logs import JsonFormat, LineFormat
 
 @pytest.fixture
 def record() -> logging.LogRecord:
-    made = logging.LogRecord("everfit.loop.controller", logging.ERROR, "", 1, "order %s: %s", (7, "too late"), None)
+    made = logging.LogRecord("everfit.runtime.controller", logging.ERROR, "", 1, "order %s: %s", (7, "too late"), None)
     made.created = 1_384_300_800.25
     return made
 
 
 def test_a_line_says_when_who_and_what(record: logging.LogRecord) -> None:
     line = LineFormat("controller").format(record)
-    assert line == "2013-11-13T00:00:00.250Z ERROR   controller  loop.controller: order 7: too late"
+    assert line == "2013-11-13T00:00:00.250Z ERROR   controller  runtime.controller: order 7: too late"
 
 
 def test_a_program_gets_a_document(record: logging.LogRecord) -> None:
@@ -38,6 +38,6 @@ def test_a_program_gets_a_document(record: logging.LogRecord) -> None:
         "level": "error",
         "process": "worker 1",
         "pid": record.process,
-        "part": "loop.controller",
+        "part": "runtime.controller",
         "message": "order 7: too late",
     }

@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 import everfit as ef
+from everfit.commands.train import train
 from everfit.commands.validate import check
-from everfit.loop.learning import learn
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_it_checks_and_trains(project: Path) -> None:
     end = datetime(2026, 1, 21, 20, tzinfo=UTC)
     found = check(system, as_of=end)
     assert found.passed, found.problems
-    learned = learn(system, as_of=end)
+    learned = train(system, as_of=end)
     assert learned.version is not None, learned.report.failures
     assert learned.manifest.rows == 3_000
     assert learned.scores[0].metric == "log_loss"

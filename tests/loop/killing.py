@@ -36,7 +36,7 @@ POINTS = {
     "deployment-changed": ("everfit.store.deployment", "DeploymentRecord.change", "after"),
     "audit-due": ("everfit.delivery.audit", "Audit.append", "before"),
     "audited": ("everfit.delivery.audit", "Audit.append", "after"),
-    "folders-cleared": ("everfit.loop.controller", "clear_away", "after"),
+    "folders-cleared": ("everfit.loop.loop", "delete_packages", "after"),
     "rollout-moved": ("everfit.delivery.rollouts", "Rollouts.apply", "after"),
     "alias-due": ("everfit.registry.registry", "Registry.set_champion", "before"),
     "alias-moved": ("everfit.registry.registry", "Registry.set_champion", "after"),
@@ -44,8 +44,8 @@ POINTS = {
     "rows-shipped": ("everfit.journal.ship", "append", "after"),
     "segments-deleted": ("everfit.journal.ship", "_Shipping._commit", "after"),
     # The training process.
-    "candidate-due": ("everfit.loop.retrain_job", "make_candidate", "before"),
-    "candidate-made": ("everfit.loop.retrain_job", "make_candidate", "after"),
+    "candidate-due": ("everfit.loop.retrain_job", "build_candidate", "before"),
+    "candidate-made": ("everfit.loop.retrain_job", "build_candidate", "after"),
 }
 """Where a process can be killed: a module, what it calls, and whether before or after that."""
 

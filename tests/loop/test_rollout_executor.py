@@ -8,11 +8,11 @@ import pytest
 from tests.acceptance.shop import make_project
 
 from everfit.commands.promote import promote
+from everfit.commands.train import train
 from everfit.core.records import ModelVersion
 from everfit.core.rollout import Rollout
 from everfit.delivery import manual_steps
-from everfit.loop.learning import learn
-from everfit.loop.rollout_executor import apply_transition, begin_rollout, sync_deployment
+from everfit.loop.rollout_executor import begin_rollout, execute_transition, sync_deployment
 from everfit.system import System
 from everfit.wiring import open_system
 
@@ -24,7 +24,7 @@ NOW = datetime(2026, 1, 21, 20, tzinfo=UTC)
 def system(tmp_path_factory: pytest.TempPathFactory) -> System:
     """A champion, version 1."""
     system = open_system(make_project(tmp_path_factory.mktemp("delivering") / "shop"))
-    first = learn(system, as_of=NOW, actor=WHO).version
+    first = train(system, as_of=NOW, actor=WHO).version
     assert first is not None
     promote(system, MODEL, first.version, actor=WHO, reason="the first")
     return system
@@ -57,13 +57,13 @@ def begun(system: System, version: ModelVersion) -> Rollout:
 
 def test_an_earlier_step_that_is_recovered_changes_nothing(system: System, newcomer: ModelVersion) -> None:
     begin = begun(system, newcomer)
-    promoted = apply_transition(system, begin.number, manual_steps.promote(begin, actor=WHO, reason="now"), now=NOW)
+    promoted = execute_transition(system, begin.number, manual_steps.promote(begin, actor=WHO, reason="now"), now=NOW)
     assert answering(system) == (newcomer.version, 1)
     sync_deployment(system, begin)
     assert answering(system) == (newcomer.version, 1)
 
     taken_back = manual_steps.roll_back(promoted, actor=WHO, reason="no good")
-    apply_transition(system, begin.number, taken_back, now=NOW)
+    execute_transition(system, begin.number, taken_back, now=NOW)
     assert answering(system) == (1, None)
     sync_deployment(system, begin)
     sync_deployment(system, promoted)
@@ -73,10 +73,10 @@ def test_an_earlier_step_that_is_recovered_changes_nothing(system: System, newco
 def test_a_step_that_is_carried_out_again_is_one_step(system: System, newcomer: ModelVersion) -> None:
     begin = begun(system, newcomer)
     halt = manual_steps.pause(begin, actor=WHO, reason="wait")
-    once = apply_transition(system, begin.number, halt, now=NOW)
-    assert apply_transition(system, begin.number, halt, now=NOW) == once
+    once = execute_transition(system, begin.number, halt, now=NOW)
+    assert execute_transition(system, begin.number, halt, now=NOW) == once
     back = manual_steps.roll_back(once, actor=WHO, reason="no good")
-    ended = apply_transition(system, begin.number, back, now=NOW)
-    assert apply_transition(system, begin.number, back, now=NOW) == ended
+    ended = execute_transition(system, begin.number, back, now=NOW)
+    assert execute_transition(system, begin.number, back, now=NOW) == ended
     assert [each.action for each in ended.history] == ["begin", halt.action, back.action]
     assert answering(system) == (1, None)

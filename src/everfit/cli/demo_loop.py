@@ -13,24 +13,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from everfit.cli.demo_page import Page
 from everfit.cli.demo_project import Started, copy_of, running
 from everfit.cli.output import print_json
 from everfit.cli.timeline import Event, timeline
 from everfit.client.client import Client
 from everfit.commands.promote import promote
+from everfit.commands.train import train
 from everfit.core.errors import NotReadyError, ProjectError
-from everfit.loop.learning import learn
-from everfit.loop.retrain_job import RESULT, Result, order_folder
+from everfit.loop.retrain_job import order_folder, read_outcome
 from everfit.replay.replaying import ReplayPlan, replay
 from everfit.store.controller_report import read_controller_report
 from everfit.store.replay_clock import CLOCK_FILE, FollowedClock
 from everfit.wiring import actor, open_system
 
 if TYPE_CHECKING:
-    from everfit.loop.candidate_pipeline import Made
+    from everfit.loop.candidate_pipeline import JudgedCandidate
     from everfit.replay.replaying import ReplayPlan
     from everfit.replay.result import Figures, ReplayReport
     from everfit.system import System
@@ -93,7 +91,7 @@ class _Demo:
     def _first_model(self, system: System) -> None:
         """What a user does once, by hand."""
         with self._page.busy("learning from three weeks of orders"):
-            learnt = learn(system, _MODEL, as_of=_FROM, reason=_REASON, actor=actor())
+            learnt = train(system, _MODEL, as_of=_FROM, reason=_REASON, actor=actor())
         if learnt.version is None:
             reasons = "; ".join(each.sentence for each in learnt.report.failures)
             raise ProjectError("the first model must pass its gates", value=reasons)
@@ -220,12 +218,10 @@ def _truth(system: System) -> list[Event]:
     ]
 
 
-def _made(system: System, order: int) -> Made | None:
+def _made(system: System, order: int) -> JudgedCandidate | None:
 
-    try:
-        return msgspec.json.decode((order_folder(system, order) / RESULT).read_bytes(), type=Result).made
-    except FileNotFoundError:
-        return None
+    outcome = read_outcome(order_folder(system, order))
+    return None if outcome is None else outcome.candidate
 
 
 def _now(system: System) -> datetime | None:

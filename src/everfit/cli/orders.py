@@ -110,6 +110,7 @@ def _facts(details: OrderDetails) -> Iterator[tuple[str, object]]:
     if details.trained_rows is not None:
         params = ", ".join(f"{name} {value}" for name, value in details.params.items()) or "no parameters"
         yield "training", f"{details.trained_rows:,} labelled rows, {details.trials} trials; {params}"
+    yield "attempts", details.attempts or None
     yield "version", record.version
     yield "result", record.sentence or "none yet"
 

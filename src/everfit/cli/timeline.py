@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from everfit.core.order import OrderRecord
     from everfit.core.rollout import Rollout, TransitionRecord
     from everfit.definitions.rollout import RolloutPlan
-    from everfit.loop.candidate_pipeline import Made
+    from everfit.loop.candidate_pipeline import JudgedCandidate
 
 What = Literal[
     "truth", "finding", "over", "order", "training", "gates", "refused", "rollout", "champion", "kept", "taken back"
@@ -41,7 +41,7 @@ def timeline(
     orders: Sequence[OrderRecord],
     rollouts: Sequence[Rollout],
     *,
-    made: Mapping[int, Made],
+    made: Mapping[int, JudgedCandidate],
     plan: RolloutPlan,
 ) -> tuple[Event, ...]:
     """Everything that is worth a line, the oldest first.
@@ -79,7 +79,7 @@ def _of_incident(incident: Incident) -> Iterator[Event]:
         yield Event(key=f"{key}/over", at=incident.resolved_at, what="over", sentence=sentence)
 
 
-def _of_order(record: OrderRecord, made: Made | None) -> Iterator[Event]:
+def _of_order(record: OrderRecord, made: JudgedCandidate | None) -> Iterator[Event]:
     key = f"order/{record.number}"
     why = f"Order {record.number}, by the {record.order.actor}: retrain, because {_lowered(record.order.reason)}"
     yield Event(key=key, at=record.order.asked_at, what="order", sentence=why)
@@ -92,7 +92,7 @@ def _of_order(record: OrderRecord, made: Made | None) -> Iterator[Event]:
         yield Event(key=f"{key}/failed", at=record.ended_at, what="refused", sentence=record.sentence)
 
 
-def _trained(made: Made) -> str:
+def _trained(made: JudgedCandidate) -> str:
     score = made.scores[0]
     return (
         f"Learnt from {made.manifest.labelled:,} labelled rows in {made.trials} trials; on the newest {score.rows:,}, "
@@ -100,7 +100,7 @@ def _trained(made: Made) -> str:
     )
 
 
-def _judged(record: OrderRecord, made: Made, key: str) -> Event:
+def _judged(record: OrderRecord, made: JudgedCandidate, key: str) -> Event:
     verdicts = made.report.verdicts
     passed = sum(each.outcome == "passed" for each in verdicts)
     at = record.ended_at if record.state == "refused" and record.ended_at else record.started_at

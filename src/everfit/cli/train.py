@@ -10,7 +10,7 @@ from everfit.cli.instants import read_instant, read_moment
 from everfit.cli.options import AsJson, AsOf, End, ModelName, ProjectFolder, Reason, Start
 from everfit.cli.output import FAILED, OK, bold, print_gates, print_json, print_line, print_scores
 from everfit.cli.progress_bars import Bars
-from everfit.loop.learning import learn
+from everfit.commands.train import train as run
 from everfit.wiring import actor, open_system
 
 
@@ -40,7 +40,7 @@ def train(
     flags = {"training.trials": trials, "training.seconds": seconds, "training.seed": seed}
     system = open_system(project, flags=flags)
     with Bars(quiet=as_json) as progress:
-        outcome = learn(
+        outcome = run(
             system,
             model,
             start=read_instant(start, name="--start"),

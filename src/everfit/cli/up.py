@@ -16,7 +16,7 @@ import typer
 from everfit.cli.logs import keep_log
 from everfit.cli.options import AsJson, FollowReplay, Host, Port, ProjectFolder, Workers
 from everfit.cli.output import bold, print_json, print_line
-from everfit.loop.retrain_job import make
+from everfit.loop.retrain_job import run_training
 from everfit.runtime.launcher import Launcher
 from everfit.runtime.subprocess_runner import die_with_parent
 from everfit.runtime.supervisor import Post, Supervisor, worker_posts
@@ -95,6 +95,7 @@ def make_candidate(
 ) -> None:
     """Train the candidate of a training order."""
     die_with_parent()
-    make(open_system(project), folder)
+    keep_log("training", as_json=False)
+    run_training(open_system(project), folder)
     # Collecting cycles among a thousand modules at exit takes a quarter of a second, and frees nothing of use.
     gc.freeze()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import msgspec
 from msgspec import Struct
 
 from everfit.core.errors import MisuseError
@@ -14,13 +13,12 @@ from everfit.core.order import OrderRecord
 from everfit.core.records import GateReport, Score
 from everfit.core.rollout import Rollout
 from everfit.delivery.audit import AuditLine
-from everfit.loop.retrain_job import LOG, RESULT, Result, order_folder
+from everfit.loop.retrain_job import LOG, order_folder, read_attempts, read_outcome
 from everfit.triggers.decide import by_hand
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from everfit.loop.candidate_pipeline import Made
     from everfit.system import System
 
 _LOG_BYTES = 64 * 1024
@@ -41,8 +39,10 @@ class OrderDetails(Struct, frozen=True, kw_only=True):
     trials: int | None = None
     trained_rows: int | None = None
     """Labelled rows of the training frame."""
+    attempts: int = 0
+    """Training processes that were started for the order; 0 for a training by hand."""
     log_file: str | None = None
-    """``None`` for a training by hand, which printed where it was started."""
+    """``None`` if the training has not begun."""
     log: str = ""
     """The end of what the training process printed."""
     rollouts: tuple[Rollout, ...] = ()
@@ -105,9 +105,10 @@ def order_details(system: System, number: int) -> OrderDetails:
     """
     record = system.orders.one(number)
     model, folder = record.order.model, order_folder(system, number)
-    made = _read_made(folder / RESULT)
-    report = made.report if made is not None else None
-    if made is None and record.run_id is not None:
+    outcome = read_outcome(folder)
+    candidate = None if outcome is None else outcome.candidate
+    report = None if candidate is None else candidate.report
+    if candidate is None and record.run_id is not None:
         report = system.registry.gate_report(model, record.run_id)
     rollouts = system.rollouts.of(model) if record.version is not None else ()
     log = folder / LOG
@@ -115,21 +116,15 @@ def order_details(system: System, number: int) -> OrderDetails:
         record=record,
         incident=None if record.order.incident is None else system.incidents.one(record.order.incident),
         report=report,
-        scores=() if made is None else made.scores,
-        params={} if made is None else made.params,
-        trials=None if made is None else made.trials,
-        trained_rows=None if made is None else made.manifest.labelled,
+        scores=() if candidate is None else candidate.scores,
+        params={} if candidate is None else candidate.params,
+        trials=None if candidate is None else candidate.trials,
+        trained_rows=None if candidate is None else candidate.manifest.labelled,
+        attempts=len(read_attempts(folder)),
         log_file=str(log) if log.is_file() else None,
         log=_end_of(log),
         rollouts=tuple(rollout for rollout in rollouts if rollout.version == record.version),
     )
-
-
-def _read_made(path: Path) -> Made | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Result).made
-    except FileNotFoundError:
-        return None
 
 
 def _end_of(log: Path) -> str:

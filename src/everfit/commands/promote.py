@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from everfit.core.records import ModelVersion
 from everfit.delivery import manual_steps
 from everfit.delivery.audit import AuditLine
-from everfit.loop.rollout_executor import apply_transition, deploy_alone, deploy_beside, deploy_champion
+from everfit.loop.rollout_executor import deploy_alone, deploy_beside, deploy_champion, execute_transition
 
 if TYPE_CHECKING:
     from everfit.system import System
@@ -46,9 +46,13 @@ def promote(
     alone = canary is None and not shadow
     if running is not None:
         if alone and running.version == chosen.version and running.effective != "watching":
-            apply_transition(system, running.number, manual_steps.promote(running, actor=actor, reason=reason), now=now)
+            execute_transition(
+                system, running.number, manual_steps.promote(running, actor=actor, reason=reason), now=now
+            )
             return system.registry.version(model, chosen.version)
-        apply_transition(system, running.number, manual_steps.supersede(running, chosen.version, actor=actor), now=now)
+        execute_transition(
+            system, running.number, manual_steps.supersede(running, chosen.version, actor=actor), now=now
+        )
     if alone:
         chosen = deploy_champion(system, chosen, actor=actor, reason=reason)
     else:
@@ -66,8 +70,8 @@ def roll_back(system: System, model: str, *, actor: str, reason: str) -> ModelVe
     """
     running = system.rollouts.running(model)
     if running is not None:
-        step = manual_steps.roll_back(running, actor=actor, reason=reason)
-        apply_transition(system, running.number, step, now=system.clock.now())
+        transition = manual_steps.roll_back(running, actor=actor, reason=reason)
+        execute_transition(system, running.number, transition, now=system.clock.now())
         return system.registry.version(model, running.previous)
     chosen = deploy_alone(system, system.registry.roll_back(model, actor=actor, reason=reason))
     _record(system, chosen, "roll_back", actor, reason)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from everfit.core.errors import MisuseError
 from everfit.core.rollout import Rollout
 from everfit.delivery import manual_steps
-from everfit.loop.rollout_executor import apply_transition, begin_rollout
+from everfit.loop.rollout_executor import begin_rollout, execute_transition
 
 if TYPE_CHECKING:
     from everfit.system import System
@@ -36,9 +36,9 @@ def change_rollout(
     if rollout is None:
         raise MisuseError(f"there must be a rollout to {action}", value=definition.name)
     if action == "approve":
-        step = manual_steps.approve(rollout, definition.rollout_plan, actor=actor, reason=reason)
+        transition = manual_steps.approve(rollout, definition.rollout_plan, actor=actor, reason=reason)
     elif action == "pause":
-        step = manual_steps.pause(rollout, actor=actor, reason=reason)
+        transition = manual_steps.pause(rollout, actor=actor, reason=reason)
     else:
-        step = manual_steps.resume(rollout, actor=actor, reason=reason)
-    return apply_transition(system, rollout.number, step, now=system.clock.now())
+        transition = manual_steps.resume(rollout, actor=actor, reason=reason)
+    return execute_transition(system, rollout.number, transition, now=system.clock.now())

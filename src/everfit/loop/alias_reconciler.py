@@ -1,12 +1,15 @@
-"""Somebody moved an alias in the registry itself: that is heeded, gated and delivered."""
+"""Reconciliation of the champion's alias: one that was moved in the registry itself is judged and delivered."""
 
 from __future__ import annotations
 
 import logging
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from everfit.artifact.package import open_package
 from everfit.core.errors import EverfitError
+from everfit.core.event_log import log_event
 from everfit.delivery.alias_conflict import AliasConflict, find_alias_conflict
 from everfit.delivery.audit import AuditLine
 from everfit.delivery.state_machine import POLICY
@@ -17,23 +20,40 @@ if TYPE_CHECKING:
     from everfit.system import System
 
 _CHAMPION = "champion"
+_CHECK_S = 5.0
+"""Shortest time between two questions to the registry: each takes tens of milliseconds."""
 _log = logging.getLogger(__name__)
 
 
-def heed(system: System, model: str, now: datetime) -> AliasConflict | None:
-    """Let deployment and registry agree about who is the champion.
-
-    A version that somebody named the champion there is delivered like any other: its package must be one that this
-    system signed, whose gates it passed, and it goes through the model's stages. The alias is given back where that
-    ends otherwise.
+class AliasReconciler:
+    """Reconciliation of one model, every few seconds.
 
     Args:
         system: The parts.
         model: Its name.
-        now: The present instant.
+    """
+
+    def __init__(self, system: System, model: str) -> None:
+        self._system = system
+        self._model = model
+        self._due_s = 0.0
+
+    def reconcile_if_due(self, now: datetime) -> None:
+        """Reconcile unless that was done just now."""
+        if time.monotonic() >= self._due_s:
+            reconcile(self._system, self._model, now)
+            self._due_s = time.monotonic() + _CHECK_S
+
+
+def reconcile(system: System, model: str, now: datetime) -> AliasConflict | None:
+    """Bring the deployment and the registry's alias to the same champion.
+
+    A version that was made the champion in the registry is delivered like any other: its package must be signed by
+    this system, it must have passed its gates, and it goes through the model's stages. The alias is moved back where
+    that ends otherwise.
 
     Returns:
-        What was noticed and dealt with; ``None`` if they agree.
+        The conflict that was found and resolved; ``None`` if they agree.
     """
     registry, present = system.registry, system.deployment.of(model)
     named = registry.champion(model)
@@ -46,7 +66,7 @@ def heed(system: System, model: str, now: datetime) -> AliasConflict | None:
     )
     if found is None or found.remedy == "wait":
         return found
-    _log.info("%s: %s", model, found.sentence)
+    log_event(_log, "alias_conflict", f"{model}: {found.sentence}", model=model, version=found.version)
     if found.remedy == "follow":
         _follow(system, model, found, rollouts)
     elif found.remedy == "restore":
@@ -65,8 +85,6 @@ def _follow(system: System, model: str, found: AliasConflict, rollouts: tuple[Ro
 
 
 def _gate(system: System, model: str, found: AliasConflict, now: datetime) -> None:
-    from everfit.artifact.package import open_package
-
     version = system.registry.version(model, found.version)
     try:
         open_package(system.registry.fetch(version), trust=system.trust)

@@ -1,19 +1,32 @@
-"""A candidate and its gates: from a training frame to a package, without the registry."""
+"""The one training pipeline, by hand and in the loop: frame, candidate, gates, version.
+
+:func:`build_candidate` needs neither registry nor ledger and runs in the training process; :func:`register_outcome`
+records its result, and doing so again after a crash changes nothing.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
+from everfit.artifact.encode import encode_inputs, encode_row
+from everfit.artifact.manifest import Lineage
+from everfit.artifact.package import open_package, write_package
+from everfit.artifact.portability import require_portable
+from everfit.artifact.provenance import code_version, library_versions
+from everfit.artifact.schema import request_meaning
 from everfit.core.class_names import quoted
 from everfit.core.errors import EverfitError
+from everfit.core.event_log import log_event
 from everfit.core.progress import SILENT, Progress
-from everfit.core.records import FrameManifest, GateReport, Score, SliceScore, Split
+from everfit.core.records import FrameManifest, GateReport, ModelVersion, Score, SliceScore, Split
 from everfit.core.user_code import describe_raise
 
 if TYPE_CHECKING:
@@ -21,7 +34,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from everfit.artifact.manifest import Lineage
+    from everfit.artifact.fitted_model import Fitted
     from everfit.artifact.package import Package
     from everfit.artifact.schema import InputSchema
     from everfit.core.class_names import ClassValue
@@ -30,17 +43,34 @@ if TYPE_CHECKING:
     from everfit.system import System
     from everfit.training.candidate import Candidate
 
+_log = logging.getLogger(__name__)
 
-class Opponent(Struct, frozen=True, kw_only=True):
+
+class ChampionPackage(Struct, frozen=True, kw_only=True):
     """The champion that a candidate must beat."""
 
     version: int
     folder: str
-    """Its package's."""
+    """Of its package."""
 
 
-class Made(Struct, frozen=True, kw_only=True):
-    """A candidate with its verdicts, before anything is registered."""
+class TrainingRequest(Struct, frozen=True, kw_only=True):
+    """Input of a training, fixed when it begins."""
+
+    model: str
+    order: int | None = None
+    """``None`` for a training by hand, which is given a number at its end."""
+    start: datetime | None = None
+    """First event time, inclusive; all history by default."""
+    end: datetime | None = None
+    """Last event time, exclusive; ``as_of`` by default."""
+    as_of: datetime
+    """Nothing that became known later is used."""
+    champion: ChampionPackage | None = field(default=None, name="opponent")
+
+
+class JudgedCandidate(Struct, frozen=True, kw_only=True):
+    """A candidate with its gate report, before anything is registered."""
 
     model: str
     report: GateReport
@@ -59,31 +89,88 @@ class Made(Struct, frozen=True, kw_only=True):
     """Description of the runtime, as of :meth:`everfit.artifact.package.Package.runtime`."""
 
 
-def make_candidate(
+class TrainingOutcome(Struct, frozen=True, kw_only=True):
+    """A candidate, or the reason why there is none."""
+
+    candidate: JudgedCandidate | None = field(default=None, name="made")
+    problem: str = field(default="", name="trouble")
+
+
+class RegisteredOutcome(Struct, frozen=True, kw_only=True):
+    """A training's result as it is on record."""
+
+    run_id: str
+    state: Literal["registered", "refused", "failed"]
+    sentence: str
+    version: ModelVersion | None = None
+    """``None`` unless every gate passed."""
+
+
+def begin_training(
+    system: System,
+    model: str,
+    *,
+    order: int | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    as_of: datetime | None = None,
+) -> TrainingRequest:
+    """Fix what a training rests on: the champion that it must beat, and the instant as of which data is read.
+
+    Raises:
+        RegistryError: If the champion's package cannot be fetched.
+    """
+    version = system.registry.champion(model)
+    champion = None
+    if version is not None:
+        champion = ChampionPackage(version=version.version, folder=str(system.registry.fetch(version)))
+    as_of = as_of or system.clock.now()
+    return TrainingRequest(model=model, order=order, start=start, end=end, as_of=as_of, champion=champion)
+
+
+def build_candidate(
+    system: System, request: TrainingRequest, *, into: Path, progress: Progress = SILENT
+) -> JudgedCandidate:
+    """Build the training frame of a request, then train and judge a candidate.
+
+    Args:
+        system: The parts; neither registry nor ledger are used.
+        request: What to train.
+        into: A folder for the packages.
+        progress: Receives the progress.
+
+    Raises:
+        DataError: If the rows are not what was declared, or too few.
+        TrainingError: If the trainer fails on every trial.
+        PackageError: If the champion's package must not be used.
+    """
+    from everfit.features.history import build_frame
+
+    definition = system.project.model(request.model)
+    against = "no champion" if request.champion is None else f"champion {request.champion.version}"
+    _log.info("%s: training as of %s, against %s", request.model, f"{request.as_of:%Y-%m-%d %H:%M:%S} UTC", against)
+    frame = build_frame(
+        definition, system.reader, start=request.start, end=request.end, as_of=request.as_of, progress=progress
+    )
+    _log.info("%s: %s rows, %s with a label", request.model, frame.manifest.rows, frame.manifest.labelled)
+    return train_candidate(system, definition, frame, champion=request.champion, into=into, progress=progress)
+
+
+def train_candidate(
     system: System,
     definition: Model,
     frame: TrainingFrame,
     *,
-    opponent: Opponent | None,
+    champion: ChampionPackage | None,
     into: Path,
     progress: Progress = SILENT,
-) -> Made:
-    """Train a candidate, package it, test it and, if every gate passes, refit it on everything.
-
-    Args:
-        system: The parts; its registry is not asked.
-        definition: The model's.
-        frame: What it is trained on.
-        opponent: The champion, if there is one.
-        into: A folder for the packages.
-        progress: Hears how far it is.
+) -> JudgedCandidate:
+    """Train a candidate, package it, judge it and, if every gate passes, refit it on all rows.
 
     Raises:
         TrainingError: If the trainer fails on every trial.
         PackageError: If the champion's package must not be used.
     """
-    from everfit.artifact.package import open_package, write_package
-    from everfit.artifact.portability import require_portable
     from everfit.gates.judge import judge
     from everfit.training.profile import profile_rows
     from everfit.training.refit import refit
@@ -91,28 +178,34 @@ def make_candidate(
     from everfit.training.train import train
 
     settings = system.project.settings.training
-    champion = open_package(Path(opponent.folder), trust=system.trust) if opponent else None
-    past = champion.manifest.lineage.trials if champion else ()
+    incumbent = open_package(Path(champion.folder), trust=system.trust) if champion else None
+    past = incumbent.manifest.lineage.trials if incumbent else ()
     candidate = train(definition, frame, settings=settings, warm_start=past, progress=progress)
     rows = holdout_rows(frame.data, candidate.split)
     lineage = _lineage(system, frame, candidate)
     profile = profile_rows(frame, candidate, extra=definition.slices)
-    packaged = write_package(
-        into / "candidate", fitted=candidate.fitted, model=definition, rows=rows, lineage=lineage,
-        signer=system.signer, project=system.project.root, profile=profile,
-    )  # fmt: skip
+
+    def package(name: str, fitted: Fitted, lineage: Lineage) -> Package:
+        return write_package(
+            into / name,
+            fitted=fitted,
+            model=definition,
+            rows=rows,
+            lineage=lineage,
+            signer=system.signer,
+            project=system.project.root,
+            profile=profile,
+        )
+
+    packaged = package("candidate", candidate.fitted, lineage)
     require_portable(packaged)
     progress.start("Gates")
-    evidence = _evidence(system, definition, frame, candidate, rows, packaged, champion, opponent)
+    evidence = _evidence(system, definition, frame, candidate, rows, packaged, incumbent, champion)
     report = judge(definition, evidence)
     progress.finish("Gates", note="passed" if report.passed else "refused")
     if report.passed and settings.refit:
-        packaged = write_package(
-            into / "refitted", fitted=refit(definition, frame, candidate), model=definition, rows=rows,
-            lineage=replace(lineage, refitted=True), signer=system.signer, project=system.project.root,
-            profile=profile,
-        )  # fmt: skip
-    return Made(
+        packaged = package("refitted", refit(definition, frame, candidate), replace(lineage, refitted=True))
+    judged = JudgedCandidate(
         model=definition.name,
         report=report,
         manifest=frame.manifest,
@@ -126,13 +219,99 @@ def make_candidate(
         tags=_version_tags(packaged, candidate),
         runtime=packaged.runtime(),
     )
+    _log_details(judged)
+    return judged
+
+
+def _log_details(candidate: JudgedCandidate) -> None:
+    """Write what a reader of the training's log looks for: parameters, scores, and each gate's verdict."""
+    params = ", ".join(f"{name} {value}" for name, value in candidate.params.items())
+    scores = ", ".join(f"{score.metric} {score.value:.4g} on {score.rows:,} rows" for score in candidate.scores)
+    _log.info("%s: %s trials, chosen: %s", candidate.model, candidate.trials, params or "no parameters")
+    _log.info("%s: hold-out: %s", candidate.model, scores)
+    for verdict in candidate.report.verdicts:
+        _log.info("%s: gate %s %s: %s", candidate.model, verdict.gate, verdict.outcome, verdict.sentence)
+
+
+def register_outcome(
+    system: System,
+    request: TrainingRequest,
+    outcome: TrainingOutcome,
+    *,
+    tags: Mapping[str, str],
+    actor: str,
+    reason: str,
+    started_at: datetime,
+) -> RegisteredOutcome:
+    """Record a training: a run, and a version that is the challenger if every gate passed.
+
+    Args:
+        system: The parts.
+        request: What was trained.
+        outcome: A candidate or a problem.
+        tags: Of the run, by name.
+        actor: The person or policy that asked for it.
+        reason: The reason, for the record.
+        started_at: When the training began.
+
+    Raises:
+        RegistryError: If the registry cannot be written.
+    """
+    registry, candidate = system.registry, outcome.candidate
+    tags = {**tags, "everfit.reason": reason, "everfit.actor": actor}
+    if candidate is not None:
+        tags["everfit.data"] = candidate.manifest.digest
+    run_id = None if request.order is None else registry.run_of_order(request.model, request.order)
+    run_id = run_id or registry.start_run(request.model, tags=tags, started_at=started_at)
+    if candidate is None:
+        registry.end_run(run_id, status="FAILED", note=outcome.problem)
+        return RegisteredOutcome(run_id=run_id, state="failed", sentence=f"The training failed: {outcome.problem}")
+    version = None
+    if candidate.report.passed:
+        version = registry.register(
+            request.model,
+            package=Path(candidate.folder),
+            digest=candidate.digest,
+            run_id=run_id,
+            tags=tags | candidate.tags,
+        )
+    metrics = {score.metric: score.value for score in candidate.scores}
+    registry.end_run(run_id, status="FINISHED", params=candidate.params, metrics=metrics, report=candidate.report)
+    if version is None:
+        reasons = "; ".join(verdict.sentence.rstrip(".") for verdict in candidate.report.failures)
+        return RegisteredOutcome(run_id=run_id, state="refused", sentence=f"The candidate was refused: {reasons}.")
+    registry.nominate(version, actor=actor, reason=reason)
+    sentence = f"Version {version.version} is registered as challenger."
+    return RegisteredOutcome(run_id=run_id, state="registered", sentence=sentence, version=version)
+
+
+def log_outcome(model: str, order: int, outcome: TrainingOutcome) -> None:
+    """Log that a training has ended, and the verdict of its gates, with the ids as fields."""
+    candidate, prefix = outcome.candidate, f"{model}: order {order}"
+    if candidate is None:
+        message = f"{prefix}: the training failed: {outcome.problem}"
+        log_event(_log, "training_failed", message, level=logging.WARNING, model=model, order=order)
+        return
+    scores = ", ".join(f"{score.metric} {score.value:.4g}" for score in candidate.scores[:1])
+    message = f"{prefix}: the training has ended after {candidate.trials} trials"
+    message += f": {scores} on the hold-out" if scores else ""
+    log_event(_log, "training_ended", message, model=model, order=order)
+    verdicts, failures = candidate.report.verdicts, candidate.report.failures
+    passed = sum(verdict.outcome == "passed" for verdict in verdicts)
+    message = f"{prefix}: {passed} of {len(verdicts)} gates passed"
+    if not failures:
+        log_event(_log, "gates_passed", f"{message}, none refused", model=model, order=order)
+        return
+    message += ", refused by " + "; ".join(f"{verdict.gate}: {verdict.sentence.rstrip('.')}" for verdict in failures)
+    log_event(_log, "gates_refused", message, level=logging.WARNING, model=model, order=order)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _ChampionAnswers:
+class _ChampionPredictions:
     prediction: NDArray[np.float64] | None = None
     problem: str = ""
-    stand_in: bool = False
+    refitted: bool = False
+    """They are of the champion's recipe, refitted without the hold-out that the champion was trained on."""
     classes: tuple[ClassValue, ...] = ()
     """In the order of the prediction's columns."""
 
@@ -145,17 +324,15 @@ def _evidence(
     rows: pl.DataFrame,
     packaged: Package,
     champion: Package | None,
-    opponent: Opponent | None,
+    named: ChampionPackage | None,
 ) -> Evidence:
-    from everfit.artifact.encode import encode_row
-    from everfit.artifact.schema import request_meaning
     from everfit.features.freshness import measure_freshness
     from everfit.training.evidence import gather_evidence
 
-    answers = _champion_answers(system, champion, frame, candidate, rows)
+    champion_predictions = _champion_predictions(system, champion, frame, candidate, rows)
     predictor, encode = packaged.predictor(), encode_row(packaged.schema)
 
-    def answer(row: Mapping[str, Any]) -> NDArray[np.float64]:
+    def predict_one(row: Mapping[str, Any]) -> NDArray[np.float64]:
         import numpy as np
 
         prediction = np.asarray(predictor.predict_one(encode(row)), dtype=np.float64)
@@ -166,63 +343,59 @@ def _evidence(
         frame,
         candidate,
         settings=system.project.settings.training,
-        champion=answers.prediction,
-        champion_version=opponent.version if opponent else None,
-        champion_problem=answers.problem,
-        champion_stand_in=answers.stand_in,
-        champion_classes=answers.classes,
+        champion=champion_predictions.prediction,
+        champion_version=named.version if named else None,
+        champion_problem=champion_predictions.problem,
+        champion_stand_in=champion_predictions.refitted,
+        champion_classes=champion_predictions.classes,
         champion_learnt=champion.schema.classes if champion else (),
         champion_request=request_meaning(champion.schema) if champion else None,
         freshness=measure_freshness(definition.views, system.reader, at=frame.manifest.end),
         predict_packaged=lambda: predictor.predict(packaged.transform(rows)),
         runtime=predictor.form,
         arithmetic=packaged.manifest.arithmetic_of(predictor.form),
-        answer=answer,
+        answer=predict_one,
     )
 
 
-def _champion_answers(
+def _champion_predictions(
     system: System, champion: Package | None, frame: TrainingFrame, candidate: Candidate, rows: pl.DataFrame
-) -> _ChampionAnswers:
-    """The champion's answers on the hold-out, or why there are none."""
-    from everfit.artifact.encode import encode_inputs
+) -> _ChampionPredictions:
+    """Return the champion's predictions on the hold-out, or the reason why there are none."""
     from everfit.training.refit import fit_without_holdout
 
     if champion is None:
-        return _ChampionAnswers()
-    theirs = champion.schema
-    if problem := _incomparable(candidate.fitted.schema, theirs, rows):
-        return _ChampionAnswers(problem=problem)
+        return _ChampionPredictions()
+    schema = champion.schema
+    if problem := _incomparable(candidate.fitted.schema, schema, rows):
+        return _ChampionPredictions(problem=problem)
     lineage, holdout_from = champion.manifest.lineage, candidate.split.holdout_from
     learnt_until = lineage.frame.as_of if lineage.refitted or lineage.split is None else lineage.split.holdout_from
     try:
         if learnt_until <= holdout_from:
             prediction = champion.native().predict(champion.transform(rows))
-            return _ChampionAnswers(prediction=prediction, classes=theirs.classes)
+            return _ChampionPredictions(prediction=prediction, classes=schema.classes)
         recipe = system.recorded_project(champion).model(champion.schema.model)
         fitted = fit_without_holdout(recipe, frame, lineage, holdout_from=holdout_from)
         prediction = fitted.predict(encode_inputs(fitted.schema, rows))
-        return _ChampionAnswers(prediction=prediction, stand_in=True, classes=fitted.schema.classes)
+        return _ChampionPredictions(prediction=prediction, refitted=True, classes=fitted.schema.classes)
     except EverfitError as error:
-        return _ChampionAnswers(problem=str(error))
+        return _ChampionPredictions(problem=str(error))
     except Exception as error:  # noqa: BLE001 - whatever the champion's estimator raises on rows of today
-        return _ChampionAnswers(problem=f"it raised {describe_raise(error)}")
+        return _ChampionPredictions(problem=f"it raised {describe_raise(error)}")
 
 
-def _incomparable(ours: InputSchema, theirs: InputSchema, rows: pl.DataFrame) -> str:
-    """The reason why a champion's answers mean nothing on a candidate's rows; empty if they do."""
-    if ours.task != theirs.task:
-        return f"it is a {theirs.task} model, and this one is {ours.task}"
-    if ours.task == "binary" and set(ours.classes) != set(theirs.classes):
-        return f"its label takes the values {quoted(theirs.classes)}, and this one's {quoted(ours.classes)}"
-    missing = [name for name in theirs.names if name not in rows.columns]
+def _incomparable(candidate: InputSchema, champion: InputSchema, rows: pl.DataFrame) -> str:
+    """Return the reason why a champion's predictions on a candidate's rows cannot be compared; empty if they can."""
+    if candidate.task != champion.task:
+        return f"it is a {champion.task} model, and this one is {candidate.task}"
+    if candidate.task == "binary" and set(candidate.classes) != set(champion.classes):
+        return f"its label takes the values {quoted(champion.classes)}, and this one's {quoted(candidate.classes)}"
+    missing = [name for name in champion.names if name not in rows.columns]
     return f"it needs {', '.join(missing)}, which the model's definition no longer has" if missing else ""
 
 
 def _lineage(system: System, frame: TrainingFrame, candidate: Candidate) -> Lineage:
-    from everfit.artifact.manifest import Lineage
-    from everfit.artifact.provenance import code_version, library_versions
-
     return Lineage(
         frame=frame.manifest,
         params=dict(candidate.params),

@@ -1,56 +1,109 @@
-"""What is wrong with the loop itself, as findings: no look at a model's answers would tell."""
+"""Health of the loop itself, as findings: monitoring of a model's predictions would not show it."""
 
 from __future__ import annotations
 
 import shutil
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from everfit.core.errors import EverfitError, StoreError
 from everfit.core.finding import Finding, FindingKind
+from everfit.serving.worker_report import read_reports
+from everfit.store.controller_report import is_alive
 from everfit.store.ledger import require_writable
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from everfit.system import System
 
 _LEAST_FREE_BYTES = 128 << 20
-"""A look, a training and a minute of answers need less."""
+"""A round, a training and a minute of predictions need less."""
+_JITTER = timedelta(seconds=1)
+"""Backward clock jumps up to this are ignored."""
 
-LOOPS_OWN: tuple[FindingKind, ...] = (
-    "loop_trouble", "clock_set_back", "training_failed", "candidate_refused", "taken_back",
-)  # fmt: skip
-"""Kinds that are known without a look at the answers."""
-OF_A_LOOK: tuple[FindingKind, ...] = tuple(each for each in get_args(FindingKind) if each not in LOOPS_OWN)
+FOUND_BY_LOOP: tuple[FindingKind, ...] = (
+    "loop_trouble",
+    "clock_set_back",
+    "training_failed",
+    "candidate_refused",
+    "taken_back",
+)
+"""Kinds that are known without monitoring."""
+FOUND_BY_MONITORING: tuple[FindingKind, ...] = tuple(
+    kind for kind in get_args(FindingKind) if kind not in FOUND_BY_LOOP
+)
 """All other kinds."""
 
 
-def loop_trouble(model: str, sentence: str, now: datetime) -> Finding:
-    """Something keeps the loop from its work: one finding, whatever it is."""
+class HealthCheck:
+    """Checks of what the loop and the prediction service rest on; each returns a sentence, or an empty text.
+
+    Args:
+        system: The parts.
+    """
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._workers = system.state / "workers"
+        self._lost_rows = 0
+
+    def stores(self) -> str:
+        """Check that the disk has room and the ledger can be written."""
+        return " ".join(filter(None, (_short_of_disk(self._system.state), self._unwritable())))
+
+    def service(self) -> str:
+        """Check that the service's workers record all predictions, and could load what is deployed."""
+        reports = read_reports(self._workers).values()
+        lost = sum(report.lost_rows for report in reports)
+        # A worker that starts again counts from zero.
+        fresh, self._lost_rows = lost - self._lost_rows, lost
+        found = [f"{fresh:,} answers could not be recorded: the disk of the log refused."] if fresh > 0 else []
+        refused = {name: why for report in reports if is_alive(report.pid) for name, why in report.refused.items()}
+        found += [f"{name} could not be loaded by the service: {why.rstrip('.')}." for name, why in refused.items()]
+        return " ".join(found)
+
+    def _unwritable(self) -> str:
+        try:
+            require_writable(self._system.ledger)
+        except StoreError as error:
+            return f"Nothing could be put on record: {error}"
+        return ""
+
+
+class ClockCheck:
+    """Check that the clock of one model's rounds only goes forward.
+
+    Args:
+        model: Its name.
+    """
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._latest: datetime | None = None
+
+    def findings(self, now: datetime) -> list[Finding]:
+        """Return a finding while the clock is behind an instant that it has shown."""
+        if self._latest is None or now >= self._latest - _JITTER:
+            self._latest = now
+            return []
+        sentence = (
+            f"The clock says {now:%Y-%m-%d %H:%M:%S} UTC, but it was {self._latest:%Y-%m-%d %H:%M:%S} already; nothing "
+            "is ordered twice, but schedules wait until the clock has caught up."
+        )
+        return [Finding(kind="clock_set_back", model=self._model, severity="warning", since=now, sentence=sentence)]
+
+
+def health_finding(model: str, sentence: str, now: datetime) -> Finding:
+    """Return the finding that something keeps the loop from its work: one, whatever it is."""
     return Finding(kind="loop_trouble", model=model, severity="critical", sentence=sentence, since=now)
 
 
-def in_words(model: str, error: Exception) -> str:
-    """That a model could not be attended to, and why."""
-    return f"The loop could not attend to {model}: {why(error)}"
-
-
-def why(error: Exception) -> str:
-    """What an error says: ours tells what to do about it; of any other the kind helps whoever looks for it."""
+def describe(error: Exception) -> str:
+    """Return an error's text; ours name the remedy, of any other the class helps to search for it."""
     return str(error) if isinstance(error, EverfitError) else f"{type(error).__name__}: {error}"
 
 
-def unwritable(ledger: Engine) -> str:
-    """A sentence if nothing can be put on record."""
-    try:
-        require_writable(ledger)
-    except StoreError as error:
-        return f"Nothing could be put on record: {error}"
-    return ""
-
-
-def short_of_disk(folder: Path) -> str:
-    """A sentence if the disk of a folder is nearly full, so that nothing could be recorded any longer."""
+def _short_of_disk(folder: Path) -> str:
     free = shutil.disk_usage(folder).free
     if free >= _LEAST_FREE_BYTES:
         return ""

@@ -1,4 +1,4 @@
-"""The online store follows the sources while the loop runs."""
+"""Regular materialization of the online store while the loop runs."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from everfit.core.progress import SILENT, Progress
-from everfit.loop.health import why
+from everfit.loop.health import describe
 
 if TYPE_CHECKING:
     from everfit.features.materialize import MaterializedView
     from everfit.system import System
 
 _SHARE = 0.1
-"""Of one processor, that it may take."""
+"""Share of one processor that it may take."""
 
 _log = logging.getLogger(__name__)
 
 
 class OnlineRefresh:
-    """Brings the online store up to date now and then.
+    """Materialization at a fixed interval.
 
     Args:
         system: The parts.
-        every_s: Seconds from the end of one time to the next, at the least; 0 for never.
+        every_s: Shortest time from the end of one run to the start of the next, in seconds; 0 for never.
     """
 
     def __init__(self, system: System, every_s: float) -> None:
@@ -36,16 +36,16 @@ class OnlineRefresh:
         self._next_s = 0.0 if every_s and system.project.views else math.inf
 
     def refresh_if_due(self) -> str:
-        """Bring it up to date if it is time; a sentence if that failed, and until it goes well."""
+        """Materialize if it is due; return a sentence if that failed, until it succeeds."""
         began_s = time.monotonic()
         if began_s < self._next_s:
             return ""
         try:
             materialize(self._system)
         except Exception as error:  # noqa: BLE001 - whatever a source's library raises, the round goes on
-            # Not put off: what is wrong stays said until it is mended.
-            _log.error("the online store could not be brought up to date: %s", why(error))
-            return f"The online store could not be brought up to date: {why(error)}"
+            # Not put off: the sentence must stand until it is mended.
+            _log.error("the online store could not be brought up to date: %s", describe(error))
+            return f"The online store could not be brought up to date: {describe(error)}"
         ended_s = time.monotonic()
         self._next_s = ended_s + max(self._every_s, (ended_s - began_s) / _SHARE)
         return ""
@@ -66,7 +66,7 @@ def materialize(
         views: Names of feature views; all of them by default.
         until: Nothing known later is written; now by default.
         full: Write everything again, not only what is new.
-        progress: Hears how far it is.
+        progress: Receives the progress.
     """
     from everfit.features.materialize import materialize as run
 

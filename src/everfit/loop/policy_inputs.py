@@ -1,28 +1,107 @@
-"""From what a look found to an order: the facts are gathered here, the policy decides."""
+"""Inputs of the policy: the facts that it decides on, and the first training, which needs no policy."""
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from everfit.core.finding import Finding, FindingKind, Incident, Severity
-from everfit.core.order import OrderRecord, RetrainOrder
+import polars as pl
+
+from everfit.artifact.package import open_package
+from everfit.artifact.provenance import code_version
+from everfit.core.errors import EverfitError
+from everfit.core.finding import Finding, FindingKind, Severity
+from everfit.core.order import OrderRecord, OrderState, RetrainOrder
+from everfit.features.labels import scan_labels
 from everfit.triggers.decide import AGAIN, POLICY, Decision, consider
 from everfit.triggers.facts import Champion, Facts
 
 if TYPE_CHECKING:
     from everfit.artifact.package import Package
     from everfit.definitions.model import Model
+    from everfit.loop.monitoring_run import Watched
     from everfit.system import System
 
 _LABELS = "labels"
 """In an order's numbers: how many labels the events' source had."""
+_IN_VAIN: dict[OrderState, tuple[FindingKind, Severity]] = {
+    "failed": ("training_failed", "critical"),
+    "refused": ("candidate_refused", "info"),
+    "taken_back": ("taken_back", "warning"),
+}
+_COUNT_S, _COUNT_SHARE = 5.0, 0.02
+"""Labels are counted at most so often while no version is deployed, and take at most this share of the time."""
+
+_log = logging.getLogger(__name__)
+
+
+class PolicyInputs:
+    """Facts on one model, round after round.
+
+    Args:
+        system: The parts.
+        definition: The model.
+    """
+
+    def __init__(self, system: System, definition: Model) -> None:
+        self._system = system
+        self._definition = definition
+        self._champions: dict[str, Champion] = {}
+        """The deployed champion, by its package's digest."""
+        self._labels: int | None = None
+        self._count_at_s = 0.0
+
+    def facts(self, watched: Watched, now: datetime) -> Facts:
+        """Gather what the policy decides on.
+
+        Raises:
+            PackageError: If the champion's package must not be used.
+            StoreError: If the deployment record cannot be read.
+        """
+        champion = self._champion()
+        return Facts(
+            model=self._definition.name,
+            champion=champion,
+            code=code_version(self._system.project.root).digest,
+            incidents=tuple(incident for incident in watched.incidents if incident.resolved_at is None),
+            labels_since=watched.labelled,
+            rows_since=watched.labelled,
+            labels=self._count_labels(now) if champion is None else None,
+        )
+
+    def _champion(self) -> Champion | None:
+        """Return the deployed version, with what its package records of its training."""
+        deployment = self._system.deployment
+        present = deployment.of(self._definition.name)
+        if present is None:
+            return None
+        deployed = present.champion
+        if deployed.digest not in self._champions:
+            package = open_package(deployment.folder_of(deployed), trust=self._system.trust)
+            self._champions = {deployed.digest: champion_facts(package, deployed.version)}
+        return self._champions[deployed.digest]
+
+    def _count_labels(self, now: datetime) -> int | None:
+        """Count the labels that the events' source has, seldom enough to take a small share of the time."""
+        began_s = time.monotonic()
+        if began_s >= self._count_at_s:
+            try:
+                rows = scan_labels(self._definition, self._system.reader, as_of=now)
+                self._labels = int(rows.select(pl.len()).collect().item())
+            except (EverfitError, pl.exceptions.PolarsError) as error:
+                _log.warning("the labels of %s could not be counted: %s", self._definition.name, error)
+                self._labels = None
+            took_s = time.monotonic() - began_s
+            self._count_at_s = began_s + max(_COUNT_S, took_s / _COUNT_SHARE)
+        return self._labels
 
 
 def champion_facts(package: Package, version: int) -> Champion:
-    """What a policy wants to know of the version that answers."""
+    """Return what a policy needs to know of the deployed version."""
     lineage = package.manifest.lineage
     split = lineage.split
     learnt_until = lineage.frame.end if lineage.refitted or split is None else split.holdout_from
@@ -45,7 +124,7 @@ def decide_on(definition: Model, facts: Facts, history: Sequence[OrderRecord], n
     """
     if facts.champion is not None:
         return consider(definition.policy, facts, history, now)
-    unfinished = next((each for each in history if not each.ended), None)
+    unfinished = next((record for record in history if not record.ended), None)
     if unfinished is not None:
         return Decision(sentence=f"Order {unfinished.number} is {unfinished.state}: {unfinished.order.reason}")
     first = f"first/{facts.code}"
@@ -78,40 +157,21 @@ def _first_order(facts: Facts, cause: str, reason: str, now: datetime) -> Decisi
     return Decision(order=order, sentence=reason)
 
 
-def project_code(system: System) -> str:
-    """Digest of the project's code as it is now."""
-    from everfit.artifact.provenance import code_version
-
-    return code_version(system.project.root).digest
-
-
 def order_findings(model: str, history: Sequence[OrderRecord]) -> tuple[Finding, ...]:
-    """What of a model's orders somebody should know, until a later one does better."""
-    ended = [each for each in history if each.ended and each.state != "cancelled"]
-    if not ended:
+    """Return a finding on the last order that ended, if it brought nothing."""
+    ended = [record for record in history if record.ended and record.state != "cancelled"]
+    if not ended or ended[-1].state not in _IN_VAIN:
         return ()
-    last = ended[-1]
-    if last.state == "failed":
-        return (_finding(model, "training_failed", "critical", last),)
-    if last.state == "refused":
-        return (_finding(model, "candidate_refused", "info", last),)
-    if last.state == "taken_back":
-        return (_finding(model, "taken_back", "warning", last),)
-    return ()
-
-
-def _finding(model: str, kind: FindingKind, severity: Severity, record: OrderRecord) -> Finding:
-    return Finding(
-        kind=kind,
-        model=model,
-        subject=f"order {record.number}",
-        version=record.version,
-        severity=severity,
-        sentence=record.sentence,
-        since=record.order.asked_at,
+    record = ended[-1]
+    kind, severity = _IN_VAIN[record.state]
+    return (
+        Finding(
+            kind=kind,
+            model=model,
+            subject=f"order {record.number}",
+            version=record.version,
+            severity=severity,
+            sentence=record.sentence,
+            since=record.order.asked_at,
+        ),
     )
-
-
-def open_incidents(incidents: Sequence[Incident]) -> tuple[Incident, ...]:
-    """Those that are not over."""
-    return tuple(each for each in incidents if each.resolved_at is None)

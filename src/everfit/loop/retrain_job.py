@@ -1,7 +1,7 @@
-"""An order is carried out: a training in a process of its own, its gates, its version. Durable, step by step.
+"""Steps of the retrain workflow: an order's training runs in a process of its own, and its result is recorded.
 
-Every step may run twice after a crash and has its effect once: what a child made is kept in the order's folder, a run
-bears the order's number, and one package is one version.
+Every step may run twice after a crash and has its effect once: what a training process leaves is kept in the order's
+folder, a run has the order's number as a tag, and one package is one version.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
@@ -20,188 +20,178 @@ from everfit.core.errors import EverfitError, TrainingError, TrainingKilledError
 from everfit.core.event_log import log_event
 from everfit.core.order import OrderRecord
 from everfit.core.records import ModelVersion
-from everfit.loop.candidate_pipeline import Made, Opponent, make_candidate
-from everfit.loop.learning import close_run, opponent_of, refusal, register
+from everfit.loop.candidate_pipeline import (
+    TrainingOutcome,
+    TrainingRequest,
+    begin_training,
+    build_candidate,
+    log_outcome,
+    register_outcome,
+)
 from everfit.runtime.subprocess_runner import Limits, run_child
 
 if TYPE_CHECKING:
     from everfit.runtime.launcher import Launcher
     from everfit.system import System
-    from everfit.triggers.orders import Orders
 
 _log = logging.getLogger(__name__)
 
-_LIVES = 3
-"""How often a training is begun that is killed from outside: by a person, or by a machine short of memory."""
+_MOST_ATTEMPTS = 3
+"""Only a training that is killed from outside is tried again: by a person, or by a machine short of memory."""
 
-REQUEST, RESULT, LOG = "request.json", "made.json", "log.txt"
-
-
-class Assignment(Struct, frozen=True, kw_only=True):
-    """What a training process is asked to do."""
-
-    order: int
-    model: str
-    as_of: datetime
-    """Nothing that became known later is used."""
-    opponent: Opponent | None
+REQUEST, RESULT, LOG, ATTEMPTS = "request.json", "made.json", "log.txt", "attempts.jsonl"
 
 
-class Result(Struct, frozen=True, kw_only=True):
-    """What it came to: a candidate, or why there is none."""
-
-    made: Made | None = None
-    trouble: str = ""
-
-
-class Filed(Struct, frozen=True, kw_only=True):
-    """What an order came to before delivery."""
+class RecordedTraining(Struct, frozen=True, kw_only=True):
+    """An order with the version that its training led to, before delivery."""
 
     order: OrderRecord
     version: ModelVersion | None = None
 
 
-def begin(system: System, orders: Orders, number: int) -> Assignment:
-    """Take an order up, and fix what the training rests on."""
-    record = orders.begin(number, now=system.clock.now())
-    opponent = opponent_of(system, record.order.model)
-    return Assignment(order=number, model=record.order.model, as_of=system.clock.now(), opponent=opponent)
+class TrainingAttempt(Struct, frozen=True, kw_only=True):
+    """One start of a training process."""
+
+    started_at: datetime
 
 
-def train(system: System, launcher: Launcher, assignment: Assignment, *, cancelled: Callable[[], str]) -> Result:
-    """Have a process make the candidate, unless one has.
+def begin(system: System, number: int) -> TrainingRequest:
+    """Take an order up, and fix what its training rests on.
+
+    Raises:
+        StoreError: If there is no such order.
+        RegistryError: If the champion's package cannot be fetched.
+    """
+    record = system.orders.begin(number, now=system.clock.now())
+    return begin_training(system, record.order.model, order=number)
+
+
+def train(
+    system: System, launcher: Launcher, request: TrainingRequest, *, folder: Path, cancelled: Callable[[], str]
+) -> TrainingOutcome:
+    """Have a process build the candidate, unless one has.
 
     Args:
         system: The parts.
-        launcher: How the process is started.
-        assignment: What it is asked.
-        cancelled: Says why it must stop, or nothing.
+        launcher: Starts the process.
+        request: What to train.
+        folder: The order's.
+        cancelled: Returns the reason why the training must stop, or an empty text.
     """
-    folder = order_folder(system, assignment.order)
-    found = _read_result(folder)
+    found = read_outcome(folder)
     if found is not None:
         return found
     settings = system.project.settings.loop
     limits = Limits(time_s=settings.train_seconds, memory_mib=settings.train_memory_mib)
     words = ("make-candidate", "--folder", str(folder))
-    for life in range(1, _LIVES + 1):
-        _clear(folder)
-        folder.joinpath(REQUEST).write_bytes(msgspec.json.encode(assignment))
+    for attempt in range(1, _MOST_ATTEMPTS + 1):
+        delete_packages(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.joinpath(REQUEST).write_bytes(msgspec.json.encode(request))
+        _log_attempt(system, request, folder)
         try:
             run_child(launcher, words, log=folder / LOG, limits=limits, cancelled=cancelled)
         except TrainingError as error:
-            found = _read_result(folder)
+            found = read_outcome(folder)
             if found is not None:
                 return found
-            if life == _LIVES or not isinstance(error, TrainingKilledError):
-                return Result(trouble=str(error))
-            _log.warning("order %s: the training is begun again: %s", assignment.order, error)
+            if attempt == _MOST_ATTEMPTS or not isinstance(error, TrainingKilledError):
+                return TrainingOutcome(problem=str(error))
+            log_event(
+                _log,
+                "training_killed",
+                f"{request.model}: order {request.order}: the training is started again: {error}",
+                level=logging.WARNING,
+                model=request.model,
+                order=request.order,
+                attempt=attempt,
+            )
         else:
             break
-    return _read_result(folder) or Result(trouble=f"the training process left no result in {folder}")
+    return read_outcome(folder) or TrainingOutcome(problem=f"the training process left no result in {folder}")
 
 
-def make(system: System, folder: Path) -> Result:
-    """In the training process: do what the folder's request asks, and leave the result there, whole or not at all."""
-    from everfit.features.history import build_frame
+def _log_attempt(system: System, request: TrainingRequest, folder: Path) -> None:
+    """Count an attempt in the order's folder, and log it."""
+    with folder.joinpath(ATTEMPTS).open("ab") as file:
+        file.write(msgspec.json.encode(TrainingAttempt(started_at=system.clock.now())) + b"\n")
+    number = len(read_attempts(folder))
+    log_event(
+        _log,
+        "training_started",
+        f"{request.model}: order {request.order}: the training starts, attempt {number}",
+        model=request.model,
+        order=request.order,
+        attempt=number,
+    )
 
-    assignment = msgspec.json.decode(folder.joinpath(REQUEST).read_bytes(), type=Assignment)
+
+def run_training(system: System, folder: Path) -> TrainingOutcome:
+    """In the training process: carry out the folder's request, and leave the outcome there, whole or not at all."""
+    request = msgspec.json.decode(folder.joinpath(REQUEST).read_bytes(), type=TrainingRequest)
     try:
-        definition = system.project.model(assignment.model)
-        frame = build_frame(definition, system.reader, as_of=assignment.as_of)
-        made = make_candidate(system, definition, frame, opponent=assignment.opponent, into=folder)
-        result = Result(made=made)
+        outcome = TrainingOutcome(candidate=build_candidate(system, request, into=folder))
     except EverfitError as error:
-        result = Result(trouble=str(error))
+        _log.error("%s: the training failed: %s", request.model, error)
+        outcome = TrainingOutcome(problem=str(error))
     fresh = folder / f"{RESULT}.new"
-    fresh.write_bytes(msgspec.json.encode(result))
+    fresh.write_bytes(msgspec.json.encode(outcome))
     fresh.replace(folder / RESULT)
-    return result
+    return outcome
 
 
-def file(system: System, orders: Orders, assignment: Assignment, result: Result) -> Filed:
-    """Put what a training came to on record: run, version, order."""
-    record = orders.begin(assignment.order, now=system.clock.now())
-    order, made = record.order, result.made
-    tags = {
-        "everfit.order": str(assignment.order),
-        "everfit.cause": order.cause,
-        "everfit.reason": order.reason,
-        "everfit.actor": order.actor,
-    }
-    run_id = system.registry.run_of_order(order.model, assignment.order)
-    if made is None:
-        run_id = run_id or system.registry.start_run(order.model, tags=tags)
-        system.registry.end_run(run_id, status="FAILED", note=result.trouble)
-        sentence = f"The training failed: {result.trouble}"
-        ended = orders.finish(
-            assignment.order, state="failed", sentence=sentence, now=system.clock.now(), run_id=run_id
-        )
-        return Filed(order=ended)
-    _log_verdict(assignment.order, made)
-    tags["everfit.data"] = made.manifest.digest
-    run_id = run_id or system.registry.start_run(order.model, tags=tags)
-    version = register(system, made, run_id=run_id, tags=tags)
-    close_run(system, made, run_id=run_id)
-    if version is None:
-        ended = orders.finish(
-            assignment.order, state="refused", sentence=refusal(made.report), now=system.clock.now(), run_id=run_id
-        )
-        return Filed(order=ended)
-    system.registry.nominate(version, actor=order.actor, reason=order.reason)
-    return Filed(order=orders.deliver(assignment.order, version=version.version, run_id=run_id), version=version)
+def record(system: System, request: TrainingRequest, outcome: TrainingOutcome) -> RecordedTraining:
+    """Record what a training came to: run, version, order.
 
-
-def _log_verdict(order: int, made: Made) -> None:
-    """Log that a training has ended, and the verdict of its gates."""
-    scores = ", ".join(f"{score.metric} {score.value:.4g}" for score in made.scores[:1])
-    log_event(
-        _log,
-        "training_ended",
-        f"{made.model}: order {order}: the training has ended after {made.trials} trials"
-        + (f": {scores} on the hold-out" if scores else ""),
-        model=made.model,
-        order=order,
+    Raises:
+        RegistryError: If the registry cannot be written.
+        StoreError: If the ledger cannot be written.
+    """
+    assert request.order is not None
+    begun = system.orders.begin(request.order, now=system.clock.now())
+    order, number = begun.order, request.order
+    log_outcome(request.model, number, outcome)
+    ended = register_outcome(
+        system,
+        request,
+        outcome,
+        tags={"everfit.order": str(number), "everfit.cause": order.cause},
+        actor=order.actor,
+        reason=order.reason,
+        started_at=begun.started_at or system.clock.now(),
     )
-    verdicts, failures = made.report.verdicts, made.report.failures
-    passed = sum(verdict.outcome == "passed" for verdict in verdicts)
-    reasons = "; ".join(f"{verdict.gate}: {verdict.sentence.rstrip('.')}" for verdict in failures)
-    log_event(
-        _log,
-        "gates_passed" if made.report.passed else "gates_refused",
-        f"{made.model}: order {order}: {passed} of {len(verdicts)} gates passed"
-        + (f", refused by {reasons}" if failures else ", none refused"),
-        level=logging.WARNING if failures else logging.INFO,
-        model=made.model,
-        order=order,
+    if ended.version is not None:
+        delivering = system.orders.deliver(number, version=ended.version.version, run_id=ended.run_id)
+        return RecordedTraining(order=delivering, version=ended.version)
+    finished = system.orders.finish(
+        number, state=ended.state, sentence=ended.sentence, now=system.clock.now(), run_id=ended.run_id
     )
+    return RecordedTraining(order=finished)
 
 
 def order_folder(system: System, number: int) -> Path:
-    """Where what an order needs and makes is kept until it is filed."""
+    """Return the folder of an order's request, result, log and, until they are registered, packages."""
     return system.state / "orders" / str(number)
 
 
-def clear_away(system: System, number: int) -> None:
-    """Delete an order's packages; its request, result and log stay."""
+def delete_packages(folder: Path) -> None:
+    """Delete the packages of an order's folder; its request, result and log stay."""
     for name in ("candidate", "refitted"):
-        shutil.rmtree(order_folder(system, number) / name, ignore_errors=True)
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def _read_result(folder: Path) -> Result | None:
+def read_outcome(folder: Path) -> TrainingOutcome | None:
+    """Read the outcome that a training process left in an order's folder; ``None`` if there is none."""
     try:
-        return msgspec.json.decode(folder.joinpath(RESULT).read_bytes(), type=Result)
+        return msgspec.json.decode(folder.joinpath(RESULT).read_bytes(), type=TrainingOutcome)
     except FileNotFoundError:
         return None
 
 
-def _clear(folder: Path) -> None:
-    """Away with what a process left that was interrupted."""
-    for name in ("candidate", "refitted"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
-
-
-def as_plain(value: Any) -> Any:
-    """A record as plain values, for a step's memory."""
-    return msgspec.to_builtins(value)
+def read_attempts(folder: Path) -> tuple[TrainingAttempt, ...]:
+    """Read the attempts at an order's training, oldest first; none for a training by hand."""
+    try:
+        lines = folder.joinpath(ATTEMPTS).read_bytes().splitlines()
+    except FileNotFoundError:
+        return ()
+    return tuple(msgspec.json.decode(line, type=TrainingAttempt) for line in lines)

@@ -15,11 +15,13 @@ from everfit.core.errors import UnknownVersionError
 from everfit.core.records import ModelVersion
 from everfit.core.rollout import Rollout, Transition
 from everfit.delivery.audit import AuditLine
-from everfit.delivery.state_machine import POLICY
+from everfit.delivery.state_machine import POLICY, advance
 from everfit.delivery.traffic import deployment_for
 from everfit.store.deployment import Deployed, ModelDeployment
 
 if TYPE_CHECKING:
+    from everfit.definitions.model import Model
+    from everfit.loop.prediction_history import Answers
     from everfit.system import System
 
 
@@ -68,19 +70,38 @@ def begin_rollout(
     return rollout
 
 
-def apply_transition(system: System, number: int, step: Transition, *, now: datetime) -> Rollout:
-    """Apply a step to a rollout, with all that follows from it; a step that was overtaken changes nothing.
+def execute_transition(system: System, number: int, transition: Transition, *, now: datetime) -> Rollout:
+    """Carry a transition of a rollout out, with all that follows from it; one that was overtaken changes nothing.
 
     Raises:
         StoreError: If there is no such rollout, or the ledger or the deployment record cannot be written.
     """
-    rollout = system.rollouts.apply(number, step, now=now)
+    rollout = system.rollouts.apply(number, transition, now=now)
     sync_deployment(system, rollout)
-    line = rollout.history[step.place] if len(rollout.history) > step.place else None
-    if line is not None and (line.action, line.actor) == (step.action, step.actor):
-        _record(system, rollout.model, rollout.version, step.action, step.actor, step.sentence, line.at)
+    entry = rollout.history[transition.place] if len(rollout.history) > transition.place else None
+    if entry is not None and (entry.action, entry.actor) == (transition.action, transition.actor):
+        _record(
+            system, rollout.model, rollout.version, transition.action, transition.actor, transition.sentence, entry.at
+        )
     _end_order(system, rollout, now)
     return rollout
+
+
+def next_transition(system: System, definition: Model, rollout: Rollout, answers: Answers, now: datetime) -> Transition:
+    """Decide a rollout's next transition by the evidence of its present stage.
+
+    Raises:
+        StoreError: If the log or the lake cannot be read.
+        PackageError: If a package must not be used.
+    """
+    from everfit.loop.rollout_evidence import rollout_evidence
+
+    schemas = {}
+    for number in (rollout.previous, rollout.version):
+        folder = system.registry.fetch(system.registry.version(rollout.model, number))
+        schemas[number] = open_package(folder, trust=system.trust).schema
+    evidence = rollout_evidence(system, definition, rollout, schemas, answers, now)
+    return advance(rollout, definition.rollout_plan, evidence, now)
 
 
 def sync_deployment(system: System, rollout: Rollout) -> None:

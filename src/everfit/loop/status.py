@@ -1,4 +1,4 @@
-"""Where everything stands: what a person sees first."""
+"""Status of a project: versions, rollouts, orders, incidents, processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from everfit.core.clock import from_us
 from everfit.core.finding import Incident
 from everfit.core.order import OrderRecord
 from everfit.core.rollout import Rollout
-from everfit.loop.policy_inputs import open_incidents
+from everfit.serving.worker_report import read_reports
 from everfit.store.controller_report import is_alive, read_controller_report
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ModelStatus(Struct, frozen=True, kw_only=True):
-    """One model's."""
+    """Status of one model."""
 
     model: str
     champion: int | None
@@ -27,17 +27,17 @@ class ModelStatus(Struct, frozen=True, kw_only=True):
     canary_share: float = 0.0
     shadow: int | None = None
     rollout: Rollout | None = None
-    """The one that goes on."""
+    """The one that is under way."""
     order: OrderRecord | None = None
     """The newest."""
     policy: str = ""
-    """What the policy last said."""
+    """What the policy last decided, as a sentence."""
     incidents: tuple[Incident, ...] = ()
     """Those that are open."""
 
 
 class WorkerStatus(Struct, frozen=True, kw_only=True):
-    """One prediction worker's."""
+    """Status of one prediction worker."""
 
     slot: int
     pid: int
@@ -46,7 +46,7 @@ class WorkerStatus(Struct, frozen=True, kw_only=True):
 
 
 class Status(Struct, frozen=True, kw_only=True):
-    """A project's."""
+    """Status of a project."""
 
     project: str
     level: str
@@ -54,19 +54,17 @@ class Status(Struct, frozen=True, kw_only=True):
     """The leading controller's process; ``None`` if none leads."""
     busy: bool
     watched_until: datetime | None
-    """The instant as of which the controller last looked."""
+    """The instant as of which the controller last made a round."""
     workers: tuple[WorkerStatus, ...]
     models: tuple[ModelStatus, ...]
 
 
 def status(system: System) -> Status:
-    """Where everything stands, as the ledger, the deployment record and the processes' own reports have it.
+    """Return the status that the ledger, the deployment record and the processes' own reports give.
 
     Raises:
         StoreError: If the ledger or the deployment record cannot be read.
     """
-    from everfit.serving.worker_report import read_reports
-
     report = read_controller_report(system.state)
     leads = report is not None and is_alive(report.pid)
     workers = read_reports(system.state / "workers").values()
@@ -77,8 +75,8 @@ def status(system: System) -> Status:
         busy=bool(report and leads and report.busy),
         watched_until=from_us(report.watched_until_us) if report and report.watched_until_us else None,
         workers=tuple(
-            WorkerStatus(slot=each.slot, pid=each.pid, alive=is_alive(each.pid), memory_bytes=each.memory_bytes)
-            for each in workers
+            WorkerStatus(slot=worker.slot, pid=worker.pid, alive=is_alive(worker.pid), memory_bytes=worker.memory_bytes)
+            for worker in workers
         ),
         models=tuple(
             _model(system, name, report.says.get(name, "") if report else "") for name in system.project.models
@@ -89,7 +87,7 @@ def status(system: System) -> Status:
 def _model(system: System, name: str, policy: str) -> ModelStatus:
 
     present = system.deployment.of(name)
-    orders = system.orders.of(name)
+    orders, incidents = system.orders.of(name), system.incidents.of(name, since=system.clock.now())
     return ModelStatus(
         model=name,
         champion=present.champion.version if present else None,
@@ -99,5 +97,5 @@ def _model(system: System, name: str, policy: str) -> ModelStatus:
         rollout=system.rollouts.running(name),
         order=orders[-1] if orders else None,
         policy=policy,
-        incidents=open_incidents(system.incidents.of(name, since=system.clock.now())),
+        incidents=tuple(incident for incident in incidents if incident.resolved_at is None),
     )

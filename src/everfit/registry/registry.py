@@ -60,15 +60,22 @@ class Registry:
         self._cache = cache
         self._clock = clock
 
-    def start_run(self, model: str, *, tags: Mapping[str, str]) -> str:
-        """Open a run in the model's experiment and return its id."""
+    def start_run(self, model: str, *, tags: Mapping[str, str], started_at: datetime | None = None) -> str:
+        """Open a run in the model's experiment and return its id.
+
+        Args:
+            model: The model's name.
+            tags: Of the run, by name.
+            started_at: When its work began, for a run that is opened at its end; now by default.
+        """
         experiment = self._client.get_experiment_by_name(model)
         if experiment is None:
             location = self._artifacts.joinpath(model).as_uri() if self._artifacts else None
             experiment_id = self._client.create_experiment(model, artifact_location=location)
         else:
             experiment_id = experiment.experiment_id
-        run = self._client.create_run(experiment_id, tags=dict(tags))
+        start_ms = None if started_at is None else int(started_at.timestamp() * 1000)
+        run = self._client.create_run(experiment_id, start_time=start_ms, tags=dict(tags))
         return str(run.info.run_id)
 
     def run_of_order(self, model: str, order: int) -> str | None:

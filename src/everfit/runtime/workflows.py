@@ -1,52 +1,72 @@
-"""Durable workflows: what was begun is finished, whatever dies in between. DBOS behind a handful of verbs.
+"""Durable workflows: what was begun is finished, whatever process dies in between. A small interface to DBOS.
 
-A workflow is a function of one plain value that calls :func:`step`; after a crash it runs again, and a step that had
-finished gives what it gave then. A step that was interrupted runs again, hence its effect must be the same twice.
+A workflow is a function of one argument, a msgspec struct, that calls :func:`step`; after a crash it runs again, and a
+step that had finished returns the recorded result. A step that was interrupted runs again, hence it must be idempotent.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import msgspec
 
 from everfit.core.errors import LoopError
 
 if TYPE_CHECKING:
-    from dbos import DBOSConfig, StepOptions
-
-Plain = dict[str, Any] | list[Any] | str | int | float | bool | None
-"""What can be written as JSON; large things are handed on by reference."""
+    from dbos import DBOSConfig, StepOptions, WorkflowStatus
 
 T = TypeVar("T")
+A = TypeVar("A")
 
-State = Literal["running", "done", "failed"]
+WorkflowState = Literal["running", "done", "failed"]
+
+KEEP = timedelta(days=7)
+"""For so long a workflow that has ended stays in the loop's database: a week-end and then some for whoever looks into
+it. The ledger and the orders' folders keep the results for good."""
 
 _IDENTITY = "everfit-controller"
-"""Constant, so that whoever leads next takes over what the last leader had begun."""
+"""Constant, so that the next leader takes over what the last one had begun."""
 _VERSION = "everfit-1"
 """Pinned, so that an upgrade does not strand what is running. Workflows whose steps change branch by ``DBOS.patch``."""
-_RUNNING = ("PENDING", "ENQUEUED", "DELAYED")
+_RUNNING = ["PENDING", "ENQUEUED", "DELAYED"]
+_ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+_BATCH = 1000
 
 
-def step(name: str, function: Callable[..., T], *arguments: Any, attempts: int = 3) -> T:
-    """Do something once within a workflow, and remember what came of it.
+@dataclass(frozen=True, kw_only=True)
+class Workflow(Generic[A]):
+    """A function that survives crashes.
+
+    Args:
+        name: Stored with what runs: it must not change while something does.
+        argument: A msgspec struct; stored as JSON.
+        run: The function.
+    """
+
+    name: str
+    argument: type[A]
+    run: Callable[[A], object]
+
+
+def step(name: str, function: Callable[[], T], returns: type[T], *, attempts: int = 3) -> T:
+    """Run a function once within a workflow, and record its result.
 
     Args:
         name: Its name in the record.
-        function: Gives a plain value.
-        *arguments: Its arguments; they are not recorded.
-        attempts: How often it is tried if it raises, as a database does that is locked; with ever longer pauses.
+        function: The function.
+        returns: The type of its result, which is stored as JSON.
+        attempts: How often it is tried if it raises, as with a locked database; the pauses grow.
     """
     from dbos import DBOS
 
     options: StepOptions = {"name": name}
     if attempts > 1:
         options |= {"retries_allowed": True, "max_attempts": attempts, "interval_seconds": 1.0, "backoff_rate": 3.0}
-    return DBOS.run_step(options, function, *arguments)
+    return msgspec.convert(DBOS.run_step(options, lambda: msgspec.to_builtins(function())), returns)
 
 
 class Engine:
@@ -54,13 +74,13 @@ class Engine:
 
     Args:
         url: The database, as SQLAlchemy writes it: SQLite or PostgreSQL.
-        workflows: By name.
+        workflows: All that there are.
 
     Raises:
         LoopError: If the database cannot be opened.
     """
 
-    def __init__(self, url: str, workflows: dict[str, Callable[[Any], Plain]]) -> None:
+    def __init__(self, url: str, workflows: Sequence[Workflow[Any]]) -> None:
         from dbos import DBOS
         from sqlalchemy.exc import SQLAlchemyError
 
@@ -74,67 +94,76 @@ class Engine:
             "log_level": "WARNING",
         }
         DBOS(config=config)
-        self._workflows = {name: DBOS.workflow(name=name)(_as_function(each)) for name, each in workflows.items()}
+        self._functions = {
+            workflow.name: DBOS.workflow(name=workflow.name)(_as_function(workflow)) for workflow in workflows
+        }
         try:
             DBOS.launch()
         except (SQLAlchemyError, OSError) as error:
             raise LoopError("the loop's database must be one that can be written", value=str(error)) from error
 
-    def start(self, workflow: str, key: str, argument: Plain) -> None:
-        """Begin a workflow, unless one with this key was ever begun.
-
-        Args:
-            workflow: Its name.
-            key: What it is about; there is one workflow for each.
-            argument: What it is given.
-        """
+    def start(self, workflow: Workflow[A], key: str, argument: A) -> None:
+        """Start a workflow, unless one with this key was ever started."""
         from dbos import DBOS, SetWorkflowID
 
         with SetWorkflowID(key):
-            DBOS.start_workflow(self._workflows[workflow], argument)
+            DBOS.start_workflow(self._functions[workflow.name], msgspec.to_builtins(argument))
 
-    def state(self, key: str) -> State | None:
-        """How far a workflow is; ``None`` if it was never begun, or is long done."""
+    def state(self, key: str) -> WorkflowState | None:
+        """Return the state of a workflow; ``None`` if it was never started, or ended long ago."""
         from dbos import DBOS
 
         status = DBOS.get_workflow_status(key)
-        if status is None:
-            return None
-        if status.status in _RUNNING:
-            return "running"
-        return "done" if status.status == "SUCCESS" else "failed"
+        return None if status is None else _state(status)
+
+    def states(self, prefix: str) -> dict[str, WorkflowState]:
+        """Return the states of the workflows whose keys begin with a prefix, by key."""
+        from dbos import DBOS
+
+        found = DBOS.list_workflows(workflow_id_prefix=prefix, load_input=False, load_output=False)
+        return {status.workflow_id: _state(status) for status in found}
 
     def stranded(self) -> tuple[str, ...]:
-        """Keys of workflows that another version began, and that nobody finishes."""
+        """Return the keys of workflows that another version started, and that this one does not finish."""
         from dbos import DBOS
 
-        found = DBOS.list_workflows(status=list(_RUNNING), load_input=False, load_output=False)
-        return tuple(each.workflow_id for each in found if each.app_version != _VERSION)
+        found = DBOS.list_workflows(status=_RUNNING, load_input=False, load_output=False)
+        return tuple(status.workflow_id for status in found if status.app_version != _VERSION)
 
-    def prune(self, now: datetime, *, keep: timedelta = timedelta(days=7)) -> int:
-        """Forget workflows that ended long ago; the ledger keeps what they came to."""
+    def prune(self, keep: timedelta = KEEP) -> int:
+        """Delete workflows that ended more than ``keep`` ago, by the wall clock; return how many."""
         from dbos import DBOS
 
-        ended = DBOS.list_workflows(
-            status=["SUCCESS", "ERROR", "CANCELLED"], completed_before=(now - keep).isoformat(), limit=1000,
-            load_input=False, load_output=False,
-        )  # fmt: skip
-        if ended:
-            DBOS.delete_workflows([each.workflow_id for each in ended])
-        return len(ended)
+        # DBOS stamps rows with the machine's time, also in a replay.
+        before, deleted = (datetime.now(UTC) - keep).isoformat(), 0
+        while True:
+            ended = DBOS.list_workflows(
+                status=_ENDED, completed_before=before, limit=_BATCH, load_input=False, load_output=False
+            )
+            if ended:
+                DBOS.delete_workflows([status.workflow_id for status in ended])
+            deleted += len(ended)
+            if len(ended) < _BATCH:
+                return deleted
 
     def close(self) -> None:
-        """Let go of the database; workflows that run go on when an engine is next opened."""
+        """Release the database; workflows that run go on when an engine is next opened."""
         from dbos import DBOS
 
         DBOS.destroy(workflow_completion_timeout_sec=0)
 
 
-def _as_function(workflow: Callable[[Any], Plain]) -> Callable[[Any], Plain]:
-    """DBOS marks what it is given, and methods cannot be marked."""
+def _state(status: WorkflowStatus) -> WorkflowState:
+    if status.status in _RUNNING:
+        return "running"
+    return "done" if status.status == "SUCCESS" else "failed"
 
-    def run(argument: Any) -> Plain:
-        return workflow(argument)
+
+def _as_function(workflow: Workflow[Any]) -> Callable[[Any], None]:
+    """Return a plain function: DBOS marks what it is given, and methods cannot be marked."""
+
+    def run(argument: Any) -> None:
+        workflow.run(msgspec.convert(argument, workflow.argument))
 
     return run
 
@@ -143,7 +172,7 @@ def _serializer() -> Any:
     from dbos import Serializer
 
     class PlainSerializer(Serializer):
-        """JSON, so that what was begun can be read by whoever comes next; never pickle."""
+        """Serializer to JSON, so that what was begun can be read after an upgrade; never pickle."""
 
         def serialize(self, data: Any) -> str:
             if isinstance(data, BaseException):

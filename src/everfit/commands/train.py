@@ -1,0 +1,159 @@
+"""A training by hand, in this process; the pipeline is the loop's."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from everfit.core.errors import EverfitError
+from everfit.core.progress import SILENT, Progress
+from everfit.core.records import FrameManifest, GateReport, ModelVersion, Score, SliceScore, Split
+from everfit.loop.candidate_pipeline import (
+    RegisteredOutcome,
+    TrainingOutcome,
+    begin_training,
+    build_candidate,
+    log_outcome,
+    register_outcome,
+)
+from everfit.loop.retrain_job import LOG, order_folder
+
+if TYPE_CHECKING:
+    from everfit.core.order import OrderRecord
+    from everfit.system import System
+
+
+class TrainingResult(Struct, frozen=True, kw_only=True):
+    """Result of a training by hand."""
+
+    model: str
+    run_id: str
+    version: ModelVersion | None
+    """``None`` if a gate refused the candidate."""
+    report: GateReport
+    manifest: FrameManifest
+    split: Split
+    params: dict[str, str | int | float | bool | None]
+    scores: tuple[Score, ...]
+    slices: tuple[SliceScore, ...]
+    trials: int
+    runtime: str = ""
+    """Description of the runtime, as of :meth:`everfit.artifact.package.Package.runtime`."""
+
+
+def train(
+    system: System,
+    model: str | None = None,
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    as_of: datetime | None = None,
+    reason: str = "started by hand",
+    actor: str = "",
+    progress: Progress = SILENT,
+) -> TrainingResult:
+    """Train a candidate, judge it and, if every gate passes, register it as challenger.
+
+    No version is registered unless every gate passes. Each training is in the list of orders with its result and log,
+    and a training that failed is kept as a failed run.
+
+    Args:
+        system: The parts.
+        model: Its name; may be left out where there is only one.
+        start: First event time, inclusive; all history by default.
+        end: Last event time, exclusive; ``as_of`` by default.
+        as_of: Nothing that became known later is used; now by default.
+        reason: The reason, for the record.
+        actor: The person, for the record.
+        progress: Receives the progress.
+
+    Raises:
+        DataError: If the rows are not what was declared, or too few.
+        TrainingError: If the trainer fails on every trial.
+        PackageError: If the champion's package must not be used.
+        RegistryError: If the registry cannot be written.
+    """
+    started_at = system.clock.now()
+    request = begin_training(system, system.project.model(model).name, start=start, end=end, as_of=as_of)
+
+    def record(outcome: TrainingOutcome, *, interrupted: bool = False) -> tuple[RegisteredOutcome, OrderRecord]:
+        ended = register_outcome(system, request, outcome, tags={}, actor=actor, reason=reason, started_at=started_at)
+        kept = system.orders.keep(
+            request.model,
+            run_id=ended.run_id,
+            state="cancelled" if interrupted else ended.state,
+            sentence="It was interrupted." if interrupted else ended.sentence,
+            reason=reason,
+            actor=actor,
+            started_at=started_at,
+            now=system.clock.now(),
+            version=None if ended.version is None else ended.version.version,
+        )
+        log_outcome(request.model, kept.number, outcome)
+        return ended, kept
+
+    with TemporaryDirectory(prefix="train-", dir=system.state) as place:
+        log = Path(place) / LOG
+        with _log_to(log):
+            try:
+                candidate = build_candidate(system, request, into=Path(place), progress=progress)
+                ended, kept = record(TrainingOutcome(candidate=candidate))
+            except BaseException as error:
+                problem = str(error) if isinstance(error, EverfitError) else f"{type(error).__name__}: {error}"
+                interrupted = isinstance(error, KeyboardInterrupt)
+                _, kept = record(TrainingOutcome(problem=problem), interrupted=interrupted)
+                _keep_log(system, kept, log)
+                raise
+        _keep_log(system, kept, log)
+    return TrainingResult(
+        model=candidate.model,
+        run_id=ended.run_id,
+        version=ended.version,
+        report=candidate.report,
+        manifest=candidate.manifest,
+        split=candidate.split,
+        params=candidate.params,
+        scores=candidate.scores,
+        slices=candidate.slices,
+        trials=candidate.trials,
+        runtime=candidate.runtime,
+    )
+
+
+def _keep_log(system: System, record: OrderRecord, log: Path) -> None:
+    """Copy a training's log to the folder where 'everfit orders show' reads it."""
+    folder = order_folder(system, record.number)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(log, folder / LOG)
+
+
+@contextmanager
+def _log_to(path: Path) -> Iterator[None]:
+    """Write this process's log lines to a file, too; warnings still reach the terminal."""
+    logger = logging.getLogger("everfit")
+    level, file = logger.level, logging.FileHandler(path, encoding="utf-8")
+    form = logging.Formatter("%(asctime)sZ %(levelname)-7s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
+    form.converter = time.gmtime
+    file.setFormatter(form)
+    # Without a handler on the way to the root, Python prints warnings; it stops as soon as there is one.
+    terminal = logging.lastResort if not logging.root.handlers else None
+    handlers = [handler for handler in (file, terminal) if handler is not None]
+    for handler in handlers:
+        logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        for handler in handlers:
+            logger.removeHandler(handler)
+        file.close()

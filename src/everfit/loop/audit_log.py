@@ -1,0 +1,43 @@
+"""Log lines of manual steps: commands have logs of their own, if any, so the controller logs them from the audit."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from everfit.core.event_log import log_event
+from everfit.delivery.state_machine import POLICY
+
+if TYPE_CHECKING:
+    from everfit.delivery.audit import Audit
+
+_log = logging.getLogger(__name__)
+
+
+class ManualStepLog:
+    """Log of the audit's lines from now on, except those of the policy: whatever carried these out logs them.
+
+    Args:
+        audit: The audit.
+    """
+
+    def __init__(self, audit: Audit) -> None:
+        self._audit = audit
+        self._logged = audit.last()
+
+    def write(self) -> None:
+        """Log the lines that are new since the last call."""
+        newest = self._audit.last()
+        for line in self._audit.between(self._logged, newest):
+            if line.actor != POLICY:
+                version = "" if line.version is None else f" version {line.version}"
+                log_event(
+                    _log,
+                    "manual_step",
+                    f"{line.model}: {line.actor}: {line.action.replace('_', ' ')}{version}: {line.reason}",
+                    model=line.model,
+                    version=line.version,
+                    action=line.action,
+                    actor=line.actor,
+                )
+        self._logged = newest
