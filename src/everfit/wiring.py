@@ -181,8 +181,8 @@ def open_worker(folder: Path | str | None = None, *, slot: int = 0, clock: Clock
         StoreError: If the online store or the journal cannot be opened.
     """
     from everfit.artifact.signing import read_trust
-    from everfit.serving.inference.model_loader import Loader
-    from everfit.serving.prediction_logger import Recorder
+    from everfit.serving.inference.model_loader import ModelLoader
+    from everfit.serving.prediction_logger import PredictionLogger
     from everfit.serving.worker import Worker
     from everfit.store.deployment import DeploymentRecord
     from everfit.store.sqlite_online import SqliteOnlineStore
@@ -192,14 +192,16 @@ def open_worker(folder: Path | str | None = None, *, slot: int = 0, clock: Clock
     serving, state = settings.serving, root / STATE_FOLDER
     online = SqliteOnlineStore(online_path(root, settings))
     return Worker(
-        Loader(
+        ModelLoader(
             DeploymentRecord(state / "deployment.json"),
             trust=read_trust(state / "keys"),
             online=online,
             max_rows=serving.max_rows,
         ),
         online=online,
-        recorder=Recorder(state / "journal", durability=serving.durability, seal_after_s=serving.seal_seconds),
+        prediction_logger=PredictionLogger(
+            state / "journal", durability=serving.durability, seal_after_s=serving.seal_seconds
+        ),
         settings=serving,
         clock=clock or SystemClock(),
         slot=slot,

@@ -33,7 +33,7 @@ from everfit.core.errors import TrainingError
 from everfit.core.evidence import Task
 from everfit.features.history import build_frame
 from everfit.loop.candidate_pipeline import train_candidate
-from everfit.serving.inference.data_plane import Answer
+from everfit.serving.inference.data_plane import PredictionResponse
 from everfit.serving.worker import Worker
 from everfit.system import System
 from everfit.training.trainer import adapt
@@ -274,9 +274,9 @@ def expected_by(estimator: Any, matrix: NDArray[np.float64], task: Task) -> NDAr
 
 
 def ask(worker: Worker, model: str, rows: list[dict[str, Any]]) -> NDArray[np.float64]:
-    lineup = worker.plane.lineup(model)
-    request = lineup.decoder.decode(json.dumps({"inputs": rows}).encode())
-    answer: Answer = worker.plane.predict(lineup, request, began_s=perf_counter())
+    variants = worker.data_plane.variants(model)
+    request = variants.decoder.decode(json.dumps({"inputs": rows}).encode())
+    answer: PredictionResponse = worker.data_plane.predict(variants, request, began_s=perf_counter())
     return np.array([list(one.values()) if isinstance(one, dict) else one for one in answer.predictions])
 
 
@@ -313,7 +313,7 @@ def test_an_estimator_is_served_as_it_predicts(
     promote(system, name, version.version, actor="a test", reason="to be served")
     worker.load()
     asked = the_orders(ASKED, 1, gaps=True)
-    schema = worker.plane.lineup(name).champion.schema
+    schema = worker.data_plane.variants(name).champion.schema
     expected = expected_by(made[-1], encode_frame(schema, asked), task)
     package = open_package(Path(candidate.folder), trust=system.trust)
     served = ask(worker, name, as_requests(asked))

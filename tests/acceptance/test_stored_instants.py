@@ -23,13 +23,13 @@ def test_reports_survive_instants_that_no_caller_could_send_today(own: Path) -> 
     asked += [first, last, datetime(1969, 12, 31, tzinfo=UTC), datetime(2199, 1, 1, tzinfo=UTC)]
     worker = open_worker(own)
     worker.load()
-    lineup, recorder = worker.plane.lineup("late"), worker._recorder
+    variants, prediction_logger = worker.data_plane.variants("late"), worker.prediction_logger
     rows = [("shop-3", 4.5, instant) for instant in asked]
     ids = [f"id-{number}" for number in range(len(rows))]
-    worker.plane.predict(lineup, Request(rows=rows, ids=ids), began_s=perf_counter())
+    worker.data_plane.predict(variants, Request(rows=rows, ids=ids), began_s=perf_counter())
     known = [to_us(each) for each in (first - timedelta(0), last)] + [-(2**62), 2**62, to_us(usual)]
     outcomes = [Outcome(id=ids[number], value="true", known_us=each) for number, each in enumerate(known)]
-    recorder.outcomes(Outcomes(model="late", recorded_us=worker.plane.now_us(), outcomes=outcomes))
+    prediction_logger.log_outcomes(Outcomes(model="late", recorded_us=worker.data_plane.now_us(), outcomes=outcomes))
     worker._close()
     for shipped in (False, True):
         if shipped:

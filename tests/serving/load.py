@@ -1,6 +1,6 @@
 """Asks a service as fast as it answers, every request with an id of its own, and remembers what it was told.
 
-``python -m tests.serving.load URL CONNECTIONS SECONDS < BODY`` prints what :class:`Told` holds, as JSON.
+``python -m tests.serving.load URL CONNECTIONS SECONDS < BODY`` prints what :class:`OutcomeReport` holds, as JSON.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from msgspec import Struct
 _VERSION = re.compile(rb'"version":(\d+)')
 
 
-class Told(Struct):
+class OutcomeReport(Struct):
     """What came of it."""
 
     answered: dict[str, int] = {}
@@ -78,14 +78,14 @@ class _Caller:
         return answer
 
 
-def ask(url: str, row: Any, *, connections: int, seconds: float) -> Told:
+def ask(url: str, row: Any, *, connections: int, seconds: float) -> OutcomeReport:
     """Ask until the time is over; the last answers are waited for."""
     where = urlsplit(url)
     address = (where.hostname or "", where.port or 80)
     names = uuid4().hex[:8]
     callers = [_Caller(address, where.path, row, f"{names}-{number}") for number in range(connections)]
     poll = select.epoll()
-    told = Told()
+    told = OutcomeReport()
     by_number: dict[int, _Caller] = {}
 
     def begin(caller: _Caller) -> None:
@@ -136,9 +136,9 @@ def ask(url: str, row: Any, *, connections: int, seconds: float) -> Told:
 
 
 @contextmanager
-def load(url: str, row: Any, *, connections: int = 16, seconds: float) -> Iterator[list[Told]]:
+def load(url: str, row: Any, *, connections: int = 16, seconds: float) -> Iterator[list[OutcomeReport]]:
     """Ask from a process of its own meanwhile; afterwards the list holds what was told."""
-    told: list[Told] = []
+    told: list[OutcomeReport] = []
     words = [sys.executable, "-m", "tests.serving.load", url, str(connections), str(seconds)]
     process = subprocess.Popen(
         words, cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -150,7 +150,7 @@ def load(url: str, row: Any, *, connections: int = 16, seconds: float) -> Iterat
     try:
         yield told
         out, _ = process.communicate(timeout=seconds + 60)
-        told.append(msgspec.json.decode(out, type=Told))
+        told.append(msgspec.json.decode(out, type=OutcomeReport))
     finally:
         if process.poll() is None:
             process.kill()

@@ -27,9 +27,9 @@ from everfit.core.evidence import LABEL, Task
 from everfit.core.settings import ServingSettings
 from everfit.features.history import build_frame
 from everfit.features.materialize import materialize
-from everfit.serving.inference.data_plane import Plane
-from everfit.serving.inference.model_loader import Loader
-from everfit.serving.prediction_logger import Recorder
+from everfit.serving.inference.data_plane import DataPlane
+from everfit.serving.inference.model_loader import ModelLoader
+from everfit.serving.prediction_logger import PredictionLogger
 from everfit.serving.worker import Worker
 from everfit.store.deployment import Deployed, DeploymentRecord, ModelDeployment
 from everfit.store.reader import Reader
@@ -80,18 +80,20 @@ class Shop:
         wanted = ModelDeployment(model="late", champion=champion, **beside)
         self.deployment.change("late", lambda _: wanted, changed_at=NOW)
 
-    def plane(self, clock: Clock | None = None) -> Plane:
+    def data_plane(self, clock: Clock | None = None) -> DataPlane:
         """The data plane of such a worker."""
-        return self.worker(clock, max_rows=100_000).plane
+        return self.worker(clock, max_rows=100_000).data_plane
 
     def worker(self, clock: Clock | None = None, *, slot: int = 0, **settings: Any) -> Worker:
         """A worker that serves what is deployed, and has loaded it."""
         serving = msgspec.convert({"port": 0} | settings, ServingSettings)
         online = self.online()
         worker = Worker(
-            Loader(self.deployment, trust=TRUST, online=online, max_rows=serving.max_rows),
+            ModelLoader(self.deployment, trust=TRUST, online=online, max_rows=serving.max_rows),
             online=online,
-            recorder=Recorder(self.journal, durability=serving.durability, seal_after_s=serving.seal_seconds),
+            prediction_logger=PredictionLogger(
+                self.journal, durability=serving.durability, seal_after_s=serving.seal_seconds
+            ),
             settings=serving,
             clock=clock or FixedClock(NOW),
             slot=slot,

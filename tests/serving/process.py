@@ -65,8 +65,8 @@ def _main(folder: Path, port: int) -> None:
     from everfit.core.clock import SystemClock
     from everfit.core.settings import ServingSettings
     from everfit.serving.http.listener import listen, url_of
-    from everfit.serving.inference.model_loader import Loader
-    from everfit.serving.prediction_logger import Recorder
+    from everfit.serving.inference.model_loader import ModelLoader
+    from everfit.serving.prediction_logger import PredictionLogger
     from everfit.serving.worker import Worker
     from everfit.store.deployment import DeploymentRecord
     from everfit.store.sqlite_online import SqliteOnlineStore
@@ -88,9 +88,13 @@ def _main(folder: Path, port: int) -> None:
     online = (SlowStore if wait_s else SqliteOnlineStore)(folder / "online.db")
     trust = Trust([Signer(bytes(range(32))).key])
     worker = Worker(
-        Loader(DeploymentRecord(folder / "deployment.json"), trust=trust, online=online, max_rows=settings.max_rows),
+        ModelLoader(
+            DeploymentRecord(folder / "deployment.json"), trust=trust, online=online, max_rows=settings.max_rows
+        ),
         online=online,
-        recorder=Recorder(folder / "journal", durability=settings.durability, seal_after_s=settings.seal_seconds),
+        prediction_logger=PredictionLogger(
+            folder / "journal", durability=settings.durability, seal_after_s=settings.seal_seconds
+        ),
         settings=settings,
         clock=SystemClock(),
         slot=0,

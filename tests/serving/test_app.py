@@ -17,7 +17,7 @@ from tests.serving.process import MAX_BODY_BYTES, MAX_ROWS, Service, running
 
 from everfit.core.evidence import Arithmetic
 from everfit.serving.http.connection import HttpRequest
-from everfit.serving.http.responses import Reply
+from everfit.serving.http.responses import Response
 
 
 def post(service: Service, content: Any, model: str = "late") -> httpx.Response:
@@ -189,11 +189,11 @@ class Exploding:
 
 def test_a_failing_model_tells_the_log_and_not_the_caller(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     worker = shop.worker()
-    worker.plane.lineup("late").champion._predictor = Exploding()
+    worker.data_plane.variants("late").champion._predictor = Exploding()
     request = HttpRequest("POST", "/predict/late", b"", [], json.dumps({"inputs": ROW}).encode())
     with caplog.at_level(logging.ERROR, logger="everfit.serving"):
         reply = worker.app.handle(request)
-    assert isinstance(reply, Reply)
+    assert isinstance(reply, Response)
     error = json.loads(reply.body)["error"]
     assert reply.status == 500
     assert "secret" not in json.dumps(error)

@@ -19,7 +19,8 @@ from tests.serving.orders import Shop
 from tests.serving.process import MAX_BODY_BYTES, MAX_ROWS, Service
 
 from everfit.core.errors import InvalidRequestError, RequestTooLargeError
-from everfit.serving.protocols.arrow.stream import read_table, write_table
+from everfit.serving.protocols.arrow.reader import read_table
+from everfit.serving.protocols.arrow.writer import write_table
 
 STREAM = "application/vnd.apache.arrow.stream"
 FILE = "application/vnd.apache.arrow.file"

@@ -17,7 +17,7 @@ from tests.serving.load import load
 from tests.serving.orders import ROW, Shop, make_shop, trees
 from tests.serving.process import Service, running
 
-from everfit.serving.inference.variants import Lineup
+from everfit.serving.inference.variants import Variants
 from everfit.store.deployment import Deployed
 from everfit.store.prediction_log import recent_predictions
 
@@ -108,28 +108,28 @@ def test_an_unreadable_record_changes_nothing(two: tuple[Shop, Deployed, Deploye
         assert version_of(service) == 3
 
 
-def lineup(shop: Shop, **beside: Any) -> Lineup:
+def variants(shop: Shop, **beside: Any) -> Variants:
     record = shop.deployment.read()
     assert record is not None
     shop.deploy(record.models[0].champion, **beside)
-    return shop.worker().plane.lineup("late")
+    return shop.worker().data_plane.variants("late")
 
 
 def test_a_canary_takes_its_share_of_ids_the_same_everywhere(two: tuple[Shop, Deployed, Deployed]) -> None:
     shop, _, new = two
     ids = [f"order-{number}" for number in range(100_000)]
-    first = lineup(shop, canary=new, canary_share=0.1)
+    first = variants(shop, canary=new, canary_share=0.1)
     chosen = [each for each in ids if first.is_canary(each)]
     say(f"{len(chosen) / 1e3:.2f} % of 100,000 ids")
     assert 9_500 <= len(chosen) <= 10_500
     # Another worker, or the same after a restart, chooses the same; a larger share holds the smaller one.
-    again = lineup(shop, canary=new, canary_share=0.1)
+    again = variants(shop, canary=new, canary_share=0.1)
     assert again is not first
     assert [each for each in ids if again.is_canary(each)] == chosen
-    wider = lineup(shop, canary=new, canary_share=0.5)
+    wider = variants(shop, canary=new, canary_share=0.5)
     assert all(wider.is_canary(each) for each in chosen)
     assert 49_000 <= sum(map(wider.is_canary, ids)) <= 51_000
-    other = lineup(shop, canary=Deployed(version=5, digest=new.digest, folder=new.folder), canary_share=0.1)
+    other = variants(shop, canary=Deployed(version=5, digest=new.digest, folder=new.folder), canary_share=0.1)
     assert sum(map(other.is_canary, chosen)) < 2_000
 
 
@@ -190,8 +190,8 @@ def test_a_version_with_other_fields_can_only_take_the_champions_place(
     assert record is not None
     narrow = Deployed(version=5, digest=record.models[0].champion.digest, folder="other")
     shop.deploy(old, canary=narrow, canary_share=0.5)
-    plane = shop.worker().plane
-    assert plane.lineup("late").canary is None
-    assert "it can only take its place" in plane.refused["late version 5"]
+    data_plane = shop.worker().data_plane
+    assert data_plane.variants("late").canary is None
+    assert "it can only take its place" in data_plane.refused["late version 5"]
     shop.deploy(narrow)
-    assert shop.worker().plane.lineup("late").champion.version == 5
+    assert shop.worker().data_plane.variants("late").champion.version == 5

@@ -81,7 +81,7 @@ def test_the_champion_answers_what_its_canary_cannot(shop: Shop, sound: Deployed
         _, _, said = service.stop()
     assert failures(shop) == {(4, "canary", "KeyError: 'heavy'"): 2}
     assert routes(shop) == {(4, "canary"): 5, (3, "stand_in"): 2}
-    assert said.count("cannot answer, by route canary") == 1
+    assert said.count("failed on route canary") == 1
 
 
 def test_what_the_champion_cannot_answer_either_is_no_fault_of_the_canary(

@@ -73,7 +73,7 @@ def test_batch_answers_all_the_same_and_raises_an_alarm(own: Shop) -> None:
         assert ask(service, id="after").status_code == 200
         _, _, said = service.stop()
     assert recorded(own) == {"before", "after"}
-    assert "answered that are not recorded" in said
+    assert "predictions are sent that are not recorded" in said
     assert list(recent_records(own.journal / OUTCOMES, Outcomes)) == []
 
 

@@ -15,7 +15,7 @@ from tests.serving.process import MAX_BODY_BYTES, Service
 
 BODY = json.dumps({"inputs": ROW}).encode()
 H2C = "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAAAAIAAAAA\r\n"
-Answer = tuple[int, dict[str, str], bytes]
+PredictionResponse = tuple[int, dict[str, str], bytes]
 
 
 class Caller:
@@ -29,7 +29,7 @@ class Caller:
     def send(self, head: str, body: bytes = b"") -> None:
         self.socket.sendall(head.encode("latin-1") + b"\r\n" + body)
 
-    def answer(self, *, head_only: bool = False) -> Answer:
+    def answer(self, *, head_only: bool = False) -> PredictionResponse:
         status = int(self._file.readline().split()[1])
         headers: dict[str, str] = {}
         while (line := self._file.readline()) != b"\r\n":
@@ -49,7 +49,7 @@ class Caller:
         """All that comes until the service closes."""
         return self._file.read()
 
-    def ask(self, head: str, body: bytes = b"") -> Answer:
+    def ask(self, head: str, body: bytes = b"") -> PredictionResponse:
         self.send(head, body)
         return self.answer()
 
@@ -64,7 +64,7 @@ def post(path: str, body: bytes, *, version: str = "1.1", more: str = "") -> tup
     return f"POST {path} HTTP/{version}\r\nhost: x\r\ncontent-length: {len(body)}\r\n{more}", body
 
 
-def predicted(answer: Answer) -> bool:
+def predicted(answer: PredictionResponse) -> bool:
     return answer[0] == 200 and "predictions" in json.loads(answer[2])
 
 

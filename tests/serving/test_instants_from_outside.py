@@ -19,7 +19,7 @@ from tests.serving.orders import NOW, ROW, Shop
 
 from everfit.core.instants import AHEAD, EARLIEST, END, broken_rule, is_in_years
 from everfit.serving.http.connection import HttpRequest
-from everfit.serving.http.responses import Reply
+from everfit.serving.http.responses import Response
 from everfit.serving.worker import Worker
 
 SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -61,10 +61,10 @@ def worker(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wor
 
 
 def ask(worker: Worker, path: str, body: Any, content_type: str = "application/json") -> tuple[int, Any]:
-    async def answer() -> Reply:
+    async def answer() -> Response:
         whole = body if isinstance(body, bytes) else json.dumps(body).encode()
         reply = worker.app.handle(HttpRequest("POST", path, b"", [(b"content-type", content_type.encode())], whole))
-        return reply if isinstance(reply, Reply) else await reply
+        return reply if isinstance(reply, Response) else await reply
 
     reply = LOOP.run_until_complete(answer())
     return reply.status, msgspec.json.decode(reply.body)
@@ -104,13 +104,14 @@ def test_the_event_time_of_a_prediction(worker: Worker, instant: datetime) -> No
 @given(st.integers(-(2**63) + 1, 2**63 - 1), st.sampled_from(["ns", "us", "ms"]))
 @example(2**63 - 1, "ms")
 @example(-(2**62), "us")
+@example(1_000_000_000_001, "ns")
 def test_an_arrow_column_of_any_count(worker: Worker, count: int, unit: Any) -> None:
     scale = {"ns": 1e9, "us": 1e6, "ms": 1e3}[unit]
     column = pl.Series("ordered_at", [count]).cast(pl.Datetime(unit, "UTC"))
     table = pl.DataFrame([ROW | {"ordered_at": None}]).with_columns(column, pl.col("wanted_on").str.to_date())
     status, said = ask(worker, "/predict/late", arrow(table), "application/vnd.apache.arrow.stream")
     seconds = count / scale
-    if abs(seconds) > 1e10:
+    if abs(seconds) > 1e10 or (unit == "ns" and count % 1000):  # instants are counted in microseconds
         assert status == 422, said
     elif 1 < seconds < 7_289_000_000:
         assert status == 200, said
@@ -161,9 +162,9 @@ def test_what_claims_to_have_happened(worker: Worker, instant: datetime) -> None
 
 
 def test_a_row_of_the_future_that_is_online_already_makes_way(worker: Worker, shop: Shop) -> None:
-    online = worker.plane._online
+    online = worker.data_plane._online
     us = 1_000_000
-    now_us = worker.plane.now_us()
+    now_us = worker.data_plane.now_us()
     online.write_columns("rating", [["shop-77"]], [4_000_000_000 * us], [now_us], [[0.1], ["chain-1"]])  # type: ignore[attr-defined]
     pushed = {"shop": "shop-77", "event_time": (NOW - timedelta(hours=1)).isoformat(), "stars": 2.5, "chain": "chain-2"}
     asked = ROW | {"shop": "shop-77", "ordered_at": NOW.isoformat()}

@@ -7,28 +7,28 @@ from pathlib import Path
 
 from tests.serving.orders import NOW, Shop
 
-from everfit.serving.inference.served_model import Predicted
-from everfit.serving.prediction_logger import Recorder
+from everfit.serving.inference.served_model import RowPredictions
+from everfit.serving.prediction_logger import PredictionLogger
 from everfit.store.prediction_log import recent_predictions
 
 THREADS, EACH = 6, 400
 
 
 def test_no_thread_goes_on_before_its_own_is_written(shop: Shop, tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path / "journal", durability="batch", seal_after_s=60)
-    model = shop.plane().lineup("late").champion
+    prediction_logger = PredictionLogger(tmp_path / "journal", durability="batch", seal_after_s=60)
+    model = shop.data_plane().variants("late").champion
     now_us = int(NOW.timestamp() * 1e6)
     problems: list[BaseException] = []
 
     def work(thread: int) -> None:
         try:
             for number in range(EACH):
-                recorder.predictions(
+                prediction_logger.log_predictions(
                     model, "champion", now_us=now_us, latency_us=1, ids=[f"{thread}-{number}"],
                     rows=[(None,) * len(model.schema.request)],
-                    predicted=Predicted(values=[0.5], used=[(None,) * len(model.features)], missing={}),
+                    predicted=RowPredictions(values=[0.5], used=[(None,) * len(model.features)], missing={}),
                 )  # fmt: skip
-                recorder.flush()
+                prediction_logger.flush()
         except BaseException as error:  # noqa: BLE001 - shown by the test
             problems.append(error)
 
@@ -40,4 +40,4 @@ def test_no_thread_goes_on_before_its_own_is_written(shop: Shop, tmp_path: Path)
     assert problems == []
     found = [each for _, record in recent_predictions(tmp_path / "journal") for each in record.ids]
     assert sorted(found) == sorted(f"{thread}-{number}" for thread in range(THREADS) for number in range(EACH))
-    recorder.close()
+    prediction_logger.close()

@@ -1,4 +1,4 @@
-"""Counts what a worker did, in plain numbers: counting must cost less than what is counted."""
+"""Counters of a worker as plain numbers: counting must cost less than a prediction."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ BUCKETS_S = (
 """Upper ends of the latency histogram, in seconds; the last bucket is open."""
 
 
-class Tally(Struct, kw_only=True):
-    """What was asked of one model."""
+class RequestCounters(Struct, kw_only=True):
+    """Counters of the requests for one model."""
 
     answered: int = 0
     rows: int = 0
     seconds: float = 0.0
-    """Of all requests, refused ones included."""
+    """Total of all requests, errors included."""
     buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
     refused: dict[int, int] = {}
-    """Requests by status."""
+    """Errors by status."""
     missing: dict[str, int] = {}
     """Rows for which a view held no usable row."""
     outcomes: int = 0
-    """Outcomes that were reported."""
+    """Reported outcomes."""
     new_class: int = 0
-    """Those of a class that the champion did not learn."""
+    """Reported outcomes of a class that the champion was not trained on."""
 
-    def count_answer(self, rows: int, missing: dict[str, list[int]], seconds: float) -> None:
-        """Count a request that was answered."""
+    def count_prediction(self, rows: int, missing: dict[str, list[int]], seconds: float) -> None:
+        """Count a request that got predictions."""
         self.answered += 1
         self.rows += rows
         self.seconds += seconds
@@ -41,25 +41,25 @@ class Tally(Struct, kw_only=True):
         for view, places in missing.items():
             self.missing[view] = self.missing.get(view, 0) + len(places)
 
-    def count_refusal(self, status: int, seconds: float) -> None:
-        """Count a request that was not."""
+    def count_error(self, status: int, seconds: float) -> None:
+        """Count a request that got an error."""
         self.refused[status] = self.refused.get(status, 0) + 1
         self.seconds += seconds
         self.buckets[bisect_left(BUCKETS_S, seconds)] += 1
 
 
-def add_tallies(tallies: Iterable[Tally]) -> Tally:
-    """What several workers did together."""
-    total = Tally()
-    for each in tallies:
-        total.answered += each.answered
-        total.rows += each.rows
-        total.seconds += each.seconds
-        total.outcomes += each.outcomes
-        total.new_class += each.new_class
-        total.buckets = [one + other for one, other in zip(total.buckets, each.buckets, strict=True)]
-        for status, count in each.refused.items():
+def sum_counters(parts: Iterable[RequestCounters]) -> RequestCounters:
+    """Return the sum of several workers' counters."""
+    total = RequestCounters()
+    for part in parts:
+        total.answered += part.answered
+        total.rows += part.rows
+        total.seconds += part.seconds
+        total.outcomes += part.outcomes
+        total.new_class += part.new_class
+        total.buckets = [one + other for one, other in zip(total.buckets, part.buckets, strict=True)]
+        for status, count in part.refused.items():
             total.refused[status] = total.refused.get(status, 0) + count
-        for view, count in each.missing.items():
+        for view, count in part.missing.items():
             total.missing[view] = total.missing.get(view, 0) + count
     return total

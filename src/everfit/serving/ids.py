@@ -1,4 +1,4 @@
-"""Ids of predictions: unique anywhere, and in the order of time."""
+"""Ids of predictions: globally unique and in the order of time."""
 
 from __future__ import annotations
 
@@ -18,40 +18,31 @@ class _Millisecond(NamedTuple):
 
 
 class IdMaker:
-    """Makes UUIDs of version 7 (RFC 9562): 48 bits of milliseconds, 26 of chance, and 48 that count.
+    """Generator of UUIDs of version 7 (RFC 9562): 48 bits of milliseconds, 26 of randomness, and a counter of 48.
 
-    The chance, and where counting begins, are drawn anew every millisecond (section 6.2, method 1), so that two
-    makers collide no more often than two draws of 74 bits. Ids are no secrets, so the chance comes from a generator
-    that only its seed ties to the system's. Do not carry one across ``fork``.
+    The random bits and the counter's start are drawn anew every millisecond (section 6.2, method 1), so that two
+    generators collide no more often than two draws of 74 bits. Ids are no secrets, so a generator
+    seeded by the system is enough. It must not be shared across ``fork``.
 
     >>> IdMaker().make(1_700_000_000_000_000)[:15]
     '018bcfe5-6800-7'
     """
 
     def __init__(self) -> None:
-        self._draw = Random().getrandbits  # noqa: S311 - as said above
+        self._draw = Random().getrandbits  # noqa: S311 - ids are no secrets
         self._state = self._begin(0)
 
     def make(self, now_us: int) -> str:
-        """A new id; any thread may ask.
-
-        Args:
-            now_us: The present instant, in microseconds since 1970.
-        """
+        """Return a new id, at ``now_us`` microseconds since 1970; thread-safe."""
         state = self._state
         if now_us // 1000 != state.millisecond:
             state = self._state = self._begin(now_us // 1000)
         return f"{state.text}{next(state.counted) & _COUNTED:012x}"
 
     def make_many(self, number: int, now_us: int) -> list[str]:
-        """New ids, all of one instant; any thread may ask.
-
-        Args:
-            number: How many.
-            now_us: The present instant, in microseconds since 1970.
-        """
+        """Return ``number`` new ids of one instant, in microseconds since 1970; thread-safe."""
         _, text, counted = self._begin(now_us // 1000)
-        return [f"{text}{each & _COUNTED:012x}" for each in islice(counted, number)]
+        return [f"{text}{suffix & _COUNTED:012x}" for suffix in islice(counted, number)]
 
     def _begin(self, millisecond: int) -> _Millisecond:
         stamp = f"{millisecond & _MILLISECONDS:012x}"

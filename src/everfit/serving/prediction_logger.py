@@ -1,4 +1,4 @@
-"""Sees to it that nothing that was answered is lost."""
+"""Durable log of predictions, failures, outcomes and pushed feature rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from everfit.core.errors import StoreError
-from everfit.serving.inference.served_model import Predicted, ServedModel
+from everfit.serving.inference.served_model import RowPredictions, ServedModel
 from everfit.serving.protocols.json import Row
 from everfit.store.group_commit import GroupCommit
 from everfit.store.journal_records import (
@@ -29,51 +29,51 @@ from everfit.store.prediction_log import PredictionLog
 from everfit.store.record_log import RecordLog, encode_record
 
 Durability = Literal["batch", "sync"]
-_Tell = Callable[[StoreError | None], None]
+_Callback = Callable[[StoreError | None], None]
 
-_ALARM_EVERY_S = 10.0
+_LOG_EVERY_S = 10.0
 _LONGEST_PROBLEM = 300
 _log = logging.getLogger(__name__)
 
 
 class _Unwritten(threading.local):
-    """What a thread has recorded and not written yet.
+    """Records of one thread that are not written yet.
 
-    Each thread writes its own, so that none can send an answer whose record another one has taken and not written.
+    Each thread writes its own, so that no response is sent whose record another thread has taken and not written.
     """
 
     def __init__(self) -> None:
         self.records: list[tuple[bytes, int]] = []
 
 
-class Recorder:
-    """Writes what was answered, reported and pushed, before the caller is told. Any thread may call any method.
+class PredictionLogger:
+    """Writes predictions, outcomes and pushed rows before the response is sent. Any thread may call any method.
 
     Args:
         journal: The journal's folder.
-        durability: ``batch``: a prediction is with the operating system before its answer is sent, and at most 100 ms
-            later on the disk; if it cannot be written, it is answered nevertheless, and an alarm is raised. ``sync``:
-            it is on the disk before, or is not answered. Outcomes and pushes are always ``sync``.
-        seal_after_s: How old a segment may get before it is handed on, in seconds.
+        durability: ``batch``: the operating system has a prediction's record before the response is sent, and the disk
+            at most 100 ms later; if it cannot be written, the response is sent nevertheless, and an error is logged.
+            ``sync``: the disk has it before, or the response is an error. Outcomes and pushes are always ``sync``.
+        seal_after_s: Age at which a segment is closed and may be shipped, in seconds.
     """
 
     def __init__(self, journal: Path, *, durability: Durability, seal_after_s: float) -> None:
         self.durability = durability
         self.lost_rows = 0
-        """Rows that were answered and could not be written."""
+        """Predicted rows whose record could not be written."""
         self._predictions = PredictionLog(journal, seal_after_s=seal_after_s)
         self._outcomes = RecordLog[Outcomes](journal / OUTCOMES, seal_after_s=seal_after_s)
         self._pushes = RecordLog[PushedRows](journal / PUSHES, seal_after_s=seal_after_s)
         self._failures = RecordLog[Failures](journal / FAILURES, seal_after_s=seal_after_s)
         self._logs = (self._predictions, self._outcomes, self._pushes, self._failures)
         self._layouts: dict[str, int] = {}
-        self._complained: set[str] = set()
-        self._alarmed_s = -_ALARM_EVERY_S
+        self._failing: set[str] = set()
+        self._logged_s = -_LOG_EVERY_S
         self._unwritten = _Unwritten()
-        self._commits = GroupCommit[_Tell](self._sync, self._settle, idle=self._seal_if_old)
+        self._commits = GroupCommit[_Callback](self._sync, self._notify, idle=self._seal_if_old)
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def predictions(
+    def log_predictions(
         self,
         model: ServedModel,
         route: Route,
@@ -82,9 +82,9 @@ class Recorder:
         latency_us: int,
         ids: Sequence[str],
         rows: Sequence[Row],
-        predicted: Predicted,
+        predicted: RowPredictions,
     ) -> None:
-        """Record the answers to one request by one version; :meth:`flush`, in the same thread, before they are sent.
+        """Record one version's predictions for one request; call :meth:`flush` in the same thread before the response.
 
         Raises:
             StoreError: If the version's layout could not be written and ``durability`` is ``sync``.
@@ -107,10 +107,10 @@ class Recorder:
         self._unwritten.records.append((encode_record(record), len(ids)))
 
     def flush(self) -> None:
-        """Hand everything that this thread recorded to the operating system, at once.
+        """Write all records of this thread at once.
 
         Raises:
-            StoreError: If it could not be written and ``durability`` is ``sync``.
+            StoreError: If they could not be written and ``durability`` is ``sync``.
         """
         records = self._unwritten.records
         if not records:
@@ -119,48 +119,54 @@ class Recorder:
         try:
             self._predictions.write([payload for payload, _ in records])
         except StoreError as error:
-            self._lose(sum(rows for _, rows in records), error)
+            self._count_lost(sum(rows for _, rows in records), error)
 
     def _describe(self, model: ServedModel, rows: int) -> int | None:
         try:
             layout = self._layouts[model.digest] = self._predictions.describe(_layout(model))
         except StoreError as error:
-            self._lose(rows, error)
+            self._count_lost(rows, error)
             return None
         return layout
 
-    def _lose(self, rows: int, error: StoreError) -> None:
+    def _count_lost(self, rows: int, error: StoreError) -> None:
         if self.durability == "sync":
             raise error
         self.lost_rows += rows
-        self._alarm(error)
+        self._log_lost(error)
 
-    def failed(self, model: ServedModel, route: Route, *, now_us: int, ids: Sequence[str], error: Exception) -> None:
-        """Record rows that a version could not answer; if that cannot be written, it is only logged."""
+    def log_failure(
+        self, model: ServedModel, route: Route, *, now_us: int, ids: Sequence[str], error: Exception
+    ) -> None:
+        """Record rows on which a version failed; if that cannot be written, only log it."""
         problem = f"{type(error).__name__}: {error}"[:_LONGEST_PROBLEM]
         failures = Failures(
             model=model.name, version=model.version, route=route, recorded_us=now_us, ids=list(ids), problem=problem
         )
-        if model.digest not in self._complained:
-            self._complained.add(model.digest)
+        if model.digest not in self._failing:
+            self._failing.add(model.digest)
             _log.error(
-                "%s version %s cannot answer, by route %s; said once", model.name, model.version, route, exc_info=error
+                "%s version %s failed on route %s; later failures are only recorded",
+                model.name,
+                model.version,
+                route,
+                exc_info=error,
             )
         try:
             self._failures.append(failures)
         except StoreError as full:
-            self._alarm(full)
+            self._log_lost(full)
 
-    def outcomes(self, outcomes: Outcomes) -> None:
-        """Write what became of predictions; await :meth:`on_disk` before saying so.
+    def log_outcomes(self, outcomes: Outcomes) -> None:
+        """Write outcomes; await :meth:`on_disk` before the response.
 
         Raises:
             StoreError: If it could not be written.
         """
         self._outcomes.append(outcomes)
 
-    def pushed(self, rows: PushedRows) -> None:
-        """Write pushed feature rows and return once they are on the disk.
+    def log_pushed_rows(self, rows: PushedRows) -> None:
+        """Write pushed feature rows; return once they are on the disk.
 
         Raises:
             StoreError: If they could not be written.
@@ -168,29 +174,29 @@ class Recorder:
         self._pushes.append(rows)
         self._pushes.sync()
 
-    def when_on_disk(self, tell: Callable[[StoreError | None], None]) -> None:
-        """Call back, in the event loop, once all that is written now is on the disk, or with what prevents it."""
+    def when_on_disk(self, callback: _Callback) -> None:
+        """Call back in the event loop once all that is written now is on the disk, or with the error."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-        self._commits.wait(tell)
+        self._commits.wait(callback)
 
     def on_disk(self) -> asyncio.Future[None]:
-        """Done once everything written so far is on the disk; raises :class:`StoreError` if the disk refuses."""
+        """Return a future: done once all that is written now is on the disk; it fails with :class:`StoreError`."""
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-        def tell(error: StoreError | None) -> None:
-            if waiting.done():  # the caller hung up
+        def callback(error: StoreError | None) -> None:
+            if waiting.done():  # the client closed the connection
                 return
             if error is None:
                 waiting.set_result(None)
             else:
                 waiting.set_exception(error)
 
-        self.when_on_disk(tell)
+        self.when_on_disk(callback)
         return waiting
 
     def close(self) -> None:
-        """Put everything on the disk and seal the segments."""
+        """Write everything to the disk and close the segments."""
         self.flush()
         self._commits.close()
         for log in self._logs:
@@ -204,19 +210,19 @@ class Recorder:
         for log in self._logs:
             log.seal_if_old()
 
-    def _settle(self, waiting: Sequence[_Tell], error: StoreError | None) -> None:
-        def tell_all() -> None:
-            for tell in waiting:
-                tell(error)
+    def _notify(self, waiting: Sequence[_Callback], error: StoreError | None) -> None:
+        def call_all() -> None:
+            for callback in waiting:
+                callback(error)
 
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(tell_all)
+            self._loop.call_soon_threadsafe(call_all)
 
-    def _alarm(self, error: StoreError) -> None:
+    def _log_lost(self, error: StoreError) -> None:
         now_s = time.monotonic()
-        if now_s - self._alarmed_s >= _ALARM_EVERY_S:
-            self._alarmed_s = now_s
-            _log.error("predictions are answered that are not recorded, %s rows so far: %s", self.lost_rows, error)
+        if now_s - self._logged_s >= _LOG_EVERY_S:
+            self._logged_s = now_s
+            _log.error("predictions are sent that are not recorded, %s rows so far: %s", self.lost_rows, error)
 
 
 def _layout(model: ServedModel) -> PredictionLayout:

@@ -1,4 +1,4 @@
-"""One process of the service: its own event loop and models, and a listening socket that it shares with the others."""
+"""One worker process of the service: its own event loop and models, and a listening socket shared with the others."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from everfit.core.errors import EverfitError
 from everfit.core.event_log import log_event
 from everfit.serving.app import App
-from everfit.serving.feedback import Intake
-from everfit.serving.http.connection import Connection, Limits, sweep
-from everfit.serving.http.response_queue import Outbox
-from everfit.serving.http.responses import Reply
-from everfit.serving.inference.data_plane import DEPLOYMENT, Plane
-from everfit.serving.inference.model_loader import Loader, require_something
-from everfit.serving.inference.shadow import Shadow
+from everfit.serving.feature_push import FeaturePush
+from everfit.serving.feedback import Feedback
+from everfit.serving.http.connection import Connection, ConnectionLimits, sweep
+from everfit.serving.http.listener import BACKLOG
+from everfit.serving.http.response_queue import ResponseQueue
+from everfit.serving.http.responses import Response
+from everfit.serving.inference.data_plane import DEPLOYMENT, DataPlane
+from everfit.serving.inference.model_loader import ModelLoader, require_something
+from everfit.serving.inference.shadow import ShadowRunner
 from everfit.serving.metrics import CONTENT_TYPE, render_metrics
-from everfit.serving.prediction_logger import Recorder
-from everfit.serving.protocols.open_inference.repository import Repository
+from everfit.serving.prediction_logger import PredictionLogger
+from everfit.serving.protocols.open_inference.repository import ModelRepository
 from everfit.serving.worker_report import (
     LoadedVersion,
     WorkerReport,
@@ -40,63 +43,68 @@ if TYPE_CHECKING:
 
     from everfit.core.clock import Clock
     from everfit.core.settings import ServingSettings
-    from everfit.serving.inference.model_loader import Loaded
-    from everfit.serving.inference.variants import Lineup
+    from everfit.serving.inference.model_loader import LoadedDeployment
+    from everfit.serving.inference.variants import Variants
     from everfit.store.online import OnlineStore
 
-_BACKLOG = 2048
-_LOOK_S = 0.1
-"""How often to look whether the deployment changed."""
+_POLL_S = 0.1
+"""Time between two looks for a change of the deployment."""
 _REPORT_S = 1.0
-_LAST_ANSWERS_S = 30.0
-"""How long requests that have begun may take once the worker is told to stop."""
+_DRAIN_S = 30.0
+"""Longest time for open requests once the worker is told to stop."""
 _SWITCH_S = 0.001
-"""A thread that loads a version lets the event loop go on after this long."""
+"""Time after which a thread that loads a version lets the event loop run."""
 
 _log = logging.getLogger(__name__)
 
 
 class Worker:
-    """Answers requests until it is told to stop.
+    """Serves predictions until it is stopped.
 
     Args:
-        loader: Loads what is deployed.
-        online: Where features are looked up and pushed rows go.
-        recorder: Keeps what is answered.
+        model_loader: Loads deployed versions.
+        online: Looks features up, and stores pushed rows.
+        prediction_logger: Records predictions.
         settings: The limits.
-        clock: The moment of asking.
-        slot: Which of the service's workers this is.
+        clock: The time of a request.
+        slot: The worker's number.
         reports: The folder of the workers' reports.
-        gauges: The folder of what monitoring last saw.
+        gauges: The folder of monitoring's samples.
     """
 
     def __init__(
         self,
-        loader: Loader,
+        model_loader: ModelLoader,
         *,
         online: OnlineStore,
-        recorder: Recorder,
+        prediction_logger: PredictionLogger,
         settings: ServingSettings,
         clock: Clock,
         slot: int,
         reports: Path,
         gauges: Path | None = None,
     ) -> None:
-        self._loader = loader
-        self._recorder = recorder
-        self._settings = settings
+        self._model_loader = model_loader
+        self.prediction_logger = prediction_logger
+        self.settings = settings
         self._slot = slot
         self._reports = reports
         self._clock = clock
         self._gauges = gauges
         self._deployment = 0
-        self._shadow = Shadow(recorder)
-        self.plane = Plane(online=online, recorder=recorder, shadow=self._shadow, clock=clock)
+        self._shadow = ShadowRunner(prediction_logger)
+        self.data_plane = DataPlane(
+            online=online, prediction_logger=prediction_logger, shadow=self._shadow, clock=clock
+        )
+        max_rows = settings.max_rows
         self.app = App(
-            self.plane,
-            recorder=recorder,
-            intake=Intake(self.plane, recorder=recorder, online=online, max_rows=settings.max_rows),
-            repository=Repository(loader.deployment, self.plane, clock),
+            self.data_plane,
+            prediction_logger=prediction_logger,
+            feedback=Feedback(self.data_plane, prediction_logger=prediction_logger, max_rows=max_rows),
+            feature_push=FeaturePush(
+                self.data_plane, prediction_logger=prediction_logger, online=online, max_rows=max_rows
+            ),
+            repository=ModelRepository(model_loader.deployment, self.data_plane, clock),
             metrics=self._metrics,
             settings=settings,
         )
@@ -105,32 +113,33 @@ class Worker:
         reports.mkdir(parents=True, exist_ok=True)
         before = read_reports(reports).get(slot)
         if before is not None:
-            # Counters go on where the last worker of this slot ended.
-            self.app.tallies.update(before.tallies)
-            recorder.lost_rows = before.lost_rows
+            # Counters continue where the last worker of this slot ended.
+            self.app.predictions.counters_by_model.update(before.counters_by_model)
+            prediction_logger.lost_rows = before.lost_rows
             self._shadow.dropped_rows = before.dropped_rows
 
     def load(self, *, wait: bool = False) -> None:
-        """Load what is deployed, before anything is answered.
+        """Load what is deployed, before requests are accepted.
 
         Args:
-            wait: Whether something may as well be deployed later; until then nobody is answered.
+            wait: Allow that nothing is deployed yet.
 
         Raises:
             NotReadyError: If nothing was ever deployed.
-            PackageError: If nothing of it can be loaded.
-            StoreError: If the deployment record cannot be understood.
+            PackageError: If no version can be loaded.
+            StoreError: If the deployment record cannot be read.
         """
-        self._stamp = self._loader.stamp()
-        loaded = self._loader.load({})
+        self._stamp = self._model_loader.stamp()
+        loaded = self._model_loader.load({})
         if not wait:
             require_something(loaded)
-        self._take(loaded)
+        self._apply(loaded)
 
-    def _take(self, loaded: Loaded) -> None:
-        """Serve what was loaded from now on, and log which versions are new."""
+    def _apply(self, loaded: LoadedDeployment) -> None:
+        """Serve the loaded versions from now on, and log the new ones."""
         before = {(entry.model, entry.version, entry.route) for entry in self.report().loaded}
-        self.plane.lineups, self.plane.refused, self._deployment = loaded.lineups, loaded.refused, loaded.number
+        self.data_plane.models, self.data_plane.refused = loaded.models, loaded.refused
+        self._deployment = loaded.number
         for entry in self.report().loaded:
             if (entry.model, entry.version, entry.route) not in before:
                 log_event(
@@ -146,14 +155,14 @@ class Worker:
                 )
 
     def run(self, listener: socket.socket, *, announce: Callable[[], object], parent: int | None = None) -> None:
-        """Answer until SIGTERM or SIGINT; requests that have begun are answered first.
+        """Serve until SIGTERM or SIGINT; open requests are finished first.
 
         Args:
-            listener: Listens already.
-            announce: Called once requests are answered.
-            parent: The process without which this one must not go on.
+            listener: A listening socket.
+            announce: Called once requests are accepted.
+            parent: The supervisor's process; the worker ends with it.
         """
-        # What is loaded now stays for long: the garbage collector need not look through it again and again.
+        # The objects made so far stay: the garbage collector need not visit them again and again.
         gc.collect()
         gc.freeze()
         sys.setswitchinterval(_SWITCH_S)
@@ -168,56 +177,66 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        limits = Limits(
-            body_bytes=self._settings.max_body_bytes,
-            receive_s=self._settings.receive_seconds,
-            idle_s=self._settings.idle_seconds,
-            connections=self._settings.max_connections,
+        limits = ConnectionLimits(
+            body_bytes=self.settings.max_body_bytes,
+            receive_s=self.settings.receive_seconds,
+            idle_s=self.settings.idle_seconds,
+            connections=self.settings.max_connections,
         )
-        outbox = Outbox(self._recorder)
+        response_queue = ResponseQueue(self.prediction_logger)
         server = await loop.create_server(
-            lambda: Connection(self.app.handle, limits, self._connections, outbox), sock=listener, backlog=_BACKLOG
+            lambda: Connection(self.app.handle, limits, self._connections, response_queue),
+            sock=listener,
+            backlog=BACKLOG,
         )
-        tasks = [loop.create_task(self._follow()), loop.create_task(self._keep_house(parent))]
+        async with self.background(parent):
+            announce()
+            await self._stop.wait()
+            server.close()
+            for connection in tuple(self._connections):
+                connection.drain()
+            deadline_s = loop.time() + _DRAIN_S
+            while any(connection.is_busy for connection in self._connections) and loop.time() < deadline_s:
+                await asyncio.sleep(0.01)
+
+    @asynccontextmanager
+    async def background(self, parent: int | None = None) -> AsyncIterator[None]:
+        """Follow the deployment and write reports inside the context; on its exit write all records to the disk."""
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(self._follow_deployment()), loop.create_task(self._housekeeping(parent))]
         self._write_report()
-        announce()
-        await self._stop.wait()
-        server.close()
-        for connection in tuple(self._connections):
-            connection.drain()
-        deadline_s = loop.time() + _LAST_ANSWERS_S
-        while any(each.is_busy for each in self._connections) and loop.time() < deadline_s:
-            await asyncio.sleep(0.01)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.to_thread(self._close)
-        self._write_report()
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.to_thread(self._close)
+            self._write_report()
 
     def _close(self) -> None:
         self.app.close()
         self._shadow.close()
-        self._recorder.close()
+        self.prediction_logger.close()
 
-    async def _follow(self) -> None:
-        """Swap versions whenever the deployment changes."""
+    async def _follow_deployment(self) -> None:
         while True:
-            await asyncio.sleep(_LOOK_S)
-            stamp = self._loader.stamp()
+            await asyncio.sleep(_POLL_S)
+            stamp = self._model_loader.stamp()
             if stamp == self._stamp:
                 continue
             self._stamp = stamp
             try:
-                # In a thread: verifying, loading and warming take longer than callers should wait.
-                loaded = await asyncio.to_thread(self._loader.load, self.plane.lineups)
+                # In a thread: verifying, loading and warming up would block requests.
+                loaded = await asyncio.to_thread(self._model_loader.load, self.data_plane.models)
             except EverfitError as error:
                 _log.error("the deployment could not be followed: %s", error)
-                self.plane.refused = {**self.plane.refused, DEPLOYMENT: str(error)}
+                self.data_plane.refused = {**self.data_plane.refused, DEPLOYMENT: str(error)}
                 continue
-            self._take(loaded)
+            self._apply(loaded)
             self._write_report()
 
-    async def _keep_house(self, parent: int | None) -> None:
+    async def _housekeeping(self, parent: int | None) -> None:
         while True:
             await asyncio.sleep(_REPORT_S)
             sweep(self._connections)
@@ -233,33 +252,33 @@ class Worker:
             _log.warning("the worker's report could not be written: %s", error)
 
     def report(self) -> WorkerReport:
-        """What there is to say of this worker."""
-        lineups = self.plane.lineups
+        """Return the state of this worker."""
+        models = self.data_plane.models
         return WorkerReport(
             slot=self._slot,
             pid=os.getpid(),
             deployment=self._deployment,
-            loaded=tuple(each for name in lineups for each in _loaded(lineups[name])),
-            refused=self.plane.refused,
-            tallies=self.app.tallies,
-            lost_rows=self._recorder.lost_rows,
+            loaded=tuple(entry for name in models for entry in _loaded(models[name])),
+            refused=self.data_plane.refused,
+            counters_by_model=self.app.predictions.counters_by_model,
+            lost_rows=self.prediction_logger.lost_rows,
             dropped_rows=self._shadow.dropped_rows,
             memory_bytes=resident_bytes(),
             follows_replay=isinstance(self._clock, FollowedClock),
         )
 
-    def _metrics(self) -> Reply:
+    def _metrics(self) -> Response:
         reports = read_reports(self._reports) | {self._slot: self.report()}
         samples = read_samples(self._gauges) if self._gauges else ()
-        return Reply(200, render_metrics([reports[slot] for slot in sorted(reports)], samples), CONTENT_TYPE)
+        return Response(200, render_metrics([reports[slot] for slot in sorted(reports)], samples), CONTENT_TYPE)
 
 
-def _loaded(lineup: Lineup) -> list[LoadedVersion]:
-    parts = {"champion": lineup.champion, "canary": lineup.canary, "shadow": lineup.shadow}
+def _loaded(variants: Variants) -> list[LoadedVersion]:
+    routes = {"champion": variants.champion, "canary": variants.canary, "shadow": variants.shadow}
     return [
-        LoadedVersion(model=each.name, version=each.version, digest=each.digest, form=each.form, route=route)
-        for route, each in parts.items()
-        if each is not None
+        LoadedVersion(model=model.name, version=model.version, digest=model.digest, form=model.form, route=route)
+        for route, model in routes.items()
+        if model is not None
     ]
 
 

@@ -1,4 +1,4 @@
-"""What every worker of the service says of itself, for ``/metrics``, ``everfit status`` and whoever rolls out."""
+"""Reports of the workers, for ``/metrics``, ``everfit status`` and rollouts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
-from everfit.serving.counters import Tally
+from everfit.serving.counters import RequestCounters
 
 
 class LoadedVersion(Struct, frozen=True, kw_only=True):
@@ -24,32 +24,32 @@ class LoadedVersion(Struct, frozen=True, kw_only=True):
 
 
 class WorkerReport(Struct, frozen=True, kw_only=True):
-    """One worker, now or when it died."""
+    """State of one worker, now or when it ended."""
 
     slot: int
     pid: int
     deployment: int
-    """The number of the deployment that it has dealt with."""
+    """The number of the deployment that it has applied."""
     loaded: tuple[LoadedVersion, ...]
     refused: Mapping[str, str]
-    """Why something that was deployed is not loaded, by ``model version N``."""
-    tallies: Mapping[str, Tally]
-    """By model; what was asked of no model that is served stands under the empty name."""
+    """Reason why a deployed version is not loaded, by ``model version N``."""
+    counters_by_model: Mapping[str, RequestCounters] = field(name="tallies")
+    """By model; requests for a model that is not served are counted under the empty name."""
     lost_rows: int
-    """Answered, and not recorded: the disk was full."""
+    """Predicted rows that could not be recorded, for example because the disk was full."""
     dropped_rows: int
-    """Not asked of a shadow, since there was no time."""
+    """Rows that no shadow version received, because its queue was full."""
     memory_bytes: int
-    """Resident."""
+    """Resident memory."""
     follows_replay: bool = False
-    """Whether it takes its time from a replay."""
+    """True if its clock is that of a replay."""
 
 
 def write_report(folder: Path, report: WorkerReport) -> None:
-    """Replace the report of a worker's slot.
+    """Write the report of a worker's slot.
 
     Raises:
-        OSError: If the disk refuses.
+        OSError: If it cannot be written.
     """
     path = folder / f"worker-{report.slot}.json"
     fresh = path.with_suffix(f".{os.getpid()}.new")
@@ -58,7 +58,7 @@ def write_report(folder: Path, report: WorkerReport) -> None:
 
 
 def read_reports(folder: Path) -> dict[int, WorkerReport]:
-    """The newest report of every slot; one that cannot be understood is left out."""
+    """Return the newest report of every slot; reports that cannot be read are left out."""
     found: dict[int, WorkerReport] = {}
     for path in folder.glob("worker-*.json"):
         found |= {report.slot: report for report in _read(path)}
@@ -66,7 +66,7 @@ def read_reports(folder: Path) -> dict[int, WorkerReport]:
 
 
 def last_follows_replay(folder: Path) -> bool | None:
-    """``True`` if the worker that reported last took its time from a replay; ``None`` if there is no report."""
+    """Return ``True`` if the newest report's clock is that of a replay; ``None`` if there is no report."""
     newest = max(folder.glob("worker-*.json"), key=lambda path: path.stat().st_mtime_ns, default=None)
     report = None if newest is None else next(iter(_read(newest)), None)
     return None if report is None else report.follows_replay
@@ -80,7 +80,7 @@ def _read(path: Path) -> Iterator[WorkerReport]:
 
 
 def resident_bytes() -> int:
-    """This process's resident memory; 0 where the system does not say."""
+    """Return this process's resident memory; 0 where the system does not provide it."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):

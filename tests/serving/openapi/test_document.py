@@ -26,11 +26,12 @@ from everfit.artifact.schema import FieldType, InputSchema, RequestField
 from everfit.core.errors import InvalidRequestError, RequestTooLargeError
 from everfit.core.evidence import Task
 from everfit.serving.http.connection import HttpRequest
-from everfit.serving.http.responses import Reply
-from everfit.serving.openapi.schemas import request_schemas
+from everfit.serving.http.responses import Response
+from everfit.serving.openapi.schemas import request_row
+from everfit.serving.openapi.template import fill, load_template
 from everfit.serving.protocols.json import RequestDecoder
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -99,13 +100,13 @@ def test_the_document_follows_the_lineup(shop: Shop, tmp_path: Path) -> None:
 
     def ask() -> bytes:
         reply = worker.app.handle(HttpRequest("GET", "/openapi.json", b"", [], b""))
-        assert isinstance(reply, Reply)
+        assert isinstance(reply, Response)
         return reply.body
 
     before = ask()
     assert ask() is before
     assert json.loads(before)["components"]["schemas"]["late.Request"]["properties"]["ids"]["anyOf"][0]["maxItems"] == 7
-    worker.plane.lineups = {}
+    worker.data_plane.models = {}
     after = json.loads(ask())
     assert "/predict/late" in json.loads(before)["paths"]
     assert not [path for path in after["paths"] if "late" in path]
@@ -230,7 +231,8 @@ def test_what_the_document_allows_is_what_the_decoder_takes(question: tuple[dict
         columns=(),
     )
     decoder = RequestDecoder(schema, max_rows=3)
-    schemas = request_schemas("late", decoder)
+    values = {"model": "late", "max_rows": 3, "row": request_row("late", decoder)}
+    schemas = fill(load_template()["model_schemas"], values)
     told = Draft202012Validator(
         {"$ref": "#/components/schemas/late.Request", "components": {"schemas": schemas}}, validate_formats=True
     )

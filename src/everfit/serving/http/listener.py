@@ -1,4 +1,4 @@
-"""The socket that all workers of the service accept callers from."""
+"""The listening socket that all workers of the service share."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import socket
 
 from everfit.core.errors import SettingsError
 
-_BACKLOG = 2048
+BACKLOG = 2048
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket that all workers share: one's death takes no waiting caller with it.
+    """Return a listening socket for all workers: if one of them dies, no waiting connection is lost.
 
     Raises:
         SettingsError: If the address cannot be listened on.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     # A UnicodeError: the name cannot be written in DNS.
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -29,6 +29,6 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def url_of(listener: socket.socket) -> str:
-    """Where a listening socket is reached."""
+    """Return the URL of a listening socket."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

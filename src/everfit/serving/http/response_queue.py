@@ -1,7 +1,7 @@
-"""Answers on their way out: none leaves before its record is as safe as it must be.
+"""Queue of responses: each is sent once the record of its predictions is as durable as the settings ask.
 
-All answers of one turn of the event loop go together: one ``write()`` for all their records, and callers that wait on
-the same processor are woken once rather than one by one.
+All responses of one turn of the event loop are sent together, after one ``write()`` of all their records; clients on
+the same processor are woken once for all of them.
 """
 
 from __future__ import annotations
@@ -14,68 +14,65 @@ from everfit.core.errors import StoreError
 
 if TYPE_CHECKING:
     from everfit.serving.http.connection import Connection
-    from everfit.serving.http.responses import Reply
-    from everfit.serving.prediction_logger import Recorder
+    from everfit.serving.http.responses import Response
+    from everfit.serving.prediction_logger import PredictionLogger
 
 
-class _Letter(NamedTuple):
+class _Queued(NamedTuple):
     connection: Connection
-    reply: Reply
+    response: Response
     keep: bool
     head_only: bool
 
 
-class Outbox:
-    """Sends replies in the order in which they were put in. It belongs to the event loop's thread.
+class ResponseQueue:
+    """First-in, first-out queue of responses. It belongs to the event loop's thread."""
 
-    Args:
-        recorder: Holds the records of what is answered.
-    """
-
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
-        self._syncs = recorder.durability == "sync"
-        self._letters: list[_Letter] = []
+    def __init__(self, prediction_logger: PredictionLogger) -> None:
+        self._prediction_logger = prediction_logger
+        self._syncs = prediction_logger.durability == "sync"
+        self._responses: list[_Queued] = []
         self._call_soon: Callable[..., object] | None = None
 
-    def put(self, connection: Connection, reply: Reply, *, keep: bool, head_only: bool) -> None:
-        """Send a reply at the end of this turn, or once its record is on the disk."""
-        if not self._letters:
+    def put(self, connection: Connection, response: Response, *, keep: bool, head_only: bool) -> None:
+        """Send a response at the end of this turn of the event loop, or once its record is on the disk."""
+        if not self._responses:
             if self._call_soon is None:
                 self._call_soon = asyncio.get_running_loop().call_soon
             self._call_soon(self._flush)
-        self._letters.append(_Letter(connection, reply, keep, head_only))
+        self._responses.append(_Queued(connection, response, keep, head_only))
 
     def _flush(self) -> None:
-        letters, self._letters = self._letters, []
+        responses, self._responses = self._responses, []
         try:
-            self._recorder.flush()
+            self._prediction_logger.flush()
         except StoreError as error:
-            _send(letters, error)
+            _send(responses, error)
             return
         if not self._syncs:
-            for connection, reply, keep, head_only in letters:
-                connection.send(reply, keep=keep, head_only=head_only)
+            for connection, response, keep, head_only in responses:
+                connection.send(response, keep=keep, head_only=head_only)
             return
-        held: list[_Letter] = []
-        for letter in letters:
-            # A page need not wait for the disk, unless an answer to the same caller does.
-            if letter.reply.unless is None and letter.connection.held == 0:
-                _send([letter], None)
+        held: list[_Queued] = []
+        for queued in responses:
+            # Only predictions wait for the disk, and responses behind them on the same connection.
+            if queued.response.on_write_error is None and queued.connection.held == 0:
+                _send([queued], None)
             else:
-                letter.connection.held += 1
-                held.append(letter)
+                queued.connection.held += 1
+                held.append(queued)
         if held:
-            self._recorder.when_on_disk(lambda error: _release(held, error))
+            self._prediction_logger.when_on_disk(lambda error: _release(held, error))
 
 
-def _release(letters: Sequence[_Letter], error: StoreError | None) -> None:
-    for letter in letters:
-        letter.connection.held -= 1
-    _send(letters, error)
+def _release(responses: Sequence[_Queued], error: StoreError | None) -> None:
+    for queued in responses:
+        queued.connection.held -= 1
+    _send(responses, error)
 
 
-def _send(letters: Sequence[_Letter], error: StoreError | None) -> None:
-    for connection, reply, keep, head_only in letters:
-        sent = reply if error is None or reply.unless is None else reply.unless(error)
-        connection.send(sent, keep=keep, head_only=head_only)
+def _send(responses: Sequence[_Queued], error: StoreError | None) -> None:
+    for connection, response, keep, head_only in responses:
+        if error is not None and response.on_write_error is not None:
+            response = response.on_write_error(error)  # noqa: PLW2901
+        connection.send(response, keep=keep, head_only=head_only)

@@ -1,4 +1,4 @@
-"""An HTTP answer as a value, and how each error becomes one."""
+"""HTTP responses as values, and the mapping from errors to them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from everfit.core.errors import (
     UnknownModelError,
     UnsupportedEncodingError,
 )
-from everfit.serving.http.content_encoding import ACCEPTED
 
 _log = logging.getLogger(__name__)
 
 JSON = b"application/json"
+ACCEPTED_ENCODINGS = b"gzip, deflate"
 encode_json = msgspec.json.Encoder().encode
 
 _STATUS: Mapping[type[EverfitError], int] = {
@@ -38,24 +38,25 @@ _STATUS: Mapping[type[EverfitError], int] = {
 }
 
 
-class Reply(NamedTuple):
-    """What is sent back."""
+class Response(NamedTuple):
+    """An HTTP response."""
 
     status: int
     body: bytes
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    unless: Callable[[Exception], Reply] | None = None
-    """What to send instead, should the record of this answer not reach the disk; ``None`` where nothing waits."""
+    on_write_error: Callable[[Exception], Response] | None = None
+    """Makes the response that is sent instead if the record of this one cannot be written; ``None`` if the response
+    does not depend on a record."""
 
 
-def reply_json(content: Any) -> Reply:
-    """Success, with a value as JSON."""
-    return Reply(200, encode_json(content))
+def json_response(content: Any) -> Response:
+    """Return a response of status 200 with a value as JSON."""
+    return Response(200, encode_json(content))
 
 
-class Refusal(NamedTuple):
-    """Why there is no answer, for any protocol to say in its own form."""
+class ErrorInfo(NamedTuple):
+    """An error as a caller may see it; each protocol's codec writes it in its own form."""
 
     status: int
     message: str
@@ -63,36 +64,36 @@ class Refusal(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-def refuse(status: int, message: str, *headers: tuple[bytes, bytes], **details: Any) -> Reply:
-    """An error of HTTP itself: ``{"error": {"message": …, …}}``."""
-    return say(Refusal(status, message, details, headers))
+def http_error(status: int, message: str, *headers: tuple[bytes, bytes], **details: Any) -> Response:
+    """Return an error of HTTP itself: ``{"error": {"message": …, …}}``."""
+    return error_response(ErrorInfo(status, message, details, headers))
 
 
-def say(refusal: Refusal) -> Reply:
-    """A refusal in the service's own form."""
-    content = {"error": {**refusal.details, "message": refusal.message}}
-    return Reply(refusal.status, encode_json(content), headers=refusal.headers)
+def error_response(info: ErrorInfo) -> Response:
+    """Return an error in the form of Everfit's own protocol."""
+    content = {"error": {**info.details, "message": info.message}}
+    return Response(info.status, encode_json(content), headers=info.headers)
 
 
-def explain(error: Exception) -> Refusal:
-    """What the caller may know of an error. Of the service's own faults that is an id, and the log says the rest.
+def error_info(error: Exception) -> ErrorInfo:
+    """Return the part of an error that a caller may see.
 
-    A wrong request has the details ``field``, ``value`` and ``expected``, ``field`` a path such as
-    ``inputs[0].distance``.
+    An invalid request has the details ``field`` (a path such as ``inputs[0].distance``), ``value`` and ``expected``.
+    An internal error is logged under a random id, and only the id is returned.
     """
     status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), None)
     if status is None or not isinstance(error, EverfitError):
         incident = str(uuid4())
         _log.error("a request failed; incident %s", incident, exc_info=error)
-        return Refusal(500, f"the service failed; its log says why, under the incident {incident}", {"id": incident})
+        return ErrorInfo(500, f"the service failed; its log says why, under the incident {incident}", {"id": incident})
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         if not isinstance(error, OverloadedError):
-            _log.warning("the service cannot answer: %s", error)
-        return Refusal(status, str(error), headers=((b"retry-after", b"1"),))
+            _log.warning("the service cannot respond: %s", error)
+        return ErrorInfo(status, str(error), headers=((b"retry-after", b"1"),))
     details: dict[str, Any] = {}
     if isinstance(error, UnsupportedEncodingError):
-        return Refusal(status, str(error), {"value": error.value}, ((b"accept-encoding", ACCEPTED.encode()),))
+        return ErrorInfo(status, str(error), {"value": error.value}, ((b"accept-encoding", ACCEPTED_ENCODINGS),))
     if isinstance(error, InvalidRequestError | RequestTooLargeError):
         expected = error.rule.removeprefix("must be ")
         details = {"field": error.place, "value": error.value, "expected": expected}
-    return Refusal(status, str(error), details)
+    return ErrorInfo(status, str(error), details)

@@ -1,250 +1,257 @@
-"""The data plane: every way to ask for a prediction ends here, whatever protocol it came by."""
+"""The data plane: predictions for the requests of every protocol."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
 from everfit.core.errors import EverfitError, NotReadyError, StoreError, UnknownModelError
 from everfit.serving.ids import IdMaker
-from everfit.serving.inference.partial_failure import attempt
-from everfit.serving.inference.served_model import Predicted, Seen, ServedModel, Value
-from everfit.serving.inference.variants import Lineup
+from everfit.serving.inference.partial_failure import predict_partially
+from everfit.serving.inference.served_model import ReusedFeatures, RowPredictions, ServedModel, Value
+from everfit.serving.inference.variants import Variants
 from everfit.serving.protocols.json import Request, Row
 
 if TYPE_CHECKING:
     from everfit.core.clock import Clock
-    from everfit.serving.inference.shadow import Shadow
-    from everfit.serving.prediction_logger import Recorder
+    from everfit.serving.inference.shadow import ShadowRunner
+    from everfit.serving.prediction_logger import PredictionLogger
     from everfit.store.journal_records import Route
     from everfit.store.online import OnlineReader
 
 
 DEPLOYMENT = "deployment"
-"""Under this name the deployment record itself is refused."""
+"""Key of :attr:`DataPlane.refused` for a deployment record that cannot be read."""
 
 
-class _Due(NamedTuple):
-    """Rows and whom they are due to."""
+class _Share(NamedTuple):
+    """Rows that are assigned to a version."""
 
     model: ServedModel
     route: Route
     places: list[int]
 
 
-class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a caller gets."""
+class PredictionResponse(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Predictions for one request."""
 
     predictions: list[Value]
-    """One for each row: the chance of the positive class, the number, or each class's chance by its name."""
+    """One for each row: the positive class's probability, the number, or each class's probability by its name."""
     ids: list[str]
     version: int
-    """Who answered the first row."""
+    """The version that predicted the first row."""
     versions: list[int] = []
-    """Who answered each row, where they were not all answered by one."""
+    """The version that predicted each row; empty if it is the same for all."""
     missing: dict[str, list[int]] = {}
     """The views that held no usable row, with the places of the rows that lacked them; their features were null."""
 
 
-class Plane:
-    """The models that are served. It may be called from several threads at once.
+class _Context(NamedTuple):
+    """What the rows of one request have in common."""
+
+    rows: Sequence[Row]
+    ids: list[str]
+    now_us: int
+    began_s: float
+
+
+class DataPlane:
+    """The models that are served. Several threads may call it at once.
 
     Args:
-        online: Where features are looked up.
-        recorder: Keeps what was answered.
-        shadow: Asks the shadows, later.
-        clock: The moment of asking.
+        online: Looks features up.
+        prediction_logger: Records predictions.
+        shadow: Runs shadow versions later.
+        clock: The time of a request.
     """
 
-    def __init__(self, *, online: OnlineReader, recorder: Recorder, shadow: Shadow, clock: Clock) -> None:
-        self.lineups: Mapping[str, Lineup] = {}
-        """Who answers for each model; replaced as a whole when the deployment changes."""
+    def __init__(
+        self, *, online: OnlineReader, prediction_logger: PredictionLogger, shadow: ShadowRunner, clock: Clock
+    ) -> None:
+        self.models: Mapping[str, Variants] = {}
+        """The loaded versions by model; replaced as a whole when the deployment changes."""
         self.refused: Mapping[str, str] = {}
-        """Why a version that was deployed is not loaded, by ``model version N``."""
+        """Reason why a deployed version is not loaded, by ``model version N``."""
         self._online = online
-        self._recorder = recorder
+        self._prediction_logger = prediction_logger
         self._shadow = shadow
         self.now_us = clock.now_us
-        self.flush = recorder.flush
+        self.flush = prediction_logger.flush
         self._ids = IdMaker()
 
-    def lineup(self, model: str) -> Lineup:
-        """Who answers for a model.
+    def variants(self, model: str) -> Variants:
+        """Return a model's loaded versions.
 
         Raises:
             UnknownModelError: If it is not served.
             NotReadyError: If it is deployed, and could not be loaded.
         """
-        found = self.lineups.get(model)
+        found = self.models.get(model)
         if found is not None:
             return found
         problem = next((text for name, text in self.refused.items() if name.startswith(f"{model} ")), None)
         if problem is not None:
             raise NotReadyError(f"{model} must have been loaded: {problem}")
-        known = ", ".join(self.lineups) or "none"
+        known = ", ".join(self.models) or "none"
         raise UnknownModelError(
             "this service must serve the model that is asked", value=model[:200], remedy=f"Served are: {known}."
         )
 
     def make_ids(self, count: int, now_us: int | None = None) -> list[str]:
-        """Ids for rows whose caller gave none."""
+        """Return new ids for rows."""
         now_us = self.now_us() if now_us is None else now_us
         return [self._ids.make(now_us)] if count == 1 else self._ids.make_many(count, now_us)
 
-    def predict(self, lineup: Lineup, request: Request, *, began_s: float, version: int | None = None) -> Answer:
-        """Answer a request, and record the answer; ``flush`` writes the record, before the answer may be sent.
+    def predict(
+        self, variants: Variants, request: Request, *, began_s: float, version: int | None = None
+    ) -> PredictionResponse:
+        """Predict and record; ``flush`` writes the record, before the response may be sent.
 
         Args:
-            lineup: Who answers.
-            request: What is asked.
-            began_s: When it arrived, by ``perf_counter``.
-            version: The one that the caller asks for; ``None`` leaves it to the deployment.
+            variants: The model's loaded versions.
+            request: The rows.
+            began_s: Time of arrival, by ``perf_counter``.
+            version: The requested version; ``None`` leaves it to the deployment.
 
         Raises:
             InvalidRequestError: If the model takes no missing values and one is missing.
-            UnknownModelError: If the version that is asked for is not loaded.
-            StoreError: If the online store cannot be read, or the answer not be recorded as durably as it must.
+            UnknownModelError: If the requested version is not loaded.
+            StoreError: If the online store cannot be read, or the record not be written as durably as it must.
         """
         now_us = self.now_us()
         rows = request.rows
         ids = request.ids or self.make_ids(len(rows), now_us)
-        if version is None and lineup.canary is None:
-            model = lineup.champion
-            try:
-                predicted = model.predict(rows, now_us=now_us)
-            except EverfitError:  # the caller's fault, or the store's
-                raise
-            except Exception:  # noqa: BLE001 - whatever a model raises: found again, row by row
-                return self._predict_apart(lineup, rows, ids, now_us, began_s, version)
-            else:
-                self._record(model, "champion", now_us, began_s, ids, rows, predicted)
-                answer = Answer(
-                    predictions=model.show(predicted.values), ids=ids, version=model.version, missing=predicted.missing
-                )
-                if lineup.shadow is not None:
-                    seen = [Seen(model, used) for used in predicted.used]
-                    self._shadow.ask(lineup.shadow, rows, ids, now_us, seen)
-                return answer
-        return self._predict_apart(lineup, rows, ids, now_us, began_s, version)
+        context = _Context(rows, ids, now_us, began_s)
+        if version is not None or variants.canary is not None:
+            return self._predict_by_share(variants, context, version)
+        model = variants.champion
+        try:
+            predicted = model.predict(rows, now_us=now_us)
+        except EverfitError:  # the fault of the request or of the store
+            raise
+        except Exception:  # noqa: BLE001 - whatever a model raises: raised again for the row at fault
+            return self._predict_by_share(variants, context, version)
+        self._log(model, "champion", context, ids, rows, predicted)
+        if variants.shadow is not None:
+            reused = [ReusedFeatures(model, used) for used in predicted.used]
+            self._shadow.submit(variants.shadow, rows, ids, now_us, reused)
+        return PredictionResponse(
+            predictions=model.show(predicted.values), ids=ids, version=model.version, missing=predicted.missing
+        )
 
-    def _predict_apart(
-        self,
-        lineup: Lineup,
-        rows: Sequence[tuple[Any, ...]],
-        ids: list[str],
-        now_us: int,
-        began_s: float,
-        version: int | None,
-    ) -> Answer:
-        """Each row by whom it is due to, or by who stands in for that."""
-        answers: list[tuple[Value, int]] = [(0.0, 0)] * len(ids)
+    def _predict_by_share(self, variants: Variants, context: _Context, version: int | None) -> PredictionResponse:
+        """Predict each row by the version that it is assigned to, or by that version's fallback."""
+        rows, ids, now_us, _ = context
+        results: list[tuple[Value, int]] = [(0.0, 0)] * len(ids)
         missing: dict[str, list[int]] = {}
         parts = []
-        for route, model, places in lineup.allot(ids, version):
-            # Who asks for a version wants no other.
-            other = None if version is not None else lineup.stand_in_for(model)
-            for part in self._ask(_Due(model, route, places), other, rows, ids, now_us):
+        for route, model, places in variants.assign(ids, version):
+            fallback = None if version is not None else variants.fallback_for(model)
+            for part in self._predict_share(_Share(model, route, places), fallback, context):
                 parts.append(part)
-                (by, _, own), predicted = part
-                for place, value in zip(own, by.show(predicted.values), strict=True):
-                    answers[place] = value, by.version
+                share, predicted = part
+                for place, value in zip(share.places, share.model.show(predicted.values), strict=True):
+                    results[place] = value, share.model.version
                 for view, lacking in predicted.missing.items():
-                    missing.setdefault(view, []).extend(own[place] for place in lacking)
-        # Only once nothing can fail any more: what is recorded is what was answered.
+                    missing.setdefault(view, []).extend(share.places[place] for place in lacking)
+        # Recorded once nothing can fail any more: only predictions that are returned.
         for (model, route, places), predicted in parts:
             own_ids, own_rows = [ids[place] for place in places], [rows[place] for place in places]
-            self._record(model, route, now_us, began_s, own_ids, own_rows, predicted)
-        if lineup.shadow is not None:
+            self._log(model, route, context, own_ids, own_rows, predicted)
+        if variants.shadow is not None:
             by_place = {
-                place: Seen(model, used)
+                place: ReusedFeatures(model, used)
                 for (model, _, places), predicted in parts
                 for place, used in zip(places, predicted.used, strict=True)
             }
-            self._shadow.ask(lineup.shadow, rows, ids, now_us, [by_place[place] for place in range(len(rows))])
-        versions = [number for _, number in answers]
-        return Answer(
-            predictions=[value for value, _ in answers],
+            self._shadow.submit(variants.shadow, rows, ids, now_us, [by_place[place] for place in range(len(rows))])
+        versions = [number for _, number in results]
+        return PredictionResponse(
+            predictions=[value for value, _ in results],
             ids=ids,
             version=versions[0],
             versions=versions if len(set(versions)) > 1 else [],
             missing={view: sorted(places) for view, places in missing.items()},
         )
 
-    def _ask(
-        self, due: _Due, other: ServedModel | None, rows: Sequence[Row], ids: Sequence[str], now_us: int
-    ) -> list[tuple[_Due, Predicted]]:
-        """Ask whom rows are due to; those that it fails on are answered in the same request by who stands in for it.
+    def _predict_share(
+        self, share: _Share, fallback: ServedModel | None, context: _Context
+    ) -> list[tuple[_Share, RowPredictions]]:
+        """Predict rows by their version, and the rows on which it fails by its fallback.
 
-        A canary is not to blame for what the champion cannot answer either; a champion is to blame at any rate.
+        A canary's failure counts only if the champion can predict the row; a champion's failure always counts.
         """
-        model, route, places = due
-        tried = attempt(model, [rows[place] for place in places], now_us=now_us)
-        parts = [(_Due(model, route, [places[each] for each in own]), predicted) for own, predicted in tried.answered]
-        if not tried.failed:
+        model, route, places = share
+        rows, now_us = context.rows, context.now_us
+        result = predict_partially(model, [rows[place] for place in places], now_us=now_us)
+        parts = [
+            (_Share(model, route, [places[place] for place in own]), predicted) for own, predicted in result.predicted
+        ]
+        if not result.failed:
             return parts
-        lost = {places[each]: error for each, error in tried.failed.items()}
-        error = next(iter(lost.values()))
+        failed = {places[place]: error for place, error in result.failed.items()}
+        error = next(iter(failed.values()))
         if route == "champion":
             if isinstance(error, EverfitError):
                 raise error
-            self._fail(model, route, now_us, ids, lost)
-        if other is None:
+            self._log_failure(model, route, context, failed)
+        if fallback is None:
             raise error
-        predicted = other.predict([rows[place] for place in lost], now_us=now_us)
+        predicted = fallback.predict([rows[place] for place in failed], now_us=now_us)
         if route != "champion":
-            self._fail(model, route, now_us, ids, lost)
-        return [*parts, (_Due(other, "stand_in", list(lost)), predicted)]
+            self._log_failure(model, route, context, failed)
+        return [*parts, (_Share(fallback, "stand_in", list(failed)), predicted)]
 
-    def _fail(
-        self, model: ServedModel, route: Route, now_us: int, ids: Sequence[str], lost: Mapping[int, Exception]
+    def _log_failure(
+        self, model: ServedModel, route: Route, context: _Context, failed: Mapping[int, Exception]
     ) -> None:
         """Record failures; those of the online store are not the version's."""
-        own = {ids[place]: error for place, error in lost.items() if not isinstance(error, StoreError)}
+        own = {context.ids[place]: error for place, error in failed.items() if not isinstance(error, StoreError)}
         if own:
-            self._recorder.failed(model, route, now_us=now_us, ids=list(own), error=next(iter(own.values())))
+            error = next(iter(own.values()))
+            self._prediction_logger.log_failure(model, route, now_us=context.now_us, ids=list(own), error=error)
 
-    def _record(
+    def _log(
         self,
         model: ServedModel,
         route: Route,
-        now_us: int,
-        began_s: float,
+        context: _Context,
         ids: list[str],
-        rows: Sequence[tuple[Any, ...]],
-        predicted: Predicted,
+        rows: Sequence[Row],
+        predicted: RowPredictions,
     ) -> None:
-        latency_us = int((perf_counter() - began_s) * 1e6)
-        self._recorder.predictions(
-            model, route, now_us=now_us, latency_us=latency_us, ids=ids, rows=rows, predicted=predicted
+        latency_us = int((perf_counter() - context.began_s) * 1e6)
+        self._prediction_logger.log_predictions(
+            model, route, now_us=context.now_us, latency_us=latency_us, ids=ids, rows=rows, predicted=predicted
         )
 
     def require_ready(self) -> None:
-        """Make sure that every model that is deployed has a version that answers, and that features can be looked up.
+        """Check that every deployed model has a loaded version, and that features can be looked up.
 
-        A version that cannot be loaded while another one answers is only reported: in the log and by the metric
-        ``everfit_version_refused``. Callers lose nothing by it, so no balancer must take the service out.
+        A version that cannot be loaded while another one of the model is loaded is only reported, in the log and by the
+        metric ``everfit_version_refused``: requests are served, so no balancer must remove the service.
 
         Raises:
             NotReadyError: If not, with the reason.
         """
         for name, problem in self.refused.items():
-            if name.partition(" ")[0] not in self.lineups and not (name == DEPLOYMENT and self.lineups):
+            if name.partition(" ")[0] not in self.models and not (name == DEPLOYMENT and self.models):
                 raise NotReadyError(f"everything that is deployed must be loaded: {problem}", place=name)
-        if not self.lineups:
+        if not self.models:
             raise NotReadyError("there must be a model to serve", remedy="Promote one: everfit promote MODEL VERSION.")
-        for lineup in self.lineups.values():
-            self.require_readable(lineup)
+        for variants in self.models.values():
+            self.require_readable(variants)
 
-    def require_readable(self, lineup: Lineup) -> None:
-        """Make sure that a model's features can be looked up.
+    def require_readable(self, variants: Variants) -> None:
+        """Check that a model's features can be looked up.
 
         Raises:
             NotReadyError: If not, with the reason.
         """
-        for lookup in lineup.champion.schema.lookups:
+        for lookup in variants.champion.schema.lookups:
             try:
                 self._online.state(lookup.view)
             except StoreError as problem:

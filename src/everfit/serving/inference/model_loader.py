@@ -1,4 +1,4 @@
-"""From what is deployed to lineups that answer."""
+"""Loading of the deployed versions."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
 
 from everfit.artifact.package import open_package
 from everfit.core.errors import CorruptPackageError, EverfitError, NotReadyError, PackageError, RequestError
 from everfit.serving.inference.served_model import ServedModel
-from everfit.serving.inference.variants import Lineup
+from everfit.serving.inference.variants import Variants
 from everfit.serving.protocols.json import RequestDecoder
 
 if TYPE_CHECKING:
@@ -25,23 +26,23 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-class Loaded(Struct, frozen=True, kw_only=True):
-    """What came of a deployment."""
+class LoadedDeployment(Struct, frozen=True, kw_only=True):
+    """The loaded versions of a deployment."""
 
     number: int
     """The deployment's; 0 where there is none."""
-    lineups: Mapping[str, Lineup]
+    models: Mapping[str, Variants]
     refused: Mapping[str, str]
-    """Why something that is deployed is not loaded, by ``model version N``."""
+    """Reason why a deployed version is not loaded, by ``model version N``."""
 
 
-class Loader:
-    """Loads what is deployed. One thread at a time.
+class ModelLoader:
+    """Loads deployed versions. One thread at a time.
 
     Args:
-        deployment: Says what is.
-        trust: Whose code may be executed.
-        online: Where features are looked up.
+        deployment: The deployment record.
+        trust: The keys whose packages may be executed.
+        online: Looks features up.
         max_rows: Most rows in one request.
     """
 
@@ -52,39 +53,40 @@ class Loader:
         self._online = online
         self._max_rows = max_rows
 
-    def load(self, present: Mapping[str, Lineup]) -> Loaded:
-        """Load what is deployed and not loaded yet.
+    def load(self, present: Mapping[str, Variants]) -> LoadedDeployment:
+        """Load the deployed versions that are not loaded yet.
 
-        A version that must not be used takes no part, and is named: in a champion's place the present one stays.
+        A version that is refused receives no traffic; a refused champion leaves the present versions in place.
 
         Args:
-            present: Who answers now.
+            present: The versions that are loaded.
 
         Raises:
-            StoreError: If the deployment record cannot be understood.
+            StoreError: If the deployment record cannot be read.
         """
         record = self.deployment.read()
-        lineups: dict[str, Lineup] = {}
+        models: dict[str, Variants] = {}
         refused: dict[str, str] = {}
-        for each in record.models if record else ():
-            lineup = self._lineup(each, present.get(each.model), refused) if each.loaded else None
-            if lineup is not None:
-                lineups[each.model] = lineup
-        return Loaded(number=record.number if record else 0, lineups=lineups, refused=refused)
+        for wanted in record.models if record else ():
+            variants = self._variants(wanted, present.get(wanted.model), refused) if wanted.loaded else None
+            if variants is not None:
+                models[wanted.model] = variants
+        return LoadedDeployment(number=record.number if record else 0, models=models, refused=refused)
 
-    def _lineup(self, wanted: ModelDeployment, present: Lineup | None, refused: dict[str, str]) -> Lineup | None:
-        loaded = {each.digest: each for each in present.versions.values()} if present else {}
+    def _variants(self, wanted: ModelDeployment, present: Variants | None, refused: dict[str, str]) -> Variants | None:
+        loaded = {model.digest: model for model in present.versions.values()} if present else {}
         champion = self._version(wanted.model, wanted.champion, loaded, refused)
         if champion is None:
             return present
         canary, shadow = (
-            self._beside(champion, each, loaded, refused) if each else None for each in (wanted.canary, wanted.shadow)
+            self._beside(champion, deployed, loaded, refused) if deployed else None
+            for deployed in (wanted.canary, wanted.shadow)
         )
         if present is not None and champion is present.champion:
             decoder = present.decoder
         else:
             decoder = RequestDecoder(champion.schema, max_rows=self._max_rows)
-        return Lineup(
+        return Variants(
             champion=champion, decoder=decoder, canary=canary, canary_share=wanted.canary_share, shadow=shadow
         )
 
@@ -105,7 +107,7 @@ class Loader:
     def _version(
         self, model: str, wanted: Deployed, loaded: Mapping[str, ServedModel], refused: dict[str, str]
     ) -> ServedModel | None:
-        """A version, loaded already or now; ``None`` if it must not be used."""
+        """Return a version, loaded already or now; ``None`` if it is refused."""
         found = loaded.get(wanted.digest)
         if found is not None and found.version == wanted.version:
             return found
@@ -119,7 +121,7 @@ class Loader:
             refused[name] = str(error)
             _log.error("%s is not served: %s", name, error)
             return None
-        except Exception as error:  # noqa: BLE001 - whatever a package's library raises on what it holds
+        except Exception as error:  # noqa: BLE001 - whatever a package's library raises on its content
             refused[name] = f"it could not be loaded: {type(error).__name__}: {error}"
             _log.exception("%s is not served", name)
             return None
@@ -127,7 +129,7 @@ class Loader:
 
 
 def request_difference(champion: Sequence[RequestField], other: Sequence[RequestField]) -> str:
-    """Differences between the requests of two versions, with both types; empty if one request suits both."""
+    """Return the differences between the requests of two versions; empty if one request suits both."""
     theirs, ours = ({field.name: field.type for field in fields} for fields in (other, champion))
     clauses = [
         f"{name} is {theirs.get(name, 'absent')} instead of {ours.get(name, 'absent')}"
@@ -139,14 +141,14 @@ def request_difference(champion: Sequence[RequestField], other: Sequence[Request
     return "; ".join(clauses)
 
 
-def require_something(loaded: Loaded) -> None:
-    """Make sure that there is something to serve, or that callers unloaded all of it and may load it again.
+def require_something(loaded: LoadedDeployment) -> None:
+    """Check that there is a model to serve, or that all of them were unloaded and may be loaded again.
 
     Raises:
         NotReadyError: If nothing was ever deployed.
-        PackageError: If nothing of it can be loaded; with the first reason.
+        PackageError: If no version can be loaded; with the first reason.
     """
-    if loaded.lineups or (loaded.number and not loaded.refused):
+    if loaded.models or (loaded.number and not loaded.refused):
         return
     if loaded.refused:
         name, problem = next(iter(loaded.refused.items()))
@@ -168,17 +170,17 @@ def _require_same(found: ServedModel, model: str, wanted: Deployed) -> None:
 
 
 def load_model(folder: Path, *, version: int, trust: Trust, online: OnlineReader) -> ServedModel:
-    """Verify a package, prove its form again on its reference rows, and ask it once.
+    """Verify a package, compare its runtime with the estimator on the reference rows, and warm it up.
 
     Args:
         folder: The package.
         version: Its number in the registry.
-        trust: Whose code may be executed.
-        online: Where features are looked up.
+        trust: The keys whose packages may be executed.
+        online: Looks features up.
 
     Raises:
-        PackageError: If a file is missing or changed, code is not signed by a trusted key, or the answers differ from
-            the fitted estimator's.
+        PackageError: If a file is missing or changed, code is not signed by a trusted key, or the predictions differ
+            from the fitted estimator's.
     """
     package = open_package(folder, trust=trust)
     predictor = package.predictor()
@@ -190,18 +192,16 @@ def load_model(folder: Path, *, version: int, trust: Trust, online: OnlineReader
         pipeline=package.row_pipeline(),
         online=online,
     )
-    _warm(model)
+    _warm_up(model)
     return model
 
 
-def _warm(model: ServedModel) -> None:
-    """Ask twice, for one row and for several, so that no caller waits for what is only done the first time."""
-    import msgspec
-
+def _warm_up(model: ServedModel) -> None:
+    """Predict one row and several, so that no request pays for first-time work."""
     example = model.describe().example["inputs"]
     decoder = RequestDecoder(model.schema, max_rows=2)
     for inputs in (example, example * 2):
         try:
             model.predict(decoder.decode(msgspec.json.encode({"inputs": inputs})).rows, now_us=0)
-        except RequestError as refusal:  # for example a model that takes no missing values
-            _log.info("%s refuses its own example: %s", model.name, refusal)
+        except RequestError as error:  # for example a model that takes no missing values
+            _log.info("%s refuses its own example: %s", model.name, error)

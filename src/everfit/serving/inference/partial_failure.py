@@ -1,4 +1,4 @@
-"""Asking a version that may fail: on which rows, when it fails on some of many."""
+"""Prediction by a version that may fail on some of many rows."""
 
 from __future__ import annotations
 
@@ -8,42 +8,44 @@ from typing import TYPE_CHECKING, NamedTuple
 from everfit.core.errors import StoreError
 
 if TYPE_CHECKING:
-    from everfit.serving.inference.served_model import Predicted, Seen, ServedModel
+    from everfit.serving.inference.served_model import ReusedFeatures, RowPredictions, ServedModel
     from everfit.serving.protocols.json import Row
 
 
-class Attempt(NamedTuple):
-    """What came of it; together every row once."""
+class PartialPredictions(NamedTuple):
+    """Predictions and failures; together every row once."""
 
-    answered: list[tuple[list[int], Predicted]]
-    """Places of rows, and the answers to them."""
+    predicted: list[tuple[list[int], RowPredictions]]
+    """Places of rows, and their predictions."""
     failed: dict[int, Exception]
-    """What was raised, by the place of the row."""
+    """The exception, by the place of the row."""
 
 
-def attempt(model: ServedModel, rows: Sequence[Row], *, now_us: int, seen: Sequence[Seen] | None = None) -> Attempt:
-    """Ask a version about rows, all at once if it can; halves are asked apart until those that it fails on are alone.
+def predict_partially(
+    model: ServedModel, rows: Sequence[Row], *, now_us: int, reused: Sequence[ReusedFeatures] | None = None
+) -> PartialPredictions:
+    """Predict all rows at once if possible; on a failure bisect, until the failing rows are alone.
 
     Args:
         model: The version.
         rows: At least one.
-        now_us: The moment of asking.
-        seen: What another version was given for each row then.
+        now_us: The time of the request, in microseconds since 1970.
+        reused: Features that were looked up for each row by another version.
     """
-    answered: list[tuple[list[int], Predicted]] = []
+    predicted: list[tuple[list[int], RowPredictions]] = []
     failed: dict[int, Exception] = {}
     waiting = [list(range(len(rows)))]
     while waiting:
         places = waiting.pop()
         try:
-            given = None if seen is None else [seen[place] for place in places]
-            answered.append((places, model.predict([rows[place] for place in places], now_us=now_us, seen=given)))
-        except Exception as error:  # noqa: BLE001 - whatever a model or a project's code raises: told to the caller
+            own = None if reused is None else [reused[place] for place in places]
+            predicted.append((places, model.predict([rows[place] for place in places], now_us=now_us, reused=own)))
+        except Exception as error:  # noqa: BLE001 - whatever a model or a project's code raises: returned
             half = len(places) // 2
-            if isinstance(error, StoreError):  # no row is to blame, and the store is not asked again for each
+            if isinstance(error, StoreError):  # no row's fault; the store is not queried again for each
                 failed.update(dict.fromkeys(places, error))
             elif half:
                 waiting += [places[half:], places[:half]]
             else:
                 failed[places[0]] = error
-    return Attempt(answered, failed)
+    return PartialPredictions(predicted, failed)

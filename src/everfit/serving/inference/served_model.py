@@ -1,4 +1,4 @@
-"""One version of a model, ready to answer: look up, compute, encode, predict."""
+"""One loaded version of a model: look-up, computation, encoding and prediction."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from everfit.store.online import OnlineReader
 
 Value = float | dict[str, float]
-"""The chance of the positive class (binary), the number (regression), or each class's chance by its name."""
+"""The positive class's probability (binary), the number (regression), or each class's probability by its name."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1)
@@ -28,49 +28,49 @@ _MICROSECOND = timedelta(microseconds=1)
 _DAY_US = 86_400_000_000
 
 
-class Predicted(NamedTuple):
-    """The answers to some rows."""
+class RowPredictions(NamedTuple):
+    """Predictions for some rows."""
 
     values: list[float] | list[list[float]]
-    """The chance of the positive class or the number; for multiclass each class's chance, in the schema's order."""
+    """The positive class's probability or the number; for multiclass each class's, in the schema's order."""
     missing: dict[str, list[int]]
     """The views that held no usable row, with the places of the rows that lacked them."""
     used: Sequence[Sequence[Any]]
     """The features of each row, as :attr:`ServedModel.features` names them, before they were encoded."""
 
 
-class Seen(NamedTuple):
-    """What another version was given for a row."""
+class ReusedFeatures(NamedTuple):
+    """Features of a row that were looked up for another version."""
 
     model: ServedModel
     used: Sequence[Any]
-    """The row of :attr:`Predicted.used`."""
+    """The row of :attr:`RowPredictions.used`."""
 
 
-class ModelDescription(Struct, frozen=True, kw_only=True):
-    """What a caller may want to know of a model."""
+class ServedModelDescription(Struct, frozen=True, kw_only=True):
+    """Description of a model for its callers."""
 
     name: str
     version: int
     digest: str
     form: str
-    """How it is executed."""
+    """The runtime."""
     task: str
     request: tuple[RequestField, ...]
     views: tuple[str, ...]
     features: tuple[str, ...]
     classes: tuple[str | int | bool, ...]
-    """Of a binary task's two, ``predictions`` are the chances of the last."""
+    """Of a binary task's two, ``predictions`` are the probabilities of the last."""
     positive: str | int | bool | None
-    """The class whose chance a binary model predicts; null for other tasks."""
+    """The class whose probability a binary model predicts; null for other tasks."""
     event_time: str
-    """The request field by whose time features are looked up; empty if it is the moment of asking."""
+    """The request field by whose time features are looked up; empty if that is the time of the request."""
     example: dict[str, Any]
     """A request that can be sent as it is."""
 
 
-class Lookup(NamedTuple):
-    """What is looked up in one view."""
+class BoundLookup(NamedTuple):
+    """Look-up of one view's features, bound to places in the request."""
 
     view: str
     keys: tuple[int, ...]
@@ -81,15 +81,15 @@ class Lookup(NamedTuple):
 
 
 class ServedModel:
-    """A loaded version. It may be called from several threads at once.
+    """A loaded version. Several threads may call it at once.
 
     Args:
         version: Its number in the registry.
         digest: Its package's digest.
-        schema: What it takes.
-        predictor: What executes it.
-        pipeline: From a row and what was looked up for it, to the predictor's vector.
-        online: Where features are looked up.
+        schema: Its request, look-ups and columns.
+        predictor: Executes the model.
+        pipeline: Encodes a row and its looked-up features as the predictor's vector.
+        online: Looks features up.
     """
 
     def __init__(
@@ -114,27 +114,29 @@ class ServedModel:
         names = [field.name for field in schema.request]
         self._event_time = names.index(schema.event_time) if schema.event_time else None
         self._lookups = tuple(
-            Lookup(
-                each.view,
-                tuple(names.index(key) for key in each.keys),
-                each.features,
-                (None,) * len(each.features),
-                each.ttl_us,
+            BoundLookup(
+                lookup.view,
+                tuple(names.index(key) for key in lookup.keys),
+                lookup.features,
+                (None,) * len(lookup.features),
+                lookup.ttl_us,
             )
-            for each in schema.lookups
+            for lookup in schema.lookups
         )
         self._shared: dict[str, tuple[tuple[int, ...] | None, ...]] = {}
         self.class_names = tuple(map(class_name, schema.classes))
 
-    def predict(self, rows: Sequence[Row], *, now_us: int, seen: Sequence[Seen] | None = None) -> Predicted:
-        """Answer rows.
+    def predict(
+        self, rows: Sequence[Row], *, now_us: int, reused: Sequence[ReusedFeatures] | None = None
+    ) -> RowPredictions:
+        """Predict rows.
 
         Args:
             rows: At least one, each with every request field.
-            now_us: The moment of asking, in microseconds since 1970; the event time of models whose requests carry
+            now_us: The time of the request, in microseconds since 1970; the event time of models whose requests carry
                 none.
-            seen: What was looked up for each row at the moment of asking, by another version: who is asked later
-                would find what became known since, and not what the row is about.
+            reused: Features that were looked up for each row at the time of the request, by another version; a later
+                look-up could find values that became known since.
 
         Raises:
             InvalidRequestError: If the model takes no missing values and one is missing, or has no finite prediction
@@ -142,33 +144,33 @@ class ServedModel:
             StoreError: If the online store cannot be read.
         """
         missing: dict[str, list[int]] = {}
-        if len(rows) == 1 and seen is None:
+        if len(rows) == 1 and reused is None:
             row = rows[0]
             used = self._pipeline.used(row, self._look_up(row, now_us, missing))
             value: Any = self._predictor.predict_one(self._pipeline.encode(row, used))
             total = sum(value) if type(value) is list else value
             if total - total != 0.0:  # infinite or NaN, without a function call
                 raise _not_finite(total)
-            return Predicted([value], missing, (used,))
-        if seen is None:
+            return RowPredictions([value], missing, (used,))
+        if reused is None:
             looked_up = self._look_up_all(rows, now_us, missing)
         else:
-            looked_up = [self._take(row, each, now_us) for row, each in zip(rows, seen, strict=True)]
+            looked_up = [self._reuse(row, other, now_us) for row, other in zip(rows, reused, strict=True)]
         all_used = list(map(self._pipeline.used, rows, looked_up))
-        answers = self._predictor.predict(self._pipeline.encode_all(rows, all_used))
+        predictions = self._predictor.predict(self._pipeline.encode_all(rows, all_used))
         # The sum is one pass in C; that of large but finite predictions may overflow, hence the second look.
-        if not isfinite(answers.sum()) and (broken := [value for value in answers.flat if not isfinite(value)]):
+        if not isfinite(predictions.sum()) and (broken := [value for value in predictions.flat if not isfinite(value)]):
             raise _not_finite(broken[0])
-        return Predicted(answers.tolist(), missing, all_used)
+        return RowPredictions(predictions.tolist(), missing, all_used)
 
     def show(self, values: Sequence[Any]) -> list[Value]:
-        """Answers as callers see them: a class's chance stands by its name."""
+        """Return predictions as callers see them: a class's probability by its name."""
         if self.schema.task != "multiclass":
             return list(values)
-        return [dict(zip(self.class_names, each, strict=True)) for each in values]
+        return [dict(zip(self.class_names, row, strict=True)) for row in values]
 
     def event_us(self, row: Row, now_us: int) -> int | None:
-        """The instant that a row asks about, in microseconds since 1970; ``None`` if it does not say."""
+        """Return the event time of a row, in microseconds since 1970; ``None`` if it is missing."""
         if self._event_time is None:
             return now_us
         value = row[self._event_time]
@@ -177,17 +179,17 @@ class ServedModel:
         # A date stands for its midnight in UTC, as in history.
         return (value - _EPOCH_DAY).days * _DAY_US if isinstance(value, date) else None
 
-    def describe(self) -> ModelDescription:
-        """What a caller may want to know."""
+    def describe(self) -> ServedModelDescription:
+        """Return the description of this version."""
         schema = self.schema
-        return ModelDescription(
+        return ServedModelDescription(
             name=self.name,
             version=self.version,
             digest=self.digest,
             form=self.form,
             task=schema.task,
             request=schema.request,
-            views=tuple(each.view for each in schema.lookups),
+            views=tuple(lookup.view for lookup in schema.lookups),
             features=schema.names,
             classes=schema.classes,
             positive=schema.positive,
@@ -210,27 +212,29 @@ class ServedModel:
             found += nothing if values is None else values
         return found
 
-    def _take(self, row: Row, seen: Seen, now_us: int) -> list[Any]:
-        """What another version looked up, where it looked up the same; the rest is looked up now."""
-        other = seen.model
+    def _reuse(self, row: Row, reused: ReusedFeatures, now_us: int) -> list[Any]:
+        """Return features that another version looked up, where the look-up is the same; look up the rest."""
+        other = reused.model
         if other.digest not in self._shared:
-            self._shared[other.digest] = tuple(other.places_of(each) for each in self._lookups)
+            self._shared[other.digest] = tuple(other.places_of(lookup) for lookup in self._lookups)
         found: list[Any] = []
-        for each, places in zip(self._lookups, self._shared[other.digest], strict=True):
+        for lookup, places in zip(self._lookups, self._shared[other.digest], strict=True):
             if places is not None:
-                found += [seen.used[place] for place in places]
+                found += [reused.used[place] for place in places]
                 continue
             at_us = self.event_us(row, now_us)
-            key = tuple([row[place] for place in each.keys])
+            key = tuple([row[place] for place in lookup.keys])
             values = None
             if at_us is not None and None not in key:
-                values = self._online.get_one(each.view, key, at_us=at_us, ttl_us=each.ttl_us, features=each.features)
-            found += each.nothing if values is None else values
+                values = self._online.get_one(
+                    lookup.view, key, at_us=at_us, ttl_us=lookup.ttl_us, features=lookup.features
+                )
+            found += lookup.nothing if values is None else values
         return found
 
-    def places_of(self, wanted: Lookup) -> tuple[int, ...] | None:
-        """Where a look-up's features are among :attr:`features`; ``None`` if this version does not look up the same."""
-        same = [each for each in self._lookups if (each.view, each.ttl_us) == (wanted.view, wanted.ttl_us)]
+    def places_of(self, wanted: BoundLookup) -> tuple[int, ...] | None:
+        """Return the places of a look-up's features in :attr:`features`; ``None`` if this version's look-up differs."""
+        same = [own for own in self._lookups if (own.view, own.ttl_us) == (wanted.view, wanted.ttl_us)]
         if not same or not set(wanted.features) <= set(same[0].features):
             return None
         return tuple(self.features.index(f"{wanted.view}.{feature}") for feature in wanted.features)
@@ -245,16 +249,18 @@ class ServedModel:
             if at_us is not None:
                 by_instant.setdefault(at_us, []).append(place)
         for view, keys, features, nothing, ttl_us in self._lookups:
-            answers: list[list[Any] | None] = [None] * len(rows)
+            results: list[list[Any] | None] = [None] * len(rows)
             for at_us, places in by_instant.items():
-                asked = {place: tuple([rows[place][key] for key in keys]) for place in places}
-                asked = {place: key for place, key in asked.items() if None not in key}
-                found_now = self._online.get(view, list(asked.values()), at_us=at_us, ttl_us=ttl_us, features=features)
-                for place, values in zip(asked, found_now, strict=True):
-                    answers[place] = values
-            for place, values in enumerate(answers):
+                wanted_keys = {place: tuple([rows[place][key] for key in keys]) for place in places}
+                wanted_keys = {place: key for place, key in wanted_keys.items() if None not in key}
+                found_now = self._online.get(
+                    view, list(wanted_keys.values()), at_us=at_us, ttl_us=ttl_us, features=features
+                )
+                for place, values in zip(wanted_keys, found_now, strict=True):
+                    results[place] = values
+            for place, values in enumerate(results):
                 found[place] += nothing if values is None else values
-            lacking = [place for place, values in enumerate(answers) if values is None]
+            lacking = [place for place, values in enumerate(results) if values is None]
             if lacking:
                 missing[view] = lacking
         return found

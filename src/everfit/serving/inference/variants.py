@@ -1,4 +1,4 @@
-"""Who answers for a model at the moment."""
+"""The loaded versions of a model, and the assignment of traffic to them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from everfit.serving.protocols.json import RequestDecoder
 from everfit.store.journal_records import Route
 
 
-class Lineup(Struct, frozen=True, kw_only=True):
-    """The versions of one model that are loaded. A change of the deployment makes another lineup."""
+class Variants(Struct, frozen=True, kw_only=True):
+    """The loaded versions of one model; a change of the deployment makes a new value."""
 
     champion: ServedModel
     decoder: RequestDecoder
@@ -27,10 +27,10 @@ class Lineup(Struct, frozen=True, kw_only=True):
     def versions(self) -> Mapping[int, ServedModel]:
         """Every loaded version by its number."""
         loaded = (self.shadow, self.canary, self.champion)
-        return {each.version: each for each in loaded if each is not None}
+        return {model.version: model for model in loaded if model is not None}
 
     def named(self, version: int) -> ServedModel:
-        """A loaded version.
+        """Return a loaded version.
 
         Raises:
             UnknownModelError: If that version is not loaded.
@@ -44,10 +44,11 @@ class Lineup(Struct, frozen=True, kw_only=True):
             )
         return found
 
-    def stand_in_for(self, model: ServedModel) -> ServedModel | None:
-        """Who answers where a version cannot: the champion for its canary, and the one before it for the champion.
+    def fallback_for(self, model: ServedModel) -> ServedModel | None:
+        """Return the version that predicts where another fails: the champion for its canary, and the previous champion,
+        if it is the shadow, for the champion.
 
-        A shadow that is newer than the champion was never heard by anybody, and must not be first heard like this.
+        A shadow newer than the champion has never received traffic, and must not receive its first like this.
         """
         if model is self.canary:
             return self.champion
@@ -55,22 +56,22 @@ class Lineup(Struct, frozen=True, kw_only=True):
         return self.shadow if model is self.champion and older else None
 
     def is_canary(self, id: str) -> bool:  # noqa: A002 - what it is called everywhere
-        """Whether the canary answers this id: the same in every process and after every restart.
+        """Return ``True`` if the canary predicts for this id: the same in every process and after every restart.
 
-        Of one canary, a larger share holds the ids of a smaller one; another canary has other ids.
+        A larger share of one canary includes the ids of a smaller one; another canary has other ids.
         """
         if self.canary is None:
             return False
-        told = f"{self.champion.name}\0{self.canary.version}\0{id}".encode()
-        drawn = blake2b(told, digest_size=8).digest()
+        key = f"{self.champion.name}\0{self.canary.version}\0{id}".encode()
+        drawn = blake2b(key, digest_size=8).digest()
         return int.from_bytes(drawn, "big") < self.canary_share * 2.0**64
 
-    def allot(self, ids: Sequence[str], version: int | None) -> list[tuple[Route, ServedModel, list[int]]]:
-        """Who answers which rows.
+    def assign(self, ids: Sequence[str], version: int | None) -> list[tuple[Route, ServedModel, list[int]]]:
+        """Assign rows to versions.
 
         Args:
             ids: The rows' ids.
-            version: The one that the caller asks for; ``None`` leaves it to the deployment.
+            version: The requested version; ``None`` leaves it to the deployment.
 
         Returns:
             Route, version and the places of its rows; together every row once.
@@ -78,13 +79,13 @@ class Lineup(Struct, frozen=True, kw_only=True):
         Raises:
             UnknownModelError: If that version is not loaded.
         """
+        places = list(range(len(ids)))
         if version is not None:
             named = self.named(version)
-            return [("champion" if named is self.champion else "named", named, list(range(len(ids))))]
-        chosen = [place for place, each in enumerate(ids) if self.is_canary(each)]
+            return [("champion" if named is self.champion else "named", named, places)]
+        chosen = [place for place, row_id in enumerate(ids) if self.is_canary(row_id)]
         if not chosen or self.canary is None:
-            return [("champion", self.champion, list(range(len(ids))))]
-        theirs = set(chosen)
-        others = [place for place in range(len(ids)) if place not in theirs]
+            return [("champion", self.champion, places)]
         parts: list[tuple[Route, ServedModel, list[int]]] = [("canary", self.canary, chosen)]
+        others = sorted(set(places).difference(chosen))
         return [("champion", self.champion, others), *parts] if others else parts

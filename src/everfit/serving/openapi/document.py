@@ -1,138 +1,154 @@
-"""``/openapi.json`` and ``/docs``: what may be asked of the models that are served right now."""
+"""``/openapi.json`` and ``/docs``: the table of routes, the static template, and the schemas of the served models."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import everfit
-from everfit.serving.http.responses import Reply, encode_json
+from everfit.serving.http.responses import JSON, Response, encode_json
+from everfit.serving.http.routes import MLFLOW
 from everfit.serving.openapi.docs_page import address_page, write_docs_page
-from everfit.serving.openapi.inference import TAG as INFERENCE
-from everfit.serving.openapi.inference import inference_paths, inference_schemas, listed_schemas
-from everfit.serving.openapi.invocations import TAG as MLFLOW
-from everfit.serving.openapi.invocations import invocations_paths, invocations_schemas
-from everfit.serving.openapi.model import (
-    FEATURES,
-    OUTCOMES,
-    PREDICT,
-    model_paths,
-    model_schemas,
-    shared_schemas,
-    view_paths,
-)
-from everfit.serving.openapi.operation import REFUSALS, Json, content, operation
+from everfit.serving.openapi.schemas import model_values, pushed_row
+from everfit.serving.openapi.template import Json, fill, load_template
 
 if TYPE_CHECKING:
-    from everfit.serving.feedback import Intake, Signature
+    from everfit.core.settings import ServingSettings
+    from everfit.serving.feature_push import FeaturePush, ViewColumns
     from everfit.serving.http.connection import HttpRequest
-    from everfit.serving.inference.data_plane import Plane
-    from everfit.serving.inference.variants import Lineup
+    from everfit.serving.http.routes import Route
+    from everfit.serving.inference.data_plane import DataPlane
+    from everfit.serving.inference.variants import Variants
 
-_SERVICE = "Service"
-_TAGS: Mapping[str, str] = {
-    PREDICT: "The service's own form.",
-    OUTCOMES: "What became of predictions.",
-    FEATURES: "Newer rows of the views that models look up.",
-    INFERENCE: "Version 2, with Triton's extensions for binary tensors, statistics, configurations and the repository.",
-    MLFLOW: "MLflow's scoring protocol.",
-    _SERVICE: "Health, metrics and this description.",
-}
-_RULES = (
-    "Every request field must be given; a value that is not known is null. Instants need a time zone and lie in the "
-    "years 1 to 9999 in UTC. No path takes another method than the ones named here (and HEAD where there is GET): "
-    "that is answered by 405 with `Allow`, and a path that is not named by 404."
-)
 _HTML = b"text/html; charset=utf-8"
-_CAREFUL = (
+_PAGE_HEADERS = (
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
     (b"x-content-type-options", b"nosniff"),
 )
+_OF_ANY_REQUEST = (400, 408, 413, 414, 415, 417, 431, 501, 503)
+"""Errors of the connection, in the form of Everfit's own protocol."""
+_ERRORS = {"everfit": "Refusal", "open_inference": "OpenInferenceRefusal", "mlflow": "MlflowRefusal"}
+"""Schemas of errors by protocol."""
 
 
 class OpenApi:
-    """The document and its page, made again only when another lineup or another view is there.
+    """The document and its page, made again only when a deployment or a view changes.
 
     Args:
-        plane: Who is served.
-        intake: Which views' rows can be pushed.
-        max_rows: Most rows in one request.
-        may_control: Whether callers may load and unload models.
+        routes: The service's routes.
+        data_plane: The models that are served.
+        feature_push: The views whose rows can be pushed.
+        settings: The limits.
     """
 
-    def __init__(self, plane: Plane, intake: Intake, *, max_rows: int, may_control: bool) -> None:
-        self._plane = plane
-        self._intake = intake
-        self._max_rows = max_rows
-        self._may_control = may_control
-        self._made_of: tuple[Mapping[str, Lineup], Mapping[str, Signature]] | None = None
+    def __init__(
+        self, routes: Sequence[Route], data_plane: DataPlane, feature_push: FeaturePush, *, settings: ServingSettings
+    ) -> None:
+        self._routes = routes
+        self._data_plane = data_plane
+        self._feature_push = feature_push
+        self._max_rows = settings.max_rows
+        self._may_control = settings.repository_control
+        self._made_of: tuple[Mapping[str, Variants], Mapping[str, ViewColumns]] | None = None
         self._document = self._page = b""
 
-    def document(self) -> Reply:
-        """The OpenAPI 3.1 document.
+    def document(self) -> Response:
+        """Return the OpenAPI 3.1 document.
 
         Raises:
-            StoreError: If the online store does not say which views it has.
+            StoreError: If the online store cannot be read.
         """
-        self._follow()
-        return Reply(200, self._document)
+        self._update()
+        return Response(200, self._document)
 
-    def page(self, http: HttpRequest) -> Reply:
-        """The same to read; the examples ask the address that this was asked at.
+    def page(self, http: HttpRequest) -> Response:
+        """Return the document as a page; its examples use the address of the request.
 
         Raises:
             StoreError: As :meth:`document`.
         """
-        self._follow()
-        page = address_page(self._page, http.header(b"host"))
-        return Reply(200, page, _HTML, _CAREFUL)
+        self._update()
+        return Response(200, address_page(self._page, http.header(b"host")), _HTML, _PAGE_HEADERS)
 
-    def _follow(self) -> None:
-        lineups, views = self._plane.lineups, self._intake.signatures()
-        if self._made_of is not None and self._made_of[0] is lineups and self._made_of[1] == views:
+    def _update(self) -> None:
+        models, views = self._data_plane.models, self._feature_push.columns()
+        if self._made_of is not None and self._made_of[0] is models and self._made_of[1] == views:
             return
-        document = self._describe(lineups, views)
-        self._document, self._page = encode_json(document), write_docs_page(document, lineups)
-        self._made_of = lineups, views
+        document = self._describe(models, views)
+        self._document, self._page = encode_json(document), write_docs_page(document, models)
+        self._made_of = models, views
 
-    def _describe(self, lineups: Mapping[str, Lineup], views: Mapping[str, Signature]) -> Json:
-        paths: Json = {}
-        schemas: Json = {**REFUSALS, **shared_schemas(), **listed_schemas()}
-        for name, lineup in lineups.items():
-            own = model_schemas(lineup)
-            row = own[f"{name}.Row"]
-            schemas |= own | inference_schemas(lineup, row) | invocations_schemas(lineup, row)
-            paths |= model_paths(lineup)
-        for view, signature in views.items():
-            more, kinds = view_paths(view, signature.row_type(), max_rows=self._max_rows)
-            paths |= more
-            schemas |= kinds
-        paths |= inference_paths(lineups, may_control=self._may_control)
-        if lineups:
-            paths |= invocations_paths(lineups)
-        return {
-            "openapi": "3.1.0",
-            "info": {"title": "Everfit", "version": everfit.__version__, "description": _RULES},
-            "servers": [{"url": "/"}],
-            "tags": [{"name": name, "description": told} for name, told in _TAGS.items()],
-            "paths": paths | _service_paths(),
-            "components": {"schemas": schemas},
+    def _describe(self, models: Mapping[str, Variants], views: Mapping[str, ViewColumns]) -> Json:
+        template = load_template()
+        schemas: Json = dict(template["schemas"])
+        # The values of the template's placeholders: for each model, for each view, and of the service.
+        of_models = [model_values(variants) for variants in models.values()]
+        of_views = [
+            {"view": view, "max_rows": self._max_rows, "row": pushed_row(columns)} for view, columns in views.items()
+        ]
+        of_service: Json = {
+            "models": list(models),
+            "is_required": len(models) != 1,
+            "invocations": [{"$ref": f"#/components/schemas/{name}.Invocation"} for name in models],
+            "predictions": [values["prediction"] for values in of_models],
+            "invocations_example": {"instances": of_models[0]["example"]["inputs"]} if of_models else {},
         }
+        for part, scopes in (("model_schemas", of_models), ("view_schemas", of_views)):
+            for values in scopes:
+                schemas |= fill(template[part], values)
+        paths: Json = {}
+        for route in self._routes:
+            scopes = of_views if "{view}" in route.operation else [of_service]
+            scopes = of_models if "{model}" in route.operation else scopes
+            for values in scopes if models or route.tag != MLFLOW else ():
+                path = route.path
+                for name in ("model", "view"):
+                    path = path.replace(f"{{{name}}}", str(values.get(name, f"{{{name}}}")))
+                paths.setdefault(path, {})[route.method.lower()] = self._operation(route, values)
+        document: Json = fill(template["document"], {"version": everfit.__version__})
+        return document | {"paths": paths, "components": {"schemas": schemas}}
+
+    def _operation(self, route: Route, values: Json) -> Json:
+        template = load_template()
+        static = template["operations"].get(route.operation.replace("v2_version_", "v2_"), {})
+        described: Json = {"operationId": route.operation, "summary": route.summary, "tags": [route.tag]}
+        described |= {name: static[name] for name in ("description", "parameters") if name in static}
+        if "{version}" in route.path:
+            described["parameters"] = [template["version_parameter"], *static.get("parameters", ())]
+        takes, gives, errors = route.bodies
+        if takes:
+            content = dict(_content(takes, static["body"]))
+            if "example" in static:
+                content[JSON.decode()]["example"] = static["example"]
+            described["requestBody"] = {"required": not static.get("optional_body"), "content": content}
+        responses = {"200": {"description": "The answer.", "content": dict(_content(gives, static.get("answer")))}}
+        if 403 in errors:  # either the operation is allowed, or it always gives this error
+            errors = tuple(set(errors) - {403}) if self._may_control else (403,)
+            responses = responses if self._may_control else {}
+        for status in sorted({*_OF_ANY_REQUEST, *errors}):
+            forms = {_ERRORS["everfit"]} if status in _OF_ANY_REQUEST else set()
+            forms |= {_ERRORS[route.protocol]} if status in errors else set()
+            responses[str(status)] = _error(status, sorted(forms))
+        described["responses"] = responses
+        filled: Json = fill(described, values)
+        return filled
 
 
-def _service_paths() -> Json:
-    live: Json = {"type": "object", "properties": {"live": {"const": True}}, "required": ["live"]}
-    ready: Json = {"type": "object", "properties": {"ready": {"const": True}}, "required": ["ready"]}
-    text: Json = {"type": "string"}
-    pages = {
-        "/": ("index", "Which models are served", content({"type": "object"})),
-        "/health/live": ("live", "Whether the service runs", content(live)),
-        "/health/ready": ("ready", "Whether everything that is deployed can be asked", content(ready)),
-        "/metrics": ("metrics", "For Prometheus", content(text, "text/plain")),
-        "/openapi.json": ("openapi", "This document", content({"type": "object"})),
-        "/docs": ("docs", "This document, to read", content(text, "text/html")),
-    }
-    return {
-        path: {"get": operation(id, summary, tag=_SERVICE, answer=answer)}
-        for path, (id, summary, answer) in pages.items()  # noqa: A001 - as OpenAPI says
-    }
+def _content(media_types: Sequence[bytes], schema: Json | None) -> Iterator[tuple[str, Json]]:
+    for media_type in media_types:
+        name = media_type.decode()
+        if media_type == JSON:
+            yield name, {"schema": schema or {"type": "object"}}
+        elif name.startswith("text/"):
+            yield name, {"schema": {"type": "string"}}
+        else:
+            yield name, {"schema": {"type": "string", "format": "binary"}}
+
+
+def _error(status: int, forms: Sequence[str]) -> Json:
+    described: Json = {"description": load_template()["errors"][str(status)]}
+    if status == 503:
+        described["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    schemas = [{"$ref": f"#/components/schemas/{name}"} for name in forms]
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+    return described | {"content": dict(_content([JSON], schema))}

@@ -1,4 +1,4 @@
-"""What a served model takes and gives, as JSON Schema: made from the types that decode it, so that both are one."""
+"""JSON Schemas of a served model, made from the types that decode its requests."""
 
 from __future__ import annotations
 
@@ -9,128 +9,128 @@ import msgspec
 
 from everfit.core.class_names import LONGEST_CLASS
 from everfit.core.instants import YEARS
-from everfit.serving.feedback import Told
-from everfit.serving.inference.data_plane import Answer
-from everfit.serving.openapi.operation import Json, reference
-from everfit.serving.protocols.json import LONGEST_ID
+from everfit.serving.openapi.template import Json
+from everfit.serving.protocols.open_inference.tensor import FIELD_DATATYPES, datatypes
+from everfit.serving.protocols.tabular_request import KINDS
 
 if TYPE_CHECKING:
     from everfit.artifact.schema import RequestField
+    from everfit.serving.feature_push import ViewColumns
     from everfit.serving.inference.served_model import ServedModel
-    from everfit.serving.inference.variants import Lineup
+    from everfit.serving.inference.variants import Variants
     from everfit.serving.protocols.json import RequestDecoder
 
-CHANCE: Json = {"type": "number", "minimum": 0, "maximum": 1}
+_PROBABILITY: Json = {"type": "number", "minimum": 0, "maximum": 1}
 _NUMBER: Json = {"type": "number", "format": "double"}
 
 
-def components(prefix: str, *kinds: Any) -> dict[str, Json]:
-    """The schemas of types, named ``prefix.Type``.
+def model_values(variants: Variants) -> Json:
+    """Return the values of the template's placeholders for one model."""
+    champion, decoder = variants.champion, variants.decoder
+    row = request_row(champion.name, decoder)
+    values = {field.name: {"anyOf": row["properties"][field.name]["anyOf"]} for field in decoder.fields}
+    most, classes = decoder.max_rows, champion.schema.classes
+    views = sorted({lookup.view for model in variants.versions.values() for lookup in model.schema.lookups})
+    return {
+        "model": champion.name,
+        "versions": list(map(str, sorted(variants.versions))),
+        "max_rows": most,
+        "row": row,
+        "names": list(values),
+        "width": len(values),
+        "columns": {
+            name: {"anyOf": [{"type": "array", "items": value, "minItems": 1, "maxItems": most}, value]}
+            for name, value in values.items()
+        },
+        "tensors": [_tensor(field, values[field.name], most) for field in decoder.fields],
+        "prediction": _prediction(list(variants.versions.values())),
+        "views": {view: {"type": "array", "items": {"type": "integer", "minimum": 0}} for view in views},
+        "outcome": _outcome(champion),
+        "example": champion.describe().example,
+        "outcome_example": {"outcomes": [{"id": "order-17", "value": classes[-1] if classes else 1.5}]},
+    }
 
-    What msgspec does not write is added: that a number must fit a double.
-    """
-    _, found = msgspec.json.schema_components(kinds, ref_template=f"#/components/schemas/{prefix}.{{name}}")
-    return {f"{prefix}.{name}": _exact(schema) for name, schema in found.items()}
 
-
-def request_schemas(name: str, decoder: RequestDecoder) -> dict[str, Json]:
-    """``MODEL.Row`` and ``MODEL.Request``.
-
-    Args:
-        name: The model's.
-        decoder: Of its requests.
-    """
-    found = components(name, decoder.envelope)
-    row, request = found[f"{name}.Row"], found.pop(f"{name}.Envelope")
-    row["description"] = f"What {name} is asked about. Every field must be given; what is not known is null."
+def request_row(model: str, decoder: RequestDecoder) -> Json:
+    """Return the schema of one row of a model's requests."""
+    row = _schemas(decoder.envelope)["Row"]
+    row["description"] = f"What {model} is asked about. Every field must be given; what is not known is null."
     for field in decoder.fields:
         if field.example is not None:
             row["properties"][field.name]["examples"] = [field.example]
         if field.name == decoder.event_time:
             row["properties"][field.name]["description"] = f"{YEARS.capitalize()}."
-    request["title"] = "Request"
-    request["description"] = "One row or several. An answer is recorded under its id; ids are one for each row."
-    inputs, ids = request["properties"]["inputs"]["anyOf"][0], request["properties"]["ids"]["anyOf"][0]
-    inputs["maxItems"] = decoder.max_rows
-    ids |= {"minItems": 1, "maxItems": decoder.max_rows, "uniqueItems": True}
-    request["not"] = {
-        "required": ["id", "ids"],
-        "properties": {"id": {"type": "string"}, "ids": {"type": "array"}},
+    return row
+
+
+def pushed_row(columns: ViewColumns) -> Json:
+    """Return the schema of a pushed row."""
+    return _schemas(columns.row_type())["PushedRow"]
+
+
+def _schemas(kind: Any) -> dict[str, Json]:
+    """Return the schemas of a type by name; numbers must fit a double, which msgspec does not write."""
+    _, found = msgspec.json.schema_components([kind], ref_template="#/components/schemas/{name}")
+    return {name: _exact(schema) for name, schema in found.items()}
+
+
+def _exact(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_exact(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("type") == "number":
+        return _NUMBER | schema
+    return {name: _exact(part) for name, part in schema.items()}
+
+
+def _tensor(field: RequestField, value: Json, most: int) -> Json:
+    if field.type == "boolean":
+        value = {"enum": [True, False, 1, 0, None]}
+    rows = {"type": "integer", "minimum": 1, "maximum": most}
+    return {
+        "type": "object",
+        "properties": {
+            "name": {"const": field.name},
+            "shape": {
+                "anyOf": [
+                    {"type": "array", "items": rows, "minItems": 1, "maxItems": 1},
+                    {"type": "array", "prefixItems": [rows, {"const": 1}], "minItems": 2, "maxItems": 2},
+                ]
+            },
+            "datatype": {
+                "enum": [datatype for kind in KINDS[field.type] for datatype in datatypes(kind)],
+                "default": FIELD_DATATYPES[field.type],
+            },
+            "parameters": {"type": ["object", "null"]},
+            "data": {"type": "array", "items": {"anyOf": [value, {"type": "array", "items": value}]}},
+        },
+        "required": ["name", "shape", "datatype", "data"],
     }
-    return {**found, f"{name}.Request": request}
 
 
-def prediction_schema(lineup: Lineup) -> Json:
-    """One row's answer, by whichever version."""
+def _prediction(models: Sequence[ServedModel]) -> Json:
+    """Return the schema of one row's prediction by any of a model's versions."""
     kinds: list[Json] = []
-    for model in lineup.versions.values():
-        kind = _prediction(model)
+    for model in models:
+        kind: Json = {
+            "type": "object",
+            "description": "Each class's chance.",
+            "properties": dict.fromkeys(model.class_names, _PROBABILITY),
+            "required": list(model.class_names),
+            "additionalProperties": False,
+        }
+        if model.schema.task == "regression":
+            kind = {"type": "number", "description": "The predicted number."}
+        elif model.schema.task == "binary":
+            kind = _PROBABILITY | {"description": f"The chance of {model.class_names[-1]}."}
         if kind not in kinds:
             kinds.append(kind)
     return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
 
 
-def answer_schemas(lineup: Lineup) -> dict[str, Json]:
-    """``MODEL.Answer``."""
-    name = lineup.champion.name
-    (answer,) = components(name, Answer).values()
-    views = sorted({each.view for model in lineup.versions.values() for each in model.schema.lookups})
-    properties = answer["properties"]
-    properties["predictions"] = {"type": "array", "items": prediction_schema(lineup), "minItems": 1}
-    properties["ids"]["description"] = "Under which each answer is recorded; report its outcome by it."
-    properties["version"]["description"] = "Who answered the first row."
-    properties["versions"]["description"] = "Who answered each row, where they were not all answered by one."
-    properties["missing"] = {
-        "type": "object",
-        "description": "Views that held no usable row, with the places of the rows that lacked them.",
-        "properties": {view: {"type": "array", "items": {"type": "integer", "minimum": 0}} for view in views},
-        "additionalProperties": False,
-    }
-    answer["additionalProperties"] = False
-    answer["description"] = "One prediction and one id for each row."
-    return {f"{name}.Answer": answer}
-
-
-def outcome_schemas(model: ServedModel, *, max_rows: int) -> dict[str, Json]:
-    """``MODEL.Outcome`` and ``MODEL.Outcomes``."""
-    (outcome,) = components(model.name, Told).values()
-    outcome |= {"title": "Outcome", "description": "What became of a prediction; null takes an earlier report back."}
-    outcome["properties"]["value"] = _outcome_value(model)
-    one = reference(f"{model.name}.Outcome")
-    several = {
-        "type": "object",
-        "properties": {"outcomes": {"type": "array", "items": one, "minItems": 1, "maxItems": max_rows}},
-        "required": ["outcomes"],
-        "additionalProperties": False,
-    }
-    return {f"{model.name}.Outcome": outcome, f"{model.name}.Outcomes": {"anyOf": [one, several]}}
-
-
-def value_schema(row: Json, field: RequestField) -> Json:
-    """A request field's values, without examples."""
-    return {"anyOf": row["properties"][field.name]["anyOf"]}
-
-
-def id_schema() -> Json:
-    """An id that a caller may choose, or leave out."""
-    return {"anyOf": [{"type": "string", "maxLength": LONGEST_ID}, {"type": "null"}]}
-
-
-def _prediction(model: ServedModel) -> Json:
-    if model.schema.task == "regression":
-        return {"type": "number", "description": "The predicted number."}
-    if model.schema.task == "binary":
-        return CHANCE | {"description": f"The chance of {model.class_names[-1]}."}
-    return {
-        "type": "object",
-        "description": "Each class's chance.",
-        "properties": dict.fromkeys(model.class_names, CHANCE),
-        "required": list(model.class_names),
-        "additionalProperties": False,
-    }
-
-
-def _outcome_value(model: ServedModel) -> Json:
+def _outcome(model: ServedModel) -> Json:
+    """Return the schema of a reported outcome."""
     if model.schema.task == "regression":
         return {"anyOf": [_NUMBER, {"type": "null"}]}
     classes = model.schema.classes
@@ -147,18 +147,8 @@ def _outcome_value(model: ServedModel) -> Json:
 
 
 def _spellings(classes: Sequence[str | int | bool]) -> list[int | bool]:
-    """Classes that are no text, as values; of two truth values, 1 and true say the same, and so do 0 and false."""
+    """Return the classes that are not text; of two truth values, 1 means the same as true, and 0 as false."""
     values = [label for label in classes if not isinstance(label, str)]
     if set(values) != {0, 1}:
         return values
     return [spelling for value in values for spelling in (bool(value), int(value))]
-
-
-def _exact(schema: Any) -> Any:
-    if isinstance(schema, list):
-        return [_exact(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if schema.get("type") == "number":
-        return _NUMBER | schema
-    return {name: _exact(each) for name, each in schema.items()}

@@ -1,50 +1,55 @@
-"""What a protocol adds to the data plane: how it asks, and how it wants to be answered."""
+"""Translation between a protocol's messages and the data plane."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from everfit.serving.http.responses import Refusal, Reply, reply_json, say
+from everfit.serving.http.responses import ErrorInfo, Response, error_response, json_response
 
 if TYPE_CHECKING:
     from everfit.serving.http.connection import HttpRequest
-    from everfit.serving.inference.data_plane import Answer
+    from everfit.serving.inference.data_plane import PredictionResponse
     from everfit.serving.inference.served_model import ServedModel
     from everfit.serving.protocols.json import Request, RequestDecoder
 
 
-class Dialect(Protocol):
-    """Reads requests and writes answers; may be called from several threads at once, and keeps nothing."""
+class Codec(Protocol):
+    """Stateless reader of requests and writer of responses; several threads may call it at once."""
+
+    is_slow: bool
+    """Requests are always read in a thread."""
 
     def read(self, decoder: RequestDecoder, http: HttpRequest) -> Request:
-        """From a body to rows.
+        """Return the rows of a request.
 
         Raises:
-            InvalidRequestError: If it is not what the protocol or the model's signature says.
+            InvalidRequestError: If the body violates the protocol or the model's signature.
             RequestTooLargeError: If it has more rows than are accepted.
         """
         ...
 
-    def write(self, model: ServedModel, request: Request, answer: Answer) -> Reply:
-        """The answer in the protocol's form; ``request.wish`` is what :meth:`read` left there."""
+    def write(self, model: ServedModel, request: Request, predictions: PredictionResponse) -> Response:
+        """Return predictions in the protocol's form; :meth:`read` may have set ``request.response_format``."""
         ...
 
-    def refuse(self, refusal: Refusal) -> Reply:
-        """A refusal in the protocol's form."""
+    def write_error(self, info: ErrorInfo) -> Response:
+        """Return an error in the protocol's form."""
         ...
 
 
-class Plain:
-    """``POST /predict/{model}``: the service's own form, JSON in and out."""
+class JsonCodec:
+    """:class:`Codec` of ``POST /predict/{model}``: JSON in and out."""
+
+    is_slow = False
 
     def read(self, decoder: RequestDecoder, http: HttpRequest) -> Request:
-        """As :class:`Dialect` promises."""
+        """See :class:`Codec`."""
         return decoder.decode(http.body)
 
-    def write(self, model: ServedModel, request: Request, answer: Answer) -> Reply:  # noqa: ARG002
-        """As :class:`Dialect` promises."""
-        return reply_json(answer)
+    def write(self, model: ServedModel, request: Request, predictions: PredictionResponse) -> Response:  # noqa: ARG002
+        """See :class:`Codec`."""
+        return json_response(predictions)
 
-    def refuse(self, refusal: Refusal) -> Reply:
-        """As :class:`Dialect` promises."""
-        return say(refusal)
+    def write_error(self, info: ErrorInfo) -> Response:
+        """See :class:`Codec`."""
+        return error_response(info)

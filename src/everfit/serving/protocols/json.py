@@ -1,7 +1,7 @@
-"""From the bytes of ``POST /predict/{model}`` to rows of typed values, or to words that say what is wrong with them.
+"""Decoder of ``POST /predict/{model}``: from JSON to rows of typed values, or to an error that names the field.
 
-The types are built once from the package's schema, so that msgspec checks while it decodes. Only a request that is
-refused is decoded again, slowly, to say which field is wrong.
+The types are built once from the package's schema, so that msgspec checks while it decodes. Only a rejected request is
+decoded again, slowly, to find the field at fault.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from everfit.core.instants import EARLIEST, EARLIEST_DAY, END, END_DAY, YEARS
 LONGEST_ID = 200
 _LONGEST_SHOWN = 100
 INT64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-"""What frames and stores can hold."""
+"""Integers that data frames and stores can hold."""
 _TYPES: Mapping[FieldType, Any] = {
     "string": str | None,
     "integer": INT64 | None,
@@ -52,26 +52,22 @@ Row = tuple[Any, ...]
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """What a caller asks."""
+    """The rows of a prediction request."""
 
     rows: Sequence[Row]
     """At least one, each the values of the schema's request in its order: ``str``, ``int``, ``float``, ``bool``,
     ``datetime`` in UTC, ``date`` or ``None``."""
     ids: list[str] | None = None
-    """One for each row; ``None`` if the caller leaves them to the service."""
-    wish: Any = None
-    """How the caller wants the answer, for whoever decoded the request."""
+    """One for each row; ``None`` if the service makes them."""
+    response_format: Any = None
+    """Requested form of the response; set and read by the codec."""
 
 
 class RequestDecoder:
     """Decodes ``{"inputs": [{…}, …], "ids"?: ["…", …]}`` or ``{"inputs": {…}, "id"?: "…"}``.
 
-    Every request field must be given; where its value is not known, as null. So a misspelt or forgotten field is an
-    error of the caller, never a silent gap.
-
-    Args:
-        schema: What the model takes.
-        max_rows: Most rows in one request.
+    Every request field must be given; an unknown value is null. So a misspelt or forgotten field is an error, never a
+    silent gap.
     """
 
     def __init__(self, schema: InputSchema, *, max_rows: int) -> None:
@@ -114,19 +110,19 @@ class RequestDecoder:
         self,
         inputs: Sequence[Mapping[str, Any]],
         *,
-        id: str | None = None,  # noqa: A002 - what every protocol calls it
+        id: str | None = None,  # noqa: A002 - the name in every protocol
         ids: list[str] | None = None,
         lax: bool = False,
-        wish: Any = None,
+        response_format: Any = None,
     ) -> Request:
-        """Check rows that another protocol brought, by the same rules.
+        """Check the rows of another protocol by the same rules.
 
         Args:
             inputs: Rows of values as JSON has them, by field name.
             id: For all of them; the rows' ids are made of it.
             ids: One for each row.
             lax: Take text for the number, boolean or instant that it spells, as CSV needs.
-            wish: See :attr:`Request.wish`.
+            response_format: See :attr:`Request.response_format`.
 
         Raises:
             InvalidRequestError: As :meth:`decode`.
@@ -139,21 +135,21 @@ class RequestDecoder:
             raise wrong or _wrong("inputs", "must be rows of the request's fields", str(problem)) from problem
         rows = self._rows(found)
         self._require_finite(rows)
-        return self._admit(rows, id, ids, wish)
+        return self._admit(rows, id, ids, response_format)
 
     def convert_columns(
         self,
         columns: Mapping[str, Sequence[Any]],
         *,
         id: str | None = None,  # noqa: A002 - as in convert
-        wish: Any = None,
+        response_format: Any = None,
     ) -> Request:
-        """Check columns that another protocol brought, by the same rules; several times faster than its rows.
+        """Check the columns of another protocol by the same rules; several times faster than rows.
 
         Args:
             columns: Of equal length, each with at least one value as JSON has them, by the name of every field.
             id: As in :meth:`convert`.
-            wish: See :attr:`Request.wish`.
+            response_format: See :attr:`Request.response_format`.
 
         Raises:
             InvalidRequestError: As :meth:`decode`.
@@ -162,28 +158,30 @@ class RequestDecoder:
         try:
             found = astuple(msgspec.convert(columns, self._columns))
         except msgspec.ValidationError as problem:
-            wrong = next(filter(None, (self._find_in_column(each, columns[each.name]) for each in self.fields)), None)
+            wrong = next(
+                filter(None, (self._find_in_column(field, columns[field.name]) for field in self.fields)), None
+            )
             raise wrong or _wrong("inputs", "must be columns of the request's fields", str(problem)) from problem
         for field, values in zip(self.fields, found, strict=True):
-            # The quickest look at them all; the sum of large ones may be infinite for no fault of theirs.
+            # One fast check of all values; the sum of large finite values may be infinite.
             if field.type == "number" and not isfinite(sum(filter(None, values))):
                 self._require_finite_column(field.name, values)
         rows: list[Row] = list(zip(*found, strict=True))
         self.require_few(len(rows))
-        return self._admit(self._settle_instants(rows), id, None, wish)
+        return self._admit(self._settle_instants(rows), id, None, response_format)
 
-    def _admit(self, rows: list[Row], id: str | None, ids: list[str] | None, wish: Any) -> Request:  # noqa: A002
+    def _admit(self, rows: list[Row], id: str | None, ids: list[str] | None, response_format: Any) -> Request:  # noqa: A002
         if id is None and ids is None:
-            return Request(rows=rows, wish=wish)
+            return Request(rows=rows, response_format=response_format)
         if not _fits({"id": id, "ids": ids}, _Ids):
             raise _wrong("id", f"must be text of 1 to {LONGEST_ID} characters, ids a list of it", id or ids)
-        return Request(rows=rows, ids=_settle_ids(id, ids, len(rows)), wish=wish)
+        return Request(rows=rows, ids=_settle_ids(id, ids, len(rows)), response_format=response_format)
 
     def require_few(self, rows: int) -> None:
-        """Make sure that a request may have so many rows, before anything is made of them.
+        """Check the number of rows before they are processed.
 
         Raises:
-            RequestTooLargeError: If it may not.
+            RequestTooLargeError: If there are more than are accepted.
         """
         if rows > self.max_rows:
             raise RequestTooLargeError(
@@ -213,7 +211,7 @@ class RequestDecoder:
                 raise _wrong(f"inputs[{number}].{self._names[event_time]}", YEARS, value.isoformat())
 
     def _require_finite(self, rows: list[Row]) -> None:
-        """JSON cannot carry what is not finite, other protocols can."""
+        """Check numbers: other protocols can carry NaN and infinity, JSON cannot."""
         for place, field in enumerate(self.fields):
             if field.type == "number":
                 self._require_finite_column(field.name, [row[place] for row in rows])
@@ -231,10 +229,10 @@ class RequestDecoder:
             raise _wrong(self._names[place], rule, str(row[place])) from problem
 
     def _read_again(self, body: bytes, problem: Exception) -> Any:
-        """Read what msgspec stumbled over once more, with 3 for 3.0: JSON does not tell them apart.
+        """Decode a rejected body again, with 3 for 3.0, which JSON does not distinguish.
 
         Raises:
-            InvalidRequestError: If that was not it; in the words of the schema.
+            InvalidRequestError: If it is still invalid; names the field.
         """
         found = self._parse(body, problem)
         inputs = found.get("inputs")
@@ -304,7 +302,7 @@ class RequestDecoder:
 
 
 def make_whole(row: dict[str, Any], names: Sequence[str]) -> None:
-    """Make integers of those of a row's numbers that are some, in place."""
+    """Convert whole floats of the named fields of a row to integers, in place."""
     for name in names:
         value = row.get(name)
         if isinstance(value, float) and value.is_integer():
@@ -346,7 +344,7 @@ def _settle_ids(one: str | None, many: list[str] | None, rows: int) -> list[str]
     if len(many) != rows:
         raise _wrong("ids", f"must be as many as there are rows, {rows}", len(many))
     if len(set(many)) != rows:
-        raise _wrong("ids", "must differ from each other", next(each for each in many if many.count(each) > 1))
+        raise _wrong("ids", "must differ from each other", next(row_id for row_id in many if many.count(row_id) > 1))
     return many
 
 

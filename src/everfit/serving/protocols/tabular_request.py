@@ -1,4 +1,4 @@
-"""From named columns of another type system to a request: nothing may be lost on the way."""
+"""Conversion of typed columns to a request without loss."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KINDS: Mapping[FieldType, tuple[Kind, ...]] = {
     "instant": ("instant", "text", "null"),
     "date": ("date", "text", "null"),
 }
-"""What a field may be sent as."""
+"""The kinds of column that a field accepts."""
 _WORDS: Mapping[FieldType, str] = {
     "string": "text",
     "integer": "integers of 64 bits",
@@ -34,16 +34,16 @@ def to_request(
     decoder: RequestDecoder,
     columns: Mapping[str, Values],
     *,
-    id: str | None = None,  # noqa: A002 - what every protocol calls it
-    wish: Any = None,
+    id: str | None = None,  # noqa: A002 - the name in every protocol
+    response_format: Any = None,
 ) -> Request:
-    """Make a request of columns.
+    """Return a request with the rows of columns.
 
     Args:
-        decoder: Knows the request's fields.
+        decoder: Defines the request's fields.
         columns: Of equal length, by name.
-        id: For all rows; theirs are made of it.
-        wish: See :attr:`everfit.serving.protocols.json.Request.wish`.
+        id: The rows' ids are derived from it.
+        response_format: See :attr:`everfit.serving.protocols.json.Request.response_format`.
 
     Raises:
         InvalidRequestError: If a column is absent or unknown, or its values cannot be the field's without loss.
@@ -55,23 +55,23 @@ def to_request(
             raise InvalidRequestError(
                 "every request field must be given", value=sorted(columns)[:20], place=f"inputs.{name}"
             )
-    for name, each in columns.items():
+    for name, column in columns.items():
         if name not in fields:
             raise InvalidRequestError(
                 f"must not be given: the request fields are {', '.join(fields)}", place=f"inputs.{name[:100]}"
             )
-        decoder.require_few(len(each.values))
-        if not each.values:
+        decoder.require_few(len(column.values))
+        if not column.values:
             raise InvalidRequestError("must have at least one row", place="inputs")
-    fitted = {name: _fit(fields[name], each) for name, each in columns.items()}
-    return decoder.convert_columns(fitted, id=id, wish=wish)
+    fitted = {name: _fit(fields[name], column) for name, column in columns.items()}
+    return decoder.convert_columns(fitted, id=id, response_format=response_format)
 
 
 def _fit(field: RequestField, column: Values) -> Sequence[Any]:
     kind, values, type_name = column
     if kind not in KINDS[field.type]:
         raise InvalidRequestError(f"must hold {_WORDS[field.type]}", value=type_name, place=f"inputs.{field.name}")
-    # Whatever is not a number makes the sum none; so may infinities, for which another look does no harm.
+    # NaN makes the sum NaN; so may infinities, for which the pass below is harmless.
     if kind == "number" and isnan(sum(filter(None, values))):
         values = [None if value is None or isnan(value) else value for value in values]
     change = _CHANGES.get((kind, field.type))

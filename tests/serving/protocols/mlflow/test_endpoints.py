@@ -19,9 +19,7 @@ from tests.serving.process import MAX_BODY_BYTES, MAX_ROWS, Service
 from tests.serving.test_arrow import mutated
 
 from everfit.serving.http.connection import HttpRequest
-from everfit.serving.http.responses import Reply, reply_json
-from everfit.serving.protocols.codec import Dialect
-from everfit.serving.protocols.mlflow.endpoints import Invocations
+from everfit.serving.http.responses import Response
 
 
 def invoke(service: Service, content: Any, content_type: str = "application/json", **headers: str) -> httpx.Response:
@@ -168,27 +166,26 @@ def test_which_model(service: Service) -> None:
     assert httpx.post(f"{url}?model=%FF", json={"inputs": ROW}).status_code == 404
 
 
-def test_several_models_must_be_told_apart(shop: Shop) -> None:
-    plane = shop.plane()
-    lineup = plane.lineup("late")
+def test_the_model_must_be_named_among_several(shop: Shop) -> None:
+    worker = shop.worker()
+    data_plane = worker.data_plane
+    variants = data_plane.variants("late")
 
-    def ask(dialect: Dialect, http: HttpRequest, model: str) -> Reply:
-        return reply_json(model)
+    def post(query: bytes) -> Response:
+        body = json.dumps({"instances": [ROW]}).encode()
+        http = HttpRequest("POST", "/invocations", query, [(b"content-type", b"application/json")], body)
+        response = worker.app.handle(http)
+        assert isinstance(response, Response)
+        return response
 
-    def post(query: bytes) -> Reply:
-        http = HttpRequest("POST", "/invocations", query, [(b"content-type", b"application/json")], b"{}")
-        reply = Invocations(plane, ask=ask).handle(http)
-        assert isinstance(reply, Reply)
-        return reply
-
-    assert post(b"").body == b'"late"'
-    plane.lineups = {"late": lineup, "early": lineup}
-    assert post(b"model=early").body == b'"early"'
+    assert post(b"").status == 200
+    data_plane.models = {"late": variants, "early": variants}
+    assert post(b"model=early").status == 200
     unnamed = post(b"")
     assert unnamed.status == 422
     assert b"served are late, early" in unnamed.body
     assert post(b"&".join([b"a=1"] * 50)).status == 422
-    plane.lineups = {}
+    data_plane.models = {}
     assert post(b"").status == 503
 
 

@@ -1,4 +1,4 @@
-"""The arrays of one Arrow record batch."""
+"""Reader of the arrays of one Arrow record batch."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from everfit.serving.protocols.arrow.flatbuffer import Flat
 from everfit.serving.protocols.arrow.type import ArrowType
 
 _VIEW = struct.Struct("<i4xii")
-"""Size; then the text itself, or after four of its bytes the buffer's number and the place in it."""
+"""Size; then the text itself, or four of its bytes, the buffer's number and the offset."""
 _BITS = tuple(tuple(bool(byte >> bit & 1) for bit in range(8)) for byte in range(256))
 """A byte's bits, the lowest first."""
 _SHORT = 12
-"""Bytes of the longest text that stands in its view."""
+"""Bytes of the longest text that is stored in its view."""
 
 
 class ArrayReader:
-    """Reads a batch's arrays one after the other. Malformed ones raise ``ValueError`` or ``struct.error``.
+    """Reads a batch's arrays one after the other.
 
     Args:
-        budget: Most texts and their bytes together: places that overlap must not become more than was sent.
+        budget: Most texts and their bytes together: overlapping texts must not become more than was sent.
     """
 
     def __init__(self, *, budget: int) -> None:
@@ -34,7 +34,12 @@ class ArrayReader:
         self._more: list[int] = []
 
     def begin(self, batch: Flat, data: memoryview, *, nodes: int) -> None:
-        """Begin a batch with so many arrays."""
+        """Begin a batch of ``nodes`` arrays.
+
+        Raises:
+            ValueError: If it is compressed or has another number of arrays.
+            struct.error: If it is malformed.
+        """
         if batch.table(3) is not None:
             raise ValueError("it must not be compressed")
         self._data = data
@@ -45,7 +50,12 @@ class ArrayReader:
             raise ValueError(f"a batch must have {nodes} columns, but got {len(self._nodes)}")
 
     def read(self, kind: ArrowType, rows: int) -> list[Any]:
-        """The next array: Python values, ``None`` where there is none."""
+        """Return the next array as Python values; null is ``None``.
+
+        Raises:
+            ValueError: If it is malformed, or a value has no Python equivalent.
+            struct.error: If a buffer is too short.
+        """
         if rows < 0 or not self._nodes or self._nodes.pop()[0] != rows:
             raise ValueError(f"a column must have {rows} rows")
         if kind.layout == "nothing":
@@ -76,7 +86,7 @@ class ArrayReader:
             raise ValueError("texts must lie within their buffer, one after the other")
         self._spend(ends[-1] - ends[0])
         raw = bytes(data)
-        if raw.isascii():  # decoding once is quicker
+        if raw.isascii():  # decoding once is faster
             whole = raw.decode("ascii")
             texts: list[str | None] = [whole[start:end] for start, end in pairwise(ends)]
             return texts if is_there is None else _where(texts, is_there)

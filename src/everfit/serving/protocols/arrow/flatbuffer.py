@@ -1,4 +1,4 @@
-"""The little of Flatbuffers that Arrow's metadata needs: reading, with every place checked before it is read."""
+"""Reader of the part of Flatbuffers that Arrow's metadata use; every place is checked before it is read."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from typing import Any, NamedTuple
 
 
 class Flat(NamedTuple):
-    """A table. Whatever does not lie within the buffer raises ``struct.error``."""
+    """A table. Reading outside of the buffer raises ``struct.error``."""
 
     buffer: bytes
     place: int
 
     @classmethod
     def root(cls, buffer: bytes) -> Flat:
-        """The outermost table."""
+        """Return the root table."""
         return cls(buffer, _take(buffer, "I", 0))
 
     def number(self, slot: int, code: str, default: int = 0) -> int:
-        """A field that holds a number, by its code of :mod:`struct`."""
+        """Return a number, by its code of :mod:`struct`."""
         place = self._place(slot)
         return int(_take(self.buffer, code, place)) if place else default
 
     def table(self, slot: int) -> Flat | None:
-        """A field that holds a table."""
+        """Return a table; ``None`` if the field is absent."""
         place = self._place(slot)
         return Flat(self.buffer, _follow(self.buffer, place)) if place else None
 
     def text(self, slot: int, longest: int) -> str:
-        """A field that holds text; empty if there is none.
+        """Return text; empty if the field is absent.
 
         Raises:
             struct.error: If it has more bytes than are accepted.
@@ -40,7 +40,7 @@ class Flat(NamedTuple):
         return self.buffer[start : start + size].decode()
 
     def tables(self, slot: int, most: int) -> list[Flat]:
-        """A field that holds tables.
+        """Return a vector of tables.
 
         Raises:
             struct.error: If there are more than are accepted.
@@ -48,16 +48,16 @@ class Flat(NamedTuple):
         start, count = self._vector(slot, 4)
         if count > most:
             raise error(f"{count} tables")
-        return [Flat(self.buffer, _follow(self.buffer, start + 4 * each)) for each in range(count)]
+        return [Flat(self.buffer, _follow(self.buffer, start + 4 * number)) for number in range(count)]
 
     def structs(self, slot: int, codes: str) -> list[tuple[Any, ...]]:
-        """A field that holds fixed-size records."""
+        """Return a vector of structs."""
         size = calcsize(f"<{codes}")
         start, count = self._vector(slot, size)
-        return [unpack_from(f"<{codes}", self.buffer, start + size * each) for each in range(count)]
+        return [unpack_from(f"<{codes}", self.buffer, start + size * number) for number in range(count)]
 
     def _vector(self, slot: int, size: int) -> tuple[int, int]:
-        """Where a vector's items of so many bytes begin, and how many there are."""
+        """Return the place of a vector's first item and the number of items, of ``size`` bytes each."""
         place = self._place(slot)
         if not place:
             return 0, 0
@@ -68,7 +68,7 @@ class Flat(NamedTuple):
         return start + 4, count
 
     def _place(self, slot: int) -> int:
-        """Where a field lies; 0 if it is not there."""
+        """Return the place of a field; 0 if it is absent."""
         vtable = self.place - _take(self.buffer, "i", self.place)
         if 4 + 2 * slot + 2 > _take(self.buffer, "H", vtable):
             return 0
@@ -81,7 +81,7 @@ def _follow(buffer: bytes, place: int) -> int:
 
 
 def _take(buffer: bytes, code: str, place: int) -> int:
-    if place < 0:  # which unpack_from would count from the end
+    if place < 0:  # unpack_from would count it from the end
         raise error("a place before the buffer")
     found: int = unpack_from(f"<{code}", buffer, place)[0]
     return found

@@ -1,4 +1,4 @@
-"""Arrow's column types, as far as a request's field can hold them."""
+"""Arrow's column types that a request field can hold."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST_ZONE = 100
 
 
 class ArrowType(NamedTuple):
-    """How a column's buffers are to be read."""
+    """Layout of a column's buffers, and the conversion of its values."""
 
     kind: Kind
     name: str
@@ -26,11 +26,11 @@ class ArrowType(NamedTuple):
     code: str = ""
     """Of :mod:`struct`: the values of ``fixed``, the offsets of ``text``."""
     change: Callable[[Any], Any] | None = None
-    """From what is stored to the value; raises ``ValueError`` or ``OverflowError`` if that loses something."""
+    """From the stored number to the value; raises ``ValueError`` or ``OverflowError`` if that is lossy."""
 
 
 def read_type(field: Flat, place: str) -> ArrowType:
-    """The type of a field of Arrow's schema.
+    """Return the type of a field of Arrow's schema.
 
     Raises:
         InvalidRequestError: If no request field can hold it.
@@ -53,7 +53,7 @@ def read_type(field: Flat, place: str) -> ArrowType:
 
 
 def read_index(field: Flat | None, place: str) -> ArrowType:
-    """The type of a dictionary's indices."""
+    """Return the type of a dictionary's indices."""
     return _INTEGERS[32, True] if field is None else _read_number(field, is_integer=True, place=place)
 
 
@@ -91,7 +91,7 @@ _INSTANTS: Sequence[Callable[[int], datetime]] = (
     _from_microseconds,
     _from_nanoseconds,
 )
-"""By the place in :data:`_UNITS`."""
+"""In the order of :data:`_UNITS`."""
 
 
 def _from_days(stored: int) -> date:

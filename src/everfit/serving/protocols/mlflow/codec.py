@@ -1,4 +1,4 @@
-"""The bodies that MLflow's scoring protocol knows: data frames as JSON, named columns, and CSV."""
+"""Codecs of MLflow's scoring protocol: data frames as JSON, named columns, and CSV."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import msgspec
 from msgspec import Struct
 
 from everfit.core.errors import InvalidRequestError
-from everfit.serving.http.responses import Refusal, Reply, encode_json, reply_json
+from everfit.serving.http.responses import ErrorInfo, Response, encode_json, json_response
 from everfit.serving.protocols.json import make_whole
 
 if TYPE_CHECKING:
     from everfit.serving.http.connection import HttpRequest
-    from everfit.serving.inference.data_plane import Answer
+    from everfit.serving.inference.data_plane import PredictionResponse
     from everfit.serving.inference.served_model import ServedModel
     from everfit.serving.protocols.json import Request, RequestDecoder
 
@@ -33,7 +33,7 @@ Row = dict[str, Any]
 
 
 class _Split(Struct):
-    """What pandas writes with ``orient="split"``; an ``index`` says nothing to a model."""
+    """Frame that pandas writes with ``orient="split"``; an ``index`` is ignored."""
 
     columns: list[str]
     data: list[list[Any]]
@@ -51,22 +51,24 @@ _decode = msgspec.json.Decoder(_Body).decode
 
 
 class _Invocations:
-    def write(self, model: ServedModel, request: Request, answer: Answer) -> Reply:  # noqa: ARG002
-        """As :class:`everfit.serving.protocols.codec.Dialect` promises."""
-        return reply_json({"predictions": answer.predictions})
+    is_slow = False
 
-    def refuse(self, refusal: Refusal) -> Reply:
+    def write(self, model: ServedModel, request: Request, predictions: PredictionResponse) -> Response:  # noqa: ARG002
+        """See :class:`~everfit.serving.protocols.codec.Codec`."""
+        return json_response({"predictions": predictions.predictions})
+
+    def write_error(self, info: ErrorInfo) -> Response:
         """``{"error_code": "…", "message": "…"}``."""
-        code = _CODES.get(refusal.status, "INVALID_PARAMETER_VALUE")
-        content = {"error_code": code, "message": refusal.message}
-        return Reply(refusal.status, encode_json(content), headers=refusal.headers)
+        code = _CODES.get(info.status, "INVALID_PARAMETER_VALUE")
+        content = {"error_code": code, "message": info.message}
+        return Response(info.status, encode_json(content), headers=info.headers)
 
 
 class JsonInvocations(_Invocations):
     """One of ``dataframe_split``, ``dataframe_records``, ``instances`` and ``inputs``."""
 
     def read(self, decoder: RequestDecoder, http: HttpRequest) -> Request:
-        """As :class:`everfit.serving.protocols.codec.Dialect` promises."""
+        """See :class:`~everfit.serving.protocols.codec.Codec`."""
         try:
             body = _decode(http.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
@@ -79,7 +81,7 @@ class JsonInvocations(_Invocations):
         if len(given) != 1:
             raise InvalidRequestError(f"must have exactly one of {', '.join(_FORMS)}", value=given, place="body")
         rows = _rows(decoder, getattr(body, given[0]), given[0])
-        # What pandas makes of integers with a gap among them.
+        # pandas turns integers with a missing value among them into floats.
         integers = [field.name for field in decoder.fields if field.type == "integer"]
         for row in rows:
             make_whole(row, integers)
@@ -90,7 +92,7 @@ class CsvInvocations(_Invocations):
     """A header and rows; an empty cell is a missing value."""
 
     def read(self, decoder: RequestDecoder, http: HttpRequest) -> Request:
-        """As :class:`everfit.serving.protocols.codec.Dialect` promises."""
+        """See :class:`~everfit.serving.protocols.codec.Codec`."""
         try:
             text = http.body.decode("utf-8-sig")
             lines = csv.reader(io.StringIO(text, newline=""), strict=True)

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol's way to ask for predictions, with Triton's binary tensors."""
+"""Codec of the Open Inference Protocol, with Triton's binary tensors."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from msgspec import Struct
 
 from everfit.artifact.values import Values
 from everfit.core.errors import InvalidRequestError
-from everfit.serving.http.responses import Refusal, Reply, encode_json, reply_json
+from everfit.serving.http.responses import ErrorInfo, Response, encode_json, json_response
 from everfit.serving.protocols.open_inference.tensor import Tensor, pack_numbers
 from everfit.serving.protocols.tabular_request import to_request
 
 if TYPE_CHECKING:
     from everfit.serving.http.connection import HttpRequest
-    from everfit.serving.inference.data_plane import Answer
+    from everfit.serving.inference.data_plane import PredictionResponse
     from everfit.serving.inference.served_model import ServedModel
     from everfit.serving.protocols.json import Request, RequestDecoder
 
 OUTPUT = "predictions"
 _HEAD_SIZE = b"inference-header-content-length"
-_BINARY = b"application/octet-stream"
+BINARY = b"application/octet-stream"
 
 
 class _Output(Struct, frozen=True):
@@ -30,7 +30,7 @@ class _Output(Struct, frozen=True):
 
 
 class _Infer(Struct, frozen=True):
-    """Clients send more than this, such as ``model_name``; it says nothing new."""
+    """Body of a request; further members, such as ``model_name``, are ignored."""
 
     inputs: list[Tensor]
     id: str | None = None
@@ -38,7 +38,7 @@ class _Infer(Struct, frozen=True):
     outputs: list[_Output] | None = None
 
 
-class _Wish(NamedTuple):
+class _ResponseFormat(NamedTuple):
     id: str
     is_binary: bool
 
@@ -46,11 +46,13 @@ class _Wish(NamedTuple):
 _decode = msgspec.json.Decoder(_Infer).decode
 
 
-class OpenInferenceDialect:
-    """Tensors in, one tensor out; see :class:`everfit.serving.protocols.codec.Dialect`."""
+class OpenInferenceCodec:
+    """:class:`~everfit.serving.protocols.codec.Codec` of tensors in, and one tensor out."""
+
+    is_slow = False
 
     def read(self, decoder: RequestDecoder, http: HttpRequest) -> Request:
-        """As :class:`everfit.serving.protocols.codec.Dialect` promises."""
+        """See :class:`~everfit.serving.protocols.codec.Codec`."""
         body = http.body
         head = _head_size(http.header(_HEAD_SIZE), len(body))
         try:
@@ -58,44 +60,44 @@ class OpenInferenceDialect:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
             raise InvalidRequestError(f"must be a request of the protocol: {problem}", place="body") from problem
         columns = _read_columns(decoder, infer.inputs, memoryview(body)[head:])
-        wish = _Wish(infer.id or "", _wants_binary(infer))
-        return to_request(decoder, columns, id=infer.id or None, wish=wish)
+        response_format = _ResponseFormat(infer.id or "", _wants_binary(infer))
+        return to_request(decoder, columns, id=infer.id or None, response_format=response_format)
 
-    def write(self, model: ServedModel, request: Request, answer: Answer) -> Reply:
-        """As :class:`everfit.serving.protocols.codec.Dialect` promises."""
-        wish: _Wish = request.wish
-        shape, numbers = _flatten(answer)
+    def write(self, model: ServedModel, request: Request, predictions: PredictionResponse) -> Response:
+        """See :class:`~everfit.serving.protocols.codec.Codec`."""
+        response_format: _ResponseFormat = request.response_format
+        shape, numbers = _flatten(predictions)
         output: dict[str, Any] = {"name": OUTPUT, "datatype": "FP64", "shape": shape}
         content = {
             "model_name": model.name,
-            "model_version": str(answer.version),
-            # Who gave no id needs that of the row, to report its outcome.
-            "id": wish.id or (answer.ids[0] if len(answer.ids) == 1 else ""),
+            "model_version": str(predictions.version),
+            # Without an id in the request, that of the row: its outcome is reported by it.
+            "id": response_format.id or (predictions.ids[0] if len(predictions.ids) == 1 else ""),
             "outputs": [output],
         }
-        if not wish.is_binary:
+        if not response_format.is_binary:
             output["data"] = numbers
-            return reply_json(content)
+            return json_response(content)
         raw = pack_numbers(numbers)
         output["parameters"] = {"binary_data_size": len(raw)}
         head = encode_json(content)
-        return Reply(200, head + raw, _BINARY, ((_HEAD_SIZE, str(len(head)).encode()),))
+        return Response(200, head + raw, BINARY, ((_HEAD_SIZE, str(len(head)).encode()),))
 
-    def refuse(self, refusal: Refusal) -> Reply:
+    def write_error(self, info: ErrorInfo) -> Response:
         """``{"error": "…"}``."""
-        return Reply(refusal.status, encode_json({"error": refusal.message}), headers=refusal.headers)
+        return Response(info.status, encode_json({"error": info.message}), headers=info.headers)
 
 
-def _head_size(told: bytes, most: int) -> int:
-    if not told:
+def _head_size(header: bytes, most: int) -> int:
+    if not header:
         return most
-    if not told.isdigit() or len(told) > 18 or int(told) > most:
+    if not header.isdigit() or len(header) > 18 or int(header) > most:
         raise InvalidRequestError(
             f"must be the size of the JSON at the body's beginning, at most {most} bytes",
-            value=told[:100].decode("latin-1"),
+            value=header[:100].decode("latin-1"),
             place="inference-header-content-length",
         )
-    return int(told)
+    return int(header)
 
 
 def _read_columns(decoder: RequestDecoder, tensors: list[Tensor], raw: memoryview) -> dict[str, Values]:
@@ -122,7 +124,7 @@ def _read_columns(decoder: RequestDecoder, tensors: list[Tensor], raw: memoryvie
 
 
 def _wants_binary(infer: _Infer) -> bool:
-    """Check which outputs are wanted, and say whether the only one is wanted in binary."""
+    """Return ``True`` if the only output is requested in binary."""
     is_binary = (infer.parameters or {}).get("binary_data_output") is True
     for output in infer.outputs or ():
         if output.name != OUTPUT:
@@ -135,12 +137,12 @@ def _wants_binary(infer: _Infer) -> bool:
     return is_binary
 
 
-def _flatten(answer: Answer) -> tuple[list[int], list[float | None]]:
-    """Shape and numbers, row by row."""
-    predictions = answer.predictions
-    # Two versions need not know the same classes.
-    names = list(dict.fromkeys(name for each in predictions if isinstance(each, dict) for name in each))
+def _flatten(predictions: PredictionResponse) -> tuple[list[int], list[float | None]]:
+    """Return the output's shape and numbers, row by row."""
+    values = predictions.predictions
+    # Two versions may have different classes.
+    names = list(dict.fromkeys(name for value in values if isinstance(value, dict) for name in value))
     if not names:
-        return [len(predictions)], predictions  # type: ignore[return-value]
-    numbers = [each.get(name) for each in predictions if isinstance(each, dict) for name in names]
-    return [len(predictions), len(names)], numbers
+        return [len(values)], values  # type: ignore[return-value]
+    numbers = [value.get(name) for value in values if isinstance(value, dict) for name in names]
+    return [len(values), len(names)], numbers

@@ -1,4 +1,4 @@
-"""What is deployed, as callers see it, and whether the service answers for it."""
+"""The deployment record as the Open Inference Protocol's model repository."""
 
 from __future__ import annotations
 
@@ -12,60 +12,61 @@ from everfit.core.errors import NotReadyError, UnknownModelError
 
 if TYPE_CHECKING:
     from everfit.core.clock import Clock
-    from everfit.serving.inference.data_plane import Plane
+    from everfit.serving.inference.data_plane import DataPlane
     from everfit.store.deployment import DeploymentRecord, ModelDeployment
 
-_LOOK_S = 0.02
-_FOLLOW_S = 5.0
-"""How long this worker may take to follow the deployment."""
+_POLL_S = 0.02
+_TIMEOUT_S = 5.0
+"""Longest wait for this worker to apply a change of the deployment."""
 
 
-class Listed(Struct, frozen=True, kw_only=True):
-    """A version that is deployed."""
+class RepositoryEntry(Struct, frozen=True, kw_only=True):
+    """A deployed version."""
 
     name: str
     version: str
     state: str
     """``READY`` or ``UNAVAILABLE``."""
     reason: str = ""
-    """Why it is not ready."""
+    """Reason for ``UNAVAILABLE``."""
 
 
-class Repository:
-    """The deployment, seen and changed by callers. It belongs to the event loop's thread.
+class ModelRepository:
+    """Lists what is deployed, and loads and unloads models. It belongs to the event loop's thread.
 
     Args:
-        deployment: Says what is deployed; every worker follows it.
-        plane: What answers in this worker.
-        clock: When a change is made.
+        deployment: The deployment, which every worker follows.
+        data_plane: The versions that this worker has loaded.
+        clock: The time of a change.
     """
 
-    def __init__(self, deployment: DeploymentRecord, plane: Plane, clock: Clock) -> None:
+    def __init__(self, deployment: DeploymentRecord, data_plane: DataPlane, clock: Clock) -> None:
         self._deployment = deployment
-        self._plane = plane
+        self._data_plane = data_plane
         self._clock = clock
 
-    def index(self) -> list[Listed]:
-        """Every version that is deployed.
+    def index(self) -> list[RepositoryEntry]:
+        """Return every deployed version.
 
         Raises:
-            StoreError: If the deployment record cannot be understood.
+            StoreError: If the deployment record cannot be read.
         """
         record = self._deployment.read()
-        return [listed for each in (record.models if record else ()) for listed in self._list(each)]
+        return [entry for wanted in (record.models if record else ()) for entry in self._entries(wanted)]
 
-    def _list(self, wanted: ModelDeployment) -> list[Listed]:
-        lineup = self._plane.lineups.get(wanted.model)
+    def _entries(self, wanted: ModelDeployment) -> list[RepositoryEntry]:
+        variants = self._data_plane.models.get(wanted.model)
+        loaded = variants.versions if variants else {}
         found = []
-        for each in (wanted.champion, wanted.canary, wanted.shadow):
-            if each is None:
+        for deployed in (wanted.champion, wanted.canary, wanted.shadow):
+            if deployed is None:
                 continue
-            is_ready = lineup is not None and each.version in lineup.versions
-            problem = self._plane.refused.get(f"{wanted.model} version {each.version}", "is not loaded")
+            is_ready = deployed.version in loaded
+            problem = self._data_plane.refused.get(f"{wanted.model} version {deployed.version}", "is not loaded")
             found.append(
-                Listed(
+                RepositoryEntry(
                     name=wanted.model,
-                    version=str(each.version),
+                    version=str(deployed.version),
                     state="READY" if is_ready else "UNAVAILABLE",
                     reason="" if is_ready else "unloaded" if not wanted.loaded else problem,
                 )
@@ -73,11 +74,11 @@ class Repository:
         return found
 
     async def set_loaded(self, model: str, loaded: bool) -> None:
-        """Let the service answer for a model, or stop it; returns once this worker has followed.
+        """Load or unload a model in every worker; return once this one has applied it.
 
         Raises:
             UnknownModelError: If it was never deployed.
-            NotReadyError: If it cannot be loaded, or this worker does not follow in time.
+            NotReadyError: If it cannot be loaded, or not in time.
             StoreError: If the deployment record cannot be read or written.
         """
 
@@ -88,11 +89,11 @@ class Repository:
 
         await asyncio.to_thread(self._deployment.change, model, decide, changed_at=self._clock.now())
         try:
-            async with asyncio.timeout(_FOLLOW_S):
-                while (model in self._plane.lineups) != loaded:
-                    await asyncio.sleep(_LOOK_S)
-                    if loaded and any(name.startswith(f"{model} version ") for name in self._plane.refused):
-                        self._plane.lineup(model)  # raises, and says why
+            async with asyncio.timeout(_TIMEOUT_S):
+                while (model in self._data_plane.models) != loaded:
+                    await asyncio.sleep(_POLL_S)
+                    if loaded and any(name.startswith(f"{model} version ") for name in self._data_plane.refused):
+                        self._data_plane.variants(model)  # raises the reason
         except TimeoutError:
-            rule = f"this worker must have followed the deployment within {_FOLLOW_S:g} seconds; it still may"
+            rule = f"this worker must have followed the deployment within {_TIMEOUT_S:g} seconds; it still may"
             raise NotReadyError(rule, place=model) from None

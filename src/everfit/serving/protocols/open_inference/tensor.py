@@ -21,7 +21,7 @@ FIELD_DATATYPES: Mapping[FieldType, str] = {
     "instant": "BYTES",
     "date": "BYTES",
 }
-"""What a model's metadata asks for; others that lose nothing are taken as well."""
+"""The datatype in a model's metadata; others without loss are accepted, too."""
 
 
 class Tensor(Struct, frozen=True):
@@ -32,14 +32,14 @@ class Tensor(Struct, frozen=True):
     datatype: str
     parameters: dict[str, Any] | None = None
     data: Raw = Raw()
-    """Not decoded: of what type its values are, only the datatype says."""
+    """Not decoded: the datatype defines the type of its values."""
 
     @property
     def binary_size(self) -> int | None:
-        """Bytes that follow the JSON; ``None`` if the values stand in it.
+        """Number of bytes that follow the JSON; ``None`` if the values are part of it.
 
         Raises:
-            InvalidRequestError: If that is no size, or both were sent, or neither.
+            InvalidRequestError: If it is not a size, or both or neither were sent.
         """
         parameters = self.parameters or {}
         if "shared_memory_region" in parameters:
@@ -53,7 +53,7 @@ class Tensor(Struct, frozen=True):
 
     @property
     def rows(self) -> int:
-        """How many values it has.
+        """Number of values.
 
         Raises:
             InvalidRequestError: If its shape is not ``[n]`` or ``[n, 1]``.
@@ -63,7 +63,7 @@ class Tensor(Struct, frozen=True):
         return self.shape[0]
 
     def read_json(self) -> Values:
-        """The values of ``data``, flat or nested.
+        """Return the values of ``data``, flat or nested.
 
         Raises:
             InvalidRequestError: If they are not of the datatype, or not as many as the shape says.
@@ -73,14 +73,14 @@ class Tensor(Struct, frozen=True):
             found = form.json.decode(self.data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
             raise self.wrong(f"data must be a list of {self.datatype}: {problem}") from problem
-        if any(isinstance(each, list) for each in found):
-            found = [value for each in found for value in (each if isinstance(each, list) else [each])]
+        if any(isinstance(item, list) for item in found):
+            found = [value for item in found for value in (item if isinstance(item, list) else [item])]
         if len(found) != self.rows:
             raise self.wrong(f"data must have as many values as the shape says, {self.rows}", len(found))
         return Values(form.kind, found, self.datatype)
 
     def read_binary(self, raw: memoryview) -> Values:
-        """The values of binary data.
+        """Return the values of binary data.
 
         Raises:
             InvalidRequestError: If there are not as many as the shape says, or they are not of the datatype.
@@ -118,14 +118,14 @@ class Tensor(Struct, frozen=True):
         return form
 
     def wrong(self, rule: str, value: object = None) -> InvalidRequestError:
-        """What is wrong with it."""
+        """Return an error that names this input."""
         return InvalidRequestError(rule, value=value, place=f"input {self.name[:100]}")
 
 
 def pack_numbers(numbers: Sequence[float | None]) -> bytes:
-    """FP64 in binary; ``None`` becomes NaN."""
+    """Return numbers as binary FP64; ``None`` becomes NaN."""
     nan = float("nan")
-    return struct.pack(f"<{len(numbers)}d", *[nan if each is None else each for each in numbers])
+    return struct.pack(f"<{len(numbers)}d", *[nan if number is None else number for number in numbers])
 
 
 class _Form(NamedTuple):
@@ -164,5 +164,5 @@ _FORMS: Mapping[str, _Form] = {
 
 
 def datatypes(kind: Kind) -> list[str]:
-    """The datatypes of one kind."""
+    """Return the datatypes of one kind."""
     return [name for name, form in _FORMS.items() if form.kind == kind]

@@ -1,15 +1,13 @@
-"""Tables that callers send as Arrow IPC, and answers as Arrow IPC.
+"""Reader of Arrow IPC streams and files in plain Python; every size is checked against the bytes that are there.
 
-Polars reads what it wrote itself; of a few changed bytes it makes an abort of the whole process, or memory for whatever
-size they say. So what strangers send is read here, in plain Python, every size checked against the bytes there are.
+Changed bytes make Polars abort the whole process or allocate any amount of memory (docs/adr/0010).
 The format: https://arrow.apache.org/docs/format/Columnar.html.
 """
 
 from __future__ import annotations
 
-import io
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from everfit.artifact.values import Values
@@ -29,9 +27,9 @@ class _Field(NamedTuple):
     name: str
     type: ArrowType
     dictionary: int | None
-    """The id of the dictionary that holds the values; the type is that of the values."""
+    """Id of the dictionary that holds the values; ``type`` is that of the values."""
     stored: ArrowType
-    """The column's own type, or that of the dictionary's indices."""
+    """Type of the column's buffers: its own type, or that of the dictionary's indices."""
 
 
 def read_table(body: bytes, *, is_file: bool, max_rows: int) -> dict[str, Values]:
@@ -39,7 +37,7 @@ def read_table(body: bytes, *, is_file: bool, max_rows: int) -> dict[str, Values
 
     Args:
         body: A stream of record batches, or a file of them; uncompressed.
-        is_file: Which of the two.
+        is_file: The body is a file.
         max_rows: Most rows.
 
     Raises:
@@ -50,13 +48,13 @@ def read_table(body: bytes, *, is_file: bool, max_rows: int) -> dict[str, Values
     if is_file != body.startswith(_MAGIC):
         raise InvalidRequestError(f"must be an Arrow {'file' if is_file else 'stream'}", place="body")
     try:
-        table = _Table(body, max_rows)
+        table = _TableReader(body, max_rows)
         return table.read_file() if is_file else table.read_stream()
     except (struct.error, ValueError, OverflowError) as problem:
         raise InvalidRequestError(f"must be well-formed Arrow IPC: {problem}", place="body") from problem
 
 
-class _Table:
+class _TableReader:
     def __init__(self, body: bytes, max_rows: int) -> None:
         self._body = body
         self._max_rows = max_rows
@@ -103,7 +101,7 @@ class _Table:
         }
 
     def _take_message(self, place: int, size: int) -> int:
-        """Take a message whose metadata stand at a place; where its data end."""
+        """Read a message whose metadata begin at a place; return the end of its data."""
         message = Flat.root(self._slice(place, size))
         place += size
         size = message.number(3, "q")
@@ -134,7 +132,7 @@ class _Table:
 
     def _take_dictionary(self, header: Flat, data: memoryview) -> None:
         number, batch = header.number(0, "q"), header.table(1)
-        field = next((each for each in self._fields or () if each.dictionary == number), None)
+        field = next((field for field in self._fields or () if field.dictionary == number), None)
         if field is None or batch is None:
             raise ValueError(f"the schema must know dictionary {number}")
         self._arrays.begin(batch, data, nodes=1)
@@ -176,28 +174,15 @@ def _read_fields(schema: Flat) -> list[_Field]:
     if schema.number(0, "h"):
         raise ValueError("it must be little-endian")
     fields: dict[str, _Field] = {}
-    for each in schema.tables(1, _MOST_FIELDS):
-        name = each.text(0, _LONGEST_NAME)
+    for flat in schema.tables(1, _MOST_FIELDS):
+        name = flat.text(0, _LONGEST_NAME)
         place = f"column {name[:100]}"
         if name in fields:
             raise InvalidRequestError("must be given once", place=place)
-        kind = read_type(each, place)
-        dictionary = each.table(4)
+        kind = read_type(flat, place)
+        dictionary = flat.table(4)
         if dictionary is not None and kind.kind != "text":
             raise InvalidRequestError("must hold its values themselves: only text may be a dictionary", place=place)
         stored = kind if dictionary is None else read_index(dictionary.table(1), place)
         fields[name] = _Field(name, kind, None if dictionary is None else dictionary.number(0, "q"), stored)
     return list(fields.values())
-
-
-def write_table(columns: Mapping[str, Sequence[Any]]) -> bytes:
-    """A stream of one record batch, as every Arrow library reads it.
-
-    Args:
-        columns: Text, integers or numbers, of equal length.
-    """
-    import polars as pl
-
-    file = io.BytesIO()
-    pl.DataFrame(dict(columns), strict=False).write_ipc_stream(file, compat_level=pl.CompatLevel.oldest())
-    return file.getvalue()

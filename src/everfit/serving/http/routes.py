@@ -1,0 +1,106 @@
+"""Routes as rows of a table, and the match of a path against them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, NamedTuple
+from urllib.parse import unquote
+
+from everfit.serving.http.responses import JSON
+
+WireProtocol = Literal["everfit", "open_inference", "mlflow"]
+OPEN_INFERENCE, MLFLOW = "Open Inference Protocol", "MLflow"
+_PROTOCOLS: Mapping[str, WireProtocol] = {OPEN_INFERENCE: "open_inference", MLFLOW: "mlflow"}
+"""By tag; the other routes are Everfit's own."""
+_MOST_MATCHES = 1024
+"""Matches that are kept; one for each path that clients use in practice."""
+
+
+class Bodies(NamedTuple):
+    """Content types that a route takes and gives, and its errors."""
+
+    takes: tuple[bytes, ...] = ()
+    """Empty if the route reads no body."""
+    gives: tuple[bytes, ...] = (JSON,)
+    errors: tuple[int, ...] = ()
+    """Statuses of the route's own errors, besides those of the connection."""
+
+
+class Route(NamedTuple):
+    """One method of one path."""
+
+    tag: str
+    """Group in the OpenAPI document."""
+    method: Literal["GET", "POST"]
+    """A route for GET is one for HEAD, too."""
+    path: str
+    """With parameters such as ``{model}``."""
+    handler: Callable[..., Any]
+    """Method of the protocol's endpoints; takes the request and the path's parameters, and returns a response or an
+    awaitable of it."""
+    operation: str
+    """The OpenAPI document's ``operationId``; with ``{model}`` or ``{view}`` there is one operation for each."""
+    summary: str
+    bodies: Bodies
+
+    @property
+    def protocol(self) -> WireProtocol:
+        """The form of the errors."""
+        return _PROTOCOLS.get(self.tag, "everfit")
+
+
+class Match(NamedTuple):
+    """The routes of a path by method, and the path's parameters in their order."""
+
+    routes: Mapping[str, Route]
+    parameters: tuple[str, ...]
+
+    @property
+    def allowed(self) -> str:
+        """Value of the header ``Allow``."""
+        return ", ".join(method for method in ("GET", "HEAD", "POST") if method in self.routes)
+
+
+class Router:
+    """Index of a table of routes. A literal segment goes before a parameter."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._root = _Node()
+        self._matches: dict[str, Match | None] = {}
+        for route in routes:
+            node = self._root
+            for segment in route.path.split("/")[1:]:
+                if not segment.startswith("{"):
+                    node = node.literals.setdefault(segment, _Node())
+                else:
+                    node.parameter = node = node.parameter or _Node()
+            node.routes |= dict.fromkeys(("GET", "HEAD") if route.method == "GET" else ("POST",), route)
+
+    def match(self, path: str) -> Match | None:
+        """Return the routes of a percent-encoded path; ``None`` if there are none. A trailing slash changes nothing."""
+        try:
+            return self._matches[path]
+        except KeyError:
+            if len(self._matches) >= _MOST_MATCHES:
+                self._matches.clear()
+            root, *segments = map(unquote, path.rstrip("/").split("/"))
+            found = self._matches[path] = None if root else _find(self._root, segments or [""], ())
+            return found
+
+
+class _Node:
+    def __init__(self) -> None:
+        self.literals: dict[str, _Node] = {}
+        self.parameter: _Node | None = None
+        self.routes: dict[str, Route] = {}
+
+
+def _find(node: _Node, segments: list[str], parameters: tuple[str, ...]) -> Match | None:
+    if not segments:
+        return Match(node.routes, parameters) if node.routes else None
+    segment, *rest = segments
+    literal = node.literals.get(segment)
+    found = _find(literal, rest, parameters) if literal else None
+    if found is None and node.parameter and segment:
+        found = _find(node.parameter, rest, (*parameters, segment))
+    return found
