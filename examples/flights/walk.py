@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import everfit as ef
 from everfit.artifact.encode import encode_frame
-from everfit.core.evidence import LABEL, TIME
+from everfit.core.columns import LABEL, TIME
 from everfit.core.settings import TrainingSettings
 from everfit.features.history import build_frame
 from everfit.measures.quality import metric_for

@@ -15,9 +15,8 @@ import pytest
 from tests.acceptance.shop import everfit, make_project
 from tests.acceptance.test_walk import service
 
-from everfit.loop.cache import Memory
+from everfit.loop.monitoring_run import MonitoringCache, ship, watch
 from everfit.loop.monitoring_run import monitor as look_whole
-from everfit.loop.monitoring_run import ship, watch
 from everfit.wiring import open_system
 
 DAYS, TRAINED = 60, 30
@@ -135,7 +134,7 @@ def test_people_read_it_too(watched: Path) -> None:
 
 @pytest.mark.slow
 def test_whoever_looks_often_finds_what_the_report_finds(watched: Path) -> None:
-    system, memory, now = open_system(watched), Memory(), datetime.now(UTC)
+    system, memory, now = open_system(watched), MonitoringCache(), datetime.now(UTC)
     ship(system)
     report = look_whole(system, as_of=now)
     # Features are computed anew only where there is time for it.

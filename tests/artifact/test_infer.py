@@ -9,8 +9,9 @@ import pytest
 import everfit as ef
 from everfit.artifact.encode import encode_frame
 from everfit.artifact.infer import infer_schema
+from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.core.errors import DefinitionError
-from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME, Task, TrainingFrame
+from everfit.core.evidence import ID, Task, TrainingFrame
 from everfit.core.records import FrameManifest
 
 START = datetime(2024, 3, 1, tzinfo=UTC)

@@ -30,8 +30,9 @@ from everfit.artifact.provenance import code_version, library_versions
 from everfit.artifact.runtimes.native import NativePredictor
 from everfit.artifact.signing import Signer, Trust, open_keys
 from everfit.core.clock import SystemClock
+from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.core.errors import CorruptPackageError, InvalidRequestError, PackageError, UntrustedPackageError
-from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME, Task, TrainingFrame
+from everfit.core.evidence import ID, Task, TrainingFrame
 from everfit.core.records import FrameManifest
 
 SIGNER = Signer(bytes(range(32)))

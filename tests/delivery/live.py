@@ -53,7 +53,7 @@ class Life:
             self.parts.append(self._answers(dice, rollout))
             now = START + self.rows * ROW_EVERY
             answers = pl.concat(self.parts).with_columns(
-                truth=pl.when(pl.col("outcome_known_at") <= now).then(pl.col("truth"))
+                label=pl.when(pl.col("label_known_at") <= now).then(pl.col("label"))
             )
             found = stage_evidence(answers, FAILURES, rollout=rollout, plan=self.plan, scoring=self.scoring, now=now)
             rollout = apply_transition(rollout, advance(rollout, self.plan, found, now), now)
@@ -87,7 +87,7 @@ def frame_of(
     """Answers as the journal has them; one row is asked every four minutes."""
     at = pl.Series(place).cast(pl.Int64) * int(ROW_EVERY.total_seconds())
     asked = pl.lit(START) + pl.duration(seconds=pl.col("at"))
-    return pl.DataFrame({"at": at, "prediction": said, "truth": truth}).select(
+    return pl.DataFrame({"at": at, "prediction": said, "label": truth}).select(
         pl.format("row-{}", pl.Series(place).cast(pl.Int64)).alias("id"),
         pl.lit(version, pl.Int64).alias("version"),
         pl.lit(route).alias("route"),
@@ -96,8 +96,8 @@ def frame_of(
         asked.cast(pl.Datetime("us", "UTC")).alias("event_time"),
         pl.lit(900, pl.Int64).alias("latency_us"),
         "prediction",
-        "truth",
-        (asked + DELAY).cast(pl.Datetime("us", "UTC")).alias("outcome_known_at"),
+        "label",
+        (asked + DELAY).cast(pl.Datetime("us", "UTC")).alias("label_known_at"),
     )
 
 

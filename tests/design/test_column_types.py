@@ -14,8 +14,8 @@ import everfit as ef
 from everfit.artifact.encode import encode_frame
 from everfit.artifact.infer import infer_schema
 from everfit.commands.validate import check
+from everfit.core.columns import LABEL
 from everfit.core.errors import EverfitError
-from everfit.core.evidence import LABEL
 from everfit.definitions.column_types import TABLE, Role, column_type
 from everfit.definitions.model import Model
 from everfit.features.history import build_frame

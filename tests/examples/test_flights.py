@@ -14,7 +14,8 @@ import polars as pl
 import pytest
 
 import everfit as ef
-from everfit.core.evidence import ID, TIME
+from everfit.core.columns import TIME
+from everfit.core.evidence import ID
 from everfit.features.history import build_frame
 from everfit.measures.quality import metric_for
 from everfit.store.reader import Reader

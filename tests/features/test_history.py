@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.core.errors import (
     DataError,
     DefinitionError,
@@ -19,7 +20,7 @@ from everfit.core.errors import (
     SourceError,
     TimestampError,
 )
-from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME
+from everfit.core.evidence import ID
 from everfit.definitions.entity import Entity
 from everfit.definitions.events import Events, Label
 from everfit.definitions.model import Model

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from everfit.core.columns import KNOWN_AT, LABEL
 from everfit.core.errors import DefinitionError
-from everfit.core.evidence import KNOWN_AT, LABEL
 from everfit.definitions.entity import Entity
 from everfit.definitions.events import Events, Label
 from everfit.definitions.model import Model

@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from everfit.core.evidence import ID, TIME
+from everfit.core.columns import TIME
+from everfit.core.evidence import ID
 from everfit.definitions.entity import Entity
 from everfit.definitions.events import Events, Label
 from everfit.definitions.model import Model

@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME, Evidence, SourceFreshness, Task
+from everfit.core.columns import KNOWN_AT, LABEL, TIME
+from everfit.core.evidence import ID, Evidence, SourceFreshness, Task
 from everfit.measures.weighting import Floats
 
 START = datetime(2025, 3, 1, tzinfo=UTC)

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.gates.conftest import World, build
 
-from everfit.core.evidence import LABEL, Evidence, Paired
+from everfit.core.columns import LABEL
+from everfit.core.evidence import Evidence, Paired
 from everfit.core.records import Verdict
 from everfit.gates.baseline import BeatsBaseline
 from everfit.gates.champion import BeatsChampion

@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from everfit.core.columns import LABEL, TIME
 from everfit.core.errors import DefinitionError, SourceError
-from everfit.core.evidence import ID, LABEL, TIME, SourceFreshness
+from everfit.core.evidence import ID, SourceFreshness
 from everfit.core.records import Verdict
 from everfit.gates.categories import NewCategories
 from everfit.gates.coverage import LabelCoverage

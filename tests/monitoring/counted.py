@@ -11,11 +11,12 @@ import polars as pl
 from tests.journal.records import LAYOUT, Service, hour
 
 from everfit.artifact.schema import Column, InputSchema
-from everfit.loop.cache import RememberedVersion
-from everfit.loop.prediction_history import Answers
+from everfit.core.columns import KNOWN_AT, LABEL, PREDICTION, TIME
+from everfit.journal.prediction_history import PredictionHistory
+from everfit.monitoring.cache import CachedVersion
 from everfit.monitoring.drift_windows import Counted
 from everfit.monitoring.performance import Scale
-from everfit.monitoring.prediction_frame import ASKED, KNOWN, PREDICTION, TRUTH, standard_rows
+from everfit.monitoring.prediction_frame import standard_rows
 from everfit.monitoring.reference import HELD_OUT, Reference
 from everfit.monitoring.windows import Length
 
@@ -29,24 +30,24 @@ SCHEMA = InputSchema(
 )  # fmt: skip
 
 
-def version(window: Length) -> RememberedVersion:
+def version(window: Length) -> CachedVersion:
     """A version that learnt from four hundred rows."""
     dice = np.random.default_rng(1)
     asked = [hour(-number) for number in range(400, 0, -1)]
     rows = pl.DataFrame(
         {
-            ASKED: asked,
-            KNOWN: asked,
-            TRUTH: dice.integers(0, 2, 400).astype(float),
+            TIME: asked,
+            KNOWN_AT: asked,
+            LABEL: dice.integers(0, 2, 400).astype(float),
             PREDICTION: dice.random(400),
             HELD_OUT: [True] * 400,
             "shop.load": dice.normal(size=400),
             "distance": dice.integers(0, 50, 400),
             "kind": dice.choice(["new", "old"], 400),
         }
-    ).with_columns(pl.col(ASKED, KNOWN).dt.cast_time_unit("us"))
+    ).with_columns(pl.col(TIME, KNOWN_AT).dt.cast_time_unit("us"))
     scale = Scale(task="binary", metric="log_loss", classes=(False, True))
-    return RememberedVersion(SCHEMA, Reference(rows, scale, FEATURES, {}, window))
+    return CachedVersion(SCHEMA, Reference(rows, scale, FEATURES, {}, window))
 
 
 def answer(service: Service, dice: np.random.Generator, number: int) -> None:
@@ -63,12 +64,14 @@ def answer(service: Service, dice: np.random.Generator, number: int) -> None:
     )
 
 
-def count(held: RememberedVersion, answers: Answers, folder: Path, *, until: datetime = UNTIL) -> tuple[Counted, ...]:
+def count(
+    held: CachedVersion, answers: PredictionHistory, folder: Path, *, until: datetime = UNTIL
+) -> tuple[Counted, ...]:
     """What a look does."""
     answers.catch_up()
-    made = answers.made_by(until + timedelta(days=1))
-    empty = pl.lit(None, pl.String).alias("outcome"), pl.lit(None, pl.Datetime("us", "UTC")).alias("outcome_known_at")
-    found = held.counted(folder, standard_rows(made.with_columns(*empty), SCHEMA), answers, until=until)
+    made = answers.as_of(until + timedelta(days=1))
+    empty = pl.lit(None, pl.String).alias("label"), pl.lit(None, pl.Datetime("us", "UTC")).alias("label_known_at")
+    found = held.counted(folder, standard_rows(made.with_columns(*empty), SCHEMA), answers.between, until=until)
     assert found is not None
     return found.windows
 
@@ -76,4 +79,4 @@ def count(held: RememberedVersion, answers: Answers, folder: Path, *, until: dat
 if __name__ == "__main__":
     lake, journal, kept, length = map(Path, sys.argv[1:])
     window: Length = int(length.name) if length.name.isdigit() else timedelta(days=1)
-    count(version(window), Answers(lake, journal, "late"), kept)
+    count(version(window), PredictionHistory(lake, journal, "late"), kept)

@@ -8,12 +8,11 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from everfit.artifact.encode import encode_frame
+from everfit.core.columns import ID, KNOWN_AT, LABEL, PREDICTION, RECORDED_AT, ROUTE, TIME, VERSION
 from everfit.core.evidence import ID as EVENT
-from everfit.core.evidence import KNOWN_AT, LABEL, TIME
 from everfit.core.settings import TrainingSettings
 from everfit.definitions.model import Model
 from everfit.features.history import build_frame
-from everfit.monitoring.prediction_frame import ASKED, ID, KNOWN, PREDICTION, RECORDED, ROUTE, TRUTH, VERSION
 from everfit.monitoring.reference import Reference, reference_of
 from everfit.store.reader import Reader
 from everfit.training.profile import profile_rows
@@ -33,9 +32,9 @@ class Life:
 
     def known(self, as_of: datetime) -> pl.DataFrame:
         """What could be seen at an instant."""
-        later = pl.col(KNOWN) > as_of
-        return self.rows.filter(pl.col(ASKED) <= as_of).with_columns(
-            pl.when(~later).then(pl.col(column)).alias(column) for column in (TRUTH, KNOWN)
+        later = pl.col(KNOWN_AT) > as_of
+        return self.rows.filter(pl.col(TIME) <= as_of).with_columns(
+            pl.when(~later).then(pl.col(column)).alias(column) for column in (LABEL, KNOWN_AT)
         )
 
 
@@ -57,13 +56,13 @@ def live(model: Model, reader: Reader, *, start: datetime | None, shipped: datet
     columns = list(dict.fromkeys([*known.features, *model.slices]))
     rows = later.select(
         pl.col(EVENT).cast(pl.String).alias(ID),
-        pl.col(TIME).alias(ASKED),
-        pl.col(TIME).alias(RECORDED),
+        pl.col(TIME).alias(TIME),
+        pl.col(TIME).alias(RECORDED_AT),
         pl.lit(1, pl.Int64).alias(VERSION),
         pl.lit("champion").alias(ROUTE),
         pl.Series(PREDICTION, fitted.predict(encode_frame(fitted.schema, later))),
-        pl.col(LABEL).cast(pl.Float64).alias(TRUTH),
-        pl.col(KNOWN_AT).alias(KNOWN),
+        pl.col(LABEL).cast(pl.Float64).alias(LABEL),
+        pl.col(KNOWN_AT).alias(KNOWN_AT),
         *columns,
     )
-    return Life(reference, rows.sort(ASKED, ID))
+    return Life(reference, rows.sort(TIME, ID))

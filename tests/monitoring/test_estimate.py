@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from everfit.core.columns import KNOWN_AT, LABEL, PREDICTION, TIME
 from everfit.core.evidence import Task
 from everfit.measures.interval import bootstrap_interval
 from everfit.measures.weighting import Floats
 from everfit.monitoring.estimate import Estimator, Reconciled, learn_estimator
 from everfit.monitoring.performance import Scale
-from everfit.monitoring.prediction_frame import ASKED, KNOWN, PREDICTION, TRUTH
 from everfit.monitoring.reference import HELD_OUT, Reference
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -28,9 +28,9 @@ def sigmoid(values: Floats) -> Floats:
 
 def dated(columns: dict[str, Floats], *, days: int = 30) -> pl.DataFrame:
     """Rows that are asked evenly over some days and known a day later."""
-    rows = len(columns[TRUTH])
+    rows = len(columns[LABEL])
     asked = [START + days * DAY * (place / rows) for place in range(rows)]
-    frame = pl.DataFrame({ASKED: asked, KNOWN: [each + DAY for each in asked], **columns})
+    frame = pl.DataFrame({TIME: asked, KNOWN_AT: [each + DAY for each in asked], **columns})
     return frame.with_columns(pl.lit(True).alias(HELD_OUT))
 
 
@@ -39,7 +39,7 @@ def binary(seed: int, size: int, *, shift: float = 0.0, concept: float = 1.0, da
     dice = np.random.default_rng(seed)
     x, other = dice.normal(shift, 1.0 + 0.5 * shift, size), dice.normal(size=size)
     truth = (dice.random(size) < sigmoid(concept * (1.5 * x - 0.5) + other)).astype(np.float64)
-    return dated({"x": x, "other": other, TRUTH: truth, PREDICTION: sigmoid(2.5 * x - 0.5)}, days=days)
+    return dated({"x": x, "other": other, LABEL: truth, PREDICTION: sigmoid(2.5 * x - 0.5)}, days=days)
 
 
 def multiclass(seed: int, size: int, *, shift: float = 0.0) -> pl.DataFrame:
@@ -49,7 +49,7 @@ def multiclass(seed: int, size: int, *, shift: float = 0.0) -> pl.DataFrame:
     chances = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
     truth = (dice.random(size)[:, None] > chances.cumsum(axis=1)).sum(axis=1).astype(np.float64)
     said = np.exp(2 * x) / np.exp(2 * x).sum(axis=1, keepdims=True)
-    return dated({TRUTH: truth, **{f"{PREDICTION}.{name}": said[:, place] for place, name in enumerate("abc")}})
+    return dated({LABEL: truth, **{f"{PREDICTION}.{name}": said[:, place] for place, name in enumerate("abc")}})
 
 
 def regression(seed: int, size: int, *, shift: float = 0.0) -> pl.DataFrame:
@@ -57,7 +57,7 @@ def regression(seed: int, size: int, *, shift: float = 0.0) -> pl.DataFrame:
     dice = np.random.default_rng(seed)
     x, city = dice.uniform(0.0, 1.0, size) ** (1.0 / (1.0 + shift)), dice.choice(["north", "south"], size)
     noise = dice.normal(size=size) * (0.5 + 4.0 * x) * np.where(city == "north", 1.0, 2.0)
-    frame = dated({"x": x, TRUTH: 3.0 * x + noise, PREDICTION: 3.0 * x})
+    frame = dated({"x": x, LABEL: 3.0 * x + noise, PREDICTION: 3.0 * x})
     return frame.with_columns(pl.Series("city", city))
 
 
@@ -163,7 +163,7 @@ def test_days_that_differ_widen_the_range() -> None:
         chance = dice.uniform(0.1, 0.9, days * per_day)
         mood = dice.choice([-0.1, 0.1], days).repeat(per_day)
         truth = (dice.random(days * per_day) < chance + mood).astype(np.float64)
-        return dated({TRUTH: truth, PREDICTION: chance}, days=days)
+        return dated({LABEL: truth, PREDICTION: chance}, days=days)
 
     estimator = learnt(moody(60, 400), "binary", "log_loss")
     days = [moody(1, 400) for _ in range(60)]
@@ -174,7 +174,7 @@ def test_days_that_differ_widen_the_range() -> None:
 def test_outcomes_are_not_looked_at() -> None:
     rows = binary(1, 1_000)
     estimator = learnt(binary(0, 4_000), "binary", "roc_auc")
-    blind = estimator.estimate(rows.with_columns(pl.lit(None, pl.Float64).alias(TRUTH)), start=START, end=START + DAY)
+    blind = estimator.estimate(rows.with_columns(pl.lit(None, pl.Float64).alias(LABEL)), start=START, end=START + DAY)
     assert blind == estimator.estimate(rows, start=START, end=START + DAY)
     assert blind.rows == 1_000
 
@@ -183,7 +183,7 @@ def test_truth_is_held_against_the_rows_that_have_one() -> None:
     """Of those likely to be positive the outcome comes first: the estimate is of them, too."""
     rows, estimator = binary(1, 8_000), learnt(binary(0, 8_000), "binary", "brier")
     sure = (pl.col(PREDICTION) > 0.9) | (pl.col(PREDICTION) < 0.1)
-    found = beside(estimator, rows.with_columns(pl.when(sure).then(TRUTH)))
+    found = beside(estimator, rows.with_columns(pl.when(sure).then(LABEL)))
     assert found.estimated == beside(estimator, rows.filter(sure)).estimated
     assert found.estimated.rows == found.realised.rows == rows.filter(sure).height
     everyone = number(beside(estimator, rows).estimated.value)
@@ -214,7 +214,7 @@ def test_too_little_is_told_apart_from_nothing() -> None:
     few = estimator.estimate(rows.head(10), start=START, end=START + DAY)
     assert (few.value, few.low) == (None, None)
     # An area needs both classes; a hold-out that has one only says nothing of how far estimates are off.
-    one_class = replace(estimator, held_out=estimator.held_out.with_columns(pl.lit(1.0).alias(TRUTH)))
+    one_class = replace(estimator, held_out=estimator.held_out.with_columns(pl.lit(1.0).alias(LABEL)))
     known = one_class.estimate(rows.head(500), start=START, end=START + DAY)
     assert known.value is not None
     assert (known.low, known.high) == (None, None)

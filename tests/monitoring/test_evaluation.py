@@ -13,12 +13,12 @@ from msgspec import structs
 from tests.monitoring.lives import DAY
 
 import everfit as ef
+from everfit.core.columns import ID, KNOWN_AT, LABEL, PREDICTION, RECORDED_AT, ROUTE, TIME, VERSION
 from everfit.core.evidence import SourceFreshness
 from everfit.core.finding import Finding
-from everfit.monitoring.evaluation import Watching, look
+from everfit.monitoring.evaluation import EvaluationScope, build_report
 from everfit.monitoring.performance import Comparison, Scale
 from everfit.monitoring.performance_alarm import performance_alarm
-from everfit.monitoring.prediction_frame import ASKED, ID, KNOWN, PREDICTION, RECORDED, ROUTE, TRUTH, VERSION
 from everfit.monitoring.reference import HELD_OUT, Reference
 from everfit.monitoring.report.gauges import samples_of
 from everfit.monitoring.report.page import write_page
@@ -41,19 +41,19 @@ def history() -> pl.DataFrame:
     return pl.DataFrame(
         {
             ID: [f"order-{number}" for number in range(rows)],
-            ASKED: asked,
-            RECORDED: asked,
+            TIME: asked,
+            RECORDED_AT: asked,
             VERSION: [1] * rows,
             ROUTE: ["champion"] * rows,
             PREDICTION: chance,
-            TRUTH: (dice.random(rows) < chance).astype(float),
-            KNOWN: [moment + timedelta(hours=2) for moment in asked],
+            LABEL: (dice.random(rows) < chance).astype(float),
+            KNOWN_AT: [moment + timedelta(hours=2) for moment in asked],
             "distance": distance,
             "view.load": dice.normal(size=rows),
             "constant": np.zeros(rows),
             "chain": dice.choice(["a", "b", "c"], rows),
         }
-    ).with_columns(pl.col(ASKED, RECORDED, KNOWN).dt.cast_time_unit("us"))
+    ).with_columns(pl.col(TIME, RECORDED_AT, KNOWN_AT).dt.cast_time_unit("us"))
 
 
 HISTORY = history()
@@ -62,24 +62,24 @@ FEATURES = ("distance", "view.load", "constant", "chain")
 
 @pytest.fixture(scope="module")
 def reference() -> Reference:
-    rows = HISTORY.filter(pl.col(ASKED) < SHIPPED).with_columns((pl.col(ASKED) >= SHIPPED - 20 * DAY).alias(HELD_OUT))
+    rows = HISTORY.filter(pl.col(TIME) < SHIPPED).with_columns((pl.col(TIME) >= SHIPPED - 20 * DAY).alias(HELD_OUT))
     rows = rows.with_columns(pl.when(HELD_OUT).then(PREDICTION).alias(PREDICTION))
     return Reference(rows, SCALE, FEATURES, {"distance": 0.3, "view.load": 0.1, "chain": 0.001}, DAY)
 
 
 def live() -> pl.DataFrame:
     """Thirty days of answers."""
-    return HISTORY.filter(pl.col(ASKED) >= SHIPPED)
+    return HISTORY.filter(pl.col(TIME) >= SHIPPED)
 
 
 def seen(rows: pl.DataFrame, reference: Reference, *, as_of: datetime = END, **more: Any) -> MonitorReport:
-    unknown = pl.col(KNOWN) > as_of
-    rows = rows.with_columns(pl.when(~unknown).then(pl.col(each)).alias(each) for each in (TRUTH, KNOWN))
-    watching = Watching(
+    unknown = pl.col(KNOWN_AT) > as_of
+    rows = rows.with_columns(pl.when(~unknown).then(pl.col(each)).alias(each) for each in (LABEL, KNOWN_AT))
+    scope = EvaluationScope(
         model="late", champion=1, references={1: reference}, scale=SCALE,
         watches=(ef.PerformanceDrop(), ef.Drift()), **more,
     )  # fmt: skip
-    return look(rows, watching, since=as_of - 14 * DAY, as_of=as_of)
+    return build_report(rows, scope, since=as_of - 14 * DAY, as_of=as_of)
 
 
 def only(report: MonitorReport) -> Finding:
@@ -108,7 +108,7 @@ def test_infinite_values_of_a_view_are_named(reference: Reference) -> None:
 
 def test_a_source_that_stops(reference: Reference) -> None:
     stale = SourceFreshness(source="kitchen_reports", view="view", age=5 * DAY, ttl=DAY)
-    gone = live().with_columns(pl.when(pl.col(ASKED) < END - 4 * DAY).then("view.load").alias("view.load"))
+    gone = live().with_columns(pl.when(pl.col(TIME) < END - 4 * DAY).then("view.load").alias("view.load"))
     found = only(seen(gone, reference, freshness=[stale], sources={"view": "kitchen_reports"}))
     assert (found.kind, found.subject, found.severity) == ("stale_source", "kitchen_reports", "critical")
     assert "5d old" in found.sentence
@@ -116,7 +116,7 @@ def test_a_source_that_stops(reference: Reference) -> None:
 
 
 def test_a_column_that_turns_all_null(reference: Reference) -> None:
-    gone = live().with_columns(pl.when(pl.col(ASKED) < END - 2 * DAY).then("distance").alias("distance"))
+    gone = live().with_columns(pl.when(pl.col(TIME) < END - 2 * DAY).then("distance").alias("distance"))
     found = only(seen(gone, reference))
     assert (found.kind, found.subject, found.severity) == ("missing_values", "distance", "critical")
     assert "in every one of 100 rows" in found.sentence
@@ -124,7 +124,7 @@ def test_a_column_that_turns_all_null(reference: Reference) -> None:
 
 def test_values_never_met(reference: Reference) -> None:
     new = live().with_columns(
-        pl.when((pl.col(ASKED) >= END - 2 * DAY) & (pl.col("chain") == "a"))
+        pl.when((pl.col(TIME) >= END - 2 * DAY) & (pl.col("chain") == "a"))
         .then(pl.lit("z"))
         .otherwise("chain")
         .alias("chain")
@@ -137,7 +137,7 @@ def test_a_column_of_names_has_its_usual_strangers(reference: Reference) -> None
     """Of three flights, two are by the company's own aircraft; the third by one that is hired for ten days."""
 
     def named(rows: pl.DataFrame) -> pl.DataFrame:
-        day, turn = (pl.col(ASKED) - START).dt.total_days(), pl.int_range(pl.len()) % 39
+        day, turn = (pl.col(TIME) - START).dt.total_days(), pl.int_range(pl.len()) % 39
         hired = pl.format("H{}-{}", turn, (day + turn) // 10)
         return rows.with_columns(pl.when(turn % 3 == 0).then(hired).otherwise(pl.format("N{}", turn)).alias("tail"))
 
@@ -153,7 +153,7 @@ def test_a_column_of_names_has_its_usual_strangers(reference: Reference) -> None
 
 def test_a_constant_that_comes_alive(reference: Reference) -> None:
     alive = live().with_columns(
-        pl.when(pl.col(ASKED) >= END - 2 * DAY).then(1.0).otherwise("constant").alias("constant")
+        pl.when(pl.col(TIME) >= END - 2 * DAY).then(1.0).otherwise("constant").alias("constant")
     )
     found = only(seen(alive, reference))
     assert (found.kind, found.subject) == ("constant_alive", "constant")
@@ -163,7 +163,7 @@ def test_a_constant_that_comes_alive(reference: Reference) -> None:
 def test_a_label_feed_that_stops(reference: Reference) -> None:
     stopped = END - 5 * DAY
     late = live().with_columns(
-        pl.when(pl.col(KNOWN) < stopped).then(pl.col(each)).alias(each) for each in (TRUTH, KNOWN)
+        pl.when(pl.col(KNOWN_AT) < stopped).then(pl.col(each)).alias(each) for each in (LABEL, KNOWN_AT)
     )
     found = only(seen(late, reference))
     assert (found.kind, found.severity) == ("labels_stopped", "critical")
@@ -173,21 +173,21 @@ def test_a_label_feed_that_stops(reference: Reference) -> None:
 
 def test_a_month_without_labels(reference: Reference) -> None:
     # What was asked in the rest of April was never told; May's is.
-    april = (pl.col(ASKED) >= SHIPPED) & (pl.col(ASKED) < datetime(2026, 5, 1, tzinfo=UTC))
-    forgotten = live().with_columns(pl.when(~april).then(pl.col(each)).alias(each) for each in (TRUTH, KNOWN))
+    april = (pl.col(TIME) >= SHIPPED) & (pl.col(TIME) < datetime(2026, 5, 1, tzinfo=UTC))
+    forgotten = live().with_columns(pl.when(~april).then(pl.col(each)).alias(each) for each in (LABEL, KNOWN_AT))
     found = only(seen(forgotten, reference))
     assert (found.kind, found.subject) == ("unlabelled", "2026-04")
 
 
 def test_clocks_that_disagree(reference: Reference) -> None:
-    skewed = live().with_columns((pl.col(ASKED) + timedelta(hours=3)).alias(ASKED))
+    skewed = live().with_columns((pl.col(TIME) + timedelta(hours=3)).alias(TIME))
     found = only(seen(skewed, reference))
     assert found.kind == "clock_skew"
     assert "3h after they were answered" in found.sentence
 
 
 def test_label_files_that_say_everything_twice(reference: Reference) -> None:
-    once = live().select(pl.col(ID), pl.col(TRUTH).cast(pl.String).alias("value"))
+    once = live().select(pl.col(ID), pl.col(LABEL).cast(pl.String).alias("value"))
     found = only(seen(live(), reference, reports=pl.concat([once, once])))
     assert (found.kind, found.severity) == ("duplicate_labels", "info")
     other = once.with_columns(pl.lit("2.0").alias("value"))
@@ -201,7 +201,7 @@ def test_nobody_asks(reference: Reference) -> None:
 
 def test_a_version_that_became_wrong(reference: Reference) -> None:
     change = END - 7 * DAY
-    wrong = live().with_columns(pl.when(pl.col(ASKED) >= change).then(1 - pl.col(TRUTH)).otherwise(TRUTH).alias(TRUTH))
+    wrong = live().with_columns(pl.when(pl.col(TIME) >= change).then(1 - pl.col(LABEL)).otherwise(LABEL).alias(LABEL))
     found = only(seen(wrong, reference))
     assert (found.kind, found.version, found.severity) == ("performance_drop", 1, "critical")
     assert found.since is not None
@@ -210,7 +210,7 @@ def test_a_version_that_became_wrong(reference: Reference) -> None:
 
 def test_the_quicker_alarm_is_quicker(reference: Reference) -> None:
     change = END - 7 * DAY
-    wrong = live().with_columns(pl.when(pl.col(ASKED) >= change).then(1 - pl.col(TRUTH)).otherwise(TRUTH).alias(TRUTH))
+    wrong = live().with_columns(pl.when(pl.col(TIME) >= change).then(1 - pl.col(LABEL)).otherwise(LABEL).alias(LABEL))
     sure = performance_alarm(wrong, reference, by=None, alpha=0.01)
     quick = performance_alarm(wrong, reference, by=None, alpha=0.01, run_length=1_000)
     assert sure is not None
@@ -220,10 +220,7 @@ def test_the_quicker_alarm_is_quicker(reference: Reference) -> None:
 
 def test_inputs_that_move(reference: Reference) -> None:
     moved = live().with_columns(
-        pl.when(pl.col(ASKED) >= END - 3 * DAY)
-        .then(pl.col("view.load") + 1.5)
-        .otherwise("view.load")
-        .alias("view.load")
+        pl.when(pl.col(TIME) >= END - 3 * DAY).then(pl.col("view.load") + 1.5).otherwise("view.load").alias("view.load")
     )
     found = only(seen(moved, reference))
     assert (found.kind, found.subject) == ("drift", "view.load")
@@ -246,11 +243,9 @@ def test_a_shadow_is_compared_on_the_same_rows(reference: Reference) -> None:
 
 def test_a_canary_is_compared_on_rows_dealt_out_by_chance(reference: Reference) -> None:
     """Its share grows on days when questions are harder, which is not its fault."""
-    share = pl.when(pl.col(ASKED) < END - 7 * DAY).then(0.1).otherwise(0.5)
+    share = pl.when(pl.col(TIME) < END - 7 * DAY).then(0.1).otherwise(0.5)
     dealt = pl.col(ID).hash(7) % 1_000 < share * 1_000
-    hard = live().with_columns(
-        pl.when(pl.col(ASKED) >= END - 7 * DAY).then(0.4).otherwise(PREDICTION).alias(PREDICTION)
-    )
+    hard = live().with_columns(pl.when(pl.col(TIME) >= END - 7 * DAY).then(0.4).otherwise(PREDICTION).alias(PREDICTION))
 
     def comparison(answers: pl.Expr) -> Comparison:
         rows = hard.with_columns(

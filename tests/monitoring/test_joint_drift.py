@@ -9,9 +9,9 @@ import pytest
 from tests.monitoring.lives import DAY
 
 import everfit as ef
+from everfit.core.columns import KNOWN_AT, LABEL, PREDICTION, TIME
 from everfit.monitoring.joint_drift import look_together, together_finding
 from everfit.monitoring.performance import Scale
-from everfit.monitoring.prediction_frame import ASKED, KNOWN, PREDICTION, TRUTH
 from everfit.monitoring.reference import HELD_OUT, Reference
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -27,8 +27,8 @@ def days(first: int, count: int, *, together: float, seed: int) -> pl.DataFrame:
     asked = [START + (first + number / PER_DAY) * DAY for number in range(rows)]
     chance = np.full(rows, 0.5)
     return pl.DataFrame(
-        {ASKED: asked, KNOWN: asked, TRUTH: chance.round(), PREDICTION: chance, "one": one, "other": other}
-    ).with_columns(pl.col(ASKED, KNOWN).dt.cast_time_unit("us"), pl.lit(True).alias(HELD_OUT))
+        {TIME: asked, KNOWN_AT: asked, LABEL: chance.round(), PREDICTION: chance, "one": one, "other": other}
+    ).with_columns(pl.col(TIME, KNOWN_AT).dt.cast_time_unit("us"), pl.lit(True).alias(HELD_OUT))
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from tests.monitoring.lives import DAY, Life, live
 import everfit as ef
 from everfit.core.finding import Finding
 from everfit.monitoring.drift_windows import count_windows, drift_windows
-from everfit.monitoring.evaluation import Watching, look
+from everfit.monitoring.evaluation import EvaluationScope, build_report
 from everfit.monitoring.performance_alarm import performance_alarm
 from everfit.monitoring.report.report import MonitorReport
 from everfit.store.reader import Reader
@@ -29,7 +29,7 @@ YEARS = int(os.environ.get("EVERFIT_TEST_YEARS", "4"))
 
 def seen(life: Life, as_of: datetime, **more: Any) -> MonitorReport:
     """A look at a life at an instant."""
-    watching = Watching(
+    scope = EvaluationScope(
         model="late",
         champion=1,
         references={1: life.reference},
@@ -37,7 +37,7 @@ def seen(life: Life, as_of: datetime, **more: Any) -> MonitorReport:
         watches=(ef.PerformanceDrop(alpha=ALPHA), ef.Drift()),
         **more,
     )
-    return look(life.known(as_of), watching, since=as_of - 7 * DAY, as_of=as_of)
+    return build_report(life.known(as_of), scope, since=as_of - 7 * DAY, as_of=as_of)
 
 
 def found(report: MonitorReport, kind: str) -> list[Finding]:

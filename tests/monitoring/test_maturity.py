@@ -11,13 +11,13 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 
+from everfit.core.columns import ID, KNOWN_AT, LABEL, PREDICTION, TIME
 from everfit.measures.competing_risks import cumulative_incidence
 from everfit.measures.label_weights import MOST_WEIGHT
 from everfit.measures.weighting import Floats
 from everfit.monitoring.delays import known_then, learn_delays
 from everfit.monitoring.maturity import Cohort, cohort, weights
 from everfit.monitoring.performance import Scale, figure
-from everfit.monitoring.prediction_frame import ASKED, ID, KNOWN, PREDICTION, TRUTH
 
 DAY_S = 86_400.0
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -52,12 +52,12 @@ def frame(
     asked: Sequence[datetime | None], truth: Floats | list[float], known: Sequence[datetime | None]
 ) -> pl.DataFrame:
     moment = pl.Datetime("us", "UTC")
-    columns = {ID: range(len(asked)), ASKED: asked, TRUTH: truth, KNOWN: known}
-    return pl.DataFrame(columns, schema_overrides={ASKED: moment, KNOWN: moment, TRUTH: pl.Float64})
+    columns = {ID: range(len(asked)), TIME: asked, LABEL: truth, KNOWN_AT: known}
+    return pl.DataFrame(columns, schema_overrides={TIME: moment, KNOWN_AT: moment, LABEL: pl.Float64})
 
 
 def young(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.filter(pl.col(ASKED) >= YOUNG)
+    return rows.filter(pl.col(TIME) >= YOUNG)
 
 
 def share(found: Cohort) -> tuple[float, float, float, float]:
@@ -77,7 +77,7 @@ def test_the_matured_share_is_right_where_the_raw_one_is_not() -> None:
         rows = simulated(seed)
         own = young(rows)
         found = cohort(own, learn_delays(rows, as_of=AS_OF, classes=CLASSES), as_of=AS_OF)
-        final = float(own[TRUTH].to_numpy().mean())
+        final = float(own[LABEL].to_numpy().mean())
         early, late, low, high = share(found)
         raw.append(early - final)
         matured.append(late - final)
@@ -96,7 +96,7 @@ def test_the_range_holds_where_weeks_differ() -> None:
     for seed in range(40):
         rows = simulated(seed, wavering=0.25)
         own, delays = young(rows), learn_delays(rows, as_of=AS_OF, classes=CLASSES)
-        final = float(own[TRUTH].to_numpy().mean())
+        final = float(own[LABEL].to_numpy().mean())
         _, _, low, high = share(cohort(own, delays, as_of=AS_OF))
         held += low <= final <= high
         one_block = replace(delays, blocks=np.zeros_like(delays.blocks))
@@ -118,9 +118,9 @@ def test_a_cohort_that_is_its_own_history_gives_aalen_johansen() -> None:
     own = young(simulated(2))
     found = cohort(own, learn_delays(own, as_of=AS_OF, classes=CLASSES), as_of=AS_OF)
     known = known_then(own, as_of=AS_OF)
-    until = pl.coalesce(KNOWN, pl.lit(AS_OF))
-    ages = known.select((until - pl.col(ASKED)).dt.total_microseconds() / 1e6).to_series().to_numpy()
-    codes: NDArray[np.int64] = known[TRUTH].cast(pl.Int64).fill_null(-1).to_numpy()
+    until = pl.coalesce(KNOWN_AT, pl.lit(AS_OF))
+    ages = known.select((until - pl.col(TIME)).dt.total_microseconds() / 1e6).to_series().to_numpy()
+    codes: NDArray[np.int64] = known[LABEL].cast(pl.Int64).fill_null(-1).to_numpy()
     plain = cumulative_incidence(ages, codes, kinds=2).incidence[-1]
     assert share(found)[1] == pytest.approx(plain[1] / plain.sum(), abs=1e-12)
     assert found.reach == pytest.approx(plain.sum(), abs=1e-12)
@@ -137,7 +137,7 @@ def test_a_cohort_whose_outcomes_are_all_in_is_what_it_is() -> None:
 
 
 def test_what_has_never_happened_may_still_happen() -> None:
-    rows = simulated(10, size=2000).with_columns(pl.lit(0.0).alias(TRUTH))
+    rows = simulated(10, size=2000).with_columns(pl.lit(0.0).alias(LABEL))
     found = cohort(young(rows), learn_delays(rows, as_of=AS_OF, classes=CLASSES), as_of=AS_OF)
     _, matured, low, high = share(found)
     assert matured == low == 0.0
@@ -157,9 +157,9 @@ def test_weighted_metrics_are_what_they_will_be() -> None:
         raw.append(early - final)
         weighted.append(mended - final)
         labelled = weight.is_not_null()
-        rates.append(np.average(own[TRUTH].filter(labelled), weights=weight.drop_nulls()))
+        rates.append(np.average(own[LABEL].filter(labelled), weights=weight.drop_nulls()))
         assert weight.mean() == pytest.approx(1.0, abs=0.05)
-        assert labelled.to_list() == known[TRUTH].is_not_null().to_list()
+        assert labelled.to_list() == known[LABEL].is_not_null().to_list()
     assert np.mean(rates) == pytest.approx(RATE, abs=0.01)
     assert abs(np.mean(raw)) > 4 * abs(np.mean(weighted))
     assert abs(np.mean(weighted)) < 0.01
@@ -189,8 +189,8 @@ def test_no_row_outvotes_the_rest() -> None:
 
 def test_a_class_that_history_does_not_hold_weighs_one() -> None:
     rows = simulated(5)
-    no = learn_delays(rows.filter(pl.col(TRUTH) == 0.0), as_of=AS_OF, classes=CLASSES)
-    assert set(weights(rows.filter(pl.col(TRUTH) == 1.0), no, as_of=AS_OF).drop_nulls()) == {1.0}
+    no = learn_delays(rows.filter(pl.col(LABEL) == 0.0), as_of=AS_OF, classes=CLASSES)
+    assert set(weights(rows.filter(pl.col(LABEL) == 1.0), no, as_of=AS_OF).drop_nulls()) == {1.0}
 
 
 def test_delays_are_told_in_spite_of_what_still_waits() -> None:
@@ -230,19 +230,19 @@ def test_without_outcomes_nothing_is_promised() -> None:
 def test_the_cancel_rate_of_hotel_bookings_is_matured(data_folder: Path) -> None:
     """As of the first of eight months, with only what was known that day."""
     source = data_folder / "hotel_bookings.parquet"
-    named = {"booking_id": ID, "booking_ts": ASKED, "is_canceled": TRUTH, "label_ts": KNOWN}
-    rows = pl.read_parquet(source, columns=list(named)).rename(named).with_columns(pl.col(TRUTH).cast(pl.Float64))
+    named = {"booking_id": ID, "booking_ts": TIME, "is_canceled": LABEL, "label_ts": KNOWN_AT}
+    rows = pl.read_parquet(source, columns=list(named)).rename(named).with_columns(pl.col(LABEL).cast(pl.Float64))
     raw_off, matured_off, weighted_off, held = [], [], [], 0
     table = ["as of       rows  coverage    raw  matured  (95 %)          weighted  final"]
     for month in range(6, 14):
         as_of = datetime(2016 + month // 13, (month - 1) % 12 + 1, 1, tzinfo=UTC)
-        own = rows.filter(pl.col(ASKED) >= as_of - timedelta(days=90), pl.col(ASKED) < as_of)
-        final = float(own[TRUTH].to_numpy().mean())
+        own = rows.filter(pl.col(TIME) >= as_of - timedelta(days=90), pl.col(TIME) < as_of)
+        final = float(own[LABEL].to_numpy().mean())
         delays = learn_delays(rows, as_of=as_of, classes=("0", "1"))
         found = cohort(own, delays, as_of=as_of)
         raw, matured, low, high = share(found)
         weight = weights(own, delays, as_of=as_of)
-        weighted = float(np.average(own[TRUTH].filter(weight.is_not_null()), weights=weight.drop_nulls()))
+        weighted = float(np.average(own[LABEL].filter(weight.is_not_null()), weights=weight.drop_nulls()))
         raw_off.append(abs(raw - final))
         matured_off.append(abs(matured - final))
         weighted_off.append(abs(weighted - final))

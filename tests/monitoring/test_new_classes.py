@@ -10,16 +10,16 @@ import pytest
 
 from everfit.artifact.schema import InputSchema
 from everfit.core.class_names import NEW_CLASSES, ClassValue
-from everfit.core.evidence import KNOWN_AT, LABEL, TIME
+from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.delivery.scoring import Scoring
 from everfit.monitoring.delays import learn_delays
 from everfit.monitoring.estimate import learn_estimator
-from everfit.monitoring.evaluation import Watching, look
+from everfit.monitoring.evaluation import EvaluationScope, build_report
 from everfit.monitoring.maturity import cohort, weights
 from everfit.monitoring.new_classes import new_class_findings
 from everfit.monitoring.performance import Scale, compare, compare_dealt, figure, in_scale
 from everfit.monitoring.performance_alarm import performance_alarm
-from everfit.monitoring.prediction_frame import NEW_CLASS, TRUTH, chances, standard_rows
+from everfit.monitoring.prediction_frame import NEW_CLASS, chances, standard_rows
 from everfit.monitoring.reference import HELD_OUT, Reference, reference_of
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -58,8 +58,8 @@ def answers(classes: tuple[str, ...], *, version: int, route: str = "champion", 
             "recorded_at": asked,
             "version": version,
             "route": route,
-            "outcome": truth,
-            "outcome_known_at": [at + timedelta(hours=int(hours)) for at, hours in zip(asked, delay, strict=True)],
+            "label": truth,
+            "label_known_at": [at + timedelta(hours=int(hours)) for at, hours in zip(asked, delay, strict=True)],
             **{f"prediction.{name}": chances[:, place] for place, name in enumerate(classes)},
         }
     )
@@ -73,10 +73,10 @@ def reference(classes: tuple[str, ...], *, metric: str = "log_loss", said: tuple
     """Of a version; ``said`` are the classes of the candidate that answered, if it was fitted again with more."""
     journal = answers(said or classes, version=9)
     if not said:
-        journal = journal.filter(pl.col("outcome").is_in(classes))
+        journal = journal.filter(pl.col("label").is_in(classes))
     chosen = [name for name in journal.columns if name.startswith("prediction.")]
     profile = journal.select(
-        pl.col("event_time").alias(TIME), pl.col("outcome").alias(LABEL), pl.col("outcome_known_at").alias(KNOWN_AT),
+        pl.col("event_time").alias(TIME), pl.col("label").alias(LABEL), pl.col("label_known_at").alias(KNOWN_AT),
         pl.lit(value=True).alias(HELD_OUT), *chosen,
     )  # fmt: skip
     return reference_of(profile, schema(*classes), metric=metric, importance={}, window=timedelta(days=1))
@@ -84,10 +84,10 @@ def reference(classes: tuple[str, ...], *, metric: str = "log_loss", said: tuple
 
 def test_an_outcome_of_another_class_is_kept_and_found() -> None:
     found = rows(("a", "b", "c"))
-    new = found.filter(pl.col(TRUTH) < 0)
+    new = found.filter(pl.col(LABEL) < 0)
     assert new.height > 80
     assert new[NEW_CLASS].unique().to_list() == ["d"]
-    assert found.filter(pl.col(TRUTH) >= 0)[NEW_CLASS].null_count() == ROWS - new.height
+    assert found.filter(pl.col(LABEL) >= 0)[NEW_CLASS].null_count() == ROWS - new.height
     (finding,) = new_class_findings(found, scale("a", "b", "c"), "m", 1)
     assert (finding.kind, finding.severity, finding.version) == ("new_class", "critical", 1)
     assert f"'d' on {new.height:,} outcomes" in finding.sentence
@@ -106,7 +106,7 @@ def test_a_new_class_makes_every_figure_worse_and_none_undefined(metric: str) ->
     own = rows(("a", "b", "c"))
     measured = scale("a", "b", "c", metric=metric)
     with_it = figure(own, measured, start=START, end=END, resamples=20).value
-    without = figure(own.filter(pl.col(TRUTH) >= 0), measured, start=START, end=END, resamples=20).value
+    without = figure(own.filter(pl.col(LABEL) >= 0), measured, start=START, end=END, resamples=20).value
     assert with_it is not None
     assert without is not None
     assert measured.measure.worse_by(with_it, without) > 0
@@ -115,13 +115,13 @@ def test_a_new_class_makes_every_figure_worse_and_none_undefined(metric: str) ->
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_look_survives_versions_of_different_classes(metric: str) -> None:
     champion, shadow = rows(("b", "a", "c")), rows(("a", "d", "b", "c"), version=2, route="shadow")
-    both = pl.concat([champion, shadow], how="diagonal_relaxed").sort("asked_at", "id")
+    both = pl.concat([champion, shadow], how="diagonal_relaxed").sort("event_time", "id")
     scales = {1: scale("b", "a", "c", metric=metric), 2: scale("a", "d", "b", "c", metric=metric)}
     references = {
         1: reference(("b", "a", "c"), metric=metric),
         2: reference(("a", "d", "b", "c"), metric=metric, said=("a", "b", "c")),
     }
-    watching = Watching(
+    scope = EvaluationScope(
         model="m",
         champion=1,
         references=references,
@@ -130,7 +130,7 @@ def test_a_look_survives_versions_of_different_classes(metric: str) -> None:
         watches=(),
         every=timedelta(days=5),
     )
-    report = look(both, watching, since=START, as_of=END)
+    report = build_report(both, scope, since=START, as_of=END)
     assert {finding.kind for finding in report.findings} >= {"new_class"}
     newer, older = report.versions
     assert older.overall.value is not None
@@ -160,10 +160,10 @@ def test_versions_are_compared_by_class_and_not_by_position() -> None:
 
 
 def test_of_two_classes_the_other_way_round_both_are_turned() -> None:
-    two = pl.DataFrame({TRUTH: [1.0, 0.0, -1.0, None], "prediction": [0.9, 0.2, 0.3, 0.4]})
+    two = pl.DataFrame({LABEL: [1.0, 0.0, -1.0, None], "prediction": [0.9, 0.2, 0.3, 0.4]})
     own, wanted = (Scale(task="binary", metric="brier", classes=each) for each in (("no", "yes"), ("yes", "no")))
     found = in_scale(two, own, wanted)
-    assert found[TRUTH].to_list() == [0.0, 1.0, -1.0, None]
+    assert found[LABEL].to_list() == [0.0, 1.0, -1.0, None]
     assert found["prediction"].to_list() == pytest.approx([0.1, 0.8, 0.7, 0.6])
 
 
@@ -174,7 +174,7 @@ def test_new_classes_mature_as_one_class_of_their_own() -> None:
     assert delays.classes == ("a", "b", "c", NEW_CLASSES)
     slow = {each.value: each.median_s for each in delays.by_class}
     assert slow[NEW_CLASSES] == 30 * 3_600
-    found = cohort(own.filter(pl.col("asked_at") >= as_of - timedelta(days=2)), delays, as_of=as_of)
+    found = cohort(own.filter(pl.col("event_time") >= as_of - timedelta(days=2)), delays, as_of=as_of)
     assert sum(share.matured or 0.0 for share in found.classes) == pytest.approx(1)
     weight = weights(own, delays, as_of=as_of)
     assert weight.drop_nulls().is_finite().all()
@@ -185,16 +185,16 @@ def test_alarm_and_estimate_survive_a_hold_out_with_a_class_that_the_version_doe
     known = ("a", "b", "c")
     held = answers(known, version=9)
     profile = held.select(
-        pl.col("event_time").alias(TIME), pl.col("outcome").alias(LABEL), pl.col("outcome_known_at").alias(KNOWN_AT),
+        pl.col("event_time").alias(TIME), pl.col("label").alias(LABEL), pl.col("label_known_at").alias(KNOWN_AT),
         pl.lit(value=True).alias(HELD_OUT), "prediction.a", "prediction.b", "prediction.c",
     )  # fmt: skip
     made = reference_of(profile, schema(*known), metric=metric, importance={}, window=timedelta(days=1))
-    assert (made.held_out[TRUTH] < 0).any()
+    assert (made.held_out[LABEL] < 0).any()
     alarm = performance_alarm(rows(known), made, by=None, alpha=0.01)
     assert alarm is not None
     assert np.isfinite(alarm.reference)
     assert alarm.current is None
-    worse = rows(known).with_columns(pl.lit(-1.0).alias(TRUTH))
+    worse = rows(known).with_columns(pl.lit(-1.0).alias(LABEL))
     rung = performance_alarm(worse, made, by=None, alpha=0.01)
     assert rung is not None
     assert rung.current is not None
@@ -211,7 +211,7 @@ def test_a_rollout_scores_both_over_every_class_that_either_knows() -> None:
     scoring = Scoring(task="multiclass", metric="log_loss", classes=("a", "b", "c", "d"), shared=("a", "b", "c"))
     places = {"a": 0.0, "b": 1.0, "c": 2.0, "d": 3.0}
     both = both.with_columns(
-        pl.col("outcome").replace_strict(places).alias("truth"), *chances(both.columns, scoring.columns)
+        pl.col("label").replace_strict(places).alias("label"), *chances(both.columns, scoring.columns)
     )
     mature = scoring.mature(both, END + timedelta(days=9))
     assert mature.height == 2 * ROWS

@@ -12,11 +12,11 @@ import polars as pl
 import pytest
 from tests.monitoring.lives import DAY
 
+from everfit.core.columns import ID, KNOWN_AT, LABEL, RECORDED_AT, ROUTE, TIME, VERSION
 from everfit.core.evidence import Task
 from everfit.measures.weighting import Floats
 from everfit.monitoring.performance import Scale
 from everfit.monitoring.performance_alarm import Alarm, performance_alarm
-from everfit.monitoring.prediction_frame import ASKED, ID, KNOWN, RECORDED, ROUTE, TRUTH, VERSION
 from everfit.monitoring.reference import HELD_OUT, Reference
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -68,12 +68,12 @@ def rows(kind: Kind, dice: np.random.Generator, start: datetime, chance: Floats)
     truth = 0.5 + worse if kind.scale.task == "regression" else worse.astype(float)
     step = DAY // PER_DAY // timedelta(microseconds=1)
     asked = pl.Series(np.arange(len(chance)) * step, dtype=pl.Int64).cast(pl.Duration("us")) + start
-    return pl.DataFrame({ASKED: asked.cast(pl.Datetime("us", "UTC")), TRUTH: truth}).with_columns(
-        pl.col(ASKED).cast(pl.String).alias(ID),
-        pl.col(ASKED).alias(RECORDED),
+    return pl.DataFrame({TIME: asked.cast(pl.Datetime("us", "UTC")), LABEL: truth}).with_columns(
+        pl.col(TIME).cast(pl.String).alias(ID),
+        pl.col(TIME).alias(RECORDED_AT),
         pl.lit(1).alias(VERSION),
         pl.lit("champion").alias(ROUTE),
-        (pl.col(ASKED) + timedelta(hours=2)).alias(KNOWN),
+        (pl.col(TIME) + timedelta(hours=2)).alias(KNOWN_AT),
         **{name: pl.lit(value) for name, value in kind.predictions.items()},
     )
 

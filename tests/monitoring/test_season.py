@@ -11,10 +11,10 @@ import pytest
 from tests.monitoring.lives import DAY
 
 import everfit as ef
+from everfit.core.columns import KNOWN_AT, LABEL, PREDICTION, TIME
 from everfit.core.errors import DefinitionError
 from everfit.monitoring.drift_windows import DriftWindow, count_windows, drift_findings, drift_windows, history_note
 from everfit.monitoring.performance import Scale
-from everfit.monitoring.prediction_frame import ASKED, KNOWN, PREDICTION, TRUTH
 from everfit.monitoring.reference import HELD_OUT, Reference
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -31,21 +31,21 @@ def three_years() -> pl.DataFrame:
     asked = [START + number * DAY / PER_DAY for number in range(rows)]
     answer = 1 / (1 + np.exp(-heat))
     return pl.DataFrame(
-        {ASKED: asked, TRUTH: dice.random(rows) < answer, KNOWN: asked, "heat": heat, PREDICTION: answer}
-    ).with_columns(pl.col(ASKED, KNOWN).dt.cast_time_unit("us"), pl.col(TRUTH).cast(pl.Float64))
+        {TIME: asked, LABEL: dice.random(rows) < answer, KNOWN_AT: asked, "heat": heat, PREDICTION: answer}
+    ).with_columns(pl.col(TIME, KNOWN_AT).dt.cast_time_unit("us"), pl.col(LABEL).cast(pl.Float64))
 
 
 def between(first: int, last: int) -> pl.DataFrame:
-    return three_years().filter(pl.col(ASKED).is_between(START + first * DAY, START + last * DAY, closed="left"))
+    return three_years().filter(pl.col(TIME).is_between(START + first * DAY, START + last * DAY, closed="left"))
 
 
 def made_from(rows: pl.DataFrame) -> Reference:
-    held_out = rows.with_columns((pl.col(ASKED) >= rows[ASKED][-1] - 60 * DAY).alias(HELD_OUT))
+    held_out = rows.with_columns((pl.col(TIME) >= rows[TIME][-1] - 60 * DAY).alias(HELD_OUT))
     return Reference(held_out, Scale(task="binary", metric="log_loss", classes=(False, True)), ("heat",), {}, DAY)
 
 
 def judged(rows: pl.DataFrame, reference: Reference, watch: ef.Drift) -> tuple[DriftWindow, ...]:
-    counted = count_windows(rows, reference, until=rows[ASKED][-1] + timedelta(seconds=1))
+    counted = count_windows(rows, reference, until=rows[TIME][-1] + timedelta(seconds=1))
     return drift_windows(counted, reference, watch)
 
 

@@ -14,10 +14,10 @@ import pytest
 from tests.journal.records import Service
 from tests.monitoring.counted import FEATURES, SCHEMA, UNTIL, answer, count, version
 
-from everfit.journal.outcomes import first_answers
+from everfit.journal.label_join import first_predictions
+from everfit.journal.prediction_history import PredictionHistory
 from everfit.journal.ship import ship
 from everfit.journal.tables import scan_predictions
-from everfit.loop.prediction_history import Answers
 from everfit.monitoring.drift_windows import Counted, count_windows
 from everfit.monitoring.prediction_frame import standard_rows
 from everfit.monitoring.windows import Length
@@ -40,8 +40,8 @@ def directly(lake: Path, journal: Path, window: Length) -> tuple[Counted, ...]:
     """Count all rows at once."""
     reference = version(window).reference
     assert reference is not None
-    answers = first_answers(scan_predictions(lake, journal, "late"), UNTIL + timedelta(days=1)).collect()
-    rows = standard_rows(answers.with_columns(outcome=None, outcome_known_at=None), SCHEMA, slices=FEATURES)
+    answers = first_predictions(scan_predictions(lake, journal, "late"), UNTIL + timedelta(days=1)).collect()
+    rows = standard_rows(answers.with_columns(label=None, label_known_at=None), SCHEMA, slices=FEATURES)
     return count_windows(rows, reference, until=UNTIL)
 
 
@@ -58,7 +58,7 @@ def test_counts_are_those_of_the_rows(tmp_path: Path, window: Length, workers: i
     dice = np.random.default_rng(seed)
     journal, lake, folder = tmp_path / "journal", tmp_path / "lake", tmp_path / "counts"
     services = [Service(journal, seal_bytes=int(dice.integers(3_000, 30_000))) for _ in range(workers)]
-    held, answers = version(window), Answers(lake, journal, "late")
+    held, answers = version(window), PredictionHistory(lake, journal, "late")
     for number in range(600):
         answer(services[dice.integers(workers)], dice, number)
         if dice.random() < 0.015:
@@ -66,7 +66,7 @@ def test_counts_are_those_of_the_rows(tmp_path: Path, window: Length, workers: i
         if dice.random() < 0.015:
             count(held, answers, folder)
         if dice.random() < 0.005:  # a process is started again, and finds a file torn and another gone
-            held, answers = version(window), Answers(lake, journal, "late")
+            held, answers = version(window), PredictionHistory(lake, journal, "late")
             for path in sorted(folder.glob("*.counts"))[:1]:
                 path.write_bytes(path.read_bytes()[:100])
             for path in sorted(folder.glob("*.counts"))[1:2]:
@@ -77,7 +77,7 @@ def test_counts_are_those_of_the_rows(tmp_path: Path, window: Length, workers: i
     expected = directly(lake, journal, window)
     assert len(expected) >= 5
     assert same(count(held, answers, folder), expected)
-    assert same(count(version(window), Answers(lake, journal, "late"), folder), expected)
+    assert same(count(version(window), PredictionHistory(lake, journal, "late"), folder), expected)
 
 
 @pytest.mark.parametrize("window", [timedelta(days=1), 70])
@@ -94,7 +94,9 @@ def test_whoever_is_killed_while_counting_leaves_nothing_wrong(tmp_path: Path, w
         died = subprocess.run(command, cwd=Path(__file__).parents[2], env=os.environ, check=False, timeout=60)
         assert died.returncode == -signal.SIGKILL
         assert len(list(folder.glob("*.counts"))) == left
-    assert same(count(version(window), Answers(lake, journal, "late"), folder), directly(lake, journal, window))
+    assert same(
+        count(version(window), PredictionHistory(lake, journal, "late"), folder), directly(lake, journal, window)
+    )
 
 
 def test_what_is_counted_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,10 +106,10 @@ def test_what_is_counted_is_not_read_again(tmp_path: Path, monkeypatch: pytest.M
         answer(service, dice, number)
     service.stop()
     ship(journal, lake)
-    once = count(version(timedelta(days=1)), Answers(lake, journal, "late"), folder)
+    once = count(version(timedelta(days=1)), PredictionHistory(lake, journal, "late"), folder)
 
     def read(*_: object) -> None:
         pytest.fail("rows were read with their features")
 
-    monkeypatch.setattr(Answers, "between", read)
-    assert same(count(version(timedelta(days=1)), Answers(lake, journal, "late"), folder), once)
+    monkeypatch.setattr(PredictionHistory, "between", read)
+    assert same(count(version(timedelta(days=1)), PredictionHistory(lake, journal, "late"), folder), once)

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import everfit as ef
-from everfit.core.evidence import LABEL, TIME
+from everfit.core.columns import LABEL, TIME
 from everfit.replay.replaying import _predictions
 from everfit.replay.result import PREDICTION, VERSION, figures
 

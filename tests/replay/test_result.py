@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 import everfit as ef
-from everfit.core.evidence import LABEL, TIME, Task
+from everfit.core.columns import LABEL, TIME
+from everfit.core.evidence import Task
 from everfit.replay.result import AGAINST, PREDICTION, VERSION, figures
 
 

@@ -6,7 +6,8 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME
+from everfit.core.columns import KNOWN_AT, LABEL, TIME
+from everfit.core.evidence import ID
 from everfit.replay.history import CREATED, EVENT_TIME
 from everfit.replay.schedule import Row, Step, due_by, outcomes_of, steps
 from everfit.store.timestamps import INSTANT

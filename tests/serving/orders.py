@@ -23,7 +23,8 @@ from everfit.artifact.runtimes.native import NativePredictor
 from everfit.artifact.schema import InputSchema
 from everfit.artifact.signing import Signer, Trust
 from everfit.core.clock import Clock, FixedClock
-from everfit.core.evidence import LABEL, Task
+from everfit.core.columns import LABEL
+from everfit.core.evidence import Task
 from everfit.core.settings import ServingSettings
 from everfit.features.history import build_frame
 from everfit.features.materialize import materialize

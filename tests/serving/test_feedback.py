@@ -18,7 +18,7 @@ from tests.serving.process import Service, running
 
 from everfit.features.history import build_frame
 from everfit.features.materialize import materialize
-from everfit.journal.outcomes import latest_outcomes
+from everfit.journal.label_join import latest_outcomes
 from everfit.journal.ship import ship
 from everfit.journal.tables import scan_outcomes
 from everfit.store.journal_records import OUTCOMES, PUSHES, Outcomes, PushedRows

@@ -29,8 +29,8 @@ from everfit.artifact.manifest import Lineage
 from everfit.artifact.package import Package, open_package, write_package
 from everfit.artifact.provenance import CodeVersion, library_versions
 from everfit.artifact.signing import Signer, Trust
+from everfit.core.columns import LABEL
 from everfit.core.errors import DefinitionError, InvalidRequestError, TrainingError
-from everfit.core.evidence import LABEL
 from everfit.training.labels import learnable
 from everfit.training.trainer import encode_rows, fit
 

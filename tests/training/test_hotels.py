@@ -15,7 +15,8 @@ import everfit as ef
 from everfit.artifact.encode import encode_frame
 from everfit.artifact.fitted_model import Fitted
 from everfit.artifact.infer import infer_schema
-from everfit.core.evidence import LABEL, Evidence, TrainingFrame
+from everfit.core.columns import LABEL
+from everfit.core.evidence import Evidence, TrainingFrame
 from everfit.core.records import Verdict
 from everfit.core.settings import TrainingSettings
 from everfit.features.history import build_frame

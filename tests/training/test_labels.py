@@ -15,8 +15,9 @@ from tests.training.world import QUICK, START, frame_of, make_frame, make_model
 import everfit as ef
 from everfit.artifact.manifest import Lineage
 from everfit.artifact.provenance import CodeVersion
+from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.core.errors import DefinitionError, EmptyWindowError
-from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME, TrainingFrame
+from everfit.core.evidence import ID, TrainingFrame
 from everfit.training.labels import WEIGHT, judging, labels_to_come, learnable
 from everfit.training.refit import refit, refit_as_recorded
 from everfit.training.train import train

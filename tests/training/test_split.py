@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from tests.training.world import START, frame_of, make_model
 
 import everfit as ef
+from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.core.errors import EmptyWindowError, LabelError
-from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME, TrainingFrame
+from everfit.core.evidence import ID, TrainingFrame
 from everfit.training.labels import WEIGHT
 from everfit.training.split import holdout_rows, split_by_time
 

@@ -8,15 +8,16 @@ from tests.triggers.situation import CHAMPION, DAY, day, drifted, drop, facts, r
 
 import everfit as ef
 from everfit.core.errors import DefinitionError
+from everfit.core.finding import EstimatedDrop
 from everfit.core.order import OrderRecord
 from everfit.definitions.policy import Policy
 from everfit.definitions.trigger import AllOf, AnyOf, Trigger
 from everfit.triggers.decide import by_hand, consider, decide
-from everfit.triggers.facts import Facts, Foreseen
+from everfit.triggers.facts import Facts
 
 DROP = "late/performance_drop/v3#12"
-NO_WORSE = Foreseen(metric="log_loss", worse_by=0.02, at_least=-0.01)
-WORSE = Foreseen(metric="log_loss", worse_by=0.05, at_least=0.01)
+NO_WORSE = EstimatedDrop(metric="log_loss", worse_by=0.02, at_least=-0.01)
+WORSE = EstimatedDrop(metric="log_loss", worse_by=0.05, at_least=0.01)
 OTHER_CODE = facts(code="sha256:b", labels_since=0)
 
 
@@ -29,7 +30,7 @@ FIRES: list[tuple[Trigger, Facts, float, str, str]] = [
     (ef.Drift(anyway=True), facts(drifted(5, "rain", severity="info")), 2, "late/drift//rain#5/v3", "rain has moved"),
     (
         ef.Drift(),
-        facts(drifted(5, "rain"), foreseen=WORSE),
+        facts(drifted(5, "rain"), estimated_drop=WORSE),
         2,
         "late/drift//rain#5/v3",
         "worse by 0.0500, at least 0.0100",
@@ -79,7 +80,7 @@ WAITS: list[tuple[Trigger, Facts, float, str]] = [
     (ef.PerformanceDrop(), facts(drop(version=2)), 2, "version 3 is not known to have become worse"),
     (ef.Drift(), facts(), 2, "nothing has drifted"),
     (ef.Drift(), facts(drifted(5, "rain")), 2, "rain has drifted, but that was not shown to matter"),
-    (ef.Drift(), facts(drifted(5, "rain"), foreseen=NO_WORSE), 2, "not shown to matter"),
+    (ef.Drift(), facts(drifted(5, "rain"), estimated_drop=NO_WORSE), 2, "not shown to matter"),
     (ef.Drift(), facts(drifted(5, "rain", severity="info"), drop()), 2, "hardly used"),
     (ef.Every("30d"), facts(), 29.99, "due on 2013-03-31 00:00 UTC"),
     (ef.Cron("0 3 1 * *"), facts(), 0.1, "due on 2013-03-01 03:00 UTC"),

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from everfit.artifact.expressions import stored
 from everfit.artifact.schema import Column, Computation, FieldType, InputSchema, Lookup, RequestField
 from everfit.core.class_names import ClassValue
+from everfit.core.columns import LABEL
 from everfit.core.errors import DefinitionError, LabelError
-from everfit.core.evidence import LABEL, TrainingFrame
+from everfit.core.evidence import TrainingFrame
 from everfit.core.user_code import run_users
 from everfit.definitions.column_types import require_type
 

@@ -25,18 +25,16 @@ Arithmetic = Literal["float64", "float32"]
 """Precision of the sums that a prediction is computed with."""
 
 ID = "event_id"
-TIME = "event_time"
-LABEL = "label"
-KNOWN_AT = "label_known_at"
+"""In training frames, where ``id`` may be a request field."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingFrame:
     """Point-in-time correct rows, ordered by event time and id.
 
-    ``data`` has :data:`ID`, :data:`TIME` (``Datetime("us", "UTC")``), the request fields under their own names, the
-    features under ``view.feature`` names, :data:`LABEL` (null where it was not known at ``manifest.as_of``) and
-    :data:`KNOWN_AT`.
+    ``data`` has ``event_id``, ``event_time`` (``Datetime("us", "UTC")``), the request fields under their own names, the
+    features under ``view.feature`` names, ``label`` (null where it was not known at ``manifest.as_of``) and
+    ``label_known_at``, as in :mod:`everfit.core.columns`.
     """
 
     data: pl.DataFrame

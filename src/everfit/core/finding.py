@@ -1,4 +1,4 @@
-"""What monitoring finds, and how findings of the same trouble become one incident."""
+"""Findings of monitoring, and the incidents that they become."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from msgspec import Struct
 
 Severity = Literal["info", "warning", "critical"]
-"""``info``: worth knowing; ``warning``: somebody should look; ``critical``: it does harm."""
+"""``info``: worth knowing; ``warning``: to be looked into; ``critical``: it does harm."""
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 """From least to most."""
@@ -42,7 +42,7 @@ FindingKind = Literal[
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """One trouble, as it looks now."""
+    """One problem that monitoring found, as it is now."""
 
     kind: FindingKind
     model: str
@@ -52,28 +52,41 @@ class Finding(Struct, frozen=True, kw_only=True):
     """The version that it is about, where another one need not have it."""
     severity: Severity
     sentence: str
-    """What was found and what it means, in plain words, with its numbers."""
+    """The finding and its meaning, in plain words, with its numbers."""
     numbers: dict[str, float] = {}
     """The evidence, by name."""
     since: datetime | None = None
-    """When it seems to have begun, by event time."""
+    """The instant at which it seems to have begun, by event time."""
 
     @property
     def key(self) -> str:
-        """Findings with the same key are one trouble."""
+        """Findings with the same key are one incident."""
         version = "" if self.version is None else f"v{self.version}"
         return "/".join((self.model, self.kind, version, self.subject))
 
 
 class Incident(Struct, frozen=True, kw_only=True):
-    """A trouble from its first finding until it is gone."""
+    """A problem from its first finding until it is gone; found again within a day, it is the same incident."""
 
     number: int
     key: str
     finding: Finding
-    """The newest one."""
+    """The newest one; earlier ones are not kept."""
     opened_at: datetime
     updated_at: datetime
     resolved_at: datetime | None = None
     looks: int = 1
-    """How often it was found."""
+    """Number of evaluations that found it."""
+
+
+class EstimatedDrop(Struct, frozen=True, kw_only=True):
+    """Difference between the champion's expected metric on its latest predictions and the one on its hold-out.
+
+    It is estimated without labels.
+    """
+
+    metric: str
+    worse_by: float
+    """In the metric's unit; positive means worse."""
+    at_least: float
+    """The end of the estimate's interval that is better for the champion."""

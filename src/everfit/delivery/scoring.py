@@ -53,19 +53,19 @@ class Scoring:
 
     def mature(self, answers: pl.DataFrame, now: datetime) -> pl.DataFrame:
         """Return the predictions whose label counts by now, in the order of :data:`ENTRY`."""
-        entry = pl.max_horizontal(pl.col("outcome_known_at"), pl.col("event_time") + self.wait)
+        entry = pl.max_horizontal(pl.col("label_known_at"), pl.col("event_time") + self.wait)
         usable = pl.all_horizontal(pl.col(name).is_finite() for name in self.columns)
-        known = answers.filter(pl.col("truth").is_not_null(), usable).with_columns(entry.alias(ENTRY))
+        known = answers.filter(pl.col("label").is_not_null(), usable).with_columns(entry.alias(ENTRY))
         return known.filter(pl.col(ENTRY) <= now).sort(ENTRY, "id")
 
     def losses(self, answers: pl.DataFrame, *, suffix: str = "") -> RowLosses:
         """Return the losses of labelled predictions.
 
         Args:
-            answers: With ``truth`` and the columns of predictions.
+            answers: With ``label`` and the columns of predictions.
             suffix: Of the names of those columns.
         """
-        truth = answers["truth"].cast(pl.Float64).to_numpy()
+        truth = answers["label"].cast(pl.Float64).to_numpy()
         chosen = answers.select(pl.col(f"{name}{suffix}").cast(pl.Float64) for name in self.columns).to_numpy()
         return row_losses(self.kind, truth, chosen[:, 0] if len(self.columns) == 1 else chosen)
 

@@ -38,8 +38,8 @@ def stage_evidence(
 
     Args:
         answers: Predictions of both versions since the rollout began: columns of the journal (``id``, ``version``,
-            ``route``, ``row``, ``recorded_at``, ``event_time``, ``latency_us``, the predictions), ``truth``: float64 as
-            :class:`everfit.measures.metric.Metric` has it, null while unknown, and ``outcome_known_at``.
+            ``route``, ``row``, ``recorded_at``, ``event_time``, ``latency_us``, the predictions), ``label``: float64 as
+            :class:`everfit.measures.metric.Metric` has it, null while unknown, and ``label_known_at``.
         failures: Rows that could not be predicted: ``version``, ``route``, ``recorded_at``, ``problem``.
         rollout: The present state.
         plan: The model's.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from everfit.core.columns import LABEL
 from everfit.core.errors import EverfitError
-from everfit.core.evidence import LABEL, TrainingFrame
+from everfit.core.evidence import TrainingFrame
 from everfit.definitions.trainer_arguments import argument_errors
 from everfit.design.problems import error, from_exception, warning
 from everfit.measures.quality import metric_for

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.core.errors import SourceError
-from everfit.core.evidence import KNOWN_AT, LABEL, TIME, TrainingFrame
+from everfit.core.evidence import TrainingFrame
 from everfit.core.user_code import run_users
 from everfit.design.problems import error, warning
 from everfit.measures.quality import metric_for

@@ -7,9 +7,10 @@ from datetime import datetime
 
 import polars as pl
 
+from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.core.duration import format_duration
 from everfit.core.errors import DataError, DefinitionError, DuplicateError, EmptyWindowError, TimestampError
-from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME, TrainingFrame
+from everfit.core.evidence import ID, TrainingFrame
 from everfit.core.progress import SILENT, Progress
 from everfit.core.records import FrameManifest, SourceVersion
 from everfit.core.user_code import run_users

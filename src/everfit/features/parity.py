@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 import polars as pl
 from msgspec import Struct
 
+from everfit.core.columns import TIME
 from everfit.core.duration import format_roughly
-from everfit.core.evidence import ID, TIME
+from everfit.core.evidence import ID
 from everfit.core.finding import Finding
 from everfit.core.progress import SILENT, Progress
 from everfit.definitions.model import Model

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import polars as pl
 from msgspec import Struct
 
-from everfit.core.evidence import TIME
+from everfit.core.columns import TIME
 from everfit.definitions.view import FeatureView
 from everfit.features.history import joinable
 from everfit.features.join import point_in_time_join

@@ -10,8 +10,9 @@ import polars as pl
 import yaml
 from pandera.errors import SchemaDefinitionError, SchemaErrorReason, SchemaErrors
 
+from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.core.errors import SourceError
-from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME
+from everfit.core.evidence import ID
 from everfit.gates.verdict import percent
 from everfit.measures.proportion import wilson_interval
 

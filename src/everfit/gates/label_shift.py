@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from everfit.core.class_names import quoted
-from everfit.core.evidence import LABEL
+from everfit.core.columns import LABEL
 from everfit.gates.verdict import decide, percent, refuse
 from everfit.measures.proportion import wilson_interval
 

@@ -45,10 +45,11 @@ def parity(
     """
     import polars as pl
 
-    from everfit.core.evidence import ID, TIME
+    from everfit.core.columns import TIME
+    from everfit.core.evidence import ID
     from everfit.features.parity import KNOWN_UNTIL, compare_features
     from everfit.journal.tables import scan_predictions
-    from everfit.loop.prediction_history import packages_of
+    from everfit.loop.version_packages import open_packages
     from everfit.store.replay_spans import read_spans
 
     definition, now = system.project.model(model), as_of or system.clock.now()
@@ -62,8 +63,7 @@ def parity(
     newest = answers.filter(*from_then).top_k(limit, by="recorded_at").collect()
     progress.finish("Reading", note=f"{newest.height:,} answers")
     versions = sorted(set(newest["version"].to_list()))
-    deployed = system.deployment.of(definition.name)
-    packages = packages_of(system, definition.name, versions, deployed)
+    packages = open_packages(system, definition.name, versions)
     if not packages:
         raise EmptyWindowError(
             "there must be recorded answers of a version that is still there",

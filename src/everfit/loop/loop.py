@@ -40,11 +40,10 @@ from everfit.core.finding import Finding
 from everfit.core.rollout import Rollout, Transition, last_transition
 from everfit.loop.alias_reconciler import AliasReconciler
 from everfit.loop.audit_log import ManualStepLog
-from everfit.loop.cache import Memory
 from everfit.loop.candidate_pipeline import TrainingOutcome, TrainingRequest
 from everfit.loop.health import FOUND_BY_MONITORING, ClockCheck, HealthCheck, describe, health_finding
 from everfit.loop.materialize_job import OnlineRefresh
-from everfit.loop.monitoring_run import ship, watch
+from everfit.loop.monitoring_run import MonitoringCache, ship, watch
 from everfit.loop.policy_inputs import PolicyInputs, decide_on, order_findings
 from everfit.loop.retrain_job import RecordedTraining, begin, delete_packages, order_folder, record, train
 from everfit.loop.rollout_executor import begin_rollout, execute_transition, next_transition
@@ -253,7 +252,7 @@ class ModelLoop:
         self._system = system
         self._definition = system.project.model(model)
         self._transition = transition
-        self._cache = Memory(include_unshipped=True)
+        self._cache = MonitoringCache(include_unshipped=True)
         self._inputs = PolicyInputs(system, self._definition)
         self._aliases = AliasReconciler(system, model)
         self._clock = ClockCheck(model)
@@ -309,8 +308,8 @@ class ModelLoop:
             # It is in the ledger, but alias or deployment record could not follow.
             self._start(engine, rollout, last, now)
         elif state != "running" and not rollout.ended:
-            answers = self._cache.answers(self._system, self._definition)
-            following = next_transition(self._system, self._definition, rollout, answers, now)
+            history = self._cache.history(self._system, self._definition)
+            following = next_transition(self._system, self._definition, rollout, history, now)
             if following.changes:
                 self._start(engine, rollout, following, now)
 

@@ -23,7 +23,7 @@ from everfit.triggers.facts import Champion, Facts
 if TYPE_CHECKING:
     from everfit.artifact.package import Package
     from everfit.definitions.model import Model
-    from everfit.loop.monitoring_run import Watched
+    from everfit.loop.monitoring_run import Evaluation
     from everfit.system import System
 
 _LABELS = "labels"
@@ -55,7 +55,7 @@ class PolicyInputs:
         self._labels: int | None = None
         self._count_at_s = 0.0
 
-    def facts(self, watched: Watched, now: datetime) -> Facts:
+    def facts(self, evaluation: Evaluation, now: datetime) -> Facts:
         """Gather what the policy decides on.
 
         Raises:
@@ -67,9 +67,10 @@ class PolicyInputs:
             model=self._definition.name,
             champion=champion,
             code=code_version(self._system.project.root).digest,
-            incidents=tuple(incident for incident in watched.incidents if incident.resolved_at is None),
-            labels_since=watched.labelled,
-            rows_since=watched.labelled,
+            incidents=tuple(incident for incident in evaluation.incidents if incident.resolved_at is None),
+            estimated_drop=evaluation.estimated_drop,
+            labels_since=evaluation.labelled,
+            rows_since=evaluation.labelled,
             labels=self._count_labels(now) if champion is None else None,
         )
 

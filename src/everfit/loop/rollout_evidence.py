@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from everfit.artifact.schema import InputSchema
     from everfit.definitions.model import Model
     from everfit.delivery.scoring import Scoring
-    from everfit.loop.prediction_history import Answers
+    from everfit.journal.prediction_history import PredictionHistory
     from everfit.system import System
 
 _MATURE = 0.9
@@ -27,7 +27,7 @@ def rollout_evidence(
     definition: Model,
     rollout: Rollout,
     schemas: Mapping[int, InputSchema],
-    answers: Answers,
+    history: PredictionHistory,
     now: datetime,
 ) -> StageEvidence:
     """What a rollout's next step is decided by.
@@ -37,7 +37,7 @@ def rollout_evidence(
         definition: The model.
         rollout: Where it is.
         schemas: Of the champion and of the challenger, by number.
-        answers: The model's, caught up, with ``latency_us``.
+        history: The model's predictions, caught up.
         now: Nothing that was recorded or became known later is used.
 
     Raises:
@@ -45,20 +45,21 @@ def rollout_evidence(
     """
     import polars as pl
 
+    from everfit.core.columns import PREDICTION
     from everfit.delivery.scoring import Scoring
     from everfit.delivery.stage_metrics import stage_evidence
+    from everfit.features.labels import scan_labels
+    from everfit.journal.label_join import join_labels, known_labels
     from everfit.journal.tables import scan_failures
-    from everfit.loop.prediction_history import known_of
     from everfit.measures.class_alignment import union_of
     from everfit.monitoring.delays import learn_delays
     from everfit.monitoring.evaluation import ANSWERS, own_rows
-    from everfit.monitoring.prediction_frame import PREDICTION, chances, standard_rows, truth_codes
+    from everfit.monitoring.prediction_frame import chances, standard_rows, truth_codes
 
     schema = schemas[rollout.previous]
-    everything = answers.made_by(now)
-    known = known_of(system, definition, answers, everything, now)
-    joined = known.joined(everything)
-    champion = standard_rows(known.joined(own_rows(everything, rollout.previous, ANSWERS)), schema)
+    source = scan_labels(definition, system.reader, as_of=now).with_columns(pl.col("value").cast(pl.String)).collect()
+    joined = join_labels(history.as_of(now), known_labels(history.outcomes, source, now))
+    champion = standard_rows(own_rows(joined, rollout.previous, ANSWERS), schema)
     wait_s = learn_delays(champion, as_of=now, classes=schema.classes).age_known_s(_MATURE)
     challenger = schemas.get(rollout.version, schema)
     scoring = Scoring(
@@ -69,7 +70,7 @@ def rollout_evidence(
         wait=timedelta(seconds=wait_s or 0.0),
     )
     joined = joined.with_columns(
-        truth_codes(joined["outcome"], definition.task, scoring.classes).alias("truth"),
+        truth_codes(joined["label"], definition.task, scoring.classes).alias("label"),
         *chances(joined.columns, scoring.columns),
     )
     if definition.task == "binary" and challenger.positive != schema.positive:

@@ -21,7 +21,7 @@ from everfit.store.deployment import Deployed, ModelDeployment
 
 if TYPE_CHECKING:
     from everfit.definitions.model import Model
-    from everfit.loop.prediction_history import Answers
+    from everfit.journal.prediction_history import PredictionHistory
     from everfit.system import System
 
 
@@ -87,7 +87,9 @@ def execute_transition(system: System, number: int, transition: Transition, *, n
     return rollout
 
 
-def next_transition(system: System, definition: Model, rollout: Rollout, answers: Answers, now: datetime) -> Transition:
+def next_transition(
+    system: System, definition: Model, rollout: Rollout, history: PredictionHistory, now: datetime
+) -> Transition:
     """Decide a rollout's next transition by the evidence of its present stage.
 
     Raises:
@@ -100,7 +102,7 @@ def next_transition(system: System, definition: Model, rollout: Rollout, answers
     for number in (rollout.previous, rollout.version):
         folder = system.registry.fetch(system.registry.version(rollout.model, number))
         schemas[number] = open_package(folder, trust=system.trust).schema
-    evidence = rollout_evidence(system, definition, rollout, schemas, answers, now)
+    evidence = rollout_evidence(system, definition, rollout, schemas, history, now)
     return advance(rollout, definition.rollout_plan, evidence, now)
 
 

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from everfit.core.columns import RECORDED_AT, TIME
 from everfit.core.duration import format_duration, format_roughly
 from everfit.core.evidence import SourceFreshness
 from everfit.core.finding import Finding
 from everfit.measures.bins import Bins
 from everfit.measures.proportion import wilson_interval
 from everfit.measures.sketch import ColumnSketch, Sketch
-from everfit.monitoring.prediction_frame import ASKED, RECORDED
 
 LEAST_ROWS = 50
 """In a window with fewer rows, shares mean nothing."""
@@ -171,11 +171,11 @@ def clock_findings(rows: pl.DataFrame, model: str) -> list[Finding]:
     """Rows that were asked in the future of whoever answered: a caller's clock, or its time zone, is wrong."""
     if rows.height < LEAST_ROWS:
         return []
-    ahead = rows.filter(pl.col(ASKED) > pl.col(RECORDED) + _SKEW)
+    ahead = rows.filter(pl.col(TIME) > pl.col(RECORDED_AT) + _SKEW)
     share = ahead.height / rows.height
     if share < _WORTH_A_LOOK:
         return []
-    by = ahead.select((pl.col(ASKED) - pl.col(RECORDED)).median()).item()
+    by = ahead.select((pl.col(TIME) - pl.col(RECORDED_AT)).median()).item()
     return [
         Finding(
             kind="clock_skew",
@@ -185,7 +185,7 @@ def clock_findings(rows: pl.DataFrame, model: str) -> list[Finding]:
             f"{format_roughly(by)} after they were answered: a caller's clock or time zone is wrong, and features are "
             "looked up for an instant that has not come.",
             numbers={"share": share, "median_s": by.total_seconds(), "rows": rows.height},
-            since=ahead[RECORDED].min(),  # type: ignore[arg-type]
+            since=ahead[RECORDED_AT].min(),  # type: ignore[arg-type]
         )
     ]
 

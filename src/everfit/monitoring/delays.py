@@ -10,10 +10,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from everfit.core.class_names import NEW_CLASSES
+from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.measures.competing_risks import WAITING
 from everfit.measures.delays import HISTORY, Delays, delays_of
 from everfit.measures.weighting import Floats
-from everfit.monitoring.prediction_frame import ASKED, KNOWN, TRUTH
 
 
 def learn_delays(
@@ -32,19 +32,19 @@ def learn_delays(
         The delays; outcomes of classes that the version does not know are one more class, the last.
     """
     seen = known_then(rows, as_of=as_of)
-    if classes and (seen[TRUTH] < 0).any():
+    if classes and (seen[LABEL] < 0).any():
         classes = (*classes, NEW_CLASSES)
     codes = class_codes(seen, classes)
-    until = pl.when(pl.Series(codes) == WAITING).then(pl.lit(as_of)).otherwise(pl.col(KNOWN))
+    until = pl.when(pl.Series(codes) == WAITING).then(pl.lit(as_of)).otherwise(pl.col(KNOWN_AT))
     asked_ago = ages_of_s(seen, pl.lit(as_of))
     return delays_of(ages_of_s(seen, until), codes, asked_ago, classes=classes, history=history)
 
 
 def known_then(rows: pl.DataFrame, *, as_of: datetime) -> pl.DataFrame:
     """Rows in the form of :mod:`everfit.monitoring.prediction_frame` as of an instant, with the outcomes known then."""
-    known = pl.col(KNOWN) <= as_of
-    return rows.filter(pl.col(ASKED) < as_of).with_columns(
-        pl.when(known).then(pl.col(TRUTH)).alias(TRUTH), pl.when(known).then(pl.col(KNOWN)).alias(KNOWN)
+    known = pl.col(KNOWN_AT) <= as_of
+    return rows.filter(pl.col(TIME) < as_of).with_columns(
+        pl.when(known).then(pl.col(LABEL)).alias(LABEL), pl.when(known).then(pl.col(KNOWN_AT)).alias(KNOWN_AT)
     )
 
 
@@ -56,17 +56,17 @@ def class_codes(rows: pl.DataFrame, classes: Sequence[object], *, as_of: datetim
         classes: Of :class:`~everfit.measures.delays.Delays`, where all new classes together may be the last.
         as_of: What was known later counts as unknown.
     """
-    known = pl.col(TRUTH).is_not_null() & pl.col(KNOWN).is_not_null()
+    known = pl.col(LABEL).is_not_null() & pl.col(KNOWN_AT).is_not_null()
     if as_of is not None:
-        known &= pl.col(KNOWN) <= as_of
+        known &= pl.col(KNOWN_AT) <= as_of
     other = len(classes) - 1 if classes and classes[-1] == NEW_CLASSES else WAITING
     code = pl.lit(0, pl.Int64)
     if classes:
-        code = pl.when(pl.col(TRUTH) < 0).then(other).otherwise(pl.col(TRUTH).cast(pl.Int64))
+        code = pl.when(pl.col(LABEL) < 0).then(other).otherwise(pl.col(LABEL).cast(pl.Int64))
     return rows.select(pl.when(known).then(code).otherwise(WAITING)).to_series().to_numpy()
 
 
 def ages_of_s(rows: pl.DataFrame, until: pl.Expr) -> Floats:
     """From the question until an instant, in seconds; an outcome known before it was asked for came at once."""
-    age = (until - pl.col(ASKED)).dt.total_microseconds() / 1e6
+    age = (until - pl.col(TIME)).dt.total_microseconds() / 1e6
     return rows.select(age.clip(lower_bound=0.0)).to_series().to_numpy()

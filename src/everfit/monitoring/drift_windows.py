@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from msgspec import Struct, structs
 
+from everfit.core.columns import TIME
 from everfit.core.finding import Finding, Severity
 from everfit.definitions.watch import Drift, Season
 from everfit.measures.bins import Bins
@@ -20,7 +21,6 @@ from everfit.measures.overdispersion import Dispersion
 from everfit.measures.sketch import ColumnSketch, Sketch
 from everfit.monitoring.data_quality import LEAST_ROWS
 from everfit.monitoring.drift import ColumnDrift, dispersions, drift
-from everfit.monitoring.prediction_frame import ASKED
 from everfit.monitoring.reference import HELD_OUT, Reference, Watched
 from everfit.monitoring.windows import WINDOW, Length, Window, complete_windows, placed
 
@@ -182,7 +182,7 @@ class _History:
         """The windows of what the version was made from; answers are those on rows that it had not learnt from."""
         rows, reference = placed(self.reference.rows, self.reference.window), self.reference
         parts = rows.partition_by(WINDOW, as_dict=True)
-        present = complete_windows(rows, reference.window, until=reference.rows[ASKED][-1])
+        present = complete_windows(rows, reference.window, until=reference.rows[TIME][-1])
         return tuple(
             Counted(
                 start=each.start,

@@ -17,11 +17,12 @@ import numpy as np
 import polars as pl
 from msgspec import Struct
 
+from everfit.core.columns import LABEL, TIME
+from everfit.core.finding import EstimatedDrop
 from everfit.measures.metric import Metric
 from everfit.measures.weighting import Floats
 from everfit.monitoring.loss_estimation import LOSSES, Chances, Foresee, Foresight, ModelledLosses
 from everfit.monitoring.performance import LEAST_LABELLED, RESAMPLES, Figure, Scale, figure
-from everfit.monitoring.prediction_frame import ASKED, TRUTH
 from everfit.monitoring.reference import Reference
 
 LEAST_HELD_OUT = 200
@@ -112,7 +113,7 @@ class Estimator:
 
     def over_time(self, rows: pl.DataFrame, *, every: timedelta) -> tuple[Estimate, ...]:
         """The estimate for each stretch of time, by when the rows were asked, oldest first."""
-        parts = rows.with_columns(pl.col(ASKED).dt.truncate(every).alias("__start")).partition_by("__start")
+        parts = rows.with_columns(pl.col(TIME).dt.truncate(every).alias("__start")).partition_by("__start")
         starts = sorted((part["__start"][0], part) for part in parts)
         return tuple(self.estimate(part, start=start, end=start + every) for start, part in starts)
 
@@ -136,7 +137,7 @@ class Estimator:
                 pass for a surprise.
             resamples: Of the truth's bootstrap.
         """
-        known = rows[TRUTH].is_not_null()
+        known = rows[LABEL].is_not_null()
         labelled, own = rows.filter(known), None if weight is None else weight.filter(known)
         return Reconciled(
             estimated=self.estimate(labelled, start=start, end=end, weight=own),
@@ -157,7 +158,7 @@ class Estimator:
         from scipy.special import stdtrit
 
         whole = self.held_out.height
-        span = self.held_out[ASKED][-1] - self.held_out[ASKED][0]
+        span = self.held_out[TIME][-1] - self.held_out[TIME][0]
         alike = min(rows, math.ceil(whole * (length / span))) if span else rows
         wanted = max(alike, LEAST_LABELLED)
         size = min(wanted, whole // _LEAST_CHUNKS)
@@ -180,6 +181,22 @@ class Estimator:
         return off[np.isfinite(off)]
 
 
+def estimated_drop(estimate: Estimate, estimator: Estimator) -> EstimatedDrop | None:
+    """Return how much worse an estimate is than the hold-out; ``None`` where either is unknown."""
+    measure = estimator.scale.measure
+    usual = measure.compute(*estimator.scale.read(estimator.held_out))
+    if estimate.value is None or estimate.low is None or estimate.high is None or not math.isfinite(usual):
+        return None
+    if measure.greater_is_better:
+        worse_by, at_least = usual - estimate.value, usual - estimate.high
+    elif measure.best_at_zero:
+        worse_by = abs(estimate.value) - abs(usual)
+        at_least = max(estimate.low, -estimate.high, 0.0) - abs(usual)
+    else:
+        worse_by, at_least = estimate.value - usual, estimate.low - usual
+    return EstimatedDrop(metric=estimate.metric, worse_by=worse_by, at_least=at_least)
+
+
 def learn_estimator(reference: Reference) -> Estimator | None:
     """Learn from a version's hold-out how its answers turn out.
 
@@ -191,7 +208,7 @@ def learn_estimator(reference: Reference) -> Estimator | None:
         ``None`` if the hold-out has too few outcomes, or the metric is no mean of losses (``r2``).
     """
     scale = reference.scale
-    rows = reference.held_out.filter(pl.col(TRUTH).is_not_null())
+    rows = reference.held_out.filter(pl.col(LABEL).is_not_null())
     if rows.height < LEAST_HELD_OUT or (scale.task == "regression" and scale.metric not in LOSSES):
         return None
     foresight: Foresight = ModelledLosses(scale, reference.features) if scale.task == "regression" else Chances(scale)

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import polars as pl
 
+from everfit.core.columns import KNOWN_AT, LABEL, RECORDED_AT, ROUTE, TIME, VERSION
 from everfit.core.duration import format_roughly
 from everfit.core.evidence import SourceFreshness
 from everfit.core.finding import SEVERITIES, Finding
@@ -51,7 +52,6 @@ from everfit.monitoring.performance import (
     over_time,
 )
 from everfit.monitoring.performance_alarm import Alarm, alarm_finding, performance_alarm
-from everfit.monitoring.prediction_frame import ASKED, KNOWN, RECORDED, ROUTE, TRUTH, VERSION
 from everfit.monitoring.reference import Reference
 from everfit.monitoring.report.report import CohortReport, MonitorReport, VersionReport
 
@@ -74,7 +74,7 @@ class CountedBefore:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watching:
+class EvaluationScope:
     """What a look needs to know of a model, beside its rows.
 
     Args:
@@ -106,64 +106,64 @@ class Watching:
     counted: Mapping[tuple[int, str], CountedBefore] = field(default_factory=dict)
 
 
-def look(rows: pl.DataFrame, watching: Watching, *, since: datetime, as_of: datetime) -> MonitorReport:
+def build_report(rows: pl.DataFrame, scope: EvaluationScope, *, since: datetime, as_of: datetime) -> MonitorReport:
     """Look at everything.
 
     Args:
         rows: The model's predictions in the form of :mod:`everfit.monitoring.prediction_frame`, with the
             labels known at ``as_of``, each version's by its own scale.
-        watching: What to hold them against.
+        scope: What to hold them against.
         since: What was asked earlier is left out of figures and plots; alarms see everything.
         as_of: The present instant.
     """
-    recent = rows.filter(pl.col(ASKED) >= since)
+    recent = rows.filter(pl.col(TIME) >= since)
     parts = {
-        (version, route): _Part(own_rows(rows, version, route), watching, version, route, since, as_of)
-        for version, route in parts_of(recent)
+        (version, route): _Part(own_rows(rows, version, route), scope, version, route, since, as_of)
+        for version, route in versions_by_route(recent)
     }
-    champion = next((part for (version, route), part in parts.items() if _is_champion(watching, version, route)), None)
+    champion = next((part for (version, route), part in parts.items() if _is_champion(scope, version, route)), None)
     return MonitorReport(
-        model=watching.model,
-        task=watching.scale.task,
-        metric=watching.scale.metric,
-        greater_is_better=watching.scale.measure.greater_is_better,
+        model=scope.model,
+        task=scope.scale.task,
+        metric=scope.scale.metric,
+        greater_is_better=scope.scale.measure.greater_is_better,
         as_of=as_of,
         since=since,
-        champion=watching.champion,
+        champion=scope.champion,
         versions=tuple(part.report(rows) for part in parts.values()),
-        findings=_findings(rows, recent, champion, watching, as_of=as_of),
+        findings=_findings(rows, recent, champion, scope, as_of=as_of),
         notes=() if champion is None else champion.notes,
     )
 
 
-def find(
-    asked: pl.DataFrame, rows: pl.DataFrame | None, watching: Watching, *, since: datetime, as_of: datetime
+def present_findings(
+    asked: pl.DataFrame, rows: pl.DataFrame | None, scope: EvaluationScope, *, since: datetime, as_of: datetime
 ) -> tuple[Finding, ...]:
-    """Only what is worth saying, for whoever looks often: the findings of :func:`look`, the gravest first.
+    """Only what is worth saying, for whoever looks often: the findings of :func:`build_report`, the gravest first.
 
     Args:
-        asked: All predictions of the model: :data:`ASKED` and :data:`RECORDED`.
-        rows: The champion's answers, as for :func:`look`; features are not needed where windows were counted before.
-            ``None`` if there is no champion.
-        watching: What to hold them against.
-        since: As for :func:`look`.
+        asked: All predictions of the model: :data:`TIME` and :data:`RECORDED_AT`.
+        rows: The champion's predictions, as for :func:`build_report`; features are not needed where windows were
+            counted before. ``None`` if there is no champion.
+        scope: What to hold them against.
+        since: As for :func:`build_report`.
         as_of: The present instant.
     """
     champion = None
-    if watching.champion is not None and rows is not None and (rows[ASKED] >= since).any():
-        champion = _Part(rows, watching, watching.champion, ANSWERS, since, as_of)
-    return _findings(asked, asked.filter(pl.col(ASKED) >= since), champion, watching, as_of=as_of)
+    if scope.champion is not None and rows is not None and (rows[TIME] >= since).any():
+        champion = _Part(rows, scope, scope.champion, ANSWERS, since, as_of)
+    return _findings(asked, asked.filter(pl.col(TIME) >= since), champion, scope, as_of=as_of)
 
 
 def _findings(
-    asked: pl.DataFrame, recent: pl.DataFrame, champion: _Part | None, watching: Watching, *, as_of: datetime
+    asked: pl.DataFrame, recent: pl.DataFrame, champion: _Part | None, scope: EvaluationScope, *, as_of: datetime
 ) -> tuple[Finding, ...]:
     findings = [
-        *stale_sources(watching.freshness, watching.model, now=as_of),
-        *infinite_values(watching.freshness, watching.model),
-        *_silence(asked, watching.model, as_of=as_of),
-        *clock_findings(recent, watching.model),
-        *(report_findings(watching.reports, watching.model) if watching.reports is not None else ()),
+        *stale_sources(scope.freshness, scope.model, now=as_of),
+        *infinite_values(scope.freshness, scope.model),
+        *_silence(asked, scope.model, as_of=as_of),
+        *clock_findings(recent, scope.model),
+        *(report_findings(scope.reports, scope.model) if scope.reports is not None else ()),
     ]
     if champion is not None:
         findings += champion.findings([each.subject for each in findings if each.kind == "stale_source"])
@@ -180,11 +180,11 @@ def own_rows(rows: pl.DataFrame, version: int, route: str) -> pl.DataFrame:
     return rows.filter(pl.col(VERSION) == version, (pl.col(ROUTE) == SHADOW) == (route == SHADOW))
 
 
-def _is_champion(watching: Watching, version: int, route: str) -> bool:
-    return version == watching.champion and route == ANSWERS
+def _is_champion(scope: EvaluationScope, version: int, route: str) -> bool:
+    return version == scope.champion and route == ANSWERS
 
 
-def parts_of(rows: pl.DataFrame) -> list[tuple[int, str]]:
+def versions_by_route(rows: pl.DataFrame) -> list[tuple[int, str]]:
     """Versions with what they were there for, the newest first; a champion that was a canary is one."""
     part = pl.when(pl.col(ROUTE) == SHADOW).then(pl.lit(SHADOW)).otherwise(pl.lit(ANSWERS))
     found = rows.select(pl.col(VERSION), part.alias(ROUTE)).unique().rows()
@@ -193,7 +193,7 @@ def parts_of(rows: pl.DataFrame) -> list[tuple[int, str]]:
 
 def _silence(rows: pl.DataFrame, model: str, *, as_of: datetime) -> list[Finding]:
     """Nobody asks any more."""
-    moments = rows[RECORDED].sort().tail(10_000)
+    moments = rows[RECORDED_AT].sort().tail(10_000)
     last, longest = moments.max(), moments.diff().max()
     if not isinstance(last, datetime) or not isinstance(longest, timedelta) or len(moments) < LEAST_ROWS:
         return []
@@ -218,29 +218,29 @@ class _Part:
     """One version, where it answers or as a shadow."""
 
     rows: pl.DataFrame
-    watching: Watching
+    scope: EvaluationScope
     version: int
     route: str
     since: datetime
     as_of: datetime
 
     def report(self, all_rows: pl.DataFrame) -> VersionReport:
-        watching, scale = self.watching, self.scale
-        recent = self.rows.filter(pl.col(ASKED) >= self.since)
+        scope, scale = self.scope, self.scale
+        recent = self.rows.filter(pl.col(TIME) >= self.since)
         weight = self.weight(recent)
         overall = figure(recent, scale, start=self.since, end=self.as_of, weight=weight)
-        slices = [each for each in watching.slices if each in recent.columns]
+        slices = [each for each in scope.slices if each in recent.columns]
         return VersionReport(
             version=self.version,
             route=self.route,
-            first_asked=self.rows[ASKED][0],
-            last_asked=self.rows[ASKED][-1],
+            first_asked=self.rows[TIME][0],
+            last_asked=self.rows[TIME][-1],
             reference=None if self.reference is None else _on_hold_out(self.reference),
             overall=overall,
-            over_time=over_time(recent, scale, every=watching.every, weight=weight),
-            estimates=self.estimator.over_time(recent, every=watching.every) if self.estimator else (),
+            over_time=over_time(recent, scale, every=scope.every, weight=weight),
+            estimates=self.estimator.over_time(recent, every=scope.every) if self.estimator else (),
             reconciled=self.reconciled(recent, weight),
-            coverage=coverage(recent, every=watching.every),
+            coverage=coverage(recent, every=scope.every),
             delays=(self.delays.overall, *self.delays.by_class),
             cohorts=self.cohorts(recent),
             slices=by_slice(recent, scale, slices, overall=overall),
@@ -251,13 +251,13 @@ class _Part:
         )
 
     def findings(self, stale: Sequence[str]) -> list[Finding]:
-        model, reference = self.watching.model, self.reference
+        model, reference = self.scope.model, self.reference
         if reference is None:
             return []
         found: list[Finding] = []
         if self.windows:
             newest = self.windows[-1]
-            excused = views_of(reference.features, self.watching.sources, stale)
+            excused = views_of(reference.features, self.scope.sources, stale)
             inputs = reference.inputs
             found += column_findings(
                 inputs.sketch, newest.inputs, model, since=newest.start, excused=excused, novelty=inputs.novelty
@@ -267,9 +267,9 @@ class _Part:
         if self.alarm is not None:
             dropped = alarm_finding(self.alarm, model, self.version)
             found += [] if dropped is None else [dropped]
-        known = reference.held_out.filter(pl.col(TRUTH).is_not_null())
-        delays = (known[KNOWN] - known[ASKED]).dt.total_microseconds().drop_nulls().sort().to_numpy() / 1e6
-        found += new_class_findings(self.rows.filter(pl.col(ASKED) >= self.since), self.scale, model, self.version)
+        known = reference.held_out.filter(pl.col(LABEL).is_not_null())
+        delays = (known[KNOWN_AT] - known[TIME]).dt.total_microseconds().drop_nulls().sort().to_numpy() / 1e6
+        found += new_class_findings(self.rows.filter(pl.col(TIME) >= self.since), self.scale, model, self.version)
         silence = _A_DAY if isinstance(reference.window, int) else reference.window
         found += label_findings(self.rows, delays, model, as_of=self.as_of, window=silence)
         return found
@@ -277,7 +277,7 @@ class _Part:
     @cached_property
     def delays(self) -> Delays:
         """How long outcomes take, by the version's own life and what it was made from."""
-        columns = [ASKED, TRUTH, KNOWN]
+        columns = [TIME, LABEL, KNOWN_AT]
         rows = self.rows.select(columns)
         if self.reference is not None:
             rows = pl.concat([self.reference.rows.select(columns), rows], how="vertical_relaxed")
@@ -285,7 +285,7 @@ class _Part:
 
     def weight(self, rows: pl.DataFrame) -> pl.Series | None:
         """How much each row counts, where so many outcomes are still to come that they could mislead."""
-        known = rows[TRUTH].is_not_null().sum()
+        known = rows[LABEL].is_not_null().sum()
         if not rows.height or known < LEAST_LABELLED or known / rows.height >= _NEARLY_ALL:
             return None
         return weights(rows, self.delays, as_of=self.as_of).fill_null(0.0)
@@ -302,8 +302,8 @@ class _Part:
     def cohorts(self, rows: pl.DataFrame) -> tuple[CohortReport, ...]:
         if self.scale.task == "regression" or self.delays.labelled < LEAST_LABELLED:
             return ()
-        every = self.watching.every
-        parts = rows.with_columns(pl.col(ASKED).dt.truncate(every).alias("__start")).partition_by("__start")
+        every = self.scope.every
+        parts = rows.with_columns(pl.col(TIME).dt.truncate(every).alias("__start")).partition_by("__start")
         starts = sorted(((part["__start"][0], part.drop("__start")) for part in parts), key=lambda each: each[0])
         return tuple(
             CohortReport(start=start, end=start + every, cohort=cohort(part, self.delays, as_of=self.as_of))
@@ -312,15 +312,15 @@ class _Part:
 
     @property
     def scale(self) -> Scale:
-        return self.watching.scales.get(self.version, self.watching.scale)
+        return self.scope.scales.get(self.version, self.scope.scale)
 
     @property
     def reference(self) -> Reference | None:
-        return self.watching.references.get(self.version)
+        return self.scope.references.get(self.version)
 
     @property
     def before(self) -> CountedBefore | None:
-        return self.watching.counted.get((self.version, self.route))
+        return self.scope.counted.get((self.version, self.route))
 
     @cached_property
     def windows(self) -> tuple[Counted, ...]:
@@ -332,7 +332,7 @@ class _Part:
 
     @property
     def drift_watch(self) -> Drift | None:
-        return next((each for each in self.watching.watches if isinstance(each, Drift)), None)
+        return next((each for each in self.scope.watches if isinstance(each, Drift)), None)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -350,7 +350,7 @@ class _Part:
 
     @cached_property
     def alarm(self) -> Alarm | None:
-        watch = next((each for each in self.watching.watches if isinstance(each, PerformanceDrop)), None)
+        watch = next((each for each in self.scope.watches if isinstance(each, PerformanceDrop)), None)
         if watch is None or self.reference is None:
             return None
         return performance_alarm(self.rows, self.reference, by=watch.by, alpha=watch.alpha, run_length=watch.run_length)
@@ -368,11 +368,11 @@ class _Part:
 
     def comparison(self, all_rows: pl.DataFrame) -> Comparison | None:
         """With the champion: a shadow on the same rows, a canary on those that chance gave to the one or the other."""
-        champion = self.watching.champion
+        champion = self.scope.champion
         if champion is None or champion == self.version:
             return None
         theirs = all_rows.filter(pl.col(VERSION) == champion)
-        other = self.watching.scales.get(champion, self.watching.scale)
+        other = self.scope.scales.get(champion, self.scope.scale)
         versions = {"version": self.version, "against": champion}
         if self.route == SHADOW:
             answers = theirs.filter(pl.col(ROUTE) != SHADOW)
@@ -386,4 +386,4 @@ def _on_hold_out(reference: Reference) -> Figure | None:
     rows = reference.held_out
     if rows.is_empty():
         return None
-    return figure(rows, reference.scale, start=rows[ASKED][0], end=rows[ASKED][-1])
+    return figure(rows, reference.scale, start=rows[TIME][0], end=rows[TIME][-1])

@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.core.duration import format_roughly
 from everfit.core.finding import Finding
 from everfit.measures.weighting import Floats
-from everfit.monitoring.prediction_frame import ASKED, KNOWN, TRUTH
 
 LEAST_EXPECTED = 30.0
 """Fewer outcomes than this that fail to come may be chance."""
@@ -39,19 +39,19 @@ def label_findings(
         return _forgotten(rows, delays_s, model, as_of=as_of)
     # What has not come since the feed stopped is the same trouble.
     since, finding = stopped
-    return [finding, *_forgotten(rows.filter(pl.col(ASKED) < since), delays_s, model, as_of=since)]
+    return [finding, *_forgotten(rows.filter(pl.col(TIME) < since), delays_s, model, as_of=since)]
 
 
 def _stopped(
     rows: pl.DataFrame, delays_s: Floats, model: str, *, as_of: datetime, window: timedelta
 ) -> tuple[datetime, Finding] | None:
-    arrived = rows[KNOWN].max()
+    arrived = rows[KNOWN_AT].max()
     last = arrived if isinstance(arrived, datetime) else None
     if last is not None and as_of - last < window:
         return None
-    since = last or rows[ASKED].min()
+    since = last or rows[TIME].min()
     assert isinstance(since, datetime)
-    waiting = rows.filter(pl.col(TRUTH).is_null())
+    waiting = rows.filter(pl.col(LABEL).is_null())
     due = _come_by(waiting, delays_s, as_of) - _come_by(waiting, delays_s, since)
     expected = float(due.sum())
     if expected < LEAST_EXPECTED:
@@ -72,7 +72,7 @@ def _forgotten(rows: pl.DataFrame, delays_s: Floats, model: str, *, as_of: datet
     found = []
     for start, cohort in _months(rows):
         expected = float(_come_by(cohort, delays_s, as_of).mean())
-        known = cohort[TRUTH].is_not_null().mean()
+        known = cohort[LABEL].is_not_null().mean()
         share = float(known) if isinstance(known, float) else 0.0
         if cohort.height * expected < LEAST_EXPECTED or expected - share < _FORGOTTEN:
             continue
@@ -93,14 +93,14 @@ def _forgotten(rows: pl.DataFrame, delays_s: Floats, model: str, *, as_of: datet
 
 def _months(rows: pl.DataFrame) -> list[tuple[datetime, pl.DataFrame]]:
     # A request without an event time belongs to no month.
-    dated = rows.filter(pl.col(ASKED).is_not_null())
-    parts = dated.with_columns(pl.col(ASKED).dt.truncate("1mo").alias("__month")).partition_by("__month")
+    dated = rows.filter(pl.col(TIME).is_not_null())
+    parts = dated.with_columns(pl.col(TIME).dt.truncate("1mo").alias("__month")).partition_by("__month")
     return sorted(((part["__month"][0], part) for part in parts), key=lambda each: each[0])
 
 
 def _come_by(rows: pl.DataFrame, delays_s: Floats, instant: datetime) -> NDArray[np.float64]:
     """The chance that each row's outcome had come by an instant, from how long outcomes used to take."""
-    ages = rows.select((pl.lit(instant) - pl.col(ASKED)).dt.total_microseconds() / 1e6).to_series().to_numpy()
+    ages = rows.select((pl.lit(instant) - pl.col(TIME)).dt.total_microseconds() / 1e6).to_series().to_numpy()
     chances: NDArray[np.float64] = np.searchsorted(delays_s, ages, side="right") / len(delays_s)
     return chances
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import polars as pl
 
 from everfit.core.class_names import quoted
+from everfit.core.columns import LABEL, TIME
 from everfit.core.finding import Finding
 from everfit.monitoring.performance import Scale
-from everfit.monitoring.prediction_frame import ASKED, NEW_CLASS, TRUTH
+from everfit.monitoring.prediction_frame import NEW_CLASS
 
 _SHOWN = 5
 _MUCH = 0.05
@@ -28,7 +29,7 @@ def new_class_findings(rows: pl.DataFrame, scale: Scale, model: str, version: in
     if new.is_empty():
         return []
     counted = new[NEW_CLASS].value_counts().sort("count", NEW_CLASS, descending=[True, False])
-    labelled = int(rows[TRUTH].is_not_null().sum())
+    labelled = int(rows[LABEL].is_not_null().sum())
     named = ", ".join(f"{_short(name)!r} on {count:,}" for name, count in counted.head(_SHOWN).iter_rows())
     rest = counted.height - _SHOWN
     more = f" and {rest:,} more" if rest > 0 else ""
@@ -48,7 +49,7 @@ def new_class_findings(rows: pl.DataFrame, scale: Scale, model: str, version: in
             f"version {version} did not learn: {named}{more} outcomes. It knows {quoted(scale.classes, most=_SHOWN)}, "
             f"so that these count as the worst possible. {remedy}",
             numbers={"rows": new.height, "labelled": labelled, "share": share, "classes": counted.height},
-            since=new[ASKED].min(),  # type: ignore[arg-type]
+            since=new[TIME].min(),  # type: ignore[arg-type]
         )
     ]
 

@@ -13,6 +13,7 @@ import polars as pl
 from msgspec import Struct
 
 from everfit.core.class_names import ClassValue, places_by_name
+from everfit.core.columns import ID, KNOWN_AT, LABEL, PREDICTION, TIME
 from everfit.core.evidence import Task
 from everfit.measures.class_alignment import union_of
 from everfit.measures.interval import bootstrap_interval, paired_bootstrap
@@ -20,18 +21,7 @@ from everfit.measures.metric import Metric
 from everfit.measures.proportion import wilson_interval
 from everfit.measures.quality import metric_for
 from everfit.measures.weighting import Floats
-from everfit.monitoring.prediction_frame import (
-    ASKED,
-    ID,
-    KNOWN,
-    NEW_CLASS,
-    PREDICTION,
-    TRUTH,
-    UNKNOWN,
-    chances,
-    prediction_columns,
-    predictions_of,
-)
+from everfit.monitoring.prediction_frame import NEW_CLASS, UNKNOWN, chances, prediction_columns, predictions_of
 
 RESAMPLES = 200
 LEAST_LABELLED = 30
@@ -113,7 +103,7 @@ class Scale:
     def read(self, rows: pl.DataFrame) -> tuple[Floats, Floats]:
         """Truth and prediction of labelled rows."""
         columns = prediction_columns(self.task, self.classes)
-        return rows[TRUTH].cast(pl.Float64).to_numpy(), predictions_of(rows, columns)
+        return rows[LABEL].cast(pl.Float64).to_numpy(), predictions_of(rows, columns)
 
 
 def shared_scale(scale: Scale, other: Scale) -> Scale:
@@ -134,12 +124,12 @@ def in_scale(rows: pl.DataFrame, own: Scale, wanted: Scale) -> pl.DataFrame:
     """
     if own.classes == wanted.classes:
         return rows
-    truth = pl.col(TRUTH)
+    truth = pl.col(LABEL)
     if own.task == "binary":
         if own.classes[-1] == wanted.classes[-1]:
             return rows
         flipped = pl.when(truth >= 0).then(1.0 - truth).otherwise(truth)
-        return rows.with_columns(flipped.alias(TRUTH), (1.0 - pl.col(PREDICTION)).alias(PREDICTION))
+        return rows.with_columns(flipped.alias(LABEL), (1.0 - pl.col(PREDICTION)).alias(PREDICTION))
     places = {float(place): float(wanted.classes.index(value)) for place, value in enumerate(own.classes)}
     others = {name: float(place) for name, place in places_by_name(wanted.classes).items()}
     columns = prediction_columns(wanted.task, wanted.classes)
@@ -147,7 +137,7 @@ def in_scale(rows: pl.DataFrame, own: Scale, wanted: Scale) -> pl.DataFrame:
         pl.when(truth < 0)
         .then(pl.col(NEW_CLASS).replace_strict(others, default=UNKNOWN, return_dtype=pl.Float64))
         .otherwise(truth.replace_strict(places, default=None, return_dtype=pl.Float64))
-        .alias(TRUTH),
+        .alias(LABEL),
         *chances(rows.columns, columns),
     )
 
@@ -172,7 +162,7 @@ def figure(
         weight: How much each row counts, aligned with ``rows``.
         resamples: Of the bootstrap.
     """
-    known = rows[TRUTH].is_not_null()
+    known = rows[LABEL].is_not_null()
     labelled = rows.filter(known)
     value = low = high = None
     if labelled.height >= LEAST_LABELLED:
@@ -201,7 +191,7 @@ def over_time(
     if rows.is_empty():
         return ()
     weighed = rows if weight is None else rows.with_columns(weight.alias("__weight"))
-    parts = weighed.with_columns(pl.col(ASKED).dt.truncate(every).alias("__start")).partition_by(
+    parts = weighed.with_columns(pl.col(TIME).dt.truncate(every).alias("__start")).partition_by(
         "__start", as_dict=True, maintain_order=True
     )
     found = []
@@ -249,7 +239,7 @@ def compare(
     rows, others, scale = _on_one_scale(rows, others, scale, other_scale)
     columns = list(prediction_columns(scale.task, scale.classes))
     theirs = {name: f"__{name}" for name in columns}
-    both = rows.filter(pl.col(TRUTH).is_not_null()).join(others.select(ID, *columns).rename(theirs), on=ID, how="inner")
+    both = rows.filter(pl.col(LABEL).is_not_null()).join(others.select(ID, *columns).rename(theirs), on=ID, how="inner")
     if both.height < LEAST_LABELLED:
         return None
     truth, own = scale.read(both)
@@ -298,8 +288,8 @@ def compare_dealt(
         ``None`` where too few outcomes are known, or the metric is undefined on either side.
     """
     rows, others, scale = _on_one_scale(rows, others, scale, other_scale)
-    day = pl.col(ASKED).dt.truncate("1d").alias("__day")
-    own, theirs = (each.filter(pl.col(TRUTH).is_not_null()).with_columns(day) for each in (rows, others))
+    day = pl.col(TIME).dt.truncate("1d").alias("__day")
+    own, theirs = (each.filter(pl.col(LABEL).is_not_null()).with_columns(day) for each in (rows, others))
     days = own.group_by("__day").len("__own").join(theirs.group_by("__day").len("__theirs"), on="__day")
     own = own.join(days, on="__day", how="semi")
     theirs = theirs.join(days, on="__day").with_columns((pl.col("__own") / pl.col("__theirs")).alias("__weight"))
@@ -363,11 +353,11 @@ class Coverage(Struct, frozen=True, kw_only=True):
 def coverage(rows: pl.DataFrame, *, every: timedelta) -> tuple[Coverage, ...]:
     """How much is known of each stretch of time, oldest first."""
     found = (
-        rows.group_by(pl.col(ASKED).dt.truncate(every).alias("start"))
+        rows.group_by(pl.col(TIME).dt.truncate(every).alias("start"))
         .agg(
             pl.len().alias("rows"),
-            pl.col(TRUTH).is_not_null().sum().alias("labelled"),
-            (pl.col(KNOWN) - pl.col(ASKED)).filter(pl.col(TRUTH).is_not_null()).median().alias("delay"),
+            pl.col(LABEL).is_not_null().sum().alias("labelled"),
+            (pl.col(KNOWN_AT) - pl.col(TIME)).filter(pl.col(LABEL).is_not_null()).median().alias("delay"),
         )
         .sort("start")
     )

@@ -11,6 +11,7 @@ import polars as pl
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.core.finding import Finding
 from everfit.measures.confidence_sequence import upper_sequence
 from everfit.measures.design_effect import design_effect
@@ -18,7 +19,7 @@ from everfit.measures.e_process import betting_evidence, lifetime_stakes, revers
 from everfit.measures.weighting import Floats
 from everfit.monitoring.loss import Losses, loss_for
 from everfit.monitoring.performance import Scale
-from everfit.monitoring.prediction_frame import ASKED, KNOWN, TRUTH, prediction_columns
+from everfit.monitoring.prediction_frame import prediction_columns
 from everfit.monitoring.reference import Reference
 
 _REFERENCE_SHARE = 0.2
@@ -103,7 +104,7 @@ def performance_alarm(
     Returns:
         ``None`` if the hold-out is too small to compare with.
     """
-    held_out = reference.held_out.filter(pl.col(TRUTH).is_not_null())
+    held_out = reference.held_out.filter(pl.col(LABEL).is_not_null())
     if held_out.height < _LEAST_HELD_OUT:
         return None
     scale = reference.scale
@@ -111,7 +112,7 @@ def performance_alarm(
     loss = loss_for(scale, truth, predicted)
     known = loss.of(truth, predicted)
     surprise, usual = known.values - known.expected, float(known.values.mean())
-    group = math.ceil(design_effect(surprise, held_out[ASKED].dt.epoch("d").to_numpy()[known.rows]))
+    group = math.ceil(design_effect(surprise, held_out[TIME].dt.epoch("d").to_numpy()[known.rows]))
     before = _means(surprise, group)
 
     entered = _in_order(rows, scale, _waiting(held_out))
@@ -128,7 +129,7 @@ def performance_alarm(
     steps = np.clip((after + hardest) / span, 0.0, 1.0)
     scaled = np.clip((bounds + hardest) / span, 1e-9, 1.0 - 1e-9)
     level = math.log(run_length or 1.0 / ((1.0 - _REFERENCE_SHARE) * alpha))
-    asked, entry = entered[ASKED], entered[_ENTRY]
+    asked, entry = entered[TIME], entered[_ENTRY]
     times = entry.dt.epoch("us").to_numpy()[places[: len(steps)]]
     episodes, evidence = _episodes(steps, scaled, times, level, steady_stakes if run_length else lifetime_stakes)
     return Alarm(
@@ -253,13 +254,13 @@ def _promise(alarm: Alarm) -> str:
 
 
 def _waiting(held_out: pl.DataFrame) -> timedelta:
-    delay = (held_out[KNOWN] - held_out[ASKED]).quantile(0.9, interpolation="higher")
+    delay = (held_out[KNOWN_AT] - held_out[TIME]).quantile(0.9, interpolation="higher")
     return min(delay, _LONGEST_WAIT) if isinstance(delay, timedelta) else timedelta(0)
 
 
 def _in_order(rows: pl.DataFrame, scale: Scale, wait: timedelta) -> pl.DataFrame:
     """Only what is bet on, as it enters. Rows come ordered by asking and id, so that a stable sort is enough."""
-    entry = pl.max_horizontal(pl.col(KNOWN), pl.col(ASKED) + wait).alias(_ENTRY)
-    known = rows.lazy().filter(pl.col(TRUTH).is_not_null())
-    found = known.select(entry, ASKED, TRUTH, *prediction_columns(scale.task, scale.classes))
+    entry = pl.max_horizontal(pl.col(KNOWN_AT), pl.col(TIME) + wait).alias(_ENTRY)
+    known = rows.lazy().filter(pl.col(LABEL).is_not_null())
+    found = known.select(entry, TIME, LABEL, *prediction_columns(scale.task, scale.classes))
     return found.sort(_ENTRY, maintain_order=True).collect()

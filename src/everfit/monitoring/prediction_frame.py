@@ -10,21 +10,18 @@ import polars as pl
 from numpy.typing import NDArray
 
 from everfit.core.class_names import places_by_name
+from everfit.core.columns import ID, KNOWN_AT, LABEL, PREDICTION, RECORDED_AT, ROUTE, TIME, VERSION
 from everfit.core.evidence import Task
 
 if TYPE_CHECKING:
     from everfit.artifact.schema import InputSchema
 
-ID, ASKED, RECORDED, VERSION, ROUTE = "id", "asked_at", "recorded_at", "version", "route"
-TRUTH, KNOWN = "truth", "known_at"
 NEW_CLASS = "new_class"
-"""The outcome as text where it is none of the version's classes."""
+"""The label as text where it is none of the version's classes."""
 MARK = "mark"
 """A number for each row of the log that no other is likely to have; only where windows are counted once and for all."""
 UNKNOWN = -1.0
-"""The truth of a row whose outcome is none of the version's classes."""
-PREDICTION = "prediction"
-"""A column for binary models and regressions; ``prediction.<class>`` for each class of a multiclass model."""
+"""The label of a row whose class is none of the version's."""
 
 
 def prediction_columns(task: Task, classes: Sequence[object]) -> tuple[str, ...]:
@@ -71,11 +68,11 @@ def truth_codes(values: pl.Series, task: Task, classes: Sequence[Any]) -> pl.Ser
         classes: The label's values in the order of the schema; empty for a regression.
     """
     if task == "regression":
-        return values.cast(pl.Float64, strict=False).alias(TRUTH)
+        return values.cast(pl.Float64, strict=False).alias(LABEL)
     text = _as_text(values)
     places = {name: float(place) for name, place in places_by_name(classes).items()}
     found = text.replace_strict(places, default=UNKNOWN, return_dtype=pl.Float64)
-    return found.set(text.is_null(), None).alias(TRUTH)
+    return found.set(text.is_null(), None).alias(LABEL)
 
 
 def _as_text(values: pl.Series) -> pl.Series:
@@ -88,13 +85,13 @@ def standard_rows(joined: pl.DataFrame, schema: InputSchema, *, slices: Sequence
     """Predictions of the journal, joined with their outcomes, in monitoring's form.
 
     Args:
-        joined: As :func:`everfit.journal.outcomes.join_outcomes` gives them.
+        joined: As :func:`everfit.journal.label_join.join_labels` returns them.
         schema: The version's.
         slices: Columns to keep beside the features.
 
     Returns:
-        :data:`ID`, :data:`ASKED`, :data:`RECORDED`, :data:`VERSION`, :data:`ROUTE`, the answers, :data:`TRUTH`,
-        :data:`NEW_CLASS`, :data:`KNOWN`, then the features under the schema's names and the slices, and :data:`MARK`
+        :data:`ID`, :data:`TIME`, :data:`RECORDED_AT`, :data:`VERSION`, :data:`ROUTE`, the answers, :data:`LABEL`,
+        :data:`NEW_CLASS`, :data:`KNOWN_AT`, then the features under the schema's names and the slices, and :data:`MARK`
         where it is given;
         ordered by the time of asking.
     """
@@ -108,19 +105,19 @@ def standard_rows(joined: pl.DataFrame, schema: InputSchema, *, slices: Sequence
         return pl.lit(None).alias(name)
 
     names = dict.fromkeys((*schema.names, *slices))
-    truth = truth_codes(joined["outcome"], schema.task, schema.classes)
+    truth = truth_codes(joined[LABEL], schema.task, schema.classes)
     return joined.select(
-        pl.col("id").alias(ID),
-        pl.col("event_time").alias(ASKED),
-        pl.col("recorded_at").alias(RECORDED),
-        pl.col("version").alias(VERSION),
-        pl.col("route").alias(ROUTE),
+        ID,
+        TIME,
+        RECORDED_AT,
+        VERSION,
+        ROUTE,
         *(pl.col(each) if each in there else pl.lit(None, pl.Float64).alias(each) for each in answers),
         truth,
-        pl.when(truth < 0).then(_as_text(joined["outcome"])).alias(NEW_CLASS)
+        pl.when(truth < 0).then(_as_text(joined[LABEL])).alias(NEW_CLASS)
         if schema.classes
         else pl.lit(None, pl.String).alias(NEW_CLASS),
-        pl.col("outcome_known_at").alias(KNOWN),
+        KNOWN_AT,
         *(column(name) for name in names),
         *([MARK] if MARK in there else []),
-    ).sort(ASKED, ID)
+    ).sort(TIME, ID)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from everfit.core.evidence import KNOWN_AT, LABEL, TIME
+from everfit.core.columns import LABEL, TIME
 from everfit.measures.bins import bins_of, categories_of
 from everfit.measures.layout import Form, SketchLayout
 from everfit.measures.overdispersion import Dispersion
 from everfit.measures.sketch import Column, Sketch
 from everfit.monitoring.drift import dispersions
 from everfit.monitoring.performance import Scale
-from everfit.monitoring.prediction_frame import ASKED, KNOWN, TRUTH, prediction_columns, truth_codes
+from everfit.monitoring.prediction_frame import prediction_columns, truth_codes
 from everfit.monitoring.windows import WINDOW, Length, placed
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Watched:
     """Columns whose distribution is watched, with that of a reference.
 
     Args:
-        rows: The reference's; the columns, and :data:`ASKED`.
+        rows: The reference's; the columns, and :data:`TIME`.
         columns: Their names. One without a single value is left out.
         window: How long the windows are that will be compared with it.
     """
@@ -77,8 +77,8 @@ class Reference:
     """What a version's package remembers, in monitoring's form.
 
     Args:
-        rows: :data:`ASKED`, :data:`TRUTH`, :data:`KNOWN`, :data:`HELD_OUT`, the answers (null where the version learnt
-            from the row), the features and slices; ordered by the time of asking.
+        rows: :data:`TIME`, :data:`LABEL`, :data:`KNOWN_AT`, :data:`HELD_OUT`, the predictions (null where the version
+            learnt from the row), the features and slices; ordered by event time.
         scale: How to score.
         features: The columns that the model uses.
         importance: How much it uses each of them.
@@ -132,10 +132,10 @@ def reference_of(
         # did not: its rows say nothing of how well the version does.
         columns = prediction_columns(schema.task, schema.classes)
         learnt_last = [float(place) for place, name in enumerate(columns) if name not in profile.columns]
-        unsaid = pl.col(HELD_OUT) & pl.col(TRUTH).is_in(learnt_last)
-        rows = rows.with_columns(pl.when(~unsaid).then(TRUTH).alias(TRUTH))
+        unsaid = pl.col(HELD_OUT) & pl.col(LABEL).is_in(learnt_last)
+        rows = rows.with_columns(pl.when(~unsaid).then(LABEL).alias(LABEL))
     return Reference(
-        rows=rows.rename({TIME: ASKED, KNOWN_AT: KNOWN}).drop(LABEL).sort(ASKED),
+        rows=rows.sort(TIME),
         scale=Scale(task=schema.task, metric=metric, classes=schema.classes),
         features=schema.names,
         importance=importance,

@@ -18,10 +18,11 @@ import msgspec
 import polars as pl
 from msgspec import Struct
 
+from everfit.core.columns import ID, TIME
 from everfit.core.errors import DataError, StoreError
 from everfit.measures.sketch import Sketch
 from everfit.monitoring.drift_windows import Counted, count, newest_windows
-from everfit.monitoring.prediction_frame import ASKED, ID, MARK
+from everfit.monitoring.prediction_frame import MARK
 from everfit.monitoring.reference import Reference
 from everfit.monitoring.windows import WINDOW, Window, placed
 
@@ -83,9 +84,9 @@ class Counts:
         found = {each.number: count(each, none, self._reference) for each in missing}
         seen = dict.fromkeys(found, 0)
         by_number = {each.number: each for each in missing}
-        wanted = rows.filter(pl.col(WINDOW).is_in(list(found))).select(ID, MARK, WINDOW, ASKED).sort(ASKED)
+        wanted = rows.filter(pl.col(WINDOW).is_in(list(found))).select(ID, MARK, WINDOW, TIME).sort(TIME)
         for piece in wanted.iter_slices(_MOST_ROWS):
-            whole = read(piece[ASKED][0], piece[ASKED][-1])
+            whole = read(piece[TIME][0], piece[TIME][-1])
             members = whole.join(piece.select(ID, MARK, WINDOW), on=[ID, MARK], how="inner")
             for (number,), part in members.partition_by(WINDOW, as_dict=True).items():
                 found[number] = found[number].merge(count(by_number[number], part, self._reference))

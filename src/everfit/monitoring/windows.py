@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from everfit.monitoring.prediction_frame import ASKED, ID, MARK, RECORDED
+from everfit.core.columns import ID, RECORDED_AT, TIME
+from everfit.monitoring.prediction_frame import MARK
 
 WINDOW = "__window"
 """The column that :func:`placed` adds."""
@@ -50,9 +51,9 @@ def placed(rows: pl.DataFrame, length: Length) -> pl.DataFrame:
         length: A window's.
     """
     if isinstance(length, int):
-        ordered = rows.sort([name for name in (RECORDED, ID) if name in rows.columns] or [ASKED])
+        ordered = rows.sort([name for name in (RECORDED_AT, ID) if name in rows.columns] or [TIME])
         return ordered.with_columns((pl.int_range(pl.len()) // length).cast(pl.Int64).alias(WINDOW))
-    start = pl.col(ASKED).dt.truncate(length)
+    start = pl.col(TIME).dt.truncate(length)
     return rows.with_columns(start.dt.epoch("us").alias(WINDOW))
 
 
@@ -69,8 +70,8 @@ def complete_windows(rows: pl.DataFrame, length: Length, *, until: datetime) -> 
         rows.group_by(WINDOW)
         .agg(
             pl.len().alias("rows"),
-            pl.col(ASKED).min().alias("first"),
-            pl.col(ASKED).max().alias("last"),
+            pl.col(TIME).min().alias("first"),
+            pl.col(TIME).max().alias("last"),
             mark.alias("mark"),
         )
         .sort(WINDOW)

@@ -9,7 +9,8 @@ import polars as pl
 
 from everfit.artifact.package import open_package
 from everfit.core.class_names import class_name
-from everfit.core.evidence import ID, TIME
+from everfit.core.columns import TIME
+from everfit.core.evidence import ID
 from everfit.core.progress import SILENT, Progress
 from everfit.features.history import features_of
 from everfit.replay.result import AGAINST

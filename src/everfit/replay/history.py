@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME
+from everfit.core.columns import KNOWN_AT, LABEL, TIME
+from everfit.core.evidence import ID
 from everfit.features.compute import horizon, known_time, view_rows
 from everfit.features.label_values import class_text
 from everfit.store.reader import require_columns

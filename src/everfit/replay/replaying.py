@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 from msgspec import Struct
 
+from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.core.errors import EmptyWindowError, NotReadyError, SettingsError, StoreError
-from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME
+from everfit.core.evidence import ID
 from everfit.core.progress import SILENT, Progress
 from everfit.journal.tables import scan_predictions
 from everfit.loop.materialize_job import materialize

@@ -12,7 +12,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from everfit.core.class_names import ClassValue, class_name, places_by_name
-from everfit.core.evidence import LABEL, TIME
+from everfit.core.columns import LABEL, TIME
 from everfit.measures.quality import metric_for
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, TypeVar
 import polars as pl
 
 from everfit.core.clock import to_us
-from everfit.core.evidence import ID, KNOWN_AT, LABEL, TIME
+from everfit.core.columns import KNOWN_AT, LABEL, TIME
+from everfit.core.evidence import ID
 from everfit.replay.history import CREATED, EVENT_TIME
 
 _STEP = "__step"

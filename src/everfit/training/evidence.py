@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from everfit.artifact.infer import infer_schema
 from everfit.artifact.schema import InputSchema, request_meaning
 from everfit.core.class_names import ClassValue
-from everfit.core.evidence import LABEL, TIME, Arithmetic, Evidence, Paired, SourceFreshness, Task, TrainingFrame
+from everfit.core.columns import LABEL, TIME
+from everfit.core.evidence import Arithmetic, Evidence, Paired, SourceFreshness, Task, TrainingFrame
 from everfit.core.settings import TrainingSettings
 from everfit.definitions.model import Model
 from everfit.measures.class_alignment import aligned, union_of

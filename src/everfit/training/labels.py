@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.core.errors import EmptyWindowError
-from everfit.core.evidence import KNOWN_AT, LABEL, TIME, TrainingFrame
+from everfit.core.evidence import TrainingFrame
 from everfit.definitions.model import Model
 from everfit.measures.competing_risks import WAITING
 from everfit.measures.delays import Delays, delays_of

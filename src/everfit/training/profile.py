@@ -6,7 +6,8 @@ import polars as pl
 
 from everfit.artifact.encode import encode_inputs
 from everfit.artifact.package import HELD_OUT, PREDICTION
-from everfit.core.evidence import KNOWN_AT, LABEL, TIME, TrainingFrame
+from everfit.core.columns import KNOWN_AT, LABEL, TIME
+from everfit.core.evidence import TrainingFrame
 from everfit.training.candidate import Candidate
 from everfit.training.split import holdout_rows
 from everfit.training.trainer import predict_rows

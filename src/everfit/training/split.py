@@ -7,8 +7,9 @@ from datetime import datetime
 
 import polars as pl
 
+from everfit.core.columns import LABEL, TIME
 from everfit.core.errors import EmptyWindowError, LabelError
-from everfit.core.evidence import LABEL, TIME, TrainingFrame
+from everfit.core.evidence import TrainingFrame
 from everfit.core.records import Split
 from everfit.definitions.model import Model
 from everfit.training.labels import judging, learnable

@@ -28,8 +28,8 @@ from everfit.artifact.encode import encode_inputs
 from everfit.artifact.fitted_model import Fitted
 from everfit.artifact.runtimes.native import NativePredictor
 from everfit.artifact.schema import InputSchema
+from everfit.core.columns import LABEL
 from everfit.core.errors import TrainingError
-from everfit.core.evidence import LABEL
 from everfit.core.user_code import explaining
 from everfit.definitions.model import Model
 from everfit.definitions.trainer_arguments import chosen_arguments

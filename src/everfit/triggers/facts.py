@@ -6,7 +6,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from everfit.core.finding import Incident
+from everfit.core.finding import EstimatedDrop, Incident
 
 
 class Champion(Struct, frozen=True, kw_only=True):
@@ -21,16 +21,6 @@ class Champion(Struct, frozen=True, kw_only=True):
     """Digest of the code that trained it."""
 
 
-class Foreseen(Struct, frozen=True, kw_only=True):
-    """Estimate, without labels, of the champion's performance on its latest predictions."""
-
-    metric: str
-    worse_by: float
-    """Compared with its hold-out, in the metric's unit; positive means worse."""
-    at_least: float
-    """Lower end of the estimate's interval for ``worse_by``."""
-
-
 class Facts(Struct, frozen=True, kw_only=True):
     """State of a model when its policy is evaluated."""
 
@@ -40,7 +30,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     """Digest of the project's code as it is now."""
     incidents: tuple[Incident, ...] = ()
     """Those that are open after the latest evaluation."""
-    foreseen: Foreseen | None = None
+    estimated_drop: EstimatedDrop | None = None
     labels_since: int = 0
     """Known labels, in the events' source, of events from the champion's ``trained_until`` on."""
     rows_since: int = 0

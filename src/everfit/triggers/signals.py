@@ -131,17 +131,17 @@ class _Signals:
         felt = [incident for incident in drifts if incident.finding.severity != "info"]
         if not felt:
             return Signal(sentence="what has drifted is hardly used by the model")
-        moved, dropped, foreseen = _first_sentence(felt[0]), self._dropped, self.facts.foreseen
+        moved, dropped, estimated = _first_sentence(felt[0]), self._dropped, self.facts.estimated_drop
         if dropped is not None:
             # The drop's cause, so that one problem is not ordered once as drift and once as a drop.
             return self._of_incident(dropped, f"{moved}. {_first_sentence(dropped)}", also=felt)
-        if foreseen is not None and foreseen.at_least > 0:
-            expected = f"its {foreseen.metric} is expected to be worse by {foreseen.worse_by:.4f}"
+        if estimated is not None and estimated.at_least > 0:
+            expected = f"its {estimated.metric} is expected to be worse by {estimated.worse_by:.4f}"
             return self._of_incident(
                 felt[0],
-                f"{moved}, and {expected}, at least {foreseen.at_least:.4f}",
+                f"{moved}, and {expected}, at least {estimated.at_least:.4f}",
                 also=felt[1:],
-                numbers={"expected_worse_by": foreseen.worse_by, "expected_worse_by_at_least": foreseen.at_least},
+                numbers={"expected_worse_by": estimated.worse_by, "expected_worse_by_at_least": estimated.at_least},
             )
         return Signal(sentence=f"{felt[0].finding.subject} has drifted, but that was not shown to matter")
 

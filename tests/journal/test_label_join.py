@@ -1,4 +1,4 @@
-"""Late, corrected, doubled and missing outcomes, against what a person would do with a dictionary."""
+"""Late, corrected, doubled and missing labels of both sources, against a join by dictionaries."""
 
 from __future__ import annotations
 
@@ -12,15 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.journal.records import Service, hour
 
-from everfit.core.errors import SourceError, TimestampError
+from everfit.core.errors import TimestampError
 from everfit.journal import outcome_rows, prediction_rows
-from everfit.journal.outcomes import join_labels, join_outcomes, latest_outcomes
+from everfit.journal.label_join import (
+    first_predictions,
+    join_labels,
+    known_labels,
+    latest_outcomes,
+    repeated_reports,
+)
 from everfit.journal.ship import ship
 from everfit.journal.tables import scan_outcomes, scan_predictions
+from everfit.store.timestamps import INSTANT
 
 IDS = st.sampled_from(["a", "b", "c"])
 HOURS = st.integers(0, 6)
 PREDICTIONS = st.lists(st.tuples(IDS, HOURS, st.sampled_from(["champion", "shadow"])), max_size=12)
+LABELS = st.lists(st.tuples(IDS, HOURS, st.sampled_from(["0", "1", None])), max_size=12)
 OUTCOMES = st.lists(st.tuples(IDS, HOURS, HOURS, st.sampled_from(["0", "1", None])), max_size=20)
 
 
@@ -64,62 +72,73 @@ def test_the_last_report_holds(rows: list[tuple[str, int, int, str | None]], as_
     assert found["id"].is_unique().all()
 
 
-@given(made=PREDICTIONS, rows=OUTCOMES, as_of=HOURS)
-def test_every_answer_once_with_what_was_known(
-    made: list[tuple[str, int, str]], rows: list[tuple[str, int, int, str | None]], as_of: int
+def source(rows: list[tuple[str, int, str | None]]) -> pl.DataFrame:
+    """Id, hour it was known, value."""
+    base = [{"id": key, "value": value, "known_at": hour(known)} for key, known, value in rows]
+    return pl.DataFrame(base, schema={"id": pl.String, "value": pl.String, "known_at": INSTANT})
+
+
+def in_source(rows: list[tuple[str, int, str | None]], as_of: int) -> dict[str, tuple[str, datetime]]:
+    known: dict[str, tuple[int, str]] = {}
+    for key, at, value in rows:
+        if at <= as_of and value is not None:
+            known[key] = max(known.get(key, (at, "")), (at, value))
+    return {key: (value, hour(at)) for key, (at, value) in known.items()}
+
+
+def joined(predictions: pl.LazyFrame, outcomes: pl.DataFrame, labels: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+    return join_labels(first_predictions(predictions, as_of).collect(), known_labels(outcomes, labels, as_of))
+
+
+@given(made=PREDICTIONS, rows=OUTCOMES, labels=LABELS, as_of=HOURS, seed=st.randoms())
+def test_every_prediction_once_with_the_label_that_was_known(
+    made: list[tuple[str, int, str]],
+    rows: list[tuple[str, int, int, str | None]],
+    labels: list[tuple[str, int, str | None]],
+    as_of: int,
+    seed: Any,
 ) -> None:
-    found = join_outcomes(predictions(made).lazy(), outcomes(rows).lazy(), hour(as_of)).collect()
+    shuffled = source(seed.sample(labels, len(labels)))
+    found = joined(predictions(made).lazy(), outcomes(rows), shuffled, hour(as_of))
     first: dict[tuple[str, str], tuple[int, int]] = {}
     for number, (key, at, route) in enumerate(made):
         if at <= as_of:
             first[key, route] = min(first.get((key, route), (at, number)), (at, number))
-    known = told(rows, as_of)
+    known = {**in_source(labels, as_of), **told(rows, as_of)}
     assert {
-        (row["id"], row["route"]): (row["prediction"], row["outcome"], row["outcome_known_at"])
+        (row["id"], row["route"]): (row["prediction"], row["label"], row["label_known_at"])
         for row in found.rows(named=True)
     } == {(key, route): (number, *known.get(key, (None, None))) for (key, route), (_, number) in first.items()}
     assert found.height == len(first)
 
 
-@given(made=PREDICTIONS, rows=OUTCOMES, as_of=HOURS, by_time=st.booleans())
-def test_a_label_source_says_the_same(
-    made: list[tuple[str, int, str]], rows: list[tuple[str, int, int, str | None]], as_of: int, by_time: bool
+@given(rows=OUTCOMES, labels=LABELS, as_of=HOURS, later=HOURS)
+def test_the_past_does_not_change(
+    rows: list[tuple[str, int, int, str | None]], labels: list[tuple[str, int, str | None]], as_of: int, later: int
 ) -> None:
-    """By id, or by key and event time; here an event's time is 24 hours after its letter."""
-    times = {"a": hour(-3), "b": hour(-2), "c": hour(-1)}
-    asked = predictions(made).with_columns(pl.col("id").replace_strict(times, default=None).alias("event_time"))
-    labels = pl.DataFrame(
-        [
-            {"id": key, "shop": "k", "time": times[key], "value": value, "known_at": hour(known)}
-            for key, _, known, value in rows
-        ],
-        schema={
-            "id": pl.String, "shop": pl.String, "time": pl.Datetime("ms", "Europe/Paris"), "value": pl.String,
-            "known_at": pl.Datetime("ns", "UTC"),
-        },
-    )  # fmt: skip
-    if by_time:
-        found = join_labels(asked.lazy(), labels.drop("id").lazy(), keys=["shop"], as_of=hour(as_of)).collect()
-    else:
-        found = join_labels(asked.lazy(), labels.lazy(), as_of=hour(as_of)).collect()
-    known: dict[str, tuple[int, str]] = {}
-    for key, _, at, value in rows:
-        if at <= as_of:
-            known[key] = max(known.get(key, (at, "")), (at, value or ""))
-    wanted = {key: (value or None, hour(at) if value else None) for key, (at, value) in known.items()}
-    assert found.height == len({(key, route) for key, at, route in made if at <= as_of})
-    for row in found.rows(named=True):
-        assert (row["outcome"], row["outcome_known_at"]) == wanted.get(row["id"], (None, None))
+    """What was recorded or known later than an instant makes no difference to it."""
+    past = [row for row in rows if max(row[1], row[2]) <= as_of or row[1] <= as_of]
+    before = known_labels(outcomes(past), source([row for row in labels if row[1] <= as_of]), hour(as_of))
+    after = known_labels(outcomes(rows), source(labels), hour(as_of))
+    assert sorted(before.rows()) == sorted(after.rows())
 
 
-def test_instants_need_a_zone_and_labels_their_columns() -> None:
+def test_reports_that_can_be_repeated() -> None:
+    made = predictions([("a", 0, "champion"), ("b", 0, "champion")])
+    once = source([("a", 1, "1"), ("b", 1, "0"), ("c", 1, "0")])
+    assert repeated_reports(outcomes([]), once, made, hour(5)) is None
+    # "a" is in both sources and agrees: one report. "c" was never predicted.
+    found = repeated_reports(outcomes([("a", 1, 1, "1"), ("a", 9, 9, "0")]), once, made, hour(5))
+    assert found is not None
+    assert sorted(found.rows()) == [("a", "1"), ("b", "0")]
+    twice = repeated_reports(outcomes([]), source([("a", 1, "1"), ("a", 2, "0")]), made, hour(5))
+    assert twice is not None
+    assert sorted(twice.rows()) == [("a", "0"), ("a", "1")]
+
+
+def test_instants_need_a_zone() -> None:
     with pytest.raises(TimestampError, match="as_of must have a time zone"):
-        latest_outcomes(outcomes([]).lazy(), datetime(2024, 1, 1))  # noqa: DTZ001 - that is the mistake
-    labels = pl.LazyFrame({"id": ["a"], "value": [1]})
-    with pytest.raises(SourceError, match="known_at"):
-        join_labels(predictions([]).lazy(), labels, as_of=hour(0))
-    with pytest.raises(SourceError, match=r"request\.city"):
-        join_labels(predictions([]).lazy(), labels, keys=["city"], as_of=hour(0))
+        known_labels(outcomes([]), source([]), datetime(2024, 1, 1))  # noqa: DTZ001 - that is the mistake
 
 
 def test_shipped_and_unshipped_reports_are_one_history(journal: Path, lake: Path) -> None:
@@ -132,14 +151,15 @@ def test_shipped_and_unshipped_reports_are_one_history(journal: Path, lake: Path
     ship(journal, lake)
     service.report({"a": "False", "b": None}, at=5, known=4)
     found = {
-        moment: join_outcomes(
-            scan_predictions(lake, journal, "late"), scan_outcomes(lake, journal, "late"), hour(moment)
-        )
-        .sort("id", "route")
-        .collect()
+        moment: joined(
+            scan_predictions(lake, journal, "late"),
+            scan_outcomes(lake, journal, "late").collect(),
+            source([]),
+            hour(moment),
+        ).sort("id", "route")
         for moment in (1, 4, 5)
     }
-    assert {at: frame["outcome"].to_list() for at, frame in found.items()} == {
+    assert {at: frame["label"].to_list() for at, frame in found.items()} == {
         1: [None, None, None],
         4: ["True", "True", "True", None],
         5: ["False", "False", None, None],

@@ -1,0 +1,122 @@
+"""The label join: predictions with their labels, as they were known at an instant. Pure functions of frames.
+
+There are two sources of labels: outcomes that were reported to the service, and the events' source. What was reported
+counts. Stored outcomes have ``value`` and ``known_at``; here they become :data:`~everfit.core.columns.LABEL` and
+:data:`~everfit.core.columns.KNOWN_AT`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import polars as pl
+
+from everfit.core.columns import ID, KNOWN_AT, LABEL, RECORDED_AT, ROUTE
+from everfit.core.errors import TimestampError
+from everfit.store.lake import PLACE, SEGMENT
+from everfit.store.timestamps import INSTANT
+
+
+def latest_outcomes(outcomes: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:
+    """Return the reported outcome of every id, as it was known.
+
+    Of several reports of an id the last recorded counts. If that took the outcome back, there is none.
+
+    Args:
+        outcomes: Columns as :data:`everfit.journal.outcome_rows.BASE`.
+        as_of: Nothing recorded or known later is used; aware.
+
+    Returns:
+        ``id``, ``value``, ``known_at`` and ``recorded_at``; every id once at most.
+
+    Raises:
+        TimestampError: If ``as_of`` has no time zone.
+    """
+    moment = _moment(as_of)
+    return (
+        outcomes.filter(pl.col("recorded_at") <= moment, pl.col("known_at") <= moment)
+        .sort("recorded_at", SEGMENT, PLACE)
+        .unique("id", keep="last", maintain_order=True)
+        .filter(pl.col("value").is_not_null())
+        .select("id", "value", "known_at", "recorded_at")
+    )
+
+
+def known_labels(outcomes: pl.DataFrame, source: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+    """Return the label of every id that has one, as it was known.
+
+    A reported outcome counts more than the source's label, even if that became known later. Of several labels of the
+    source the last that became known counts; of those that became known together, the greatest as text.
+
+    Args:
+        outcomes: Columns as :data:`everfit.journal.outcome_rows.BASE`.
+        source: ``id``, ``value`` as text and ``known_at``; a null value is no label.
+        as_of: Nothing recorded or known later is used; aware.
+
+    Returns:
+        ``id``, ``label`` as text and ``label_known_at``; every id once.
+
+    Raises:
+        TimestampError: If ``as_of`` has no time zone.
+    """
+    reported = latest_outcomes(outcomes.lazy(), as_of).drop("recorded_at").collect()
+    labels = source.filter(pl.col("known_at") <= _moment(as_of), pl.col("value").is_not_null())
+    if labels[ID].n_unique() < labels.height:
+        labels = labels.sort("known_at", "value").unique(ID, keep="last", maintain_order=True)
+    if reported.height:
+        labels = labels.join(reported, on=ID, how="anti")
+    both = pl.concat([reported, labels], how="diagonal_relaxed")
+    return both.select(ID, pl.col("value").alias(LABEL), pl.col("known_at").alias(KNOWN_AT))
+
+
+def join_labels(predictions: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
+    """Return predictions with ``label`` and ``label_known_at``, null where none was known; in their order.
+
+    Args:
+        predictions: With ``id``.
+        labels: As :func:`known_labels` returns them.
+    """
+    return predictions.join(labels, on=ID, how="left", maintain_order="left")
+
+
+def repeated_reports(
+    outcomes: pl.DataFrame, source: pl.DataFrame, predictions: pl.DataFrame, as_of: datetime
+) -> pl.DataFrame | None:
+    """Return all reports of labels, ``id`` and ``value``, corrections among them; ``None`` if none can be repeated.
+
+    An outcome that was reported through the API and is in the source as well counts as one report.
+
+    Args:
+        outcomes: Columns as :data:`everfit.journal.outcome_rows.BASE`.
+        source: As for :func:`known_labels`.
+        predictions: With ``id``; labels of other events in the source are left out.
+        as_of: Nothing recorded later is used; aware.
+    """
+    reported = outcomes.filter(pl.col("recorded_at") <= _moment(as_of)).select(ID, "value")
+    if not reported.height and source[ID].n_unique() == source.height:
+        return None
+    labels = source.join(predictions.select(ID), on=ID, how="semi").select(ID, "value")
+    return pl.concat([reported, labels.join(reported, on=[ID, "value"], how="anti")])
+
+
+def first_predictions(predictions: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:
+    """Return the predictions that had been made; an id that was requested twice counts once for each route, the first.
+
+    Args:
+        predictions: Columns as :data:`everfit.journal.prediction_rows.BASE`, and any others.
+        as_of: Nothing recorded later is used; aware.
+
+    Raises:
+        TimestampError: If ``as_of`` has no time zone.
+    """
+    return (
+        predictions.filter(pl.col(RECORDED_AT) <= _moment(as_of))
+        .sort(RECORDED_AT, SEGMENT, PLACE, "row")
+        .unique([ID, ROUTE], keep="first", maintain_order=True)
+    )
+
+
+def _moment(as_of: datetime) -> pl.Expr:
+    if as_of.tzinfo is None:
+        raise TimestampError("as_of must have a time zone", value=as_of, remedy="Give it tzinfo=UTC.")
+    return pl.lit(as_of, dtype=INSTANT)

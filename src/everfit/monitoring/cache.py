@@ -1,0 +1,141 @@
+"""Cache of what a repeated evaluation need not read or compute again: references, counted windows, estimates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from everfit.core.columns import KNOWN_AT, LABEL
+from everfit.definitions.watch import Drift
+from everfit.monitoring.drift_windows import Judged
+from everfit.monitoring.estimate import Estimate, Estimator, learn_estimator
+from everfit.monitoring.evaluation import ANSWERS, CountedBefore, own_rows
+from everfit.monitoring.importance import importance
+from everfit.monitoring.prediction_frame import standard_rows
+from everfit.monitoring.reference import HELD_OUT, Reference, reference_of
+from everfit.monitoring.window_cache import Counts
+from everfit.monitoring.windows import Length
+from everfit.store.timestamps import INSTANT
+
+if TYPE_CHECKING:
+    from everfit.artifact.package import Package
+    from everfit.artifact.schema import InputSchema
+    from everfit.definitions.model import Model
+
+ReadBetween = Callable[[datetime, datetime, Sequence[str]], pl.DataFrame]
+"""Reads a model's predictions with event times between two instants, both included, with features of some names."""
+
+_NO_LABEL = (pl.lit(None, pl.String).alias(LABEL), pl.lit(None, INSTANT).alias(KNOWN_AT))
+_MOST_VERSIONS = 8
+"""Versions whose references are held; an older one is read again if it is asked for."""
+
+
+@dataclass
+class CachedVersion:
+    """A version's reference, which cannot change, and its windows that were counted."""
+
+    schema: InputSchema
+    reference: Reference | None
+    _counts: dict[Path, tuple[Counts, Judged]] = field(default_factory=dict)
+    _estimate: tuple[object, Estimate] | None = None
+
+    def counted(self, folder: Path, rows: pl.DataFrame, read: ReadBetween, *, until: datetime) -> CountedBefore | None:
+        """Return its windows; only those that were never counted are counted. ``None`` without a reference.
+
+        Args:
+            folder: Holds the counts of the version where it answers, or as a shadow.
+            rows: Its predictions there, in the form of :mod:`everfit.monitoring.prediction_frame`, with marks.
+            read: Reads the model's predictions.
+            until: The present instant.
+        """
+        if self.reference is None:
+            return None
+        if folder not in self._counts:
+            self._counts[folder] = Counts(folder, self.reference), {}
+        counts, judged = self._counts[folder]
+        windows = counts.windows(rows, lambda first, last: self.read(read, first, last), until=until)
+        return CountedBefore(windows=windows, judged=judged)
+
+    def read(self, read: ReadBetween, first: datetime, last: datetime) -> pl.DataFrame:
+        """Return predictions between two instants, both included, with the version's features and without labels."""
+        return standard_rows(read(first, last, self.schema.names).with_columns(*_NO_LABEL), self.schema)
+
+    @cached_property
+    def estimator(self) -> Estimator | None:
+        """Learnt from the hold-out when first used; ``None`` if that is too small."""
+        return None if self.reference is None else learn_estimator(self.reference)
+
+    def estimate(self, number: int, counted: CountedBefore, read: ReadBetween) -> Estimate | None:
+        """Return the estimated metric on the newest window of the version's answers; computed once for each window.
+
+        Args:
+            number: The version's.
+            counted: Its windows.
+            read: Reads the model's predictions.
+        """
+        if not counted.windows or self.estimator is None:
+            return None
+        window = counted.windows[-1]
+        key = (window.start, window.end, window.mark)
+        if self._estimate is None or self._estimate[0] != key:
+            rows = own_rows(self.read(read, window.start, window.end), number, ANSWERS)
+            self._estimate = key, self.estimator.estimate(rows, start=window.start, end=window.end)
+        return self._estimate[1]
+
+
+@dataclass
+class VersionCache:
+    """The versions that were evaluated last, by what their references depend on."""
+
+    _versions: dict[tuple[object, ...], CachedVersion] = field(default_factory=dict)
+
+    def version(self, digest: str, definition: Model, package: Callable[[], Package]) -> CachedVersion:
+        """Return a version's reference.
+
+        Args:
+            digest: Of its package.
+            definition: The model as it is now.
+            package: Opens the package, if it must be read.
+
+        Raises:
+            PackageError: If it cannot be read.
+        """
+        window = window_of(definition)
+        key = (digest, definition.metric, window)
+        if key not in self._versions:
+            opened = package()
+            found = CachedVersion(opened.schema, _reference(opened, definition.metric, window))
+            held = list(self._versions.items())[1 - _MOST_VERSIONS :]
+            self._versions = {**dict(held), key: found}
+        return self._versions[key]
+
+
+def window_of(definition: Model) -> Length:
+    """Return the length of the windows that are watched for drift."""
+    watch = next((watch for watch in definition.watches if isinstance(watch, Drift)), None)
+    return (watch.rows or watch.length) if watch else timedelta(days=1)
+
+
+def counts_folder(state: Path, definition: Model, version: int, route: str) -> Path:
+    """Return the folder of a version's counted windows; windows of another length have another one."""
+    window = window_of(definition)
+    length = f"{window}rows" if isinstance(window, int) else f"{window.total_seconds():.0f}s"
+    return state / "counts" / definition.name / f"{version}-{route}-{length}"
+
+
+def _reference(package: Package, metric: str, window: Length) -> Reference | None:
+    """Return what a version is compared with; ``None`` if its package keeps no profile."""
+    profile = package.profile()
+    if profile is None:
+        return None
+    predictor = package.predictor()
+    weights = importance(
+        profile.filter(HELD_OUT), package.schema.names, lambda rows: predictor.predict(package.transform(rows))
+    )
+    return reference_of(profile, package.schema, metric=metric, importance=weights, window=window)
