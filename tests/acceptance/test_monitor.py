@@ -153,4 +153,4 @@ def test_nothing_asked_is_nothing_to_watch(own: Path) -> None:
     shutil.rmtree(own / ".everfit" / "lake", ignore_errors=True)
     answer = everfit(own, "monitor", "late")
     assert answer.code == 1
-    assert "must have answered" in answer.err
+    assert "must have made predictions" in answer.err
