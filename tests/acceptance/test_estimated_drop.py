@@ -12,7 +12,7 @@ from msgspec import structs
 from tests.journal.records import START, Service
 
 import everfit as ef
-from everfit.loop.model_loop import ModelLoop
+from everfit.loop.loop import ModelLoop
 from everfit.loop.monitoring_run import MonitoringCache, ship, watch
 from everfit.monitoring.estimate import Estimator
 from everfit.store.journal_records import PredictionLayout
@@ -56,8 +56,8 @@ def serve(system: System, *, distance: float, chance: float) -> None:
 
 def attend(system: System) -> ModelLoop:
     system.project.model("late").retrain_when(ef.Drift(), least_labels=0, cooldown="1m")
-    loop = ModelLoop(system, "late")
-    loop.attend(cast(Any, None), NOW, "")  # no rollout: nothing is to be carried out
+    loop = ModelLoop(system, "late", cast(Any, None))
+    assert loop.round(cast(Any, None), NOW, "")  # no rollout: there is no workflow to start
     return loop
 
 
