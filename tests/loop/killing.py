@@ -23,7 +23,7 @@ POINTS = {
     "order-asked": ("everfit.triggers.orders", "Orders.ask", "after"),
     "learn-started": ("everfit.runtime.workflows", "Engine.start", "after"),
     "order-begun": ("everfit.triggers.orders", "Orders.begin", "after"),
-    "child-started": ("everfit.runtime.subprocess_runner", "_attend", "before"),
+    "child-started": ("everfit.runtime.subprocess_runner", "_supervise", "before"),
     "child-ended": ("everfit.loop.retrain_job", "run_child", "after"),
     "run-started": ("everfit.registry.registry", "Registry.start_run", "after"),
     "version-due": ("everfit.registry.registry", "Registry.register", "before"),
@@ -44,8 +44,8 @@ POINTS = {
     "rows-shipped": ("everfit.journal.ship", "append", "after"),
     "segments-deleted": ("everfit.journal.ship", "_Shipping._commit", "after"),
     # The training process.
-    "candidate-due": ("everfit.loop.retrain_job", "build_candidate", "before"),
-    "candidate-made": ("everfit.loop.retrain_job", "build_candidate", "after"),
+    "candidate-due": ("everfit.loop.candidate_pipeline", "build_candidate", "before"),
+    "candidate-made": ("everfit.loop.candidate_pipeline", "build_candidate", "after"),
 }
 """Where a process can be killed: a module, what it calls, and whether before or after that."""
 

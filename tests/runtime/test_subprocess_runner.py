@@ -15,9 +15,9 @@ import pytest
 
 from everfit.core.errors import TrainingError, TrainingKilledError, TrainingStoppedError
 from everfit.runtime.launcher import Launcher
-from everfit.runtime.subprocess_runner import Limits, run_child
+from everfit.runtime.subprocess_runner import ProcessLimits, run_child
 
-ROOMY = Limits(time_s=60, memory_mib=2_000)
+ROOMY = ProcessLimits(time_s=60, memory_mib=2_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Script(Launcher):
         return [self.interpreter, "-c", self.lines, *words]
 
 
-def run(folder: Path, lines: str, limits: Limits = ROOMY, *, reason: str = "") -> None:
+def run(folder: Path, lines: str, limits: ProcessLimits = ROOMY, *, reason: str = "") -> None:
     began_s = time.monotonic()
     run_child(
         Script(root=folder, lines=lines), (), log=folder / "log", limits=limits,
@@ -69,13 +69,15 @@ def test_time_is_bounded_for_whatever_it_started_too(tmp_path: Path) -> None:
         "open('number', 'w').write(str(one.pid)); time.sleep(600)"
     )
     with pytest.raises(TrainingStoppedError, match="train_seconds"):
-        run(tmp_path, lines, Limits(time_s=3, memory_mib=2_000))
+        run(tmp_path, lines, ProcessLimits(time_s=3, memory_mib=2_000))
     wait_until_gone(int(tmp_path.joinpath("number").read_text()))
 
 
 def test_memory_is_bounded(tmp_path: Path) -> None:
     with pytest.raises(TrainingStoppedError, match="train_memory_mib"):
-        run(tmp_path, "x = bytearray(400 << 20); import time; time.sleep(600)", Limits(time_s=60, memory_mib=200))
+        run(
+            tmp_path, "x = bytearray(400 << 20); import time; time.sleep(600)", ProcessLimits(time_s=60, memory_mib=200)
+        )
 
 
 def test_it_is_cancelled_with_the_reason(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from everfit.runtime.launcher import Launcher
-from everfit.runtime.supervisor import Post, Supervisor
+from everfit.runtime.supervisor import ProcessSpec, Supervisor
 
 _ON_POST = """#!/bin/bash
 # Started as: interpreter -m everfit keep --ready FD --project FOLDER
@@ -36,7 +36,7 @@ def keep(folder: Path, announced: list[int], *, deaths: int, dies: str) -> int:
         announced.append(len(folder.joinpath("lives").read_text().split()))
         os.kill(os.getpid(), signal.SIGTERM)
 
-    return Supervisor(launcher, [Post(name="the only one", words=("keep",))]).run(stop)
+    return Supervisor(launcher, [ProcessSpec(name="the only one", words=("keep",))]).run(stop)
 
 
 def test_one_that_is_killed_while_it_starts_is_started_again(tmp_path: Path, announced: list[int]) -> None:

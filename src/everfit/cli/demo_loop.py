@@ -28,7 +28,7 @@ from everfit.store.replay_clock import CLOCK_FILE, FollowedClock
 from everfit.wiring import actor, open_system
 
 if TYPE_CHECKING:
-    from everfit.loop.candidate_pipeline import JudgedCandidate
+    from everfit.loop.training_record import JudgedCandidate
     from everfit.replay.replaying import ReplayPlan
     from everfit.replay.result import Figures, ReplayReport
     from everfit.system import System

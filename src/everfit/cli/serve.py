@@ -13,7 +13,7 @@ from everfit.cli.logs import keep_log
 from everfit.cli.options import AsJson, FollowReplay, Host, Port, ProjectFolder, Workers
 from everfit.cli.output import bold, print_json, print_line
 from everfit.runtime.launcher import Launcher
-from everfit.runtime.supervisor import Supervisor, worker_posts
+from everfit.runtime.supervisor import Supervisor, worker_specs
 from everfit.serving.http.listener import listen, url_of
 from everfit.wiring import deployed_versions, find_root, follow_replay, load_settings, open_worker
 
@@ -43,7 +43,7 @@ def serve(
                 print_line("Serving", bold(name), f"version {version} at {url}/predict/{name}")
 
         options = [*(["--replay"] if replay else []), *(["--json"] if as_json else [])]
-        posts = worker_posts(listener.fileno(), settings.workers, *options)
+        posts = worker_specs(listener.fileno(), settings.workers, *options)
         code = Supervisor(Launcher(root=root), posts).run(announce)
     if code:
         raise typer.Exit(code)

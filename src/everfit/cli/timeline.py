@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from everfit.core.order import OrderRecord
     from everfit.core.rollout import Rollout, TransitionRecord
     from everfit.definitions.rollout import RolloutPlan
-    from everfit.loop.candidate_pipeline import JudgedCandidate
+    from everfit.loop.training_record import JudgedCandidate
 
 What = Literal[
     "truth", "finding", "over", "order", "training", "gates", "refused", "rollout", "champion", "kept", "taken back"

@@ -19,7 +19,7 @@ from everfit.cli.output import bold, print_json, print_line
 from everfit.loop.retrain_job import run_training
 from everfit.runtime.launcher import Launcher
 from everfit.runtime.subprocess_runner import die_with_parent
-from everfit.runtime.supervisor import Post, Supervisor, worker_posts
+from everfit.runtime.supervisor import ProcessSpec, Supervisor, worker_specs
 from everfit.serving.http.listener import listen, url_of
 from everfit.wiring import find_root, load_project, open_controller, open_system
 
@@ -50,11 +50,11 @@ def up(
             names = ", ".join(sorted(opened.models))
             print_line(bold(opened.name), f"is up at {url}, level {settings.loop.level}, with {names}.")
 
-        posts = [
-            *worker_posts(listener.fileno(), settings.serving.workers, "--wait", *words),
-            Post(name="controller", words=("controller", *words)),
+        specs = [
+            *worker_specs(listener.fileno(), settings.serving.workers, "--wait", *words),
+            ProcessSpec(name="controller", words=("controller", *words)),
         ]
-        code = Supervisor(Launcher(root=opened.root), posts).run(announce)
+        code = Supervisor(Launcher(root=opened.root), specs).run(announce)
     if code:
         raise typer.Exit(code)
 

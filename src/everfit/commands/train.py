@@ -17,15 +17,14 @@ from msgspec import Struct
 from everfit.core.errors import EverfitError
 from everfit.core.progress import SILENT, Progress
 from everfit.core.records import FrameManifest, GateReport, ModelVersion, Score, SliceScore, Split
-from everfit.loop.candidate_pipeline import (
+from everfit.loop.retrain_job import LOG, order_folder
+from everfit.loop.training_record import (
     RegisteredOutcome,
     TrainingOutcome,
     begin_training,
-    build_candidate,
     log_outcome,
     register_outcome,
 )
-from everfit.loop.retrain_job import LOG, order_folder
 
 if TYPE_CHECKING:
     from everfit.core.order import OrderRecord
@@ -82,6 +81,8 @@ def train(
         PackageError: If the champion's package must not be used.
         RegistryError: If the registry cannot be written.
     """
+    from everfit.loop.candidate_pipeline import build_candidate
+
     started_at = system.clock.now()
     request = begin_training(system, system.project.model(model).name, start=start, end=end, as_of=as_of)
 

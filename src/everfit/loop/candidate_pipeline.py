@@ -1,7 +1,6 @@
-"""The one training pipeline, by hand and in the loop: frame, candidate, gates, version.
+"""The one training pipeline, by hand and in the loop: frame, candidate, gates, refit.
 
-:func:`build_candidate` needs neither registry nor ledger and runs in the training process; :func:`register_outcome`
-records its result, and doing so again after a crash changes nothing.
+It uses neither registry nor ledger, and runs in the training process.
 """
 
 from __future__ import annotations
@@ -9,11 +8,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct, field
+import numpy as np
 from msgspec.structs import replace
 
 from everfit.artifact.encode import encode_inputs, encode_row
@@ -24,13 +22,19 @@ from everfit.artifact.provenance import code_version, library_versions
 from everfit.artifact.schema import request_meaning
 from everfit.core.class_names import quoted
 from everfit.core.errors import EverfitError
-from everfit.core.event_log import log_event
 from everfit.core.progress import SILENT, Progress
-from everfit.core.records import FrameManifest, GateReport, ModelVersion, Score, SliceScore, Split
 from everfit.core.user_code import describe_raise
+from everfit.features.freshness import measure_freshness
+from everfit.features.history import build_frame
+from everfit.gates.judge import judge
+from everfit.loop.training_record import ChampionPackage, JudgedCandidate, TrainingRequest
+from everfit.training.evidence import gather_evidence
+from everfit.training.profile import profile_rows
+from everfit.training.refit import fit_without_holdout, refit
+from everfit.training.split import holdout_rows
+from everfit.training.train import train
 
 if TYPE_CHECKING:
-    import numpy as np
     import polars as pl
     from numpy.typing import NDArray
 
@@ -44,88 +48,6 @@ if TYPE_CHECKING:
     from everfit.training.candidate import Candidate
 
 _log = logging.getLogger(__name__)
-
-
-class ChampionPackage(Struct, frozen=True, kw_only=True):
-    """The champion that a candidate must beat."""
-
-    version: int
-    folder: str
-    """Of its package."""
-
-
-class TrainingRequest(Struct, frozen=True, kw_only=True):
-    """Input of a training, fixed when it begins."""
-
-    model: str
-    order: int | None = None
-    """``None`` for a training by hand, which is given a number at its end."""
-    start: datetime | None = None
-    """First event time, inclusive; all history by default."""
-    end: datetime | None = None
-    """Last event time, exclusive; ``as_of`` by default."""
-    as_of: datetime
-    """Nothing that became known later is used."""
-    champion: ChampionPackage | None = field(default=None, name="opponent")
-
-
-class JudgedCandidate(Struct, frozen=True, kw_only=True):
-    """A candidate with its gate report, before anything is registered."""
-
-    model: str
-    report: GateReport
-    manifest: FrameManifest
-    split: Split
-    params: dict[str, str | int | float | bool | None]
-    scores: tuple[Score, ...]
-    slices: tuple[SliceScore, ...]
-    trials: int
-    folder: str
-    """The package that may be registered if the gates passed; the candidate's own otherwise."""
-    digest: str
-    tags: dict[str, str]
-    """Of its lineage, for the registry."""
-    runtime: str = ""
-    """Description of the runtime, as of :meth:`everfit.artifact.package.Package.runtime`."""
-
-
-class TrainingOutcome(Struct, frozen=True, kw_only=True):
-    """A candidate, or the reason why there is none."""
-
-    candidate: JudgedCandidate | None = field(default=None, name="made")
-    problem: str = field(default="", name="trouble")
-
-
-class RegisteredOutcome(Struct, frozen=True, kw_only=True):
-    """A training's result as it is on record."""
-
-    run_id: str
-    state: Literal["registered", "refused", "failed"]
-    sentence: str
-    version: ModelVersion | None = None
-    """``None`` unless every gate passed."""
-
-
-def begin_training(
-    system: System,
-    model: str,
-    *,
-    order: int | None = None,
-    start: datetime | None = None,
-    end: datetime | None = None,
-    as_of: datetime | None = None,
-) -> TrainingRequest:
-    """Fix what a training rests on: the champion that it must beat, and the instant as of which data is read.
-
-    Raises:
-        RegistryError: If the champion's package cannot be fetched.
-    """
-    version = system.registry.champion(model)
-    champion = None
-    if version is not None:
-        champion = ChampionPackage(version=version.version, folder=str(system.registry.fetch(version)))
-    as_of = as_of or system.clock.now()
-    return TrainingRequest(model=model, order=order, start=start, end=end, as_of=as_of, champion=champion)
 
 
 def build_candidate(
@@ -144,8 +66,6 @@ def build_candidate(
         TrainingError: If the trainer fails on every trial.
         PackageError: If the champion's package must not be used.
     """
-    from everfit.features.history import build_frame
-
     definition = system.project.model(request.model)
     against = "no champion" if request.champion is None else f"champion {request.champion.version}"
     _log.info("%s: training as of %s, against %s", request.model, f"{request.as_of:%Y-%m-%d %H:%M:%S} UTC", against)
@@ -171,12 +91,6 @@ def train_candidate(
         TrainingError: If the trainer fails on every trial.
         PackageError: If the champion's package must not be used.
     """
-    from everfit.gates.judge import judge
-    from everfit.training.profile import profile_rows
-    from everfit.training.refit import refit
-    from everfit.training.split import holdout_rows
-    from everfit.training.train import train
-
     settings = system.project.settings.training
     incumbent = open_package(Path(champion.folder), trust=system.trust) if champion else None
     past = incumbent.manifest.lineage.trials if incumbent else ()
@@ -233,79 +147,6 @@ def _log_details(candidate: JudgedCandidate) -> None:
         _log.info("%s: gate %s %s: %s", candidate.model, verdict.gate, verdict.outcome, verdict.sentence)
 
 
-def register_outcome(
-    system: System,
-    request: TrainingRequest,
-    outcome: TrainingOutcome,
-    *,
-    tags: Mapping[str, str],
-    actor: str,
-    reason: str,
-    started_at: datetime,
-) -> RegisteredOutcome:
-    """Record a training: a run, and a version that is the challenger if every gate passed.
-
-    Args:
-        system: The parts.
-        request: What was trained.
-        outcome: A candidate or a problem.
-        tags: Of the run, by name.
-        actor: The person or policy that asked for it.
-        reason: The reason, for the record.
-        started_at: When the training began.
-
-    Raises:
-        RegistryError: If the registry cannot be written.
-    """
-    registry, candidate = system.registry, outcome.candidate
-    tags = {**tags, "everfit.reason": reason, "everfit.actor": actor}
-    if candidate is not None:
-        tags["everfit.data"] = candidate.manifest.digest
-    run_id = None if request.order is None else registry.run_of_order(request.model, request.order)
-    run_id = run_id or registry.start_run(request.model, tags=tags, started_at=started_at)
-    if candidate is None:
-        registry.end_run(run_id, status="FAILED", note=outcome.problem)
-        return RegisteredOutcome(run_id=run_id, state="failed", sentence=f"The training failed: {outcome.problem}")
-    version = None
-    if candidate.report.passed:
-        version = registry.register(
-            request.model,
-            package=Path(candidate.folder),
-            digest=candidate.digest,
-            run_id=run_id,
-            tags=tags | candidate.tags,
-        )
-    metrics = {score.metric: score.value for score in candidate.scores}
-    registry.end_run(run_id, status="FINISHED", params=candidate.params, metrics=metrics, report=candidate.report)
-    if version is None:
-        reasons = "; ".join(verdict.sentence.rstrip(".") for verdict in candidate.report.failures)
-        return RegisteredOutcome(run_id=run_id, state="refused", sentence=f"The candidate was refused: {reasons}.")
-    registry.nominate(version, actor=actor, reason=reason)
-    sentence = f"Version {version.version} is registered as challenger."
-    return RegisteredOutcome(run_id=run_id, state="registered", sentence=sentence, version=version)
-
-
-def log_outcome(model: str, order: int, outcome: TrainingOutcome) -> None:
-    """Log that a training has ended, and the verdict of its gates, with the ids as fields."""
-    candidate, prefix = outcome.candidate, f"{model}: order {order}"
-    if candidate is None:
-        message = f"{prefix}: the training failed: {outcome.problem}"
-        log_event(_log, "training_failed", message, level=logging.WARNING, model=model, order=order)
-        return
-    scores = ", ".join(f"{score.metric} {score.value:.4g}" for score in candidate.scores[:1])
-    message = f"{prefix}: the training has ended after {candidate.trials} trials"
-    message += f": {scores} on the hold-out" if scores else ""
-    log_event(_log, "training_ended", message, model=model, order=order)
-    verdicts, failures = candidate.report.verdicts, candidate.report.failures
-    passed = sum(verdict.outcome == "passed" for verdict in verdicts)
-    message = f"{prefix}: {passed} of {len(verdicts)} gates passed"
-    if not failures:
-        log_event(_log, "gates_passed", f"{message}, none refused", model=model, order=order)
-        return
-    message += ", refused by " + "; ".join(f"{verdict.gate}: {verdict.sentence.rstrip('.')}" for verdict in failures)
-    log_event(_log, "gates_refused", message, level=logging.WARNING, model=model, order=order)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _ChampionPredictions:
     prediction: NDArray[np.float64] | None = None
@@ -326,15 +167,10 @@ def _evidence(
     champion: Package | None,
     named: ChampionPackage | None,
 ) -> Evidence:
-    from everfit.features.freshness import measure_freshness
-    from everfit.training.evidence import gather_evidence
-
     champion_predictions = _champion_predictions(system, champion, frame, candidate, rows)
     predictor, encode = packaged.predictor(), encode_row(packaged.schema)
 
     def predict_one(row: Mapping[str, Any]) -> NDArray[np.float64]:
-        import numpy as np
-
         prediction = np.asarray(predictor.predict_one(encode(row)), dtype=np.float64)
         return prediction.reshape((1, -1) if definition.task == "multiclass" else 1)
 
@@ -362,8 +198,6 @@ def _champion_predictions(
     system: System, champion: Package | None, frame: TrainingFrame, candidate: Candidate, rows: pl.DataFrame
 ) -> _ChampionPredictions:
     """Return the champion's predictions on the hold-out, or the reason why there are none."""
-    from everfit.training.refit import fit_without_holdout
-
     if champion is None:
         return _ChampionPredictions()
     schema = champion.schema

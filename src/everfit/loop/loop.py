@@ -40,13 +40,13 @@ from everfit.core.finding import Finding
 from everfit.core.rollout import Rollout, Transition, last_transition
 from everfit.loop.alias_reconciler import AliasReconciler
 from everfit.loop.audit_log import ManualStepLog
-from everfit.loop.candidate_pipeline import TrainingOutcome, TrainingRequest
 from everfit.loop.health import FOUND_BY_MONITORING, ClockCheck, HealthCheck, describe, health_finding
 from everfit.loop.materialize_job import OnlineRefresh
 from everfit.loop.monitoring_run import MonitoringCache, ship, watch
 from everfit.loop.policy_inputs import PolicyInputs, decide_on, order_findings
 from everfit.loop.retrain_job import RecordedTraining, begin, delete_packages, order_folder, record, train
 from everfit.loop.rollout_executor import begin_rollout, execute_transition, next_transition
+from everfit.loop.training_record import TrainingOutcome, TrainingRequest
 from everfit.runtime.workflows import Workflow, step
 from everfit.store.controller_report import ControllerReport, write_controller_report
 

@@ -20,15 +20,14 @@ from everfit.core.errors import EverfitError, TrainingError, TrainingKilledError
 from everfit.core.event_log import log_event
 from everfit.core.order import OrderRecord
 from everfit.core.records import ModelVersion
-from everfit.loop.candidate_pipeline import (
+from everfit.loop.training_record import (
     TrainingOutcome,
     TrainingRequest,
     begin_training,
-    build_candidate,
     log_outcome,
     register_outcome,
 )
-from everfit.runtime.subprocess_runner import Limits, run_child
+from everfit.runtime.subprocess_runner import ProcessLimits, run_child
 
 if TYPE_CHECKING:
     from everfit.runtime.launcher import Launcher
@@ -82,7 +81,7 @@ def train(
     if found is not None:
         return found
     settings = system.project.settings.loop
-    limits = Limits(time_s=settings.train_seconds, memory_mib=settings.train_memory_mib)
+    limits = ProcessLimits(time_s=settings.train_seconds, memory_mib=settings.train_memory_mib)
     words = ("make-candidate", "--folder", str(folder))
     for attempt in range(1, _MOST_ATTEMPTS + 1):
         delete_packages(folder)
@@ -128,6 +127,8 @@ def _log_attempt(system: System, request: TrainingRequest, folder: Path) -> None
 
 def run_training(system: System, folder: Path) -> TrainingOutcome:
     """In the training process: carry out the folder's request, and leave the outcome there, whole or not at all."""
+    from everfit.loop.candidate_pipeline import build_candidate
+
     request = msgspec.json.decode(folder.joinpath(REQUEST).read_bytes(), type=TrainingRequest)
     try:
         outcome = TrainingOutcome(candidate=build_candidate(system, request, into=folder))

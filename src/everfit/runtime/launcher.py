@@ -1,4 +1,4 @@
-"""How a process of a project is started: the interpreter and the code that it is given."""
+"""Command line and environment of a project's processes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Launcher:
-    """How a process of this project is started.
+    """Command line and environment of this project's processes.
 
     Args:
         root: The project's folder.
-        interpreter: The Python that runs it; this one by default.
-        code: A folder that is put first on its path; none by default.
+        interpreter: The Python executable; this one by default.
+        code: A folder that is put first on the path; none by default.
         environment: Variables besides those of this process.
     """
 
@@ -26,12 +26,12 @@ class Launcher:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def command(self, *words: str) -> list[str]:
-        """The command line of an ``everfit`` command on this project."""
+        """Return the command line of an ``everfit`` command on this project."""
         return [self.interpreter, "-m", "everfit", *words, "--project", str(self.root)]
 
     @property
     def variables(self) -> dict[str, str]:
-        """The environment of its processes."""
+        """Environment variables of the processes."""
         path = [str(self.code)] if self.code else []
         before = os.environ.get("PYTHONPATH", "")
         return {

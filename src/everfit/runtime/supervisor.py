@@ -1,4 +1,4 @@
-"""Keeps processes alive: starts them, starts them again, and stops them."""
+"""Supervision of child processes: start, restart after a crash, stop."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from everfit.core.event_log import log_event
 from everfit.runtime.launcher import Launcher
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
-_PROVEN_S = 30.0
-"""A process that lived this long begins with a clean record."""
+_STABLE_S = 30.0
+"""A process that ran this long counts as stable."""
 _GRACE_S = 40.0
-"""How long processes may take to finish what they have begun."""
+"""Time that processes are given to finish what they have begun, before they are killed."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Post:
-    """A place for a process that must always be there.
+class ProcessSpec:
+    """A process that must always run.
 
     Args:
-        name: For people, such as ``worker 0``.
-        words: Its command, after ``everfit``; it is given ``--ready FD`` besides, and writes a byte there once it is
-            of use.
-        descriptors: What it inherits.
+        name: In the log, such as ``worker 0``.
+        words: Its command, after ``everfit``; ``--ready FD`` is added, and the process writes a byte there once it
+            is ready.
+        descriptors: File descriptors that it inherits.
     """
 
     name: str
@@ -40,16 +40,16 @@ class Post:
     descriptors: tuple[int, ...] = ()
 
 
-def worker_posts(listener: int, workers: int, *words: str) -> list[Post]:
-    """The posts of the prediction service's workers.
+def worker_specs(listener: int, workers: int, *words: str) -> list[ProcessSpec]:
+    """Return the processes of the prediction service's workers.
 
     Args:
-        listener: Descriptor of the socket that they share: one's death takes no waiting caller with it.
-        workers: How many.
+        listener: Descriptor of the socket that they share: a worker's death does not drop requests that wait.
+        workers: Their number.
         *words: Options for each.
     """
     return [
-        Post(
+        ProcessSpec(
             name=f"worker {slot}",
             words=("worker", "--slot", str(slot), "--listener", str(listener), *words),
             descriptors=(listener,),
@@ -62,32 +62,32 @@ class Supervisor:
     """Runs child processes until SIGTERM or SIGINT.
 
     Args:
-        launcher: How they are started.
-        posts: Which there are.
+        launcher: Starts them.
+        specs: All of them.
     """
 
-    def __init__(self, launcher: Launcher, posts: Sequence[Post]) -> None:
+    def __init__(self, launcher: Launcher, specs: Sequence[ProcessSpec]) -> None:
         self._launcher = launcher
-        self._slots = [_Slot(post) for post in posts]
+        self._slots = [_Slot(spec) for spec in specs]
         self._stopping = False
 
     def run(self, announce: Callable[[], object]) -> int:
-        """Start them, and keep them until told to stop.
+        """Start the processes, and restart those that end, until a signal to stop.
 
         Args:
-            announce: Called once all of them are of use.
+            announce: Called once all of them are ready.
 
         Returns:
-            0, or the exit code of one that could not even start the first time: it has said why. One that was killed
-            meanwhile is started again.
+            0, or the exit code of a process that failed at its first start; its log has the reason. A process that was
+            killed meanwhile is started again.
         """
-        before = {each: signal.signal(each, self._asked_to_stop) for each in (signal.SIGTERM, signal.SIGINT)}
+        before = {number: signal.signal(number, self._asked_to_stop) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             return self._run(announce)
         finally:
             self._end()
-            for each, handler in before.items():
-                signal.signal(each, handler)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _run(self, announce: Callable[[], object]) -> int:
         for slot in self._slots:
@@ -101,13 +101,13 @@ class Supervisor:
                     continue
                 if code >= 0:
                     return code
-                # Killed from outside: that says nothing of whether it can start.
-                self._look_after(slot)
+                # Killed from outside: it may well be able to start.
+                self._restart_if_ended(slot)
                 time.sleep(0.05)
         announce()
         while not self._stopping:
             for slot in self._slots:
-                self._look_after(slot)
+                self._restart_if_ended(slot)
             time.sleep(0.05)
         return 0
 
@@ -115,22 +115,22 @@ class Supervisor:
         self._stopping = True
 
     def _start(self, slot: _Slot) -> None:
-        ready, tell = os.pipe()
+        ready, writer = os.pipe()
         try:
             slot.process = subprocess.Popen(  # noqa: S603 - our own command
-                self._launcher.command(*slot.post.words, "--ready", str(tell)),
+                self._launcher.command(*slot.spec.words, "--ready", str(writer)),
                 env=self._launcher.variables,
-                pass_fds=(*slot.post.descriptors, tell),
-                # A terminal's Ctrl-C is the supervisor's to hand on.
+                pass_fds=(*slot.spec.descriptors, writer),
+                # A terminal's Ctrl-C reaches the supervisor alone, which passes it on.
                 start_new_session=True,
             )
         finally:
-            os.close(tell)
+            os.close(writer)
         slot.began(ready)
-        name, pid = slot.post.name, slot.process.pid
+        name, pid = slot.spec.name, slot.process.pid
         log_event(_log, "process_started", f"{name} starts as process {pid}", post=name, post_pid=pid)
 
-    def _look_after(self, slot: _Slot) -> None:
+    def _restart_if_ended(self, slot: _Slot) -> None:
         code = slot.exit_code()
         if code is None:
             return
@@ -138,8 +138,8 @@ class Supervisor:
         if slot.due_s is None:
             pause_s = slot.pause()
             slot.due_s = now_s + pause_s
-            message = f"{slot.post.name} ended with {code}; another one starts in {pause_s:.1f} s"
-            log_event(_log, "process_ended", message, level=logging.ERROR, post=slot.post.name, code=code)
+            message = f"{slot.spec.name} ended with {code}; another one starts in {pause_s:.1f} s"
+            log_event(_log, "process_ended", message, level=logging.ERROR, post=slot.spec.name, code=code)
         elif now_s >= slot.due_s and not self._stopping:
             self._start(slot)
 
@@ -153,10 +153,10 @@ class Supervisor:
 
 
 class _Slot:
-    """A post and who is on it."""
+    """A supervised process and its restarts."""
 
-    def __init__(self, post: Post) -> None:
-        self.post = post
+    def __init__(self, spec: ProcessSpec) -> None:
+        self.spec = spec
         self.process: subprocess.Popen[bytes] | None = None
         self.due_s: float | None = None
         self._ready = -1
@@ -172,15 +172,15 @@ class _Slot:
 
     def is_ready(self, wait_s: float) -> bool:
         readable, _, _ = select.select([self._ready], [], [], wait_s)
-        # The pipe's end without a byte is a worker's death.
+        # The pipe's end without a byte means that the process died.
         return bool(readable) and os.read(self._ready, 1) == b"+"
 
     def exit_code(self) -> int | None:
         return None if self.process is None else self.process.poll()
 
     def pause(self) -> float:
-        """How long to wait before the next start: twice as long each time, but for one that had proven itself."""
-        if time.monotonic() - self._began_s >= _PROVEN_S:
+        """Return the wait before the next start: it doubles, unless the process had been stable."""
+        if time.monotonic() - self._began_s >= _STABLE_S:
             self._pause_s = _FIRST_PAUSE_S
         pause_s = self._pause_s
         self._pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
@@ -196,7 +196,7 @@ class _Slot:
         try:
             self.process.wait(max(deadline_s - time.monotonic(), 0.1))
         except subprocess.TimeoutExpired:
-            _log.error("%s did not end in time and is killed", self.post.name)
+            _log.error("%s did not end in time and is killed", self.spec.name)
             self.process.kill()
             self.process.wait()
         if self._ready >= 0:

@@ -10,14 +10,13 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
+from dbos import DBOS, DBOSConfig, Serializer, SetWorkflowID, StepOptions, WorkflowStatus
+from sqlalchemy.exc import SQLAlchemyError
 
 from everfit.core.errors import LoopError
-
-if TYPE_CHECKING:
-    from dbos import DBOSConfig, StepOptions, WorkflowStatus
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -25,8 +24,8 @@ A = TypeVar("A")
 WorkflowState = Literal["running", "done", "failed"]
 
 KEEP = timedelta(days=7)
-"""For so long a workflow that has ended stays in the loop's database: a week-end and then some for whoever looks into
-it. The ledger and the orders' folders keep the results for good."""
+"""Time for which an ended workflow stays in the loop's database; chosen so that a failure can be examined after a long
+week-end. The ledger and the orders' folders keep the results for good."""
 
 _IDENTITY = "everfit-controller"
 """Constant, so that the next leader takes over what the last one had begun."""
@@ -61,8 +60,6 @@ def step(name: str, function: Callable[[], T], returns: type[T], *, attempts: in
         returns: The type of its result, which is stored as JSON.
         attempts: How often it is tried if it raises, as with a locked database; the pauses grow.
     """
-    from dbos import DBOS
-
     options: StepOptions = {"name": name}
     if attempts > 1:
         options |= {"retries_allowed": True, "max_attempts": attempts, "interval_seconds": 1.0, "backoff_rate": 3.0}
@@ -81,16 +78,13 @@ class Engine:
     """
 
     def __init__(self, url: str, workflows: Sequence[Workflow[Any]]) -> None:
-        from dbos import DBOS
-        from sqlalchemy.exc import SQLAlchemyError
-
         logging.getLogger("dbos").setLevel(logging.WARNING)
         config: DBOSConfig = {
             "name": "everfit",
             "system_database_url": url,
             "executor_id": _IDENTITY,
             "application_version": _VERSION,
-            "serializer": _serializer(),
+            "serializer": _JsonSerializer(),
             "log_level": "WARNING",
         }
         DBOS(config=config)
@@ -104,36 +98,26 @@ class Engine:
 
     def start(self, workflow: Workflow[A], key: str, argument: A) -> None:
         """Start a workflow, unless one with this key was ever started."""
-        from dbos import DBOS, SetWorkflowID
-
         with SetWorkflowID(key):
             DBOS.start_workflow(self._functions[workflow.name], msgspec.to_builtins(argument))
 
     def state(self, key: str) -> WorkflowState | None:
         """Return the state of a workflow; ``None`` if it was never started, or ended long ago."""
-        from dbos import DBOS
-
         status = DBOS.get_workflow_status(key)
         return None if status is None else _state(status)
 
     def states(self, prefix: str) -> dict[str, WorkflowState]:
         """Return the states of the workflows whose keys begin with a prefix, by key."""
-        from dbos import DBOS
-
         found = DBOS.list_workflows(workflow_id_prefix=prefix, load_input=False, load_output=False)
         return {status.workflow_id: _state(status) for status in found}
 
     def stranded(self) -> tuple[str, ...]:
         """Return the keys of workflows that another version started, and that this one does not finish."""
-        from dbos import DBOS
-
         found = DBOS.list_workflows(status=_RUNNING, load_input=False, load_output=False)
         return tuple(status.workflow_id for status in found if status.app_version != _VERSION)
 
     def prune(self, keep: timedelta = KEEP) -> int:
         """Delete workflows that ended more than ``keep`` ago, by the wall clock; return how many."""
-        from dbos import DBOS
-
         # DBOS stamps rows with the machine's time, also in a replay.
         before, deleted = (datetime.now(UTC) - keep).isoformat(), 0
         while True:
@@ -148,8 +132,6 @@ class Engine:
 
     def close(self) -> None:
         """Release the database; workflows that run go on when an engine is next opened."""
-        from dbos import DBOS
-
         DBOS.destroy(workflow_completion_timeout_sec=0)
 
 
@@ -168,24 +150,19 @@ def _as_function(workflow: Workflow[Any]) -> Callable[[Any], None]:
     return run
 
 
-def _serializer() -> Any:
-    from dbos import Serializer
+class _JsonSerializer(Serializer):
+    """Serializer to JSON, so that what was begun can be read after an upgrade; never pickle."""
 
-    class PlainSerializer(Serializer):
-        """Serializer to JSON, so that what was begun can be read after an upgrade; never pickle."""
+    def serialize(self, data: Any) -> str:
+        if isinstance(data, BaseException):
+            data = {"__failure__": f"{type(data).__name__}: {data}"}
+        return msgspec.json.encode(data).decode()
 
-        def serialize(self, data: Any) -> str:
-            if isinstance(data, BaseException):
-                data = {"__failure__": f"{type(data).__name__}: {data}"}
-            return msgspec.json.encode(data).decode()
+    def deserialize(self, serialized_data: str) -> Any:
+        data = msgspec.json.decode(serialized_data)
+        if isinstance(data, dict) and "__failure__" in data:
+            return LoopError("a step failed", value=data["__failure__"])
+        return data
 
-        def deserialize(self, serialized_data: str) -> Any:
-            data = msgspec.json.decode(serialized_data)
-            if isinstance(data, dict) and "__failure__" in data:
-                return LoopError("a step failed", value=data["__failure__"])
-            return data
-
-        def name(self) -> str:
-            return "everfit_json"
-
-    return PlainSerializer()
+    def name(self) -> str:
+        return "everfit_json"

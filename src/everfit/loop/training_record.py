@@ -1,0 +1,177 @@
+"""Records of a training, by hand or by the loop: its request, its outcome, and the run and version that it leads to.
+
+Recording again after a crash changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct, field
+
+from everfit.core.event_log import log_event
+from everfit.core.records import FrameManifest, GateReport, ModelVersion, Score, SliceScore, Split
+
+if TYPE_CHECKING:
+    from everfit.system import System
+
+_log = logging.getLogger(__name__)
+
+
+class ChampionPackage(Struct, frozen=True, kw_only=True):
+    """The champion that a candidate must beat."""
+
+    version: int
+    folder: str
+    """Of its package."""
+
+
+class TrainingRequest(Struct, frozen=True, kw_only=True):
+    """Input of a training, fixed when it begins."""
+
+    model: str
+    order: int | None = None
+    """``None`` for a training by hand, which is given a number at its end."""
+    start: datetime | None = None
+    """First event time, inclusive; all history by default."""
+    end: datetime | None = None
+    """Last event time, exclusive; ``as_of`` by default."""
+    as_of: datetime
+    """Nothing that became known later is used."""
+    champion: ChampionPackage | None = field(default=None, name="opponent")
+
+
+class JudgedCandidate(Struct, frozen=True, kw_only=True):
+    """A candidate with its gate report, before anything is registered."""
+
+    model: str
+    report: GateReport
+    manifest: FrameManifest
+    split: Split
+    params: dict[str, str | int | float | bool | None]
+    scores: tuple[Score, ...]
+    slices: tuple[SliceScore, ...]
+    trials: int
+    folder: str
+    """The package that may be registered if the gates passed; the candidate's own otherwise."""
+    digest: str
+    tags: dict[str, str]
+    """Of its lineage, for the registry."""
+    runtime: str = ""
+    """Description of the runtime, as of :meth:`everfit.artifact.package.Package.runtime`."""
+
+
+class TrainingOutcome(Struct, frozen=True, kw_only=True):
+    """A candidate, or the reason why there is none."""
+
+    candidate: JudgedCandidate | None = field(default=None, name="made")
+    problem: str = field(default="", name="trouble")
+
+
+class RegisteredOutcome(Struct, frozen=True, kw_only=True):
+    """A training's result as it is on record."""
+
+    run_id: str
+    state: Literal["registered", "refused", "failed"]
+    sentence: str
+    version: ModelVersion | None = None
+    """``None`` unless every gate passed."""
+
+
+def begin_training(
+    system: System,
+    model: str,
+    *,
+    order: int | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    as_of: datetime | None = None,
+) -> TrainingRequest:
+    """Fix what a training rests on: the champion that it must beat, and the instant as of which data is read.
+
+    Raises:
+        RegistryError: If the champion's package cannot be fetched.
+    """
+    version = system.registry.champion(model)
+    champion = None
+    if version is not None:
+        champion = ChampionPackage(version=version.version, folder=str(system.registry.fetch(version)))
+    as_of = as_of or system.clock.now()
+    return TrainingRequest(model=model, order=order, start=start, end=end, as_of=as_of, champion=champion)
+
+
+def register_outcome(
+    system: System,
+    request: TrainingRequest,
+    outcome: TrainingOutcome,
+    *,
+    tags: Mapping[str, str],
+    actor: str,
+    reason: str,
+    started_at: datetime,
+) -> RegisteredOutcome:
+    """Record a training: a run, and a version that is the challenger if every gate passed.
+
+    Args:
+        system: The parts.
+        request: What was trained.
+        outcome: A candidate or a problem.
+        tags: Of the run, by name.
+        actor: The person or policy that asked for it.
+        reason: The reason, for the record.
+        started_at: When the training began.
+
+    Raises:
+        RegistryError: If the registry cannot be written.
+    """
+    registry, candidate = system.registry, outcome.candidate
+    tags = {**tags, "everfit.reason": reason, "everfit.actor": actor}
+    if candidate is not None:
+        tags["everfit.data"] = candidate.manifest.digest
+    run_id = None if request.order is None else registry.run_of_order(request.model, request.order)
+    run_id = run_id or registry.start_run(request.model, tags=tags, started_at=started_at)
+    if candidate is None:
+        registry.end_run(run_id, status="FAILED", note=outcome.problem)
+        return RegisteredOutcome(run_id=run_id, state="failed", sentence=f"The training failed: {outcome.problem}")
+    version = None
+    if candidate.report.passed:
+        version = registry.register(
+            request.model,
+            package=Path(candidate.folder),
+            digest=candidate.digest,
+            run_id=run_id,
+            tags=tags | candidate.tags,
+        )
+    metrics = {score.metric: score.value for score in candidate.scores}
+    registry.end_run(run_id, status="FINISHED", params=candidate.params, metrics=metrics, report=candidate.report)
+    if version is None:
+        reasons = "; ".join(verdict.sentence.rstrip(".") for verdict in candidate.report.failures)
+        return RegisteredOutcome(run_id=run_id, state="refused", sentence=f"The candidate was refused: {reasons}.")
+    registry.nominate(version, actor=actor, reason=reason)
+    sentence = f"Version {version.version} is registered as challenger."
+    return RegisteredOutcome(run_id=run_id, state="registered", sentence=sentence, version=version)
+
+
+def log_outcome(model: str, order: int, outcome: TrainingOutcome) -> None:
+    """Log that a training has ended, and the verdict of its gates, with the ids as fields."""
+    candidate, prefix = outcome.candidate, f"{model}: order {order}"
+    if candidate is None:
+        message = f"{prefix}: the training failed: {outcome.problem}"
+        log_event(_log, "training_failed", message, level=logging.WARNING, model=model, order=order)
+        return
+    scores = ", ".join(f"{score.metric} {score.value:.4g}" for score in candidate.scores[:1])
+    message = f"{prefix}: the training has ended after {candidate.trials} trials"
+    message += f": {scores} on the hold-out" if scores else ""
+    log_event(_log, "training_ended", message, model=model, order=order)
+    verdicts, failures = candidate.report.verdicts, candidate.report.failures
+    passed = sum(verdict.outcome == "passed" for verdict in verdicts)
+    message = f"{prefix}: {passed} of {len(verdicts)} gates passed"
+    if not failures:
+        log_event(_log, "gates_passed", f"{message}, none refused", model=model, order=order)
+        return
+    message += ", refused by " + "; ".join(f"{verdict.gate}: {verdict.sentence.rstrip('.')}" for verdict in failures)
+    log_event(_log, "gates_refused", message, level=logging.WARNING, model=model, order=order)
