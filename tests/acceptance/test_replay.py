@@ -114,7 +114,7 @@ def test_a_replay_goes_on_where_it_was_stopped(fresh: Path) -> None:
 
         again = everfit(fresh, *words(url, "--no-controller"))
         assert again.code == 1
-        assert "must begin after everything" in again.err
+        assert "must begin after all predictions" in again.err
         gone_on = everfit(fresh, *words(url, "--no-controller", start=reached))
         assert gone_on.code == 0, gone_on.err
     lake, journal = fresh / ".everfit" / "lake", fresh / ".everfit" / "journal"

@@ -57,7 +57,7 @@ def test_a_model_has_one_trainer() -> None:
 
 
 def test_only_gates_gate() -> None:
-    with pytest.raises(DefinitionError, match="ship_when takes gates"):
+    with pytest.raises(DefinitionError, match="ship_when must be gates"):
         ef.Model("late", **GOOD).ship_when("always")  # type: ignore[arg-type]
 
 
@@ -72,7 +72,7 @@ def test_a_source_reads_one_thing() -> None:
         ef.Source("orders", timestamp="t")
     with pytest.raises(DefinitionError, match="exactly one"):
         ef.Source("orders", path="a.csv", query="select 1", url="sqlite:///x.db", timestamp="t")
-    with pytest.raises(DefinitionError, match="url go together"):
+    with pytest.raises(DefinitionError, match="url must be given together"):
         ef.Source("orders", query="select 1", timestamp="t")
     kinds = [ef.Source("s", path=path, timestamp="t").kind for path in ("a/*.parquet", "a.csv", "a/table")]
     assert kinds == ["parquet", "csv", "delta"]

@@ -41,7 +41,7 @@ def test_the_documentation_shows_a_plan(repository: Path) -> None:
         (("shadow",), {}, "must be Shadow or Canary"),
         ((ef.Shadow(),), {"watch": "soon"}, "watch must be a positive duration"),
         ((ef.Shadow(),), {"approval": "perhaps"}, "approval must be one of none, required"),
-        ((ef.Shadow(),), {"alpha": 0}, "alpha must be a chance"),
+        ((ef.Shadow(),), {"alpha": 0}, "alpha must be a probability"),
         ((ef.Shadow(),), {"p99_ms": 0}, "p99_ms must be positive"),
     ],
 )

@@ -59,7 +59,7 @@ def test_a_sound_project_passes(tmp_path: Path) -> None:
         ('"distance_km"]', '"distanse_km"]', "Did you mean 'distance_km'"),
         ("dtype=pl.String", "dtype=pl.Int64", "shop"),
         ('known_at="delivered_at"', 'known_at="shop"', "shop must be an instant"),
-        ('request=["shop",', 'request=["late", "shop",', "must not be asked of the caller"),
+        ('request=["shop",', 'request=["late", "shop",', "must not be a request field"),
         ('ef.Label("late"', 'ef.Label(pl.col("distance_km") > -1', "always True"),
         ('path="orders.parquet"', 'path="nowhere.parquet"', "nowhere.parquet"),
         ("@late.trainer()", "@late.trainer(depth=ef.Int(1, 9))", "must be an argument of the trainer"),
@@ -100,7 +100,7 @@ def test_a_view_that_uses_outcomes_too_early_is_refused(tmp_path: Path) -> None:
         'known_at="ordered_at"', 'known_at="delivered_at"'
     ))  # fmt: skip
     assert not found.passed
-    assert "must use only outcomes known by then" in said(found)
+    assert "must use only outcomes that are known by then" in said(found)
     assert "timestamp='delivered_at'" in said(found)
 
 
@@ -181,7 +181,7 @@ def test_what_is_known_later_is_fine_once_it_is_known(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("part", ["shop_record.share", "shop_record.late"])
 def test_a_request_field_named_like_a_feature_is_refused(tmp_path: Path, part: str) -> None:
-    with pytest.raises(ef.EverfitError, match="must not be called as a feature of shop_record"):
+    with pytest.raises(ef.EverfitError, match="must not have the name of a feature of shop_record"):
         checked(tmp_path, PROJECT.replace('request=["shop",', f'request=["{part}", "shop",'))
 
 

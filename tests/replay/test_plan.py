@@ -7,7 +7,7 @@ import pytest
 
 from everfit.core.clock import to_us
 from everfit.core.errors import NotReadyError, SettingsError
-from everfit.replay.pacing import Controller, Pace
+from everfit.replay.pacing import ControllerBarrier, Pace
 from everfit.replay.replaying import ReplayPlan
 from everfit.store.controller_report import ControllerReport, read_controller_report, write_controller_report
 
@@ -34,13 +34,13 @@ def test_a_plan_without_a_controller_needs_no_such_instants() -> None:
 
 def test_whoever_is_asked_to_stop_waits_for_nothing(tmp_path: Path) -> None:
     Pace(1.0, START).wait_for(START + DAY, lambda: True)
-    Controller(tmp_path, every=DAY, start=START, patience_s=3600.0).wait_at(START + DAY, lambda: True)
+    ControllerBarrier(tmp_path, every=DAY, start=START, patience_s=3600.0).wait_at(START + DAY, lambda: True)
 
 
 def test_between_two_of_its_instants_the_controller_is_not_waited_for(tmp_path: Path) -> None:
-    controller = Controller(tmp_path, every=DAY, start=START, patience_s=0.05)
+    controller = ControllerBarrier(tmp_path, every=DAY, start=START, patience_s=0.05)
     controller.wait_at(START + DAY / 2, lambda: False)
-    with pytest.raises(NotReadyError, match="looked as of 2013-03-02"):
+    with pytest.raises(NotReadyError, match="evaluate the model as of 2013-03-02"):
         controller.wait_at(START + DAY, lambda: False)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.core.evidence import ID
 from everfit.replay.history import CREATED, EVENT_TIME
-from everfit.replay.schedule import Row, Step, due_by, outcomes_of, steps
+from everfit.replay.schedule import Row, Slice, due_by, outcomes_of, slices
 from everfit.store.timestamps import INSTANT
 
 START = datetime(2013, 3, 1, tzinfo=UTC)
@@ -49,10 +49,10 @@ def arrivals(rows: list[tuple[str, int, int, float]]) -> pl.DataFrame:
     )
 
 
-def played(questions: pl.DataFrame, rows: pl.DataFrame | None = None) -> list[Step]:
+def played(questions: pl.DataFrame, rows: pl.DataFrame | None = None) -> list[Slice]:
     due, _ = due_by(outcomes_of(questions), END)
     news = {} if rows is None else {"record": (["shop"], rows.filter(pl.col(CREATED) > START, pl.col(CREATED) <= END))}
-    return list(steps(questions, due, news, fields=[TIME], start=START, end=END, length=STEP))
+    return list(slices(questions, due, news, fields=[TIME], start=START, end=END, length=STEP))
 
 
 @given(st.lists(st.tuples(minutes, st.none() | st.integers(min_value=-60, max_value=400)), max_size=40))
@@ -61,11 +61,11 @@ def test_everything_is_said_once_and_nothing_before_it_was_known(events: list[tu
     found = played(questions)
     assert [step.start for step in found] == [START + number * STEP for number in range(6)]
     assert [step.end for step in found] == [*(START + number * STEP for number in range(1, 6)), END]
-    said = [question.id for step in found for question in step.asked]
+    said = [question.id for step in found for question in step.requests]
     assert said == questions[ID].to_list()
     told: dict[str, datetime] = {}
     for step in found:
-        assert all(step.start <= each.at == each.row[TIME] < step.end for each in step.asked)
+        assert all(step.start <= each.at == each.row[TIME] < step.end for each in step.requests)
         for each in step.outcomes:
             assert each["known_at"] <= step.end
             assert each["id"] not in told
@@ -106,5 +106,5 @@ def test_on_the_edge_between_two_steps() -> None:
     found = played(questions, arrivals([("a", 30, 0, 1.0)]))
     # What is known at 00:30 is there for what is asked at 00:30.
     assert list(found[0].arrived) == ["record"]
-    assert [len(step.asked) for step in found] == [0, 1, 0, 0, 0, 0]
+    assert [len(step.requests) for step in found] == [0, 1, 0, 0, 0, 0]
     assert [len(step.outcomes) for step in found] == [0, 1, 0, 0, 0, 0]

@@ -101,7 +101,7 @@ def test_the_stated_type_wins(tmp_path: Path) -> None:
         read(tmp_path, {"a.csv": text}, types={"x": pl.Float64})
     with pytest.raises(SourceError, match="'y'"):
         read(tmp_path, {"a.csv": GOOD}, types={"y": pl.Float64})
-    with pytest.raises(DefinitionError, match="types are for CSV"):
+    with pytest.raises(DefinitionError, match="types may be given for CSV"):
         Source("s", path="a.parquet", timestamp="at", types={"x": pl.String})
 
 

@@ -251,7 +251,7 @@ def test_a_frame_that_an_estimator_does_not_take_is_described_with_a_remedy() ->
     ("options", "message"),
     [
         ({"frame": "spark"}, "frame must be matrix, pandas or polars"),
-        ({"categories": ["shop"]}, "categories belong to a data frame"),
+        ({"categories": ["shop"]}, "categories may be given for a data frame"),
         ({"frame": "pandas", "categories": "shop"}, "categories must be a list"),
     ],
 )

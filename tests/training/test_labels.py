@@ -121,7 +121,7 @@ def test_too_few_mature_labels_are_refused_with_their_number() -> None:
     frame, _ = slow_no()
     with pytest.raises(EmptyWindowError, match=r"90% of each class are known after .* days.*0 of \d+ labelled rows"):
         learnable(model_of("mature"), frame, by=AS_OF, before=START)
-    with pytest.raises(EmptyWindowError, match=r"how long labels take.*\d+ labels"):
+    with pytest.raises(EmptyWindowError, match=r"label delays must be known.*\d+ labels"):
         learnable(model_of("mature"), frame, by=START + timedelta(hours=5))
 
 

@@ -1,1 +1,1 @@
-"""What every room stands on: errors, records, settings, the clock. No input or output here."""
+"""Errors, records, settings and clocks, which all other packages use. No input or output here."""

@@ -1,4 +1,4 @@
-"""The values of a classification label, and the text by which the journal, columns and callers name them."""
+"""Classes of a classification label, and their names in the journal, in columns and in requests."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Sequence
 ClassValue = str | int | bool
 
 NEW_CLASSES = "(new classes)"
-"""The name under which the classes that a version did not learn are counted together."""
+"""The name that stands for all classes that a version did not learn."""
 LONGEST_CLASS = 256
-"""Characters of the longest class name that is accepted with an outcome."""
+"""Largest length of a class name in an outcome, in characters."""
 
 _WHOLE = re.compile(r"[+-]?\d{1,19}(\.0*)?")
 _INT64 = range(-(1 << 63), 1 << 63)
 
 
 def class_name(value: object) -> str:
-    """The text that stands for a class: ``true`` and ``false`` for booleans, else the value as it is printed.
+    """Return the name of a class: ``true`` and ``false`` for booleans, else the value as text.
 
     >>> class_name(True), class_name(3), class_name("late")
     ('true', '3', 'late')
@@ -26,7 +26,7 @@ def class_name(value: object) -> str:
 
 
 def quoted(classes: Sequence[object], *, most: int = 10) -> str:
-    """Classes for a sentence, the first few of many.
+    """Return classes as text for a sentence, the first few of many.
 
     >>> quoted(["no", "yes"]), quoted([1, 2, 3], most=2)
     ("'no' and 'yes'", '1, 2 and 1 more')
@@ -39,10 +39,10 @@ def quoted(classes: Sequence[object], *, most: int = 10) -> str:
 
 
 def places_by_name(classes: Sequence[ClassValue]) -> dict[str, int]:
-    """The place of each class by its text.
+    """Return the index of each class by its name.
 
-    Classes that are the two truth values, as booleans or as 0 and 1, are known by both spellings, so that a label
-    whose type was changed from the one to the other keeps its classes.
+    Two classes that are the truth values, as booleans or as 0 and 1, have both spellings, so that a label whose type
+    was changed from one to the other keeps its classes.
 
     >>> places_by_name(["b", "a"]), places_by_name([False, True])
     ({'b': 0, 'a': 1}, {'false': 0, 'true': 1, '0': 0, '1': 1})
@@ -55,15 +55,15 @@ def places_by_name(classes: Sequence[ClassValue]) -> dict[str, int]:
 
 
 def read_class(value: object, classes: Sequence[ClassValue], *, new: bool) -> str | None:
-    """The name of the class that an outcome states; ``None`` if it cannot be a class of this label.
+    """Return the name of the class in an outcome; ``None`` if the value cannot be a class of this label.
 
     A known class may be given by its value or by its name; a number may be written as float or as text (``1.0``), and
     a truth value as ``True``, ``true``, ``1`` or ``"True"``.
 
     Args:
-        value: As it was reported, not ``None``.
         classes: The classes that the model knows, all of one type.
-        new: If a class that the model does not know is accepted as well, where it is of the same type: text of 1 to
+        value: As it was reported, not ``None``.
+        new: Accept also a class that the model does not know, if it is of the same type: text of 1 to
             :data:`LONGEST_CLASS` characters, or a whole number of 64 bits.
 
     >>> read_class("True", [False, True], new=False), read_class(1.0, [0, 1], new=False)
@@ -89,7 +89,7 @@ def read_class(value: object, classes: Sequence[ClassValue], *, new: bool) -> st
 
 
 def _whole(value: object) -> int | None:
-    """The whole number that a value states; a truth value is none."""
+    """Return the whole number that a value states; ``None`` if it states none, or is a boolean."""
     if isinstance(value, bool):
         return None
     if isinstance(value, str):

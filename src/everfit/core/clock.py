@@ -1,4 +1,4 @@
-"""Time that is handed in, so that the live system and a replay run the same code."""
+"""Clocks that are passed as arguments, so that the live system and a replay run the same code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def to_us(instant: datetime) -> int:
-    """An aware instant in microseconds since 1970.
+    """Return an aware instant in microseconds since 1970.
 
     >>> to_us(datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC))
     1000000
@@ -20,7 +20,7 @@ def to_us(instant: datetime) -> int:
 
 
 def from_us(us: int) -> datetime:
-    """Microseconds since 1970 as an instant in UTC.
+    """Return microseconds since 1970 as an instant in UTC.
 
     >>> from_us(1_000_000).isoformat()
     '1970-01-01T00:00:01+00:00'
@@ -29,14 +29,14 @@ def from_us(us: int) -> datetime:
 
 
 class Clock(Protocol):
-    """Says what time it is."""
+    """Source of the present time."""
 
     def now(self) -> datetime:
-        """The present instant, aware, in UTC."""
+        """Return the present instant, aware, in UTC."""
         ...
 
     def now_us(self) -> int:
-        """The same in microseconds since 1970; cheaper, for the prediction path."""
+        """Return the present instant in microseconds since 1970; cheaper, for the prediction path."""
         ...
 
 
@@ -44,24 +44,24 @@ class SystemClock:
     """The machine's clock."""
 
     def now(self) -> datetime:
-        """The present instant, aware, in UTC."""
+        """Return the present instant, aware, in UTC."""
         return datetime.now(UTC)
 
     def now_us(self) -> int:
-        """The present instant, in microseconds since 1970."""
+        """Return the present instant in microseconds since 1970."""
         return time.time_ns() // 1000
 
 
 class FixedClock:
-    """A clock that stands still until it is set; for replays and tests."""
+    """A clock that shows the instant that it was set to; for replays and tests."""
 
     def __init__(self, instant: datetime) -> None:
         self.instant = instant
 
     def now(self) -> datetime:
-        """The instant it was last set to."""
+        """Return the instant that it was set to."""
         return self.instant
 
     def now_us(self) -> int:
-        """The instant it was last set to, in microseconds since 1970."""
+        """Return the instant that it was set to, in microseconds since 1970."""
         return to_us(self.instant)

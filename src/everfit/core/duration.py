@@ -1,4 +1,4 @@
-"""Durations as people write them: ``90s``, ``15m``, ``3h``, ``30d``, ``2w``."""
+"""Durations as text: ``90s``, ``15m``, ``3h``, ``30d``, ``2w``."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _TERM = re.compile(r"(\d+)(ms|s|m|h|d|w)")
 
 
 def parse_duration(text: str | timedelta, *, name: str = "duration") -> timedelta:
-    """Read a positive duration.
+    """Return a positive duration.
 
     Args:
         text: One or more terms of a whole number and a unit (``ms s m h d w``), largest first: ``"1d12h"``.
-        name: What the duration is for; it opens the error message.
+        name: Name of the argument, for the error message.
 
     Raises:
         DefinitionError: If it is not a positive duration.
@@ -37,7 +37,7 @@ def parse_duration(text: str | timedelta, *, name: str = "duration") -> timedelt
 
 
 def format_duration(span: timedelta) -> str:
-    """Write a duration with as few terms as it needs.
+    """Return a duration as text, with as few terms as it needs.
 
     >>> format_duration(timedelta(hours=36))
     '1d12h'
@@ -53,7 +53,7 @@ def format_duration(span: timedelta) -> str:
 
 
 def format_roughly(span: timedelta) -> str:
-    """Write a duration for a sentence: its two largest terms, the rest cut off.
+    """Return a duration as text for a sentence: its two largest terms.
 
     >>> format_roughly(timedelta(days=3, hours=4, minutes=59))
     '3d4h'

@@ -1,52 +1,52 @@
-"""Every mistake that Everfit can name, one class each.
+"""Classes of all errors that Everfit raises.
 
     EverfitError
     ├── MisuseError                 the call itself is wrong: exit code 2
-    │   ├── DefinitionError         the project file says something impossible
-    │   ├── SettingsError           everfit.toml, a variable or a flag
+    │   ├── DefinitionError         a definition in the project file is invalid
+    │   ├── SettingsError           a setting in everfit.toml, a variable or a flag is wrong
     │   └── ProjectError            there is no project here, or its module cannot be imported
     ├── DataError                   the data is not what was declared
     │   ├── SourceError             a source cannot be read, or lacks a column
     │   ├── TimestampError          an instant without a time zone
     │   ├── DuplicateError          an id that must be unique is not
-    │   ├── EmptyWindowError        no rows in the window that was asked for
-    │   └── LabelError              labels that nothing can be learnt from
+    │   ├── EmptyWindowError        no rows in the requested window
+    │   └── LabelError              labels that nothing can be learned from
     ├── TrainingError               the trainer raised, or returned something unusable
-    │   ├── TrainingStoppedError    it took too long or too much memory, or somebody stopped it
+    │   ├── TrainingStoppedError    it exceeded its time or memory, or was stopped
     │   └── TrainingKilledError     a signal from outside ended it
     ├── PackageError                a model package that must not be used
     │   ├── CorruptPackageError     a file is missing, or its digest differs
-    │   └── UntrustedPackageError   it would execute code that this system did not sign
-    ├── RegistryError               the registry refuses
+    │   └── UntrustedPackageError   loading it would run code that this system did not sign
+    ├── RegistryError               the registry rejects the call
     │   ├── UnknownVersionError     no such model, version or alias
-    │   └── GateError               the gates said no
+    │   └── GateError               a gate failed
     ├── StoreError                  a store cannot be opened, read or written
-    │   └── UnknownPredictionError  no answer with that id is recorded
-    ├── AlertError                  an alert that did not reach its channel
-    ├── LoopError                   the loop cannot be led, or not go on
-    └── RequestError                a prediction that cannot be answered
+    │   └── UnknownPredictionError  no prediction with that id is recorded
+    ├── AlertError                  an alert could not be delivered
+    ├── LoopError                   the loop cannot start or continue
+    └── RequestError                a request that cannot be served
         ├── InvalidRequestError     a field is missing, unknown, or of the wrong type
         ├── UnknownModelError       this service does not serve that model
         ├── RequestTooLargeError    more bytes or rows than are accepted
-        ├── UnsupportedEncodingError  a body is compressed in a way that is not read
-        ├── NotReadyError           the service cannot answer yet
-        └── OverloadedError         the service has as much to do as it can take
+        ├── UnsupportedEncodingError  the body's compression is not supported
+        ├── NotReadyError           the service is not ready
+        └── OverloadedError         the service has no capacity left
 
-A message states the rule, then the value that broke it, then the remedy.
-Domain errors know nothing of HTTP or exit codes; the edges map them.
+A message states the rule, the value that broke it, and the remedy. HTTP statuses and exit codes are mapped where
+requests and commands are handled.
 """
 
 from __future__ import annotations
 
 
 class EverfitError(Exception):
-    """Something that Everfit can explain.
+    """Base class of all errors of Everfit.
 
     Args:
         rule: What must hold, or what went wrong, as a clause without a full stop.
         value: The value that broke the rule; shown with ``repr`` unless it is ``None``.
-        remedy: What to do about it, as a sentence.
-        place: Where it was found, for example ``model late_arrival, label``.
+        remedy: What to do, as a sentence.
+        place: The definition, setting or file concerned, for example ``model late_arrival, label``.
     """
 
     def __init__(self, rule: str, *, value: object = None, remedy: str = "", place: str = "") -> None:
@@ -69,7 +69,7 @@ class MisuseError(EverfitError):
 
 
 class DefinitionError(MisuseError):
-    """The project file says something impossible."""
+    """A definition in the project file is invalid."""
 
 
 class SettingsError(MisuseError):
@@ -97,11 +97,11 @@ class DuplicateError(DataError):
 
 
 class EmptyWindowError(DataError):
-    """There are no rows in the window that was asked for."""
+    """There are no rows in the requested window."""
 
 
 class LabelError(DataError):
-    """The labels are such that nothing can be learnt from them."""
+    """Nothing can be learned from the labels."""
 
 
 class TrainingError(EverfitError):
@@ -109,11 +109,11 @@ class TrainingError(EverfitError):
 
 
 class TrainingStoppedError(TrainingError):
-    """It took too long or too much memory, or somebody stopped it."""
+    """A training exceeded its time or memory, or was stopped."""
 
 
 class TrainingKilledError(TrainingError):
-    """A signal from outside ended it."""
+    """A signal from outside ended a training."""
 
 
 class PackageError(EverfitError):
@@ -125,11 +125,11 @@ class CorruptPackageError(PackageError):
 
 
 class UntrustedPackageError(PackageError):
-    """Loading the package would execute code that this system did not sign."""
+    """Loading the package would run code that this system did not sign."""
 
 
 class RegistryError(EverfitError):
-    """The registry refuses."""
+    """The registry rejects the call."""
 
 
 class UnknownVersionError(RegistryError):
@@ -137,7 +137,7 @@ class UnknownVersionError(RegistryError):
 
 
 class GateError(RegistryError):
-    """The gates said no."""
+    """A gate failed."""
 
 
 class StoreError(EverfitError):
@@ -145,19 +145,19 @@ class StoreError(EverfitError):
 
 
 class UnknownPredictionError(StoreError):
-    """No answer with that id is recorded."""
+    """No prediction with that id is recorded."""
 
 
 class AlertError(EverfitError):
-    """An alert did not reach its channel."""
+    """An alert could not be delivered."""
 
 
 class LoopError(EverfitError):
-    """The loop cannot be led, or not go on."""
+    """The loop cannot start or continue."""
 
 
 class RequestError(EverfitError):
-    """A prediction that cannot be answered."""
+    """A request that cannot be served."""
 
 
 class InvalidRequestError(RequestError):
@@ -173,12 +173,12 @@ class RequestTooLargeError(RequestError):
 
 
 class UnsupportedEncodingError(RequestError):
-    """The body is compressed in a way that the service does not read."""
+    """The body's compression is not supported."""
 
 
 class NotReadyError(RequestError):
-    """The service cannot answer yet."""
+    """The service is not ready."""
 
 
 class OverloadedError(RequestError):
-    """The service has as much to do as it can take."""
+    """The service has no capacity left."""

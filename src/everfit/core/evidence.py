@@ -1,4 +1,4 @@
-"""What the stations hand each other when it carries frames or arrays."""
+"""Records with frames or arrays that are passed between stations."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Task = Literal["binary", "multiclass", "regression"]
 FrameKind = Literal["matrix", "pandas", "polars"]
 """The type of ``X`` in a trainer: a float64 matrix, or a data frame with names and dtypes."""
 LabelUse = Literal["known", "mature", "weighted"]
-"""Which labels are learnt from: every one known by then; those of events so old that hardly one is missing; or every
-one, counting as many times as there are events whose label is still to come."""
+"""Labels that are used for training: all that are known at the time; those of events so old that nearly all labels are
+known; or all that are known, weighted by the inverse of the probability that a label is known at its age."""
 
 Arithmetic = Literal["float64", "float32"]
-"""Precision of the sums that a prediction is computed with."""
+"""Floating-point precision of the sums in a prediction."""
 
 ID = "event_id"
 """In training frames, where ``id`` may be a request field."""
@@ -40,7 +40,7 @@ class TrainingFrame:
     data: pl.DataFrame
     """The rows; columns as above."""
     features: tuple[str, ...]
-    """The columns the estimator sees, in order."""
+    """The columns that are the estimator's input, in order."""
     request: tuple[str, ...]
     """The request fields."""
     manifest: FrameManifest
@@ -49,25 +49,25 @@ class TrainingFrame:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFreshness:
-    """How old the newest row of a source was at the end of the frame, against the ttl of its view."""
+    """Age of the newest row of a source at the end of the frame, and the ttl of its view."""
 
     source: str
     view: str
     age: timedelta | None
-    """``None`` if the source holds no row at all."""
+    """``None`` if the source has no rows."""
     ttl: timedelta
     rows: int = 0
-    """Rows of the view that :attr:`infinite` was counted in: those of the last ttl, or more if there were none."""
+    """Rows of the view in which :attr:`infinite` was counted: those of the last ttl, or else older ones."""
     infinite: Mapping[str, int] = field(default_factory=dict)
-    """By feature, how many values were infinite, if any."""
+    """Number of infinite values by feature, without zeros."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Paired:
-    """A candidate and a champion that do not know the same classes, on the same rows.
+    """Predictions of a candidate and a champion that know different classes, on the same rows.
 
-    ``truth`` is the place among all classes that either knows, or -1; the predictions, shape ``(rows, classes)``, have
-    zeros where a version does not know the class.
+    ``truth`` is the index among the classes that either knows, or -1; the predictions, shape ``(rows, classes)``, are
+    zero where a version does not know the class.
     """
 
     truth: NDArray[np.float64]
@@ -77,12 +77,12 @@ class Paired:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """All that gates may look at. Arrays are aligned with the rows of ``holdout``, all of which are labelled.
+    """Input of gates. Arrays are aligned with the rows of ``holdout``, all of which are labelled.
 
-    Predictions are the chance of the positive class, shape ``(rows,)`` (binary), the classes' chances, shape
-    ``(rows, classes)`` (multiclass), or the value, shape ``(rows,)`` (regression). ``truth`` is 0/1 for binary, the
-    class's index for multiclass, the value for regression; -1 where it is a class that the candidate did not learn,
-    which every metric scores as the worst.
+    Predictions are the probability of the positive class, shape ``(rows,)`` (binary), the probabilities of the classes,
+    shape ``(rows, classes)`` (multiclass), or the value, shape ``(rows,)`` (regression). ``truth`` is 0 or 1 for
+    binary, the class's index for multiclass, the value for regression; it is -1 for a class that the candidate did not
+    learn, and every metric scores such a row as the worst possible.
     """
 
     model: str
@@ -90,65 +90,64 @@ class Evidence:
     task: Task
     """``binary``, ``multiclass`` or ``regression``."""
     metric: str
-    """Name of the metric that the candidate was tuned by."""
+    """Name of the metric that tuning optimised."""
     features: tuple[str, ...]
-    """The columns that the estimator sees, in order."""
+    """The columns that are the estimator's input, in order."""
     reference: pl.DataFrame
-    """The labelled rows the candidate learnt from; columns as in :class:`TrainingFrame`."""
+    """The labelled rows that the candidate was fitted on; columns as in :class:`TrainingFrame`."""
     holdout: pl.DataFrame
-    """The newest labelled rows, which the candidate did not learn from; columns as in :class:`TrainingFrame`."""
+    """The newest labelled rows, which the candidate was not fitted on; columns as in :class:`TrainingFrame`."""
     unlabelled: int
-    """Rows in the hold-out's time range without a label yet, left out of ``holdout``."""
+    """Number of rows in the hold-out's time range without a label, which are not in ``holdout``."""
     labels_to_come: float
-    """How many of those are to be expected to get one, by how long labels take."""
+    """Expected number of those that will get a label, estimated from the label delays."""
     classes: tuple[str | int | bool, ...]
     """The labels' values, in the order of ``predicted``'s columns; empty for a regression."""
     truth: NDArray[np.float64]
     """The labels, shape ``(rows,)``."""
     weight: NDArray[np.float64]
-    """How much each row counts, so that labels that come early do not speak for those to come; about one on average,
-    and one throughout where nearly all are known. Shape ``(rows,)``."""
+    """Weight of each row, which corrects for labels that are not known yet; about 1 on average, and exactly 1 if nearly
+    all labels are known. Shape ``(rows,)``."""
     predicted: NDArray[np.float64]
     """The candidate's predictions of ``holdout``."""
     baseline: NDArray[np.float64]
-    """What the trivial baseline answers: the training rows' rate, class shares or median."""
+    """Predictions of the trivial baseline: the rate, class shares or median of the training rows."""
     champion: NDArray[np.float64] | None
-    """The champion's predictions of ``holdout``, in the columns of ``classes``: a class that only the champion knows is
-    left out, see ``paired``. ``None`` if there is no champion, or it could not be scored."""
+    """The champion's predictions of ``holdout``, in the columns of ``classes``; a class that only the champion knows is
+    left out, see ``paired``. ``None`` if there is no champion or it could not be scored."""
     champion_version: int | None
-    """Number of the champion's version, if there is one."""
+    """Version number of the champion; ``None`` without a champion."""
     champion_problem: str
-    """Why the champion could not be scored on these rows; empty if it was, or if there is none."""
+    """Reason why the champion could not be scored on these rows; empty if it was, or without a champion."""
     champion_stand_in: bool = False
-    """Whether ``champion`` is not the champion's own answer but its recipe's, fitted again without the hold-out, since
-    the champion itself has learnt from rows of it."""
+    """``True`` if ``champion`` was predicted by the champion refitted without the hold-out, because the champion itself
+    was fitted on rows of it."""
     champion_classes: tuple[str | int | bool, ...] = ()
-    """The classes of the champion's predictions; empty without one, and for a regression."""
+    """The classes of the champion's predictions; empty without a champion, and for a regression."""
     champion_learnt: tuple[str | int | bool, ...] = ()
-    """The classes that the champion itself learnt: its recipe, fitted again, may know more."""
+    """The classes that the champion itself learned; the refitted champion may know more."""
     paired: Paired | None = None
-    """The comparison with a champion that does not know the same classes; ``None`` where it does."""
+    """Predictions of both if the champion knows different classes, else ``None``."""
     freshness: Sequence[SourceFreshness]
-    """Age of each view's source at the end of the frame."""
+    """Age of the newest row of each view's source at the end of the frame."""
     request: Mapping[str, str] = field(default_factory=dict)
-    """The meaning of every request field of the candidate: its type, and what it serves as; see
-    :func:`everfit.artifact.schema.request_meaning`."""
+    """Type and use of every request field of the candidate; see :func:`everfit.artifact.schema.request_meaning`."""
     champion_request: Mapping[str, str] | None = None
-    """The same of the champion; ``None`` if there is none."""
+    """Type and use of the champion's request fields; ``None`` without a champion."""
     frame_end: datetime
     """End of the training frame, exclusive, in UTC."""
     bootstrap: int
-    """Bootstrap resamples for intervals."""
+    """Number of bootstrap resamples for intervals."""
     seed: int
-    """Seed of everything random."""
+    """Seed of all random numbers."""
     fit_again: Callable[[], tuple[NDArray[np.float64], NDArray[np.float64]]] = field(compare=False)
-    """Fits twice with the same seed on the same (bounded) rows and returns both predictions of the hold-out."""
+    """Fits twice with the same seed on the same (bounded) rows, and returns both predictions of the hold-out."""
     predict_packaged: Callable[[], NDArray[np.float64]] = field(compare=False)
-    """The hold-out's predictions by the package as saved and loaded again."""
+    """Predictions of the hold-out by the package after it was saved and loaded."""
     runtime: str = "native"
-    """Name of the runtime that serves the package."""
+    """Name of the runtime that executes the package."""
     arithmetic: Arithmetic = "float64"
-    """That of its predictions."""
+    """Floating-point precision of the runtime."""
     answer: Callable[[Mapping[str, Any]], NDArray[np.float64]] = field(compare=False)
-    """One row through the packaged serving path: feature name to value, ``None`` for missing; shape ``(1,)`` or
+    """Predicts one row as the service does; takes values by feature name, ``None`` for missing; shape ``(1,)`` or
     ``(1, classes)``."""

@@ -11,7 +11,7 @@ Severity = Literal["info", "warning", "critical"]
 """``info``: worth knowing; ``warning``: to be looked into; ``critical``: it does harm."""
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
-"""From least to most."""
+"""In increasing order."""
 
 FindingKind = Literal[
     "performance_drop",

@@ -1,10 +1,10 @@
-"""The one rule for event times and known times that come from outside, whatever protocol carries them.
+"""Range of event times and known times that come from outside, by any protocol.
 
 - Every event time and known time lies in the years 1970 to 2200, UTC.
-- What claims to have happened (a pushed row's event time and known time, an outcome's known time) is at most
-  :data:`AHEAD` later than the clock of the service. A prediction's event time may lie ahead: schedules do.
+- Times of the past (a pushed row's event time and known time, an outcome's known time) are at most :data:`AHEAD`
+  later than the clock of the service. A prediction's event time may be in the future, as in schedules.
 
-Other instants and dates, such as a date of birth, are features: they must be representable, nothing more.
+Other instants and dates, such as a date of birth, are features: they only have to be representable.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from everfit.core.clock import from_us, to_us
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 END = datetime(2201, 1, 1, tzinfo=UTC)
-"""The first instant that is too late."""
+"""The end of the range, exclusive."""
 EARLIEST_DAY, END_DAY = EARLIEST.date(), END.date()
 EARLIEST_US, END_US = to_us(EARLIEST), to_us(END)
 AHEAD = timedelta(minutes=5)
@@ -23,7 +23,7 @@ AHEAD = timedelta(minutes=5)
 AHEAD_US = AHEAD // timedelta(microseconds=1)
 YEARS = "must be in the years 1970 to 2200 (UTC)"
 HAPPENED = f"{YEARS.capitalize()}, and at most {AHEAD_US // 60_000_000} minutes ahead of the service's clock."
-"""The rule for what claims to have happened, as a sentence."""
+"""The rule for times of the past, as a sentence."""
 
 
 def is_in_years(instant: datetime | date) -> bool:
@@ -38,7 +38,7 @@ def is_in_years(instant: datetime | date) -> bool:
 
 
 def broken_rule(instant_us: int, *, now_us: int) -> str:
-    """Return the rule that an instant breaks which claims to have happened, as a clause; empty if it breaks none.
+    """Return the rule that a time of the past breaks, as a clause; empty if it breaks none.
 
     Args:
         instant_us: Microseconds since 1970.

@@ -1,4 +1,4 @@
-"""What asks for a training, and what became of it."""
+"""Training orders and their results."""
 
 from __future__ import annotations
 
@@ -10,68 +10,68 @@ from msgspec import Struct
 OrderState = Literal[
     "open", "running", "delivering", "shipped", "registered", "refused", "taken_back", "failed", "cancelled"
 ]
-"""What an order has come to.
+"""State of an order.
 
-``open``: nobody has begun; ``running``: it trains, or its candidate is judged; ``delivering``: a version passed and is
-rolled out; ``shipped``: that version is the champion; ``registered``: it was trained by hand and passed, and a person
-promotes it; ``refused``: the gates said no; ``taken_back``: it was worse live; ``failed``: it could not be carried out;
-``cancelled``: a person said no.
+``open``: not started; ``running``: a candidate is trained or tested; ``delivering``: a version passed its gates and is
+rolled out; ``shipped``: that version is the champion; ``registered``: a training by hand passed its gates, and a person
+promotes the version; ``refused``: a gate failed; ``taken_back``: the version was rolled back; ``failed``: the training
+failed; ``cancelled``: a person cancelled it.
 """
 
 UNFINISHED: tuple[OrderState, ...] = ("open", "running", "delivering")
 IN_VAIN: tuple[OrderState, ...] = ("refused", "taken_back", "failed")
-"""Ends that brought nothing."""
+"""Final states in which the model is not improved."""
 HAND = "train/"
-"""The cause of a training by hand is this and its run's id."""
+"""Prefix of the cause of a training by hand; the run's id follows."""
 
 
 class RetrainOrder(Struct, frozen=True, kw_only=True):
-    """A model shall be trained anew."""
+    """An order to retrain a model."""
 
     model: str
     cause: str
-    """What it is for; a model has at most one order of a cause."""
+    """Key of the reason; a model has at most one order with the same cause."""
     reason: str
-    """Why, as a sentence with its numbers."""
+    """The reason as a sentence with numbers."""
     findings: tuple[str, ...] = ()
-    """The keys of the findings that it rests on."""
+    """Keys of the findings behind the reason."""
     numbers: dict[str, float] = {}
-    """The evidence, by name."""
+    """The numbers of the reason by name."""
     asked_at: datetime
     actor: str
-    """``policy``, or the person who asked."""
+    """``policy``, or the person who gave the order."""
     due_at: datetime | None = None
-    """The scheduled time that it is given for; ``None`` where no schedule asks."""
+    """The scheduled time of the order; ``None`` without a schedule."""
     incident: int | None = None
-    """The number of the incident that it is to end, where there is one."""
+    """Number of the incident that the order is to end."""
 
 
 class OrderRecord(Struct, frozen=True, kw_only=True):
-    """An order with what became of it."""
+    """An order and its result."""
 
     number: int
-    """In the sequence of all orders."""
+    """Number in the sequence of all orders."""
     order: RetrainOrder
     state: OrderState = "open"
     started_at: datetime | None = None
     ended_at: datetime | None = None
     run_id: str | None = None
     version: int | None = None
-    """What was registered."""
+    """Version that was registered."""
     sentence: str = ""
-    """What came of it."""
+    """The result as a sentence."""
 
     @property
     def by_hand(self) -> bool:
-        """``True`` for a training that ``everfit train`` carried out: policies and the controller leave it alone."""
+        """Return ``True`` for a training by ``everfit train``, which policies and the controller ignore."""
         return self.order.cause.startswith(HAND)
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more is to be done."""
+        """Return ``True`` if the state is final."""
         return self.state not in UNFINISHED
 
     @property
     def brought_nothing(self) -> bool:
-        """Whether it ended and the model is no better for it; one that was cancelled says nothing about that."""
+        """Return ``True`` if it ended without improving the model; a cancelled order does not count."""
         return self.state in IN_VAIN

@@ -1,4 +1,4 @@
-"""Long work tells how far it is; who listens is the caller's choice."""
+"""Progress of long work, reported to an object that the caller chooses."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Hears about long work. Calls come from one thread at a time."""
+    """Receives the progress of long work. Calls come from one thread at a time."""
 
     def start(self, task: str, total: int | None = None) -> None:
-        """A named piece of work begins; ``total`` is in its own units, ``None`` if unknown."""
+        """Begin a named task of ``total`` steps, ``None`` if unknown."""
         ...
 
     def advance(self, task: str, steps: int = 1, note: str = "") -> None:
-        """So many more units are done."""
+        """Report that more steps are done."""
         ...
 
     def finish(self, task: str, note: str = "") -> None:
-        """The piece of work has ended."""
+        """End a task."""
         ...
 
 
 class Silent:
-    """A listener that keeps quiet."""
+    """Progress that is not shown."""
 
     def start(self, task: str, total: int | None = None) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
     def advance(self, task: str, steps: int = 1, note: str = "") -> None:
-        """Ignore it."""
+        """Do nothing."""
 
     def finish(self, task: str, note: str = "") -> None:
-        """Ignore it."""
+        """Do nothing."""
 
 
 SILENT: Progress = Silent()
-"""The listener of those who do not say."""
+"""The default."""

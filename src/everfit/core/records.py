@@ -1,4 +1,4 @@
-"""What the stations hand each other: frozen values that can be written as JSON.
+"""Records that are passed between stations: frozen values that can be written as JSON.
 
 Values that carry arrays or frames are in :mod:`everfit.core.evidence`.
 """
@@ -12,20 +12,20 @@ from msgspec import Struct
 
 
 class SourceVersion(Struct, frozen=True, kw_only=True):
-    """Exactly which rows a source held when it was read."""
+    """Identity of a source's rows when it was read."""
 
     name: str
     kind: str
     location: str
-    """The path, URL or function that was read, with placeholders left as the project wrote them."""
+    """The path, URL or function that was read, with placeholders as in the project file."""
     version: str
     """``sha256:…`` of the content, or ``delta:N``; equal versions mean equal rows."""
     files: int = 0
-    """How many files were read; 0 where there are none."""
+    """Number of files that were read."""
 
 
 class FrameManifest(Struct, frozen=True, kw_only=True):
-    """What a training frame was made of: enough to make it again, and to see whether it came out the same."""
+    """Origin of a training frame: enough to build it again and to compare the two."""
 
     model: str
     start: datetime
@@ -33,11 +33,11 @@ class FrameManifest(Struct, frozen=True, kw_only=True):
     end: datetime
     """Last event time, exclusive."""
     as_of: datetime
-    """Nothing that became known later was used."""
+    """Only what was known at this time was used."""
     sources: tuple[SourceVersion, ...]
     views: tuple[str, ...]
     query: str
-    """The definitions in words: events, filter, label, views with their ttl."""
+    """The definitions as text: events, filter, label, views with their ttl."""
     columns: tuple[str, ...]
     rows: int
     labelled: int
@@ -46,7 +46,7 @@ class FrameManifest(Struct, frozen=True, kw_only=True):
 
 
 class Score(Struct, frozen=True, kw_only=True):
-    """One metric on some rows, with its bootstrap interval."""
+    """A metric on some rows, with its bootstrap interval."""
 
     metric: str
     value: float
@@ -59,7 +59,7 @@ class Score(Struct, frozen=True, kw_only=True):
 
 
 class SliceScore(Struct, frozen=True, kw_only=True):
-    """A metric on the rows where a column has one value."""
+    """A metric on the rows with one value of a column."""
 
     column: str
     value: str
@@ -78,8 +78,8 @@ class Trial(Struct, frozen=True, kw_only=True):
 
 
 class Split(Struct, frozen=True, kw_only=True):
-    """A split by time: rows before ``validation_from`` train, before ``holdout_from`` validate, the rest is
-    held out.
+    """A split by event time: rows before ``validation_from`` train, those before ``holdout_from`` validate, the rest is
+    the hold-out.
     """
 
     start: datetime
@@ -92,36 +92,36 @@ class Split(Struct, frozen=True, kw_only=True):
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """What one gate said."""
+    """Result of one test of a gate."""
 
     gate: str
     """Name of the gate."""
     outcome: Literal["passed", "failed", "skipped"]
-    """``skipped`` where there was nothing to test; only ``failed`` refuses a candidate."""
+    """``skipped`` if there was nothing to test; only ``failed`` refuses a candidate."""
     sentence: str
-    """What was found and what it means, in plain words, with its numbers."""
+    """Description of the result and its meaning, with numbers."""
     value: float | None = None
-    """The figure that was tested, if it is one."""
+    """The number that was tested, if it is one."""
     threshold: float | None = None
-    """The limit that it was held against."""
+    """The limit that the number was compared with."""
 
 
 class GateReport(Struct, frozen=True, kw_only=True):
-    """All verdicts on one candidate."""
+    """All verdicts about one candidate."""
 
     model: str
     """Name of the model."""
     verdicts: tuple[Verdict, ...]
-    """In the order in which the gates were tried."""
+    """In the order of the gates."""
 
     @property
     def passed(self) -> bool:
-        """Whether no gate failed."""
+        """Return ``True`` if no gate failed."""
         return all(verdict.outcome != "failed" for verdict in self.verdicts)
 
     @property
     def failures(self) -> tuple[Verdict, ...]:
-        """The verdicts that failed."""
+        """Return the verdicts that failed."""
         return tuple(verdict for verdict in self.verdicts if verdict.outcome == "failed")
 
 
@@ -135,31 +135,31 @@ class ModelVersion(Struct, frozen=True, kw_only=True):
     digest: str
     """``sha256:`` and the digest of the package."""
     run_id: str
-    """The training's run in MLflow."""
+    """Id of the training's run in MLflow."""
     location: str
     """URI of the package folder."""
     created_at: datetime
     """When it was registered, in UTC."""
     aliases: tuple[str, ...] = ()
-    """Of ``champion``, ``challenger`` and ``previous``, those that it bears."""
+    """Those of ``champion``, ``challenger`` and ``previous`` that point to it."""
     tags: dict[str, str] = {}
     """Its lineage: code, commit, data, order and score, each as text."""
 
 
 class AliasChange(Struct, frozen=True, kw_only=True):
-    """Who became what, when and why: a line of the append-only history."""
+    """One line of the append-only history of aliases."""
 
     model: str
     alias: str
     version: int | None
-    """``None`` when the alias was taken away."""
+    """``None`` if the alias was removed."""
     changed_at: datetime
     actor: str
     reason: str
 
 
 class Problem(Struct, frozen=True, kw_only=True):
-    """Something that a check found."""
+    """A problem that a check found."""
 
     place: str
     rule: str
@@ -169,14 +169,14 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 
 class DesignCheck(Struct, frozen=True, kw_only=True):
-    """Everything that a check of the definitions against the data found, at once."""
+    """Result of a check of the definitions against the data."""
 
     project: str
     checked: tuple[str, ...]
-    """What was looked at, one short line each."""
+    """Objects that were checked, one short line each."""
     problems: tuple[Problem, ...]
 
     @property
     def passed(self) -> bool:
-        """Whether there are no errors; warnings do not count."""
+        """Return ``True`` if there are no errors; warnings do not count."""
         return all(problem.severity != "error" for problem in self.problems)

@@ -1,4 +1,4 @@
-"""What a user writes: frozen values that say what is predicted, from which data, and what counts as good.
+"""Definitions of a project file: frozen values for data, features, models, gates, retraining and rollouts.
 
-Definitions hold no data and do no input or output; the stations give them meaning.
+Definitions hold no data and do no input or output; the stations use them.
 """

@@ -1,7 +1,7 @@
-"""The table of column types: which can be a request field, a key, a feature, a label or an instant.
+"""Table of column types: those that can be a request field, a key, a feature, a label or an instant.
 
-It is the one place for this. ``everfit check``, the reading of events and views, and the inference of what a package
-takes hold columns against it; the reference page is written from it.
+``everfit check``, the reading of events and views, and the inference of a package's inputs all use it; the reference
+page is generated from it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ColumnType:
     """One row of the table."""
 
     name: str
-    """In words."""
+    """Name of the type for messages."""
     polars: str
     """The Polars types."""
     request: FieldType | None = None
@@ -38,14 +38,14 @@ class ColumnType:
     feature: FeatureKind = ""
     """The kind of column that a model sees; ``instant`` and ``date`` only in data frames."""
     label: str = ""
-    """The tasks, in words."""
+    """The tasks that it can be a label of, as text."""
     instant: bool = False
     note: str = ""
     remedy: str = ""
-    """A Polars expression, or an instruction, that makes a usable column of one that is refused."""
+    """A Polars expression or an instruction that converts a column that is refused."""
 
     def fits(self, role: Role) -> bool:
-        """Return whether a column of this type can be used as this."""
+        """Return ``True`` if a column of this type can have a role."""
         if role == "feature":
             return self.feature in ("number", "boolean", "category")
         return {
@@ -147,7 +147,7 @@ _BY_NAME = {row.name: row for row in TABLE}
 
 
 def column_type(dtype: PolarsDataType) -> ColumnType:
-    """The row of the table that a Polars type belongs to."""
+    """Return the row of the table for a Polars type."""
     import polars as pl
 
     if dtype == pl.Datetime:
@@ -175,10 +175,10 @@ def column_type(dtype: PolarsDataType) -> ColumnType:
 
 
 def require_type(role: Role, column: str, dtype: PolarsDataType, *, place: str) -> ColumnType:
-    """Return the row of the table that a column belongs to, if it can be used as this.
+    """Return the row of the table for a column, if the column can have a role.
 
     Raises:
-        DefinitionError: If it cannot; names the column, its type, what is possible and how to get there.
+        DefinitionError: If it cannot; the message has the column, its type, the possible types and a conversion.
     """
     found = column_type(dtype)
     if found.fits(role):
@@ -199,8 +199,8 @@ def event_roles(
 
     Args:
         model: The definition.
-        schema: The types of its events' source.
-        label: The type of its label; one of nothing but nulls is no label, and passed over.
+        schema: Types of the columns of its events' source.
+        label: Type of its label; ``pl.Null`` is skipped.
     """
     import polars as pl
 
@@ -219,7 +219,7 @@ def event_roles(
 
 
 def key_fits(have: PolarsDataType, stated: PolarsDataType) -> bool:
-    """Return whether keys of a type can be brought to the one that their entity states, without loss."""
+    """Return ``True`` if keys of a type can be cast to the type of their entity without loss."""
     import polars as pl
 
     kinds = column_type(have).name, column_type(stated).name

@@ -1,4 +1,4 @@
-"""What features are about."""
+"""Entities: the keys of feature views."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entity:
-    """A key that features are looked up by: a courier, a shop, an airport.
+    """A key by which features are looked up: a courier, a shop, an airport.
 
     Args:
-        name: Its name, which is also the key's column unless ``key`` says otherwise.
-        dtype: The key's Polars type: ``pl.String``, an integer type or ``pl.Date``.
-        key: The key's column in sources and requests.
-        description: A line for readers.
+        name: Name of the entity; also the key's column, unless ``key`` is given.
+        dtype: Polars type of the key: ``pl.String``, an integer type of at most 64 bits, or ``pl.Date``.
+        key: Column of the key in sources and requests.
+        description: A description for readers.
+
+    Raises:
+        DefinitionError: If the name or the type cannot be used.
     """
 
     name: str
@@ -39,11 +42,7 @@ class Entity:
         object.__setattr__(self, "dtype", self._key_type())
 
     def _key_type(self) -> pl.DataType | DataTypeClass:
-        """The key's type as Polars has it.
-
-        Raises:
-            DefinitionError: If a key cannot be of that type.
-        """
+        """Return the key's type as a Polars type."""
         import polars as pl
 
         plain: Mapping[object, type[pl.DataType]] = {str: pl.String, int: pl.Int64, date: pl.Date}
@@ -52,5 +51,5 @@ class Entity:
         if is_type and (given in (pl.String, pl.Date) or (given.is_integer() and given not in (pl.Int128, pl.UInt128))):  # type: ignore[attr-defined]
             return given  # type: ignore[return-value]
         rule = "a key must be pl.String, an integer of at most 64 bits or pl.Date"
-        remedy = "State dtype=pl.String for text, pl.Int64 for numbers of things."
+        remedy = "Write dtype=pl.String for text, dtype=pl.Int64 for whole numbers."
         raise DefinitionError(rule, value=given, remedy=remedy, place=f"entity {self.name}")

@@ -1,4 +1,4 @@
-"""What is asked, and what turned out."""
+"""Events that are predicted, and their labels."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Events:
-    """The moments at which a prediction is asked.
+    """The events that a model predicts: one row of a source for each prediction.
 
     Args:
-        source: The rows.
-        id: The column with an id that no two rows share.
-        timestamp: The column with the event time, by default the source's.
-        where: Which rows count.
+        source: Source of the rows.
+        id: Column with a unique id.
+        timestamp: Column with the event time; by default the source's ``timestamp``.
+        where: A Polars expression that selects rows; by default all rows are events.
     """
 
     source: Source
@@ -35,18 +35,17 @@ class Events:
 
 @dataclass(frozen=True)
 class Label:
-    """The answer, and when it became known.
+    """The value that is predicted, and the time at which it becomes known.
 
     Args:
-        value: A column of the events' source, or an expression over its columns. For ``binary`` it is a boolean or
-            0/1, or with ``positive`` any two values; for ``multiclass`` a string or an integer, for ``regression`` a
-            number. Whole numbers may be stored as floats, and strings as categories.
-        known_at: The column with the time at which the answer was known; a null there means not known yet.
-        positive: Of a ``binary`` label, the value whose chance is predicted. Booleans and 0/1 need none: it is true,
-            or 1.
+        value: A column of the events' source, or a Polars expression of its columns. For ``binary``, a boolean or 0
+            and 1, or with ``positive`` any two values; for ``multiclass``, text or integers; for ``regression``, a
+            number. Whole numbers may be stored as floats, and text as categories.
+        known_at: Column with the time at which the label became known; null means not known yet.
+        positive: The value of a ``binary`` label whose probability is predicted; by default true, or 1.
 
     Raises:
-        DefinitionError: If ``positive`` cannot be a class.
+        DefinitionError: If ``positive`` is not text, a boolean or a whole number.
     """
 
     value: pl.Expr | str = field(compare=False)
@@ -60,9 +59,9 @@ class Label:
             object.__setattr__(self, "positive", int(positive))
         elif not isinstance(positive, str | int | None):
             rule = "positive must be text, a boolean or a whole number"
-            raise DefinitionError(rule, value=positive, place="label", remedy="Give a value that the label takes.")
+            raise DefinitionError(rule, value=positive, place="label", remedy="Write one of the label's values.")
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of the events' source that the answer is made of."""
+        """Return the columns of the events' source that the label is computed from."""
         return (self.value,) if isinstance(self.value, str) else tuple(self.value.meta.root_names())

@@ -1,4 +1,4 @@
-"""What a gate is, so that a model can name its own."""
+"""Protocol of gates, which a project may implement."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Gate(Protocol):
-    """A test that a candidate must pass before it may ship.
+    """A test that a candidate must pass before it is registered.
 
-    A gate is a frozen value. It judges from the evidence alone, so that the same gate gives the same verdicts
-    live and in a backtest; it never raises for a bad candidate, it says so.
+    A gate is a frozen value. Its verdicts depend only on the evidence. For a bad candidate it returns a failed
+    verdict; it does not raise.
     """
 
     @property
     def name(self) -> str:
-        """Its name in the report, in snake case."""
+        """Name of the gate in reports, in snake case."""
         ...
 
     def judge(self, evidence: Evidence) -> Sequence[Verdict]:
-        """One verdict or more, each with its value, threshold and a sentence."""
+        """Return one verdict or more, each with value, threshold and a sentence."""
         ...

@@ -1,4 +1,4 @@
-"""What is predicted, from what, how it is learnt and when it may ship."""
+"""Definition of a model: its events, features, label, trainer, gates, retraining and rollout."""
 
 from __future__ import annotations
 
@@ -27,36 +27,38 @@ DEFAULT_METRIC: Mapping[Task, str] = {"binary": "log_loss", "multiclass": "log_l
 
 @dataclass(frozen=True, kw_only=True)
 class Trainer:
-    """The function that fits an estimator, and what tuning may vary of its arguments."""
+    """The function that fits an estimator, and its tuned arguments."""
 
     function: Callable[..., Any]
     space: Mapping[str, Parameter]
     frame: FrameKind = "matrix"
     """The type of ``X``."""
     categories: tuple[str, ...] = ()
-    """Features that a data frame holds with a categorical dtype."""
+    """Features with a categorical dtype in the data frame."""
 
 
 class Model:
     """The definition of one model.
 
     Args:
-        name: Its name in the registry and in URLs.
+        name: Name of the model in the registry and in URLs.
         task: ``binary``, ``multiclass`` or ``regression``.
-        events: The moments at which a prediction is asked.
-        request: The columns of the events' source that a caller sends.
-        features: Views, on-demand transformations and names of request fields, in the order the estimator sees them.
-        label: The answer and when it was known.
-        labels: Which labels are learnt from: every one ``known`` by then; those of events so old that hardly one is
-            missing (``mature``); or every one, ``weighted`` by how seldom those of its class are known at its age. Late
-            labels bias the first, age weakens the second, and rare early labels the third: a backtest tells which is
-            least. Whatever is chosen, candidates are judged by weighted labels.
-        metric: What tuning optimises and gates compare; by default log loss, or the mean absolute error.
-        slices: Request fields or features by whose values metrics are broken down.
-        description: A line for readers.
+        events: The events that are predicted.
+        request: Columns of the events' source that a caller sends as request fields.
+        features: Feature views, on-demand transformations and names of request fields, in the order of the
+            estimator's inputs.
+        label: The value that is predicted.
+        labels: Labels that are used for training. ``known``: all that are known at the time of training; late labels
+            bias the model. ``mature``: those of events so old that nearly all labels are known; the training rows are
+            older. ``weighted``: all that are known, weighted by the inverse of the probability that a label of their
+            class is known at their age; rare early labels increase the variance. Candidates are always scored on
+            weighted labels.
+        metric: Metric that tuning optimises and gates compare; by default ``log_loss``, or ``mae`` for a regression.
+        slices: Request fields or features; metrics are also computed for each of their values.
+        description: A description for readers.
 
     Raises:
-        DefinitionError: If the parts do not fit together.
+        DefinitionError: If the arguments contradict each other.
     """
 
     def __init__(
@@ -88,7 +90,7 @@ class Model:
         self.slices = tuple(slices)
         self.description = description
         self.gates: tuple[Gate, ...] = ()
-        # A newcomer is watched for a week, so that nothing is learnt from it sooner.
+        # A new version is observed for a week, and its own labels are not known before.
         self.policy = Policy(trigger=PerformanceDrop() | StaleModel("30d"), cooldown="7d")
         self.rollout_plan = RolloutPlan()
         self._watches: tuple[Watch, ...] | None = None
@@ -98,53 +100,55 @@ class Model:
 
     @property
     def views(self) -> tuple[FeatureView, ...]:
-        """The feature views among the features."""
+        """Return the feature views among the features."""
         return tuple(part for part in self.features if isinstance(part, FeatureView))
 
     @property
     def on_demand(self) -> tuple[OnDemand, ...]:
-        """The on-demand transformations among the features."""
+        """Return the on-demand transformations among the features."""
         return tuple(part for part in self.features if isinstance(part, OnDemand))
 
     def trainer(
         self, *, frame: FrameKind = "matrix", categories: Sequence[str] = (), **space: Parameter
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Register the function that fits an estimator.
+        """Register the decorated function as the model's trainer.
 
         The function is called with ``X``, float64 of shape ``(rows, features)`` with missing values as NaN and
         categories as codes, ``y`` of shape ``(rows,)``, and one argument for each parameter of ``space``. It returns
-        anything with ``predict``, and ``predict_proba`` for classification. What else it may ask for by name is listed
-        in :mod:`everfit.training.trainer`.
+        an object with ``predict``, and with ``predict_proba`` for classification. Further arguments are listed in
+        :mod:`everfit.training.trainer`.
 
         Args:
-            frame: The type of ``X``: a ``matrix``, or a ``pandas`` or ``polars`` data frame with the features' names
-                and dtypes. The estimator is served through the same data frame, which costs about a millisecond a
-                request where a matrix costs microseconds.
-            categories: Text or integer features that the data frame holds with a categorical dtype, whose categories
-                are those of the training rows; other text stays text.
-            **space: What tuning may vary, by argument name.
+            frame: Type of ``X``: a ``matrix``, or a ``pandas`` or ``polars`` data frame with the features' names and
+                dtypes. The service builds the same data frame for each request, which takes about a millisecond; a
+                matrix takes microseconds.
+            categories: Text or integer features with a categorical dtype in the data frame; its categories are those
+                of the training rows. Other text stays text.
+            **space: Tuned parameters by argument name: ``Float``, ``Int`` or ``Choice``.
 
         Raises:
-            DefinitionError: If an argument is out of range.
+            DefinitionError: If an argument is not valid, or the model has a trainer already.
         """
         if frame not in get_args(FrameKind):
-            remedy = "A tuned parameter must not be called frame or categories."
+            remedy = "A tuned parameter must not have the name frame or categories."
             raise self._wrong("frame must be matrix, pandas or polars", frame, remedy)
         if isinstance(categories, str) or not all(isinstance(name, str) for name in categories):
-            raise self._wrong("categories must be a list of features' names", categories)
+            raise self._wrong("categories must be a list of names of features", categories)
         if categories and frame == "matrix":
-            remedy = "Add frame='pandas' or frame='polars'; a matrix holds all text as codes of categories."
-            raise self._wrong("categories belong to a data frame", tuple(categories), remedy)
+            remedy = "Add frame='pandas' or frame='polars'; in a matrix, all text is codes of categories."
+            raise self._wrong("categories may be given for a data frame only", tuple(categories), remedy)
         for argument, parameter in space.items():
             if not isinstance(parameter, Float | Int | Choice):
                 raise self._wrong(f"the parameter {argument} must be Float, Int or Choice", parameter)
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             if self._trainer is not None:
-                raise self._wrong("a model has one trainer", self._trainer.function.__name__)
+                raise self._wrong("a model must have one trainer", self._trainer.function.__name__)
             if self.labels == "weighted" and "weight" not in inspect.signature(function).parameters:
-                remedy = "Add the argument weight and pass it on: .fit(X, y, sample_weight=weight)."
-                raise self._wrong("with labels='weighted', the trainer must take weight", function.__name__, remedy)
+                remedy = "Add the argument weight and use it: .fit(X, y, sample_weight=weight)."
+                raise self._wrong(
+                    "with labels='weighted', the trainer must have the argument weight", function.__name__, remedy
+                )
             self._trainer = Trainer(function=function, space=dict(space), frame=frame, categories=tuple(categories))
             return function
 
@@ -152,10 +156,10 @@ class Model:
 
     @property
     def learner(self) -> Trainer:
-        """The trainer.
+        """Return the trainer.
 
         Raises:
-            DefinitionError: If none was registered.
+            DefinitionError: If there is none.
         """
         if self._trainer is None:
             raise self._wrong("a model needs a trainer", None, f"Decorate a function with @{self.name}.trainer().")
@@ -163,43 +167,51 @@ class Model:
 
     @property
     def frame(self) -> FrameKind:
-        """The type of ``X`` in the trainer; a matrix while there is no trainer."""
+        """Return the type of ``X`` in the trainer; a matrix without a trainer."""
         return "matrix" if self._trainer is None else self._trainer.frame
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """The features that the trainer's data frame holds with a categorical dtype."""
+        """Return the features with a categorical dtype in the trainer's data frame."""
         return () if self._trainer is None else self._trainer.categories
 
     def ship_when(self, *gates: Gate) -> None:
-        """Say which gates a candidate must pass, beside those that every candidate must pass.
+        """Set the gates that a candidate must pass, in addition to those of every candidate.
 
         Args:
             *gates: Gates such as :class:`everfit.BeatsChampion`, or functions decorated with :func:`everfit.gate`.
+
+        Raises:
+            DefinitionError: If one is not a gate.
         """
         for candidate in gates:
             if not isinstance(candidate, Gate):
-                raise self._wrong("ship_when takes gates", candidate, "Decorate your own with @everfit.gate.")
+                raise self._wrong(
+                    "the arguments of ship_when must be gates", candidate, "Decorate yours with @everfit.gate."
+                )
         self.gates = gates
 
     @property
     def watches(self) -> tuple[Watch, ...]:
-        """What is watched once it serves: what :meth:`watch_for` named, and what :meth:`retrain_when` waits for."""
+        """Return the monitors of :meth:`watch_for` and of :meth:`retrain_when`."""
         named = (PerformanceDrop(), Drift()) if self._watches is None else self._watches
-        kinds = {type(each) for each in self._watched_by_policy}
-        return (*(each for each in named if type(each) not in kinds), *self._watched_by_policy)
+        kinds = {type(watch) for watch in self._watched_by_policy}
+        return (*(watch for watch in named if type(watch) not in kinds), *self._watched_by_policy)
 
     def watch_for(self, *watches: Watch) -> None:
-        """Say what is watched once it serves; by default a drop of performance, and drift.
+        """Set the monitors of the served versions; by default ``PerformanceDrop()`` and ``Drift()``.
 
         Args:
             *watches: :class:`everfit.PerformanceDrop` and :class:`everfit.Drift`, each once at most.
+
+        Raises:
+            DefinitionError: If an argument is another object, or a kind is given twice.
         """
         for watch in watches:
             if not isinstance(watch, PerformanceDrop | Drift):
-                raise self._wrong("watch_for takes PerformanceDrop and Drift", watch)
+                raise self._wrong("the arguments of watch_for must be PerformanceDrop or Drift", watch)
         if len({type(watch) for watch in watches}) < len(watches):
-            raise self._wrong("watch_for takes each kind once", watches)
+            raise self._wrong("watch_for must have each kind once at most", watches)
         self._require_one_of_a_kind((*watches, *self._watched_by_policy))
         self._watches = watches
 
@@ -212,33 +224,37 @@ class Model:
         least_labels: int = Policy.least_labels,
         back_off: str = Policy.back_off,
     ) -> None:
-        """Say when it is trained anew; without triggers, never by itself.
+        """Set the conditions for retraining; without a trigger, the model is never retrained by itself.
 
-        By default it is when its performance dropped or it was trained 30 days ago, but at most once in 7 days.
-
-        A :class:`everfit.PerformanceDrop` or :class:`everfit.Drift` among the triggers is watched as it is given here.
+        The default is ``PerformanceDrop() | StaleModel("30d")`` with a cool-down of 7 days. A
+        :class:`everfit.PerformanceDrop` or :class:`everfit.Drift` among the triggers is also a monitor, with the
+        arguments given here.
 
         Args:
-            *triggers: Each is reason enough; combine with ``&`` what must hold together.
-            cooldown: As for :class:`everfit.definitions.policy.Policy`, like all that follow.
-            budget: At most so many orders ...
-            per: ... in any such period.
-            least_labels: The events' source must have at least so many known labels of events later than those that the
-                champion was trained on; a new release does not wait for them.
-            back_off: The longest wait after trainings in a row that brought nothing.
+            *triggers: Triggers, combined with *or*; combine with ``&`` for *and*.
+            cooldown: Duration after a training order in which no other is given.
+            budget: Largest number of training orders in any period of length ``per``; ``None``: no limit.
+            per: Period of the budget, a duration.
+            least_labels: Number of known labels that the events' source must have, of events later than the champion's
+                training rows; a new release does not wait for them.
+            back_off: Longest cool-down: it doubles with every training in a row that did not improve the model.
 
         Raises:
-            DefinitionError: If a limit is out of range, or what is watched is said twice and differently.
+            DefinitionError: If a limit is out of range, or a kind of monitor has different arguments.
         """
         for trigger in triggers:
             if not isinstance(trigger, Trigger):
-                raise self._wrong("retrain_when takes triggers such as everfit.Every", trigger)
+                raise self._wrong("the arguments of retrain_when must be triggers such as everfit.Every", trigger)
         policy = Policy(
-            trigger=AnyOf(triggers), cooldown=cooldown, budget=budget, per=per, least_labels=least_labels,
+            trigger=AnyOf(triggers),
+            cooldown=cooldown,
+            budget=budget,
+            per=per,
+            least_labels=least_labels,
             back_off=back_off,
-        )  # fmt: skip
+        )
         leaves = dict.fromkeys(policy.trigger.leaves)
-        watched = tuple(each for each in leaves if isinstance(each, PerformanceDrop | Drift))
+        watched = tuple(leaf for leaf in leaves if isinstance(leaf, PerformanceDrop | Drift))
         self._require_one_of_a_kind((*(self._watches or ()), *watched))
         self.policy, self._watched_by_policy = policy, watched
 
@@ -250,14 +266,17 @@ class Model:
         alpha: float = RolloutPlan.alpha,
         p99_ms: float | None = RolloutPlan.p99_ms,
     ) -> None:
-        """Say how a version that passed its gates takes the champion's place; by default as :class:`RolloutPlan` does.
+        """Set the rollout of versions that pass their gates; by default ``Shadow(200)``, ``Canary(0.1, 200)`` and
+        ``Canary(0.5, 200)``.
 
         Args:
-            *stages: :class:`everfit.Shadow` and :class:`everfit.Canary`, one after the other; at least one.
-            watch: As for :class:`everfit.definitions.rollout.RolloutPlan`, like all that follow.
-            approval: Whether a person must say yes first.
-            alpha: The chance that a version which is no worse is taken back for being worse.
-            p99_ms: The longest that 99 % of its answers may take.
+            *stages: :class:`everfit.Shadow` and :class:`everfit.Canary`, one or more, in order.
+            watch: Duration after the promotion in which the previous champion runs as shadow; a version that is shown
+                to be worse is rolled back.
+            approval: ``none``, or ``required``: a person must approve the rollout before its first stage.
+            alpha: Largest probability, over the whole rollout, that a version which is not worse is rolled back.
+            p99_ms: Longest latency of 99 % of the version's rows, in milliseconds; without it, the latency is only
+                compared with the champion's.
 
         Raises:
             DefinitionError: If there is no stage, or an argument is out of range.
@@ -265,11 +284,11 @@ class Model:
         self.rollout_plan = RolloutPlan(stages=stages, watch=watch, approval=approval, alpha=alpha, p99_ms=p99_ms)
 
     def _require_one_of_a_kind(self, watches: Sequence[Watch]) -> None:
-        """One look has one opinion of what counts as a drop, so that alarms and retraining agree."""
+        """Refuse two monitors of a kind with different arguments, so that alarms and retraining agree."""
         different = set(watches)
-        if len({type(each) for each in different}) < len(different):
-            remedy = "Name it in retrain_when only: what retraining waits for is watched as well."
-            raise self._wrong("what is watched must be said once", tuple(watches), remedy)
+        if len({type(watch) for watch in different}) < len(different):
+            remedy = "Give it in retrain_when only: its triggers are monitored as well."
+            raise self._wrong("a kind of monitor must have the same arguments everywhere", tuple(watches), remedy)
 
     def _check(self) -> None:
         if not self.features:
@@ -282,7 +301,7 @@ class Model:
         if doubles:
             raise self._wrong("features must not be named twice", doubles)
         for field in self.request:
-            # Requests are JSON objects with these keys, decoded by msgspec, which takes no name that JSON must escape.
+            # Requests are JSON objects with these keys; msgspec decodes no key that JSON must escape.
             if printable(field) != field or {'"', "\\"} & set(field):
                 remedy = "Rename the column where the source is written, or in a source function."
                 raise self._wrong(
@@ -293,7 +312,7 @@ class Model:
             part_name = name.partition(".")[0]
             if "." in name and part_name in parts:
                 remedy = f"Rename the column {name}, or the view or transformation {part_name}."
-                raise self._wrong(f"a request field must not be called as a feature of {part_name}", name, remedy)
+                raise self._wrong(f"a request field must not have the name of a feature of {part_name}", name, remedy)
         for part in self.features:
             if isinstance(part, str) and part not in self.request:
                 remedy = did_you_mean(part, self.request, otherwise=f"Add {part!r} to request.")
@@ -301,7 +320,7 @@ class Model:
             if isinstance(part, FeatureView):
                 for key in part.keys:
                     if key not in self.request:
-                        remedy = f"Add {key!r} to request, so that {part.name} can be looked up."
+                        remedy = f"Add {key!r} to request; {part.name} is looked up by it."
                         raise self._wrong("the keys of every view must be request fields", key, remedy)
 
     def _wrong(self, rule: str, value: object, remedy: str = "") -> DefinitionError:

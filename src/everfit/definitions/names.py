@@ -1,4 +1,4 @@
-"""Names of definitions: they become columns, folders, URLs and registry entries, so they are held to one form."""
+"""Names of definitions: one form that is valid in columns, folders, URLs and registry entries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
 def require_name(name: object, *, of: str) -> str:
-    """Return the name if it is usable everywhere.
+    """Return a name of a definition if it is valid.
 
     Raises:
         DefinitionError: If it is not a lower-case identifier of at most 63 characters.

@@ -1,4 +1,4 @@
-"""Features computed from the request itself."""
+"""Features that are computed from the request."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OnDemand:
-    """Features that need nothing but the request's fields.
+    """Features that are computed from request fields only.
 
     Args:
-        name: Its name; features are addressed as ``name.feature``.
-        function: From the request's columns to as many rows of features; see :func:`on_demand`.
-        description: A line for readers.
+        name: Name of the transformation; its features are called ``name.feature``.
+        function: Computes a frame of features from a frame of request fields; see :func:`on_demand`.
+        description: A description for readers.
     """
 
     name: str
@@ -31,13 +31,13 @@ class OnDemand:
 
 
 def on_demand(function: Callable[[pl.DataFrame], pl.DataFrame]) -> OnDemand:
-    """Make on-demand features out of a function on the request's columns.
+    """Define on-demand features by a decorated function.
 
-    It takes a Polars ``DataFrame`` with the model's ``request`` fields and returns a frame of features, row for row.
-    A function that is a single ``select`` or a chain of ``with_columns`` and ``select`` over expressions is stored in
-    the package as data and answered without a frame; any other is stored as signed code.
+    The function takes a Polars ``DataFrame`` with the model's ``request`` fields and returns a frame of features with
+    the same number of rows. If it consists of ``with_columns`` and ``select`` over expressions, it is stored in the
+    package as data and computed without a data frame in the service; any other function is stored as signed code.
 
     Args:
-        function: Takes the frame and returns the frame of features, of the same height.
+        function: The function; its name is the name of the transformation.
     """
     return OnDemand(function.__name__, function=function, description=(function.__doc__ or "").strip())

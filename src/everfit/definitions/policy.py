@@ -1,4 +1,4 @@
-"""When a model is trained anew, as a value: the live loop and a backtest judge it by the same function."""
+"""Retraining policy of a model, as a value."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from everfit.definitions.trigger import Trigger
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """What asks for retraining, and what holds it back.
+    """Triggers of retraining, and limits on it.
 
     Args:
-        trigger: What asks for it.
-        cooldown: How long after one order no other is given.
-        budget: At most so many orders, people's included, in any period as long as ``per``; ``None``: no limit.
-        per: The budget's period.
-        least_labels: The events' source must have at least so many known labels of events later than those that the
-            champion was trained on; a new release does not wait for them.
-        back_off: The longest wait: with every retraining in a row that brought nothing, the cool-down doubles, up to
-            this.
+        trigger: The condition for a training order.
+        cooldown: Duration after a training order in which no other is given.
+        budget: Largest number of training orders, manual ones included, in any period of length ``per``; ``None``: no
+            limit.
+        per: Period of the budget, a duration.
+        least_labels: Number of known labels that the events' source must have, of events later than the champion's
+            training rows; a new release does not wait for them.
+        back_off: Longest cool-down: it doubles with every training in a row that did not improve the model, up to this
+            duration.
 
     Raises:
         DefinitionError: If an argument is out of range.
@@ -37,16 +38,22 @@ class Policy:
 
     def __post_init__(self) -> None:
         if not isinstance(self.trigger, Trigger):
-            raise DefinitionError("retraining is asked for by triggers such as everfit.Every", value=self.trigger)
+            raise DefinitionError(
+                "the conditions of retrain_when must be triggers such as everfit.Every", value=self.trigger
+            )
         for name in ("cooldown", "per", "back_off"):
             parse_duration(getattr(self, name), name=name)
         if self.budget is not None and self.budget < 1:
-            raise DefinitionError("budget must be positive", value=self.budget, remedy="Name no trigger for 'never'.")
+            raise DefinitionError(
+                "budget must be positive",
+                value=self.budget,
+                remedy="To never retrain, write retrain_when() without a trigger.",
+            )
         if self.least_labels < 0:
             raise DefinitionError("least_labels must not be negative", value=self.least_labels)
 
     def wait(self, in_vain: int) -> timedelta:
-        """How long to wait after the last of so many retrainings in a row that brought nothing.
+        """Return the cool-down after a number of trainings in a row that did not improve the model.
 
         >>> from everfit.definitions.trigger import NewRelease
         >>> [Policy(trigger=NewRelease(), back_off="5d").wait(tries).days for tries in range(5)]
@@ -61,5 +68,5 @@ class Policy:
 
     @property
     def period(self) -> timedelta:
-        """The budget's."""
+        """Return ``per`` as a duration."""
         return parse_duration(self.per)

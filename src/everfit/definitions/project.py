@@ -1,4 +1,4 @@
-"""Everything that one project file defines."""
+"""All definitions of a project file."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Project:
 
     @property
     def name(self) -> str:
-        """The project's name."""
+        """Return the project's name."""
         return self.settings.project.name
 
     def model(self, name: str | None = None) -> Model:
-        """The model of that name; without a name, the only one.
+        """Return the model of that name; without a name, the only one.
 
         Raises:
-            DefinitionError: If there is none, or if there are several and none was named.
+            DefinitionError: If there is none, or if no name is given and there are several.
         """
         return _pick(self.models, name, kind="model")
 
@@ -46,7 +46,7 @@ class Project:
         return [self.model(name).name] if name else list(self.models)
 
     def view(self, name: str) -> FeatureView:
-        """The feature view of that name.
+        """Return the feature view of that name.
 
         Raises:
             DefinitionError: If there is none.
@@ -55,7 +55,7 @@ class Project:
 
 
 def collect_project(namespace: Mapping[str, object], *, root: Path, settings: Settings) -> Project:
-    """Gather the definitions that a module holds, and those they lead to.
+    """Collect the definitions of a module, and those that they refer to.
 
     Raises:
         DefinitionError: If two different definitions share a name, or there is no model and no view.
@@ -95,6 +95,8 @@ def _pick(known: Mapping[str, _Named], name: str | None, *, kind: str) -> _Named
         return next(iter(known.values()))
     if name is None or name not in known:
         listed = ", ".join(sorted(known)) or "none"
-        rule = f"there must be a {kind} of that name" if name else f"say which {kind}, since there are {len(known)}"
+        rule = (
+            f"there must be a {kind} of that name" if name else f"a {kind} must be named, since there are {len(known)}"
+        )
         raise DefinitionError(rule, value=name, remedy=f"Defined are: {listed}.")
     return known[name]

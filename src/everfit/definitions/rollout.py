@@ -1,4 +1,4 @@
-"""How a version that passed its gates takes the champion's place, as a value."""
+"""Rollout plan of a model, as a value."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from everfit.core.duration import parse_duration
 from everfit.core.errors import DefinitionError
 
 Approval = Literal["none", "required"]
-"""Whether a person must say yes before a version is tried."""
+"""``required``: a person must approve a rollout before its first stage."""
 
 
 class _Lasting:
-    """When a stage ends."""
+    """Limits of a stage."""
 
     requests: int
     at_least: str
@@ -22,12 +22,12 @@ class _Lasting:
 
     @property
     def shortest(self) -> timedelta:
-        """How long it lasts at the least."""
+        """Return ``at_least`` as a duration."""
         return timedelta(0) if self.at_least == "0s" else parse_duration(self.at_least, name="at_least")
 
     @property
     def longest(self) -> timedelta | None:
-        """How long it lasts at the most."""
+        """Return ``at_most`` as a duration."""
         return None if self.at_most is None else parse_duration(self.at_most, name="at_most")
 
     def _require_limits(self) -> None:
@@ -41,13 +41,15 @@ class _Lasting:
 
 @dataclass(frozen=True)
 class Shadow(_Lasting):
-    """It is asked as well, after the champion has answered; nobody hears what it says.
+    """A stage without effect on callers: the version receives a copy of each request after the response was sent.
+
+    The stage ends after ``requests`` rows, but not before ``at_least``. It also ends at ``at_most``, if there is no
+    guardrail violation.
 
     Args:
-        requests: How many of its answers are enough.
-        at_least: How long the stage lasts at the least, however many there are.
-        at_most: How long it lasts at the most, however few there are: then nothing spoke against the version, and it
-            goes on. ``None`` waits for all of them, for ever if nobody asks.
+        requests: Number of rows that the version must predict.
+        at_least: Shortest duration of the stage.
+        at_most: Longest duration of the stage; ``None``: no limit, even without traffic.
 
     Raises:
         DefinitionError: If an argument is out of range.
@@ -63,19 +65,21 @@ class Shadow(_Lasting):
 
     @property
     def share(self) -> float:
-        """Of the ids that callers hear it on."""
+        """Return the share of the ids whose response is the version's."""
         return 0.0
 
 
 @dataclass(frozen=True)
 class Canary(_Lasting):
-    """It answers a share of the ids in the champion's place; where it cannot, the champion does.
+    """A stage in which the version serves a share of the ids; if it fails on a row, the champion serves it.
+
+    The end of the stage is defined as for :class:`Shadow`.
 
     Args:
-        share: Of the ids, above 0 up to 1.
-        requests: As for :class:`Shadow`, like all that follow.
-        at_least: How long it lasts at the least.
-        at_most: How long it lasts at the most.
+        share: Share of the ids, above 0 and at most 1.
+        requests: Number of rows that the version must predict.
+        at_least: Shortest duration of the stage.
+        at_most: Longest duration of the stage; ``None``: no limit, even without traffic.
 
     Raises:
         DefinitionError: If an argument is out of range.
@@ -98,16 +102,17 @@ Stage = Shadow | Canary
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutPlan:
-    """The stages, one after the other, and what comes before and after them.
+    """The stages of a rollout, approval before them, and observation after them.
 
     Args:
-        stages: At least one.
-        watch: How long the champion of before goes on in shadow once the version has taken its place, so that both
-            answer the same rows: what is shown to be worse is taken back.
-        approval: ``required``: nothing is tried before a person approves.
-        alpha: The chance that a version which is no worse is taken back for being worse, by outcomes, over the whole
-            rollout.
-        p99_ms: The longest that 99 % of its answers may take; without it, it is compared with the champion only.
+        stages: One stage or more, in order.
+        watch: Duration after the promotion in which the previous champion runs as shadow, so that both predict the same
+            rows; a version that is shown to be worse is rolled back.
+        approval: ``none``, or ``required``: a person must approve the rollout before its first stage.
+        alpha: Largest probability, over the whole rollout, that a version which is not worse is rolled back because of
+            outcomes.
+        p99_ms: Longest latency of 99 % of the version's rows, in milliseconds; without it, the latency is only compared
+            with the champion's.
 
     Raises:
         DefinitionError: If an argument is out of range.
@@ -129,11 +134,11 @@ class RolloutPlan:
         if self.approval not in get_args(Approval):
             raise DefinitionError(f"approval must be one of {', '.join(get_args(Approval))}", value=self.approval)
         if not 0 < self.alpha < 1:
-            raise DefinitionError("alpha must be a chance between 0 and 1", value=self.alpha, place="rollout")
+            raise DefinitionError("alpha must be a probability between 0 and 1", value=self.alpha, place="rollout")
         if self.p99_ms is not None and not self.p99_ms > 0:
             raise DefinitionError("p99_ms must be positive", value=self.p99_ms, place="rollout")
 
     @property
     def watching(self) -> timedelta:
-        """How long is watched after the promotion."""
+        """Return ``watch`` as a duration."""
         return parse_duration(self.watch)

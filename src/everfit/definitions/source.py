@@ -1,4 +1,4 @@
-"""Where rows come from."""
+"""Sources of rows: files, tables, databases and functions."""
 
 from __future__ import annotations
 
@@ -20,25 +20,28 @@ SourceKind = Literal["parquet", "csv", "delta", "sql", "function"]
 class Source:
     """A table of rows with an event time, read lazily.
 
-    Exactly one of ``path``, ``query`` and ``function`` says where from.
+    Exactly one of ``path``, ``query`` and ``function`` must be given.
 
     Args:
-        name: Its name in the project.
-        path: A file, a glob or a Delta table folder, relative to the project; ``{data}`` in it stands for the
-            setting ``[paths] data``. Parquet (``.parquet``, ``.pq``) and CSV (``.csv``, ``.tsv``, also with ``.gz``)
-            are told by their ending, which a folder of such files may have, too; another folder is a Delta table.
-        query: A SQL query, with ``url`` naming the database.
-        url: The database's URL, for example ``sqlite:///orders.db``; ``{name}`` works as in ``path``.
+        name: Name of the source in the project.
+        path: A file, a glob or the folder of a Delta table, relative to the project; ``{data}`` in it is replaced by
+            the setting ``[paths] data``. The ending selects the format: Parquet (``.parquet``, ``.pq``) or CSV
+            (``.csv``, ``.tsv``, also with ``.gz``), also for a folder of such files; another folder is a Delta table.
+        query: An SQL query of the database at ``url``.
+        url: URL of the database, for example ``sqlite:///orders.db``; ``{name}`` is replaced as in ``path``.
         function: A function without arguments that returns a Polars ``LazyFrame`` or ``DataFrame``.
-        timestamp: The column with the event time: a UTC-aware instant or a date.
-        created: The column with the time at which a row became known; without it, its event time.
-        known_at: Columns whose values become known later than their row: by column, the column with the time at which
-            it is known, such as ``{"fare_amount": "dropoff_ts"}``. A view sees the value in a row whose ``timestamp``
-            (or ``created``) is not before that time, else null; a request field must be known at the event; a label
-            is known when all that it is made of is.
-        types: Polars types of columns of CSV files whose text does not say what it means, such as
-            ``{"shop": pl.String}`` for codes that are mostly digits.
-        description: A line for readers.
+        timestamp: Column with the event time: an instant with a time zone, or a date.
+        created: Column with the time at which a row became known; by default the event time.
+        known_at: Columns whose values become known later than their row: column name to the column with the time at
+            which the value is known, such as ``{"fare_amount": "dropoff_ts"}``. A view gets the value in rows whose
+            ``timestamp`` (or ``created``) is not before that time, else null. A request field must be known at the
+            event. A label is known when all columns that it is computed from are known.
+        types: Polars types of columns of CSV files, where they cannot be inferred from the text, such as
+            ``{"shop": pl.String}`` for codes of digits.
+        description: A description for readers.
+
+    Raises:
+        DefinitionError: If the arguments contradict each other.
     """
 
     name: str
@@ -63,13 +66,13 @@ class Source:
                 place=f"source {self.name}",
             )
         if (self.query is None) != (self.url is None):
-            raise DefinitionError("query and url go together", place=f"source {self.name}")
+            raise DefinitionError("query and url must be given together", place=f"source {self.name}")
         self._check_known_at()
         self._check_types()
 
     @property
     def kind(self) -> SourceKind:
-        """What is read: ``parquet``, ``csv``, ``delta``, ``sql`` or ``function``."""
+        """Return the format: ``parquet``, ``csv``, ``delta``, ``sql`` or ``function``."""
         if self.function is not None:
             return "function"
         if self.query is not None:
@@ -81,14 +84,14 @@ class Source:
 
     @property
     def column_types(self) -> dict[str, pl.DataType]:
-        """:attr:`types` as instances."""
+        """Return :attr:`types` as instances."""
         return {name: dtype() if isinstance(dtype, type) else dtype for name, dtype in self.types.items()}
 
     def _check_known_at(self) -> None:
         for column, known_at in self.known_at.items():
             own = (self.timestamp, self.created, *self.known_at.values())
             if column in own or not isinstance(known_at, str):
-                rule = "known_at takes columns of values, with the column of the time at which each is known"
+                rule = "known_at must map columns of values to columns of times"
                 raise DefinitionError(rule, value={column: known_at}, place=f"source {self.name}")
 
     def _check_types(self) -> None:
@@ -98,8 +101,10 @@ class Source:
 
         place = f"source {self.name}"
         if self.kind != "csv":
-            remedy = "Parquet files, tables and queries say themselves what they hold: cast there."
-            raise DefinitionError("types are for CSV files", value=dict(self.types), place=place, remedy=remedy)
+            remedy = "Parquet files, tables and queries have types: cast the columns there."
+            raise DefinitionError(
+                "types may be given for CSV files only", value=dict(self.types), place=place, remedy=remedy
+            )
         for column, given in self.types.items():
             known = isinstance(given, pl.DataType) or (isinstance(given, type) and issubclass(given, pl.DataType))
             if not known or not (given.is_numeric() or given in (pl.String, pl.Boolean, pl.Date, pl.Datetime)):

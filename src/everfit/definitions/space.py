@@ -1,4 +1,4 @@
-"""Search-space parameters: what tuning may vary."""
+"""Parameters of the search space of tuning."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ class Float:
     """A real number in ``[low, high]``.
 
     Args:
-        low: The smallest value.
-        high: The greatest value.
-        log: Whether to search on a logarithmic scale; then ``low`` must be positive.
-        default: The value without tuning, by default the middle of the scale.
+        low: The smallest value, inclusive.
+        high: The largest value, inclusive.
+        log: Search on a logarithmic scale; then ``low`` must be positive.
+        default: The value without tuning; by default the middle of the scale.
+
+    Raises:
+        DefinitionError: If the range is empty, or the default is outside.
     """
 
     low: float
@@ -31,7 +34,7 @@ class Float:
 
     @property
     def untuned(self) -> float:
-        """The value without tuning."""
+        """Return the value without tuning."""
         return _middle(self) if self.default is None else self.default
 
 
@@ -40,10 +43,13 @@ class Int:
     """A whole number in ``[low, high]``.
 
     Args:
-        low: The smallest value.
-        high: The greatest value, inclusive.
+        low: The smallest value, inclusive.
+        high: The largest value, inclusive.
         log: Search on a logarithmic scale; then ``low`` must be positive.
-        default: The value without tuning, by default the middle of the scale, rounded.
+        default: The value without tuning; by default the middle of the scale, rounded.
+
+    Raises:
+        DefinitionError: If the range is empty, or the default is outside.
     """
 
     low: int
@@ -57,7 +63,7 @@ class Int:
 
     @property
     def untuned(self) -> int:
-        """The value without tuning."""
+        """Return the value without tuning."""
         return round(_middle(self)) if self.default is None else self.default
 
 
@@ -67,7 +73,10 @@ class Choice:
 
     Args:
         options: The values, at least one: text, numbers, booleans or ``None``.
-        default: The value without tuning; the first option unless given.
+        default: The value without tuning; by default the first option.
+
+    Raises:
+        DefinitionError: If there is no option, or the default is none of them.
     """
 
     options: Sequence[str | int | float | bool | None]
@@ -83,7 +92,7 @@ class Choice:
 
     @property
     def untuned(self) -> str | int | float | bool | None:
-        """The value without tuning."""
+        """Return the value without tuning."""
         return self.options[0] if self.default is None else self.default
 
 

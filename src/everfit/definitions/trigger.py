@@ -1,6 +1,6 @@
-"""What can ask for a new training. Values; :mod:`everfit.triggers` says when they do.
+"""Triggers of retraining, as values; :mod:`everfit.triggers` evaluates them.
 
-``|`` and ``&`` combine them: ``PerformanceDrop() | Every("30d") & NewData(rows=10_000)``.
+``|`` (or) and ``&`` (and) combine them: ``PerformanceDrop() | Every("30d") & NewData(rows=10_000)``.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from everfit.core.errors import DefinitionError
 
 _MICROSECOND = timedelta(microseconds=1)
 _LONGEST_SHIFT = timedelta(hours=3)
-"""Clocks are put back by at most this: two hours in Antarctica/Troll."""
+"""Upper bound of a clock change backwards, which is two hours in Antarctica/Troll."""
 
 
 class Trigger:
-    """A reason to retrain, that holds or does not."""
+    """A condition for retraining."""
 
     def __or__(self, other: Trigger) -> AnyOf:
         if not isinstance(other, Trigger):
@@ -33,50 +33,44 @@ class Trigger:
 
     @property
     def leaves(self) -> Iterator[Trigger]:
-        """The triggers that it is made of, itself if it is not a combination."""
+        """Yield the triggers of a combination; of any other trigger, itself."""
         yield self
 
 
 @dataclass(frozen=True)
-class AnyOf(Trigger):
-    """Each of its parts is reason enough; without parts, nothing is."""
-
+class _Combination(Trigger):
     parts: tuple[Trigger, ...]
 
     @property
     def leaves(self) -> Iterator[Trigger]:
-        """Those of its parts."""
         for part in self.parts:
             yield from part.leaves
 
 
 @dataclass(frozen=True)
-class AllOf(Trigger):
-    """Only all of its parts together are a reason.
+class AnyOf(_Combination):
+    """True if at least one of its parts is true; false without parts."""
+
+
+@dataclass(frozen=True)
+class AllOf(_Combination):
+    """True if all of its parts are true.
 
     Raises:
         DefinitionError: If there are none.
     """
 
-    parts: tuple[Trigger, ...]
-
     def __post_init__(self) -> None:
         if not self.parts:
             raise DefinitionError("AllOf needs at least one trigger", value=self.parts)
 
-    @property
-    def leaves(self) -> Iterator[Trigger]:
-        """Those of its parts."""
-        for part in self.parts:
-            yield from part.leaves
-
 
 @dataclass(frozen=True)
 class Every(Trigger):
-    """So long after the champion was trained, or after the last retraining, whatever the cause.
+    """True after a period since the champion's training, or since the last training order of any cause.
 
     Args:
-        period: Such as ``30d``.
+        period: A duration such as ``30d``.
 
     Raises:
         DefinitionError: If it is not a positive duration.
@@ -89,28 +83,27 @@ class Every(Trigger):
 
     @property
     def length(self) -> timedelta:
-        """The period's."""
+        """Return the period as a duration."""
         return parse_duration(self.period)
 
 
 @dataclass(frozen=True)
 class Cron(Trigger):
-    """At the times that a cron expression names.
+    """True from the scheduled times of a cron expression on, until a training order is given.
 
-    A time that passed while no order could be given counts once, however many passed; with ``within``, it counts only
-    for that long, and the next time is waited for.
+    Several scheduled times without a training order count as one.
 
     Args:
-        expression: Minute, hour, day of the month, month, day of the week: ``0 3 * * *`` is daily at three.
-        zone: The time zone of the expression, such as ``Europe/Berlin``. Where the clocks are put forward, a time that
-            does not exist comes when the clocks change; where they are put back, a time that exists twice comes at the
-            first.
-        within: A duration such as ``1h``: it asks only from each time until that long after, so that together with
-            another trigger an order is given in that window or not at all. By default it asks until an order is given.
+        expression: Minute, hour, day of the month, month, day of the week: ``0 3 * * *`` is daily at 03:00.
+        zone: Time zone of the expression, such as ``Europe/Berlin``. A local time that is skipped when clocks go
+            forward is replaced by the instant of the change; of a local time that occurs twice, the first is used.
+        within: A duration such as ``1h``: the trigger is true only for this time after each scheduled time, so that a
+            combination with another trigger is limited to that window. By default it stays true until a training order
+            is given.
 
     Raises:
-        DefinitionError: If it is no such expression, names a time that never comes, or if ``zone`` is no time zone or
-            ``within`` no positive duration.
+        DefinitionError: If the expression is not valid or never occurs, if ``zone`` is not a time zone, or if
+            ``within`` is not a positive duration.
     """
 
     expression: str
@@ -133,38 +126,40 @@ class Cron(Trigger):
             self.after(datetime(2000, 1, 1, tzinfo=UTC))
         except ValueError as error:
             raise DefinitionError(
-                f"a cron expression must name times that come ({error})", value=self.expression, remedy=example
+                f"a cron expression must be valid and occur at some time ({error})",
+                value=self.expression,
+                remedy=example,
             ) from error
 
     @property
     def window(self) -> timedelta | None:
-        """Duration after each scheduled time in which it may cause an order; ``None``: until an order is given."""
+        """Return ``within`` as a duration; ``None``: until an order is given."""
         return None if self.within is None else parse_duration(self.within)
 
     @property
     def text(self) -> str:
-        """The expression, with its zone where that is not UTC."""
+        """Return the expression, with its zone if that is not UTC."""
         return f"'{self.expression}'" if self.zone == "UTC" else f"'{self.expression}' in {self.zone}"
 
     def until(self, now: datetime) -> datetime:
-        """The newest of its times that is not later than ``now``, in UTC."""
+        """Return the newest scheduled time that is not later than ``now``, in UTC."""
         zone, local = ZoneInfo(self.zone), now.astimezone(ZoneInfo(self.zone))
-        # In an hour that exists twice, times up to its end have already come, at their first occurrence.
+        # In the second of two equal hours, all times of the hour have occurred already.
         reach = _LONGEST_SHIFT if local.fold else _MICROSECOND
         ticks = self._ticks(local.replace(tzinfo=None, fold=0) + reach, forwards=False)
         return next(tick for wall in ticks if (tick := instant_at(wall, zone)) <= now)
 
     def after(self, now: datetime) -> datetime:
-        """The first of its times that is later than ``now``, in UTC."""
+        """Return the first scheduled time that is later than ``now``, in UTC."""
         zone, local = ZoneInfo(self.zone), now.astimezone(ZoneInfo(self.zone))
         ticks = self._ticks(local.replace(tzinfo=None, fold=0), forwards=True)
         return next(tick for wall in ticks if (tick := instant_at(wall, zone)) > now)
 
     def _ticks(self, start: datetime, *, forwards: bool) -> Iterator[datetime]:
-        """Its times on the clock on the wall, from after or before a start, naive."""
-        from croniter import croniter  # type: ignore[import-untyped]
+        """Yield scheduled local times, naive, after or before a start."""
+        # In UTC, since some versions of croniter take naive times as times of this machine's zone.
+        from croniter import croniter  # type: ignore[import-untyped]  # 40 ms, with dateutil
 
-        # In UTC, since croniter takes naive times for those of this machine's zone in some versions.
         ticks = croniter(self.expression, start.replace(tzinfo=UTC))
         while True:
             found = ticks.get_next(datetime) if forwards else ticks.get_prev(datetime)
@@ -174,12 +169,10 @@ class Cron(Trigger):
 
 @dataclass(frozen=True)
 class NewData(Trigger):
-    """Labels of so many rows of the events' source became known since the champion was trained.
-
-    It fires again at twice, three times as many.
+    """True for each ``rows`` labels of the events' source that became known since the champion's training.
 
     Args:
-        rows: Labelled rows, 1 or more.
+        rows: Number of labelled rows, 1 or more.
 
     Raises:
         DefinitionError: If ``rows`` is not positive.
@@ -194,12 +187,12 @@ class NewData(Trigger):
 
 @dataclass(frozen=True)
 class NewRelease(Trigger):
-    """The project's code is not that which the champion was trained by. Each release asks once."""
+    """True once for each release of the project's code that differs from the code of the champion's training."""
 
 
 @dataclass(frozen=True)
 class StaleModel(Trigger):
-    """What the champion learnt is older than ``age``.
+    """True if the newest training rows of the champion are older than ``age``.
 
     Args:
         age: A duration such as ``"30d"``.
@@ -215,14 +208,14 @@ class StaleModel(Trigger):
 
     @property
     def length(self) -> timedelta:
-        """The age."""
+        """Return the age as a duration."""
         return parse_duration(self.age)
 
 
 def instant_at(wall: datetime, zone: ZoneInfo) -> datetime:
-    """A time on a zone's clocks as an instant in UTC.
+    """Return a local time of a zone as an instant in UTC.
 
-    Where the clocks are put back, it is the first of two; where they are put forward and skip it, their change.
+    Of a local time that occurs twice, it is the first; of one that is skipped, the instant of the clock change.
 
     >>> [instant_at(datetime(2026, 3, 29, hour, 30), ZoneInfo("Europe/Berlin")).hour for hour in (1, 2, 3)]
     [0, 1, 1]
@@ -230,7 +223,7 @@ def instant_at(wall: datetime, zone: ZoneInfo) -> datetime:
     first = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
     if first.astimezone(zone).replace(tzinfo=None, fold=0) == wall:
         return first
-    # In a gap, fold 0 counts by the offset before it, fold 1 by that after it: the change lies between them.
+    # For a skipped time, fold 0 uses the offset before the change and fold 1 that after it: the change is in between.
     low, high = wall.replace(tzinfo=zone, fold=1).astimezone(UTC), first
     offset = high.astimezone(zone).utcoffset()
     while high - low > timedelta(seconds=1):

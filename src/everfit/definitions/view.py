@@ -1,4 +1,4 @@
-"""Features with a history, looked up by entity and time."""
+"""Feature views: features with a history, looked up by entity and time."""
 
 from __future__ import annotations
 
@@ -19,21 +19,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FeatureView:
-    """A group of features about the same entities, with one event time.
+    """A group of features of the same entities, with one event time.
 
-    A row says: at ``timestamp``, the entity had these values, and everyone could know it from ``created`` on.
+    A row states that the entity had these values at ``timestamp``, and that this was known from ``created`` on.
 
     Args:
-        name: Its name; features are addressed as ``view.feature``.
-        entities: One or more entities; together their keys identify a row.
-        source: Where rows come from.
-        features: The columns that are features; for a computed view, all that are neither key nor time.
-        ttl: How long a value stays usable, ``"3h"``; older values are as good as missing.
-        timestamp: The event-time column, by default the source's.
-        created: The known-time column, by default the source's; without one, the event time.
-        lookback: How much source history before a row's time its computation needs.
-        transform: The computation, from the source's rows to the view's; see :func:`feature_view`.
-        description: A line for readers.
+        name: Name of the view; its features are called ``view.feature``.
+        entities: One entity or more; their keys identify a row.
+        source: Source of the rows.
+        features: Columns that are features; by default, for a computed view, all except keys and times.
+        ttl: Time to live, a duration such as ``"3h"``; older values are missing.
+        timestamp: Column with the event time; by default the source's.
+        created: Column with the known time; by default the source's, or else the event time.
+        lookback: Duration of source history before a row's time that its computation needs.
+        transform: Computes the view's rows from the source's; see :func:`feature_view`.
+        description: A description for readers.
+
+    Raises:
+        DefinitionError: If the arguments contradict each other, or a duration is not valid.
     """
 
     name: str
@@ -53,7 +56,7 @@ class FeatureView:
         if not self.entities:
             raise DefinitionError("a feature view needs at least one entity", place=place)
         if self.transform is None and not self.features:
-            raise DefinitionError("a feature view that computes nothing must name its features", place=place)
+            raise DefinitionError("a feature view without a function must name its features", place=place)
         settle = object.__setattr__
         settle(self, "entities", tuple(self.entities))
         settle(self, "features", None if self.features is None else tuple(self.features))
@@ -65,17 +68,17 @@ class FeatureView:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The key columns, in the order of the entities."""
+        """Return the key columns, in the order of the entities."""
         return tuple(entity.key for entity in self.entities)
 
     @property
     def time_to_live(self) -> timedelta:
-        """``ttl`` as a duration."""
+        """Return ``ttl`` as a duration."""
         return parse_duration(self.ttl)
 
     @property
     def look_back(self) -> timedelta:
-        """``lookback`` as a duration; none at all if it was not given."""
+        """Return ``lookback`` as a duration; zero without one."""
         return timedelta(0) if self.lookback is None else parse_duration(self.lookback)
 
 
@@ -89,14 +92,14 @@ def feature_view(
     lookback: str | timedelta | None = None,
     features: Sequence[str] | None = None,
 ) -> Callable[[Callable[[pl.LazyFrame], pl.LazyFrame]], FeatureView]:
-    """Make a view out of a function that computes it with Polars.
+    """Define a feature view by a decorated function that computes it with Polars.
 
-    The function takes the source's rows as a ``LazyFrame`` and returns one row for every time at which a value
-    changed: the entities' keys, ``timestamp``, the features, and ``created`` if it was given. The same function runs
-    over years of history and over the last minutes, so a row may depend only on source rows whose ``timestamp`` lies
-    in ``[its own time - lookback, its own time]``.
+    The function takes the source's rows as a ``LazyFrame`` and returns one row for each time at which a value changes:
+    the entities' keys, ``timestamp``, the features, and ``created`` if it is given. The same function is applied to
+    years of history and to the last minutes. A row may therefore depend only on source rows whose ``timestamp`` is in
+    ``[its own time - lookback, its own time]``.
 
-    Args are those of :class:`FeatureView`; ``timestamp`` must also be a column of the source.
+    The arguments are those of :class:`FeatureView`; ``timestamp`` must also be a column of the source.
     """
 
     def decorate(function: Callable[[pl.LazyFrame], pl.LazyFrame]) -> FeatureView:

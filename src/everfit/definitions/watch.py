@@ -1,4 +1,4 @@
-"""What of a model is watched, and from when on it is worth saying."""
+"""Monitors of a model: performance and drift, with their alarm thresholds."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from everfit.definitions.trigger import Trigger
 
 _LEAST_ROWS = 50
 Season = Literal["training", "trailing", "season"]
-"""What windows are compared with."""
+"""Reference that windows are compared with."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PerformanceDrop(Trigger):
-    """The loss, by the outcomes that are known, is worse than on the hold-out.
+    """Alarm if the loss, by known outcomes, is larger than on the hold-out; as a trigger, true while the alarm lasts.
 
-    It is looked at as often as one likes: the chance that it is *ever* said without cause, over the whole life of a
-    version, is at most ``alpha``.
+    The number of evaluations does not matter: the probability of *any* false alarm over the whole life of a version is
+    at most ``alpha``.
 
     Args:
-        by: How much worse is tolerated, in the metric's own unit; by default a twentieth of the loss on the hold-out.
-        alpha: The chance of a false alarm over a version's life.
-        run_length: Be quicker, and have a false alarm now and then: on average after so many outcomes (those of a day
-            that resemble each other counting as fewer). ``alpha`` then only says how sure the hold-out must be.
+        by: Tolerated increase of the loss, in the metric's unit; by default 5 % of the loss on the hold-out.
+        alpha: Largest probability of a false alarm over a version's life.
+        run_length: Detect faster, with occasional false alarms: on average one in so many outcomes (similar outcomes of
+            a day count as fewer). ``alpha`` is then only the error probability of the loss on the hold-out.
 
     Raises:
         DefinitionError: If an argument is out of range.
@@ -46,20 +46,19 @@ class PerformanceDrop(Trigger):
 
 @dataclass(frozen=True, kw_only=True)
 class Drift(Trigger):
-    """A feature, or what the model answers, is not distributed as it was.
+    """Alarm if the distribution of a feature or of the predictions has changed.
 
     Args:
-        window: How long the windows are that are looked at, such as ``1d``.
-        rows: Instead, how many rows a window has; ``alpha`` is then for 365 windows.
-        alpha: The chance that a year without any change has an alarm.
-        effect: The least shift that is worth saying, roughly in standard deviations.
-        against: ``training``: the rows that the version was made from; ``trailing``: the four weeks before the window,
-            for businesses whose seasons are no news; ``season``: the four weeks about the same day a year before, by
-            what this version then answered or, failing that, by the rows that it was made from. Where neither reaches
-            back a year, it is ``trailing``.
-        anyway: As a trigger, ask for retraining even where nothing shows that the drift matters. Otherwise it does if
-            the model uses the column enough to notice, and the version was either shown to be worse by outcomes, or is
-            expected to be so by an estimate without them.
+        window: Duration of the windows that are compared with the reference, such as ``1d``.
+        rows: Number of rows in a window, instead of ``window``; ``alpha`` is then for 365 windows.
+        alpha: Largest probability of an alarm in a year without any change.
+        effect: Smallest shift that is reported, roughly in standard deviations.
+        against: The reference. ``training``: the rows that the version was trained on. ``trailing``: the four weeks
+            before the window, so that seasonal change is not reported. ``season``: the four weeks around the same day
+            of the previous year, from the version's predictions or else from its training rows; without data of that
+            time, ``trailing``.
+        anyway: As a trigger, be true for any drift. By default it is true only if the model depends on the drifted
+            column, and the version is shown to be worse by outcomes, or is estimated to be worse without them.
 
     Raises:
         DefinitionError: If an argument is out of range.
@@ -84,7 +83,7 @@ class Drift(Trigger):
 
     @property
     def length(self) -> timedelta:
-        """The window's."""
+        """Return the window as a duration."""
         return parse_duration(self.window, name="window")
 
 
@@ -93,4 +92,4 @@ Watch = PerformanceDrop | Drift
 
 def _require_chance(alpha: float, *, place: str) -> None:
     if not 0 < alpha < 1:
-        raise DefinitionError("alpha must be a chance between 0 and 1", value=alpha, place=place)
+        raise DefinitionError("alpha must be a probability between 0 and 1", value=alpha, place=place)

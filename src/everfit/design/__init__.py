@@ -1,1 +1,1 @@
-"""What the project says, held against the data: all that is wrong, at once, each with place, value and remedy."""
+"""Checks of a project's definitions against the data: all problems at once, with place, value and remedy."""

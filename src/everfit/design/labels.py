@@ -1,4 +1,4 @@
-"""Whether the labels can be learnt from, and the rest of the model's definition."""
+"""Checks of a model's labels, metric, trainer and slices."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FEW_ROWS = 200
 
 
 def check_model(model: Model) -> list[Problem]:
-    """Check that it has a trainer whose arguments can be given, and a metric of its task."""
+    """Check that the model has a trainer with valid arguments, and a metric of its task."""
     place, problems = f"model {model.name}", []
     try:
         metric_for(model.metric, model.task)
@@ -36,7 +36,7 @@ def check_model(model: Model) -> list[Problem]:
 
 
 def check_labels(model: Model, frame: TrainingFrame) -> list[Problem]:
-    """Problems of the labels' number and variety; their type was checked when the frame was built."""
+    """Check the number and the variety of labels; their type was checked when the frame was built."""
     place = f"model {model.name}, label"
     labels = frame.data[LABEL].drop_nulls()
     if labels.is_empty():
@@ -44,15 +44,21 @@ def check_labels(model: Model, frame: TrainingFrame) -> list[Problem]:
             error(place, "there must be labelled rows", f"0 of {frame.data.height}", "Check known_at and the window.")
         ]
     if labels.n_unique() < 2:
-        remedy = "Look at the expression and its units, or widen the window."
+        remedy = "Check the expression and its units, or widen the window."
         return [error(place, "a label must take more than one value", f"always {labels[0]!r}", remedy)]
     if len(labels) < FEW_ROWS:
-        return [warning(place, f"fewer than {FEW_ROWS} labelled rows make every figure shaky", len(labels))]
+        return [
+            warning(
+                place,
+                f"there should be {FEW_ROWS} labelled rows or more: with fewer, every metric is uncertain",
+                len(labels),
+            )
+        ]
     return []
 
 
 def check_slices(model: Model, frame: TrainingFrame) -> list[Problem]:
-    """Whether the columns that metrics are broken down by are there."""
+    """Check that the columns of slices exist."""
     return [
         error(f"model {model.name}, slices", "a slice must be a request field or a feature", name)
         for name in model.slices

@@ -1,4 +1,4 @@
-"""Leaks: what a feature could not have known when the question was asked."""
+"""Leaks: features with values that are not known at the time of a request."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from everfit.store.reader import Reader
 
 ALMOST_PERFECT = 0.985
-"""An area under the ROC curve that a single honest feature hardly reaches."""
+"""Area under the ROC curve that a single feature hardly reaches without a leak; chosen."""
 _SAMPLE = 50_000
 
 
 def check_leaks(model: Model, frame: TrainingFrame) -> list[Problem]:
-    """Look for features that know too much, on the labelled rows of a frame."""
+    """Find leaks in the labelled rows of a frame."""
     labelled = frame.data.filter(pl.col(LABEL).is_not_null())
     if len(labelled) > _SAMPLE:
         labelled = labelled.sample(_SAMPLE, seed=0)
@@ -41,10 +41,9 @@ def check_leaks(model: Model, frame: TrainingFrame) -> list[Problem]:
 
 
 def check_view_against_label(model: Model, view: FeatureView, reader: Reader, *, as_of: datetime) -> list[Problem]:
-    """Whether a computed view uses outcomes before they were known.
+    """Check that a computed view does not use labels before they are known.
 
-    The outcomes that were not known at some instant are blanked out; the view's rows up to that instant must come
-    out the same, or else they were computed from what nobody could know.
+    Labels that were not known at an instant are set to null; the view's rows up to that instant must not change.
     """
     label_columns = model.label.columns
     if view.transform is None or view.source is not model.events.source:
@@ -74,8 +73,8 @@ def check_view_against_label(model: Model, view: FeatureView, reader: Reader, *,
     return [
         error(
             f"feature view {view.name}",
-            f"a row at {view.timestamp} must use only outcomes known by then",
-            f"it changes when {', '.join(label_columns)} after {cut} is taken away",
+            f"a row at {view.timestamp} must use only outcomes that are known by then",
+            f"it changes if {', '.join(label_columns)} after {cut} is set to null",
             f"Compute it at the time at which outcomes are known: timestamp={model.label.known_at!r}.",
         )
     ]
@@ -84,9 +83,7 @@ def check_view_against_label(model: Model, view: FeatureView, reader: Reader, *,
 def _label_in_request(model: Model) -> list[Problem]:
     used = set(model.label.columns) | {model.label.known_at}
     return [
-        error(
-            f"model {model.name}, request", "the label must not be asked of the caller", name, "Remove it from request."
-        )
+        error(f"model {model.name}, request", "the label must not be a request field", name, "Remove it from request.")
         for name in model.request
         if name in used
     ]
@@ -96,7 +93,7 @@ def _early_labels(model: Model, rows: pl.DataFrame) -> list[Problem]:
     early = rows.filter(pl.col(KNOWN_AT) < pl.col(TIME)).height
     if not early:
         return []
-    remedy = "A label known before the question is asked makes the question pointless: check both columns."
+    remedy = "Check both columns: a label that is known at the event need not be predicted."
     value = f"{early} of {rows.height} rows"
     return [error(f"model {model.name}, label", "no label may be known before its event", value, remedy)]
 
@@ -107,7 +104,7 @@ def _late_instants(model: Model, rows: pl.DataFrame) -> list[Problem]:
         dtype = rows.schema.get(name)
         if not isinstance(dtype, pl.Datetime) or name == model.events.timestamp:
             continue
-        # Plans lie ahead of the question by right; only an instant that the outcome settles is suspicious.
+        # Planned times may be later than the event; only one that coincides with the outcome is a leak.
         late = rows.filter(pl.col(name) > pl.col(TIME)).height
         close = rows.filter((pl.col(name) - pl.col(KNOWN_AT)).abs() <= pl.duration(minutes=1)).height
         if late and close > rows.height / 2:
@@ -126,7 +123,7 @@ def _almost_perfect(model: Model, frame: TrainingFrame, rows: pl.DataFrame) -> l
         strength = _strength(rows[name], truth, task=model.task)
         if strength >= ALMOST_PERFECT:
             value = f"{strength:.4f} on {rows.height} rows"
-            remedy = "Make sure that it was known when the question was asked; drop it if it was not."
+            remedy = "Make sure that it is known at the event, or remove it."
             problems.append(
                 warning(
                     f"model {model.name}, feature {name}",
@@ -139,14 +136,14 @@ def _almost_perfect(model: Model, frame: TrainingFrame, rows: pl.DataFrame) -> l
 
 
 def _strength(values: pl.Series, truth: pl.Series, *, task: str) -> float:
-    """How well one column orders the label: 0.5 for not at all, 1 for perfectly."""
+    """Return the strength of one column as a predictor of the label: 0.5 for none, 1 for perfect."""
     if truth.n_unique() < 2 or values.null_count() == len(values):
         return 0.5
     if task == "multiclass":
         return max(_strength(values, (truth == one).cast(pl.Float64), task="binary") for one in truth.unique())
     target = truth.cast(pl.Float64).to_numpy()
     if not (values.dtype.is_numeric() or values.dtype == pl.Boolean):
-        # A category is scored by the label's rate in it among the other half of the rows, so that none scores itself.
+        # The score of a category is the label's rate in the other half of the rows, so that no row scores itself.
         half = len(values) // 2
         rates = (
             pl.DataFrame({"value": values[:half], "target": target[:half]})
@@ -161,7 +158,7 @@ def _strength(values: pl.Series, truth: pl.Series, *, task: str) -> float:
         number = values.cast(pl.Float64).fill_nan(None)
         score = number.fill_null(number.median()).fill_null(0.0).to_numpy()
     if task == "regression":
-        ranks = [pl.Series(each).rank().to_numpy() for each in (score, target)]
+        ranks = [pl.Series(values).rank().to_numpy() for values in (score, target)]
         return 0.5 + abs(float(np.corrcoef(ranks[0], ranks[1])[0, 1])) / 2 if np.ptp(score) > 0 else 0.5
     area = metric_for("roc_auc", "binary").compute(target, score)
     return max(area, 1 - area)

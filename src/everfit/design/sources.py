@@ -1,4 +1,4 @@
-"""Sources, views and events held against what the data really has."""
+"""Checks of sources, views and events against the data."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 
 def check_source(source: Source, reader: Reader, *, as_of: datetime) -> list[Problem]:
-    """Find out if it can be read, if its times are instants in UTC or dates, and if it has infinite values."""
+    """Check that a source can be read, and has times with a zone, the same columns everywhere, and finite values."""
     place = f"source {source.name}"
     try:
         rows = known_rows(reader.scan(source, keep_infinite=True), source, as_of)
         first = rows.select(source.timestamp).head(1).collect()
         if first.is_empty():
-            return [error(place, f"a source must hold at least one row that was known at {as_of}", 0)]
+            return [error(place, f"a source must have a row that was known at {as_of}", 0)]
         return [*_gaps(source, reader), *infinite_values(place, count_infinite(rows))]
     except EverfitError as raised:
         return [from_exception(place, raised)]
@@ -40,8 +40,8 @@ def check_source(source: Source, reader: Reader, *, as_of: datetime) -> list[Pro
 
 
 def infinite_values(place: str, counts: Mapping[str, int]) -> list[Problem]:
-    """One warning for each column that has infinite values."""
-    remedy = "They count as missing. Look for a division by zero where they are made."
+    """Return a warning for each column with infinite values."""
+    remedy = "They count as missing. Check their computation for a division by zero."
     return [
         warning(place, f"the values of {column} should be finite", f"{count} are infinite", remedy)
         for column, count in counts.items()
@@ -49,17 +49,17 @@ def infinite_values(place: str, counts: Mapping[str, int]) -> list[Problem]:
 
 
 def _gaps(source: Source, reader: Reader) -> list[Problem]:
-    """Columns that some files lack: their values are missing there, which may be meant."""
+    """Return a warning for each column that some files lack."""
     problems = []
     for column, files in reader.gaps(source).items():
         value = f"{column} is not in {', '.join(files[:3])}" + (f" and {len(files) - 3} more" if files[3:] else "")
-        remedy = "Its values are missing there; write those files again if they should have it."
+        remedy = "Its values are missing there; if that is wrong, write those files again."
         problems.append(warning(f"source {source.name}", "every file should have the same columns", value, remedy))
     return problems
 
 
 def check_view(view: FeatureView, reader: Reader) -> list[Problem]:
-    """Whether its columns are there, and its keys of the type that its entities state."""
+    """Check that a view's columns exist, and that its keys have the types of its entities."""
     place = f"feature view {view.name}"
     schema = _schema(view.source, reader)
     if schema is None:
@@ -70,14 +70,14 @@ def check_view(view: FeatureView, reader: Reader) -> list[Problem]:
     problems = missing_columns(place, wanted, schema)
     for entity in view.entities:
         if view.transform is None and entity.key in schema and not key_fits(schema[entity.key], entity.dtype):
-            remedy = f"State dtype=pl.{schema[entity.key]} on the entity, or cast the column."
-            rule = f"the key {entity.key} must be of its entity's type {entity.dtype}"
+            remedy = f"Write dtype=pl.{schema[entity.key]} in the entity, or cast the column."
+            rule = f"the key {entity.key} must have its entity's type {entity.dtype}"
             problems.append(error(place, rule, schema[entity.key], remedy))
     return problems
 
 
 def check_late_values(view: FeatureView, reader: Reader, *, as_of: datetime) -> list[Problem]:
-    """Find values that a view uses before their source says that they are known; they are missing in it."""
+    """Find values that a view uses before they are known by their source; they are missing in the view."""
     source = view.source
     if not source.known_at:
         return []
@@ -99,7 +99,7 @@ def check_late_values(view: FeatureView, reader: Reader, *, as_of: datetime) -> 
 
 
 def _uses(view: FeatureView, rows: pl.LazyFrame, column: str) -> bool:
-    """Return whether a view's features are made of a column: without it, they cannot be computed."""
+    """Return ``True`` if a view's features depend on a column: without it, they cannot be computed."""
     if view.transform is None:
         return column in (view.features or ())
     try:
@@ -110,7 +110,7 @@ def _uses(view: FeatureView, rows: pl.LazyFrame, column: str) -> bool:
 
 
 def check_events(model: Model, reader: Reader, *, as_of: datetime) -> list[Problem]:
-    """Whether ids are unique, the columns of request and label are there, and known times are instants."""
+    """Check that the columns of events exist, have usable types, and that ids are unique."""
     place, events = f"model {model.name}", model.events
     schema = _schema(events.source, reader)
     if schema is None:
@@ -163,8 +163,8 @@ def _check_ids(model: Model, reader: Reader, *, as_of: datetime) -> list[Problem
         )
     doubled = ids.drop_nulls().filter(ids.drop_nulls().is_duplicated())
     if len(doubled):
-        shown = ", ".join(str(each) for each in doubled.unique(maintain_order=True).head(3))
-        remedy = "Name a column that identifies one row, or drop the copies in the source."
+        shown = ", ".join(map(str, doubled.unique(maintain_order=True).head(3)))
+        remedy = "Use a column that identifies one row, or remove duplicates in the source."
         value = f"{len(doubled)} rows share an id, such as {shown}"
         problems.append(error(f"{place}, events", f"the id {events.id} must be unique", value, remedy))
     return problems

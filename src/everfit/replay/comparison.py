@@ -1,4 +1,4 @@
-"""What one version would have answered to all of a replay's questions: the model that is never retrained."""
+"""Predictions of one version for all events of a replay, as if the model had never been retrained."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from everfit.replay.history import History
     from everfit.system import System
 
-_STRETCH = timedelta(days=30)
+_CHUNK = timedelta(days=30)
 _TASK = "Comparing"
 
 
-def answers_of_version(
+def predictions_of_version(
     system: System,
     model: Model,
     version: int,
@@ -35,13 +35,13 @@ def answers_of_version(
     end: datetime,
     progress: Progress = SILENT,
 ) -> pl.DataFrame:
-    """Predict the questions of ``[start, end)`` with a version's own package.
+    """Predict the events of ``[start, end)`` with a version's package.
 
-    Its features come from history as they were known at each question's own instant, without the lag that a replay's
-    step adds: the comparison favours this version, never the live ones.
+    Its features are those that were known at each event's time, without the delay of a replay's slice: the comparison
+    favours this version over the live ones.
 
     Returns:
-        :data:`~everfit.core.evidence.ID` and :data:`~everfit.replay.result.AGAINST`, as the service answers.
+        :data:`~everfit.core.evidence.ID` and :data:`~everfit.replay.result.AGAINST`, in the service's form.
 
     Raises:
         UnknownVersionError: If there is no such version.
@@ -49,25 +49,27 @@ def answers_of_version(
         SourceError: If a source cannot be read.
     """
     package = open_package(system.registry.fetch(system.registry.version(model.name, version)), trust=system.trust)
-    count = -((start - end) // _STRETCH)
+    count = -((start - end) // _CHUNK)
     progress.start(_TASK, count)
     parts = []
     for number in range(count):
-        first = start + number * _STRETCH
-        asked = history.asked(first, min(first + _STRETCH, end))
-        if not asked.is_empty():
-            parts.append(_answers(model, history, package, asked, as_of=end))
+        first = start + number * _CHUNK
+        events = history.events(first, min(first + _CHUNK, end))
+        if not events.is_empty():
+            parts.append(_predictions(model, history, package, events, as_of=end))
         progress.advance(_TASK)
     progress.finish(_TASK, note=f"with version {version}")
     return pl.concat(parts) if parts else pl.DataFrame(schema={ID: pl.String, AGAINST: pl.Float64})
 
 
-def _answers(model: Model, history: History, package: Package, asked: pl.DataFrame, *, as_of: datetime) -> pl.DataFrame:
-    request = asked.select(TIME, *(name for name in model.request if name != TIME))
-    rows = pl.concat([asked, features_of(model, history.reader, request, as_of=as_of)], how="horizontal")
+def _predictions(
+    model: Model, history: History, package: Package, events: pl.DataFrame, *, as_of: datetime
+) -> pl.DataFrame:
+    request = events.select(TIME, *(name for name in model.request if name != TIME))
+    rows = pl.concat([events, features_of(model, history.reader, request, as_of=as_of)], how="horizontal")
     predicted = package.predictor().predict(package.transform(rows))
     if predicted.ndim == 1:
-        return pl.DataFrame({ID: asked[ID], AGAINST: predicted})
+        return pl.DataFrame({ID: events[ID], AGAINST: predicted})
     classes = [class_name(value) for value in package.schema.classes]
     chances = pl.DataFrame(predicted, schema=classes).to_struct(AGAINST)
-    return pl.DataFrame([asked[ID], chances])
+    return pl.DataFrame([events[ID], chances])

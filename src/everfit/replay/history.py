@@ -1,4 +1,4 @@
-"""What there is to tell of the past, read stretch by stretch."""
+"""Events and feature rows of the past, read range by range."""
 
 from __future__ import annotations
 
@@ -20,28 +20,26 @@ if TYPE_CHECKING:
     from everfit.store.reader import Reader
 
 EVENT_TIME, CREATED = "event_time", "created"
-"""What the service calls the times of a pushed row."""
+"""Names of the times of a pushed row in requests to the service."""
 
 
 class History:
-    """One model's past. It keeps no rows: every call reads what it is asked for.
+    """The past of one model. Nothing is cached: every call reads the sources.
 
     Args:
-        model: What was asked, and what became of it.
-        reader: Reads its sources. What is pushed to views after this is made is not seen: a replay must not tell again
-            what it told.
+        model: The model.
+        reader: The sources. Rows that are pushed to views later are ignored, since a replay pushes rows itself.
     """
 
     def __init__(self, model: Model, reader: Reader) -> None:
         self._model = model
         self.reader = reader.frozen(view.name for view in model.views)
 
-    def asked(self, since: datetime | None, until: datetime) -> pl.DataFrame:
-        """The questions with event times in ``[since, until)``, ordered by time and id, with their final labels.
+    def events(self, since: datetime | None, until: datetime) -> pl.DataFrame:
+        """Return the events with times in ``[since, until)``, ordered by time and id, with their final labels.
 
-        Columns: :data:`~everfit.core.evidence.ID` as text, :data:`~everfit.core.evidence.TIME`, the request's fields,
-        :data:`~everfit.core.evidence.LABEL` and :data:`~everfit.core.evidence.KNOWN_AT`, both null where it never
-        became known.
+        Columns: :data:`~everfit.core.evidence.ID` as text, :data:`~everfit.core.evidence.TIME`, the request fields,
+        :data:`~everfit.core.evidence.LABEL` and :data:`~everfit.core.evidence.KNOWN_AT`, both null without a label.
 
         Raises:
             SourceError: If the source cannot be read or lacks a column.
@@ -76,9 +74,9 @@ class History:
         )
 
     def arrived(self, view: FeatureView, since: datetime, until: datetime) -> pl.DataFrame:
-        """The view's rows that could first be used in ``(since, until]``: at the later of event and known time.
+        """Return the view's rows that became usable in ``(since, until]``: at the later of event and known time.
 
-        They are computed from what was known at ``until``. Columns: the keys, :data:`EVENT_TIME`, :data:`CREATED`, then
+        They are computed from what was known at ``until``. Columns: the keys, :data:`EVENT_TIME`, :data:`CREATED`, and
         the features.
 
         Raises:

@@ -1,4 +1,4 @@
-"""How fast a replay may go: as the wall clock allows, and never ahead of the controller."""
+"""Speed of a replay: limited by the wall clock and by the controller."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from everfit.core.errors import NotReadyError
 from everfit.store.controller_report import is_alive, read_controller_report
 
 Stop = Callable[[], bool]
-"""Whether the replay was asked to end."""
+"""Returns ``True`` once the replay shall end."""
 
-_LOOK_S = 0.01
+_POLL_S = 0.01
 _RESTART_S = 60.0
-"""How long a controller may be gone: its supervisor starts it again."""
+"""Longest time without a controller; its supervisor restarts it."""
 
 
 class Pace:
-    """Lets event time pass ``speed`` times as fast as the wall clock; ``None`` as fast as the system keeps up."""
+    """Pace of event time: ``speed`` times that of the wall clock; ``None`` does not wait."""
 
     def __init__(self, speed: float | None, start: datetime) -> None:
         self._speed = speed
@@ -28,7 +28,7 @@ class Pace:
         self._began_s = time.monotonic()
 
     def wait_for(self, instant: datetime, stop: Stop) -> None:
-        """Return once that instant has come, or the replay was asked to end."""
+        """Wait until an instant is reached, or the replay shall end."""
         if self._speed is None:
             return
         due_s = self._began_s + (instant - self._start).total_seconds() / self._speed
@@ -36,14 +36,14 @@ class Pace:
             time.sleep(min(left_s, 0.1))
 
 
-class Controller:
-    """Waits for the controller at regular instants, so that it sees each of them before history goes on.
+class ControllerBarrier:
+    """Barrier at regular instants: the replay waits until the controller has evaluated the model as of the instant.
 
     Args:
-        state: The folder with its report.
-        every: The event time from one such instant to the next.
-        start: Where the replay begins.
-        patience_s: How long it may take at one of them, in seconds of this machine: trainings are among it.
+        state: The folder with the controller's report.
+        every: Event time between two instants.
+        start: Begin of the replay.
+        patience_s: Longest time to wait at one instant, in seconds of this machine, trainings included.
     """
 
     def __init__(self, state: Path, *, every: timedelta, start: datetime, patience_s: float) -> None:
@@ -53,19 +53,19 @@ class Controller:
         self._patience_s = patience_s
 
     def require_alive(self) -> None:
-        """Make sure that there is one.
+        """Make sure that a controller runs.
 
         Raises:
-            NotReadyError: If there is none.
+            NotReadyError: If none runs.
         """
         if not self._is_alive():
             raise self._gone()
 
     def wait_at(self, instant: datetime, stop: Stop) -> None:
-        """Return once it has looked as of that instant and is busy with nothing, if it is time for it to look.
+        """Wait until the controller has evaluated the model as of an instant and is idle, if the instant is due.
 
         Raises:
-            NotReadyError: If it is gone and does not come back, or takes too long.
+            NotReadyError: If the controller is down and does not restart, or takes too long.
         """
         if instant < self._next:
             return
@@ -82,10 +82,10 @@ class Controller:
                 raise self._gone()
             if now_s - began_s > self._patience_s:
                 raise NotReadyError(
-                    f"the controller must have looked as of {instant.isoformat()} within {self._patience_s:g} s",
-                    remedy="See its log; give it longer with --patience, or drive the service alone: --no-controller.",
+                    f"the controller must evaluate the model as of {instant.isoformat()} within {self._patience_s:g} s",
+                    remedy="See its log; raise --patience, or replay without a controller: --no-controller.",
                 )
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
 
     def _is_alive(self) -> bool:
         report = read_controller_report(self._state)
@@ -93,7 +93,7 @@ class Controller:
 
     def _gone(self) -> NotReadyError:
         return NotReadyError(
-            "a controller must be there to keep pace with",
+            "a controller must be running",
             place=str(self._state),
-            remedy="Start the whole system with 'everfit up --replay', or drive the service alone: --no-controller.",
+            remedy="Start the system with 'everfit up --replay', or replay without a controller: --no-controller.",
         )

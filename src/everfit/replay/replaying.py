@@ -1,4 +1,4 @@
-"""A replay from beginning to end."""
+"""Replay of a time range against a running system."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from everfit.core.evidence import ID
 from everfit.core.progress import SILENT, Progress
 from everfit.journal.tables import scan_predictions
 from everfit.loop.materialize_job import materialize
-from everfit.replay.comparison import answers_of_version
+from everfit.replay.comparison import predictions_of_version
 from everfit.replay.history import History
-from everfit.replay.pacing import Controller, Pace, Stop
+from everfit.replay.pacing import ControllerBarrier, Pace, Stop
 from everfit.replay.result import PREDICTION, VERSION, Period, ReplayReport, figures
-from everfit.replay.schedule import Step, due_by, outcomes_of, steps
-from everfit.replay.sender import Teller
+from everfit.replay.schedule import Slice, due_by, outcomes_of, slices
+from everfit.replay.sender import ReplaySender
 from everfit.serving.worker_report import read_reports
 from everfit.store.controller_report import is_alive
 from everfit.store.replay_clock import CLOCK_FILE, FollowedClock, LeadingClock
@@ -33,38 +33,38 @@ if TYPE_CHECKING:
     from everfit.definitions.model import Model
     from everfit.system import System
 
-_STRETCH = timedelta(days=7)
-"""How much history is read at once."""
+_CHUNK = timedelta(days=7)
+"""Range of history that is read at once."""
 _MOST_ROWS = 2_000
-"""In one request, whatever the service takes."""
+"""Largest number of rows in a request, even if the service accepts more."""
 _TASK = "Replay"
 
 
 class ReplayPlan(Struct, frozen=True, kw_only=True):
-    """What is to be replayed, and how."""
+    """Range, pace and figures of a replay."""
 
     start: datetime
-    """The first event time, inclusive; what was known by then is there from the beginning."""
+    """The first event time, inclusive; feature rows known by then are in the online store at once."""
     end: datetime
     """The last event time, exclusive."""
     step: timedelta = timedelta(minutes=30)
-    """How far the replay may lag behind life; see :mod:`everfit.replay.schedule`."""
+    """Length of a slice; see :mod:`everfit.replay.schedule`."""
     speed: float | None = None
-    """Event time in wall-clock time; ``None`` as fast as the system keeps up."""
+    """Event time per wall-clock time; ``None`` as fast as possible."""
     watch_every: timedelta | None = timedelta(days=1)
-    """The event time after which the controller must have looked; ``None`` drives the service alone."""
+    """Event time between two instants at which the replay waits for the controller; ``None``: it never waits."""
     patience_s: float = 3600.0
-    """How long the controller may take each time, in seconds of this machine."""
+    """Longest time to wait for the controller at one instant, in seconds of this machine."""
     against: int | None = None
-    """The version to compare the answers with."""
+    """The version to compare with."""
     by: Period = "month"
-    """How the figures are broken down."""
+    """Period of one line of figures."""
 
     def require_sound(self) -> None:
-        """Make sure that it can be followed.
+        """Make sure that the plan is consistent.
 
         Raises:
-            SettingsError: If it cannot.
+            SettingsError: If it is not.
         """
         if self.start >= self.end:
             raise SettingsError("a replay must begin before it ends", value=f"{self.start} to {self.end}")
@@ -85,68 +85,67 @@ def replay(
     stop: Stop = lambda: False,
     progress: Progress = SILENT,
 ) -> ReplayReport:
-    """Let a running system live through history.
+    """Replay history against a running system.
 
-    What was known before the plan's start is brought online first, and nothing else is left there. From then on the
-    system hears of history from outside alone, as :mod:`everfit.replay.schedule` says, and its clock follows.
+    The online store is first filled with what was known at the plan's start, and nothing else. Then requests, outcomes
+    and feature rows are sent as :mod:`everfit.replay.schedule` defines, and the system's clock follows.
 
     Args:
-        system: The parts of the same project; only read, but for the online store and the clock.
-        client: The service; it must be patient while a worker starts again.
-        model: Its name; may be left out where there is only one.
-        plan: What, and how.
-        stop: Asked after every step; once it says yes, the replay ends there.
-        progress: Hears of every step.
+        system: The same project; only the online store and the clock are written.
+        client: The service; it must retry while a worker restarts.
+        model: The model's name; may be left out if the project has only one.
+        plan: Range, pace and figures.
+        stop: Called after every slice; the replay ends once it returns ``True``.
+        progress: Receives every slice.
 
     Raises:
-        SettingsError: If the plan cannot be followed.
-        NotReadyError: If the service or the controller is not there, or does not take its time from the replay.
-        StoreError: If the journal holds answers from after the plan's start, or another replay is under way.
-        EmptyWindowError: If nothing was asked in that time.
+        SettingsError: If the plan is not consistent.
+        NotReadyError: If the service or the controller does not run, or does not take its time from the replay.
+        StoreError: If the journal has predictions later than the plan's start, or another replay runs.
+        EmptyWindowError: If there are no events in the range.
         RequestError: If the service does not know the model, or refuses rows of a view.
-        EverfitError: Where history cannot be read.
+        EverfitError: If history cannot be read.
     """
     plan.require_sound()
     definition = system.project.model(model)
     described = client.model(definition.name)
     _require_followers(system)
     controller = _controller(system, plan)
-    asked_before = _asked_before(system, definition, plan)
+    earlier = _earlier_events(system, definition, plan)
     with LeadingClock(system.state / CLOCK_FILE) as clock:
         history = History(definition, system.reader)
         materialize(system, [view.name for view in definition.views], until=plan.start, full=True, progress=progress)
         clock.begin(plan.start)
         keep_span(system.state, ReplaySpan(start=plan.start, end=plan.end, slice_s=plan.step.total_seconds()))
         most_rows = min(_MOST_ROWS, system.project.settings.serving.max_rows)
-        teller = Teller(client, definition.name, most_rows=most_rows, by_instant=not described.event_time)
-        with teller:
-            played = _Play(definition, described, history, plan, clock, teller, controller, progress)
-            reached = played.run(asked_before, stop)
-    seconds = played.seconds
-    answered = _with_against(system, definition, history, plan, played.answered(), reached, progress)
-    overall, months = figures(definition, answered, by=plan.by)
-    told = teller.told
+        sender = ReplaySender(client, definition.name, most_rows=most_rows, by_instant=not described.event_time)
+        with sender:
+            run = _Run(definition, described, history, plan, clock, sender, controller, progress)
+            reached = run.run(earlier, stop)
+    predicted = _with_against(system, definition, history, plan, run.predicted(), reached, progress)
+    overall, months = figures(definition, predicted, by=plan.by)
+    counts = sender.counts
     return ReplayReport(
         model=definition.name,
         start=plan.start,
         end=reached,
         finished=reached == plan.end,
-        asked=told.asked,
-        answered=told.answered,
-        failed=told.asked - told.answered,
-        outcomes=told.outcomes,
-        refused_outcomes=told.refused_outcomes,
-        pushed=told.pushed,
-        refusals=tuple(told.refusals),
-        seconds=seconds,
+        asked=counts.requested,
+        answered=counts.predicted,
+        failed=counts.requested - counts.predicted,
+        outcomes=counts.outcomes,
+        refused_outcomes=counts.refused_outcomes,
+        pushed=counts.pushed,
+        refusals=tuple(counts.refusals),
+        seconds=run.seconds,
         against=plan.against,
         overall=overall,
         months=months,
     )
 
 
-class _Play:
-    """The steps, one after the other."""
+class _Run:
+    """The slices of a replay, one after the other."""
 
     def __init__(
         self,
@@ -155,8 +154,8 @@ class _Play:
         history: History,
         plan: ReplayPlan,
         clock: LeadingClock,
-        teller: Teller,
-        controller: Controller | None,
+        sender: ReplaySender,
+        controller: ControllerBarrier | None,
         progress: Progress,
     ) -> None:
         self._model = model
@@ -164,25 +163,25 @@ class _Play:
         self._history = history
         self._plan = plan
         self._clock = clock
-        self._teller = teller
+        self._sender = sender
         self._controller = controller
         self._progress = progress
-        self._asked: list[pl.DataFrame] = []
-        self._answers: list[Prediction] = []
+        self._events: list[pl.DataFrame] = []
+        self._predictions: list[Prediction] = []
         self._began_s = time.monotonic()
         self.seconds = 0.0
 
-    def run(self, asked_before: pl.DataFrame, stop: Stop) -> datetime:
-        """Play until the end, or until asked to stop; how far it came."""
+    def run(self, earlier: pl.DataFrame, stop: Stop) -> datetime:
+        """Send every slice until the end or until ``stop`` returns ``True``; return the event time that was reached."""
         plan, pace = self._plan, Pace(self._plan.speed, self._plan.start)
         self._progress.start(_TASK, -((plan.start - plan.end) // plan.step))
         reached = plan.start
-        for step in self._script(asked_before):
+        for part in self._slices(earlier):
             if stop():
                 break
-            pace.wait_for(step.end, stop)
-            self._play(step)
-            reached = step.end
+            pace.wait_for(part.end, stop)
+            self._send(part)
+            reached = part.end
             if self._controller is not None:
                 self._controller.wait_at(reached, stop)
             self._progress.advance(_TASK, note=self._note(reached))
@@ -190,48 +189,52 @@ class _Play:
         self._progress.finish(_TASK, note=self._note(reached))
         return reached
 
-    def answered(self) -> pl.DataFrame:
-        """Every question that was answered, with the answer, who gave it, and the final label."""
-        if not self._answers:
+    def predicted(self) -> pl.DataFrame:
+        """Return all predictions with version and final label.
+
+        Raises:
+            EmptyWindowError: If there are none.
+        """
+        if not self._predictions:
             raise EmptyWindowError(
-                "something must have been asked in that time, and answered",
+                "the range must have events that the service predicts",
                 value=f"{self._plan.start} to {self._plan.end}",
-                remedy=" ".join(self._teller.told.refusals),
+                remedy=" ".join(self._sender.counts.refusals),
             )
-        answers = pl.DataFrame(
+        predictions = pl.DataFrame(
             {
-                ID: [answer.id for answer in self._answers],
-                VERSION: [answer.version for answer in self._answers],
-                PREDICTION: _predictions(answer.value for answer in self._answers),
+                ID: [one.id for one in self._predictions],
+                VERSION: [one.version for one in self._predictions],
+                PREDICTION: _predictions(one.value for one in self._predictions),
             }
         )
-        return answers.join(pl.concat(self._asked), on=ID, maintain_order="left")
+        return predictions.join(pl.concat(self._events), on=ID, maintain_order="left")
 
-    def _script(self, asked_before: pl.DataFrame) -> Iterator[Step]:
-        plan, waiting = self._plan, outcomes_of(asked_before)
-        stretch = max(_STRETCH // plan.step, 1) * plan.step
-        for number in range(-((plan.start - plan.end) // stretch)):
-            start = plan.start + number * stretch
-            end = min(start + stretch, plan.end)
-            asked = self._history.asked(start, end)
-            self._asked.append(asked.select(ID, TIME, LABEL))
-            due, waiting = due_by(pl.concat([waiting, outcomes_of(asked)]), end)
+    def _slices(self, earlier: pl.DataFrame) -> Iterator[Slice]:
+        plan, waiting = self._plan, outcomes_of(earlier)
+        chunk = max(_CHUNK // plan.step, 1) * plan.step
+        for number in range(-((plan.start - plan.end) // chunk)):
+            start = plan.start + number * chunk
+            end = min(start + chunk, plan.end)
+            events = self._history.events(start, end)
+            self._events.append(events.select(ID, TIME, LABEL))
+            due, waiting = due_by(pl.concat([waiting, outcomes_of(events)]), end)
             arrived = {view.name: (view.keys, self._history.arrived(view, start, end)) for view in self._views}
-            yield from steps(asked, due, arrived, fields=self._model.request, start=start, end=end, length=plan.step)
+            yield from slices(events, due, arrived, fields=self._model.request, start=start, end=end, length=plan.step)
 
-    def _play(self, step: Step) -> None:
-        self._answers += self._teller.ask(step.asked, at=self._clock.advance)
-        self._clock.advance(step.end)
-        self._teller.tell(step.outcomes, step.arrived)
+    def _send(self, part: Slice) -> None:
+        self._predictions += self._sender.predict(part.requests, at=self._clock.advance)
+        self._clock.advance(part.end)
+        self._sender.report(part.outcomes, part.arrived)
 
     def _note(self, reached: datetime) -> str:
-        answered = self._teller.told.answered
-        rate = answered / max(time.monotonic() - self._began_s, 1e-9)
-        return f"{reached:%Y-%m-%d %H:%M}  {answered:,} rows  {rate:,.0f} rows/s"
+        rows = self._sender.counts.predicted
+        rate = rows / max(time.monotonic() - self._began_s, 1e-9)
+        return f"{reached:%Y-%m-%d %H:%M}  {rows:,} rows  {rate:,.0f} rows/s"
 
 
 def _predictions(values: Iterable[Value]) -> pl.Series:
-    """Predictions as a column: numbers, or each class's chance by its name, null where a version did not know it."""
+    """Return predictions as a column: numbers, or the probability of each class by its name, null if unknown."""
     listed = list(values)
     names = dict.fromkeys(name for value in listed if isinstance(value, dict) for name in value)
     dtype = pl.Struct(dict.fromkeys(names, pl.Float64)) if names else pl.Float64()
@@ -239,9 +242,9 @@ def _predictions(values: Iterable[Value]) -> pl.Series:
 
 
 def _require_followers(system: System) -> None:
-    """Make sure that the service runs here and takes its time from the replay: a real one must not be led astray."""
-    alive = [each for each in read_reports(system.state / "workers").values() if is_alive(each.pid)]
-    if not alive or not all(each.follows_replay for each in alive):
+    """Make sure that the service runs here and takes its time from the replay, so that no live service is changed."""
+    alive = [worker for worker in read_reports(system.state / "workers").values() if is_alive(worker.pid)]
+    if not alive or not all(worker.follows_replay for worker in alive):
         raise NotReadyError(
             "the project's service must run on this machine and take its time from the replay",
             place=str(system.state),
@@ -249,40 +252,40 @@ def _require_followers(system: System) -> None:
         )
 
 
-def _controller(system: System, plan: ReplayPlan) -> Controller | None:
+def _controller(system: System, plan: ReplayPlan) -> ControllerBarrier | None:
     if plan.watch_every is None:
         return None
-    controller = Controller(system.state, every=plan.watch_every, start=plan.start, patience_s=plan.patience_s)
+    controller = ControllerBarrier(system.state, every=plan.watch_every, start=plan.start, patience_s=plan.patience_s)
     controller.require_alive()
     return controller
 
 
-def _asked_before(system: System, model: Model, plan: ReplayPlan) -> pl.DataFrame:
-    """Predictions of an earlier replay, with labels that had not become known by this one's start.
+def _earlier_events(system: System, model: Model, plan: ReplayPlan) -> pl.DataFrame:
+    """Return the events of earlier replays whose labels were not known at the start of this one.
 
-    Predictions that are recorded later than every replay ends are those of a service that ran by this machine's clock,
-    such as a first try with curl. In the replay's time they have not happened, and nothing in it sees them.
+    Predictions that were recorded later than every replay ends are ignored: they are those of a service that ran by
+    this machine's clock, such as a first try with curl.
 
     Raises:
-        StoreError: If the journal holds a prediction from the time of this replay: the past cannot be changed.
+        StoreError: If the journal has a prediction from the range of this replay.
     """
     clock = FollowedClock(system.state / CLOCK_FILE)
     until = max(plan.end, clock.now()) if clock.has_begun else plan.end
     recorded = pl.col("recorded_at")
-    answers = scan_predictions(system.lake, system.journal, model.name).filter(recorded <= until)
-    newest = answers.select(recorded.max()).collect().item()
+    predictions = scan_predictions(system.lake, system.journal, model.name).filter(recorded <= until)
+    newest = predictions.select(recorded.max()).collect().item()
     if newest is not None and newest > plan.start:
         raise StoreError(
-            "a replay must begin after everything that the journal holds of its time",
+            "a replay must begin after all predictions in the journal",
             value=f"{plan.start.isoformat()}, and a prediction of {newest.isoformat()}",
-            remedy="Go on where the last replay ended, with --from; or replay in a copy of the project whose state, "
-            "the folder .everfit, lacks journal, lake and clock.",
+            remedy="Continue where the last replay ended, with --from; or replay in a copy of the project without "
+            "journal, lake and clock in its folder .everfit.",
         )
     history = History(model, system.reader)
     if newest is None:
-        return history.asked(plan.start, plan.start)
-    ids = answers.select(pl.col("id").alias(ID)).unique().collect()
-    return history.asked(None, plan.start).filter(pl.col(KNOWN_AT) > plan.start).join(ids, on=ID, how="semi")
+        return history.events(plan.start, plan.start)
+    ids = predictions.select(pl.col("id").alias(ID)).unique().collect()
+    return history.events(None, plan.start).filter(pl.col(KNOWN_AT) > plan.start).join(ids, on=ID, how="semi")
 
 
 def _with_against(
@@ -290,11 +293,13 @@ def _with_against(
     model: Model,
     history: History,
     plan: ReplayPlan,
-    answered: pl.DataFrame,
+    predicted: pl.DataFrame,
     reached: datetime,
     progress: Progress,
 ) -> pl.DataFrame:
     if plan.against is None:
-        return answered
-    other = answers_of_version(system, model, plan.against, history, start=plan.start, end=reached, progress=progress)
-    return answered.join(other, on=ID, maintain_order="left")
+        return predicted
+    other = predictions_of_version(
+        system, model, plan.against, history, start=plan.start, end=reached, progress=progress
+    )
+    return predicted.join(other, on=ID, maintain_order="left")

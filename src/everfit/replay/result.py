@@ -1,4 +1,4 @@
-"""What a replay came to: how well was answered, month by month."""
+"""Result of a replay: metrics of the predictions by period."""
 
 from __future__ import annotations
 
@@ -20,67 +20,67 @@ if TYPE_CHECKING:
 
 VERSION, PREDICTION = "version", "prediction"
 AGAINST = "against"
-"""The column with what the other version would have answered."""
+"""Column with the predictions of the version that is compared."""
 Period = Literal["month", "week", "day"]
-"""How figures are broken down."""
+"""Period of one line of figures."""
 _FORMATS: Mapping[Period, str] = {"month": "%Y-%m", "week": "%G-W%V", "day": "%Y-%m-%d"}
 
 
 class Figures(Struct, frozen=True, kw_only=True):
-    """How good the answers to some questions were, by their final labels."""
+    """Metrics of the predictions of a period, by their final labels."""
 
     month: str
-    """Such as ``2013-03``, or ``2013-W09`` or ``2013-03-01``, as asked for; empty for the whole replay."""
+    """The period, such as ``2013-03``, ``2013-W09`` or ``2013-03-01``; empty for the whole replay."""
     rows: int
-    """Answered, and labelled in the end."""
+    """Number of predictions with a final label."""
     versions: tuple[int, ...]
-    """Who answered."""
+    """Versions whose predictions were returned."""
     live: dict[str, float]
-    """Metrics of what was answered; NaN where one is undefined."""
+    """Metrics of the predictions; NaN if undefined."""
     against: dict[str, float] | None
-    """The same metrics of what the other version would have answered; ``None`` where there is none."""
+    """The same metrics of the version that is compared; ``None`` without one."""
 
 
 class ReplayReport(Struct, frozen=True, kw_only=True):
-    """What a replay came to."""
+    """Result of a replay."""
 
     model: str
     start: datetime
     end: datetime
-    """How far it came: going on begins there."""
+    """Event time that was reached; a later replay continues there."""
     finished: bool
-    """Whether that is where it was to end."""
+    """``True`` if the planned end was reached."""
     asked: int
     answered: int
     failed: int
-    """Questions that the service refused."""
+    """Rows that the service refused."""
     outcomes: int
     refused_outcomes: int
     pushed: int
-    """Rows of feature views."""
+    """Rows of feature views that were sent."""
     refusals: tuple[str, ...]
-    """The service's words about the first few rows that it refused."""
+    """The service's messages about the first few rows that it refused."""
     seconds: float
-    """By this machine's clock."""
+    """Duration by this machine's clock."""
     against: int | None
-    """The version that the answers are compared with."""
+    """The version that is compared."""
     overall: Figures | None
     months: tuple[Figures, ...]
 
     @property
     def rows_per_second(self) -> float:
-        """Questions answered in a second."""
+        """Return the predictions per second."""
         return self.answered / self.seconds if self.seconds else 0.0
 
 
 def figures(model: Model, answered: pl.DataFrame, by: Period = "month") -> tuple[Figures | None, tuple[Figures, ...]]:
-    """The whole, and its months in order.
+    """Return the figures of the whole replay, and of its periods in order.
 
     Args:
-        model: Says which metrics count.
-        answered: :data:`TIME`, :data:`LABEL`, :data:`VERSION`, :data:`PREDICTION`, and perhaps :data:`AGAINST`: numbers
-            or each class's chance by its name.
-        by: Weeks or days instead of months.
+        model: The model.
+        answered: :data:`TIME`, :data:`LABEL`, :data:`VERSION`, :data:`PREDICTION`, and optionally :data:`AGAINST`:
+            numbers, or the probability of each class by its name.
+        by: The period.
     """
     labelled = answered.drop_nulls([LABEL, PREDICTION]).sort(TIME)
     if labelled.is_empty():
@@ -106,12 +106,12 @@ def _scores(model: Model, rows: pl.DataFrame, column: str) -> dict[str, float]:
 
 
 def _arrays(model: Model, labels: pl.Series, predictions: pl.Series) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Truth and predictions; a class that no version gave a chance is -1, which is scored as the worst."""
+    """Return truth and predictions; a class that no version knows is -1, which is scored as the worst possible."""
     if model.task == "regression":
         return labels.cast(pl.Float64).to_numpy(), predictions.cast(pl.Float64).to_numpy()
     if model.task == "binary":
         return _binary_truth(labels, model.label.positive), predictions.cast(pl.Float64).to_numpy()
-    # Versions that answered need not know the same classes.
+    # The versions may know different classes.
     chances = predictions.struct.unnest().fill_null(0.0)
     places = {name: float(place) for place, name in enumerate(chances.columns)}
     return _places(labels, places), chances.to_numpy()

@@ -1,4 +1,4 @@
-"""Asking and telling the service, in as few requests as it takes."""
+"""Requests, outcomes and feature rows of a replay, sent to the service in batches."""
 
 from __future__ import annotations
 
@@ -15,45 +15,45 @@ from everfit.core.errors import NotReadyError, RequestError, UnknownModelError
 if TYPE_CHECKING:
     from everfit.client.client import Client
     from everfit.client.records import Prediction
-    from everfit.replay.schedule import Question, Row
+    from everfit.replay.schedule import ReplayRequest, Row
 
 _SHOWN = 3
 _T = TypeVar("_T")
 
 
 @dataclass
-class Told:
-    """What came of it so far."""
+class SentCounts:
+    """Numbers of rows so far."""
 
-    asked: int = 0
-    answered: int = 0
+    requested: int = 0
+    predicted: int = 0
     outcomes: int = 0
     refused_outcomes: int = 0
     pushed: int = 0
     refusals: list[str] = field(default_factory=list)
-    """The service's words about the first few rows that it refused."""
+    """The service's messages about the first few rows that it refused."""
 
 
-class Teller:
-    """One caller of the service, which serves one model.
+class ReplaySender:
+    """Client of the service for one model.
 
-    A body that is refused is sent again in halves, until only the rows are refused that it was refused for.
+    A batch that is refused is sent again in halves, until only the rows at fault are left out.
 
     Args:
         client: The service.
         model: The model's name.
-        most_rows: In one request.
-        by_instant: Whether questions of different instants must be asked apart, since the model takes its time from
-            the moment of asking.
+        most_rows: Largest number of rows in a batch.
+        by_instant: Send requests of different instants in different batches, because the model's event time is the time
+            of the request.
     """
 
     def __init__(self, client: Client, model: str, *, most_rows: int, by_instant: bool) -> None:
-        self.told = Told()
+        self.counts = SentCounts()
         self._client = client
         self._model = model
         self._most_rows = most_rows
         self._by_instant = by_instant
-        self._threads = ThreadPoolExecutor(thread_name_prefix="tell")
+        self._threads = ThreadPoolExecutor(thread_name_prefix="push")
 
     def __enter__(self) -> Self:
         return self
@@ -61,51 +61,51 @@ class Teller:
     def __exit__(self, *_: object) -> None:
         self._threads.shutdown()
 
-    def ask(self, asked: Sequence[Question], *, at: Callable[[datetime], None]) -> list[Prediction]:
-        """Ask all questions, each under its own id.
+    def predict(self, requests: Sequence[ReplayRequest], *, at: Callable[[datetime], None]) -> list[Prediction]:
+        """Request predictions, each with its own id.
 
         Args:
-            asked: In the order of time.
-            at: Told the time of a body's last question, before it is sent.
+            requests: In the order of time.
+            at: Called with the time of a batch's last request before the batch is sent.
 
         Returns:
-            The answers, in order; those that were refused are left out.
+            The predictions, in order, without those of refused rows.
 
         Raises:
-            NotReadyError: If the service is gone and does not come back.
+            NotReadyError: If the service is down and does not restart.
         """
-        answers: list[Prediction] = []
-        for body in self._bodies(asked):
-            at(body[-1].at)
-            for found in self._apart(body, self._predict):
-                answers += found
-        self.told.asked += len(asked)
-        self.told.answered += len(answers)
-        return answers
+        predictions: list[Prediction] = []
+        for batch in self._batches(requests):
+            at(batch[-1].at)
+            for part in self._apart(batch, self._predict):
+                predictions += part
+        self.counts.requested += len(requests)
+        self.counts.predicted += len(predictions)
+        return predictions
 
-    def tell(self, outcomes: Sequence[Row], arrived: Mapping[str, Sequence[Row]]) -> None:
-        """Report outcomes and push rows, all at once.
+    def report(self, outcomes: Sequence[Row], arrived: Mapping[str, Sequence[Row]]) -> None:
+        """Report outcomes and push rows of views, in parallel.
 
         Raises:
-            NotReadyError: If the service is gone and does not come back.
+            NotReadyError: If the service is down and does not restart.
             RequestError: If it refuses rows of a view.
         """
         pushes = [self._threads.submit(self._push, view, rows) for view, rows in arrived.items()]
-        taken = sum(sum(self._apart(part, self._report)) for part in self._parts(outcomes))
-        self.told.outcomes += taken
-        self.told.refused_outcomes += len(outcomes) - taken
-        self.told.pushed += sum(each.result() for each in pushes)
+        accepted = sum(sum(self._apart(part, self._report)) for part in self._parts(outcomes))
+        self.counts.outcomes += accepted
+        self.counts.refused_outcomes += len(outcomes) - accepted
+        self.counts.pushed += sum(push.result() for push in pushes)
 
-    def _bodies(self, asked: Sequence[Question]) -> Iterator[Sequence[Question]]:
-        together = [list(part) for _, part in groupby(asked, attrgetter("at"))] if self._by_instant else [asked]
+    def _batches(self, requests: Sequence[ReplayRequest]) -> Iterator[Sequence[ReplayRequest]]:
+        together = [list(part) for _, part in groupby(requests, attrgetter("at"))] if self._by_instant else [requests]
         for part in together:
             yield from self._parts(part)
 
     def _parts(self, rows: Sequence[_T]) -> Iterator[Sequence[_T]]:
         return (rows[first : first + self._most_rows] for first in range(0, len(rows), self._most_rows))
 
-    def _predict(self, asked: Sequence[Question]) -> list[Prediction]:
-        return self._client.predict(self._model, [each.row for each in asked], ids=[each.id for each in asked])
+    def _predict(self, requests: Sequence[ReplayRequest]) -> list[Prediction]:
+        return self._client.predict(self._model, [one.row for one in requests], ids=[one.id for one in requests])
 
     def _report(self, outcomes: Sequence[Row]) -> int:
         return self._client.outcomes(self._model, outcomes)
@@ -123,5 +123,5 @@ class Teller:
                 middle = len(rows) // 2
                 yield from self._apart(rows[:middle], send)
                 yield from self._apart(rows[middle:], send)
-            elif len(self.told.refusals) < _SHOWN:
-                self.told.refusals.append(str(refusal))
+            elif len(self.counts.refusals) < _SHOWN:
+                self.counts.refusals.append(str(refusal))

@@ -1,4 +1,4 @@
-"""What training gives."""
+"""Result of a training."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from everfit.core.records import Score, SliceScore, Split, Trial
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """An estimator that never saw the hold-out, and how it did there."""
+    """An estimator that was fitted without the hold-out, with its scores there."""
 
     model: str
     task: Task
     metric: str
     labels: LabelUse
-    """Which labels it learnt from."""
+    """Labels that were used for training."""
     fitted: Fitted
     params: Mapping[str, str | int | float | bool | None]
     seed: int

@@ -1,4 +1,4 @@
-"""Training inputs of an estimator: their description for messages, and imputation where it takes nothing missing."""
+"""Inputs of an estimator: descriptions for messages, and a fill value for text that the estimator needs."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 from msgspec.structs import replace
 
 from everfit.artifact.encode import encode_inputs
 from everfit.artifact.model_frame import canonical_rows
 
 if TYPE_CHECKING:
-    import polars as pl
     from numpy.typing import NDArray
 
     from everfit.artifact.schema import InputSchema
@@ -22,12 +22,7 @@ _FILL = ""
 
 
 def describe_gaps(inputs: Any, schema: InputSchema) -> str:
-    """The columns with missing values in a sentence, with the remedy; empty if there are none.
-
-    Args:
-        inputs: The matrix or data frame.
-        schema: What it was encoded by.
-    """
+    """Return a sentence about the columns with missing values, with the remedy; empty if there are none."""
     if schema.frame == "polars":
         missing = inputs.select(column.is_null() for column in inputs).to_numpy()
     else:
@@ -40,12 +35,7 @@ def describe_gaps(inputs: Any, schema: InputSchema) -> str:
 
 
 def describe_inputs(inputs: Any, schema: InputSchema) -> str:
-    """``X`` in a sentence: its type, shape, first columns and dtypes, and what else it could be.
-
-    Args:
-        inputs: The matrix or data frame.
-        schema: What it was encoded by.
-    """
+    """Return a sentence about ``X``: its type, shape, first columns and dtypes, and what else it could be."""
     if schema.frame == "matrix":
         text = f"X is a float64 matrix of shape {inputs.shape}"
         return f'{text}; with @model.trainer(frame="pandas") it is a DataFrame with names.'
@@ -66,14 +56,15 @@ def describe_inputs(inputs: Any, schema: InputSchema) -> str:
 
 
 def with_fills(schema: InputSchema, rows: pl.DataFrame, predict: Callable[[Any], NDArray[np.float64]]) -> InputSchema:
-    """Let an empty text stand for a missing one, where training missed none and the estimator takes none.
+    """Return the schema with an empty text as fill value, for columns whose missing values the estimator rejects.
 
-    CatBoost, for example, refuses a missing category, and takes any text that it has never seen.
+    Only columns without missing values in training are concerned. CatBoost, for example, rejects a missing category,
+    and accepts any text that it has never seen.
 
     Args:
-        schema: What the estimator was fitted on.
+        schema: The estimator's inputs.
         rows: The rows that it was fitted on.
-        predict: Asks the estimator.
+        predict: The estimator's predictions of encoded inputs.
     """
     sample = canonical_rows(schema, rows)
     full = [
@@ -92,8 +83,6 @@ def with_fills(schema: InputSchema, rows: pl.DataFrame, predict: Callable[[Any],
 
 
 def _without(row: pl.DataFrame, names: list[str]) -> pl.DataFrame:
-    import polars as pl
-
     return row.with_columns(pl.lit(None, dtype=row.schema[name]).alias(name) for name in names)
 
 
@@ -105,6 +94,6 @@ def _filled(schema: InputSchema, name: str) -> InputSchema:
 def _answers(schema: InputSchema, row: pl.DataFrame, predict: Callable[[Any], NDArray[np.float64]]) -> bool:
     try:
         predict(encode_inputs(schema, row))
-    except Exception:  # noqa: BLE001 - whatever a library raises at a missing value
+    except Exception:  # noqa: BLE001 - a library may raise anything at a missing value
         return False
     return True

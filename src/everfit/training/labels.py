@@ -1,4 +1,4 @@
-"""Which labels are learnt from, and how much each counts in learning and in judging."""
+"""Selection and weights of labelled rows, for training and for scoring."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from everfit.measures.label_weights import NEARLY_ALL, inverse_weights, judging_
 from everfit.measures.weighting import Floats
 
 MATURE = 0.9
-"""Rows are mature at the age by which this share of the labels has come, of all and of each class."""
+"""Rows are mature at the age by which this share of the labels is known, overall and for each class."""
 WEIGHT = "label_weight"
-"""The column that says how much a row counts."""
+"""The column with the weight of a row."""
 
 
 def learnable(model: Model, frame: TrainingFrame, *, by: datetime, before: datetime | None = None) -> pl.DataFrame:
-    """The rows that a model may learn from at an instant, as its ``labels`` ask for.
+    """Return the rows that a model may be trained on at an instant, by its ``labels``.
 
     Args:
         model: The definition.
-        frame: The rows, labelled or not. How long labels take is learnt from it, too.
-        by: The instant. What became known later is not looked at.
-        before: Events from then on are left out.
+        frame: The rows, labelled or not; label delays are estimated from them.
+        by: The instant; labels that became known later are ignored.
+        before: Last event time, exclusive.
 
     Returns:
-        Rows of the frame, in order, all labelled, with :data:`WEIGHT`: one, or at least one where labels are weighted.
+        Labelled rows of the frame, in order, with :data:`WEIGHT`: 1, or at least 1 if labels are weighted.
 
     Raises:
-        EmptyWindowError: If only mature labels are wanted and there are none.
+        EmptyWindowError: If the model uses mature labels and there are none.
     """
     rows = frame.data if before is None else frame.data.filter(pl.col(TIME) < before)
     known = known_by(rows, by)
     if model.labels == "known":
         return known.with_columns(pl.lit(1.0).alias(WEIGHT))
-    history = _History.learn(model, frame, by=by)
+    history = _LabelDelays.learn(model, frame, by=by)
     if model.labels == "mature":
         return _mature(model, known, history).with_columns(pl.lit(1.0).alias(WEIGHT))
     weight = inverse_weights(history.delays, history.ages_s(known), history.codes(known))
@@ -53,52 +53,52 @@ def learnable(model: Model, frame: TrainingFrame, *, by: datetime, before: datet
 def judging(
     model: Model, frame: TrainingFrame, *, by: datetime, since: datetime, before: datetime | None = None
 ) -> pl.DataFrame:
-    """The labelled rows of a stretch of time, each counting so that early labels do not speak for those to come.
+    """Return the labelled rows of a window for scoring, with weights that correct for labels not known yet.
 
     Args:
-        model: The definition; which labels it learns from does not matter.
+        model: The definition; its ``labels`` are not used.
         frame: As for :func:`learnable`.
-        by: What became known later is not looked at.
+        by: Labels that became known later are ignored.
         since: First event time, inclusive.
-        before: Last event time, exclusive; that of the frame by default.
+        before: Last event time, exclusive; the frame's by default.
 
     Returns:
         Rows of the frame, in order, with :data:`WEIGHT`, see
-        :func:`~everfit.measures.label_weights.judging_weights`; one throughout where nearly all labels are known.
+        :func:`~everfit.measures.label_weights.judging_weights`; 1 if nearly all labels are known.
     """
     rows = frame.data.filter(pl.col(TIME) >= since)
     rows = rows if before is None else rows.filter(pl.col(TIME) < before)
     known = known_by(rows, by)
     if known.height >= NEARLY_ALL * rows.height:
         return known.with_columns(pl.lit(1.0).alias(WEIGHT))
-    history = _History.learn(model, frame, by=by)
+    history = _LabelDelays.learn(model, frame, by=by)
     weight = judging_weights(history.delays, history.ages_s(known), history.codes(known))
     return known.with_columns(pl.Series(WEIGHT, weight))
 
 
 def labels_to_come(model: Model, frame: TrainingFrame, *, by: datetime, since: datetime) -> float:
-    """How many labels are still to be expected of the events since an instant; arguments as for :func:`judging`."""
+    """Return the expected number of labels still to come for events since an instant; arguments as :func:`judging`."""
     rows = frame.data.filter(pl.col(TIME) >= since)
     waiting = rows.filter((pl.col(LABEL).is_null() | (pl.col(KNOWN_AT) > by)).fill_null(value=True))
-    history = _History.learn(model, frame, by=by)
+    history = _LabelDelays.learn(model, frame, by=by)
     incidence = history.delays.incidence
     return float(incidence.ahead[incidence.place(history.ages_s(waiting))].sum())
 
 
 def known_by(rows: pl.DataFrame, instant: datetime) -> pl.DataFrame:
-    """The rows whose label was known by an instant."""
+    """Return the rows whose label was known by an instant."""
     return rows.filter(pl.col(LABEL).is_not_null() & (pl.col(KNOWN_AT) <= instant))
 
 
-def _mature(model: Model, known: pl.DataFrame, history: _History) -> pl.DataFrame:
+def _mature(model: Model, known: pl.DataFrame, history: _LabelDelays) -> pl.DataFrame:
     age_s = history.delays.age_known_s(MATURE)
     place = f"model {model.name}"
-    remedy = "Learn from labels='known' or 'weighted', or widen the window."
+    remedy = "Use labels='known' or 'weighted', or widen the window."
     if age_s is None:
-        rule = "mature labels must be told from others by how long labels take"
+        rule = "label delays must be known, so that mature labels can be selected"
         raise EmptyWindowError(rule, value=f"{history.delays.labelled} labels", remedy=remedy, place=place)
     until = history.by - timedelta(seconds=age_s)
-    # By age alone: to keep known ones among the younger rows, too, would favour the swift classes.
+    # By age alone: known labels of younger rows would favour classes with short delays.
     rows = known.filter(pl.col(TIME) <= until)
     if rows[LABEL].n_unique() < 2:
         raise EmptyWindowError(
@@ -112,8 +112,8 @@ def _mature(model: Model, known: pl.DataFrame, history: _History) -> pl.DataFram
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _History:
-    """How long labels take, as it was known at an instant."""
+class _LabelDelays:
+    """Label delays as they were known at an instant."""
 
     by: datetime
     classes: pl.Series
@@ -121,7 +121,7 @@ class _History:
     delays: Delays
 
     @classmethod
-    def learn(cls, model: Model, frame: TrainingFrame, *, by: datetime) -> _History:
+    def learn(cls, model: Model, frame: TrainingFrame, *, by: datetime) -> _LabelDelays:
         asked = frame.data.filter(pl.col(TIME) <= by).select(TIME, LABEL, KNOWN_AT)
         labels = _plain(asked[LABEL]).unique().drop_nulls().sort()
         classes = labels.clear() if model.task == "regression" else labels
@@ -139,7 +139,7 @@ class _History:
 
 
 def _codes(labels: pl.Series, classes: pl.Series) -> NDArray[np.int64]:
-    """The place of each label among the classes; 0 for all of a regression."""
+    """Return the index of each label among the classes; 0 for a regression."""
     if classes.is_empty():
         return np.zeros(len(labels), dtype=np.int64)
     places = pl.Series(range(len(classes)), dtype=pl.Int64)
@@ -147,13 +147,13 @@ def _codes(labels: pl.Series, classes: pl.Series) -> NDArray[np.int64]:
 
 
 def _plain(labels: pl.Series) -> pl.Series:
-    """As numbers or text."""
+    """Return labels as numbers or text."""
     if labels.dtype == pl.Boolean:
         return labels.cast(pl.Int8)
     return labels if labels.dtype.is_numeric() else labels.cast(pl.String)
 
 
 def _seconds(rows: pl.DataFrame, until: pl.Expr) -> Floats:
-    """From the event until an instant; a label known before its event came at once."""
+    """Return the seconds from the event until an instant; 0 for a label that was known before its event."""
     age = (until - pl.col(TIME)).dt.total_microseconds() / 1e6
     return rows.select(age.clip(lower_bound=0.0).fill_null(0.0)).to_series().to_numpy()

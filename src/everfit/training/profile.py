@@ -1,4 +1,4 @@
-"""What a version remembers of the rows that it was made from: what monitoring compares with."""
+"""Sample of a version's training and hold-out rows, which monitoring compares with."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from everfit.training.split import holdout_rows
 from everfit.training.trainer import predict_rows
 
 MOST_ROWS = 25_000
-"""Of the hold-out, and as many again of the rows that were learnt from."""
+"""Largest number of rows of the hold-out, and of the training rows."""
 
 
 def profile_rows(frame: TrainingFrame, candidate: Candidate, *, extra: tuple[str, ...] = ()) -> pl.DataFrame:
-    """Labelled rows, thinned evenly over time, the held-out ones with the candidate's predictions.
+    """Return labelled rows, sampled evenly over time, those of the hold-out with the candidate's predictions.
 
     Args:
-        frame: What the candidate was trained from.
+        frame: The frame that the candidate was trained on.
         candidate: The candidate.
         extra: Columns to keep beside the features, such as those of slices.
 
     Returns:
-        Event time, label, when it was known, the features as they were before encoding, ``extra``;
+        Event time, label, the time at which it was known, the features before encoding, ``extra``;
         :data:`everfit.artifact.package.HELD_OUT`, and ``prediction``, or ``prediction.<class>`` for each class, null
-        where the row was learnt from. Ordered by event time.
+        for training rows. Ordered by event time.
     """
     schema, split = candidate.fitted.schema, candidate.split
     names = list(dict.fromkeys([TIME, LABEL, KNOWN_AT, *frame.features, *extra]))
@@ -40,7 +40,7 @@ def profile_rows(frame: TrainingFrame, candidate: Candidate, *, extra: tuple[str
         answers = [pl.Series(PREDICTION, predicted)]
     else:
         classes = zip(schema.classes, predicted.T, strict=True)
-        answers = [pl.Series(f"{PREDICTION}.{each}", chances) for each, chances in classes]
+        answers = [pl.Series(f"{PREDICTION}.{label}", column) for label, column in classes]
     return pl.concat(
         [
             _thin(learnt).select(names).with_columns(pl.lit(False).alias(HELD_OUT)),
@@ -51,5 +51,5 @@ def profile_rows(frame: TrainingFrame, candidate: Candidate, *, extra: tuple[str
 
 
 def _thin(rows: pl.DataFrame) -> pl.DataFrame:
-    """Every so many rows, so that no time of day or season is left out."""
+    """Return every n-th row, so that no time of day or season is left out."""
     return rows if rows.height <= MOST_ROWS else rows.gather_every(-(-rows.height // MOST_ROWS))

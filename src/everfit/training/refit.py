@@ -1,4 +1,4 @@
-"""Fits chosen parameters again: on everything once they have passed, or as recorded to see whether it repeats."""
+"""Refits with chosen parameters: on all labelled rows, as recorded, or without a hold-out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from everfit.training.trainer import encode_rows, fit
 
 
 def refit(model: Model, frame: TrainingFrame, candidate: Candidate) -> Fitted:
-    """Fit a candidate's parameters on all that may be learnt from, the hold-out included.
+    """Fit a candidate's parameters on all rows that may be used, the hold-out included.
 
     Raises:
         TrainingError: If the trainer fails.
@@ -29,7 +29,7 @@ def refit(model: Model, frame: TrainingFrame, candidate: Candidate) -> Fitted:
 
 
 def refit_as_recorded(model: Model, frame: TrainingFrame, lineage: Lineage) -> Fitted:
-    """Fit what a package records, on the rows that it was fitted on.
+    """Fit with the parameters that a package records, on the rows that it was fitted on.
 
     Raises:
         TrainingError: If the trainer fails.
@@ -42,10 +42,10 @@ def refit_as_recorded(model: Model, frame: TrainingFrame, lineage: Lineage) -> F
 
 
 def fit_without_holdout(model: Model, frame: TrainingFrame, lineage: Lineage, *, holdout_from: datetime) -> Fitted:
-    """Fit what a package records on what was known before an instant.
+    """Fit with the parameters that a package records, on the rows that were known before an instant.
 
-    A champion that was refitted on everything has learnt rows of the next candidate's hold-out by heart; judged on
-    them it could not be beaten. Its recipe, fitted without them, is the fair opponent.
+    A champion that was refitted on all rows was fitted on rows of the next candidate's hold-out, where its scores are
+    too good. Refitted without them, it can be compared with the candidate.
 
     Raises:
         TrainingError: If the trainer fails.

@@ -1,4 +1,4 @@
-"""How a candidate did on the hold-out, as a whole and slice by slice."""
+"""Scores of a candidate on the hold-out, overall and by slice."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def score(
     resamples: int,
     seed: int,
 ) -> tuple[Score, ...]:
-    """Every metric of the task with its bootstrap interval, the model's own metric first; rows count by weight."""
+    """Return every metric of the task with its bootstrap interval, weighted, the model's own metric first."""
     own = metric_for(model.metric, model.task)
     metrics = [own, *(metric for metric in metrics_of(model.task) if metric.name != own.name)]
     return _scores(metrics, truth, predicted, weight, resamples=resamples, seed=seed)
@@ -44,14 +44,13 @@ def score_slices(
     resamples: int,
     seed: int,
 ) -> tuple[SliceScore, ...]:
-    """The model's own metric on each slice of at least 50 rows; numbers are sliced by their quartiles."""
+    """Return the model's own metric on each slice of at least 50 rows; numbers are sliced by their quartiles."""
     metric = metric_for(model.metric, model.task)
     found = []
     for column in model.slices:
         for value, inside in _slices(rows[column]):
-            part = _scores([metric], truth[inside], predicted[inside], weight[inside], resamples=resamples, seed=seed)[
-                0
-            ]
+            arrays = truth[inside], predicted[inside], weight[inside]
+            (part,) = _scores([metric], *arrays, resamples=resamples, seed=seed)
             found.append(SliceScore(column=column, value=value, score=part))
     return tuple(found)
 
@@ -90,7 +89,7 @@ def _slices(column: pl.Series) -> Iterator[tuple[str, NDArray[np.bool_]]]:
 
 
 def _quartiles(numbers: pl.Series) -> pl.Series:
-    """For each number, the name of its quarter; null where there is none."""
+    """Return the name of the quartile of each number; null for null."""
     edges = np.unique(np.quantile(numbers.drop_nulls().to_numpy(), [0.25, 0.5, 0.75]))
     shown = ["-inf", *(f"{edge:.4g}" for edge in edges), "inf"]
     names = np.array([f"({low}, {high}]" for low, high in pairwise(shown)])

@@ -1,4 +1,4 @@
-"""The split of a frame: by time only, and by what was known when."""
+"""Split of a frame by event time and known time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from everfit.training.labels import judging, learnable
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """Labelled rows of a frame, in three parts that follow each other in time, each row with how much it counts."""
+    """Labelled, weighted rows of a frame in three parts that follow each other in time."""
 
     split: Split
     train: pl.DataFrame
@@ -25,32 +25,31 @@ class Parts:
     validation: pl.DataFrame
     """Known before the hold-out begins."""
     learning: pl.DataFrame
-    """What a candidate learns from in the end: what was known before the hold-out begins."""
+    """Rows of the last fit: those known before the hold-out begins."""
     holdout: pl.DataFrame
 
 
 def split_by_time(model: Model, frame: TrainingFrame, *, holdout_share: float, validation_share: float) -> Parts:
     """Split the labelled rows of a frame.
 
-    The newest rows are the hold-out, the newest of the rest the validation. Rows of one instant stay together. A row
-    whose label became known only after the next part had begun is in no part: a model that is judged on what followed
-    could not have learnt from it. The bounds do not depend on which labels are learnt from, so that ways to do so are
-    judged on the same rows.
+    The newest rows are the hold-out, the newest of the rest the validation part. Rows of one instant stay together. A
+    row whose label became known after the next part had begun is in no part: it was not available for training at that
+    time. The bounds do not depend on the model's ``labels``, so that all of its options are scored on the same rows.
 
     Args:
-        model: Says which labels are learnt from.
+        model: The definition.
         frame: Point-in-time correct rows.
-        holdout_share: Share of the labelled rows that are held out.
-        validation_share: Share of the remaining rows that validate.
+        holdout_share: Share of the labelled rows in the hold-out.
+        validation_share: Share of the remaining rows in the validation part.
 
     Raises:
         EmptyWindowError: If a part would be empty.
-        LabelError: If the labels are all alike.
+        LabelError: If all labels are equal.
     """
     place, labelled = f"model {model.name}", frame.data.filter(pl.col(LABEL).is_not_null())
     if labelled.is_empty():
         raise EmptyWindowError(
-            "there must be labelled rows to learn from",
+            "there must be labelled rows to train on",
             value=f"0 of {frame.data.height} rows",
             remedy="Widen the window, or wait until labels are known.",
             place=place,
@@ -88,7 +87,7 @@ def split_by_time(model: Model, frame: TrainingFrame, *, holdout_share: float, v
 
 
 def holdout_rows(frame: pl.DataFrame, split: Split) -> pl.DataFrame:
-    """The labelled rows that were held out."""
+    """Return the labelled rows of the hold-out."""
     return frame.filter(pl.col(LABEL).is_not_null() & (pl.col(TIME) >= split.holdout_from))
 
 
@@ -103,6 +102,6 @@ def _require_variety(labels: pl.Series, what: str, place: str) -> None:
         raise LabelError(
             f"{what} must take more than one value, not be all of one class",
             value=f"{labels[0]!r} on {len(labels)} rows",
-            remedy="Look at the label's expression and its units, or widen the window.",
+            remedy="Check the label's expression and its units, or widen the window.",
             place=place,
         )

@@ -28,25 +28,25 @@ def train(
     warm_start: Sequence[Trial] = (),
     progress: Progress = SILENT,
 ) -> Candidate:
-    """Find the best parameters, fit them on everything before the hold-out, and score on the hold-out.
+    """Find the best parameters, fit with them on all rows before the hold-out, and score on the hold-out.
 
     Args:
         model: The definition.
         frame: Point-in-time correct rows.
         settings: Budgets, shares, seed.
         warm_start: Trials of the last study.
-        progress: Hears how far it is.
+        progress: Receives the progress.
 
     Raises:
         EmptyWindowError: If there are too few labelled rows for three parts, or too few mature ones.
         LabelError: If the labels are all of one class.
-        DefinitionError: If the trainer asks for what nobody can give.
+        DefinitionError: If the trainer has an argument that is neither tuned nor available.
         TrainingError: If the trainer fails on every trial.
     """
     parts = split_by_time(
         model, frame, holdout_share=settings.holdout_share, validation_share=settings.validation_share
     )
-    # While tuning, not even the categories of the validation rows are known.
+    # Tuning must not know the categories of the validation rows.
     tuning_schema = infer_schema(model, frame, parts.train)
     params, trials = tune(
         model,
@@ -67,11 +67,9 @@ def train(
     truth = held_out.y.astype(np.float64)
     predicted = predict_rows(fitted, held_out.X, rows="rows of the hold-out", place=f"model {model.name}")
     progress.start("scoring", total=1)
-    scores = score(model, truth, predicted, weight=held_out.weight, resamples=settings.bootstrap, seed=settings.seed)
-    slices = score_slices(
-        model, parts.holdout, truth, predicted, weight=held_out.weight, resamples=settings.bootstrap,
-        seed=settings.seed,
-    )  # fmt: skip
+    weight, resamples, seed = held_out.weight, settings.bootstrap, settings.seed
+    scores = score(model, truth, predicted, weight=weight, resamples=resamples, seed=seed)
+    slices = score_slices(model, parts.holdout, truth, predicted, weight=weight, resamples=resamples, seed=seed)
     progress.finish("scoring", note=f"{scores[0].metric} {scores[0].value:.4f}")
     return Candidate(
         model=model.name,

@@ -1,13 +1,13 @@
-"""Calls the user's trainer, and holds what it returns to what everything else relies on.
+"""Call of the user's trainer, and checks of the estimator that it returns.
 
-``X`` is a float64 matrix, or the data frame of :mod:`everfit.artifact.model_frame`; ``y`` is an array either way: 0 and
-1, the classes' places in their order, or float64. A trainer may ask for more, by the names of its arguments:
+``X`` is a float64 matrix, or the data frame of :mod:`everfit.artifact.model_frame`; ``y`` is an array: 0 and 1, the
+indices of the classes, or float64. Further arguments are passed by name, if the trainer has them:
 
-| argument | what it gets |
+| argument | value |
 | --- | --- |
-| ``weight`` | float64 of shape ``(rows,)``: how much each row counts; 1 unless the model's labels are weighted |
-| ``X_valid``, ``y_valid`` | the validation rows while tuning; ``None`` in the last fit, which has none to spare |
-| ``categorical`` | the columns of categories and text: a list of positions, in a data frame of names |
+| ``weight`` | float64 of shape ``(rows,)``: the weight of each row; 1 unless the model's labels are weighted |
+| ``X_valid``, ``y_valid`` | the validation rows while tuning; ``None`` in the last fit |
+| ``categorical`` | the columns of categories and text: a list of indices for a matrix, of names for a data frame |
 | ``names`` | the columns' names, a list of str |
 | ``seed`` | the seed of this training, an int |
 | ``trial`` | while tuning, ``report(step, value)`` and ``should_prune()``; otherwise ``None`` |
@@ -40,19 +40,19 @@ _PROBED_ROWS = 64
 
 
 class TrialHandle(Protocol):
-    """What a trainer may do with ``trial``."""
+    """Handle of the present trial, passed to a trainer as ``trial`` while tuning."""
 
     def report(self, step: int, value: float) -> None:
-        """Say how good it is after so many rounds, by the model's metric on the validation rows."""
+        """Report the model's metric on the validation rows after a step, such as a number of boosting rounds."""
         ...
 
     def should_prune(self) -> bool:
-        """Whether it is so much worse than other trials that it should stop: raise :class:`Pruned` then."""
+        """Return ``True`` if the trial is much worse than others and should stop: raise :class:`Pruned` then."""
         ...
 
 
 class Pruned(Exception):  # noqa: N818 - a message to the tuner, not an error
-    """A trainer raises this to end a trial that cannot win."""
+    """A trainer raises this to end a trial that should be pruned."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,14 +67,12 @@ class Rows:
     """The rows before they were encoded; kept where ``X`` is a data frame."""
 
     def inputs_of(self, fitted: Fitted) -> Any:
-        """Return the rows as input for an estimator that was fitted on these or other rows of the frame."""
+        """Return the rows encoded for an estimator that was fitted on these or other rows of the frame."""
         return self.X if self.raw is None else encode_inputs(fitted.schema, self.raw)
 
 
 def encode_rows(schema: InputSchema, rows: pl.DataFrame) -> Rows:
-    """Encode labelled rows, with how much each counts: ``y`` is 0/1 or the class's index as int64, or the value as
-    float64.
-    """
+    """Encode labelled, weighted rows: ``y`` is 0/1 or the class's index as int64, or the value as float64."""
     return Rows(
         X=encode_inputs(schema, rows),
         y=encode_labels(schema, rows[LABEL]),
@@ -84,10 +82,9 @@ def encode_rows(schema: InputSchema, rows: pl.DataFrame) -> Rows:
 
 
 def encode_labels(schema: InputSchema, labels: pl.Series) -> NDArray[Any]:
-    """Labels as numbers: float64 for regression, otherwise int64 places in the schema's classes, -1 for others.
+    """Return labels as numbers: float64 for a regression, else the int64 index among the schema's classes, or -1.
 
-    A class that the schema does not have is one that training does not see; -1 is scored as the worst, and never
-    handed to a trainer.
+    -1 stands for a class without training rows; it is scored as the worst possible, and never passed to a trainer.
     """
     if schema.task == "regression":
         return labels.cast(pl.Float64).to_numpy()
@@ -109,15 +106,15 @@ def fit(
 
     Args:
         model: The definition with the trainer.
-        schema: How the rows were encoded.
-        rows: What to learn from.
+        schema: The schema that encoded the rows.
+        rows: The training rows.
         params: The tuned parameters, by argument.
-        seed: Seeds everything random.
-        valid: The validation rows, if there are any. The trainer gets those of classes that it learns.
+        seed: Seed of all random numbers.
+        valid: The validation rows; the trainer gets those of classes with training rows.
         trial: The tuner's handle, while tuning.
 
     Raises:
-        DefinitionError: If the trainer has an argument that nobody can give.
+        DefinitionError: If the trainer has an argument that is neither tuned nor available.
         TrainingError: If it raises, or returns something that cannot predict.
         Pruned: If the trainer ends the trial.
     """
@@ -154,7 +151,7 @@ def fit(
 
 
 def _own_copy(inputs: Any, schema: InputSchema) -> Any:
-    """A data frame that the trainer may change: trials share theirs, and what it changes would not be served."""
+    """Return a data frame that the trainer may change: trials share theirs, and serving uses it unchanged."""
     if schema.frame == "matrix":
         return inputs
     return inputs.clone() if schema.frame == "polars" else inputs.copy()
@@ -166,7 +163,7 @@ def _categorical(schema: InputSchema) -> list[int] | list[str]:
 
 
 def _of_known_classes(schema: InputSchema, rows: Rows) -> Rows | None:
-    """The rows whose class is learnt, since no estimator takes another label; ``None`` if there are none."""
+    """Return the rows with a known class, since estimators take no other label; ``None`` if there are none."""
     if schema.task == "regression":
         return rows
     known = rows.y >= 0
@@ -179,12 +176,10 @@ def _of_known_classes(schema: InputSchema, rows: Rows) -> Rows | None:
 
 
 def adapt(estimator: Any, schema: InputSchema, *, place: str) -> NativePredictor:
-    """Wrap an estimator so that its predictions have the one shape that :class:`everfit.artifact.fitted_model.Fitted`
-    promises.
+    """Return a predictor with the shape of predictions that :class:`everfit.artifact.fitted_model.Fitted` requires.
 
     Raises:
-        TrainingError: If it has no method that predicts what the task needs, or knows other classes than the training
-            labels.
+        TrainingError: If it has no method for the task's predictions, or has other classes than the training labels.
     """
     classification = schema.task != "regression"
     kind = type(estimator).__name__
@@ -199,7 +194,7 @@ def adapt(estimator: Any, schema: InputSchema, *, place: str) -> NativePredictor
 
 
 def _predicts_only_labels(estimator: Any) -> bool:
-    """True for a classifier without ``predict_proba``; boosters have none either, but predict probabilities."""
+    """Return ``True`` for a classifier without ``predict_proba``; boosters without one predict probabilities."""
     if callable(getattr(estimator, "predict_proba", None)):
         return False
     from sklearn.base import BaseEstimator, is_classifier
@@ -226,22 +221,22 @@ def _require_classes(estimator: Any, schema: InputSchema, place: str) -> None:
         raise TrainingError(
             f"the estimator must know the classes {wanted}",
             value=found,
-            remedy="Fit it on y as it is given.",
+            remedy="Fit it on y unchanged.",
             place=place,
         )
 
 
 def predict_rows(fitted: Fitted, inputs: Any, *, rows: str, place: str) -> NDArray[np.float64]:
-    """Predict rows that the estimator did not learn from; they may be what it has never seen, such as incomplete.
+    """Predict rows that the estimator was not fitted on; they may lack values that the training rows had.
 
     Args:
         fitted: The estimator.
-        inputs: The rows, as its schema encodes them.
-        rows: The rows in words, for the message.
+        inputs: The rows, encoded by its schema.
+        rows: Description of the rows, for the message.
         place: The model, for the message.
 
     Returns:
-        As :class:`everfit.artifact.fitted_model.Fitted` promises.
+        As :class:`everfit.artifact.fitted_model.Fitted`.
 
     Raises:
         TrainingError: If the estimator raises, or a prediction is not a finite number.
@@ -260,7 +255,7 @@ def predict_rows(fitted: Fitted, inputs: Any, *, rows: str, place: str) -> NDArr
 
 
 def _probe(predictor: NativePredictor, schema: InputSchema, matrix: Any, *, place: str) -> None:
-    """Predict a few rows, so that nonsense is found where it is made."""
+    """Predict a few training rows, so that wrong predictions are found at once."""
     with explaining(
         "the estimator must predict the rows it was fitted on",
         TrainingError,
@@ -280,7 +275,7 @@ def _probe(predictor: NativePredictor, schema: InputSchema, matrix: Any, *, plac
         )
     if schema.task != "regression" and (answer.min() < 0 or answer.max() > 1):
         raise TrainingError(
-            "predictions of classes must be chances between 0 and 1 inclusive",
+            "predictions of classes must be probabilities between 0 and 1",
             value=float(answer.min() if answer.min() < 0 else answer.max()),
             remedy="Return something with predict_proba.",
             place=place,

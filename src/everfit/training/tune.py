@@ -1,4 +1,4 @@
-"""Tuning: which parameters do best on the validation rows, within a budget of trials and time."""
+"""Tuning: search for the parameters with the best metric on the validation rows, within limits of trials and time."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def tune(
     warm_start: Sequence[Trial],
     progress: Progress,
 ) -> tuple[Params, tuple[Trial, ...]]:
-    """Search the model's space for the parameters that do best on the validation rows.
+    """Search the model's space for the parameters with the best metric on the validation rows.
 
     The first trial takes every parameter's default, then come the best of ``warm_start``, then what the tree-structured
     Parzen estimator suggests (Bergstra et al. 2011), which also learns from all of ``warm_start``. A trial that raises
@@ -50,12 +50,12 @@ def tune(
 
     Args:
         model: The definition.
-        schema: How the rows were encoded.
-        train: Rows to fit.
-        valid: Rows to score.
-        settings: Budgets, workers and seed.
-        warm_start: Trials of the last study; those that do not fit the space of today are left out.
-        progress: Hears of each trial, with the best so far.
+        schema: The schema that encoded the rows.
+        train: Rows to fit on.
+        valid: Rows to score on.
+        settings: Limits, workers and seed.
+        warm_start: Trials of the last study; those outside the present space are left out.
+        progress: Receives each trial, with the best metric so far.
 
     Returns:
         The best parameters, and all trials in order.
@@ -78,14 +78,14 @@ def tune(
                 search.note(study, trial, outcome)
                 progress.advance(_TASK, note=search.best_so_far())
         progress.finish(_TASK, note=search.best_so_far())
-    # Values of another metric would mislead the next study, which begins with these trials.
+    # The next study begins with these trials, and must not take values of another metric for its own.
     return search.winner(), tuple(trial if is_own else replace(trial, value=None) for trial in search.trials)
 
 
 def _metric_on(model: Model, valid: Rows) -> Metric:
-    """The model's metric, or log loss where that is undefined on the validation rows.
+    """Return the model's metric, or log loss if it is undefined on the validation rows.
 
-    The area under the ROC curve is undefined where a class is absent; then no trial could be scored.
+    The area under the ROC curve is undefined if a class is absent; then no trial could be scored.
     """
     metric = metric_for(model.metric, model.task)
     if model.task == "regression":
@@ -120,8 +120,8 @@ class _Search:
             return [self._one(asked[0])]
         import joblib
 
-        # Threads: estimators leave the interpreter while they fit, and a trainer need not be picklable. Python's and
-        # NumPy's generators are shared between them, so only trainers that take `seed` repeat exactly.
+        # Threads: estimators release the interpreter lock while they fit, and a trainer need not be picklable. Python's
+        # and NumPy's generators are shared between threads, so that only trainers with `seed` repeat exactly.
         run: list[tuple[Trial, TrainingError | None]] = joblib.Parallel(n_jobs=len(asked), backend="threading")(
             joblib.delayed(self._one)(trial) for trial in asked
         )
@@ -131,10 +131,10 @@ class _Search:
         began = time.monotonic()
         value, cause, state = None, None, "complete"
         try:
+            seed, handle = self._settings.seed, _Handle(trial)
             fitted = fit(
-                self._model, self._schema, self._train, trial.params, seed=self._settings.seed, valid=self._valid,
-                trial=_Handle(trial),
-            )  # fmt: skip
+                self._model, self._schema, self._train, trial.params, seed=seed, valid=self._valid, trial=handle
+            )
             predicted = predict_rows(
                 fitted, self._valid.inputs_of(fitted), rows="validation rows", place=f"model {self._model.name}"
             )
@@ -181,7 +181,7 @@ class _Search:
 
 
 class _Handle:
-    """What a trainer may do with ``trial``."""
+    """A :class:`everfit.training.trainer.TrialHandle` of Optuna."""
 
     def __init__(self, trial: optuna.trial.Trial) -> None:
         self._trial = trial
@@ -226,8 +226,8 @@ def _distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution
 
 
 def _fits(params: Mapping[str, Any], space: Mapping[str, Parameter]) -> bool:
-    """Whether parameters of an earlier study lie in the space of today."""
-    return params.keys() == space.keys() and all(_inside(params[name], each) for name, each in space.items())
+    """Return ``True`` if parameters of an earlier study are in the present space."""
+    return params.keys() == space.keys() and all(_inside(params[name], parameter) for name, parameter in space.items())
 
 
 def _inside(value: Any, parameter: Parameter) -> bool:
@@ -238,7 +238,7 @@ def _inside(value: Any, parameter: Parameter) -> bool:
 
 @contextmanager
 def _quiet_optuna() -> Iterator[None]:
-    """Optuna tells each trial in a log line of its own; the progress does so already."""
+    """Silence Optuna's log line for each trial, which the progress shows already."""
     import optuna
 
     level = optuna.logging.get_verbosity()
