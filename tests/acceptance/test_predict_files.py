@@ -81,7 +81,7 @@ def test_a_file_of_rows_becomes_a_file_of_predictions(served: Served, tmp_path: 
     answer = served.run(tmp_path, "predict", file, "--out", out, "--id", "event_id")
     assert answer.code == 0, answer.err
     assert f"{out}: 2,500 predictions of late, version 3." in answer.out
-    assert "Not sent, as late does not ask for them: note.\n" in answer.err
+    assert "Not sent, since they are no request fields of late: note.\n" in answer.err
     assert "Asking late: 2,500 rows\n" in answer.err
     found = read(tmp_path / out)
     assert found.columns == ["id", "version", "prediction"]

@@ -136,7 +136,7 @@ def test_history_waits_for_the_controller(fresh: Path) -> None:
         write_controller_report(state, report)
         slow = everfit(fresh, *words(url, "--watch-every", "1h", "--patience", "1s", end=end))
         assert slow.code == 1
-        assert f"looked as of {(START + timedelta(hours=1)).isoformat()}" in slow.err
+        assert f"evaluate the model as of {(START + timedelta(hours=1)).isoformat()}" in slow.err
         # It looked; what it began is not done yet, and then it is.
         at_work = ControllerReport(watched_until_us=to_us(end), busy=True, pid=os.getpid())
         write_controller_report(state, at_work)

@@ -51,7 +51,7 @@ def monitor(
     else:
         _print(report)
         if html is not None:
-            print_line(OK, f"The page is in {html}.")
+            print_line(OK, f"The page is {html}.")
     if fail and any(finding.severity == "critical" for finding in report.findings):
         raise typer.Exit(1)
 
