@@ -71,8 +71,8 @@ def frame_at(
 def evidence_of(model: ef.Model, frame: TrainingFrame) -> tuple[Evidence, Candidate]:
     candidate = train(model, frame, settings=UNTUNED)
     evidence = gather_evidence(
-        model, frame, candidate, settings=UNTUNED, champion=None, champion_version=None, champion_problem="",
-        champion_stand_in=False, freshness=(), predict_packaged=lambda: np.zeros(0), answer=lambda row: np.zeros(1),
+        model, frame, candidate, settings=UNTUNED,
+        freshness=(), predict_packaged=lambda: np.zeros(0), answer=lambda row: np.zeros(1),
     )  # fmt: skip
     return evidence, candidate
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from everfit.artifact.provenance import CodeVersion
 from everfit.core.errors import CorruptPackageError
 from everfit.core.evidence import Arithmetic, LabelUse, Task
-from everfit.core.records import FrameManifest, Score, SliceScore, Split, Trial
+from everfit.core.records import FrameManifest, Score, SliceScore, TimeSplit, Trial
 
 FORMAT = 1
 RowPath = Literal["python", "polars", "code"]
@@ -29,7 +29,7 @@ class Lineage(Struct, frozen=True, kw_only=True):
     metric: str = ""
     labels: LabelUse = "known"
     """Which labels it learnt from."""
-    split: Split | None = None
+    split: TimeSplit | None = None
     trials: tuple[Trial, ...] = ()
     scores: tuple[Score, ...] = ()
     """On the hold-out, before any refit."""

@@ -1,4 +1,4 @@
-"""What ``everfit doctor`` looks at."""
+"""Checks of ``everfit doctor``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib.util
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +33,7 @@ _LOW_DISK_BYTES = 1024**3
 
 
 class Diagnosis(Struct, frozen=True, kw_only=True):
-    """One thing that was looked at."""
+    """Result of one check."""
 
     what: str
     ok: bool
@@ -41,7 +41,7 @@ class Diagnosis(Struct, frozen=True, kw_only=True):
 
 
 def diagnose(folder: Path | None) -> list[Diagnosis]:
-    """Look at the machine, and at the project if there is one."""
+    """Check the machine, and the project if there is one."""
     return [*_machine(), *_project(folder)]
 
 
@@ -72,15 +72,11 @@ def _project(folder: Path | None) -> Iterator[Diagnosis]:
     yield Diagnosis(what="project", ok=True, sentence=f"{system.project.name} in {root}: {models}")
     free = shutil.disk_usage(root).free
     yield Diagnosis(what="disk", ok=free > _LOW_DISK_BYTES, sentence=f"{free / 1e9:.1f} GB free")
-    for what, look in (("registry", _registry), ("deployment", _packages)):
-        yield _guarded(what, look, system)
-
-
-def _guarded(what: str, look: Callable[[System], str], system: System) -> Diagnosis:
-    try:
-        return Diagnosis(what=what, ok=True, sentence=look(system))
-    except EverfitError as error:
-        return Diagnosis(what=what, ok=False, sentence=str(error))
+    for what, describe in (("registry", _registry), ("deployment", _packages)):
+        try:
+            yield Diagnosis(what=what, ok=True, sentence=describe(system))
+        except EverfitError as error:
+            yield Diagnosis(what=what, ok=False, sentence=str(error))
 
 
 def _registry(system: System) -> str:
@@ -94,10 +90,10 @@ def _packages(system: System) -> str:
     if deployment is None:
         return "nothing is deployed yet"
     found = []
-    for each in deployment.models:
-        for deployed in filter(None, (each.champion, each.canary, each.shadow)):
+    for model in deployment.models:
+        for deployed in filter(None, (model.champion, model.canary, model.shadow)):
             package = open_package(system.deployment.folder_of(deployed), trust=system.trust)
-            if deployed is each.champion:
-                served = f"served {package.runtime()}"
-                found.append(f"{each.model} version {deployed.version}, package verified, {served}")
+            if deployed is model.champion:
+                name = f"{model.model} version {deployed.version}"
+                found.append(f"{name}, package verified, served {package.runtime()}")
     return "; ".join(found)

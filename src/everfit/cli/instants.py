@@ -1,4 +1,4 @@
-"""Instants as people type them."""
+"""Instants as text in options of commands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NOW = "now"
 
 
 def read_moment(text: str | None, *, name: str) -> datetime | None:
-    """Read an instant whose default is the present: ``now`` and nothing are ``None``.
+    """Return an instant as :func:`read_instant`, but ``None`` for ``now``.
 
     Raises:
         SettingsError: As :func:`read_instant`.
@@ -20,7 +20,7 @@ def read_moment(text: str | None, *, name: str) -> datetime | None:
 
 
 def read_instant(text: str | None, *, name: str) -> datetime | None:
-    """Read an ISO date or instant, or ``now``; a date is its midnight in UTC.
+    """Return the instant of an ISO date or instant, or of ``now``; a date is its midnight in UTC.
 
     Raises:
         SettingsError: If it is neither, or an instant without a zone.
@@ -37,6 +37,6 @@ def read_instant(text: str | None, *, name: str) -> datetime | None:
         ) from error
     if instant.tzinfo is None:
         if len(text) > len("2026-03-01"):
-            raise SettingsError(f"{name} must say its time zone", value=text, remedy=f"Write {text}Z for UTC.")
+            raise SettingsError(f"{name} must have a time zone", value=text, remedy=f"Write {text}Z for UTC.")
         return instant.replace(tzinfo=UTC)
     return instant.astimezone(UTC)

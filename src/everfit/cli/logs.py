@@ -1,4 +1,4 @@
-"""The log of a running system: all its processes write lines of one form to standard error."""
+"""Log of a running system: all its processes write lines of one format to standard error."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ _OURS = "everfit."
 
 
 class LineFormat(logging.Formatter):
-    """Lines for people: when, in UTC, how grave, which process, which part, what.
+    """Text lines: time in UTC, level, process, part, message.
 
     Args:
-        process: Which one of the system's it is.
+        process: Name of the process.
     """
 
     def __init__(self, process: str) -> None:
         super().__init__(f"%(asctime)s %(levelname)-7s {process:<11} %(part)s: %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        """A record's line, and below it the traceback if there is one."""
+        """Return a record's line, and below it the traceback if there is one."""
         record.part = _part(record)
         return super().format(record)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        """One line, whatever the message holds: a value from outside cannot forge another line."""
+        """Return one line: a value from outside cannot add another one."""
         record.message = printable(record.message)
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
-        """A traceback on lines of its own."""
+        """Return a traceback on lines of its own."""
         return printable_lines(super().formatException(ei))
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
-        """With milliseconds and the letter of UTC, as in the audit and in answers."""
+        """Return the time with milliseconds and ``Z`` for UTC."""
         return _at(record)
 
 
 class JsonFormat(logging.Formatter):
-    """Lines for programs: one JSON document each.
+    """JSON lines: one document for each record.
 
     Args:
-        process: Which one of the system's it is.
+        process: Name of the process.
     """
 
     def __init__(self, process: str) -> None:
@@ -54,8 +54,8 @@ class JsonFormat(logging.Formatter):
         self._process = process
 
     def format(self, record: logging.LogRecord) -> str:
-        """A record's document: ``at``, ``level``, ``process``, ``pid``, ``part``, ``message``; of a transition also
-        ``event`` and its ids; maybe ``traceback``.
+        """Return ``at``, ``level``, ``process``, ``pid``, ``part``, ``message``; for a transition also ``event`` and
+        its ids; with an exception also ``traceback``.
         """
         line = {
             "at": _at(record),
@@ -72,16 +72,16 @@ class JsonFormat(logging.Formatter):
 
 
 def keep_log(process: str, *, as_json: bool) -> None:
-    """Have this process write its log to standard error.
+    """Write the log of this process to standard error.
 
     Args:
-        process: Which one of the system's it is.
-        as_json: One JSON document a line.
+        process: Name of the process.
+        as_json: Write JSON lines.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormat(process) if as_json else LineFormat(process))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # What a migration did is of no interest while nothing goes wrong.
+    # Migrations log every step.
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 

@@ -1,4 +1,4 @@
-"""The entry of the ``everfit`` command.
+"""Entry point of the ``everfit`` command.
 
 Exit codes: 0 done, 1 refused or failed, 2 misuse. Every command takes ``--json``; then an error is JSON too.
 """
@@ -113,11 +113,11 @@ _OURS = (
     "dbos",
     "apprise",
 )
-"""Modules whose warnings are ours."""
+"""Modules whose warnings are for developers of Everfit."""
 
 
 def main() -> None:
-    """Run the command; a mistake that Everfit can name ends in one message and its exit code."""
+    """Run the command; an error of Everfit's ends in one message and its exit code."""
     # Before OpenMP is loaded: beside one other busy process on two cores, a training whose threads spin while they
     # wait took 59 s, and 19 s when they sleep.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -143,7 +143,7 @@ def main() -> None:
         print_error("Stopped.")
         sys.exit(130)
     except BrokenPipeError:
-        # The reader of our output has gone, as `| head` does; there is nobody left to tell.
+        # The reader of the output has closed it, as `| head` does.
         sys.stderr.close()
         sys.exit(1)
     except Exception as error:
@@ -156,27 +156,27 @@ def main() -> None:
 
 
 def _not_writable(error: Exception) -> EverfitError | None:
-    """The one sentence for whatever a library raised because a folder or a database cannot be written."""
+    """Return an error with a remedy if a library failed because a folder or a database cannot be written."""
     causes: list[BaseException] = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
         causes.append(cause)
     for failure in causes:
         if isinstance(failure, OSError) and failure.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
             return StoreError(
-                f"this command must write, and cannot: {failure.strerror}",
+                f"this command must be able to write: {failure.strerror}",
                 value=None if failure.filename is None else str(failure.filename),
                 remedy="Run it where the project's folder can be written.",
             )
         if "readonly database" in str(failure):
             return StoreError(
-                "this command must write into the project's databases, and they are read-only",
+                "the project's databases must not be read-only",
                 remedy="Run it where the project's folder can be written.",
             )
     return None
 
 
 def report_error(error: EverfitError) -> None:
-    """Say what was wrong: on standard error, and as JSON on standard output where JSON was asked for."""
+    """Print an error on standard error, and with ``--json`` as JSON on standard output."""
     if "--json" in sys.argv:
         described: dict[str, str | None] = {"kind": type(error).__name__, "place": error.place, "rule": error.rule}
         described |= {"value": None if error.value is None else str(error.value), "remedy": error.remedy}
@@ -185,7 +185,7 @@ def report_error(error: EverfitError) -> None:
 
 
 def _report_misuse(error: TyperException) -> int:
-    """Print what Typer found wrong with the arguments, which it quotes; return the exit code."""
+    """Print Typer's error about the arguments; return the exit code."""
     message, context = error.format_message(), getattr(error, "ctx", None)
     if context is not None and message == context.get_help():
         # A group without a command: the message is its help, on standard error.
@@ -205,7 +205,7 @@ def _report_misuse(error: TyperException) -> int:
 
 
 def _require_text(arguments: Sequence[str]) -> None:
-    """Refuse bytes that are no text: they could be neither stored nor printed."""
+    """Refuse arguments that are not text: they could be neither stored nor printed."""
     for argument in arguments:
         try:
             argument.encode()

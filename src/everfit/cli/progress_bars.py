@@ -1,4 +1,4 @@
-"""Progress on a terminal."""
+"""Progress of long work on a terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Bars:
-    """A bar for every piece of long work, on standard error; a line at its end where there is no terminal."""
+    """A bar for each task on standard error; without a terminal, a line at the end of each task."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
@@ -53,17 +53,17 @@ class Bars:
             self._rich.stop()
 
     def start(self, task: str, total: int | None = None) -> None:
-        """A bar appears."""
+        """Show a bar."""
         if self._rich is not None:
             self._tasks[task] = self._rich.add_task(printable(task), total=total, note="")
 
     def advance(self, task: str, steps: int = 1, note: str = "") -> None:
-        """It grows."""
+        """Extend the bar of a task."""
         if self._rich is not None and task in self._tasks:
             self._rich.update(self._tasks[task], advance=steps, note=printable(note))
 
     def finish(self, task: str, note: str = "") -> None:
-        """It is full."""
+        """Complete the bar of a task."""
         if self._rich is not None and task in self._tasks:
             total = self._rich.tasks[self._tasks[task]].total
             self._rich.update(self._tasks[task], completed=total or 1, total=total or 1, note=printable(note))

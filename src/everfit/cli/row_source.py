@@ -1,4 +1,4 @@
-"""Rows out of a file, or out of JSON text, a batch at a time."""
+"""Rows of a file or of JSON text, read in batches."""
 
 from __future__ import annotations
 
@@ -16,38 +16,36 @@ Row = dict[str, Any]
 
 
 class RowSource(NamedTuple):
-    """Rows that are read when they are asked for."""
+    """Rows that are read lazily."""
 
     name: str
-    """The file's; empty if there is none."""
+    """Name of the file; empty without one."""
     columns: tuple[str, ...]
-    """Of JSON, those of the first row."""
+    """Names of the columns; for JSON, those of the first row."""
     total: int | None
-    """Rows, where that is known beforehand."""
+    """Number of rows, if it is known before reading."""
     untyped: bool
-    """Whether all values are text or ``None``, as CSV has them."""
+    """``True`` if all values are text or ``None``, as in CSV."""
     read: Callable[[Sequence[str], int], Iterator[list[Row]]]
-    """Batches of at most so many rows, with at least these columns; may raise SourceError."""
+    """Yields batches of at most so many rows, with at least these columns; may raise SourceError."""
 
     def require(self, *columns: str) -> None:
-        """Make sure that columns are there.
+        """Make sure that columns exist.
 
         Raises:
-            SourceError: If one is not.
+            SourceError: If one does not.
         """
-        missing = [each for each in columns if each not in self.columns]
+        missing = [column for column in columns if column not in self.columns]
         if missing and self.total != 0:
-            raise SourceError(
-                f"the columns {', '.join(missing)} must be there", place=self.name,
-                remedy=f"There are {', '.join(self.columns) or 'none'}.",
-            )  # fmt: skip
+            remedy = f"There are {', '.join(self.columns) or 'none'}."
+            raise SourceError(f"the columns {', '.join(missing)} must exist", place=self.name, remedy=remedy)
 
 
 def open_rows(path: Path) -> RowSource:
-    """Rows of a Parquet, CSV, JSONL or JSON file; only JSON is read as a whole.
+    """Return the rows of a Parquet, CSV, JSONL or JSON file; only JSON is read as a whole.
 
     Raises:
-        SourceError: If it cannot be read, or is none of these.
+        SourceError: If it cannot be read, or has another format.
     """
     opener = _OPENERS.get(path.suffix.lower())
     if opener is None:
@@ -59,7 +57,7 @@ def open_rows(path: Path) -> RowSource:
 
 
 def json_rows(text: str | bytes, name: str = "") -> RowSource:
-    """Rows of JSON text: one object, or a list of objects.
+    """Return the rows of JSON text: one object, or a list of objects.
 
     Raises:
         SourceError: If it is neither.
@@ -80,7 +78,7 @@ def _open_parquet(path: Path) -> RowSource:
 
     scan = pl.scan_parquet(path, glob=False)
 
-    def read(columns: Sequence[str], size: int) -> Iterator[list[Row]]:
+    def _read(columns: Sequence[str], size: int) -> Iterator[list[Row]]:
         try:
             for frame in scan.select(columns).collect_batches(chunk_size=size, maintain_order=True):
                 yield from (part.to_dicts() for part in frame.iter_slices(size))
@@ -92,27 +90,27 @@ def _open_parquet(path: Path) -> RowSource:
         total = int(scan.select(pl.len()).collect().item())
     except pl.exceptions.PolarsError as problem:
         raise SourceError(f"the file must be readable: {problem}", place=path.name) from problem
-    return RowSource(path.name, columns, total, untyped=False, read=read)
+    return RowSource(path.name, columns, total, untyped=False, read=_read)
 
 
 def _open_csv(path: Path) -> RowSource:
     columns = tuple(next(_lines(path), ()))
     if len(set(columns)) < len(columns):
-        twice = next(each for each in columns if columns.count(each) > 1)
+        twice = next(column for column in columns if columns.count(column) > 1)
         raise SourceError("columns must have different names", value=twice, place=path.name)
 
-    def rows() -> Iterator[Row]:
+    def _rows() -> Iterator[Row]:
         for number, cells in enumerate(islice(_lines(path), 1, None), start=1):
             if len(cells) != len(columns):
                 rule = f"a row must have as many cells as there are columns, {len(columns)}"
                 raise SourceError(rule, value=len(cells), place=f"{path.name}, row {number}")
             yield {name: cell or None for name, cell in zip(columns, cells, strict=True)}
 
-    return RowSource(path.name, columns, None, untyped=True, read=lambda _, size: _batched(rows(), size))
+    return RowSource(path.name, columns, None, untyped=True, read=lambda _, size: _batched(_rows(), size))
 
 
 def _lines(path: Path) -> Iterator[list[str]]:
-    """Those that are not empty."""
+    """Yield the cells of each line that is not empty."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             yield from filter(None, csv.reader(file))
@@ -121,7 +119,7 @@ def _lines(path: Path) -> Iterator[list[str]]:
 
 
 def _open_lines(path: Path) -> RowSource:
-    def rows() -> Iterator[Row]:
+    def _rows() -> Iterator[Row]:
         with path.open("rb") as file:
             for number, line in enumerate(filter(bytes.strip, file), start=1):
                 try:
@@ -130,13 +128,13 @@ def _open_lines(path: Path) -> RowSource:
                     rule = f"a line must be one JSON object: {problem}"
                     raise SourceError(rule, value=str(line[:80]), place=f"{path.name}, row {number}") from problem
 
-    first = next(rows(), None)
+    first = next(_rows(), None)
     return RowSource(
         path.name,
         tuple(first or ()),
         0 if first is None else None,
         untyped=False,
-        read=lambda _, size: _batched(rows(), size),
+        read=lambda _, size: _batched(_rows(), size),
     )
 
 

@@ -20,10 +20,10 @@ _PRICE, _RISE, _RISE_DAYS = 3.0, 0.2, 180
 
 
 def sales_csv(today: date) -> str:
-    """Return the table as CSV; one date gives the same rows every time.
+    """Return the table as CSV; the same date gives the same rows.
 
     Args:
-        today: The first day that is not in it.
+        today: The first day after the rows.
     """
     return "sale_id,shop,opens_at,closes_at,price,promotion,sold\n" + "".join(f"{row}\n" for row in _rows(today))
 

@@ -1,4 +1,4 @@
-"""Copies the template of a new project, and makes its data."""
+"""Creation of a new project from the template, with simulated data."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 
 def scaffold(name: str, parent: Path, *, today: date) -> Path:
-    """Make ``parent/name`` from the template, with data that ends the day before.
+    """Create ``parent/name`` from the template, with data that end the day before.
 
     Args:
-        name: The project's.
-        parent: Folder to make it in.
+        name: The project's name.
+        parent: Folder to create it in.
         today: The present date, in UTC.
 
     Raises:
-        ProjectError: If the name is not usable, or the folder exists and is not empty.
+        ProjectError: If the name is not valid, or the folder exists and is not empty.
     """
     if not _NAME.fullmatch(name):
         raise ProjectError(

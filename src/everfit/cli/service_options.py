@@ -1,4 +1,4 @@
-"""What commands that ask a running service share: where it is, what a text means to it, which row it refused."""
+"""Options of commands that use a running service, conversion of text values, and row numbers in errors."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from everfit.wiring import find_root, load_settings
 if TYPE_CHECKING:
     from everfit.client.client import Client
 
-ServiceUrl = Annotated[str | None, typer.Option("--url", help="The service.", show_default="[serving] host and port")]
-BatchRows = Annotated[int, typer.Option("--batch", min=1, help="Rows in one request.")]
+ServiceUrl = Annotated[
+    str | None, typer.Option("--url", help="URL of the service.", show_default="[serving] host and port")
+]
+BatchRows = Annotated[int, typer.Option("--batch", min=1, help="Number of rows in a request.")]
 
 _TIMEOUT_S = 30.0
 _TYPES: Mapping[str, tuple[Any, str]] = {
@@ -29,21 +31,21 @@ _TYPES: Mapping[str, tuple[Any, str]] = {
     "boolean": (bool, "true, false, 1, 0 or nothing"),
     "instant": (datetime, "an instant with a time zone such as 2026-03-01T08:30:00Z, or nothing"),
 }
-# A row's place, as the service and its client say it, or as msgspec does.
+# The place of a row in errors of the service, of its client, and of msgspec.
 _PLACE = re.compile(r"(?:^|\$\.)(?:inputs|outcomes)(?:\[(\d+)\])?(?:\.([^`]*))?")
 
 
 def open_client(url: str | None, project: Path | None, *, retries: int = 3) -> Client:
-    """A client of the service at ``url``, or else of the project's own.
+    """Return a client of the service at ``url``, by default of the project's service.
 
     Args:
-        url: The service's address.
+        url: URL of the service.
         project: The project's folder.
-        retries: How often at most a call is repeated.
+        retries: Largest number of retries of a call.
 
     Raises:
-        ProjectError: If no address is given, and there is no project here.
-        SettingsError: If the address is none.
+        ProjectError: If no URL is given, and there is no project here.
+        SettingsError: If the URL is not valid.
     """
     if url is None:
         serving = load_settings(find_root(project)).serving
@@ -52,15 +54,15 @@ def open_client(url: str | None, project: Path | None, *, retries: int = 3) -> C
 
 
 def typed(text: Any, kind: str, *, place: str) -> Any:
-    """The value that a text spells, where JSON has more than text for it.
+    """Return the value of a text, for types that are not text in JSON.
 
     Args:
-        text: ``None`` is nothing.
-        kind: The request field's type; dates and text stay text.
-        place: Such as ``inputs[3].distance``.
+        text: The text; ``None`` stays ``None``.
+        kind: Type of the request field; dates and text stay text.
+        place: The value's place for the error, such as ``inputs[3].distance``.
 
     Raises:
-        InvalidRequestError: If it does not spell one.
+        InvalidRequestError: If the text is not a value of the type.
     """
     if text is None or kind not in _TYPES:
         return text
@@ -68,7 +70,7 @@ def typed(text: Any, kind: str, *, place: str) -> Any:
     wanted, words = _TYPES[kind]
     wrong = InvalidRequestError(f"must be {words}", value=text, place=place)
     try:
-        # Files have more forms of ISO 8601 than JSON has: Polars writes +0000.
+        # Files may have other forms of ISO 8601 than JSON: Polars writes +0000.
         found = datetime.fromisoformat(text) if wanted is datetime else msgspec.convert(text, wanted, strict=False)
     except ValueError as problem:  # msgspec's ValidationError is one
         raise wrong from problem
@@ -78,7 +80,7 @@ def typed(text: Any, kind: str, *, place: str) -> Any:
 
 
 def id_of(row: Mapping[str, Any], column: str, *, place: str) -> str:
-    """A row's id, as text.
+    """Return a row's id as text.
 
     Raises:
         InvalidRequestError: If it has none.
@@ -90,13 +92,13 @@ def id_of(row: Mapping[str, Any], column: str, *, place: str) -> str:
 
 @contextmanager
 def naming_rows(source: str, first: int, count: int, *, remedy: str = "") -> Iterator[None]:
-    """Let what is refused within name the row of the source that it is about, counted from 1.
+    """Add the source and the row number, from 1, to the place of errors that are raised within.
 
     Args:
-        source: The file's name; empty where there is none.
-        first: The number of the batch's first row.
-        count: Rows in the batch.
-        remedy: What to say besides, of what came before.
+        source: Name of the file; empty without one.
+        first: Number of the batch's first row.
+        count: Number of rows in the batch.
+        remedy: A sentence that is added to the remedy.
 
     Raises:
         RequestError: As within, with another place.
@@ -110,6 +112,6 @@ def naming_rows(source: str, first: int, count: int, *, remedy: str = "") -> Ite
             where = [f"row {first + int(found[1] or 0)}", found[2]]
         else:
             where = [f"rows {first} to {first + count - 1}" if count > 1 else f"row {first}", error.place]
-        place = ", ".join(each for each in (source, *where) if each)
-        remedies = " ".join(each for each in (error.remedy, remedy) if each)
+        place = ", ".join(filter(None, (source, *where)))
+        remedies = " ".join(filter(None, (error.remedy, remedy)))
         raise type(error)(error.rule, value=error.value, remedy=remedies, place=place) from error

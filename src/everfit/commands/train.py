@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from everfit.core.errors import EverfitError
 from everfit.core.progress import SILENT, Progress
-from everfit.core.records import FrameManifest, GateReport, ModelVersion, Score, SliceScore, Split
+from everfit.core.records import FrameManifest, GateReport, ModelVersion, Score, SliceScore, TimeSplit
 from everfit.loop.retrain_job import LOG, order_folder
 from everfit.loop.training_record import (
     RegisteredOutcome,
@@ -40,7 +40,7 @@ class TrainingResult(Struct, frozen=True, kw_only=True):
     """``None`` if a gate refused the candidate."""
     report: GateReport
     manifest: FrameManifest
-    split: Split
+    split: TimeSplit
     params: dict[str, str | int | float | bool | None]
     scores: tuple[Score, ...]
     slices: tuple[SliceScore, ...]

@@ -77,7 +77,7 @@ class Trial(Struct, frozen=True, kw_only=True):
     duration_s: float
 
 
-class Split(Struct, frozen=True, kw_only=True):
+class TimeSplit(Struct, frozen=True, kw_only=True):
     """A split by event time: rows before ``validation_from`` train, those before ``holdout_from`` validate, the rest is
     the hold-out.
     """

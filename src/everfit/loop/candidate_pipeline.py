@@ -5,9 +5,9 @@ It uses neither registry nor ledger, and runs in the training process.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from everfit.features.freshness import measure_freshness
 from everfit.features.history import build_frame
 from everfit.gates.judge import judge
 from everfit.loop.training_record import ChampionPackage, JudgedCandidate, TrainingRequest
+from everfit.training.champion_predictions import ChampionPredictions
 from everfit.training.evidence import gather_evidence
 from everfit.training.profile import profile_rows
 from everfit.training.refit import fit_without_holdout, refit
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from everfit.artifact.fitted_model import Fitted
     from everfit.artifact.package import Package
     from everfit.artifact.schema import InputSchema
-    from everfit.core.class_names import ClassValue
     from everfit.core.evidence import Evidence, TrainingFrame
     from everfit.definitions.model import Model
     from everfit.system import System
@@ -147,16 +147,6 @@ def _log_details(candidate: JudgedCandidate) -> None:
         _log.info("%s: gate %s %s: %s", candidate.model, verdict.gate, verdict.outcome, verdict.sentence)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _ChampionPredictions:
-    prediction: NDArray[np.float64] | None = None
-    problem: str = ""
-    refitted: bool = False
-    """They are of the champion's recipe, refitted without the hold-out that the champion was trained on."""
-    classes: tuple[ClassValue, ...] = ()
-    """In the order of the prediction's columns."""
-
-
 def _evidence(
     system: System,
     definition: Model,
@@ -167,7 +157,14 @@ def _evidence(
     champion: Package | None,
     named: ChampionPackage | None,
 ) -> Evidence:
-    champion_predictions = _champion_predictions(system, champion, frame, candidate, rows)
+    of_champion = _champion_predictions(system, champion, frame, candidate, rows)
+    if champion is not None and named is not None:
+        of_champion = dataclasses.replace(
+            of_champion,
+            version=named.version,
+            learnt=champion.schema.classes,
+            request=request_meaning(champion.schema),
+        )
     predictor, encode = packaged.predictor(), encode_row(packaged.schema)
 
     def predict_one(row: Mapping[str, Any]) -> NDArray[np.float64]:
@@ -179,13 +176,7 @@ def _evidence(
         frame,
         candidate,
         settings=system.project.settings.training,
-        champion=champion_predictions.prediction,
-        champion_version=named.version if named else None,
-        champion_problem=champion_predictions.problem,
-        champion_stand_in=champion_predictions.refitted,
-        champion_classes=champion_predictions.classes,
-        champion_learnt=champion.schema.classes if champion else (),
-        champion_request=request_meaning(champion.schema) if champion else None,
+        champion=of_champion,
         freshness=measure_freshness(definition.views, system.reader, at=frame.manifest.end),
         predict_packaged=lambda: predictor.predict(packaged.transform(rows)),
         runtime=predictor.form,
@@ -196,27 +187,27 @@ def _evidence(
 
 def _champion_predictions(
     system: System, champion: Package | None, frame: TrainingFrame, candidate: Candidate, rows: pl.DataFrame
-) -> _ChampionPredictions:
+) -> ChampionPredictions:
     """Return the champion's predictions on the hold-out, or the reason why there are none."""
     if champion is None:
-        return _ChampionPredictions()
+        return ChampionPredictions()
     schema = champion.schema
     if problem := _incomparable(candidate.fitted.schema, schema, rows):
-        return _ChampionPredictions(problem=problem)
+        return ChampionPredictions(problem=problem)
     lineage, holdout_from = champion.manifest.lineage, candidate.split.holdout_from
     learnt_until = lineage.frame.as_of if lineage.refitted or lineage.split is None else lineage.split.holdout_from
     try:
         if learnt_until <= holdout_from:
             prediction = champion.native().predict(champion.transform(rows))
-            return _ChampionPredictions(prediction=prediction, classes=schema.classes)
+            return ChampionPredictions(prediction=prediction, classes=schema.classes)
         recipe = system.recorded_project(champion).model(champion.schema.model)
         fitted = fit_without_holdout(recipe, frame, lineage, holdout_from=holdout_from)
         prediction = fitted.predict(encode_inputs(fitted.schema, rows))
-        return _ChampionPredictions(prediction=prediction, refitted=True, classes=fitted.schema.classes)
+        return ChampionPredictions(prediction=prediction, refitted=True, classes=fitted.schema.classes)
     except EverfitError as error:
-        return _ChampionPredictions(problem=str(error))
+        return ChampionPredictions(problem=str(error))
     except Exception as error:  # noqa: BLE001 - whatever the champion's estimator raises on rows of today
-        return _ChampionPredictions(problem=f"it raised {describe_raise(error)}")
+        return ChampionPredictions(problem=f"it raised {describe_raise(error)}")
 
 
 def _incomparable(candidate: InputSchema, champion: InputSchema, rows: pl.DataFrame) -> str:

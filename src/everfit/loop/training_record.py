@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct, field
 
 from everfit.core.event_log import log_event
-from everfit.core.records import FrameManifest, GateReport, ModelVersion, Score, SliceScore, Split
+from everfit.core.records import FrameManifest, GateReport, ModelVersion, Score, SliceScore, TimeSplit
 
 if TYPE_CHECKING:
     from everfit.system import System
@@ -51,7 +51,7 @@ class JudgedCandidate(Struct, frozen=True, kw_only=True):
     model: str
     report: GateReport
     manifest: FrameManifest
-    split: Split
+    split: TimeSplit
     params: dict[str, str | int | float | bool | None]
     scores: tuple[Score, ...]
     slices: tuple[SliceScore, ...]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from everfit.artifact.fitted_model import Fitted
 from everfit.core.evidence import LabelUse, Task
-from everfit.core.records import Score, SliceScore, Split, Trial
+from everfit.core.records import Score, SliceScore, TimeSplit, Trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Candidate:
     fitted: Fitted
     params: Mapping[str, str | int | float | bool | None]
     seed: int
-    split: Split
+    split: TimeSplit
     trials: tuple[Trial, ...]
     scores: tuple[Score, ...]
     """On the hold-out, the model's own metric first."""

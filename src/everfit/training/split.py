@@ -10,7 +10,7 @@ import polars as pl
 from everfit.core.columns import LABEL, TIME
 from everfit.core.errors import EmptyWindowError, LabelError
 from everfit.core.evidence import TrainingFrame
-from everfit.core.records import Split
+from everfit.core.records import TimeSplit
 from everfit.definitions.model import Model
 from everfit.training.labels import judging, learnable
 
@@ -19,7 +19,7 @@ from everfit.training.labels import judging, learnable
 class Parts:
     """Labelled, weighted rows of a frame in three parts that follow each other in time."""
 
-    split: Split
+    split: TimeSplit
     train: pl.DataFrame
     """Known before the validation begins."""
     validation: pl.DataFrame
@@ -73,7 +73,7 @@ def split_by_time(model: Model, frame: TrainingFrame, *, holdout_share: float, v
             )
     _require_variety(parts["training"][LABEL], "the training part's labels", place)
     train, validation, holdout = parts.values()
-    split = Split(
+    split = TimeSplit(
         start=labelled[TIME][0],
         validation_from=validation_from,
         holdout_from=holdout_from,
@@ -86,7 +86,7 @@ def split_by_time(model: Model, frame: TrainingFrame, *, holdout_share: float, v
     return Parts(split=split, train=train, validation=validation, learning=learning, holdout=holdout)
 
 
-def holdout_rows(frame: pl.DataFrame, split: Split) -> pl.DataFrame:
+def holdout_rows(frame: pl.DataFrame, split: TimeSplit) -> pl.DataFrame:
     """Return the labelled rows of the hold-out."""
     return frame.filter(pl.col(LABEL).is_not_null() & (pl.col(TIME) >= split.holdout_from))
 
