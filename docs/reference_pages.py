@@ -50,21 +50,95 @@ def settings() -> str:
 
 
 def errors() -> str:
-    """Every mistake that Everfit can name, as a tree, with its exit code."""
+    """Every mistake that Everfit can name, as a tree, with its exit code, HTTP status and a message."""
     from everfit.core import errors as home
 
     drawing = inspect.cleandoc(home.__doc__ or "").split("\n\n")[1]
+    kinds = error_classes()
+    messages = example_messages()
+    rows = [
+        (
+            f"`{kind.__name__}`",
+            _line(kind),
+            "2" if issubclass(kind, home.MisuseError) else "1",
+            http_status(kind) or "–",
+            messages.get(kind.__name__, "–"),
+        )
+        for kind in kinds
+    ]
+    intro = (
+        "A message states the rule, the value that broke it, and the remedy. Catch `everfit.EverfitError` for all; it "
+        "has the parts as attributes: `rule`, `value`, `remedy` and `place`.\n\n"
+        "A command prints `Kind: place: rule, but got value. Remedy`, with `--json` "
+        '`{"error": {"kind": …, "place": …, "rule": …, "value": …, "remedy": …}}`. The prediction service answers '
+        '`{"error": {"message": …}}`, of a wrong request with `field`, `value` and `expected`; '
+        "what has no status below is 500, with an id by which the log tells the reason. In the examples, `…` stands "
+        "for a value."
+    )
+    head = ("class", "meaning", "exit code", "HTTP status", "an example")
+    return _page("Errors", [intro, f"```text\n{drawing}\n```", _table(head, rows)])
+
+
+def error_classes() -> list[type[Exception]]:
+    """Return the classes of `core/errors.py`, in the order of that file."""
+    from everfit.core import errors as home
+
     kinds = [
         kind
         for _, kind in inspect.getmembers(home, inspect.isclass)
         if issubclass(kind, home.EverfitError) and kind.__module__ == home.__name__
     ]
-    kinds.sort(key=lambda kind: inspect.getsourcelines(kind)[1])
-    rows = [(f"`{kind.__name__}`", _line(kind), "2" if issubclass(kind, home.MisuseError) else "1") for kind in kinds]
-    intro = "A message states the rule, the value that broke it, and the remedy. Catch `everfit.EverfitError` for all."
-    return _page(
-        "Errors", [intro, f"```text\n{drawing}\n```", _table(("class", "meaning", "exit code of a command"), rows)]
-    )
+    return sorted(kinds, key=lambda kind: inspect.getsourcelines(kind)[1])
+
+
+def http_status(kind: type[Exception]) -> str:
+    """Return the status that the service answers an error of this class with; empty if none of its own."""
+    from everfit.serving.http.responses import _STATUS
+
+    return next((str(status) for known, status in _STATUS.items() if known is kind), "")
+
+
+def example_messages() -> dict[str, str]:
+    """Return a message for each class that is raised anywhere, as the source has it, ``…`` for each value.
+
+    Of several, the one with a remedy, with the fewest values, and about 90 characters long.
+    """
+    found: dict[str, list[tuple[bool, int, int, str]]] = {}
+    for tree in _sources():
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            text = _message(call)
+            if isinstance(call.func, ast.Name) and call.func.id.endswith("Error") and text is not None:
+                has_remedy = any(word.arg == "remedy" for word in call.keywords)
+                found.setdefault(call.func.id, []).append((not has_remedy, text.count("…"), abs(len(text) - 90), text))
+    return {name: f"`{min(texts)[3]}`".replace("``", "`") for name, texts in found.items()}
+
+
+def _message(call: ast.Call) -> str | None:
+    """Return the message of a call that makes an error, or None where its rule is not written there."""
+    rule = _spelled(call.args[0]) if call.args else None
+    if not rule or not re.search(r"\w{3}", rule):
+        return None
+    words = {word.arg: word.value for word in call.keywords}
+    place = _spelled(words["place"]) if "place" in words else None
+    text = f"{place}: {rule}" if place else rule
+    remedy = _spelled(words["remedy"]) if "remedy" in words else ""
+    if remedy is None:
+        return None
+    return f"{text}{', but got …' if 'value' in words else ''}. {remedy}".strip().replace("`", "'")
+
+
+def _spelled(node: ast.expr) -> str | None:
+    """Return a literal's text with ``…`` for every value in it, or None where it is no literal."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_spelled(part) or "…" for part in node.values)
+    return None
+
+
+def _sources() -> list[ast.Module]:
+    folder = Path(everfit.__file__).parent
+    return [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(folder.rglob("*.py"))]
 
 
 def commands() -> str:
@@ -72,24 +146,46 @@ def commands() -> str:
     from everfit.cli.main import command_group
 
     root: Any = command_group()
-    parts = ["Exit codes: 0 done, 1 refused or failed, 2 misuse. Every command takes `--json`."]
+    parts = ["Exit codes: 0 done, 1 refused or failed, 2 misuse, 130 stopped by Ctrl-C. Every command takes `--json`."]
+    internal = [
+        "## Internal commands\n\n`everfit serve` and `everfit up` start these as processes of their own; they are "
+        "named here because `ps` shows them. Their options may change at any time."
+    ]
     for name, command in root.commands.items():
         inner = getattr(command, "commands", None)
         for path, leaf in (
             [(name, command)] if inner is None else [(f"{name} {key}", sub) for key, sub in inner.items()]
         ):
-            parts.append(_command(path, leaf.load()))
-    return _page("Commands", parts)
+            if leaf.hidden:
+                internal.append(_command(path, leaf.load()).replace("## ", "### ", 1))
+            else:
+                parts.append(_command(path, leaf.load()))
+    return _page("Commands", [*parts, *internal])
 
 
 def names() -> str:
-    """Every public name with the first line of its docstring."""
-    rows = []
-    for name in everfit.__all__:
-        value = getattr(everfit, name)
-        rows.append((f"`everfit.{name}`", f"`{value.__module__}`", _line(value)))
-    intro = "All that `import everfit` offers. Nothing else is public; each name is imported when it is first used."
-    return _page("Public names", [intro, _table(("name", "defined in", "meaning"), rows)])
+    """Every public name with its arguments and the first line of its docstring."""
+    rows = [
+        (f"[`{name}`](project-file.md#{name.lower()})", _call(getattr(everfit, name)), _line(getattr(everfit, name)))
+        for name in everfit.__all__
+    ]
+    intro = (
+        "All that `import everfit as ef` offers. Nothing else is public; each name is imported when it is first used. "
+        "An argument with `=` may be left out; each leads to its types, defaults and meanings. What is only handed to "
+        "you, such as `Evidence`, has attributes instead of arguments."
+    )
+    return _page("Public names", [intro, _table(("name", "arguments", "meaning"), rows)])
+
+
+_HANDED = ("Evidence", "GateReport", "ModelVersion", "Project", "System", "TrainingFrame")
+"""Public records that only Everfit makes."""
+
+
+def _call(value: Any) -> str:
+    if value.__name__ in _HANDED:
+        return "–"
+    words = [argument.name if not argument.default else f"{argument.name}=" for argument in arguments(value)]
+    return f"`{', '.join(words)}`" if words else "–"
 
 
 def column_types() -> str:
@@ -148,40 +244,213 @@ def metrics() -> str:
 
 
 def gates() -> str:
-    """Every gate with its parameters."""
-    from everfit.definitions.gate import Gate
+    """Every gate with its name in reports and its parameters."""
+    from everfit.gates.judge import STANDARD_GATES
 
-    parts = [
-        "A gate gives one verdict or more: its name, passed, failed or skipped, the value, the threshold and a "
-        "sentence. Name them in `model.ship_when(...)`; your own is one function decorated with `@everfit.gate`."
+    public = {value: name for name in everfit.__all__ if is_gate(value := getattr(everfit, name))}
+    intro = (
+        "A gate gives one verdict or more: its name, `passed`, `failed` or `skipped`, the value, the threshold and a "
+        "sentence. One verdict `failed` refuses the candidate; `skipped` (shown as –) does not. All gates are tried, "
+        "so that one report names everything there is to repair.\n\n"
+        f"**{_spelled_number(len(STANDARD_GATES))} gates hold for every candidate**, in this order. Name one of them "
+        "in `model.ship_when(...)` only to change its limits. Reports use the left name, project files the class."
+    )
+    rows = [
+        (
+            f"`{gate.name}`",
+            f"[`{public[type(gate)]}`](#{public[type(gate)].lower()})"
+            if type(gate) in public
+            else "– (nothing to set)",
+            _line(type(gate)),
+        )
+        for gate in STANDARD_GATES
     ]
-    for name in everfit.__all__:
-        kind = getattr(everfit, name)
-        if inspect.isclass(kind) and kind.__module__.startswith("everfit.gates.") and hasattr(kind, "judge"):
-            signature = _ANNOTATION.sub(r": \1", str(inspect.signature(kind)).partition(" ->")[0])
-            parts.append(f"## {name}\n\n```python\n{name}{signature}\n```\n\n{_prose(kind)}")
-    parts.append(f"## Your own\n\n{_prose(everfit.gate)}\n\n{_prose(Gate)}")
+    own = [name for kind, name in public.items() if kind not in {type(gate) for gate in STANDARD_GATES}]
+    beside = (
+        f"Besides, there is {', '.join(f'[`{name}`](#{name.lower()})' for name in own)} (in reports `slices_COLUMN`), "
+        "and [your own](#your-own)."
+    )
+    parts = [intro, _table(("in reports", "in the project file", "what it requires"), rows), beside]
+    for kind, name in public.items():
+        signature = _ANNOTATION.sub(r": \1", str(inspect.signature(kind)).partition(" ->")[0])
+        parts.append(f"## {name}\n\n```python\n{name}{signature}\n```\n\n{_prose(kind)}")
+    parts.append(
+        f"## Your own\n\n{_prose(everfit.gate)}\n\nThe attributes of [`Evidence`](project-file.md#evidence) are the "
+        "data that it judges by. `evidence.champion` is `None` while there is no champion: return `True` then, or the "
+        "first version is refused for ever. How to: [write a gate](../howto/own-gate.md)."
+    )
     return _page("Gates", parts)
 
 
-def service() -> str:
-    """What the prediction service reports of itself."""
-    from everfit.serving.metrics import describe_metrics
+def is_gate(value: Any) -> bool:
+    """Tell whether something public is the class of a gate."""
+    return inspect.isclass(value) and value.__module__.startswith("everfit.gates.") and hasattr(value, "judge")
 
+
+def _spelled_number(number: int) -> str:
+    return {11: "Eleven", 12: "Twelve", 13: "Thirteen", 14: "Fourteen"}.get(number, str(number))
+
+
+MEANINGS: Mapping[str, str] = {
+    "performance_drop": "the loss is higher than predictions like these cost on the hold-out",
+    "drift": "a feature is not distributed as in the reference; `warning` if the model uses it enough to notice",
+    "prediction_drift": "the same of the model's predictions",
+    "joint_drift": "no column moved alone, but the columns together did",
+    "missing_values": "a feature is missing much more often; `critical` in half of the rows more than usual, or in all",
+    "unseen_categories": "a feature has new categories, more of them than usual",
+    "out_of_range": "a feature is beyond what training saw",
+    "constant_alive": "a feature that varied has one value only",
+    "stale_source": "the newest row of a source is older than the ttl of its view, so that the features are missing",
+    "infinite_values": "a feature is infinite in rows of its view; `critical` if in all of them",
+    "labels_stopped": "no outcome comes any more",
+    "unlabelled": "outcomes of an earlier time never came",
+    "duplicate_labels": "the same outcome was reported more than once",
+    "contradicting_labels": "an event has outcomes that contradict each other",
+    "new_class": "outcomes are of a class that the champion did not learn; `critical` from 5 % of them on",
+    "clock_skew": "requests carry an event time after the moment of their prediction",
+    "predictions_stopped": "no request comes any more",
+    "parity": "features as served differ from the same features recomputed from history",
+    "training_failed": "a training raised, took too long or too much memory, or was ended by a signal",
+    "candidate_refused": "a candidate failed its gates",
+    "taken_back": "a version was taken back in its rollout",
+    "clock_set_back": "the machine's clock went backwards",
+    "loop_trouble": "the loop cannot read a source or write a store",
+}
+"""By kind of finding, what it means."""
+
+
+def findings() -> str:
+    """Every kind of finding with its severities."""
+    from everfit.core.finding import SEVERITIES
+
+    severities = severities_of_findings()
     rows = [
-        (
-            f"`{family.name}`",
-            family.type,
-            ", ".join(f"`{label}`" for label in vars(family)["_labelnames"]),
-            family.documentation,
-        )
-        for family in describe_metrics()
+        (f"`{kind}`", ", ".join(f"`{name}`" for name in SEVERITIES if name in severities.get(kind, ())), meaning)
+        for kind, meaning in MEANINGS.items()
     ]
     intro = (
-        "`GET /metrics` answers in the text format of Prometheus, for all workers together. Counters carry the suffix "
-        "`_total` there. How to ask: [serve a model](../howto/serve.md)."
+        "What `everfit monitor` and the loop find. Findings with one key (model, kind, version, subject) are one "
+        "incident, from the first evaluation that finds it until one does not. Examples and what to do: "
+        "[watch a model](../howto/monitor.md)."
     )
-    return _page("Metrics of the service", [intro, _table(("metric", "kind", "labels", "meaning"), rows)])
+    levels = _table(
+        ("severity", "means", "consequence"),
+        [
+            ("`info`", "worth knowing", 'listed; notified only with `[alerts] severity = "info"`'),
+            ("`warning`", "a person should look at it", "notified by default, outside the quiet hours"),
+            ("`critical`", "it does harm", "notified at any hour; `everfit monitor --fail` exits with 1"),
+        ],
+    )
+    return _page("Findings and severities", [intro, levels, _table(("finding", "severity", "meaning"), rows)])
+
+
+def severities_of_findings() -> dict[str, set[str]]:
+    """Return the severities that the source gives to each kind of finding."""
+    from everfit.core.finding import SEVERITIES
+
+    found: dict[str, set[str]] = {}
+    for tree in _sources():
+        for scope in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+            variables: dict[str, list[ast.expr]] = {}
+            for node in ast.walk(scope):
+                if isinstance(node, ast.AnnAssign | ast.Assign) and node.value is not None:
+                    target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+                    if isinstance(target, ast.Name):
+                        variables.setdefault(target.id, []).append(node.value)
+            for call in (node for node in ast.walk(scope) if isinstance(node, ast.Call)):
+                parts = [*call.args, *(word.value for word in call.keywords if word.arg in {"kind", "severity"})]
+                texts = {text for part in parts for text in _texts(part, variables)}
+                for kind in texts & set(MEANINGS):
+                    found.setdefault(kind, set()).update(texts & set(SEVERITIES))
+        for pair in (node for node in ast.walk(tree) if isinstance(node, ast.Tuple) and len(node.elts) == 2):
+            texts = {text for part in pair.elts for text in _texts(part, {})}
+            for kind in texts & set(MEANINGS):
+                found.setdefault(kind, set()).update(texts & set(SEVERITIES))
+    return found
+
+
+def _texts(node: ast.expr, variables: Mapping[str, list[ast.expr]]) -> set[str]:
+    """Return the texts that an expression may be: a literal, either side of a condition, or a variable of these."""
+    if isinstance(node, ast.Constant):
+        return {node.value} if isinstance(node.value, str) else set()
+    if isinstance(node, ast.IfExp):
+        return _texts(node.body, variables) | _texts(node.orelse, variables)
+    if isinstance(node, ast.Name):
+        return {text for value in variables.get(node.id, ()) for text in _texts(value, {})}
+    return set()
+
+
+LABELS: Mapping[str, str] = {
+    "model": "the model's name; empty for requests to a model that is not served",
+    "status": "the HTTP status of the response",
+    "view": "a feature view",
+    "version": "a version's number; of `everfit_version_refused`, `MODEL version N`",
+    "digest": "the SHA-256 of the version's package",
+    "runtime": "how the model is executed: `treelite`, `onnx`, `native` …",
+    "form": "how the model is executed: `treelite`, `onnx`, `native` …",
+    "route": "the version's part in the traffic: `champion`, `canary` or `shadow`",
+    "worker": "a worker process, counted from 0",
+    "metric": "a [metric of models](metrics.md)",
+    "column": "a feature, or `prediction`",
+    "source": "a source",
+    "severity": "`info`, `warning` or `critical`, as in [findings](findings.md)",
+}
+"""By label of a metric of the service, its values."""
+
+
+def service() -> str:
+    """Every metric that the prediction service exports, and every label."""
+    from everfit.serving.metrics import describe_metrics
+
+    families = describe_metrics()
+    rows = [
+        (
+            f"`{family.name}{'_total' if family.type == 'counter' else ''}`",
+            family.type,
+            ", ".join(f"`{label}`" for label in labels_of(family)),
+            family.documentation,
+        )
+        for family in families
+    ]
+    used = sorted({label for family in families for label in labels_of(family)})
+    intro = (
+        "`GET /metrics` answers in the text format of Prometheus, for all workers together; a worker that starts again "
+        "continues its counters. A histogram has the names `_bucket` (label `le`), `_sum` and `_count`. The figures of "
+        "models (`everfit_model_…`) are those of the last evaluation, by `everfit up` or `everfit monitor`.\n\n"
+        "Alert rules to copy: [operate](../howto/operate.md#alerts-in-prometheus)."
+    )
+    labels = _table(("label", "values"), [(f"`{label}`", LABELS.get(label, "")) for label in used])
+    queries = _table(
+        ("question", "PromQL"),
+        [
+            ("requests a second, by model", "`sum by (model) (rate(everfit_requests_total[5m]))`"),
+            (
+                "99th percentile of the time to answer, in seconds",
+                "`histogram_quantile(0.99, sum by (model, le) (rate(everfit_request_seconds_bucket[5m])))`",
+            ),
+            (
+                "share of rows without features of a view",
+                "`sum by (model, view) (rate(everfit_feature_missing_total[15m])) / on (model) group_left "
+                "sum by (model) (rate(everfit_rows_total[15m]))`",
+            ),
+            (
+                "how much worse than on the hold-out",
+                "`everfit_model_score - everfit_model_reference_score`",
+            ),
+        ],
+    )
+    parts = [
+        intro,
+        _table(("metric", "kind", "labels", "meaning"), rows),
+        f"## Labels\n\n{labels}",
+        f"## Questions\n\n{queries}",
+    ]
+    return _page("Metrics of the service", parts)
+
+
+def labels_of(family: Any) -> tuple[str, ...]:
+    """Return the names of a metric's labels."""
+    return tuple(vars(family)["_labelnames"])
 
 
 _CHAPTERS: Mapping[str, tuple[str, ...]] = {
@@ -316,6 +585,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "metrics": metrics,
     "gates": gates,
     "service": service,
+    "findings": findings,
     "project-file": project_file,
     "column-types": column_types,
 }

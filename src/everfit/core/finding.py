@@ -15,7 +15,6 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 FindingKind = Literal[
     "performance_drop",
-    "worse_than_champion",
     "drift",
     "prediction_drift",
     "joint_drift",
