@@ -115,7 +115,14 @@ class Registry:
             params=[Param(key, str(value)) for key, value in params.items()],
         )
         if report is not None:
-            self._client.log_text(run_id, msgspec.json.format(msgspec.json.encode(report)).decode(), REPORT_FILE)
+            text = msgspec.json.format(msgspec.json.encode(report)).decode()
+            if self._artifacts is None:
+                self._client.log_text(run_id, text, REPORT_FILE)
+            else:
+                # Not the run's own location: that is absolute, and the state folder may have been moved since.
+                place = self._local_artifacts(report.model, run_id)
+                place.mkdir(parents=True, exist_ok=True)
+                place.joinpath(REPORT_FILE).write_text(text, encoding="utf-8")
             self._client.set_tag(run_id, GATES_TAG, "passed" if report.passed else "failed")
         if note:
             self._client.set_tag(run_id, "mlflow.note.content", note)
@@ -236,7 +243,6 @@ class Registry:
             if GATES_TAG not in self._client.get_run(run_id).data.tags:
                 return None
             if self._artifacts is not None:
-                # Not the run's own location: that is absolute, and the state folder may have been moved since.
                 content = self._local_artifacts(model, run_id).joinpath(REPORT_FILE).read_bytes()
             else:
                 with tempfile.TemporaryDirectory(prefix="everfit-report-") as folder:
