@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from everfit.artifact.equivalence import difference, refer
 from everfit.artifact.predictor import BATCH_ROWS
 from everfit.artifact.runtimes import quick_scorer
-from everfit.artifact.runtimes.lightgbm_batch import make_batch
+from everfit.artifact.runtimes.lightgbm_batch import conversion, make_batch
 from everfit.artifact.runtimes.lightgbm_fast import LightgbmFastPredictor
-from everfit.artifact.runtimes.lightgbm_objective import conversion
 from everfit.artifact.runtimes.lightgbm_trees import Forest, read_forest
 from everfit.artifact.runtimes.quick_scorer import QuickScorer
 from everfit.core.evidence import Arithmetic
@@ -234,7 +233,7 @@ def test_threads_do_not_disturb_each_other() -> None:
 class WrongInBatches:
     """Stands for a form whose tables went wrong."""
 
-    form = "wrong"
+    runtime = "wrong"
     arithmetic: Arithmetic = "float64"
 
     def __init__(self, fewest_rows: int, most_rows: int) -> None:

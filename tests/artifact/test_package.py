@@ -25,7 +25,8 @@ import everfit as ef
 from everfit.artifact.fitted_model import Fitted
 from everfit.artifact.infer import infer_schema
 from everfit.artifact.manifest import Lineage
-from everfit.artifact.package import Package, open_package, write_package
+from everfit.artifact.package import Package, open_package
+from everfit.artifact.package_writer import write_package
 from everfit.artifact.provenance import code_version, library_versions
 from everfit.artifact.runtimes.native import NativePredictor
 from everfit.artifact.signing import Signer, Trust, open_keys
@@ -193,13 +194,16 @@ def test_every_form_gives_back_the_estimators_answers(
     write(tmp_path / "package", make(task), task, gaps=gaps)
     package = open_package(tmp_path / "package", trust=TRUST)
     assert package.manifest.native == native
-    assert package.manifest.form in forms, package.manifest.proofs
+    assert package.manifest.runtime in forms, package.manifest.proofs
     assert package.manifest.accepts_missing is gaps
     matrix, expected = package.reference()
     for predictor in (package.predictor(), package.native()):
         np.testing.assert_allclose(predictor.predict(matrix), expected, atol=1e-6)
         np.testing.assert_allclose([predictor.predict_one(row.tolist()) for row in matrix], expected, atol=1e-6)
-    assert package.predictor().form == package.manifest.form
+    assert package.predictor().runtime == package.manifest.runtime
+    stored = json.loads((package.folder / "manifest.json").read_bytes())
+    assert stored["form"] == package.manifest.runtime, "packages of earlier releases are read under this key"
+    assert [proof["form"] for proof in stored["proofs"]] == [proof.runtime for proof in package.manifest.proofs]
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +251,7 @@ def test_a_package_of_before_is_read(copied: Path) -> None:
     bare = msgspec.json.encode(old | {"digest": "", "signature": "", "key": ""})
     old["digest"] = f"sha256:{hashlib.sha256(bare).hexdigest()}"
     path.write_bytes(msgspec.json.format(msgspec.json.encode(old), indent=1) + b"\n")
-    assert open_package(copied, trust=TRUST).predictor().form == "treelite"
+    assert open_package(copied, trust=TRUST).predictor().runtime == "treelite"
 
 
 def test_a_missing_file_is_found(copied: Path) -> None:
@@ -296,7 +300,7 @@ def forge(folder: Path, content: bytes, signer: Signer | None) -> None:
     (folder / "model" / "estimator.pkl").write_bytes(content)
     manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
     manifest = msgspec.structs.replace(
-        manifest, native="pickle", form="pickle", executes_code=(), files=record_files(folder)
+        manifest, native="pickle", runtime="pickle", executes_code=(), files=record_files(folder)
     )
     if signer is not None:
         manifest = msgspec.structs.replace(manifest, key=signer.key)
@@ -435,7 +439,7 @@ predictor, pipeline = package.predictor(), package.row_pipeline()
 row = [{"weight": 0.5, "shop": "a"}.get(field.name) for field in package.schema.request]
 predictor.predict_one(pipeline.encode(row, pipeline.used(row, [3.0])))
 heavy = {"sklearn", "lightgbm", "treelite", "scipy", "pandas", "polars", "mlflow", "skops"}
-print(predictor.form, *sorted(heavy & sys.modules.keys()))
+print(predictor.runtime, *sorted(heavy & sys.modules.keys()))
 """
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "package")], capture_output=True, text=True, check=False
@@ -459,10 +463,10 @@ def test_numbers_that_the_estimator_refuses_are_refused_by_name(tmp_path: Path) 
 
 @pytest.mark.parametrize("make", [trees, forest])
 def test_a_tree_whose_nodes_point_nowhere_is_refused(tmp_path: Path, make: Callable[[Task], Any]) -> None:
-    from everfit.artifact.runtimes.sklearn import SklearnForm
+    from everfit.artifact.runtimes.sklearn import SklearnRuntime
 
     package = write(tmp_path / "package", make("binary"), "binary")
-    native: Any = SklearnForm().load(package.folder / "model", package.schema)
+    native: Any = SklearnRuntime().load(package.folder / "model", package.schema)
     estimator = native.estimator
     tree = estimator._predictors[0][0] if make is trees else estimator.estimators_[0].tree_
     if make is trees:
@@ -471,6 +475,6 @@ def test_a_tree_whose_nodes_point_nowhere_is_refused(tmp_path: Path, make: Calla
         state = tree.__getstate__()
         state["nodes"]["left_child"][0] = 10**6
         tree.__setstate__(state)
-    SklearnForm().save(estimator, tmp_path, package.schema)
+    SklearnRuntime().save(estimator, tmp_path, package.schema)
     with pytest.raises(CorruptPackageError, match="point at what exists"):
-        SklearnForm().load(tmp_path, package.schema)
+        SklearnRuntime().load(tmp_path, package.schema)

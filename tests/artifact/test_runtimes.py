@@ -21,12 +21,13 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from everfit.artifact.equivalence import Choice, choose_form, make_reference
+from everfit.artifact.equivalence import make_reference
 from everfit.artifact.fitted_model import Fitted
 from everfit.artifact.probes import make_probes
+from everfit.artifact.runtime_choice import RuntimeChoice, choose_runtime
 from everfit.artifact.runtimes.native import NativePredictor
-from everfit.artifact.runtimes.onnx import OnnxForm
-from everfit.artifact.runtimes.treelite import TreeliteForm, TreelitePredictor
+from everfit.artifact.runtimes.onnx import OnnxRuntime
+from everfit.artifact.runtimes.treelite import TreelitePredictor, TreeliteRuntime
 from everfit.artifact.schema import Column, InputSchema
 from everfit.artifact.split_points import find_split_points
 from everfit.artifact.tolerance import FLOAT32_MAX, relative_difference
@@ -63,7 +64,7 @@ def the_labels(task: Task, score: NDArray[np.float64], classes: int) -> NDArray[
 
 def prove(
     folder: Path, estimator: Any, task: Task = "binary", *, classes: int = 2, scale: float = 1.0
-) -> tuple[Choice, Fitted, NDArray[np.float64]]:
+) -> tuple[RuntimeChoice, Fitted, NDArray[np.float64]]:
     matrix, score = the_rows()
     schema = the_schema(task, classes)
     estimator.fit(matrix, the_labels(task, score * (scale if task == "regression" else 1), classes))
@@ -73,7 +74,7 @@ def prove(
     held_out = the_rows(seed=1)[0]
     folder.mkdir(exist_ok=True)
     reference, limits = make_reference(fitted, held_out)
-    return choose_form(fitted, reference, limits, held_out, folder), fitted, held_out
+    return choose_runtime(fitted, reference, limits, held_out, folder), fitted, held_out
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered in reduce")
@@ -92,8 +93,8 @@ def test_treelite_computes_what_scikit_learn_computes_around_every_threshold(
 ) -> None:
     classes = 3 if task == "multiclass" else 2
     choice, fitted, held_out = prove(tmp_path, estimator, task, classes=classes)
-    assert choice.form == "treelite", choice.proofs
-    predictor = TreeliteForm().load(tmp_path, fitted.schema)
+    assert choice.runtime == "treelite", choice.proofs
+    predictor = TreeliteRuntime().load(tmp_path, fitted.schema)
     for rows in make_probes(fitted.estimator, fitted.schema, held_out, largest=FLOAT32_MAX):
         try:
             expected = fitted.predict(rows)
@@ -107,8 +108,8 @@ def test_treelite_computes_what_scikit_learn_computes_around_every_threshold(
 def test_a_runtime_that_compares_in_float64_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("everfit.artifact.runtimes.treelite._compare_as_float32", lambda model: None)
     choice, _, _ = prove(tmp_path, RandomForestClassifier(30, random_state=0))
-    assert choice.form == choice.native == "skops"
-    assert [proof.equal for proof in choice.proofs if proof.form == "treelite"] == [False]
+    assert choice.runtime == choice.native == "skops"
+    assert [proof.equal for proof in choice.proofs if proof.runtime == "treelite"] == [False]
 
 
 def boosted(task: Task, library: str) -> Any:
@@ -130,7 +131,7 @@ def test_boosters_are_stored_in_their_own_form_and_accelerated(
 ) -> None:
     choice, _, _ = prove(tmp_path, boosted(task, library), task, classes=classes, scale=1e6)
     assert choice.native == library
-    assert choice.form == {"lightgbm": "lightgbm-fast", "xgboost": "treelite"}[library], choice.proofs
+    assert choice.runtime == {"lightgbm": "lightgbm-fast", "xgboost": "treelite"}[library], choice.proofs
 
 
 def test_split_points_are_found_in_every_library() -> None:
@@ -155,14 +156,14 @@ def test_a_pipeline_with_an_imputer_is_packaged(
     choice, _, _ = prove(tmp_path, make_pipeline(SimpleImputer(), last), task)
     assert choice.native == "skops"
     for proof in choice.proofs:
-        lines = [record for record in caplog.records if f"runtime {proof.form} " in record.getMessage()]
+        lines = [record for record in caplog.records if f"runtime {proof.runtime} " in record.getMessage()]
         assert len(lines) == (not proof.equal)
 
 
 def test_a_tree_behind_a_scaler_is_left_to_scikit_learn(tmp_path: Path) -> None:
     """Its thresholds are not those of a column, so that no proof could look beside them."""
     choice, _, _ = prove(tmp_path, make_pipeline(StandardScaler(), RandomForestClassifier(5, random_state=0)))
-    assert [proof.form for proof in choice.proofs] == ["skops"]
+    assert [proof.runtime for proof in choice.proofs] == ["skops"]
 
 
 class OddError(Exception):
@@ -176,12 +177,12 @@ def _raise(*_: Any, **__: Any) -> Any:
 @pytest.mark.parametrize(
     ("place", "estimator"),
     [
-        ((TreeliteForm, "save"), RandomForestClassifier(5)),
-        ((TreeliteForm, "load"), RandomForestClassifier(5)),
+        ((TreeliteRuntime, "save"), RandomForestClassifier(5)),
+        ((TreeliteRuntime, "load"), RandomForestClassifier(5)),
         ((TreelitePredictor, "predict"), RandomForestClassifier(5)),
         ((TreelitePredictor, "predict_one"), RandomForestClassifier(5)),
-        ((OnnxForm, "save"), LogisticRegression()),
-        ((OnnxForm, "load"), LogisticRegression()),
+        ((OnnxRuntime, "save"), LogisticRegression()),
+        ((OnnxRuntime, "load"), LogisticRegression()),
     ],
 )
 def test_a_runtime_that_raises_is_dropped_with_one_line(
@@ -194,12 +195,12 @@ def test_a_runtime_that_raises_is_dropped_with_one_line(
     monkeypatch.setattr(*place, _raise)
     with caplog.at_level(logging.WARNING):
         choice, _, _ = prove(tmp_path, estimator)
-    assert choice.form == choice.native == "skops"
+    assert choice.runtime == choice.native == "skops"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["estimator.skops"]
     dropped = [proof for proof in choice.proofs if not proof.equal]
     assert [proof.remark for proof in dropped] == ["OddError: the converter's own"]
     lines = [record.getMessage() for record in caplog.records]
-    assert lines == [f"model late: runtime {dropped[0].form} is not used: OddError: the converter's own"]
+    assert lines == [f"model late: runtime {dropped[0].runtime} is not used: OddError: the converter's own"]
 
 
 def test_an_estimator_that_cannot_be_stored_is_refused_in_one_sentence(tmp_path: Path) -> None:
@@ -223,7 +224,7 @@ class Column1:
 
 def test_values_in_a_column_and_in_float32_are_taken(tmp_path: Path) -> None:
     choice, fitted, held_out = prove(tmp_path, Column1(), "regression")
-    assert choice.form == "pickle"
+    assert choice.runtime == "pickle"
     assert {proof.arithmetic for proof in choice.proofs if proof.equal} == {"float32"}
     assert fitted.predict(held_out).shape == (ROWS,)
 

@@ -17,7 +17,7 @@ from everfit.artifact.encode import encode_frame
 from everfit.artifact.fitted_model import Fitted
 from everfit.artifact.infer import infer_schema
 from everfit.artifact.manifest import Lineage
-from everfit.artifact.package import write_package
+from everfit.artifact.package_writer import write_package
 from everfit.artifact.provenance import code_version, library_versions
 from everfit.artifact.runtimes.native import NativePredictor
 from everfit.artifact.schema import InputSchema

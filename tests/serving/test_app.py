@@ -177,7 +177,7 @@ def test_metrics_count_what_happened(service: Service) -> None:
 class Exploding:
     """A model that fails as a user's own class may."""
 
-    form = "own"
+    runtime = "own"
     arithmetic: Arithmetic = "float64"
 
     def predict(self, matrix: Any) -> Any:

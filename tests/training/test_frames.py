@@ -26,7 +26,8 @@ from xgboost import XGBClassifier
 import everfit as ef
 from everfit.artifact.infer import infer_schema
 from everfit.artifact.manifest import Lineage
-from everfit.artifact.package import Package, open_package, write_package
+from everfit.artifact.package import Package, open_package
+from everfit.artifact.package_writer import write_package
 from everfit.artifact.provenance import CodeVersion, library_versions
 from everfit.artifact.signing import Signer, Trust
 from everfit.core.columns import LABEL

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from everfit.artifact.schema import Column, InputSchema
 from everfit.core.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    import numpy as np
     import polars as pl
     from numpy.typing import NDArray
 
@@ -24,7 +25,7 @@ def encode_frame(schema: InputSchema, frame: pl.DataFrame) -> NDArray[np.float64
     """Encode a frame.
 
     Args:
-        schema: What the estimator takes.
+        schema: Schema of the estimator's inputs.
         frame: Has every column of ``schema.columns``; others are ignored.
 
     Returns:
@@ -34,8 +35,6 @@ def encode_frame(schema: InputSchema, frame: pl.DataFrame) -> NDArray[np.float64
     Raises:
         InvalidRequestError: If a column is absent, or its type cannot be what the schema says.
     """
-    import numpy as np
-
     matrix = np.empty((frame.height, len(schema.columns)), dtype=np.float64)
     for place, column in enumerate(schema.columns):
         if column.name not in frame.columns:
@@ -88,7 +87,9 @@ def encode_inputs(schema: InputSchema, frame: pl.DataFrame) -> Any:
 
 
 def encode_row(schema: InputSchema) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
-    """A function from a row, by column name, to what :meth:`everfit.artifact.predictor.Predictor.predict_one` takes."""
+    """Return a function from a row, by column name, to the input of
+    :meth:`everfit.artifact.predictor.Predictor.predict_one`.
+    """
     if schema.frame == "matrix":
         return RowEncoder(schema).encode
     names = schema.names
@@ -99,7 +100,7 @@ class RowEncoder:
     """Encodes one row at a time, in about 0.1 µs a column, without Polars or NumPy.
 
     Args:
-        schema: What the estimator takes.
+        schema: Schema of the estimator's inputs.
     """
 
     def __init__(self, schema: InputSchema) -> None:

@@ -1,25 +1,19 @@
-"""Choice of the runtime that serves an estimator: the fastest that predicts what the fitted estimator predicts."""
+"""Equivalence of a runtime with the fitted estimator: reference rows, and the largest difference on them."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import time
+import dataclasses
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
-from everfit.artifact.manifest import Proof
+from everfit.artifact.input_limits import InputLimits
 from everfit.artifact.predictor import BATCH_ROWS
-from everfit.artifact.probes import make_probes
-from everfit.artifact.runtimes.catalogue import ACCELERATED, NATIVE
-from everfit.artifact.tolerance import FLOAT32_MAX, TOLERANCES, coarser, relative_difference
+from everfit.artifact.tolerance import FLOAT32_MAX, relative_difference
 from everfit.core.errors import PackageError
 
 if TYPE_CHECKING:
@@ -27,26 +21,19 @@ if TYPE_CHECKING:
 
     from everfit.artifact.fitted_model import Fitted
     from everfit.artifact.predictor import Predictor
-    from everfit.artifact.runtimes.runtime import Form
-    from everfit.core.evidence import Arithmetic, Task
+    from everfit.core.evidence import Task
 
     Floats = NDArray[np.float64]
 
-
 _REAL_ROWS = 256
 LONE_ROWS = 32
-_PROOF_ROWS = 50_000
-_TIMING_BLOCKS = 15
-_TIMING_SECONDS = 0.004
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reference:
+class ReferenceRows:
     """Rows and the fitted estimator's predictions of them, which every runtime must give.
 
-    The estimator is asked for all rows at once, for some of them one by one, and for two: the last digits may differ
+    The estimator predicts all rows at once, some of them one by one, and two together: the last digits may differ
     between the three, and a runtime is compared like with like.
     """
 
@@ -59,24 +46,19 @@ class Reference:
     pair: Floats
     """Of the first two of these, both at once."""
 
+    def save(self, path: Path) -> None:
+        """Write the rows as NumPy's ``.npz``."""
+        np.savez(path, **dataclasses.asdict(self))
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Limits of an estimator's inputs; rows outside them are refused."""
-
-    accepts_missing: bool
-    largest: float | None
-    """The largest magnitude of a number that it takes; ``None`` if it takes any."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """The forms that are kept, and what was found about all."""
-
-    native: str
-    form: str
-    proofs: tuple[Proof, ...]
-    files: tuple[str, ...]
+    @classmethod
+    def load(cls, path: Path) -> ReferenceRows:
+        """Read what :meth:`save` wrote, in this release or an older one, which had no rows alone and in pairs."""
+        with np.load(path, allow_pickle=False) as arrays:
+            matrix, expected = arrays["matrix"], arrays["expected"]
+            lone = spread(len(matrix), LONE_ROWS)
+            alone = arrays["alone"] if "alone" in arrays else expected[lone]
+            pair = arrays["pair"] if "pair" in arrays else expected[lone[:2]]
+        return cls(matrix=matrix, expected=expected, alone=alone, pair=pair)
 
 
 def spread(rows: int, most: int) -> NDArray[np.intp]:
@@ -84,7 +66,7 @@ def spread(rows: int, most: int) -> NDArray[np.intp]:
     return np.unique(np.linspace(0, rows - 1, most).astype(np.intp)) if rows else np.empty(0, dtype=np.intp)
 
 
-def make_reference(fitted: Fitted, matrix: Floats) -> tuple[Reference, Limits]:
+def make_reference(fitted: Fitted, matrix: Floats) -> tuple[ReferenceRows, InputLimits]:
     """Choose rows, have the fitted estimator predict them, and find out which rows it refuses.
 
     Args:
@@ -111,17 +93,17 @@ def make_reference(fitted: Fitted, matrix: Floats) -> tuple[Reference, Limits]:
         except Exception as problem:  # noqa: BLE001 - whatever the estimator's library raises
             reason = problem
         else:
-            return reference, Limits(accepts_missing=accepts, largest=_find_largest(fitted, rows))
+            return reference, InputLimits(accepts_missing=accepts, largest=_find_largest(fitted, rows))
     remedy = "" if len(complete) else f"All {len(matrix)} held-back rows lack a value; train with an imputer."
     raise PackageError(
-        "the estimator must predict the held-back rows", value=_first_line(reason), remedy=remedy
+        "the estimator must predict the held-back rows", value=first_line(reason), remedy=remedy
     ) from reason
 
 
-def refer(predict: Callable[[Floats], Floats], matrix: Floats) -> Reference:
-    """Keep what an estimator predicts, for rows at once, alone and two at a time."""
+def refer(predict: Callable[[Floats], Floats], matrix: Floats) -> ReferenceRows:
+    """Keep an estimator's predictions of rows at once, alone and two at a time."""
     lone = spread(len(matrix), LONE_ROWS)
-    return Reference(
+    return ReferenceRows(
         matrix=matrix,
         expected=predict(matrix),
         alone=np.concatenate([predict(matrix[place : place + 1]) for place in lone]),
@@ -129,46 +111,13 @@ def refer(predict: Callable[[Floats], Floats], matrix: Floats) -> Reference:
     )
 
 
-def choose_form(fitted: Fitted, reference: Reference, limits: Limits, matrix: Floats, folder: Path) -> Choice:
-    """Store an estimator in every form that can hold it, and keep the native one and the fastest.
-
-    An accelerated form that fails in any way is left out, with one line in the log.
-
-    Args:
-        fitted: The estimator as it was trained.
-        reference: Rows and predictions.
-        limits: Which rows it refuses.
-        matrix: All held-back rows, float64 of shape ``(rows, columns)``.
-        folder: Where the forms' files go; those of forms that are not used are removed again.
-
-    Raises:
-        PackageError: If no form gives back the fitted estimator's predictions.
-    """
-    proofs: list[Proof] = []
-    native, files = _store_native(fitted, reference, folder, proofs)
-    kept = {native: files}
-    probes = Probes(fitted, limits, matrix)
-    for form in ACCELERATED:
-        proof, written = _store(form, fitted, reference, folder, probes)
-        if proof is not None:
-            proofs.append(proof)
-            kept[form.name] = written
-            if not proof.equal:
-                _log.warning("model %s: runtime %s is not used: %s", fitted.schema.model, form.name, proof.remark)
-    best = min((proof for proof in proofs if proof.equal), key=lambda proof: proof.row_us or 0.0)
-    used = {*files, *kept[best.form]}
-    for name in {name for written in kept.values() for name in written} - used:
-        (folder / name).unlink()
-    return Choice(native=native, form=best.form, proofs=tuple(proofs), files=tuple(sorted(used)))
-
-
-def difference(predictor: Predictor, reference: Reference, task: Task) -> float:
+def difference(predictor: Predictor, reference: ReferenceRows, task: Task) -> float:
     """Largest difference of a runtime's predictions from the expected ones, in units of their magnitude.
 
     Args:
         predictor: Any predictor.
         reference: Rows and predictions; repeated until they are a large batch.
-        task: What is predicted.
+        task: The kind of prediction.
 
     Returns:
         See :func:`everfit.artifact.tolerance.relative_difference`.
@@ -184,47 +133,6 @@ def difference(predictor: Predictor, reference: Reference, task: Task) -> float:
         relative_difference(predictor.predict(np.ascontiguousarray(matrix[lone[:2]])), reference.pair, task),
         relative_difference(predictor.predict(matrix[many]), expected[many], task),
     )
-
-
-class Probes:
-    """Rows beyond the reference, and the fitted estimator's predictions of them.
-
-    Args:
-        fitted: The estimator as it was trained.
-        limits: Which rows it refuses.
-        matrix: All held-back rows.
-    """
-
-    def __init__(self, fitted: Fitted, limits: Limits, matrix: Floats) -> None:
-        self._fitted = fitted
-        self._limits = limits
-        self._matrix = matrix
-
-    def difference(self, predictor: Predictor) -> float:
-        """Largest difference, as :func:`difference` measures it, over all blocks that the estimator takes."""
-        task, found = self._fitted.schema.task, 0.0
-        for rows in self._blocks():
-            try:
-                expected = self._fitted.predict(rows)
-            except Exception:  # noqa: BLE001, S112 - it refuses such rows, whoever executes it
-                continue
-            lone = spread(len(rows), LONE_ROWS)
-            alone = np.array([predictor.predict_one(row.tolist()) for row in rows[lone]])
-            found = max(
-                found,
-                relative_difference(predictor.predict(rows), expected, task),
-                relative_difference(alone, expected[lone], task),
-            )
-        return found
-
-    def _blocks(self) -> Iterator[Floats]:
-        matrix = self._matrix[spread(len(self._matrix), _PROOF_ROWS)]
-        if not self._limits.accepts_missing:
-            matrix = matrix[~np.isnan(matrix).any(axis=1)]
-        yield np.ascontiguousarray(matrix)
-        largest = self._limits.largest or FLOAT32_MAX
-        for block in make_probes(self._fitted.estimator, self._fitted.schema, matrix, largest=largest):
-            yield block if self._limits.accepts_missing else block[~np.isnan(block).any(axis=1)]
 
 
 def _find_largest(fitted: Fitted, rows: Floats) -> float | None:
@@ -249,97 +157,6 @@ def _find_largest(fitted: Fitted, rows: Floats) -> float | None:
     return FLOAT32_MAX if not takes(2 * FLOAT32_MAX) and takes(FLOAT32_MAX) else None
 
 
-def _store_native(
-    fitted: Fitted, reference: Reference, folder: Path, proofs: list[Proof]
-) -> tuple[str, tuple[str, ...]]:
-    for form in NATIVE:
-        proof, files = _store(form, fitted, reference, folder)
-        if proof is None:
-            continue
-        proofs.append(proof)
-        if proof.equal:
-            return form.name, files
-        for name in files:
-            (folder / name).unlink()
-    raise no_native_form(proofs)
-
-
-def _store(
-    form: Form, fitted: Fitted, reference: Reference, folder: Path, probes: Probes | None = None
-) -> tuple[Proof | None, tuple[str, ...]]:
-    """Write an estimator in one form and prove it.
-
-    Returns:
-        The proof, ``None`` if the form is not for such estimators; and the files written.
-    """
-    rows, task = len(reference.matrix), fitted.schema.task
-    before = {path.name for path in folder.iterdir()}
-    try:
-        with _quietly():
-            files = form.save(fitted.estimator, folder, fitted.schema)
-            if not files:
-                return None, ()
-            predictor = form.load(folder, fitted.schema)
-            found = difference(predictor, reference, task)
-            if probes is not None:
-                found = max(found, probes.difference(predictor))
-    except Exception as problem:  # noqa: BLE001 - whatever a converter, a loader or a runtime raises: another serves
-        for path in [path for path in folder.iterdir() if path.name not in before]:
-            path.unlink()
-        return failed_proof(form.name, problem, rows=rows), ()
-    proof = make_proof(form.name, found, arithmetic=coarser(predictor.arithmetic, fitted.arithmetic), rows=rows)
-    if proof.equal:
-        proof = msgspec.structs.replace(proof, row_us=_row_us(predictor, reference.matrix))
-    return proof, files
-
-
-def make_proof(form: str, found: float, *, arithmetic: Arithmetic, rows: int) -> Proof:
-    """Hold a difference against the tolerance of the arithmetic."""
-    allowed = TOLERANCES[arithmetic]
-    equal = found <= allowed
-    return Proof(
-        form=form,
-        equal=equal,
-        difference=float(f"{found:.3g}") if np.isfinite(found) else None,
-        rows=rows,
-        row_us=None,
-        arithmetic=arithmetic,
-        remark="" if equal else f"its predictions differ from the estimator's by {found:.2g}; allowed are {allowed:g}",
-    )
-
-
-def failed_proof(form: str, problem: Exception, *, rows: int) -> Proof:
-    """Record what a form raised."""
-    remark = f"{type(problem).__name__}: {_first_line(problem)}"
-    return Proof(form=form, equal=False, difference=None, rows=rows, row_us=None, remark=remark)
-
-
-def no_native_form(proofs: Sequence[Proof]) -> PackageError:
-    """The error for an estimator that no form could hold."""
-    found = "; ".join(f"{proof.form}: {proof.remark}" for proof in proofs)
-    return PackageError("an estimator must predict the same once it was saved and loaded again", value=found)
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Suppress warnings of converters, and of arithmetic with extreme values."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _first_line(problem: Exception | None) -> str:
+def first_line(problem: Exception | None) -> str:
+    """Return the first line of an error's message, at most 200 characters."""
     return (str(problem).strip().splitlines() or ["without a message"])[0][:200]
-
-
-def _row_us(predictor: Predictor, matrix: Floats) -> float:
-    vectors = [row.tolist() for row in matrix[:32]]
-    return round(median(_timed(predictor, vectors) for _ in range(_TIMING_BLOCKS)), 1)
-
-
-def _timed(predictor: Predictor, vectors: Sequence[list[float]]) -> float:
-    started, calls = time.perf_counter(), 0
-    while (spent := time.perf_counter() - started) < _TIMING_SECONDS:
-        predictor.predict_one(vectors[calls % len(vectors)])
-        calls += 1
-    return spent / calls * 1e6

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """What a trainer returned, together with the schema of what it was fitted on.
+    """Fitted estimator, with the schema of its training.
 
-    ``predict`` takes what :func:`everfit.artifact.encode.encode_inputs` gives, float64 of shape ``(rows, columns)`` or
-    a data frame, and returns float64: shape
-    ``(rows,)`` with the chance of the positive class (binary) or the value (regression), shape ``(rows, classes)``
-    with the classes' chances in the order of ``schema.classes`` (multiclass).
+    ``predict`` takes the result of :func:`everfit.artifact.encode.encode_inputs`, float64 of shape
+    ``(rows, columns)`` or a data frame, and returns float64: shape ``(rows,)`` with the probability of the positive
+    class (binary) or the value (regression), shape ``(rows, classes)`` with the classes' probabilities in the order of
+    ``schema.classes`` (multiclass).
     """
 
     estimator: Any
     schema: InputSchema
     predict: Callable[[Any], NDArray[np.float64]] = field(compare=False)
     arithmetic: Arithmetic = "float64"
-    """Of what the estimator itself returns."""
+    """Arithmetic of the estimator's own results."""

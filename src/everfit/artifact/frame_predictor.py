@@ -1,12 +1,12 @@
-"""A packaged model whose estimator sees data frames."""
+"""Predictor of a packaged model whose estimator takes data frames."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from everfit.artifact.input_limits import not_missing, too_large
 from everfit.artifact.tolerance import FLOAT32_MAX
-from everfit.core.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
     from everfit.artifact.model_frame import FrameBuilder
     from everfit.artifact.predictor import Predictor
+    from everfit.core.evidence import Arithmetic
 
 
 class FramePredictor:
-    """Asks a predictor with data frames, a row as a frame of one row.
+    """Predictor on data frames, a single row as a frame of one row.
 
     Args:
         predictor: Takes the frames of ``builder``.
@@ -26,11 +27,19 @@ class FramePredictor:
     """
 
     def __init__(self, predictor: Predictor, builder: FrameBuilder, *, accepts_missing: bool) -> None:
-        self.form = predictor.form
-        self.arithmetic = predictor.arithmetic
         self._predictor = predictor
         self._builder = builder
         self._accepts_missing = accepts_missing
+
+    @property
+    def runtime(self) -> str:
+        """The runtime's name."""
+        return self._predictor.runtime
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """The runtime's arithmetic."""
+        return self._predictor.arithmetic
 
     def predict(self, matrix: Any) -> NDArray[np.float64]:
         """Predict the rows of a frame that ``builder`` built; else as :class:`everfit.artifact.predictor.Predictor`
@@ -41,22 +50,14 @@ class FramePredictor:
                 float32 cannot hold, as scikit-learn's forests do.
         """
         if not self._accepts_missing and (names := self._builder.lacking(matrix)):
-            raise InvalidRequestError(
-                "this model takes no missing values, nor categories that training never saw",
-                value=names,
-                remedy="Send them, or train with an imputer.",
-            )
+            raise not_missing(names)
         try:
             return self._predictor.predict(matrix)
         except Exception as refusal:
             large = self._builder.beyond(matrix, FLOAT32_MAX)
             if not large:
                 raise
-            raise InvalidRequestError(
-                f"this model takes numbers between -{FLOAT32_MAX:.2g} and {FLOAT32_MAX:.2g}",
-                value=large,
-                remedy="Send a smaller number, or null if it is not known.",
-            ) from refusal
+            raise too_large(large, FLOAT32_MAX) from refusal
 
     def predict_one(self, vector: Sequence[Any] | NDArray[np.float64]) -> float | list[float]:
         """Predict one row.
@@ -64,5 +65,5 @@ class FramePredictor:
         Args:
             vector: One value per column of the schema; ``None`` where it is missing.
         """
-        answer: float | list[float] = self.predict(self._builder.one(list(vector)))[0].tolist()
-        return answer
+        prediction: float | list[float] = self.predict(self._builder.one(list(vector)))[0].tolist()
+        return prediction

@@ -1,23 +1,25 @@
-"""What a packaged model will take, read off a training frame."""
+"""Inference of a model's input schema from its training frame."""
 
 from __future__ import annotations
 
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from everfit.artifact.expressions import stored
-from everfit.artifact.schema import Column, Computation, FieldType, InputSchema, Lookup, RequestField
+import numpy as np
+import polars as pl
+
+from everfit.artifact.expressions.recorder import literal_lists, record, to_polars
+from everfit.artifact.request_types import field_type, request_frame
+from everfit.artifact.schema import Column, Computation, InputSchema, RequestField, ViewLookup
 from everfit.core.class_names import ClassValue
 from everfit.core.columns import LABEL
 from everfit.core.errors import DefinitionError, LabelError
 from everfit.core.evidence import TrainingFrame
 from everfit.core.user_code import run_users
 from everfit.definitions.column_types import require_type
+from everfit.store.plain_values import plain_values
 
 if TYPE_CHECKING:
-    import polars as pl
-    from polars._typing import PolarsDataType
-
     from everfit.definitions.model import Model
     from everfit.definitions.on_demand import OnDemand
     from everfit.definitions.view import FeatureView
@@ -25,18 +27,18 @@ if TYPE_CHECKING:
 _PROOF_ROWS = 2_000
 """Rows on which on-demand functions and their expressions are compared."""
 _LAST_DIGITS = 1e-12
-"""By such a share of themselves may numbers differ that count as equal."""
+"""Relative tolerance of numbers that count as equal."""
 _LONE_ROWS = 8
 """Rows that are also computed alone, as they are when serving."""
 
 
 def infer_schema(model: Model, frame: TrainingFrame, rows: pl.DataFrame) -> InputSchema:
-    """Infer what a model takes.
+    """Infer the schema of a model's inputs.
 
     Args:
         model: The definition.
         frame: The frame it is trained on, for its columns and types.
-        rows: The rows it learns from: categories, classes and examples come from nowhere else.
+        rows: The rows of training, the only source of categories, classes and examples.
 
     Returns:
         The schema, with categories and classes sorted.
@@ -66,46 +68,8 @@ def infer_schema(model: Model, frame: TrainingFrame, rows: pl.DataFrame) -> Inpu
     )
 
 
-def field_type(name: str, dtype: PolarsDataType, *, place: str) -> FieldType:
-    """The type of a request field whose column has this Polars type.
-
-    Raises:
-        DefinitionError: If requests cannot carry it.
-    """
-    found = require_type("request field", name, dtype, place=place).request
-    assert found is not None
-    return found
-
-
-def request_types() -> dict[FieldType, PolarsDataType]:
-    """The Polars type of every field type, as on-demand transformations see it when serving."""
-    import polars as pl
-
-    return {
-        "string": pl.String(),
-        "integer": pl.Int64(),
-        "number": pl.Float64(),
-        "boolean": pl.Boolean(),
-        "instant": pl.Datetime("us", "UTC"),
-        "date": pl.Date(),
-    }
-
-
-def request_frame(request: tuple[RequestField, ...], rows: pl.DataFrame) -> pl.DataFrame:
-    """The request's fields of some rows, with the types that they have when serving.
-
-    Args:
-        request: The fields.
-        rows: Has a column of each field's name.
-    """
-    import polars as pl
-
-    types = request_types()
-    return rows.select(pl.col(field.name).cast(types[field.type]) for field in request)
-
-
-def _lookup(view: FeatureView, frame: TrainingFrame) -> Lookup:
-    return Lookup(
+def _lookup(view: FeatureView, frame: TrainingFrame) -> ViewLookup:
+    return ViewLookup(
         view=view.name,
         keys=view.keys,
         features=_within(view.name, frame),
@@ -114,7 +78,7 @@ def _lookup(view: FeatureView, frame: TrainingFrame) -> Lookup:
 
 
 def _within(part: str, frame: TrainingFrame) -> tuple[str, ...]:
-    """The features of a view or transformation, by their names within it."""
+    """Return the features of a view or transformation, by their names within it."""
     return tuple(name.removeprefix(f"{part}.") for name in frame.features if name.startswith(f"{part}."))
 
 
@@ -135,21 +99,17 @@ def _computation(
     lone = [compute(given[place]) for place in range(min(_LONE_ROWS, given.height))]
     for place, row in enumerate(lone):
         _require_equal(part, expected[place], row, "compute every row from that row alone")
-    found = stored.record(part.function, given.columns)
+    found = record(part.function, given.columns)
     if found is not None and set(outputs) <= set(found):
         texts = tuple(found[output] for output in outputs)
-        computed = given.select(
-            stored.to_polars(text).alias(output) for output, text in zip(outputs, texts, strict=True)
-        )
+        computed = given.select(to_polars(text).alias(output) for output, text in zip(outputs, texts, strict=True))
         if _equal(expected, _outputs(computed, outputs)):
-            lists = stored.literal_lists(texts)
+            lists = literal_lists(texts)
             return Computation(name=part.name, outputs=outputs, expressions=texts, lists=lists)
     return Computation(name=part.name, outputs=outputs, code=f"code/{part.name}.pkl")
 
 
 def _outputs(computed: pl.DataFrame, outputs: tuple[str, ...]) -> pl.DataFrame:
-    from everfit.store.plain_values import plain_values
-
     return computed.select(outputs).with_columns(plain_values(computed.select(outputs).schema))
 
 
@@ -166,9 +126,7 @@ def _require_equal(part: OnDemand, expected: pl.DataFrame, got: pl.DataFrame, mu
 
 
 def _equal(one: pl.DataFrame, other: pl.DataFrame) -> bool:
-    """Whether both frames encode to the same numbers, but for their last digits, categories and gaps."""
-    import polars as pl
-
+    """Return true if both frames encode to the same numbers, up to their last digits, categories and gaps."""
     if one.columns != other.columns or one.height != other.height:
         return False
     for name in one.columns:
@@ -184,9 +142,6 @@ def _equal(one: pl.DataFrame, other: pl.DataFrame) -> bool:
 
 
 def _same(left: pl.Series, right: pl.Series) -> bool:
-    import numpy as np
-    import polars as pl
-
     if left.dtype != pl.Float64:
         return left.equals(right, null_equal=True)
     # Polars divides one row and many rows by different instructions, whose last digit may differ.
@@ -207,8 +162,6 @@ def _columns(model: Model, frame: TrainingFrame, rows: pl.DataFrame) -> tuple[Co
 
 def _frame_column(name: str, values: pl.Series, is_declared: bool, *, place: str) -> Column:
     """A column of a data frame, by the type that it has in history and not by the values of some rows."""
-    import polars as pl
-
     dtype = values.dtype
     is_text = isinstance(dtype, pl.String | pl.Categorical | pl.Enum)
     if is_declared:
@@ -230,8 +183,6 @@ def _frame_column(name: str, values: pl.Series, is_declared: bool, *, place: str
 
 
 def _column(name: str, values: pl.Series, *, place: str) -> Column:
-    import polars as pl
-
     kind = require_type("feature", name, values.dtype, place=place).feature
     if kind == "category":
         categories = values.drop_nulls().cast(pl.String).unique().sort().to_list()
@@ -241,8 +192,6 @@ def _column(name: str, values: pl.Series, *, place: str) -> Column:
 
 def _classes(model: Model, labels: pl.Series) -> tuple[ClassValue, ...]:
     """The label's values in the order of the probabilities; of a binary one, the positive class last."""
-    import polars as pl
-
     if model.task == "regression":
         return ()
     if model.task == "multiclass":

@@ -1,4 +1,4 @@
-"""What a package says of itself: what it holds, where it came from, and how its forms were proved."""
+"""Manifest of a package: its files, the model's lineage, and the proofs of its runtimes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RowPath = Literal["python", "polars", "code"]
 
 
 class Lineage(Struct, frozen=True, kw_only=True):
-    """Where a model came from: enough to make it again."""
+    """Lineage of a model: enough to train it again."""
 
     frame: FrameManifest
     params: dict[str, str | int | float | bool | None]
@@ -28,14 +28,14 @@ class Lineage(Struct, frozen=True, kw_only=True):
     """Version by distribution name, and ``python``."""
     metric: str = ""
     labels: LabelUse = "known"
-    """Which labels it learnt from."""
+    """The labels it was trained on."""
     split: TimeSplit | None = None
     trials: tuple[Trial, ...] = ()
     scores: tuple[Score, ...] = ()
     """On the hold-out, before any refit."""
     slices: tuple[SliceScore, ...] = ()
     refitted: bool = False
-    """Whether the estimator was fitted again on every labelled row after it had passed."""
+    """True if the estimator was refitted on every labelled row after the gates."""
 
 
 class FileRecord(Struct, frozen=True, kw_only=True):
@@ -48,20 +48,20 @@ class FileRecord(Struct, frozen=True, kw_only=True):
 
 
 class Proof(Struct, frozen=True, kw_only=True):
-    """How a form's answers compare with those of the estimator that was fitted, on the package's reference rows."""
+    """Comparison of a runtime's predictions with those of the fitted estimator, on the package's reference rows."""
 
-    form: str
+    runtime: str = msgspec.field(name="form")
     equal: bool
     difference: float | None
-    """The largest difference in units of the predictions' magnitude; ``None`` if the form could not answer, or by so
-    much that the shapes or gaps differ."""
+    """The largest difference in units of the predictions' magnitude; ``None`` if the runtime failed, or if the
+    shapes or gaps differ."""
     rows: int
     row_us: float | None
     """One row's prediction, median in microseconds on the machine that wrote the package."""
     arithmetic: Arithmetic = "float32"
-    """Of the form or the estimator, whichever is coarser; says which difference counts as equal."""
+    """Of the runtime or the estimator, whichever is coarser; it decides the tolerance."""
     remark: str = ""
-    """Why the form was not used."""
+    """Reason why the runtime was not used."""
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,16 +73,16 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     task: Task
     features: tuple[str, ...]
     native: str
-    """The form that holds the estimator itself."""
-    form: str
-    """The form that serves: the fastest that was proved equal."""
+    """The runtime that holds the estimator itself."""
+    runtime: str = msgspec.field(name="form")
+    """The runtime that serves: the fastest that was proved equal."""
     tolerance: float
-    """The largest difference of the form that serves, in units of the predictions' magnitude."""
+    """The largest difference of the runtime that serves, in units of the predictions' magnitude."""
     proofs: tuple[Proof, ...]
     computations: dict[str, RowPath]
-    """How each on-demand transformation is answered: compiled to Python, by Polars, or by its own signed code."""
+    """Execution of each on-demand transformation: compiled to Python, by Polars, or by its own signed code."""
     accepts_missing: bool
-    """Whether the estimator takes NaN; if not, a request with a missing value is refused."""
+    """True if the estimator takes NaN; if not, a request with a missing value is refused."""
     largest: float | None = None
     """The largest magnitude of a number that the estimator takes; a request beyond is refused. ``None``: any."""
     executes_code: tuple[str, ...]
@@ -94,26 +94,22 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     signature: str = ""
     key: str = ""
 
-    def arithmetic_of(self, form: str) -> Arithmetic:
-        """Arithmetic of a form's predictions, as it was proved."""
-        return next(proof.arithmetic for proof in self.proofs if proof.form == form)
+    def proof_of(self, runtime: str) -> Proof:
+        """Return the proof of a runtime that is kept."""
+        return next(proof for proof in self.proofs if proof.runtime == runtime)
 
     def content_digest(self) -> str:
-        """The digest that :attr:`digest` must have; it covers every file through its digest."""
+        """Return the digest that :attr:`digest` must have; it covers every file through its digest."""
         bare = msgspec.structs.replace(self, digest="", signature="", key="")
         return _digest(msgspec.json.encode(bare))
 
     def to_json(self) -> bytes:
-        """JSON with line breaks, for files."""
-        return _indented(msgspec.json.encode(self))
+        """Encode as JSON with line breaks, for files."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
 
 
 def _digest(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
-
-
-def _indented(content: bytes) -> bytes:
-    return msgspec.json.format(content, indent=1) + b"\n"
 
 
 def read_manifest(content: bytes, *, place: str) -> Manifest:
@@ -121,7 +117,7 @@ def read_manifest(content: bytes, *, place: str) -> Manifest:
 
     Args:
         content: The bytes of manifest.json.
-        place: Where it lies, for the message.
+        place: Its folder, for the message.
 
     Raises:
         CorruptPackageError: If it is no manifest, of another format, or does not match its own digest.

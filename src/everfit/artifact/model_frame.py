@@ -22,11 +22,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from everfit.core.errors import InvalidRequestError, PackageError
 
 if TYPE_CHECKING:
-    import polars as pl
     from numpy.typing import NDArray
 
     from everfit.artifact.schema import Column, InputSchema
@@ -117,8 +117,6 @@ class FrameBuilder:
         return found
 
     def _nulls(self, frame: pl.DataFrame) -> NDArray[np.bool_]:
-        import polars as pl
-
         return frame.select(pl.all().is_null()).to_numpy()
 
     def _frame(self, made: Mapping[str, Any]) -> Any:
@@ -138,8 +136,6 @@ def canonical_rows(schema: InputSchema, frame: pl.DataFrame) -> pl.DataFrame:
     Raises:
         InvalidRequestError: If a column is absent, or its type cannot be what the schema says.
     """
-    import polars as pl
-
     absent = [name for name in schema.names if name not in frame.columns]
     if absent:
         raise InvalidRequestError("every column of the schema must be given", value=frame.columns, place=absent[0])
@@ -147,8 +143,6 @@ def canonical_rows(schema: InputSchema, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _canonical(column: Column, values: pl.Series) -> pl.Series:
-    import polars as pl
-
     dtype, wanted = values.dtype, _canonical_type(column)
     is_text = isinstance(dtype, pl.String | pl.Categorical | pl.Enum)
     fits = dtype == pl.Null or (
@@ -166,8 +160,6 @@ def _canonical(column: Column, values: pl.Series) -> pl.Series:
 
 
 def _canonical_type(column: Column) -> Any:
-    import polars as pl
-
     if column.kind == "category":
         return pl.Int64() if any(isinstance(value, int) for value in column.categories) else pl.String()
     kinds = {
@@ -183,8 +175,6 @@ def _canonical_type(column: Column) -> Any:
 
 def _library(kind: str) -> Any:
     if kind == "polars":
-        import polars as pl
-
         return pl
     try:
         import pandas as pd
@@ -284,8 +274,6 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
 
 def _array(column: Column, values: pl.Series) -> Any:
     """Vectorised form of the readers: convert all values of a canonical column at once."""
-    import polars as pl
-
     if column.kind in {"number", "integer", "boolean"}:
         return values.cast(pl.Float64).fill_null(_NAN).to_numpy()
     if column.kind == "category":
@@ -351,8 +339,6 @@ def _pandas_makers(pd: Any) -> Mapping[str, Callable[..., Any]]:
 
 def _polars_series(kind: str) -> Callable[[Any], pl.Series]:
     def make(values: Any) -> pl.Series:
-        import polars as pl
-
         if kind in {"number", "boolean"}:
             found = pl.Series(values, dtype=pl.Float64).fill_nan(None)
             return found if kind == "number" else found.cast(pl.Boolean)
@@ -369,8 +355,6 @@ def _polars_categories(known: list[Any]) -> Callable[[Any], pl.Series]:
     names = [str(value) for value in known]
 
     def make(codes: Any) -> pl.Series:
-        import polars as pl
-
         return pl.Series([None if code < 0 else names[code] for code in codes], dtype=pl.Enum(names))
 
     return make

@@ -7,7 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from everfit.artifact.package import Package, open_package
+import polars as pl
+
+from everfit.artifact.package import ROWS, Package, open_package
 from everfit.artifact.signing import Trust
 from everfit.core.errors import EverfitError, PackageError
 from everfit.core.user_code import describe_raise
@@ -64,10 +66,6 @@ def answer_alone(folder: str, key: str) -> None:
         folder: The package's.
         key: The public key that signed it.
     """
-    import polars as pl
-
-    from everfit.artifact.package import ROWS
-
     try:
         package = open_package(Path(folder), trust=Trust([key]))
         package.native()

@@ -1,4 +1,4 @@
-"""What a packaged model can be asked, whatever form it is stored in."""
+"""Interface of a packaged model, whatever runtime executes it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 BATCH_ROWS = 256
-"""Proofs ask two rows at once and at least this many: a form may answer few and many in two ways, but not in three."""
+"""Proofs predict two rows at once and at least this many: a runtime may have one way for few rows and one for many."""
 
 
 class Predictor(Protocol):
@@ -24,10 +24,15 @@ class Predictor(Protocol):
     other.
     """
 
-    form: str
-    """How the model is stored and executed, for example ``treelite``."""
-    arithmetic: Arithmetic
-    """Precision of its sums, unless the estimator itself computes with fewer digits."""
+    @property
+    def runtime(self) -> str:
+        """The runtime's name, for example ``treelite``."""
+        ...
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """Precision of its sums, unless the estimator itself computes with fewer digits."""
+        ...
 
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Predict rows.
@@ -36,18 +41,19 @@ class Predictor(Protocol):
             matrix: Float64 in C order, shape ``(rows, columns)``; missing values are NaN.
 
         Returns:
-            Float64: shape ``(rows,)`` with the chance of the positive class or the value, shape ``(rows, classes)``
-            for multiclass.
+            Float64: shape ``(rows,)`` with the probability of the positive class or the value, shape
+            ``(rows, classes)`` for multiclass.
         """
         ...
 
     def predict_one(self, vector: Sequence[float] | NDArray[np.float64]) -> float | list[float]:
-        """Predict one row as fast as the form allows.
+        """Predict one row as fast as the runtime allows.
 
         Args:
             vector: One number per column; missing values are NaN.
 
         Returns:
-            The chance of the positive class or the value; for multiclass the classes' chances in their order.
+            The probability of the positive class or the value; for multiclass the classes' probabilities in their
+            order.
         """
         ...

@@ -1,4 +1,4 @@
-"""Which code and which libraries made a package."""
+"""Provenance of a package: the versions of its code and its libraries."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class CodeVersion(Struct, frozen=True, kw_only=True):
     commit: str
     """The git commit; empty outside a repository."""
     dirty: bool
-    """Whether files differed from the commit, so that only ``digest`` identifies the code."""
+    """True if files differed from the commit, so that only ``digest`` identifies the code."""
     digest: str
     """``sha256:…`` over the names and contents of the project's ``.py``, ``.toml`` and ``.lock`` files."""
 
@@ -58,7 +58,7 @@ def code_version(root: Path) -> CodeVersion:
 
 
 def library_versions() -> dict[str, str]:
-    """Python, and every installed library that a package's predictions may depend on, by distribution name."""
+    """Return the versions of Python and of installed libraries that predictions may depend on, by distribution."""
     found = {"python": platform.python_version()}
     for name in _LIBRARIES:
         try:
@@ -69,7 +69,7 @@ def library_versions() -> dict[str, str]:
 
 
 def code_files(root: Path) -> Iterator[Path]:
-    """The project's code, relative to its folder and in order: ``.py``, ``.toml`` and ``.lock`` files, none hidden."""
+    """Yield the project's code by relative path, in order: ``.py``, ``.toml`` and ``.lock`` files, none hidden."""
     for path in sorted(root.rglob("*")):
         relative = path.relative_to(root)
         hidden = any(part.startswith(".") or part in _IGNORED for part in relative.parts)

@@ -1,8 +1,8 @@
-"""How MLflow loads a package: ``mlflow.pyfunc.load_model(folder)``.
+"""Loading of a package by MLflow: ``mlflow.pyfunc.load_model(folder)``.
 
 Every digest is verified. A package whose loading executes code (its manifest's ``executes_code``) is loaded only with
 a trusted signature where this system's keys are known: the folder in ``EVERFIT_KEYS``, or ``.everfit/keys`` in the
-working directory. Without keys it is refused; MLflow's own registry does not vouch for who wrote a file.
+working directory. Without keys it is refused; MLflow's own registry does not authenticate the author of a file.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import polars as pl
 
 from everfit.artifact.package import Package, open_package
 from everfit.artifact.signing import read_trust
@@ -23,10 +25,10 @@ _KEYS = ".everfit/keys"
 
 
 class PyfuncModel:
-    """What MLflow asks.
+    """Model with the interface that MLflow expects.
 
     Args:
-        package: The package behind it.
+        package: The package that it loads.
     """
 
     def __init__(self, package: Package) -> None:
@@ -35,12 +37,12 @@ class PyfuncModel:
 
     @property
     def classes(self) -> tuple[str | int | bool, ...]:
-        """The label's values in the order of the chances; empty for a regression."""
+        """The label's values in the order of the probabilities; empty for a regression."""
         return self._package.schema.classes
 
     @property
     def positive(self) -> str | int | bool | None:
-        """The class whose chance a binary model predicts; ``None`` for other tasks."""
+        """The class whose probability a binary model predicts; ``None`` for other tasks."""
         return self._package.schema.positive
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> NDArray[np.float64]:  # noqa: ARG002
@@ -69,20 +71,15 @@ def _load_pyfunc(path: str) -> PyfuncModel:
     return PyfuncModel(open_package(Path(path), trust=read_trust(Path(os.environ.get(_VARIABLE, _KEYS)))))
 
 
-def _to_polars(given: Any) -> Any:
-    import polars as pl
-
+def _to_polars(given: Any) -> pl.DataFrame:
     if isinstance(given, pl.DataFrame):
         return given
     columns = {str(name): given[name] for name in getattr(given, "columns", given)}
     return pl.DataFrame({name: _series(values) for name, values in columns.items()})
 
 
-def _series(values: Any) -> Any:
-    import polars as pl
-
+def _series(values: Any) -> pl.Series:
     listed = values.tolist() if hasattr(values, "tolist") else list(values)
-
     whole = [None if _is_gap(value) else value for value in listed]
     return pl.Series(whole, strict=False)
 

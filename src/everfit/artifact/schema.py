@@ -1,4 +1,4 @@
-"""What a packaged model takes: the request's fields, what is looked up, what is computed, and the matrix's columns.
+"""Input schema of a packaged model: the request's fields, look-ups, computations, and the matrix's columns.
 
 It is data, not code: the prediction service needs nothing else to turn a request into a row of numbers.
 """
@@ -25,7 +25,7 @@ class RequestField(Struct, frozen=True, kw_only=True):
     """JSON form of a value seen in training."""
 
 
-class Lookup(Struct, frozen=True, kw_only=True):
+class ViewLookup(Struct, frozen=True, kw_only=True):
     """Features to fetch from the online store."""
 
     view: str
@@ -80,18 +80,18 @@ class InputSchema(Struct, frozen=True, kw_only=True):
     task: Task
     request: tuple[RequestField, ...]
     event_time: str
-    """The request field that says when the question is asked; empty when the service's clock does."""
-    lookups: tuple[Lookup, ...]
+    """The request field with the time of the event; empty when the service's clock does."""
+    lookups: tuple[ViewLookup, ...]
     computations: tuple[Computation, ...]
     columns: tuple[Column, ...]
     classes: tuple[str | int | bool, ...] = ()
     """The label's values in the order of the probabilities, the positive one last for binary; empty for regression."""
     frame: FrameKind = "matrix"
-    """The type of what the estimator was fitted on and predicts."""
+    """The type of the estimator's inputs."""
 
     @property
     def positive(self) -> str | int | bool | None:
-        """The class whose chance a binary model predicts; ``None`` for other tasks."""
+        """The class whose probability a binary model predicts; ``None`` for other tasks."""
         return self.classes[-1] if self.task == "binary" else None
 
     @property
@@ -106,9 +106,9 @@ class InputSchema(Struct, frozen=True, kw_only=True):
 
 
 def request_meaning(schema: InputSchema) -> dict[str, str]:
-    """Return what every request field is and serves as: its type, and whether it is the event time, a key, a category.
+    """Describe every request field: its type, and whether it is the event time, a key, a category.
 
-    Two versions whose requests mean the same can answer the same callers.
+    Two versions with equal descriptions can serve the same callers.
     """
     kinds = {column.name: column.kind for column in schema.columns}
     meaning = {}

@@ -23,16 +23,16 @@ class Trust:
         self._keys = frozenset(keys)
 
     def verify(self, message: bytes, *, signature: str, key: str, place: str) -> None:
-        """Make sure that a trusted key signed a message.
+        """Verify that a trusted key signed a message.
 
         Args:
-            message: What was signed.
+            message: The signed bytes.
             signature: Ed25519 signature, in hexadecimal; empty for none.
             key: The signer's public key, in hexadecimal.
-            place: What is verified, for the message.
+            place: The verified object, for the error.
 
         Raises:
-            UntrustedPackageError: If nobody signed it, the key is unknown, or the signature is not of this message.
+            UntrustedPackageError: If it is unsigned, the key is unknown, or the signature is of another message.
         """
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -70,12 +70,12 @@ class Signer:
         return self._private.public_key().public_bytes_raw().hex()
 
     def sign(self, message: bytes) -> str:
-        """The Ed25519 signature of a message, in hexadecimal."""
+        """Return the Ed25519 signature of a message, in hexadecimal."""
         return self._private.sign(message).hex()
 
 
 def open_keys(folder: Path) -> tuple[Signer, Trust]:
-    """Read this system's key pair, and make it if there is none.
+    """Read this system's key pair, or make it.
 
     Args:
         folder: Holds the private key (mode 0600) and the folder ``trusted`` with one ``.key`` file, a public key in
@@ -100,7 +100,7 @@ def open_keys(folder: Path) -> tuple[Signer, Trust]:
 
 
 def read_trust(folder: Path) -> Trust:
-    """The keys trusted by a system, without its private key; none if the folder does not exist.
+    """Read the keys that a system trusts, without its private key; none if the folder does not exist.
 
     Args:
         folder: As for :func:`open_keys`.

@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from everfit.artifact.runtimes.lightgbm import find_booster as find_lightgbm
 from everfit.artifact.runtimes.lightgbm_trees import read_splits
 from everfit.artifact.runtimes.xgboost import find_booster as find_xgboost
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -25,8 +26,6 @@ def find_split_points(estimator: Any, *, columns: int) -> tuple[NDArray[np.intp]
     Returns:
         Columns and thresholds, both of shape ``(pairs,)``; empty if there are no trees that are known here.
     """
-    import numpy as np
-
     found = sorted({pair for pair in _pairs(estimator) if 0 <= pair[0] < columns and np.isfinite(pair[1])})
     return np.array([column for column, _ in found], dtype=np.intp), np.array([point for _, point in found])
 
@@ -61,8 +60,6 @@ def _xgboost_pairs(node: Any, names: Any) -> Iterator[tuple[int, float]]:
 
 def parts_within(thing: Any) -> Iterator[Any]:
     """Every object within an estimator, itself included, each one once."""
-    import numpy as np
-
     waiting, seen = [thing], set()
     while waiting:
         part = waiting.pop()

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from everfit.core.evidence import Arithmetic, Task
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 TOLERANCES: Mapping[Arithmetic, float] = {"float64": 1e-9, "float32": 1e-6}
@@ -46,8 +47,6 @@ def relative_difference(predicted: NDArray[np.float64], expected: NDArray[np.flo
     >>> relative_difference(np.array([2000.0, 2.0]), np.array([2001.0, 1.0]), "regression")
     0.000999000999000999
     """
-    import numpy as np
-
     predicted, expected = np.asarray(predicted, dtype=np.float64), np.asarray(expected, dtype=np.float64)
     finite = np.isfinite(expected)
     if predicted.shape != expected.shape or not np.array_equal(finite, np.isfinite(predicted)):

@@ -1,4 +1,4 @@
-"""Columns of plain Python values, whatever format they came in."""
+"""Columns of plain Python values, from any format."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Values(NamedTuple):
     """A column."""
 
     kind: Kind
-    """What its type holds; of ``number`` NaN is a missing value, ``null`` holds nothing else."""
+    """Kind of its values; NaN is missing in ``number``, and ``null`` holds missing values only."""
     values: Sequence[Any]
     """``None`` where there is none."""
     type_name: str
-    """What its format calls the type."""
+    """Name of the type in its format."""

@@ -95,5 +95,5 @@ def _packages(system: System) -> str:
             package = open_package(system.deployment.folder_of(deployed), trust=system.trust)
             if deployed is model.champion:
                 name = f"{model.model} version {deployed.version}"
-                found.append(f"{name}, package verified, served {package.runtime()}")
+                found.append(f"{name}, package verified, served {package.describe_runtime()}")
     return "; ".join(found)

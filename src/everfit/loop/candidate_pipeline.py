@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from everfit.artifact.encode import encode_inputs, encode_row
 from everfit.artifact.manifest import Lineage
-from everfit.artifact.package import open_package, write_package
+from everfit.artifact.package import open_package
+from everfit.artifact.package_writer import write_package
 from everfit.artifact.portability import require_portable
 from everfit.artifact.provenance import code_version, library_versions
 from everfit.artifact.schema import request_meaning
@@ -131,7 +132,7 @@ def train_candidate(
         folder=str(packaged.folder),
         digest=packaged.digest,
         tags=_version_tags(packaged, candidate),
-        runtime=packaged.runtime(),
+        runtime=packaged.describe_runtime(),
     )
     _log_details(judged)
     return judged
@@ -179,8 +180,8 @@ def _evidence(
         champion=of_champion,
         freshness=measure_freshness(definition.views, system.reader, at=frame.manifest.end),
         predict_packaged=lambda: predictor.predict(packaged.transform(rows)),
-        runtime=predictor.form,
-        arithmetic=packaged.manifest.arithmetic_of(predictor.form),
+        runtime=predictor.runtime,
+        arithmetic=packaged.manifest.proof_of(predictor.runtime).arithmetic,
         answer=predict_one,
     )
 
@@ -241,7 +242,7 @@ def _version_tags(packaged: Package, candidate: Candidate) -> dict[str, str]:
     return {
         "everfit.code": code.digest,
         "everfit.commit": code.commit + ("+dirty" if code.dirty else ""),
-        "everfit.form": packaged.manifest.form,
+        "everfit.form": packaged.manifest.runtime,
         "everfit.score": f"{score.metric} {score.value:.4f}",
         "everfit.seed": str(candidate.seed),
     }

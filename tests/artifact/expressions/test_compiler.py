@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from everfit.artifact.expressions import stored
+from everfit.artifact.expressions import recorder, stored
 from everfit.artifact.expressions.check import prove_computations, same, same_types
 from everfit.artifact.expressions.compiler import Untranslatable, compile_expression
 from everfit.artifact.expressions.row_pipeline import compile_computation
@@ -154,10 +154,10 @@ _rows = st.lists(st.fixed_dictionaries({name: _values[kind] for name, kind in FI
 
 
 def the_schema(*exprs: pl.Expr) -> InputSchema:
-    found = stored.record(lambda frame: frame.select(**{f"o{n}": e for n, e in enumerate(exprs)}), FIELDS)
+    found = recorder.record(lambda frame: frame.select(**{f"o{n}": e for n, e in enumerate(exprs)}), FIELDS)
     assert found is not None
     texts = tuple(found.values())
-    part = Computation(name="part", outputs=tuple(found), expressions=texts, lists=stored.literal_lists(texts))
+    part = Computation(name="part", outputs=tuple(found), expressions=texts, lists=recorder.literal_lists(texts))
     return InputSchema(
         model="m",
         task="regression",
@@ -201,7 +201,7 @@ def test_what_is_unknown_is_left_to_polars(name: str) -> None:
     "expression", [f.mean(), f.shift(1), f.cum_sum(), f.map_elements(lambda x: x, return_dtype=pl.Float64), f.over(s)]
 )
 def test_only_what_a_row_says_of_itself_is_written_down(expression: pl.Expr) -> None:
-    assert stored.record(lambda frame: frame.select(x=expression), FIELDS) is None
+    assert recorder.record(lambda frame: frame.select(x=expression), FIELDS) is None
 
 
 def test_polars_json_that_carries_python_is_refused() -> None:

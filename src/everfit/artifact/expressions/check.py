@@ -1,29 +1,28 @@
-"""How each on-demand transformation is answered: compiled to Python only where that proved equal to Polars."""
+"""Check of compiled on-demand transformations: compiled to Python only where that is proved equal to Polars."""
 
 from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from everfit.artifact.expressions import stored
+import polars as pl
+
 from everfit.artifact.expressions.compiler import Untranslatable, typed_parts
+from everfit.artifact.expressions.recorder import to_polars
 from everfit.artifact.expressions.row_pipeline import compile_computation
-from everfit.artifact.infer import request_frame, request_types
 from everfit.artifact.manifest import RowPath
+from everfit.artifact.request_types import request_frame, request_types
 from everfit.artifact.schema import Computation, InputSchema
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _ROWS = 1_000
 
 
 def prove_computations(schema: InputSchema, rows: pl.DataFrame) -> dict[str, RowPath]:
-    """Decide how each transformation is answered.
+    """Decide how each transformation is executed.
 
     Args:
-        schema: What the model takes.
+        schema: Schema of the model's inputs.
         rows: Held-back rows with the request's fields; rows with gaps are made of the first ones.
 
     Returns:
@@ -34,8 +33,6 @@ def prove_computations(schema: InputSchema, rows: pl.DataFrame) -> dict[str, Row
 
 
 def _prove(part: Computation, schema: InputSchema, given: pl.DataFrame) -> RowPath:
-    import polars as pl
-
     if part.code:
         return "code"
     try:
@@ -43,7 +40,7 @@ def _prove(part: Computation, schema: InputSchema, given: pl.DataFrame) -> RowPa
             return "polars"
         compiled = compile_computation(part, schema)
         expected = given.select(
-            stored.to_polars(text).alias(name) for name, text in zip(compiled, part.expressions, strict=True)
+            to_polars(text).alias(name) for name, text in zip(compiled, part.expressions, strict=True)
         )
         requests = given.to_dicts()
         for name, compute in compiled.items():
@@ -56,19 +53,17 @@ def _prove(part: Computation, schema: InputSchema, given: pl.DataFrame) -> RowPa
 
 
 def same_types(part: Computation, schema: InputSchema) -> bool:
-    """Whether the compiler takes every part of every expression to have the type that Polars gives it.
+    """Return true if the compiler gives every part of every expression the type that Polars gives it.
 
     Values alone would not show it: an Int8 and an Int64 differ only once one of them overflows.
 
     Args:
         part: The transformation.
-        schema: Where it stands.
+        schema: Names the request's fields.
 
     Raises:
         Untranslatable: If one of its expressions cannot be compiled.
     """
-    import polars as pl
-
     fields = {field.name: field.type for field in schema.request}
     types = request_types()
     empty = pl.LazyFrame(schema={name: types[kind] for name, kind in fields.items()})
@@ -88,19 +83,14 @@ def same_types(part: Computation, schema: InputSchema) -> bool:
     }
     for text in part.expressions:
         for tree, kind in typed_parts(json.loads(text), fields, part.lists):
-            given = empty.select(stored.to_polars(json.dumps(tree)).alias("_")).collect_schema()["_"]
+            given = empty.select(to_polars(json.dumps(tree)).alias("_")).collect_schema()["_"]
             if given != kinds[kind]:
                 return False
     return True
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are the same: of one type, NaN equal to NaN, floats to 12 digits.
-
-    Args:
-        one: A Python value.
-        other: Another.
-    """
+    """Return true if two values are the same: of one type, NaN equal to NaN, floats to 12 digits."""
     if type(one) is not type(other):
         return False
     if isinstance(one, float):
@@ -110,8 +100,6 @@ def same(one: Any, other: Any) -> bool:
 
 def _with_gaps(given: pl.DataFrame) -> pl.DataFrame:
     """The rows, the first few again without each field in turn, and one row without any."""
-    import polars as pl
-
     few = given.head(4)
     gaps = [few.with_columns(pl.lit(None).cast(dtype).alias(name)) for name, dtype in given.schema.items()]
     nothing = given.head(1).select(pl.lit(None).cast(dtype).alias(name) for name, dtype in given.schema.items())

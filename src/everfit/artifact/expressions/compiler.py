@@ -331,7 +331,7 @@ class _Compiler:
 
     def _log(self, _: Any, inputs: Sequence[Any]) -> Typed:
         (compute, kind), (base, other) = (self.settled(part) for part in inputs)
-        if any(each != "f64" and each not in _INTEGERS for each in (kind, other)):
+        if any(part != "f64" and part not in _INTEGERS for part in (kind, other)):
             raise Untranslatable(f"a logarithm of {kind}")
         return _both(compute, base, functions.log), "f64"
 
@@ -398,7 +398,7 @@ class _Compiler:
             kind = "i32" if all(compute({}) is None or abs(compute({})) < 2**31 for compute, _ in parts) else "i64"
         if kind == "float?":
             kind = "f64"
-        return [_as_float(compute) if kind == "f64" and each != "f64" else compute for compute, each in parts], kind
+        return [_as_float(compute) if kind == "f64" and own != "f64" else compute for compute, own in parts], kind
 
 
 def _common(one: str, literal: Compute | None, other: str, other_literal: Compute | None) -> str:

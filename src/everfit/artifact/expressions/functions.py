@@ -1,4 +1,4 @@
-"""What Polars computes of one row's values, in plain Python. No function here meets a null."""
+"""Polars' functions of one row's values in plain Python; none is called with a null."""
 
 from __future__ import annotations
 

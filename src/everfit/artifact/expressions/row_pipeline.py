@@ -1,4 +1,4 @@
-"""From a request to the vector that the predictor takes, without a frame where the transformations allow it."""
+"""Pipeline from a request to the predictor's vector, without a data frame where the transformations allow it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from everfit.artifact.expressions import stored
+import numpy as np
+
 from everfit.artifact.expressions.compiler import Untranslatable, compile_expression
 from everfit.artifact.manifest import RowPath
 from everfit.artifact.schema import Computation, InputSchema
 from everfit.core.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 Compute = Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -28,9 +28,9 @@ class RowPipeline:
     """Turns requests into vectors, by position rather than by name. It may be called from several threads at once.
 
     Args:
-        schema: What the model takes.
-        paths: How each transformation is answered.
-        functions: The functions of those that are answered by their own code.
+        schema: Schema of the model's inputs.
+        paths: Execution of each transformation.
+        functions: The functions of those that execute their own code.
     """
 
     def __init__(
@@ -49,18 +49,21 @@ class RowPipeline:
                 self._compiled += functions_by_name.values()
                 computed += functions_by_name
                 continue
+            # Here, since it loads Polars.
+            from everfit.artifact.expressions.one_row_frames import through_code, through_polars
+
             compute = (
-                _through_polars(part, schema) if path == "polars" else _through_code(part, schema, functions[part.name])
+                through_polars(part, schema) if path == "polars" else through_code(part, schema, functions[part.name])
             )
             self._others.append((compute, names))
             others += names
-        looked_up = [f"{each.view}.{feature}" for each in schema.lookups for feature in each.features]
+        looked_up = [f"{lookup.view}.{feature}" for lookup in schema.lookups for feature in lookup.features]
         self.features = (*looked_up, *computed, *others)
         """Looked-up columns, then computed ones: what :meth:`used` returns, by name."""
         self._looked_up = len(looked_up)
         places = {name: place for place, name in enumerate((*self._fields, *self.features))}
         self._columns = schema.columns
-        # A column that is neither asked for nor looked up nor computed would be the package's fault: it is missing.
+        # A column that is neither requested nor looked up nor computed is missing.
         self._places = [places.get(column.name, len(places)) for column in schema.columns]
         self._codes = [
             {value: float(code) for code, value in enumerate(column.categories)} if column.kind == "category" else None
@@ -68,7 +71,7 @@ class RowPipeline:
         ]
 
     def used(self, row: Sequence[Any], looked_up: Sequence[Any]) -> Sequence[Any]:
-        """The values of :attr:`features`, before they are encoded; infinite ones are missing.
+        """Return the values of :attr:`features`, before they are encoded; infinite ones are missing.
 
         Args:
             row: The request's values in the order of its fields: ``str``, ``int``, ``float``, ``bool``, ``datetime``
@@ -91,7 +94,7 @@ class RowPipeline:
 
         Args:
             row: As for :meth:`used`.
-            used: What that returned.
+            used: Its result.
 
         Returns:
             One float per column of the schema; missing values are NaN.
@@ -120,8 +123,6 @@ class RowPipeline:
         Raises:
             InvalidRequestError: If a value is not of its column's type.
         """
-        import numpy as np
-
         by_place = [*zip(*rows, strict=True), *zip(*used, strict=True), (None,) * len(rows)]
         matrix = np.empty((len(rows), len(self._columns)), dtype=np.float64)
         for number, (place, codes) in enumerate(zip(self._places, self._codes, strict=True)):
@@ -159,38 +160,12 @@ class RowPipeline:
         return InvalidRequestError("the row cannot be encoded", value=list(values))
 
 
-class FramePipeline(RowPipeline):
-    """Turns requests into what an estimator on data frames is asked with: a row's values, or a data frame."""
-
-    def __init__(
-        self, schema: InputSchema, paths: Mapping[str, RowPath], functions: Mapping[str, Callable[[Any], Any]]
-    ) -> None:
-        from everfit.artifact.model_frame import FrameBuilder
-
-        super().__init__(schema, paths, functions)
-        self._builder = FrameBuilder(schema)
-
-    def encode(self, row: Sequence[Any], used: Sequence[Any]) -> list[Any]:
-        """The values of the schema's columns; the predictor checks them when it builds a frame of them."""
-        values = (*row, *used, None)
-        return [values[place] for place in self._places]
-
-    def encode_all(self, rows: Sequence[Sequence[Any]], used: Sequence[Sequence[Any]]) -> Any:
-        """A data frame of many requests.
-
-        Raises:
-            InvalidRequestError: If a value is not of its column's type.
-        """
-        by_place = [*zip(*rows, strict=True), *zip(*used, strict=True), (None,) * len(rows)]
-        return self._builder.from_values([by_place[place] for place in self._places])
-
-
 def compile_computation(part: Computation, schema: InputSchema) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
-    """The outputs of a transformation as plain Python functions of a request, by column name.
+    """Compile the outputs of a transformation to plain Python functions of a request, by column name.
 
     Args:
         part: The transformation.
-        schema: Where it stands.
+        schema: Names the request's fields.
 
     Raises:
         Untranslatable: If one of its expressions cannot be compiled.
@@ -202,41 +177,3 @@ def compile_computation(part: Computation, schema: InputSchema) -> dict[str, Cal
         f"{part.name}.{output}": compile_expression(json.loads(text), fields, part.lists)
         for output, text in zip(part.outputs, part.expressions, strict=True)
     }
-
-
-def _through_polars(part: Computation, schema: InputSchema) -> Compute:
-    texts = zip(part.outputs, part.expressions, strict=True)
-    selected = [stored.to_polars(text).alias(f"{part.name}.{output}") for output, text in texts]
-
-    def compute(request: Mapping[str, Any]) -> Mapping[str, Any]:
-        row = _one_row(schema, request).select(selected)
-        return row.with_columns(_plain(row)).row(0, named=True)  # type: ignore[no-any-return]
-
-    return compute
-
-
-def _through_code(part: Computation, schema: InputSchema, function: Callable[[Any], Any]) -> Compute:
-    def compute(request: Mapping[str, Any]) -> Mapping[str, Any]:
-        computed = function(_one_row(schema, request))
-        row = computed.with_columns(_plain(computed)).row(0, named=True)
-        return {f"{part.name}.{output}": row[output] for output in part.outputs}
-
-    return compute
-
-
-def _plain(computed: Any) -> Any:
-    from everfit.store.plain_values import plain_values
-
-    return plain_values(computed.schema)
-
-
-def _one_row(schema: InputSchema, request: Mapping[str, Any]) -> Any:
-    import polars as pl
-
-    from everfit.artifact.infer import request_types
-
-    types = request_types()
-    return pl.DataFrame(
-        {field.name: [request.get(field.name)] for field in schema.request},
-        schema={field.name: types[field.type] for field in schema.request},
-    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from everfit.artifact.runtimes.native import NativePredictor
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -13,14 +15,14 @@ if TYPE_CHECKING:
 FILE = "lightgbm.txt"
 
 
-class LightgbmForm:
+class LightgbmRuntime:
     """LightGBM's own text format, executed by the ``lightgbm`` package."""
 
     name = "lightgbm"
     executes_code = False
 
     def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:  # noqa: ARG002
-        """As :class:`everfit.artifact.runtimes.runtime.Form` promises."""
+        """As :class:`everfit.artifact.runtimes.runtime.Runtime` promises."""
         booster = find_booster(estimator)
         if booster is None:
             return ()
@@ -28,16 +30,14 @@ class LightgbmForm:
         return (FILE,)
 
     def load(self, folder: Path, schema: InputSchema) -> Predictor:
-        """As :class:`everfit.artifact.runtimes.runtime.Form` promises."""
+        """As :class:`everfit.artifact.runtimes.runtime.Runtime` promises."""
         import lightgbm
-
-        from everfit.artifact.runtimes.native import NativePredictor
 
         return NativePredictor(self.name, lightgbm.Booster(model_file=str(folder / FILE)), schema)
 
 
 def find_booster(estimator: Any) -> Any:
-    """The booster within an estimator of LightGBM; ``None`` for any other."""
+    """Return the booster within an estimator of LightGBM; ``None`` for any other."""
     if not type(estimator).__module__.startswith("lightgbm."):
         return None
     return estimator.booster_ if hasattr(type(estimator), "booster_") else estimator

@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from everfit.artifact.runtimes.lightgbm import FILE
 from everfit.artifact.runtimes.lightgbm_batch import make_batch
 from everfit.core.errors import CorruptPackageError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from everfit.artifact.predictor import Predictor
@@ -34,18 +35,18 @@ _ALL_ROUNDS = (0, -1)
 _OPTIONS = b"num_threads=1"
 
 
-class LightgbmFastForm:
-    """The same text as :class:`everfit.artifact.runtimes.lightgbm.LightgbmForm`, executed by the bare library."""
+class LightgbmFastRuntime:
+    """The same text as :class:`everfit.artifact.runtimes.lightgbm.LightgbmRuntime`, executed by the bare library."""
 
     name = "lightgbm-fast"
     executes_code = False
 
     def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:  # noqa: ARG002
-        """As :class:`everfit.artifact.runtimes.runtime.Form` promises; the file is the native form's."""
+        """As :class:`everfit.artifact.runtimes.runtime.Runtime` promises; the file is the native runtime's."""
         return (FILE,) if (folder / FILE).exists() else ()
 
     def load(self, folder: Path, schema: InputSchema) -> Predictor:
-        """As :class:`everfit.artifact.runtimes.runtime.Form` promises.
+        """As :class:`everfit.artifact.runtimes.runtime.Runtime` promises.
 
         Raises:
             ImportError: If LightGBM is not installed.
@@ -61,11 +62,11 @@ class LightgbmFastPredictor:
 
     Args:
         model: LightGBM's text format.
-        columns: How many numbers a row has.
+        columns: Number of columns of a row.
         both_classes: Return the probabilities of both classes where the booster has one output.
     """
 
-    form = LightgbmFastForm.name
+    runtime = LightgbmFastRuntime.name
     arithmetic: Arithmetic = "float64"
 
     def __init__(self, model: bytes, *, columns: int, both_classes: bool = False) -> None:
@@ -91,8 +92,6 @@ class LightgbmFastPredictor:
 
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """As :class:`everfit.artifact.predictor.Predictor` promises."""
-        import numpy as np
-
         matrix = np.ascontiguousarray(matrix, dtype=np.float64)
         if self._batch is not None and self._batch.is_faster(matrix):
             return self._shape(self._batch.predict(matrix))
@@ -120,7 +119,7 @@ class LightgbmFastPredictor:
         try:
             row = self._threads.row
         except AttributeError:
-            row = self._threads.row = _ThreadRow(self._library, self._booster, self._columns, self._classes)
+            row = self._threads.row = _LightgbmRow(self._library, self._booster, self._columns, self._classes)
         row.given[:] = vector
         if self._predict_row(row.config, row.given_at, row.length_at, row.answer_at):
             self._call(-1)
@@ -129,8 +128,6 @@ class LightgbmFastPredictor:
         return [1 - row.answer[0], row.answer[0]] if self._pair else list(row.answer)
 
     def _shape(self, answers: NDArray[np.float64]) -> NDArray[np.float64]:
-        import numpy as np
-
         if self._pair:
             return np.column_stack([1 - answers[:, 0], answers[:, 0]])
         return answers[:, 0].copy() if self._single else answers
@@ -139,7 +136,7 @@ class LightgbmFastPredictor:
         _require_success(self._library, outcome)
 
 
-class _ThreadRow:
+class _LightgbmRow:
     """One thread's configuration and buffers: the library's single-row configuration must not be shared."""
 
     def __init__(self, library: Any, booster: ctypes.c_void_p, columns: int, classes: int) -> None:

@@ -1,4 +1,4 @@
-"""The trees in LightGBM's text format, as far as :mod:`everfit.artifact.runtimes.quick_scorer` can execute them."""
+"""Parser of LightGBM's text format, of the trees that :mod:`everfit.artifact.runtimes.quick_scorer` can execute."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ _DEFAULT_LEFT = 2
 _MISSING_SHIFT = 2
 
 
-class Split(NamedTuple):
+class TreeSplit(NamedTuple):
     """An inner node: a row goes to the left if its value is at most the threshold."""
 
     feature: int
     threshold: float
     default_left: bool
     missing: int
-    """Which values take the default direction: 0 none, 1 zeros, 2 NaN, as LightGBM counts."""
+    """Values that take the default direction: 0 none, 1 zeros, 2 NaN, LightGBM's codes."""
     first_leaf: int
-    """Where the leaves of its left side begin, the tree's leaves counted from left to right."""
+    """First leaf of its left side, the tree's leaves counted from left to right."""
     first_right_leaf: int
-    """Where those of its right side begin."""
+    """First leaf of its right side."""
 
 
 class Tree(NamedTuple):
     """Splits in any order, and the leaves' values from left to right."""
 
-    splits: tuple[Split, ...]
+    splits: tuple[TreeSplit, ...]
     leaves: tuple[float, ...]
 
 
@@ -34,7 +34,7 @@ class Forest(NamedTuple):
     """A model."""
 
     trees: tuple[Tree, ...]
-    """Those of the first round, an output each, then those of the second."""
+    """Those of the first round, one per output, then those of the second."""
     outputs: int
     columns: int
     objective: str
@@ -45,7 +45,7 @@ def read_forest(text: str) -> Forest | None:
     """Read a model.
 
     Args:
-        text: What LightGBM's ``save_model`` wrote.
+        text: LightGBM's text format.
 
     Returns:
         ``None`` if it is more than splits at thresholds and leaves with constants: it has categorical splits or linear
@@ -70,10 +70,10 @@ def read_forest(text: str) -> Forest | None:
 
 
 def read_splits(text: str) -> Iterator[tuple[int, float]]:
-    """Column and threshold of every split in a model, whatever else the model holds.
+    """Yield column and threshold of every split in a model of any kind.
 
     Args:
-        text: What LightGBM's ``save_model`` wrote.
+        text: LightGBM's text format.
     """
     for part in text.partition("\nend of trees")[0].split("\nTree=")[1:]:
         entries = _entries(part)
@@ -86,7 +86,7 @@ def _entries(text: str) -> dict[str, str]:
 
 
 def _read_tree(entries: Mapping[str, str]) -> Tree:
-    values = [float(each) for each in entries["leaf_value"].split()]
+    values = [float(word) for word in entries["leaf_value"].split()]
     if len(values) == 1:
         return Tree(splits=(), leaves=tuple(values))
     lefts, rights = _integers(entries["left_child"]), _integers(entries["right_child"])
@@ -106,13 +106,13 @@ def _read_tree(entries: Mapping[str, str]) -> Tree:
     return Tree(splits=tuple(_splits(entries, spans)), leaves=tuple(leaves))
 
 
-def _splits(entries: Mapping[str, str], spans: Mapping[int, tuple[int, int]]) -> Iterator[Split]:
+def _splits(entries: Mapping[str, str], spans: Mapping[int, tuple[int, int]]) -> Iterator[TreeSplit]:
     features, decisions = _integers(entries["split_feature"]), _integers(entries["decision_type"])
-    thresholds = [float(each) for each in entries["threshold"].split()]
+    thresholds = [float(word) for word in entries["threshold"].split()]
     for node, (feature, threshold, decision) in enumerate(zip(features, thresholds, decisions, strict=True)):
         default_left, missing = bool(decision & _DEFAULT_LEFT), decision >> _MISSING_SHIFT & 3
-        yield Split(feature, threshold, default_left, missing, *spans[node])
+        yield TreeSplit(feature, threshold, default_left, missing, *spans[node])
 
 
 def _integers(text: str) -> list[int]:
-    return [int(each) for each in text.split()]
+    return [int(word) for word in text.split()]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from everfit.artifact.schema import InputSchema
@@ -17,16 +18,16 @@ class NativePredictor:
     """Any estimator, in its own library.
 
     Args:
-        form: How it was stored.
+        runtime: Name of its runtime.
         estimator: See :func:`prediction_method`.
-        schema: What it was fitted on.
+        schema: Schema of its training.
     """
 
     arithmetic: Arithmetic = "float64"
-    """Of what the estimator returned last."""
+    """Arithmetic of the estimator's last result."""
 
-    def __init__(self, form: str, estimator: Any, schema: InputSchema) -> None:
-        self.form = form
+    def __init__(self, runtime: str, estimator: Any, schema: InputSchema) -> None:
+        self.runtime = runtime
         self.estimator = estimator
         self._task = schema.task
         self._classes = len(schema.classes)
@@ -40,8 +41,6 @@ class NativePredictor:
 
     def predict_raw(self, matrix: NDArray[np.float64]) -> NDArray[Any]:
         """Return what the estimator itself returns, as an array."""
-        import numpy as np
-
         raw = np.asarray(self._method(matrix))
         if raw.dtype == np.float32:
             self.arithmetic = "float32"
@@ -49,8 +48,6 @@ class NativePredictor:
 
     def predict_one(self, vector: Sequence[float] | NDArray[np.float64]) -> float | list[float]:
         """As :class:`everfit.artifact.predictor.Predictor` promises."""
-        import numpy as np
-
         prediction: float | list[float] = self.predict(np.array(vector, dtype=np.float64, ndmin=2))[0].tolist()
         return prediction
 
@@ -61,7 +58,7 @@ def prediction_method(estimator: Any, task: Task) -> Callable[[Any], Any]:
     Args:
         estimator: Has ``predict``, and for classification ``predict_proba``; without that, ``predict`` must give
             probabilities, as gradient boosting libraries' own boosters do.
-        task: What is predicted.
+        task: The kind of prediction.
 
     Raises:
         AttributeError: If it has no such method.
@@ -76,26 +73,24 @@ def prediction_method(estimator: Any, task: Task) -> Callable[[Any], Any]:
 
 
 def class_places(estimator: Any) -> list[int] | None:
-    """Place in the schema's classes of every column of ``predict_proba``; ``None`` where the estimator does not say."""
+    """Return the place in the schema's classes of every column of ``predict_proba``; ``None`` if it is unknown."""
     known = getattr(estimator, "classes_", None)
     return None if known is None else [int(label) for label in known]
 
 
 def shape_predictions(raw: Any, task: Task, *, classes: int, places: Sequence[int] | None) -> NDArray[np.float64]:
-    """Bring what an estimator returned into the one shape that :class:`everfit.artifact.predictor.Predictor` promises.
+    """Bring an estimator's result into the one shape that :class:`everfit.artifact.predictor.Predictor` promises.
 
     Args:
         raw: Values of shape ``(rows,)`` or ``(rows, 1)``, or probabilities: ``(rows, classes)``, or those of the last
             of two classes alone, ``(rows,)`` or ``(rows, 1)``.
-        task: What is predicted.
+        task: The kind of prediction.
         classes: Number of classes in the schema.
         places: See :func:`class_places`.
 
     Returns:
-        Float64. Anything else that the estimator returned keeps its shape.
+        Float64. Results of any other shape keep it.
     """
-    import numpy as np
-
     values = np.asarray(raw, dtype=np.float64)
     if values.ndim == 2 and values.shape[1] == 1 and (task == "regression" or places is None):
         values = values[:, 0]

@@ -7,10 +7,13 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from everfit.artifact.split_points import parts_within
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from everfit.artifact.predictor import Predictor
@@ -22,17 +25,17 @@ _CONTINUOUS = tuple(
     f"sklearn.{name}" for name in ("compose", "decomposition", "impute", "linear_model", "pipeline", "preprocessing")
 )
 _JUMPS = frozenset({"Binarizer", "KBinsDiscretizer", "KNNImputer"})
-"""The exceptions among these. Encoders jump, too, but only beside values that occur, where the proof looks."""
+"""The exceptions among these. Encoders jump, too, but only beside values that occur, which the proof tests."""
 
 
-class OnnxForm:
+class OnnxRuntime:
     """ONNX in float64 for estimators without jumps, executed by ONNX Runtime on one thread."""
 
     name = "onnx"
     executes_code = False
 
     def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:
-        """As :class:`everfit.artifact.runtimes.runtime.Form` promises."""
+        """As :class:`everfit.artifact.runtimes.runtime.Runtime` promises."""
         module = type(estimator).__module__
         if not module.startswith(("sklearn.linear_model", "sklearn.pipeline")) or not _installed():
             return ()
@@ -42,7 +45,7 @@ class OnnxForm:
         return (_FILE,)
 
     def load(self, folder: Path, schema: InputSchema) -> Predictor:
-        """As :class:`everfit.artifact.runtimes.runtime.Form` promises.
+        """As :class:`everfit.artifact.runtimes.runtime.Runtime` promises.
 
         Raises:
             ImportError: If ONNX Runtime is not installed.
@@ -55,10 +58,10 @@ class OnnxPredictor:
 
     Args:
         model: The ONNX file's bytes.
-        schema: What the model was fitted on.
+        schema: Schema of its training.
     """
 
-    form = OnnxForm.name
+    runtime = OnnxRuntime.name
     arithmetic: Arithmetic = "float64"
 
     def __init__(self, model: bytes, schema: InputSchema) -> None:
@@ -73,8 +76,6 @@ class OnnxPredictor:
 
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """As :class:`everfit.artifact.predictor.Predictor` promises."""
-        import numpy as np
-
         answers = np.asarray(self._run(self._outputs, {"X": matrix})[0], dtype=np.float64)
         if self._task == "regression":
             return answers.reshape(len(matrix))
@@ -82,17 +83,13 @@ class OnnxPredictor:
 
     def predict_one(self, vector: Sequence[float] | NDArray[np.float64]) -> float | list[float]:
         """As :class:`everfit.artifact.predictor.Predictor` promises."""
-        import numpy as np
-
         answer: float | list[float] = self.predict(np.array(vector, dtype=np.float64, ndmin=2))[0].tolist()
         return answer
 
 
 def _is_continuous(estimator: Any) -> bool:
-    """False if a step may jump where no proof looks: behind a scaler thresholds are not those of a column."""
+    """Return false if a step may jump where no proof tests: behind a scaler thresholds are not those of a column."""
     from sklearn.base import BaseEstimator
-
-    from everfit.artifact.split_points import parts_within
 
     steps = [type(part) for part in parts_within(estimator) if isinstance(part, BaseEstimator)]
     return all(step.__module__.startswith(_CONTINUOUS) and step.__name__ not in _JUMPS for step in steps)

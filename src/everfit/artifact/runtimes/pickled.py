@@ -16,6 +16,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from everfit.artifact.carried_code import CarriedCode, imports_of
+from everfit.artifact.runtimes.native import NativePredictor
 from everfit.core.errors import PackageError
 from everfit.core.settings import is_project_code
 
@@ -28,21 +29,19 @@ _CODE_FOLDER = "project"
 _OWN = "everfit"
 
 
-class PickledForm:
+class PickledRuntime:
     """cloudpickle, with the project's own classes by value, so that the service needs no project code."""
 
     name = "pickle"
     executes_code = True
 
     def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:  # noqa: ARG002
-        """As :class:`everfit.artifact.runtimes.runtime.Form` promises."""
+        """As :class:`everfit.artifact.runtimes.runtime.Runtime` promises."""
         (folder / _FILE).write_bytes(pickle_by_value(estimator, code_folder(folder.parent)))
         return (_FILE,)
 
     def load(self, folder: Path, schema: InputSchema) -> Predictor:
-        """As :class:`everfit.artifact.runtimes.runtime.Form` promises."""
-        from everfit.artifact.runtimes.native import NativePredictor
-
+        """As :class:`everfit.artifact.runtimes.runtime.Runtime` promises."""
         content = (folder / _FILE).read_bytes()
         return NativePredictor(self.name, unpickle(content, code_folder(folder.parent)), schema)
 
@@ -84,7 +83,7 @@ def pickle_by_value(thing: Any, code: Path) -> bytes:
 
 
 def unpickle(content: bytes, code: Path) -> Any:
-    """Execute a pickle. Whoever calls this has verified its signature.
+    """Execute a pickle, whose signature the caller has verified.
 
     Args:
         content: The pickle's bytes.

@@ -1,9 +1,9 @@
-"""Trees executed for many rows at once by table look-ups, which suits NumPy: no branches, no pointers.
+"""QuickScorer: trees executed for many rows at once by table look-ups, without branches and pointers.
 
 A tree's state for a row is a word with a bit for each leaf, those at the left in the high bits. A split that sends the
-row to the right clears the leaves of its left side; once all have spoken, the highest bit that stands is the leaf. What
-a tree's splits on one feature clear depends only on the place of the row's value among all thresholds of that feature,
-so it is one look-up for all trees, and the features' words are combined by AND.
+row to the right clears the leaves of its left side; after all splits the highest bit that is set is the leaf. The bits
+that a tree's splits on one feature clear depend only on the place of the row's value among all thresholds of that
+feature, so one look-up serves all trees, and the features' words are combined by AND.
 
 Lucchese et al., "QuickScorer: a Fast Algorithm to Rank Documents with Additive Ensembles of Regression Trees",
 SIGIR 2015.
@@ -21,14 +21,14 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from everfit.artifact.runtimes.lightgbm_trees import Forest, Split
+    from everfit.artifact.runtimes.lightgbm_trees import Forest, TreeSplit
 
 _ZERO = float(np.float32(1e-35))
-"""LightGBM takes what is not further from 0 for 0."""
+"""LightGBM treats numbers up to this magnitude as 0."""
 _MISSING_ZERO = 1
 _MISSING_NAN = 2
 _CHUNK_WORDS = 25_000
-"""Of trees times rows: what is worked on at once stays in the processor's cache."""
+"""Trees times rows of a chunk, so that it stays in the processor's cache."""
 _TABLE_BYTES = 32 * 2**20
 _FRACTION_BITS = 52
 _EXPONENT_OF_ONE = 1023
@@ -38,14 +38,14 @@ class QuickScorer:
     """A forest as tables.
 
     Args:
-        forest: What :meth:`can_hold` accepts.
+        forest: One that :meth:`can_hold` accepts.
     """
 
     def __init__(self, forest: Forest) -> None:
         self._outputs = forest.outputs
         self._trees = len(forest.trees)
         self._word = _word(max(len(tree.leaves) for tree in forest.trees))
-        splits: dict[int, list[tuple[int, Split]]] = {}
+        splits: dict[int, list[tuple[int, TreeSplit]]] = {}
         for number, tree in enumerate(forest.trees):
             for split in tree.splits:
                 splits.setdefault(split.feature, []).append((number, split))
@@ -70,7 +70,7 @@ class QuickScorer:
 
     @staticmethod
     def can_hold(forest: Forest) -> bool:
-        """Whether there is a split, no tree has more than 64 leaves, and the tables take at most 32 MB."""
+        """Return true if there is a split, no tree has more than 64 leaves, and the tables take at most 32 MB."""
         width = max((len(tree.leaves) for tree in forest.trees), default=0)
         thresholds = {(split.feature, split.threshold) for tree in forest.trees for split in tree.splits}
         # A feature has four places more than thresholds.
@@ -80,7 +80,7 @@ class QuickScorer:
 
     @staticmethod
     def word_bytes(forest: Forest) -> int:
-        """The size of a tree's state: 4 bytes, or 8 if a tree has more than 32 leaves."""
+        """Return the size of a tree's state: 4 bytes, or 8 if a tree has more than 32 leaves."""
         return _bits(_word(max(len(tree.leaves) for tree in forest.trees))) // 8
 
     def add_up(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -119,10 +119,10 @@ class QuickScorer:
         return np.add.reduce(rounds, axis=0).T  # type: ignore[no-any-return]
 
     def _find_places(self, rows: NDArray[np.float64]) -> NDArray[np.intp]:
-        """How many edges lie below each value, by halving all at once; NaN lies above all.
+        """Count the edges below each value, by a vectorised binary search; NaN is above all.
 
         Returns:
-            Shape ``(features, rows)``. What lies beyond a table stands for its last row.
+            Shape ``(features, rows)``. Places beyond a table stand for its last row.
         """
         values = rows.T[self._features]
         found = np.repeat(self._last_places, len(rows), axis=1)
@@ -147,20 +147,20 @@ def _bits(word: type[np.uint32 | np.uint64]) -> int:
 
 
 def _edges(thresholds: Iterable[float]) -> NDArray[np.float64]:
-    """The upper ends of the intervals within which all values go the same ways; the last is infinity."""
+    """Return the upper ends of the intervals within which all values go the same ways; the last is infinity."""
     # Not numpy.unique, which imports numpy.ma and so delays a service's start by 50 ms.
     return np.array(sorted({*thresholds, math.nextafter(-_ZERO, -math.inf), _ZERO, math.inf}))
 
 
 def _table(
-    edges: NDArray[np.float64], splits: Sequence[tuple[int, Split]], trees: int, word: type[np.uint32 | np.uint64]
+    edges: NDArray[np.float64], splits: Sequence[tuple[int, TreeSplit]], trees: int, word: type[np.uint32 | np.uint64]
 ) -> NDArray[Any]:
-    """Which leaves remain.
+    """Make the table of the leaves that remain, by interval and tree.
 
     Args:
-        edges: Where each interval ends. NaN has a row of its own after theirs.
+        edges: Upper end of each interval. NaN has a row of its own after theirs.
         splits: One feature's, each with its tree's number, in the trees' order.
-        trees: How many there are.
+        trees: Number of trees.
         word: Has a bit for each leaf.
 
     Returns:

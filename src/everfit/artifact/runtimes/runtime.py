@@ -1,4 +1,4 @@
-"""What a form must be able to do."""
+"""Interface of a runtime: a way to store and execute estimators."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ if TYPE_CHECKING:
     from everfit.artifact.schema import InputSchema
 
 
-class Form(Protocol):
-    """A way to store estimators of some libraries. It writes files below the folder ``model`` of a package."""
+class Runtime(Protocol):
+    """A way to store estimators of some libraries, as files in the folder ``model`` of a package."""
 
     name: str
     executes_code: bool
-    """Whether loading its files executes code from them."""
+    """True if loading its files executes code from them."""
 
     def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:
         """Write an estimator.
 
         Args:
-            estimator: What a trainer returned.
+            estimator: The trainer's result.
             folder: An existing folder.
-            schema: What the estimator was fitted on.
+            schema: Schema of its training.
 
         Returns:
-            The names of the files written; empty if this form cannot hold the estimator.
+            The names of the files written; empty if this runtime cannot hold the estimator.
         """
         ...
 
     def load(self, folder: Path, schema: InputSchema) -> Predictor:
-        """Read what :meth:`save` wrote into ``folder``."""
+        """Read the files that :meth:`save` wrote into ``folder``."""
         ...

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from everfit.artifact.runtimes.native import NativePredictor
 from everfit.core.errors import CorruptPackageError, UntrustedPackageError
 
 if TYPE_CHECKING:
@@ -30,14 +33,14 @@ _HARMLESS = frozenset(
 """Types beyond skops' own list whose loading was read and found to execute nothing."""
 
 
-class SklearnForm:
+class SklearnRuntime:
     """skops, trusting its own list and a few of scikit-learn's internals."""
 
     name = "skops"
     executes_code = False
 
     def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:  # noqa: ARG002
-        """As :class:`everfit.artifact.runtimes.runtime.Form` promises."""
+        """As :class:`everfit.artifact.runtimes.runtime.Runtime` promises."""
         if not type(estimator).__module__.startswith("sklearn."):
             return ()
         # Here, since loading it takes a second.
@@ -54,14 +57,12 @@ class SklearnForm:
         return (_FILE,)
 
     def load(self, folder: Path, schema: InputSchema) -> Predictor:
-        """As :class:`everfit.artifact.runtimes.runtime.Form` promises.
+        """As :class:`everfit.artifact.runtimes.runtime.Runtime` promises.
 
         Raises:
             UntrustedPackageError: If the file holds a type that is not known to be harmless.
         """
         import skops.io
-
-        from everfit.artifact.runtimes.native import NativePredictor
 
         path = folder / _FILE
         types = set(skops.io.get_untrusted_types(file=path))
@@ -78,8 +79,6 @@ def _require_sound_trees(thing: Any, *, columns: int) -> None:
     Raises:
         CorruptPackageError: If a node's child or feature does not exist, or a child is not behind its parent.
     """
-    import numpy as np
-
     waiting: list[tuple[Any, int]] = [(thing, columns)]
     seen: set[int] = set()
     while waiting:
@@ -111,8 +110,6 @@ def _require_sound_trees(thing: Any, *, columns: int) -> None:
 
 
 def _require_nodes(left: Any, right: Any, feature: Any, leaf: Any, columns: int) -> None:
-    import numpy as np
-
     inner = ~leaf
     place = np.arange(len(leaf))[inner]
     for children in (left[inner].astype(np.int64), right[inner].astype(np.int64)):

@@ -15,11 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from everfit.artifact.runtimes.xgboost import best_rounds, find_booster
 from everfit.core.errors import CorruptPackageError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from everfit.artifact.predictor import Predictor
@@ -42,14 +43,14 @@ _ENSEMBLES = frozenset(
 )
 
 
-class TreeliteForm:
+class TreeliteRuntime:
     """treelite's checkpoint."""
 
     name = "treelite"
     executes_code = False
 
     def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:  # noqa: ARG002
-        """As :class:`everfit.artifact.runtimes.runtime.Form` promises."""
+        """As :class:`everfit.artifact.runtimes.runtime.Runtime` promises."""
         kind = type(estimator)
         if kind.__module__.startswith("sklearn.ensemble.") and kind.__name__ in _ENSEMBLES:
             model = _from_sklearn(estimator)
@@ -62,7 +63,7 @@ class TreeliteForm:
         return (_FILE,)
 
     def load(self, folder: Path, schema: InputSchema) -> Predictor:
-        """As :class:`everfit.artifact.runtimes.runtime.Form` promises.
+        """As :class:`everfit.artifact.runtimes.runtime.Runtime` promises.
 
         Raises:
             ImportError: If treelite is not installed.
@@ -76,10 +77,10 @@ class TreelitePredictor:
 
     Args:
         file: treelite's binary format.
-        schema: What the trees were fitted on.
+        schema: Schema of its training.
     """
 
-    form = TreeliteForm.name
+    runtime = TreeliteRuntime.name
     arithmetic: Arithmetic
 
     def __init__(self, file: Path, schema: InputSchema) -> None:
@@ -101,8 +102,6 @@ class TreelitePredictor:
 
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """As :class:`everfit.artifact.predictor.Predictor` promises."""
-        import numpy as np
-
         given = np.ascontiguousarray(matrix, dtype=self._type.decode())
         answers = np.zeros((len(given), self._width), dtype=given.dtype)
         if len(given):
@@ -121,7 +120,7 @@ class TreelitePredictor:
         try:
             row = self._threads.row
         except AttributeError:
-            row = self._threads.row = _ThreadRow(self._number, self._columns, self._width)
+            row = self._threads.row = _TreeliteRow(self._number, self._columns, self._width)
         row.given[:] = vector
         if self._predict(self._model, row.given_at, self._type, row.one, row.answer_at, self._config):
             self._call(-1)
@@ -135,7 +134,7 @@ class TreelitePredictor:
         return name.value or b"float32"
 
     def _read_width(self) -> int:
-        """How many numbers a row's answer has: the shape's last axis, (rows, targets, classes)."""
+        """Return the length of a row's prediction: the shape's last axis, (rows, targets, classes)."""
         shape, axes = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64()
         self._call(
             self._library.TreeliteGTILGetOutputShape(
@@ -150,7 +149,7 @@ class TreelitePredictor:
             raise CorruptPackageError("treelite refuses", value=self._library.TreeliteGetLastError().decode())
 
 
-class _ThreadRow:
+class _TreeliteRow:
     """One thread's buffers, kept because allocating them costs more than predicting small models."""
 
     def __init__(self, number: Any, columns: int, width: int) -> None:
@@ -180,8 +179,6 @@ def _compare_as_float32(model: Any) -> None:
     float32 at most the threshold exactly if it is at most the midpoint of the largest such float32 and the next one;
     the midpoint itself is rounded to the one of the two whose last bit is 0.
     """
-    import numpy as np
-
     for tree in range(model.num_tree):
         accessor = model.get_tree_accessor(tree)
         thresholds = accessor.get_field("threshold")

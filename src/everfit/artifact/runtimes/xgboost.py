@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from everfit.artifact.runtimes.native import shape_predictions
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from everfit.artifact.predictor import Predictor
@@ -18,14 +21,14 @@ if TYPE_CHECKING:
 FILE = "xgboost.ubj"
 
 
-class XgboostForm:
+class XgboostRuntime:
     """XGBoost's own format, executed by the ``xgboost`` package in float32."""
 
     name = "xgboost"
     executes_code = False
 
     def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:  # noqa: ARG002
-        """As :class:`everfit.artifact.runtimes.runtime.Form` promises."""
+        """As :class:`everfit.artifact.runtimes.runtime.Runtime` promises."""
         booster = find_booster(estimator)
         if booster is None:
             return ()
@@ -33,7 +36,7 @@ class XgboostForm:
         return (FILE,)
 
     def load(self, folder: Path, schema: InputSchema) -> Predictor:
-        """As :class:`everfit.artifact.runtimes.runtime.Form` promises."""
+        """As :class:`everfit.artifact.runtimes.runtime.Runtime` promises."""
         import xgboost
 
         return XgboostPredictor(xgboost.Booster(model_file=str(folder / FILE)), schema)
@@ -65,10 +68,10 @@ class XgboostPredictor:
 
     Args:
         booster: The booster; if it stopped early, its trees up to the best round are executed.
-        schema: What it was fitted on.
+        schema: Schema of its training.
     """
 
-    form = XgboostForm.name
+    runtime = XgboostRuntime.name
     arithmetic: Arithmetic = "float32"
 
     def __init__(self, booster: Any, schema: InputSchema) -> None:
@@ -79,14 +82,10 @@ class XgboostPredictor:
 
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """As :class:`everfit.artifact.predictor.Predictor` promises."""
-        from everfit.artifact.runtimes.native import shape_predictions
-
         raw = self.estimator.inplace_predict(matrix, iteration_range=self._rounds, validate_features=False)
         return shape_predictions(raw, self._task, classes=self._classes, places=None)
 
     def predict_one(self, vector: Sequence[float] | NDArray[np.float64]) -> float | list[float]:
         """As :class:`everfit.artifact.predictor.Predictor` promises."""
-        import numpy as np
-
         answer: float | list[float] = self.predict(np.array(vector, dtype=np.float64, ndmin=2))[0].tolist()
         return answer

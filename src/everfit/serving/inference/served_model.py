@@ -106,7 +106,7 @@ class ServedModel:
         self.version = version
         self.digest = digest
         self.schema = schema
-        self.form = predictor.form
+        self.form = predictor.runtime
         self.features = pipeline.features
         self._predictor = predictor
         self._pipeline = pipeline

@@ -1,0 +1,153 @@
+"""Recording of on-demand functions as Polars expressions, which are stored, read and executed without code."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn
+
+import polars as pl
+
+from everfit.artifact.expressions.stored import list_key, unknown_node
+
+
+class Unrecordable(Exception):  # noqa: N818 - a signal between two functions of this package, not an error
+    """The function does something other than chain expressions."""
+
+
+class ExpressionRecorder:
+    """Substitute for a frame that records the expressions which a function selects.
+
+    Args:
+        fields: The frame's columns.
+    """
+
+    def __init__(self, fields: Iterable[str]) -> None:
+        self._outputs: dict[str, Any] = {name: {"Column": name} for name in fields}
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """The JSON tree of every column, over the original fields."""
+        return dict(self._outputs)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns' names."""
+        return list(self._outputs)
+
+    def select(self, *expressions: Any, **named: Any) -> ExpressionRecorder:
+        """As in Polars."""
+        return self._with(self._record(expressions, named))
+
+    def with_columns(self, *expressions: Any, **named: Any) -> ExpressionRecorder:
+        """As in Polars."""
+        return self._with({**self._outputs, **self._record(expressions, named)})
+
+    def drop(self, *names: str) -> ExpressionRecorder:
+        """As in Polars, by name."""
+        return self._with({name: tree for name, tree in self._outputs.items() if name not in names})
+
+    def rename(self, names: Mapping[str, str]) -> ExpressionRecorder:
+        """As in Polars, by name."""
+        return self._with({names.get(name, name): tree for name, tree in self._outputs.items()})
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise Unrecordable(name)
+
+    def __getitem__(self, key: object) -> NoReturn:
+        raise Unrecordable(str(key))
+
+    def _with(self, outputs: Mapping[str, Any]) -> ExpressionRecorder:
+        made = ExpressionRecorder(())
+        made._outputs = dict(outputs)
+        return made
+
+    def _record(self, expressions: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
+        flat: list[pl.Expr] = []
+        for part in expressions:
+            parts = [part] if isinstance(part, str | pl.Expr) else list(part)
+            flat += [pl.col(one) if isinstance(one, str) else one for one in parts]
+        for name, value in named.items():
+            expression = (
+                value if isinstance(value, pl.Expr) else pl.col(value) if isinstance(value, str) else pl.lit(value)
+            )
+            flat.append(expression.alias(name))
+        return {one.meta.output_name(): self._substitute(_tree(one)) for one in flat}
+
+    def _substitute(self, tree: Any) -> Any:
+        if isinstance(tree, dict):
+            if set(tree) == {"Column"}:
+                if tree["Column"] not in self._outputs:
+                    raise Unrecordable(tree["Column"])
+                return self._outputs[tree["Column"]]
+            return {key: self._substitute(value) for key, value in tree.items()}
+        if isinstance(tree, list):
+            return [self._substitute(value) for value in tree]
+        return tree
+
+
+def record(function: Callable[..., Any], fields: Iterable[str]) -> dict[str, str] | None:
+    """Write an on-demand function as expressions.
+
+    Args:
+        function: From a frame of the request's fields to a frame of features.
+        fields: The request's fields.
+
+    Returns:
+        Output name to expression JSON over the fields, or ``None`` if the function cannot be written so: it reads
+        values, calls Python per value, or uses a part of Polars that is not computed row by row.
+    """
+    try:
+        outcome = function(ExpressionRecorder(fields))
+    except Exception:  # noqa: BLE001 - the project's own code, on what is no frame: it cannot be written as expressions
+        return None
+    if not isinstance(outcome, ExpressionRecorder):
+        return None
+    expressions = {name: json.dumps(tree, separators=(",", ":")) for name, tree in outcome.outputs.items()}
+    return expressions if all(unknown_node(json.loads(text)) == "" for text in expressions.values()) else None
+
+
+def literal_lists(expressions: Iterable[str]) -> dict[str, tuple[Any, ...]]:
+    """Return the values of the list literals in expressions, by the key of their Arrow bytes.
+
+    Args:
+        expressions: Polars expression JSON.
+    """
+    found: dict[str, tuple[Any, ...]] = {}
+    for text in expressions:
+        _find_lists(json.loads(text), found)
+    return found
+
+
+def to_polars(expression: str) -> pl.Expr:
+    """Read an expression that :func:`~everfit.artifact.expressions.stored.require_harmless` accepted."""
+    return pl.Expr.deserialize(io.BytesIO(expression.encode()), format="json")
+
+
+def _tree(expression: pl.Expr) -> Any:
+    return json.loads(expression.meta.serialize(format="json"))
+
+
+def _find_lists(tree: Any, found: dict[str, tuple[Any, ...]]) -> None:
+    if isinstance(tree, list):
+        for part in tree:
+            _find_lists(part, found)
+    elif isinstance(tree, dict):
+        content = _list_content(tree)
+        if content is None:
+            for part in tree.values():
+                _find_lists(part, found)
+        else:
+            found[list_key(content)] = tuple(_list_values(tree))
+
+
+def _list_content(tree: Mapping[str, Any]) -> list[int] | None:
+    literal = tree.get("Literal")
+    scalar = literal.get("Scalar") if isinstance(literal, dict) else None
+    return scalar["List"] if isinstance(scalar, dict) and "List" in scalar else None
+
+
+def _list_values(tree: Mapping[str, Any]) -> list[Any]:
+    values: list[Any] = pl.select(to_polars(json.dumps(tree))).to_series()[0].to_list()
+    return values if all(isinstance(value, str | int | float | bool | None) for value in values) else []
