@@ -335,6 +335,7 @@ def test_a_forged_package_that_keeps_the_old_signature_is_refused(copied: Path, 
 def test_own_on_demand_code_needs_a_trusted_signature(tmp_path: Path) -> None:
     package = write(tmp_path / "package", trees("binary"), "binary", own_code=True)
     assert package.manifest.computations == {"clock": "python", "by_hand": "code"}
+    assert package.uncompiled == ("by_hand",), "everfit doctor names it"
     assert package.manifest.executes_code == ("code/by_hand.pkl",)
     with pytest.raises(UntrustedPackageError):
         open_package(tmp_path / "package", trust=Trust())

@@ -96,6 +96,11 @@ class Package:
         trust.verify(self.digest.encode(), signature=self.manifest.signature, key=self.manifest.key, place=place)
         return folder
 
+    @property
+    def uncompiled(self) -> tuple[str, ...]:
+        """On-demand transformations that are computed on a frame of one row, as they are not compiled to Python."""
+        return tuple(name for name, path in self.manifest.computations.items() if path != "python")
+
     def describe_runtime(self) -> str:
         """Describe the runtime, with the time per row that was measured where the package was written."""
         runtime, frame = self.manifest.runtime, self.schema.frame
