@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from everfit.artifact.encode import RowEncoder, encode_frame
+from everfit.artifact.encode import encode_frame, encode_row
 from everfit.artifact.schema import Column, InputSchema
 from everfit.core.errors import InvalidRequestError
 
@@ -49,8 +49,8 @@ def test_rows_and_frames_give_the_same_numbers(rows: list[dict[str, Any]]) -> No
     matrix = encode_frame(SCHEMA, pl.DataFrame(rows, schema=TYPES))
     assert matrix.dtype == np.float64
     assert matrix.flags.c_contiguous
-    encoder = RowEncoder(SCHEMA)
-    single = np.array([encoder.encode(row) for row in rows], dtype=np.float64).reshape(len(rows), len(SCHEMA.columns))
+    encode = encode_row(SCHEMA)
+    single = np.array([encode(row) for row in rows], dtype=np.float64).reshape(len(rows), len(SCHEMA.columns))
     np.testing.assert_array_equal(matrix, single)
     np.testing.assert_array_equal(np.signbit(matrix[:, 0]), np.signbit(single[:, 0]))
 
@@ -65,7 +65,7 @@ def test_categoricals_are_read_by_their_text(dtype: pl.DataType) -> None:
 @pytest.mark.parametrize(("column", "value"), [("number", "3"), ("flag", "true"), ("shop", ["a"])])
 def test_a_row_of_the_wrong_type_is_refused_by_name(column: str, value: object) -> None:
     with pytest.raises(InvalidRequestError, match=column):
-        RowEncoder(SCHEMA).encode({column: value})
+        encode_row(SCHEMA)({column: value})
 
 
 @pytest.mark.parametrize(("column", "values"), [("number", ["3"]), ("shop", [1]), ("flag", ["true"])])

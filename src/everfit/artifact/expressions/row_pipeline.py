@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from everfit.artifact.encode import RowEncoder
 from everfit.artifact.expressions.compiler import Untranslatable, compile_expression
 from everfit.artifact.manifest import RowPath
 from everfit.artifact.schema import Computation, InputSchema
-from everfit.core.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,13 +62,9 @@ class RowPipeline:
         """Looked-up columns, then computed ones: what :meth:`used` returns, by name."""
         self._looked_up = len(looked_up)
         places = {name: place for place, name in enumerate((*self._fields, *self.features))}
-        self._columns = schema.columns
         # A column that is neither requested nor looked up nor computed is missing.
         self._places = [places.get(column.name, len(places)) for column in schema.columns]
-        self._codes = [
-            {value: float(code) for code, value in enumerate(column.categories)} if column.kind == "category" else None
-            for column in schema.columns
-        ]
+        self._encoder = RowEncoder(schema.columns, self._places)
 
     def used(self, row: Sequence[Any], looked_up: Sequence[Any]) -> Sequence[Any]:
         """Return the values of :attr:`features`, before they are encoded; infinite ones are missing.
@@ -102,17 +98,7 @@ class RowPipeline:
         Raises:
             InvalidRequestError: If a value is not of its column's type.
         """
-        values = (*row, *used, None)
-        try:
-            return [
-                # A product instead of float(): text is refused instead of parsed, and the sign of zero survives.
-                (_NAN if (value := values[place]) is None else value * 1.0)
-                if codes is None
-                else codes.get(values[place], _NAN)
-                for place, codes in zip(self._places, self._codes, strict=True)
-            ]
-        except (TypeError, ValueError, OverflowError) as problem:
-            raise self._explain(values) from problem
+        return self._encoder.encode((*row, *used, None))
 
     def encode_all(self, rows: Sequence[Sequence[Any]], used: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
         """Encode many requests, column by column, to what :meth:`encode` gives row by row.
@@ -124,8 +110,8 @@ class RowPipeline:
             InvalidRequestError: If a value is not of its column's type.
         """
         by_place = [*zip(*rows, strict=True), *zip(*used, strict=True), (None,) * len(rows)]
-        matrix = np.empty((len(rows), len(self._columns)), dtype=np.float64)
-        for number, (place, codes) in enumerate(zip(self._places, self._codes, strict=True)):
+        matrix = np.empty((len(rows), len(self._places)), dtype=np.float64)
+        for number, (place, codes) in enumerate(zip(self._places, self._encoder.codes, strict=True)):
             values = by_place[place]
             if codes is not None:
                 matrix[:, number] = [codes.get(value, _NAN) for value in values]
@@ -146,18 +132,6 @@ class RowPipeline:
             for row, features in zip(rows, used, strict=True):
                 self.encode(row, features)  # raises for the row at fault
             raise
-
-    def _explain(self, values: Sequence[Any]) -> InvalidRequestError:
-        for column, place, codes in zip(self._columns, self._places, self._codes, strict=True):
-            value = values[place]
-            try:
-                if codes is None and value is not None:
-                    value * 1.0
-                elif codes is not None:
-                    codes.get(value)
-            except (TypeError, ValueError, OverflowError):
-                return InvalidRequestError(f"the column must hold a {column.kind}", value=value, place=column.name)
-        return InvalidRequestError("the row cannot be encoded", value=list(values))
 
 
 def compile_computation(part: Computation, schema: InputSchema) -> dict[str, Callable[[Mapping[str, Any]], Any]]:

@@ -8,20 +8,20 @@ See ``LGBM_BoosterPredictForMatSingleRowFast`` in LightGBM's C API. Many rows at
 from __future__ import annotations
 
 import ctypes
-import importlib.util
-import json
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from everfit.artifact.runtimes.lightgbm import FILE
 from everfit.artifact.runtimes.lightgbm_batch import make_batch
+from everfit.artifact.runtimes.shared_library import load_shared_library
 from everfit.core.errors import CorruptPackageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from everfit.artifact.predictor import Predictor
@@ -70,7 +70,7 @@ class LightgbmFastPredictor:
     arithmetic: Arithmetic = "float64"
 
     def __init__(self, model: bytes, *, columns: int, both_classes: bool = False) -> None:
-        self._library = _library()
+        self._library: Any = load_shared_library("lightgbm")
         self._booster = ctypes.c_void_p()
         self._columns = columns
         rounds, classes = ctypes.c_int(), ctypes.c_int()
@@ -169,15 +169,3 @@ def _require_success(library: Any, outcome: int) -> None:
     if outcome:
         library.LGBM_GetLastError.restype = ctypes.c_char_p
         raise CorruptPackageError("LightGBM refuses", value=library.LGBM_GetLastError().decode())
-
-
-def _library() -> Any:
-    # find_spec does not import the package; the library lies in its folder lib.
-    found = importlib.util.find_spec("lightgbm")
-    if found is None or not found.submodule_search_locations:
-        raise ImportError("lightgbm is not installed")
-    folder = Path(found.submodule_search_locations[0]) / "lib"
-    files = sorted(folder.glob("lib_lightgbm.*"))
-    if not files:
-        raise ImportError(f"{folder} holds no lib_lightgbm: {json.dumps([file.name for file in folder.glob('*')])}")
-    return ctypes.CDLL(str(files[0]))

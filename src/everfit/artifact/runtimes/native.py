@@ -21,17 +21,20 @@ class NativePredictor:
         runtime: Name of its runtime.
         estimator: See :func:`prediction_method`.
         schema: Schema of its training.
+        method: Predicts rows, instead of the estimator's own method.
     """
 
     arithmetic: Arithmetic = "float64"
     """Arithmetic of the estimator's last result."""
 
-    def __init__(self, runtime: str, estimator: Any, schema: InputSchema) -> None:
+    def __init__(
+        self, runtime: str, estimator: Any, schema: InputSchema, *, method: Callable[[Any], Any] | None = None
+    ) -> None:
         self.runtime = runtime
         self.estimator = estimator
         self._task = schema.task
         self._classes = len(schema.classes)
-        self._method = prediction_method(estimator, schema.task)
+        self._method = method or prediction_method(estimator, schema.task)
         self._places = class_places(estimator) if schema.task != "regression" else None
 
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:

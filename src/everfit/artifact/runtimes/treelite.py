@@ -7,7 +7,6 @@ The ``treelite`` package imports scipy, which takes a second; the prediction pro
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import json
 import threading
 import warnings
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from everfit.artifact.runtimes.shared_library import load_shared_library
 from everfit.artifact.runtimes.xgboost import best_rounds, find_booster
 from everfit.core.errors import CorruptPackageError
 
@@ -84,7 +84,7 @@ class TreelitePredictor:
     arithmetic: Arithmetic
 
     def __init__(self, file: Path, schema: InputSchema) -> None:
-        self._library = _library()
+        self._library: Any = load_shared_library("treelite")
         self._model, self._config = ctypes.c_void_p(), ctypes.c_void_p()
         self._columns = len(schema.columns)
         self._positive = schema.task == "binary"
@@ -197,14 +197,3 @@ def _from_xgboost(booster: Any) -> Any:
 
     first, last = best_rounds(booster)
     return treelite.frontend.from_xgboost(booster[first:last] if last else booster)
-
-
-def _library() -> Any:
-    # find_spec does not import the package; the library lies in its folder lib.
-    found = importlib.util.find_spec("treelite")
-    if found is None or not found.submodule_search_locations:
-        raise ImportError("treelite is not installed")
-    files = sorted((Path(found.submodule_search_locations[0]) / "lib").glob("*treelite.*"))
-    if not files:
-        raise ImportError("treelite's library is missing")
-    return ctypes.CDLL(str(files[0]))

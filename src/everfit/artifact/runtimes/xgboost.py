@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from everfit.artifact.runtimes.native import shape_predictions
+from everfit.artifact.runtimes.native import NativePredictor
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from everfit.artifact.predictor import Predictor
     from everfit.artifact.schema import InputSchema
-    from everfit.core.evidence import Arithmetic
 
 FILE = "xgboost.ubj"
 
@@ -39,7 +34,10 @@ class XgboostRuntime:
         """As :class:`everfit.artifact.runtimes.runtime.Runtime` promises."""
         import xgboost
 
-        return XgboostPredictor(xgboost.Booster(model_file=str(folder / FILE)), schema)
+        booster = xgboost.Booster(model_file=str(folder / FILE))
+        # Without a DMatrix, and only up to the best round if training stopped early.
+        method = partial(booster.inplace_predict, iteration_range=best_rounds(booster), validate_features=False)
+        return NativePredictor(self.name, booster, schema, method=method)
 
 
 def find_booster(estimator: Any) -> Any:
@@ -61,31 +59,3 @@ def best_rounds(booster: Any) -> tuple[int, int]:
     """Range of rounds to execute: up to the best one if training stopped early; (0, 0) for all."""
     best = booster.attr("best_iteration")
     return (0, 0) if best is None else (0, int(best) + 1)
-
-
-class XgboostPredictor:
-    """A booster executed without a ``DMatrix``.
-
-    Args:
-        booster: The booster; if it stopped early, its trees up to the best round are executed.
-        schema: Schema of its training.
-    """
-
-    runtime = XgboostRuntime.name
-    arithmetic: Arithmetic = "float32"
-
-    def __init__(self, booster: Any, schema: InputSchema) -> None:
-        self.estimator = booster
-        self._rounds = best_rounds(booster)
-        self._task = schema.task
-        self._classes = len(schema.classes)
-
-    def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        """As :class:`everfit.artifact.predictor.Predictor` promises."""
-        raw = self.estimator.inplace_predict(matrix, iteration_range=self._rounds, validate_features=False)
-        return shape_predictions(raw, self._task, classes=self._classes, places=None)
-
-    def predict_one(self, vector: Sequence[float] | NDArray[np.float64]) -> float | list[float]:
-        """As :class:`everfit.artifact.predictor.Predictor` promises."""
-        answer: float | list[float] = self.predict(np.array(vector, dtype=np.float64, ndmin=2))[0].tolist()
-        return answer
