@@ -114,10 +114,7 @@ def refer(predict: Callable[[Floats], Floats], matrix: Floats) -> ReferenceRows:
 def difference(predictor: Predictor, reference: ReferenceRows, task: Task) -> float:
     """Largest difference of a runtime's predictions from the expected ones, in units of their magnitude.
 
-    Args:
-        predictor: Any predictor.
-        reference: Rows and predictions; repeated until they are a large batch.
-        task: The kind of prediction.
+    The reference rows are repeated until they are a large batch.
 
     Returns:
         See :func:`everfit.artifact.tolerance.relative_difference`.

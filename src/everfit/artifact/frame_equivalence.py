@@ -126,11 +126,6 @@ def frame_difference(
 def choose_frame_runtime(fitted: Fitted, reference: FrameReference, folder: Path) -> RuntimeChoice:
     """Store an estimator in the first native runtime that holds it and gives back its predictions.
 
-    Args:
-        fitted: The estimator as it was trained.
-        reference: Rows and predictions.
-        folder: Receives the runtime's files.
-
     Raises:
         PackageError: If no runtime gives back the fitted estimator's predictions.
     """

@@ -28,13 +28,7 @@ class InputLimits:
 
 
 class LimitedPredictor:
-    """Predictor that refuses what the estimator itself refuses, where its runtime would return some number.
-
-    Args:
-        predictor: The runtime's predictor.
-        schema: Names the columns.
-        limits: At least one of them is set.
-    """
+    """Predictor that refuses what the estimator itself refuses, where its runtime would return some number."""
 
     def __init__(self, predictor: Predictor, schema: InputSchema, limits: InputLimits) -> None:
         self._predictor = predictor

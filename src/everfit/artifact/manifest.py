@@ -115,10 +115,6 @@ def _digest(content: bytes) -> str:
 def read_manifest(content: bytes, *, place: str) -> Manifest:
     """Read and verify a manifest.
 
-    Args:
-        content: The bytes of manifest.json.
-        place: Its folder, for the message.
-
     Raises:
         CorruptPackageError: If it is no manifest, of another format, or does not match its own digest.
     """

@@ -62,13 +62,7 @@ _MLFLOWS_OWN = frozenset({"registered_model_meta"})
 
 
 class Package:
-    """A verified package; made by :func:`open_package`.
-
-    Args:
-        folder: Its folder.
-        manifest: Its table of contents.
-        schema: Schema of the model's inputs.
-    """
+    """A verified package; made by :func:`open_package`."""
 
     def __init__(self, folder: Path, manifest: Manifest, schema: InputSchema) -> None:
         self.folder = folder
@@ -82,9 +76,6 @@ class Package:
 
     def project(self, trust: Trust) -> Path:
         """Return the folder with the project's code at the time of training.
-
-        Args:
-            trust: The keys whose code may be executed.
 
         Raises:
             PackageError: If it was not kept.
@@ -216,10 +207,6 @@ class Package:
 
 def open_package(folder: Path, *, trust: Trust) -> Package:
     """Verify a package: every file's digest, no file more or less, and the signature if loading it executes code.
-
-    Args:
-        folder: The package.
-        trust: The keys whose code may be executed.
 
     Raises:
         CorruptPackageError: If a file is missing, unknown or changed; names it.

@@ -60,12 +60,7 @@ def require_portable(package: Package) -> None:
 
 
 def answer_alone(folder: str, key: str) -> None:
-    """Load the package in a folder and ask it its own reference rows; end the process with what went wrong.
-
-    Args:
-        folder: The package's.
-        key: The public key that signed it.
-    """
+    """Load the package in a folder and ask it its own reference rows; end the process with what went wrong."""
     try:
         package = open_package(Path(folder), trust=Trust([key]))
         package.native()

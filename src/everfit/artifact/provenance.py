@@ -44,11 +44,7 @@ class CodeVersion(Struct, frozen=True, kw_only=True):
 
 
 def code_version(root: Path) -> CodeVersion:
-    """Identify a project's code.
-
-    Args:
-        root: The project's folder.
-    """
+    """Identify a project's code."""
     commit = _git(root, "rev-parse", "HEAD")
     return CodeVersion(
         commit=commit,

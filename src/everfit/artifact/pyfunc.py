@@ -25,11 +25,7 @@ _KEYS = ".everfit/keys"
 
 
 class PyfuncModel:
-    """Model with the interface that MLflow expects.
-
-    Args:
-        package: The package that it loads.
-    """
+    """Model with the interface that MLflow expects."""
 
     def __init__(self, package: Package) -> None:
         self._package = package
@@ -60,9 +56,6 @@ class PyfuncModel:
 
 def _load_pyfunc(path: str) -> PyfuncModel:
     """MLflow's entry point.
-
-    Args:
-        path: The package's folder.
 
     Raises:
         CorruptPackageError: If the package is not as it was written.

@@ -37,11 +37,6 @@ def request_types() -> dict[FieldType, PolarsDataType]:
 
 
 def request_frame(request: tuple[RequestField, ...], rows: pl.DataFrame) -> pl.DataFrame:
-    """Select the request's fields of some rows, with the types that they have when serving.
-
-    Args:
-        request: The fields.
-        rows: Has a column of each field's name.
-    """
+    """Select the request's fields of some rows, with the types that they have when serving."""
     types = request_types()
     return rows.select(pl.col(field.name).cast(types[field.type]) for field in request)

@@ -100,11 +100,7 @@ def open_keys(folder: Path) -> tuple[Signer, Trust]:
 
 
 def read_trust(folder: Path) -> Trust:
-    """Read the keys that a system trusts, without its private key; none if the folder does not exist.
-
-    Args:
-        folder: As for :func:`open_keys`.
-    """
+    """Read the keys that a system trusts, without its private key; none if the folder does not exist."""
     return Trust(_trusted(folder))
 
 

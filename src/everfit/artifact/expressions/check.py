@@ -75,10 +75,6 @@ def same_types(part: Computation, schema: InputSchema) -> bool:
 
     Values alone would not show it: an Int8 and an Int64 differ only once one of them overflows.
 
-    Args:
-        part: The transformation.
-        schema: Names the request's fields.
-
     Raises:
         Untranslatable: If one of its expressions cannot be compiled.
     """

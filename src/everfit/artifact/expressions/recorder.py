@@ -17,11 +17,7 @@ class Unrecordable(Exception):  # noqa: N818 - a signal between two functions of
 
 
 class ExpressionRecorder:
-    """Substitute for a frame that records the expressions which a function selects.
-
-    Args:
-        fields: The frame's columns.
-    """
+    """Substitute for a frame that records the expressions which a function selects."""
 
     def __init__(self, fields: Iterable[str]) -> None:
         self._outputs: dict[str, Any] = {name: {"Column": name} for name in fields}
@@ -109,11 +105,7 @@ def record(function: Callable[..., Any], fields: Iterable[str]) -> dict[str, str
 
 
 def literal_lists(expressions: Iterable[str]) -> dict[str, tuple[Any, ...]]:
-    """Return the values of the list literals in expressions, by the key of their Arrow bytes.
-
-    Args:
-        expressions: Polars expression JSON.
-    """
+    """Return the values of the list literals in expressions, by the key of their Arrow bytes."""
     found: dict[str, tuple[Any, ...]] = {}
     for text in expressions:
         _find_lists(json.loads(text), found)

@@ -25,13 +25,7 @@ _INFINITY = float("inf")
 
 
 class RowPipeline:
-    """Turns requests into vectors, by position rather than by name. It may be called from several threads at once.
-
-    Args:
-        schema: Schema of the model's inputs.
-        paths: Execution of each transformation.
-        functions: The functions of those that execute their own code.
-    """
+    """Turns requests into vectors, by position rather than by name. It may be called from several threads at once."""
 
     def __init__(
         self, schema: InputSchema, paths: Mapping[str, RowPath], functions: Mapping[str, Callable[[Any], Any]]
@@ -136,10 +130,6 @@ class RowPipeline:
 
 def compile_computation(part: Computation, schema: InputSchema) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
     """Compile the outputs of a transformation to plain Python functions of a request, by column name.
-
-    Args:
-        part: The transformation.
-        schema: Names the request's fields.
 
     Raises:
         Untranslatable: If one of its expressions cannot be compiled.

@@ -45,10 +45,6 @@ def require_harmless(expression: str, *, place: str) -> None:
 
     Polars' JSON can carry pickled Python functions and paths of shared libraries, which would be executed.
 
-    Args:
-        expression: Polars expression JSON.
-        place: Its place, for the message.
-
     Raises:
         UntrustedPackageError: If it contains a node that is not known to be harmless.
     """

@@ -66,9 +66,6 @@ class LightgbmBatch:
 def make_batch(text: str) -> LightgbmBatch | None:
     """Make tables of a model.
 
-    Args:
-        text: LightGBM's text format.
-
     Returns:
         ``None`` where the library is as fast, or the model holds what tables cannot.
     """

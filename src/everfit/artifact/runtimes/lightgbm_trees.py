@@ -44,9 +44,6 @@ class Forest(NamedTuple):
 def read_forest(text: str) -> Forest | None:
     """Read a model.
 
-    Args:
-        text: LightGBM's text format.
-
     Returns:
         ``None`` if it is more than splits at thresholds and leaves with constants: it has categorical splits or linear
         leaves, or averages its trees.
@@ -70,11 +67,7 @@ def read_forest(text: str) -> Forest | None:
 
 
 def read_splits(text: str) -> Iterator[tuple[int, float]]:
-    """Yield column and threshold of every split in a model of any kind.
-
-    Args:
-        text: LightGBM's text format.
-    """
+    """Yield column and threshold of every split in a model of any kind."""
     for part in text.partition("\nend of trees")[0].split("\nTree=")[1:]:
         entries = _entries(part)
         thresholds = map(float, entries.get("threshold", "").split())

@@ -54,12 +54,7 @@ class OnnxRuntime:
 
 
 class OnnxPredictor:
-    """A session of ONNX Runtime.
-
-    Args:
-        model: The ONNX file's bytes.
-        schema: Schema of its training.
-    """
+    """A session of ONNX Runtime."""
 
     runtime = OnnxRuntime.name
     arithmetic: Arithmetic = "float64"

@@ -35,11 +35,7 @@ _EXPONENT_OF_ONE = 1023
 
 
 class QuickScorer:
-    """A forest as tables.
-
-    Args:
-        forest: One that :meth:`can_hold` accepts.
-    """
+    """A forest as tables, if :meth:`can_hold` accepts it."""
 
     def __init__(self, forest: Forest) -> None:
         self._outputs = forest.outputs

@@ -10,9 +10,6 @@ from pathlib import Path
 def load_shared_library(package: str) -> ctypes.CDLL:
     """Load the library in the folder ``lib`` of a package.
 
-    Args:
-        package: The package's name, which the library's file name contains.
-
     Raises:
         ImportError: If the package is not installed, or has no library.
     """

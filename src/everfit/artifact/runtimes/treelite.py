@@ -73,12 +73,7 @@ class TreeliteRuntime:
 
 
 class TreelitePredictor:
-    """Trees in treelite's library.
-
-    Args:
-        file: treelite's binary format.
-        schema: Schema of its training.
-    """
+    """Trees in treelite's library."""
 
     runtime = TreeliteRuntime.name
     arithmetic: Arithmetic
