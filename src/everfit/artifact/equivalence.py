@@ -138,15 +138,15 @@ def _find_largest(fitted: Fitted, rows: Floats) -> float | None:
     complete = rows[~np.isnan(rows).any(axis=1)]
     if not places or not len(complete):
         return None
-    asked = np.repeat(complete[:1], 2 * len(places), axis=0)
+    large = np.repeat(complete[:1], 2 * len(places), axis=0)
     above, below = np.arange(len(places)), np.arange(len(places), 2 * len(places))
 
     def takes(size: float) -> bool:
-        asked[above, places], asked[below, places] = size, -size
+        large[above, places], large[below, places] = size, -size
         try:
             with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore")
-                fitted.predict(asked)
+                fitted.predict(large)
         except Exception:  # noqa: BLE001 - a refusal is the finding
             return False
         return True

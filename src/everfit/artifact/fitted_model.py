@@ -1,4 +1,4 @@
-"""A fitted estimator with everything needed to ask it."""
+"""A fitted estimator with everything that a prediction needs."""
 
 from __future__ import annotations
 

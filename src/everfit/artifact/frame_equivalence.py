@@ -60,15 +60,15 @@ def make_frame_reference(fitted: Fitted, rows: pl.DataFrame) -> FrameReference:
     complete = real.drop_nulls()
     builder = FrameBuilder(fitted.schema)
     for parts, accepts in (([real, gaps, unseen], True), ([real, gaps], True), ([complete], False)):
-        asked = pl.concat(parts)
+        tried = pl.concat(parts)
         try:
-            expected = fitted.predict(builder.from_polars(asked))
+            expected = fitted.predict(builder.from_polars(tried))
         except EverfitError:
             raise
         except Exception as problem:  # noqa: BLE001 - whatever the user's estimator raises: the next rows are tried
             reason = problem
             continue
-        return FrameReference(rows=asked, expected=expected, accepts_missing=accepts)
+        return FrameReference(rows=tried, expected=expected, accepts_missing=accepts)
     raise PackageError("the estimator must predict the held-back rows", value=first_line(reason)) from reason
 
 

@@ -1,4 +1,4 @@
-"""The data frame that an estimator sees, where its trainer asked for one: same names, dtypes and categories always.
+"""The data frame that an estimator takes, with ``frame="pandas"`` or ``"polars"``: always the same names and dtypes.
 
 A frame is built column by column from the schema, never from the values: one row, many rows and rows that lack every
 value have the dtypes of the training frame.

@@ -1,4 +1,4 @@
-"""Proof that a package with code in it answers where the project is not: in another process and folder."""
+"""Proof that a package with code in it predicts without the project: in another process and folder."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from everfit.core.errors import EverfitError, PackageError
 from everfit.core.user_code import describe_raise
 
 _LIMIT_S = 300.0
-_MARK = "the package said: "
+_MARK = "the package raised: "
 """Stands on standard error before what went wrong, behind whatever libraries wrote there."""
 _RUN = """
 import sys
 sys.path.append(sys.argv[1])
-from everfit.artifact.portability import answer_alone
-answer_alone(*sys.argv[2:])
+from everfit.artifact.portability import predict_alone
+predict_alone(*sys.argv[2:])
 """
 
 
 def require_portable(package: Package) -> None:
-    """Load a package and ask it in a process of its own, without the project's folder on the path.
+    """Load a package and predict in a process of its own, without the project's folder on the path.
 
     A package that executes no code needs no such proof: it holds data, and its libraries are installed.
 
@@ -52,15 +52,15 @@ def require_portable(package: Package) -> None:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         reason = done.stderr.rpartition(_MARK)[2].strip() if _MARK in done.stderr else lines[-1]
         raise PackageError(
-            f"a packaged model must answer without the project's folder, but in another process it failed: {reason}",
+            f"a packaged model must predict without the project's folder, but in another process it failed: {reason}",
             remedy="Keep the code that it needs beside everfit.toml or installed, import it by import statements, "
             "and keep the data that it needs in the estimator.",
             place=f"model {package.manifest.model}",
         )
 
 
-def answer_alone(folder: str, key: str) -> None:
-    """Load the package in a folder and ask it its own reference rows; end the process with what went wrong."""
+def predict_alone(folder: str, key: str) -> None:
+    """Load the package in a folder and predict its reference rows; end the process with the error, if any."""
     try:
         package = open_package(Path(folder), trust=Trust([key]))
         package.native()

@@ -89,7 +89,7 @@ def _digest(root: Path) -> str:
 
 def _git(root: Path, *arguments: str) -> str:
     try:
-        answer = subprocess.run(  # noqa: S603 - fixed arguments
+        done = subprocess.run(  # noqa: S603 - fixed arguments
             ["git", "-C", str(root), *arguments],  # noqa: S607 - the user's own git
             capture_output=True,
             text=True,
@@ -98,4 +98,4 @@ def _git(root: Path, *arguments: str) -> str:
         )
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return ""
-    return answer.stdout.strip() if answer.returncode == 0 else ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -74,7 +74,7 @@ class Column(Struct, frozen=True, kw_only=True):
 
 
 class InputSchema(Struct, frozen=True, kw_only=True):
-    """Everything between a request and the estimator's matrix, and the meaning of its answers."""
+    """Everything between a request and the estimator's matrix, and the meaning of its predictions."""
 
     model: str
     task: Task

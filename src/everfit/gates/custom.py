@@ -28,17 +28,17 @@ class OwnGate:
     def judge(self, evidence: Evidence) -> Sequence[Verdict]:
         """Return the function's verdicts; a failed one with the exception's text if it raises."""
         try:
-            said = self.function(evidence)
+            result = self.function(evidence)
         except Exception as error:  # noqa: BLE001 - the project's own code may raise anything, and a report must come out
             return [refuse(self.name, f"{self.sentence} The gate itself raised {describe_raise(error)}.")]
-        if isinstance(said, Verdict):
-            return [said]
-        if isinstance(said, list | tuple) and said and all(isinstance(one, Verdict) for one in said):
-            return list(said)
-        passed, value, threshold, sentence = (*said, "")[:4] if _is_judgement(said) else (said, None, None, "")
+        if isinstance(result, Verdict):
+            return [result]
+        if isinstance(result, list | tuple) and result and all(isinstance(one, Verdict) for one in result):
+            return list(result)
+        passed, value, threshold, sentence = (*result, "")[:4] if _is_judgement(result) else (result, None, None, "")
         if not _is_bool(passed):
             rule = "A gate returns a bool, (passed, value, threshold[, sentence]) or verdicts"
-            return [refuse(self.name, f"{rule}, but {self.name} returned {said!r}.")]
+            return [refuse(self.name, f"{rule}, but {self.name} returned {result!r}.")]
         words = sentence or self.sentence
         if value is None:
             return [Verdict(gate=self.name, outcome="passed" if passed else "failed", sentence=words)]
@@ -75,9 +75,9 @@ def _is_bool(value: object) -> bool:
     return isinstance(value, bool | np.bool_)
 
 
-def _is_judgement(said: object) -> bool:
+def _is_judgement(result: object) -> bool:
     """Return true for ``(passed, value, threshold[, sentence])``."""
-    return isinstance(said, tuple) and len(said) in (3, 4) and all(_is_number_or_none(part) for part in said[1:3])
+    return isinstance(result, tuple) and len(result) in (3, 4) and all(_is_number_or_none(part) for part in result[1:3])
 
 
 def _is_number_or_none(value: object) -> bool:

@@ -49,7 +49,7 @@ class MaxLatency:
         features = features_of(evidence)
         rows = evidence.holdout.head(ROWS).select(features).to_dicts()
         if not rows:
-            return [skip(self.name, f"There are {len(features)} features and {len(evidence.holdout)} rows to ask.")]
+            return [skip(self.name, f"There are {len(features)} features and {len(evidence.holdout)} rows to predict.")]
         try:
             times_ms = _times_ms(evidence, rows)
         except Exception as error:  # noqa: BLE001 - whatever the user's estimator raises is the finding
@@ -57,14 +57,14 @@ class MaxLatency:
             return [refuse(self.name, sentence, threshold=self.p99_ms)]
         median, p99 = np.quantile(times_ms, [0.5, 0.99])
         limit = "" if self.p99_ms is None else f"; allowed are {self.p99_ms:g} ms"
-        sentence = f"99 % of {len(times_ms)} rows are answered within {p99:.3g} ms, half within {median:.3g} ms{limit}."
+        sentence = f"99 % of {len(times_ms)} rows take at most {p99:.3g} ms, half at most {median:.3g} ms{limit}."
         passed = self.p99_ms is None or bool(p99 <= self.p99_ms)
         return [decide(self.name, passed, sentence, value=float(p99), threshold=self.p99_ms)]
 
 
 def _times_ms(evidence: Evidence, rows: Sequence[Mapping[str, Any]]) -> list[float]:
     """Return the shortest time of each row, of as many rows as the budget allows."""
-    # The first answers pay for imports and caches that a running service has behind it.
+    # The first predictions pay for imports and caches that a running service has behind it.
     for row in rows[:10]:
         evidence.answer(row)
     times = []

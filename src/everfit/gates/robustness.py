@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 UNSEEN = "a category that training never saw"
 EXTREME = 1e15
-_NOT_FINITE = "the answer is"
+_NOT_FINITE = "the prediction is"
 _SUM_TOLERANCE = 1e-5
 """Hundreds of probabilities in float32 add up to 1 within some 1e-6."""
 
@@ -37,10 +37,10 @@ class Robustness:
         """One verdict; its value is the number of rows without a proper prediction."""
         features = features_of(evidence)
         if not features or evidence.holdout.is_empty():
-            return [skip(self.name, f"There are {len(features)} features and {len(evidence.holdout)} rows to ask.")]
-        asked, overflows, problems = 0, 0, []
-        for what, row, extreme in _awkward_rows(evidence, features):
-            asked += 1
+            return [skip(self.name, f"There are {len(features)} features and {len(evidence.holdout)} rows to predict.")]
+        tried, overflows, problems = 0, 0, []
+        for what, row, extreme in _unusual_rows(evidence, features):
+            tried += 1
             problem = _problem(evidence, row)
             if extreme and problem.startswith(_NOT_FINITE):
                 overflows += 1
@@ -49,22 +49,22 @@ class Robustness:
         if problems:
             more = f" and {len(problems) - 2} more" if len(problems) > 2 else ""
             sentence = (
-                f"{len(problems)} of {asked} awkward rows got no proper answer: {'; '.join(problems[:2])}{more}. "
+                f"{len(problems)} of {tried} unusual rows got no proper prediction: {'; '.join(problems[:2])}{more}. "
                 f"Impute, or use an estimator that takes NaN."
             )
         elif overflows:
             sentence = (
-                f"{asked - overflows} of {asked} rows with missing, unseen or extreme values got a finite answer in "
-                f"range; for the other {overflows}, with numbers of {EXTREME:g}, the prediction overflows and the "
+                f"{tried - overflows} of {tried} rows with missing, unseen or extreme values got a finite prediction "
+                f"in range; for the other {overflows}, with numbers of {EXTREME:g}, the prediction overflows and the "
                 f"service refuses the row."
             )
         else:
-            sentence = f"All {asked} rows with missing, unseen or extreme values got a finite answer in range."
+            sentence = f"All {tried} rows with missing, unseen or extreme values got a finite prediction in range."
         return [decide(self.name, not problems, sentence, value=len(problems), threshold=0.0)]
 
 
-def _awkward_rows(evidence: Evidence, features: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
-    """Awkward rows, each with its description and ``True`` if it holds an extreme number."""
+def _unusual_rows(evidence: Evidence, features: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
+    """Unusual rows, each with its description and ``True`` if it holds an extreme number."""
     row = evidence.holdout.select(features).row(0, named=True)
     yield "every feature missing", dict.fromkeys(features), False
     for name in features:
@@ -82,16 +82,16 @@ def _awkward_rows(evidence: Evidence, features: Sequence[str]) -> Iterator[tuple
 def _problem(evidence: Evidence, row: Mapping[str, Any]) -> str:
     """Describe the fault of the prediction; empty if it has none."""
     try:
-        answer = np.asarray(evidence.answer(row), dtype=np.float64)
+        prediction = np.asarray(evidence.answer(row), dtype=np.float64)
     except Exception as error:  # noqa: BLE001 - whatever the user's estimator raises is the finding
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'without a message'}"
     shape = (1, len(evidence.classes)) if evidence.task == "multiclass" else (1,)
-    if answer.shape != shape:
-        return f"the answer has shape {answer.shape} instead of {shape}"
-    if not np.isfinite(answer).all():
-        return f"{_NOT_FINITE} {answer.ravel().tolist()}"
-    if evidence.task != "regression" and (answer.min() < 0 or answer.max() > 1):
-        return f"the chance {answer.ravel().tolist()} is not between 0 and 1"
-    if evidence.task == "multiclass" and abs(answer.sum() - 1) > _SUM_TOLERANCE:
-        return f"the chances add up to {answer.sum():.6g}"
+    if prediction.shape != shape:
+        return f"the prediction has shape {prediction.shape} instead of {shape}"
+    if not np.isfinite(prediction).all():
+        return f"{_NOT_FINITE} {prediction.ravel().tolist()}"
+    if evidence.task != "regression" and (prediction.min() < 0 or prediction.max() > 1):
+        return f"the probability {prediction.ravel().tolist()} is not between 0 and 1"
+    if evidence.task == "multiclass" and abs(prediction.sum() - 1) > _SUM_TOLERANCE:
+        return f"the probabilities add up to {prediction.sum():.6g}"
     return ""

@@ -31,6 +31,6 @@ def upper_sequence(values: Floats, alpha: float, *, first: int) -> Floats:
     width = 1.0 / max(first, 2)
     scaled = count * width + 1.0
     reach = np.sqrt(2.0 * scaled / (count * count * width) * np.log1p(np.sqrt(scaled) / (2.0 * alpha)))
-    said = mean + np.sqrt(variance) * reach
-    said[: first - 1] = np.inf
-    return np.minimum.accumulate(said)
+    bound = mean + np.sqrt(variance) * reach
+    bound[: first - 1] = np.inf
+    return np.minimum.accumulate(bound)

@@ -32,8 +32,8 @@ def expected_metric(metric: Metric, chances: Floats, predicted: Floats, weight: 
         DataError: If the shapes differ.
 
     >>> from everfit.measures.quality import metric_for
-    >>> said, likely = np.array([0.9, 0.2]), np.array([0.7, 0.4])
-    >>> round(expected_metric(metric_for("accuracy", "binary"), likely, said), 9)
+    >>> predicted, calibrated = np.array([0.9, 0.2]), np.array([0.7, 0.4])
+    >>> round(expected_metric(metric_for("accuracy", "binary"), calibrated, predicted), 9)
     0.65
     """
     if chances.shape != predicted.shape:

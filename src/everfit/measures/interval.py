@@ -1,7 +1,7 @@
 """Bootstrap intervals of a metric: of one model, and of the paired difference of two on the same rows.
 
 Source: Efron 1979, "Bootstrap methods"; the percentile interval. A resample is a vector of counts, so that a metric
-sorts its rows once and is then asked for every resample (:mod:`everfit.measures.weighting`).
+sorts its rows once and is then evaluated for every resample (:mod:`everfit.measures.weighting`).
 
 Beyond :data:`MOST_ROWS` rows, the resamples are taken from that many rows, drawn once without replacement, and their
 deviations are shrunk by ``sqrt(MOST_ROWS / rows)``: the m out of n bootstrap of Bickel, Götze, van Zwet 1997, right

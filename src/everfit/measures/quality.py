@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 
@@ -14,6 +14,23 @@ from everfit.measures.multiclass_metrics import accuracy_on, macro_auc_on, macro
 from everfit.measures.ranking import average_precision_on, roc_auc_on
 from everfit.measures.regression_metrics import bias_on, mae_on, pinball_on, r2_on, rmse_on
 from everfit.measures.scoring_rules import brier_on, log_loss_on
+from everfit.measures.weighting import Floats, Weighing
+
+
+def _in_label_unit(
+    name: str, prepare: Callable[[Floats, Floats], Weighing], description: str, *, best_at_zero: bool = False
+) -> Metric:
+    """Make a metric of regressions that is measured in the label's own unit."""
+    return Metric(
+        name=name,
+        greater_is_better=False,
+        tasks=("regression",),
+        in_label_unit=True,
+        best_at_zero=best_at_zero,
+        prepare=prepare,
+        description=description,
+    )
+
 
 _ALL = (
     Metric(
@@ -72,47 +89,19 @@ _ALL = (
         prepare=accuracy_on,
         description="share of rows whose likeliest class is the true one (binary: chance above 0.5)",
     ),
-    Metric(
-        name="mae",
-        greater_is_better=False,
-        tasks=("regression",),
-        in_label_unit=True,
-        prepare=mae_on,
-        description="mean absolute error, in the label's unit",
+    _in_label_unit("mae", mae_on, "mean absolute error, in the label's unit"),
+    _in_label_unit("rmse", rmse_on, "root of the mean squared error, in the label's unit"),
+    _in_label_unit(
+        "pinball_10",
+        partial(pinball_on, quantile=0.1),
+        "mean pinball loss at the quantile 0.1; Koenker, Bassett 1978",
     ),
-    Metric(
-        name="rmse",
-        greater_is_better=False,
-        tasks=("regression",),
-        in_label_unit=True,
-        prepare=rmse_on,
-        description="root of the mean squared error, in the label's unit",
+    _in_label_unit(
+        "pinball_90",
+        partial(pinball_on, quantile=0.9),
+        "mean pinball loss at the quantile 0.9; Koenker, Bassett 1978",
     ),
-    Metric(
-        name="pinball_10",
-        greater_is_better=False,
-        tasks=("regression",),
-        in_label_unit=True,
-        prepare=partial(pinball_on, quantile=0.1),
-        description="mean pinball loss at the quantile 0.1; Koenker, Bassett 1978",
-    ),
-    Metric(
-        name="pinball_90",
-        greater_is_better=False,
-        tasks=("regression",),
-        in_label_unit=True,
-        prepare=partial(pinball_on, quantile=0.9),
-        description="mean pinball loss at the quantile 0.9; Koenker, Bassett 1978",
-    ),
-    Metric(
-        name="bias",
-        greater_is_better=False,
-        tasks=("regression",),
-        in_label_unit=True,
-        prepare=bias_on,
-        description="mean of predicted - true, in the label's unit; zero is best",
-        best_at_zero=True,
-    ),
+    _in_label_unit("bias", bias_on, "mean of predicted - true, in the label's unit; zero is best", best_at_zero=True),
     Metric(
         name="r2",
         greater_is_better=True,

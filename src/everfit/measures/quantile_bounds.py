@@ -9,7 +9,7 @@ import numpy as np
 from everfit.measures.weighting import Floats
 
 _REACH = 8.0
-"""Standard deviations of the count, beyond which no bound that is asked for lies."""
+"""Standard deviations of the count, beyond which no bound lies."""
 
 
 def quantile_bounds(values: Floats, quantile: float, *, alpha: float) -> tuple[float | None, float | None]:

@@ -80,8 +80,8 @@ def _log_loss(truth: Floats, predicted: Floats) -> Floats:
 
 
 def _error(truth: Floats, predicted: Floats) -> Floats:
-    said = (predicted > 0.5) if predicted.ndim == 1 else predicted.argmax(axis=1)
-    wrong: Floats = (said != truth).astype(np.float64)
+    likeliest = (predicted > 0.5) if predicted.ndim == 1 else predicted.argmax(axis=1)
+    wrong: Floats = (likeliest != truth).astype(np.float64)
     return wrong
 
 

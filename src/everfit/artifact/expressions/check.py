@@ -60,8 +60,8 @@ def _prove(part: Computation, schema: InputSchema, given: pl.DataFrame) -> tuple
         )
         requests = given.to_dicts()
         for name, compute in compiled.items():
-            answers = expected[name].to_list()
-            if not all(same(compute(row), answer) for row, answer in zip(requests, answers, strict=True)):
+            computed = expected[name].to_list()
+            if not all(same(compute(row), wanted) for row, wanted in zip(requests, computed, strict=True)):
                 return "polars", f"compiled, {name} differs from Polars"
     except Untranslatable as untranslatable:
         return "polars", f"the compiler does not know {untranslatable}"

@@ -1,8 +1,8 @@
 """Polars expressions as plain Python functions of one row.
 
 A ``select`` on a frame of one row costs half a millisecond, a compiled expression a microsecond. The compiled form
-follows Polars' types, since they show in the answers (an hour is an Int8, so that ``hour * 60`` overflows), and is
-used only where it proved equal on held-back rows. Whatever is not known here is left to Polars.
+follows Polars' types, since they show in the results (an hour is an Int8, so that ``hour * 60`` overflows), and is
+used only where it is proved equal on held-back rows. What is not known here is left to Polars.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _SIGNED = ("i8", "i16", "i32", "i64")
 _CLOSED = {"Both": ("GtEq", "LtEq"), "Left": ("GtEq", "Lt"), "Right": ("Gt", "LtEq"), "None": ("Gt", "Lt")}
 
 
-class Untranslatable(Exception):  # noqa: N818 - a signal between functions of this room, no error of anyone's
+class Untranslatable(Exception):  # noqa: N818 - a signal between functions, not an error
     """This expression is left to Polars."""
 
 
@@ -86,7 +86,7 @@ def compile_expression(tree: Any, fields: Mapping[str, FieldType], lists: Mappin
 def typed_parts(
     tree: Any, fields: Mapping[str, FieldType], lists: Mapping[str, Sequence[Any]]
 ) -> list[tuple[Any, str]]:
-    """Every part of an expression that is not a literal, with the type that the compiler takes it to have.
+    """Return every part of an expression that is not a literal, with the type that the compiler gives it.
 
     Types are ``bool``, ``i8``, ``i16``, ``i32``, ``i64``, ``u32``, ``f64``, ``str``, ``instant``, ``date`` and
     ``duration``. Arguments and errors are those of :func:`compile_expression`.

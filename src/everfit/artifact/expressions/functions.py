@@ -31,7 +31,7 @@ TEMPORAL: Mapping[str, tuple[str, Unary]] = {
     "OrdinalDay": ("i16", lambda value: value.timetuple().tm_yday),
     "Year": ("i32", lambda value: value.year),
 }
-"""The parts of dates and instants, with the width of Polars' answer. The week starts on Monday, which is 1."""
+"""The parts of dates and instants, with the width of Polars' result. The week starts on Monday, which is 1."""
 
 TEXT: Mapping[str, tuple[str, Unary]] = {
     "Lowercase": ("str", str.lower),
@@ -47,7 +47,7 @@ TEXT_PAIRS: Mapping[str, Callable[[str, str], bool]] = {
 
 
 def total(unit: str, *, fractional: bool) -> Unary | None:
-    """The whole or fractional number of units in a duration, cut towards zero; ``None`` for an unknown unit."""
+    """Return the whole or fractional number of units in a duration, cut towards zero; ``None`` for an unknown unit."""
     size = _UNIT_US.get(unit)
     if size is None:
         return None
@@ -90,17 +90,17 @@ REAL: Mapping[str, Callable[[float], float]] = {
     "Cos": _periodic(math.cos),
     "Tan": _periodic(math.tan),
 }
-"""From float to float, with IEEE 754's answers where :mod:`math` raises."""
+"""From float to float, with IEEE 754's results where :mod:`math` raises."""
 
 
 def log(value: float, base: float) -> float:
-    """The logarithm, as Polars computes it: with IEEE 754's answers at and below zero."""
+    """Return the logarithm as Polars computes it: with IEEE 754's results at and below zero."""
     top, bottom = _ln(value), _ln(base)
     return top if bottom == 1 else divide(top, bottom)
 
 
 def power(value: float, exponent: float) -> float:
-    """IEEE 754's pow, where Python raises or answers with a complex number; the half power is Polars' square root."""
+    """Return IEEE 754's pow, where Python raises or returns a complex number; the half power is Polars' square root."""
     if exponent == 0.5:
         return REAL["Sqrt"](value)
     try:
@@ -112,7 +112,7 @@ def power(value: float, exponent: float) -> float:
 
 
 def divide(one: float, other: float) -> float:
-    """IEEE 754's division."""
+    """Return IEEE 754's quotient."""
     try:
         return one / other
     except ZeroDivisionError:
@@ -122,23 +122,23 @@ def divide(one: float, other: float) -> float:
 
 
 def round_down(value: float) -> float:
-    """The floor of a float, as a float; infinities and NaN stay."""
+    """Return the floor of a float, as a float; infinities and NaN stay."""
     return float(math.floor(value)) if math.isfinite(value) else value
 
 
 def round_up(value: float) -> float:
-    """The ceiling of a float, as a float; infinities and NaN stay."""
+    """Return the ceiling of a float, as a float; infinities and NaN stay."""
     return float(math.ceil(value)) if math.isfinite(value) else value
 
 
 def wrap(bits: int, *, signed: bool) -> Callable[[int], int]:
-    """Overflow as the machine does: modulo 2 to the bits."""
+    """Return the function that wraps around on overflow: modulo 2 to the bits."""
     mask, half = (1 << bits) - 1, (1 << (bits - 1)) if signed else 0
     return lambda value: ((value + half) & mask) - half
 
 
 def float_order(name: str) -> Callable[[float, float], bool]:
-    """Comparison of floats in Polars' total order: NaN equals NaN and is greater than every number.
+    """Return the comparison of floats in Polars' total order: NaN equals NaN and is greater than every number.
 
     Args:
         name: ``Eq``, ``NotEq``, ``Lt``, ``LtEq``, ``Gt`` or ``GtEq``.

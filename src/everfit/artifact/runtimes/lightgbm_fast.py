@@ -1,8 +1,8 @@
 """LightGBM through its own shared library: a row in microseconds, without the ``lightgbm`` package.
 
 The package imports scipy, scikit-learn and pandas, which takes seconds and 170 MB; the library alone takes neither.
-See ``LGBM_BoosterPredictForMatSingleRowFast`` in LightGBM's C API. Many rows at once are faster still as
-:mod:`everfit.artifact.runtimes.lightgbm_batch` answers them.
+See ``LGBM_BoosterPredictForMatSingleRowFast`` in LightGBM's C API. Many rows at once are faster still by
+:mod:`everfit.artifact.runtimes.lightgbm_batch`.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class LightgbmFastPredictor:
         matrix = np.ascontiguousarray(matrix, dtype=np.float64)
         if self._batch is not None and self._batch.is_faster(matrix):
             return self._shape(self._batch.predict(matrix))
-        answers = np.empty((len(matrix), self._classes))
+        predictions = np.empty((len(matrix), self._classes))
         length = ctypes.c_int64()
         self._call(
             self._library.LGBM_BoosterPredictForMat(
@@ -109,10 +109,10 @@ class LightgbmFastPredictor:
                 *(ctypes.c_int(end) for end in _ALL_ROUNDS),
                 _OPTIONS,
                 ctypes.byref(length),
-                answers.ctypes.data_as(ctypes.c_void_p),
+                predictions.ctypes.data_as(ctypes.c_void_p),
             )
         )
-        return self._shape(answers)
+        return self._shape(predictions)
 
     def predict_one(self, vector: Sequence[float] | NDArray[np.float64]) -> float | list[float]:
         """As :class:`everfit.artifact.predictor.Predictor` promises."""
@@ -121,16 +121,16 @@ class LightgbmFastPredictor:
         except AttributeError:
             row = self._threads.row = _LightgbmRow(self._library, self._booster, self._columns, self._classes)
         row.given[:] = vector
-        if self._predict_row(row.config, row.given_at, row.length_at, row.answer_at):
+        if self._predict_row(row.config, row.given_at, row.length_at, row.prediction_at):
             self._call(-1)
         if self._single:
-            return row.answer[0]  # type: ignore[no-any-return]
-        return [1 - row.answer[0], row.answer[0]] if self._pair else list(row.answer)
+            return row.prediction[0]  # type: ignore[no-any-return]
+        return [1 - row.prediction[0], row.prediction[0]] if self._pair else list(row.prediction)
 
-    def _shape(self, answers: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _shape(self, predictions: NDArray[np.float64]) -> NDArray[np.float64]:
         if self._pair:
-            return np.column_stack([1 - answers[:, 0], answers[:, 0]])
-        return answers[:, 0].copy() if self._single else answers
+            return np.column_stack([1 - predictions[:, 0], predictions[:, 0]])
+        return predictions[:, 0].copy() if self._single else predictions
 
     def _call(self, outcome: int) -> None:
         _require_success(self._library, outcome)
@@ -143,9 +143,9 @@ class _LightgbmRow:
         self._library = library
         self.config = ctypes.c_void_p()
         self.given = (ctypes.c_double * columns)()
-        self.answer = (ctypes.c_double * classes)()
+        self.prediction = (ctypes.c_double * classes)()
         self.given_at = ctypes.byref(self.given)
-        self.answer_at = ctypes.byref(self.answer)
+        self.prediction_at = ctypes.byref(self.prediction)
         self.length_at = ctypes.byref(ctypes.c_int64())
         _require_success(
             library,

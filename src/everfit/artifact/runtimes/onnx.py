@@ -71,15 +71,15 @@ class OnnxPredictor:
 
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """As :class:`everfit.artifact.predictor.Predictor` promises."""
-        answers = np.asarray(self._run(self._outputs, {"X": matrix})[0], dtype=np.float64)
+        predictions = np.asarray(self._run(self._outputs, {"X": matrix})[0], dtype=np.float64)
         if self._task == "regression":
-            return answers.reshape(len(matrix))
-        return answers[:, 1] if self._task == "binary" else answers
+            return predictions.reshape(len(matrix))
+        return predictions[:, 1] if self._task == "binary" else predictions
 
     def predict_one(self, vector: Sequence[float] | NDArray[np.float64]) -> float | list[float]:
         """As :class:`everfit.artifact.predictor.Predictor` promises."""
-        answer: float | list[float] = self.predict(np.array(vector, dtype=np.float64, ndmin=2))[0].tolist()
-        return answer
+        prediction: float | list[float] = self.predict(np.array(vector, dtype=np.float64, ndmin=2))[0].tolist()
+        return prediction
 
 
 def _is_continuous(estimator: Any) -> bool:

@@ -188,7 +188,7 @@ class _Installed:
         # Made while the program runs, like six.moves and the modules of tests.
         if place is None:
             return top not in sys.modules or top in self._distributed()
-        # Where a module lies nearly always tells.
+        # The folder of a module nearly always decides.
         if any(place.is_relative_to(folder) for folder in self._libraries):
             return True
         return not is_project_code(place) and top in self._distributed()

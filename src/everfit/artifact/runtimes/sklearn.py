@@ -19,7 +19,7 @@ _FILE = "estimator.skops"
 _HARMLESS = frozenset(
     {
         # HistGradientBoosting's trees and its input check, a partial of check_array. A partial executes nothing while
-        # it is loaded, and skops asks about the function inside it separately.
+        # it is loaded, and skops checks the function inside it separately.
         "functools.partial",
         # An imputer keeps the type of what it was fitted on.
         "numpy.dtype",
@@ -115,6 +115,6 @@ def _require_nodes(left: Any, right: Any, feature: Any, leaf: Any, columns: int)
     for children in (left[inner].astype(np.int64), right[inner].astype(np.int64)):
         if (children <= place).any() or (children >= len(leaf)).any():
             raise CorruptPackageError("every node of a tree must point at what exists", value="a child")
-    asked = feature[inner].astype(np.int64)
-    if (asked < 0).any() or (asked >= columns).any():
+    features = feature[inner].astype(np.int64)
+    if (features < 0).any() or (features >= columns).any():
         raise CorruptPackageError("every node of a tree must point at what exists", value="a feature")

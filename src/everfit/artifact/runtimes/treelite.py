@@ -98,12 +98,12 @@ class TreelitePredictor:
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """As :class:`everfit.artifact.predictor.Predictor` promises."""
         given = np.ascontiguousarray(matrix, dtype=self._type.decode())
-        answers = np.zeros((len(given), self._width), dtype=given.dtype)
+        predictions = np.zeros((len(given), self._width), dtype=given.dtype)
         if len(given):
             at, rows = given.ctypes.data_as(ctypes.c_void_p), ctypes.c_uint64(len(given))
-            to = answers.ctypes.data_as(ctypes.c_void_p)
+            to = predictions.ctypes.data_as(ctypes.c_void_p)
             self._call(self._predict(self._model, at, self._type, rows, to, self._config))
-        chances = answers.astype(np.float64)
+        chances = predictions.astype(np.float64)
         if self._pair:
             return np.column_stack([1 - chances[:, 0], chances[:, 0]])
         if self._width == 1:
@@ -117,11 +117,11 @@ class TreelitePredictor:
         except AttributeError:
             row = self._threads.row = _TreeliteRow(self._number, self._columns, self._width)
         row.given[:] = vector
-        if self._predict(self._model, row.given_at, self._type, row.one, row.answer_at, self._config):
+        if self._predict(self._model, row.given_at, self._type, row.one, row.prediction_at, self._config):
             self._call(-1)
         if self._width == 1:
-            return [1 - row.answer[0], row.answer[0]] if self._pair else row.answer[0]
-        return row.answer[1] if self._positive else list(row.answer)
+            return [1 - row.prediction[0], row.prediction[0]] if self._pair else row.prediction[0]
+        return row.prediction[1] if self._positive else list(row.prediction)
 
     def _read_type(self) -> bytes:
         name = ctypes.c_char_p()
@@ -149,9 +149,9 @@ class _TreeliteRow:
 
     def __init__(self, number: Any, columns: int, width: int) -> None:
         self.given = (number * columns)()
-        self.answer = (number * width)()
+        self.prediction = (number * width)()
         self.given_at = ctypes.byref(self.given)
-        self.answer_at = ctypes.byref(self.answer)
+        self.prediction_at = ctypes.byref(self.prediction)
         self.one = ctypes.c_uint64(1)
 
 
