@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -124,14 +123,9 @@ class FrameBuilder:
             return self._library.DataFrame(made, copy=False)
         return self._library.DataFrame(made)
 
-    @cached_property
-    def texts(self) -> tuple[Column, ...]:
-        """The columns whose values are names."""
-        return tuple(column for column in self._columns if column.kind in {"text", "category"})
-
 
 def canonical_rows(schema: InputSchema, frame: pl.DataFrame) -> pl.DataFrame:
-    """The schema's columns of a frame with one Polars type per kind, categories as their values; NaN becomes null.
+    """Return the schema's columns with one Polars type per kind, categories as their values; NaN becomes null.
 
     Raises:
         InvalidRequestError: If a column is absent, or its type cannot be what the schema says.
