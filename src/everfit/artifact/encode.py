@@ -96,9 +96,9 @@ def encode_row(schema: InputSchema) -> Callable[[Mapping[str, Any]], Sequence[An
     encode = RowEncoder(schema.columns).encode
 
     def encode_mapping(values: Mapping[str, Any]) -> list[float]:
-        row = [values.get(name) for name in names]
+        row = encode([values.get(name) for name in names])
         # Infinite values are missing, by the one rule for them.
-        return encode([None if value in (_INFINITY, -_INFINITY) else value for value in row])
+        return [number if -_INFINITY < number < _INFINITY else _NAN for number in row]
 
     return encode_mapping
 
