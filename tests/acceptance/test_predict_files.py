@@ -82,7 +82,7 @@ def test_a_file_of_rows_becomes_a_file_of_predictions(served: Served, tmp_path: 
     assert answer.code == 0, answer.err
     assert f"{out}: 2,500 predictions of late, version 3." in answer.out
     assert "Not sent, since they are no request fields of late: note.\n" in answer.err
-    assert "Asking late: 2,500 rows\n" in answer.err
+    assert "Predicting with late: 2,500 rows\n" in answer.err
     found = read(tmp_path / out)
     assert found.columns == ["id", "version", "prediction"]
     assert found["id"].to_list() == served.rows["event_id"].to_list()
@@ -159,7 +159,7 @@ def test_a_missing_column_is_found_before_anything_is_asked(served: Served, tmp_
         file = write(served.rows.drop("kind", "shop"), tmp_path / name)
         answer = served.run(tmp_path, "predict", file, "--json")
         assert answer.code == 1
-        assert "the columns shop, kind must be there" in answer.json["error"]["rule"]
+        assert "the columns shop, kind must exist" in answer.json["error"]["rule"]
     file = write(served.rows, tmp_path / "o.csv")
     assert "the columns order must be there" in served.run(tmp_path, "predict", file, "--id", "order").err
     assert served.run(tmp_path, "predict", file, "--out", "a.xlsx").code == 2
@@ -234,7 +234,7 @@ def test_a_wrong_outcome_is_named_with_what_was_taken_before(served: Served, tmp
         answer = served.run(tmp_path, "outcomes", write(naive, tmp_path / name))
         assert (answer.code, f"{name}, row 1, known_at: must be an instant" in answer.err) == (1, True), answer.err
     missing = served.run(tmp_path, "outcomes", write(naive.drop("value"), tmp_path / "l.csv"))
-    assert "the columns value must be there" in missing.err
+    assert "the columns value must exist" in missing.err
 
 
 def test_classes_have_a_column_each(tmp_path: Path) -> None:

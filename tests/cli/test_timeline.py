@@ -48,9 +48,9 @@ def test_cause_and_effect_stand_in_their_order() -> None:
     )  # fmt: skip
     found = timeline([incident(1, "performance_drop", 2, over=8)], [order("delivering")], [rollout], made={}, plan=PLAN)
     assert [each.what for each in found] == ["finding", "order", "rollout", "rollout", "champion", "over"]
-    assert found[1].sentence == "Order 1, by the policy: retrain, because it is worse by 0.1."
-    assert "answers 25% of the orders" in found[3].sentence
-    assert found[4].sentence == "Nothing did again. Version 2 answers everybody, and version 1 is asked in shadow."
+    assert found[1].sentence == "Training order 1 by policy: It is worse by 0.1."
+    assert "serves 25% of the orders" in found[3].sentence
+    assert found[4].sentence == "Nothing did again. Version 2 is the champion, and version 1 runs as shadow."
     assert len({each.key for each in found}) == len(found)
 
 

@@ -1,4 +1,4 @@
-"""What the demo of the loop shows: a line for every event, and at the end what the loop was worth."""
+"""Output of the demo: a line for each event, and figures of every day at the end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _WIDEST = 120
 _NARROWEST = 30
 _INDENT = 26
-"""Of sentences, behind date and kind."""
+"""Indentation of sentences, after date and kind."""
 _COLOURS = {
     "truth": "magenta",
     "finding": "yellow",
@@ -36,10 +36,10 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 class Page:
-    """Where the demo is shown: a terminal, or a file that keeps its lines.
+    """Standard output of the demo.
 
     Args:
-        quiet: Show nothing.
+        quiet: Print nothing.
     """
 
     def __init__(self, *, quiet: bool) -> None:
@@ -49,43 +49,43 @@ class Page:
         """Print parts on a line of their own."""
         self._terminal.line(*parts)
 
-    def step(self, command: str, came_to: str) -> None:
-        """What a user would type, and what came of it."""
+    def step(self, command: str, result: str) -> None:
+        """Print a command that a user would type, and its result."""
         self.say(bold(f"$ {command}"))
-        self.say(f"  {came_to}")
+        self.say(f"  {result}")
         self.say()
 
     def event(self, at: datetime, what: str, sentence: str) -> None:
-        """A line of the timeline; a long sentence goes on below its own beginning."""
+        """Print a line of the timeline; a long sentence continues below its beginning."""
         # Not a table: that would end every line of a file with blanks.
         first, *more = wrap(sentence, max(self._terminal.width - _INDENT, _NARROWEST))
         kind = Styled(f"{what:<10}  ", _COLOURS.get(what, ""))
         self._terminal.line(Styled(f"{at:%b %d %H:%M}  ", "dim"), kind, first, sep="", wrap=False)
-        for each in more:
-            self._terminal.line(" " * _INDENT + each, wrap=False)
+        for line in more:
+            self._terminal.line(" " * _INDENT + line, wrap=False)
 
     def events(self, found: Sequence[Event]) -> None:
-        """Lines of the timeline, in their order."""
-        for each in found:
-            self.event(each.at, each.what, each.sentence)
+        """Print lines of the timeline."""
+        for event in found:
+            self.event(event.at, event.what, event.sentence)
 
     @contextmanager
     def busy(self, text: str) -> Iterator[Callable[[str], None]]:
-        """While something goes on, say so below the lines, on a terminal."""
+        """Show a text below the lines while the block runs, on a terminal."""
         with self._terminal.busy(text) as update:
             yield update
 
-    def worth(self, days: Sequence[Figures], *, against: int) -> None:
-        """The figures of every day, live and never retrained."""
-        columns = ("day", "orders", "answered by")
-        figures = ("log loss", f"version {against}'s", "ROC AUC", f"version {against}'s")
+    def figures(self, days: Sequence[Figures], *, against: int) -> None:
+        """Print the figures of every day, of the live versions and of a version that is never replaced."""
+        columns = ("day", "orders", "predicted by")
+        names = ("log loss", f"version {against}'s", "ROC AUC", f"version {against}'s")
         rows = []
         for day in days:
             other = day.against or {}
             pairs = [value for name in ("log_loss", "roc_auc") for value in (day.live[name], other.get(name, math.nan))]
             who = "version " + " and ".join(map(str, day.versions))
             rows.append((day.month, f"{day.rows:,}", who, *(f"{value:.3f}" for value in pairs)))
-        self._terminal.rows("", (*columns, *figures), rows, numbers=(1, 3, 4, 5, 6))
+        self._terminal.rows("", (*columns, *names), rows, numbers=(1, 3, 4, 5, 6))
         live = [day.live["log_loss"] for day in days]
         alone = [(day.against or {}).get("log_loss", math.nan) for day in days]
         for name, line in zip(("live", f"version {against} alone"), sparklines(live, alone), strict=True):
@@ -93,7 +93,7 @@ class Page:
 
 
 def sparklines(*series: Sequence[float]) -> tuple[str, ...]:
-    """Each series as a line of bars, all on one scale; a gap where there is no number.
+    """Return each series as a line of bars, all on one scale; a blank for NaN.
 
     >>> sparklines([0.0, 1.0], [0.5, float("nan")])
     ('▁█', '▅ ')

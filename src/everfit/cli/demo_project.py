@@ -1,4 +1,4 @@
-"""The project that a demo works in, and the commands that it leaves running meanwhile."""
+"""Projects of the demos, and commands that run in the background."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _STOP_TIMEOUT_S = 60.0
 
 
 def example(name: str) -> Path:
-    """The folder of an example: inside the installed package, or beside the sources in a checkout.
+    """Return the folder of an example: inside the installed package, or beside the sources in a checkout.
 
     Raises:
-        ProjectError: If it is in neither place.
+        ProjectError: If it does not exist.
     """
     package = Path(__file__).parent.parent
     for folder in (package / "examples" / name, package.parent.parent / "examples" / name):
@@ -34,19 +34,19 @@ def example(name: str) -> Path:
 
 @contextmanager
 def copy_of(name: str, folder: Path | None) -> Iterator[Path]:
-    """A fresh copy of an example.
+    """Yield the folder of a fresh copy of an example.
 
     Args:
-        name: The example's.
-        folder: Where to keep it; by default it is removed at the end.
+        name: Name of the example.
+        folder: Parent folder of the copy; by default the copy is removed at the end.
 
     Raises:
-        ProjectError: If the example is missing, or the folder holds an earlier copy's state.
+        ProjectError: If the example does not exist, or the folder has the state of an earlier copy.
     """
     with tempfile.TemporaryDirectory(prefix="everfit-demo-") if folder is None else _kept(folder) as parent:
         root = Path(parent) / name
         if (root / ".everfit").exists():
-            raise ProjectError("a demo must begin with nothing", value=str(root), remedy="Name another folder.")
+            raise ProjectError("the folder of a demo must be new", value=str(root), remedy="Choose another folder.")
         ignored = shutil.ignore_patterns("__pycache__", ".everfit")
         shutil.copytree(example(name), root, dirs_exist_ok=True, ignore=ignored)
         yield root
@@ -62,13 +62,13 @@ def _kept(folder: Path) -> Iterator[str]:
 def running(
     root: Path, *command: str, log: Path | None = None, environment: Mapping[str, str] | None = None
 ) -> Iterator[Started]:
-    """Keep a command of everfit running that says with ``--json`` where it listens.
+    """Run a command of everfit, such as ``up``, in the background until the block ends.
 
     Args:
         root: The project's folder.
-        *command: After ``everfit``.
-        log: Takes what it says of itself; the terminal by default.
-        environment: Its variables; this process's by default.
+        *command: Words after ``everfit``.
+        log: File for its log; the terminal by default.
+        environment: Environment variables; by default those of this process.
 
     Raises:
         ProjectError: If it does not start.
@@ -86,17 +86,17 @@ def running(
 
 
 class Started:
-    """A command that was started, and may not be of use yet."""
+    """A command that runs in the background."""
 
     def __init__(self, process: subprocess.Popen[bytes], name: str) -> None:
         self._process = process
         self._name = name
 
     def url(self) -> str:
-        """Where it listens, once it does.
+        """Wait until the command listens, and return its URL.
 
         Raises:
-            ProjectError: If it ends instead.
+            ProjectError: If it ends before.
         """
         assert self._process.stdout is not None
         text, deadline = b"", time.monotonic() + _START_TIMEOUT_S
@@ -108,5 +108,5 @@ class Started:
         return str(json.loads(text)["url"])
 
     def wait(self) -> None:
-        """Return once it has ended by itself."""
+        """Wait until the command ends."""
         self._process.wait()

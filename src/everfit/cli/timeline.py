@@ -1,4 +1,4 @@
-"""What the ledger says of a model's life, in the order in which it happened."""
+"""Timeline of a model: incidents, training orders and rollouts of the ledger, in order of time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
+from everfit.cli.output import spoken
 from everfit.core.finding import FindingKind
 
 if TYPE_CHECKING:
@@ -21,19 +22,19 @@ What = Literal[
     "truth", "finding", "over", "order", "training", "gates", "refused", "rollout", "champion", "kept", "taken back"
 ]
 
-_TOLD_BY_ORDERS: frozenset[FindingKind] = frozenset({"training_failed", "candidate_refused", "taken_back"})
+_SHOWN_BY_ORDERS: frozenset[FindingKind] = frozenset({"training_failed", "candidate_refused", "taken_back"})
 
 
 class Event(Struct, frozen=True, kw_only=True):
     """One line of the timeline."""
 
     key: str
-    """No other event has it."""
+    """Unique among the events."""
     at: datetime
-    """By the clock that the system lived by."""
+    """Time of the system's clock."""
     what: What
     sentence: str
-    """What happened and why, with its numbers."""
+    """The event and its reason, with numbers."""
 
 
 def timeline(
@@ -44,47 +45,47 @@ def timeline(
     made: Mapping[int, JudgedCandidate],
     plan: RolloutPlan,
 ) -> tuple[Event, ...]:
-    """Everything that is worth a line, the oldest first.
+    """Return the events of a model, oldest first.
 
     Args:
-        incidents: The model's.
-        orders: Likewise.
-        rollouts: Likewise.
-        made: What training came to, by the order's number, as far as it has.
-        plan: The stages that rollouts go through.
+        incidents: Incidents of the model.
+        orders: Training orders of the model.
+        rollouts: Rollouts of the model.
+        made: Results of trainings by the number of their order.
+        plan: The rollout plan of the model.
     """
-    events = [event for each in _worth_telling(incidents) for event in _of_incident(each)]
-    events += [event for each in orders for event in _of_order(each, made.get(each.number))]
-    events += [event for each in rollouts for event in _of_rollout(each, plan)]
-    return tuple(sorted(events, key=lambda each: each.at))
+    events = [event for incident in _shown(incidents) for event in _of_incident(incident)]
+    events += [event for record in orders for event in _of_order(record, made.get(record.number))]
+    events += [event for rollout in rollouts for event in _of_rollout(rollout, plan)]
+    return tuple(sorted(events, key=lambda event: event.at))
 
 
-def _worth_telling(incidents: Sequence[Incident]) -> Iterator[Incident]:
-    """Drops of performance each time; of other troubles that come and go, the first time."""
-    told: set[str] = set()
+def _shown(incidents: Sequence[Incident]) -> Iterator[Incident]:
+    """Yield every performance drop, and the first of other incidents with the same key."""
+    seen: set[str] = set()
     for incident in incidents:
         finding = incident.finding
-        if finding.severity == "info" or finding.kind in _TOLD_BY_ORDERS:
+        if finding.severity == "info" or finding.kind in _SHOWN_BY_ORDERS:
             continue
-        if finding.kind == "performance_drop" or incident.key not in told:
+        if finding.kind == "performance_drop" or incident.key not in seen:
             yield incident
-        told.add(incident.key)
+        seen.add(incident.key)
 
 
 def _of_incident(incident: Incident) -> Iterator[Event]:
     finding, key = incident.finding, f"incident/{incident.number}"
     yield Event(key=key, at=incident.opened_at, what="finding", sentence=finding.sentence)
     if incident.resolved_at is not None and finding.kind == "performance_drop":
-        sentence = f"Incident {incident.number} is over: {_first(finding.sentence)}."
+        sentence = f"Incident {incident.number} has ended: {_first(finding.sentence)}."
         yield Event(key=f"{key}/over", at=incident.resolved_at, what="over", sentence=sentence)
 
 
 def _of_order(record: OrderRecord, made: JudgedCandidate | None) -> Iterator[Event]:
     key = f"order/{record.number}"
-    why = f"Order {record.number}, by the {record.order.actor}: retrain, because {_lowered(record.order.reason)}"
+    why = f"Training order {record.number} by {record.order.actor}: {record.order.reason}"
     yield Event(key=key, at=record.order.asked_at, what="order", sentence=why)
     if record.state == "running" or record.started_at is None:
-        return  # what it came to is not settled yet
+        return  # its result is not known yet
     if made is not None:
         yield Event(key=f"{key}/training", at=record.started_at, what="training", sentence=_trained(made))
         yield _judged(record, made, f"{key}/gates")
@@ -95,20 +96,20 @@ def _of_order(record: OrderRecord, made: JudgedCandidate | None) -> Iterator[Eve
 def _trained(made: JudgedCandidate) -> str:
     score = made.scores[0]
     return (
-        f"Learnt from {made.manifest.labelled:,} labelled rows in {made.trials} trials; on the newest {score.rows:,}, "
-        f"held out, its {_words(score.metric)} is {score.value:.4f}, between {score.low:.4f} and {score.high:.4f}."
+        f"Trained on {made.manifest.labelled:,} labelled rows, {made.trials} trials; {spoken(score.metric)} on the "
+        f"hold-out of {score.rows:,} rows: {score.value:.4f}, between {score.low:.4f} and {score.high:.4f}."
     )
 
 
 def _judged(record: OrderRecord, made: JudgedCandidate, key: str) -> Event:
     verdicts = made.report.verdicts
-    passed = sum(each.outcome == "passed" for each in verdicts)
+    passed = sum(verdict.outcome == "passed" for verdict in verdicts)
     at = record.ended_at if record.state == "refused" and record.ended_at else record.started_at
     assert at is not None
     count = f"{passed} of {len(verdicts)} gates passed."
     if not made.report.passed:
         return Event(key=key, at=at, what="refused", sentence=f"{count} {record.sentence}")
-    against = next((each.sentence for each in verdicts if each.gate == "beats_champion"), "")
+    against = next((verdict.sentence for verdict in verdicts if verdict.gate == "beats_champion"), "")
     version = "" if record.version is None else f" It is version {record.version}."
     return Event(key=key, at=at, what="gates", sentence=f"{count} {_sentences(against, 1)}{version}")
 
@@ -128,15 +129,15 @@ def _moved(rollout: Rollout, move: TransitionRecord, plan: RolloutPlan) -> str:
     version, before = f"Version {rollout.version}", f"version {rollout.previous}"
     share = plan.stages[min(move.stage, len(plan.stages) - 1)].share
     led_to = {
-        "waiting_approval": f"{version} waits until a person says yes.",
-        "shadow": f"{version} goes into shadow: it is asked as well, and nobody hears it.",
-        "canary": f"{version} answers {share:.0%} of the orders.",
-        "watching": f"{version} answers everybody, and {before} is asked in shadow.",
-        "kept": f"{version} stays.",
-        "refused": f"{version} goes no further; {before} answers everybody.",
-        "rolled_back": f"{before.capitalize()} answers everybody again.",
-        "paused": f"{version} is halted.",
-        "superseded": f"{version} makes way for a newer one.",
+        "waiting_approval": f"{version} waits for approval.",
+        "shadow": f"{version} runs as shadow: its predictions for a copy of each request are only recorded.",
+        "canary": f"{version} serves {share:.0%} of the orders.",
+        "watching": f"{version} is the champion, and {before} runs as shadow.",
+        "kept": f"{version} stays the champion.",
+        "refused": f"{version} is refused; {before} stays the champion.",
+        "rolled_back": f"{before.capitalize()} is the champion again.",
+        "paused": f"The rollout of {version} is paused.",
+        "superseded": f"{version} is superseded by a newer one.",
     }[move.state]
     return led_to if move.action == "begin" else f"{move.sentence} {led_to}"
 
@@ -147,11 +148,3 @@ def _first(text: str) -> str:
 
 def _sentences(text: str, count: int) -> str:
     return ". ".join(text.split(". ")[:count]).rstrip(".") + "." if text else ""
-
-
-def _words(metric: str) -> str:
-    return metric.replace("_", " ")
-
-
-def _lowered(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]

@@ -1,4 +1,4 @@
-"""The tour that ``everfit demo --data`` gives: each stop is the command that a user would type."""
+"""Demo with real flights, ``everfit demo --data``: the commands that a user would type."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ _FLIGHTS_FILE = "flights.parquet"
 
 
 def tour(*, data: Path, folder: Path | None, as_json: bool) -> None:
-    """Walk the ring once.
+    """Run the commands from ``check`` to ``predict``.
 
     Args:
-        data: The folder with the flights.
-        folder: Where to keep the project; by default it is removed at the end.
-        as_json: Print one JSON document at the end instead of a tale.
+        data: Folder with the flights.
+        folder: Parent folder of the project; by default the project is removed at the end.
+        as_json: Print one JSON document at the end instead of text.
 
     Raises:
         SourceError: If there are no flights in ``data``.
-        EverfitError: Whatever a stop of the tour refuses.
+        EverfitError: If a command fails.
     """
     if not (data / _FLIGHTS_FILE).is_file():
-        raise SourceError(f"the data folder must hold {_FLIGHTS_FILE}", value=str(data))
+        raise SourceError(f"the data folder must have {_FLIGHTS_FILE}", value=str(data))
     with copy_of("flights", folder) as root:
         environment = os.environ | {"EVERFIT_PATHS_DATA": str(data.resolve())}
         _Guide(root, environment, as_json=as_json).walk()
@@ -60,21 +60,23 @@ class _Guide:
         started = time.monotonic()
         model, ask_from, row = self._question()
         until = ask_from.isoformat()
-        self._stop("Hold the definitions against the data", "check", "--as-of", until)
+        self._stop("Check the definitions against the data", "check", "--as-of", until)
         trained = self._stop("Train, test and register a version", "train", model, "--as-of", until)
         self._stop("Make it the champion", "promote", model, "--reason", "the demo")
         self._stop("Fill the online store", "features", "materialize", "--until", until)
         with self._service() as url:
-            answer = self._stop("Ask it over HTTP", "predict", model, json.dumps(row, default=str), "--url", url)
+            answer = self._stop(
+                "Request a prediction over HTTP", "predict", model, json.dumps(row, default=str), "--url", url
+            )
         if self._quiet:
             print_json({"trained": trained, "request": row, "answer": answer})
             return
         seconds = time.monotonic() - started
         self._say("")
-        self._say(f"From nothing to an answered prediction in {seconds:.0f} s. Next: everfit init my-project")
+        self._say(f"From nothing to a prediction in {seconds:.0f} s. Next: everfit init my-project")
 
     def _question(self) -> tuple[str, Any, dict[str, Any]]:
-        """The last event of the example: everything before it is history, it is what is asked."""
+        """Return the model's name, time and request fields of the newest event; everything before it is history."""
         project = load_project(self._root, flags={"paths.data": self._environment["EVERFIT_PATHS_DATA"]})
         settings: Settings = project.settings
         model = project.model()
@@ -83,7 +85,7 @@ class _Guide:
 
     def _stop(self, title: str, *command: str) -> Any:
         self._say(title, shlex.join(["everfit", *command]))
-        # One step is one process, as it is for a user; the JSON of the demo needs the JSON of its steps.
+        # One process for each command, as for a user; the JSON document needs the JSON of the commands.
         line = [sys.executable, "-m", "everfit", *command, "--project", str(self._root)]
         done = subprocess.run(  # noqa: S603 - our own command
             [*line, "--json"] if self._quiet else line,
@@ -93,7 +95,7 @@ class _Guide:
         )
         if done.returncode:
             raise ProjectError(
-                "every stop of the demo must succeed", value=f"everfit {command[0]}: exit {done.returncode}"
+                "every command of the demo must succeed", value=f"everfit {command[0]}: exit {done.returncode}"
             )
         return json.loads(done.stdout) if self._quiet else None
 
@@ -115,12 +117,12 @@ class _Guide:
 
 
 def newest_event(model: Model, reader: Any) -> dict[str, Any]:
-    """The newest event that a model could be asked about, with all columns of its source."""
+    """Return the newest event with an id, with all columns of its source."""
     events = model.events
     rows: pl.LazyFrame = reader.scan(events.source).drop_nulls([events.timestamp, events.id])
     if events.where is not None:
         rows = rows.filter(events.where)
-    # Not among the last ones: feeds end at different times, and a question without features is a dull one.
+    # Two days before the end: sources end at different times, and the event should have features.
     end = pl.col(events.timestamp).max()
     found = rows.filter(pl.col(events.timestamp) <= end - timedelta(days=2)).sort(events.timestamp, events.id)
     return found.tail(1).collect().to_dicts()[0]

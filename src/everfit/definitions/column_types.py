@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from everfit.core.errors import DefinitionError
 
@@ -57,90 +57,63 @@ class ColumnType:
         }[role]
 
 
+_REMEDIES = {
+    "boolean": 'pl.col("{column}").cast(pl.Int64)',
+    "integer": 'pl.from_epoch("{column}", time_unit="s").dt.replace_time_zone("UTC") if it counts seconds',
+    "number": 'pl.col("{column}").cast(pl.Int64) or pl.String',
+    "decimal": 'pl.col("{column}").cast(pl.Int64)',
+    "text": "Write instants as ISO 8601 with a zone, such as 2024-03-01T08:30:00Z",
+    "date": 'a number, such as pl.col("{column}").dt.weekday(), by @ef.on_demand or in the data',
+    "instant": 'a number, such as pl.col("{column}").dt.hour(), by @ef.on_demand or in the data',
+    "instant without a zone": 'pl.col("{column}").dt.replace_time_zone("UTC") if it is UTC',
+    "empty": "a column with values",
+    "time of day": 'pl.col("{column}").dt.hour()',
+    "duration": 'pl.col("{column}").dt.total_seconds()',
+    "list": 'pl.col("{column}").list.len(), or one column for each value',
+    "struct": 'pl.col("{column}").struct.field("…")',
+    "binary": 'text, such as pl.col("{column}").bin.encode("hex")',
+    "object": "a type that Polars can compute with",
+}
+_IN_64_BITS = "a request field or key must lie within the 64 bits of Int64"
+_MIDNIGHT = "as an instant, its midnight in UTC; as a feature, only in data frames"
+_NUMBER = {"request": "number", "feature": "number", "label": "binary (0 and 1), regression"}
+
+
+def _row(name: str, polars: str, **uses: Any) -> ColumnType:
+    return ColumnType(name=name, polars=polars, remedy=_REMEDIES[name], **uses)
+
+
 TABLE: tuple[ColumnType, ...] = (
-    ColumnType(
-        name="boolean",
-        polars="Boolean",
-        request="boolean",
-        feature="boolean",
-        label="binary, multiclass",
-        remedy='pl.col("{column}").cast(pl.Int64)',
-    ),
-    ColumnType(
-        name="integer",
-        polars="Int8 … Int64, UInt8 … UInt64",
+    _row("boolean", "Boolean", request="boolean", feature="boolean", label="binary, multiclass"),
+    _row(
+        "integer",
+        "Int8 … Int64, UInt8 … UInt64",
         request="integer",
         key=True,
         feature="number",
         label="binary (0 and 1), multiclass, regression",
-        note="a request field or key must lie within the 64 bits of Int64",
-        remedy='pl.from_epoch("{column}", time_unit="s").dt.replace_time_zone("UTC") if it counts seconds',
+        note=_IN_64_BITS,
     ),
-    ColumnType(
-        name="number",
-        polars="Float32, Float64",
-        request="number",
-        feature="number",
-        label="binary (0 and 1), regression",
-        note="infinite values are missing",
-        remedy='pl.col("{column}").cast(pl.Int64) or pl.String',
-    ),
-    ColumnType(
-        name="decimal",
-        polars="Decimal, Int128, UInt128",
-        request="number",
-        feature="number",
-        label="binary (0 and 1), regression",
-        note="read as Float64",
-        remedy='pl.col("{column}").cast(pl.Int64)',
-    ),
-    ColumnType(
-        name="text",
-        polars="String, Categorical, Enum",
-        request="string",
-        key=True,
-        feature="category",
-        label="multiclass",
-        remedy="Write instants as ISO 8601 with a zone, such as 2024-03-01T08:30:00Z",
-    ),
-    ColumnType(
-        name="date",
-        polars="Date",
-        request="date",
-        key=True,
-        feature="date",
-        instant=True,
-        note="as an instant, its midnight in UTC; as a feature, only in data frames",
-        remedy='a number, such as pl.col("{column}").dt.weekday(), by @ef.on_demand or in the data',
-    ),
-    ColumnType(
-        name="instant",
-        polars="Datetime with a time zone",
+    _row("number", "Float32, Float64", **_NUMBER, note="infinite values are missing"),
+    _row("decimal", "Decimal, Int128, UInt128", **_NUMBER, note="read as Float64"),
+    _row("text", "String, Categorical, Enum", request="string", key=True, feature="category", label="multiclass"),
+    _row("date", "Date", request="date", key=True, feature="date", instant=True, note=_MIDNIGHT),
+    _row(
+        "instant",
+        "Datetime with a time zone",
         request="instant",
         feature="instant",
         instant=True,
         note="as a feature, only in data frames",
-        remedy='a number, such as pl.col("{column}").dt.hour(), by @ef.on_demand or in the data',
     ),
-    ColumnType(
-        name="instant without a zone",
-        polars="Datetime without a time zone",
-        remedy='pl.col("{column}").dt.replace_time_zone("UTC") if it is UTC',
-    ),
-    ColumnType(
-        name="empty",
-        polars="Null",
-        request="number",
-        feature="number",
-        note="every value is missing",
-        remedy="a column with values",
-    ),
-    ColumnType(name="time of day", polars="Time", remedy='pl.col("{column}").dt.hour()'),
-    ColumnType(name="duration", polars="Duration", remedy='pl.col("{column}").dt.total_seconds()'),
-    ColumnType(name="list", polars="List, Array", remedy='pl.col("{column}").list.len(), or one column for each value'),
-    ColumnType(name="struct", polars="Struct", remedy='pl.col("{column}").struct.field("…")'),
-    ColumnType(name="binary", polars="Binary", remedy='text, such as pl.col("{column}").bin.encode("hex")'),
-    ColumnType(name="object", polars="Object and others", remedy="a type that Polars can compute with"),
+    _row("instant without a zone", "Datetime without a time zone"),
+    _row("empty", "Null", request="number", feature="number", note="every value is missing"),
+    _row("time of day", "Time"),
+    _row("duration", "Duration"),
+    _row("list", "List, Array"),
+    _row("struct", "Struct"),
+    _row("binary", "Binary"),
+    _row("object", "Object and others"),
 )
 """In the order of the reference page."""
 _BY_NAME = {row.name: row for row in TABLE}
