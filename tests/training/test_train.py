@@ -185,6 +185,14 @@ def test_the_opponent_is_fitted_on_what_the_candidate_could_learn() -> None:
         libraries={},
         refitted=True,
     )
-    opponent = fit_without_holdout(model, frame, lineage, holdout_from=candidate.split.holdout_from)
+    opponent = fit_without_holdout(
+        model, frame, lineage, features=frame.features, holdout_from=candidate.split.holdout_from
+    )
     matrix = encode_frame(opponent.schema, holdout_rows(frame.data, candidate.split))
     assert np.array_equal(opponent.predict(matrix), candidate.fitted.predict(matrix))
+    # The definition has a feature more by now: the recipe keeps to its own.
+    fewer = fit_without_holdout(
+        model, frame, lineage, features=frame.features[:1], holdout_from=candidate.split.holdout_from
+    )
+    assert fewer.schema.names == frame.features[:1]
+    assert not np.array_equal(fewer.predict(matrix[:, :1]), opponent.predict(matrix))

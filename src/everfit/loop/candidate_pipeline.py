@@ -202,7 +202,7 @@ def _champion_predictions(
             prediction = champion.native().predict(champion.transform(rows))
             return ChampionPredictions(prediction=prediction, classes=schema.classes)
         recipe = system.recorded_project(champion).model(champion.schema.model)
-        fitted = fit_without_holdout(recipe, frame, lineage, holdout_from=holdout_from)
+        fitted = fit_without_holdout(recipe, frame, lineage, features=schema.names, holdout_from=holdout_from)
         prediction = fitted.predict(encode_inputs(fitted.schema, rows))
         return ChampionPredictions(prediction=prediction, refitted=True, classes=fitted.schema.classes)
     except EverfitError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -41,17 +42,20 @@ def refit_as_recorded(model: Model, frame: TrainingFrame, lineage: Lineage) -> F
     return _fit(model, frame, rows, lineage.params, seed=lineage.seed)
 
 
-def fit_without_holdout(model: Model, frame: TrainingFrame, lineage: Lineage, *, holdout_from: datetime) -> Fitted:
+def fit_without_holdout(
+    model: Model, frame: TrainingFrame, lineage: Lineage, *, features: tuple[str, ...], holdout_from: datetime
+) -> Fitted:
     """Fit with the parameters that a package records, on the rows that were known before an instant.
 
     A champion that was refitted on all rows was fitted on rows of the next candidate's hold-out, where its scores are
-    too good. Refitted without them, it can be compared with the candidate.
+    too good. Refitted without them, it can be compared with the candidate. ``features`` are the columns that the
+    package's estimator takes; the frame may have others by now.
 
     Raises:
         TrainingError: If the trainer fails.
     """
     rows = learnable(model, frame, by=holdout_from, before=holdout_from)
-    return _fit(model, frame, rows, lineage.params, seed=lineage.seed)
+    return _fit(model, replace(frame, features=features), rows, lineage.params, seed=lineage.seed)
 
 
 def _fit(model: Model, frame: TrainingFrame, rows: pl.DataFrame, params: Mapping[str, Any], *, seed: int) -> Fitted:
