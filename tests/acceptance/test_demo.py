@@ -24,6 +24,8 @@ def test_the_loop_closes(tmp_path: Path) -> None:
     assert "taken back" not in when
     report = answer.json["replay"]
     assert (report["failed"], report["finished"]) == (0, True)
+    for day in (day for day in report["months"] if day["versions"] == [1]):
+        assert day["live"] == pytest.approx(day["against"]), "a version is compared with itself"
     recovered = [day for day in report["months"] if 1 not in day["versions"]]
     assert recovered
     rows = sum(day["rows"] for day in recovered)

@@ -33,12 +33,13 @@ def predictions_of_version(
     *,
     start: datetime,
     end: datetime,
+    slice_length: timedelta,
     progress: Progress = SILENT,
 ) -> pl.DataFrame:
     """Predict the events of ``[start, end)`` with a version's package.
 
-    Its features are those that were known at each event's time, without the delay of a replay's slice: the comparison
-    favours this version over the live ones.
+    Its features are those that were known at the beginning of each event's slice, as in the online store during the
+    replay: a version that predicted all events is compared with itself.
 
     Returns:
         :data:`~everfit.core.evidence.ID` and :data:`~everfit.replay.result.AGAINST`, in the service's form.
@@ -56,16 +57,18 @@ def predictions_of_version(
         first = start + number * _CHUNK
         events = history.events(first, min(first + _CHUNK, end))
         if not events.is_empty():
-            parts.append(_predictions(model, history, package, events, as_of=end))
+            into = (pl.col(TIME) - start).dt.total_microseconds() % (slice_length // timedelta(microseconds=1))
+            known = pl.col(TIME) - pl.duration(microseconds=into)
+            parts.append(_predictions(model, history, package, events, known=known, as_of=end))
         progress.advance(_TASK)
     progress.finish(_TASK, note=f"with version {version}")
     return pl.concat(parts) if parts else pl.DataFrame(schema={ID: pl.String, AGAINST: pl.Float64})
 
 
 def _predictions(
-    model: Model, history: History, package: Package, events: pl.DataFrame, *, as_of: datetime
+    model: Model, history: History, package: Package, events: pl.DataFrame, *, known: pl.Expr, as_of: datetime
 ) -> pl.DataFrame:
-    request = events.select(TIME, *(name for name in model.request if name != TIME))
+    request = events.select(known.alias(TIME), *(name for name in model.request if name != TIME))
     rows = pl.concat([events, features_of(model, history.reader, request, as_of=as_of)], how="horizontal")
     predicted = package.predictor().predict(package.transform(rows))
     if predicted.ndim == 1:

@@ -300,6 +300,6 @@ def _with_against(
     if plan.against is None:
         return predicted
     other = predictions_of_version(
-        system, model, plan.against, history, start=plan.start, end=reached, progress=progress
+        system, model, plan.against, history, start=plan.start, end=reached, slice_length=plan.step, progress=progress
     )
     return predicted.join(other, on=ID, maintain_order="left")
