@@ -1,22 +1,27 @@
-"""Write the reference pages and the included code again: ``python -m docs.generate [--check]``.
+"""Write the reference pages, the pictures and the included code again: ``python -m docs.generate [--check]``.
 
 With ``--check`` nothing is written; exit code 1 if a page is not what it would become.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 from docs.include import with_includes
+from docs.pictures import demo, point_in_time
 from docs.reference_pages import PAGES
 
 ROOT = Path(__file__).parents[1]
 
 
 def pages() -> dict[Path, str]:
-    """Every generated page and every page with included code, as it should be."""
+    """Every generated page and picture, and every page with included code, as it should be."""
     found = {ROOT / "docs" / "reference" / f"{name}.md": write() for name, write in PAGES.items()}
+    pictures = ROOT / "docs" / "pictures"
+    found[pictures / "demo.svg"] = demo.draw(json.loads((pictures / "demo.json").read_text(encoding="utf-8")))
+    found[pictures / "point-in-time.svg"] = point_in_time.draw()
     for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         if path not in found:
             found[path] = with_includes(path.read_text(encoding="utf-8"), ROOT)

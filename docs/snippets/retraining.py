@@ -3,9 +3,9 @@
 import everfit as ef
 
 
-def as_most_do(late):
+def as_most_do(late_order):
     # region policy
-    late.retrain_when(
+    late_order.retrain_when(
         ef.PerformanceDrop(by=0.02, alpha=0.01),
         ef.StaleModel("90d") & ef.NewData(rows=10_000),
         ef.NewRelease(),
@@ -16,15 +16,15 @@ def as_most_do(late):
     # endregion
 
 
-def by_people_only(late):
+def by_people_only(late_order):
     # region never
-    late.retrain_when()
+    late_order.retrain_when()
     # endregion
 
 
-def at_night(late):
+def at_night(late_order):
     # region nightly
-    late.retrain_when(
+    late_order.retrain_when(
         ef.Cron("0 3 * * *", zone="Europe/Berlin", within="1h") & ef.NewData(rows=1_000),
         cooldown="1d",
     )

@@ -27,14 +27,14 @@ def project(tmp_path: Path, repository: Path) -> Path:
     chance = 1 / (1 + np.exp(3 - distance / 2 - shops / 4))
     pl.DataFrame(
         {
-            "order_id": [f"order-{number}" for number in range(rows)],
+            "delivery_id": [f"delivery-{number}" for number in range(rows)],
             "shop": [f"shop-{number}" for number in shops],
             "distance_km": distance,
             "ordered_at": ordered,
             "delivered_at": [instant + timedelta(minutes=40) for instant in ordered],
-            "late": random.random(rows) < chance,
+            "is_late": random.random(rows) < chance,
         }
-    ).write_parquet(tmp_path / "orders.parquet")
+    ).write_parquet(tmp_path / "deliveries.parquet")
     return tmp_path
 
 

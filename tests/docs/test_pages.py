@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from docs.generate import stale
@@ -26,6 +27,13 @@ def test_links_lead_somewhere(repository: Path) -> None:
     ]
     assert pages
     assert not broken
+
+
+def test_pictures_are_well_formed(repository: Path) -> None:
+    pictures = [*(repository / "docs" / "pictures").glob("*.svg")]
+    assert pictures
+    for picture in pictures:
+        assert ElementTree.parse(picture).getroot().tag.endswith("svg")
 
 
 def test_every_record_of_a_decision_is_listed(repository: Path) -> None:

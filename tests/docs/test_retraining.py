@@ -14,12 +14,12 @@ from everfit.triggers.decide import consider
 
 def test_they_are_as_the_page_says(repository: Path) -> None:
     shown = runpy.run_path(str(repository / "docs" / "snippets" / "retraining.py"))
-    late = ef.Model("late", **GOOD)
-    shown["as_most_do"](late)
-    old = consider(late.policy, facts(rows_since=10_000), [], day(91)).order
+    late_order = ef.Model("late_order", **GOOD)
+    shown["as_most_do"](late_order)
+    old = consider(late_order.policy, facts(rows_since=10_000), [], day(91)).order
     assert old is not None
     assert old.cause == "stale_model/v3 & new_data/v3/10000"
-    assert ef.PerformanceDrop(by=0.02, alpha=0.01) in late.watches
-    shown["by_people_only"](late)
-    never = consider(late.policy, facts(drop()), [], day(400))
+    assert ef.PerformanceDrop(by=0.02, alpha=0.01) in late_order.watches
+    shown["by_people_only"](late_order)
+    never = consider(late_order.policy, facts(drop()), [], day(400))
     assert never.sentence == "Nothing asks for it: only people order it."

@@ -1,0 +1,1 @@
+"""Pictures of the documentation, drawn from recorded data by ``make docs``."""
