@@ -6,6 +6,10 @@ DATA ?=
 # What to hand on to pytest: `make test ARGS='-k join -x'`.
 ARGS ?=
 JOBS ?= 2
+# Trains, tests, registers, promotes, serves and reproduces; the stores, and the registry.
+LOWEST := tests/docs/test_first_project.py tests/registry tests/store \
+	tests/acceptance/test_walk.py::test_a_service_answers_what_the_package_predicts \
+	tests/acceptance/test_walk.py::test_a_version_can_be_made_again
 
 BIN := .venv/bin
 # A slow line is no reason to give up half-way.
@@ -21,7 +25,7 @@ endif
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test slow check format bench docs lock clean
+.PHONY: help setup demo test slow lowest check format bench docs lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -36,6 +40,16 @@ test: .venv/.developer  ## Run the everyday tests
 
 slow: .venv/.developer  ## Run the tests that take longer than ten seconds each
 	$(BIN)/python -m pytest -n $(JOBS) -m slow $(ARGS)
+
+# What users of pyproject.toml may have; constraints.txt is what developers have.
+lowest: .venv/.uv  ## Run the everyday core on the lowest versions that pyproject.toml allows
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/lowest
+	$(BIN)/uv pip compile pyproject.toml --resolution lowest-direct --python $(BIN)/python --only-binary :all: \
+		--no-header --no-annotate --quiet --output-file .venv/lowest.txt
+	$(BIN)/uv pip install --quiet --python .venv/lowest/bin/python --requirement .venv/lowest.txt \
+		httpx hypothesis 'pytest>=8.3'
+	$(BIN)/uv pip install --quiet --python .venv/lowest/bin/python --no-deps --editable .
+	.venv/lowest/bin/python -m pytest --override-ini filterwarnings=default $(LOWEST)
 
 check: .venv/.developer  ## Format, lint, types, layers, and documentation that cannot lie
 	$(BIN)/ruff format --check

@@ -159,3 +159,46 @@ def test_the_unit_and_the_container_start_commands_that_exist(repository: Path, 
         assert command[0] == "up"
         assert {word for word in command if word.startswith("--")} <= known
     assert (repository / "constraints.txt").is_file()
+
+
+def test_the_client_and_the_commands_send_the_token(
+    proxy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.acceptance.shop import everfit
+
+    import everfit as ef
+    from everfit.core.errors import RequestError, SettingsError
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "tls.crt"))
+    with ef.Client(proxy) as client, pytest.raises(RequestError, match="Send the header Authorization: Bearer TOKEN"):
+        client.models()
+    with ef.Client(proxy, token=REPORTER) as client:
+        assert client.models() == {"late": 3}
+        client.report("late", client.predict("late", ROW).id, True)
+    row = json.dumps(ROW)
+    asked = everfit(tmp_path, "predict", "late", row, "--url", proxy, "--json", EVERFIT_TOKEN=CALLER)
+    assert asked.code == 0, asked.err
+    assert everfit(tmp_path, "predict", "late", row, "--url", proxy).code == 1
+    with pytest.raises(SettingsError, match="printable ASCII") as refused:
+        ef.Client(proxy, token="two\nlines")
+    assert "two" not in str(refused.value)
+
+
+def test_the_workflow_and_the_table_of_causes_name_commands_that_exist(repository: Path) -> None:
+    from everfit.cli.main import command_group
+
+    group: Any = command_group()
+    workflow = yaml.safe_load((repository / "docs" / "snippets" / "ci.yml").read_text())
+    steps = [step["run"] for step in workflow["jobs"]["check"]["steps"] if "run" in step]
+    pages = ("find-out-why", "test-in-ci", "operate", "install", "deploy", "serve")
+    texts = [(repository / "docs" / "howto" / f"{page}.md").read_text(encoding="utf-8") for page in pages]
+    used = {
+        tuple(words.split())
+        for text in [*steps, *texts]
+        for words in re.findall(r"(?:^|`)(?:\./)?everfit ([a-z]+(?: [a-z]+)?)", text, re.MULTILINE)
+    }
+    assert ("check",) in used
+    for words in used:
+        command = group.commands[words[0]]
+        inner = getattr(command, "commands", None)
+        assert inner is None or len(words) == 1 or words[1] in inner, words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections import deque
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 from everfit.core.errors import NotReadyError, SettingsError
 
 _BUSY = 503
+_TOKEN = re.compile(r"[!-~]+")
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
 _LONGEST_RETRY_AFTER_S = 30.0
@@ -32,16 +34,21 @@ class Channel:
     Args:
         url: ``http://host:port`` or ``https://…``, perhaps with a path before the service's own.
         timeout_s: How long to wait for the connection, and then for every piece of the answer.
+        token: Sent with every request as ``Authorization: Bearer``; ``None`` sends none.
 
     Raises:
-        SettingsError: If the address is not of that form.
+        SettingsError: If the address is not of that form, or the token not printable ASCII without blanks.
     """
 
-    def __init__(self, url: str, *, timeout_s: float) -> None:
+    def __init__(self, url: str, *, timeout_s: float, token: str | None = None) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise SettingsError("the service's address must be like http://127.0.0.1:8080", value=url)
+        if token is not None and not _TOKEN.fullmatch(token):
+            # Not shown: it is a secret.
+            raise SettingsError("a token must be printable ASCII without blanks", remedy="Look for a line end in it.")
         self.url = url
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._connection = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._host, self._port = parts.hostname, parts.port
         self._prefix = parts.path.rstrip("/")
@@ -98,7 +105,7 @@ class Channel:
             return None
 
     def _exchange(self, connection: HTTPConnection, method: str, path: str, body: bytes | None) -> Answer:
-        headers = {"Content-Type": "application/json"} if body is not None else {}
+        headers = self._headers | ({"Content-Type": "application/json"} if body is not None else {})
         try:
             connection.request(method, self._prefix + path, body, headers)
             response = connection.getresponse()

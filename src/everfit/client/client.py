@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from types import TracebackType
@@ -54,13 +55,22 @@ class Client:
         url: Where the service is.
         timeout_s: How long to wait for the connection, and then for the answer.
         retries: How often at most a call is repeated.
+        token: For a proxy that wants one: sent as ``Authorization: Bearer TOKEN``. By default the environment variable
+            ``EVERFIT_TOKEN``, which the commands ``predict`` and ``outcomes`` use, too.
 
     Raises:
-        SettingsError: If the address is none.
+        SettingsError: If the address is none, or the token cannot be sent.
     """
 
-    def __init__(self, url: str = "http://127.0.0.1:8080", *, timeout_s: float = 10.0, retries: int = 3) -> None:
-        self._channel = Channel(url, timeout_s=timeout_s)
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8080",
+        *,
+        timeout_s: float = 10.0,
+        retries: int = 3,
+        token: str | None = None,
+    ) -> None:
+        self._channel = Channel(url, timeout_s=timeout_s, token=token or os.environ.get("EVERFIT_TOKEN") or None)
         self._retries = retries
 
     @overload

@@ -246,8 +246,9 @@ def _from_variables(variables: Mapping[str, str]) -> list[tuple[str, str, str]]:
     return found
 
 
-RESERVED_VARIABLES = frozenset({"EVERFIT_PROJECT_FOLDER", "EVERFIT_KEYS"})
-"""Variables that are no settings: the project's folder, and the keys that :mod:`everfit.artifact.pyfunc` trusts."""
+RESERVED_VARIABLES = frozenset({"EVERFIT_PROJECT_FOLDER", "EVERFIT_KEYS", "EVERFIT_TOKEN"})
+"""Variables that are no settings: the project's folder, the keys that :mod:`everfit.artifact.pyfunc` trusts, and the
+token that a client sends."""
 
 
 def _unknown(place: str, name: str, known: set[str]) -> SettingsError:
