@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import polars as pl
+from msgspec.structs import replace
 
 from everfit.artifact.package import open_package
 from everfit.artifact.provenance import code_version
 from everfit.core.errors import EverfitError
 from everfit.core.finding import Finding, FindingKind, Severity
 from everfit.core.order import OrderRecord, OrderState, RetrainOrder
-from everfit.features.labels import scan_labels
+from everfit.features.label_counts import LabelCounter
 from everfit.triggers.decide import AGAIN, POLICY, Decision, consider
 from everfit.triggers.facts import Champion, Facts
 
@@ -33,8 +33,6 @@ _IN_VAIN: dict[OrderState, tuple[FindingKind, Severity]] = {
     "refused": ("candidate_refused", "info"),
     "taken_back": ("taken_back", "warning"),
 }
-_COUNT_S, _COUNT_SHARE = 5.0, 0.02
-"""Labels are counted at most so often while no version is deployed, and take at most this share of the time."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,8 +50,7 @@ class PolicyInputs:
         self._definition = definition
         self._champions: dict[str, Champion] = {}
         """The deployed champion, by its package's digest."""
-        self._labels: int | None = None
-        self._count_at_s = 0.0
+        self._labels = LabelCounter(definition, system.reader)
 
     def facts(self, evaluation: Evaluation, now: datetime) -> Facts:
         """Gather what the policy decides on.
@@ -61,18 +58,20 @@ class PolicyInputs:
         Raises:
             PackageError: If the champion's package must not be used.
             StoreError: If the deployment record cannot be read.
+            SourceError: If the events' source cannot be read while a version is deployed.
         """
         champion = self._champion()
-        return Facts(
+        facts = Facts(
             model=self._definition.name,
             champion=champion,
             code=code_version(self._system.project.root).digest,
             incidents=tuple(incident for incident in evaluation.incidents if incident.resolved_at is None),
             estimated_drop=evaluation.estimated_drop,
-            labels_since=evaluation.labelled,
-            rows_since=evaluation.labelled,
-            labels=self._count_labels(now) if champion is None else None,
         )
+        if champion is None:
+            return replace(facts, labels=self._count_first_labels(now))
+        counts = self._labels.count(now, as_of=champion.as_of, trained_until=champion.trained_until)
+        return replace(facts, labels_since=counts.of_later_events, rows_since=counts.known_since)
 
     def _champion(self) -> Champion | None:
         """Return the deployed version, with what its package records of its training."""
@@ -86,19 +85,13 @@ class PolicyInputs:
             self._champions = {deployed.digest: champion_facts(package, deployed.version)}
         return self._champions[deployed.digest]
 
-    def _count_labels(self, now: datetime) -> int | None:
-        """Count the labels that the events' source has, seldom enough to take a small share of the time."""
-        began_s = time.monotonic()
-        if began_s >= self._count_at_s:
-            try:
-                rows = scan_labels(self._definition, self._system.reader, as_of=now)
-                self._labels = int(rows.select(pl.len()).collect().item())
-            except (EverfitError, pl.exceptions.PolarsError) as error:
-                _log.warning("the labels of %s could not be counted: %s", self._definition.name, error)
-                self._labels = None
-            took_s = time.monotonic() - began_s
-            self._count_at_s = began_s + max(_COUNT_S, took_s / _COUNT_SHARE)
-        return self._labels
+    def _count_first_labels(self, now: datetime) -> int | None:
+        """Count the labels for the first training; ``None`` if they cannot be counted, which does not prevent it."""
+        try:
+            return self._labels.count(now).total
+        except (EverfitError, pl.exceptions.PolarsError) as error:
+            _log.warning("the labels of %s could not be counted: %s", self._definition.name, error)
+            return None
 
 
 def champion_facts(package: Package, version: int) -> Champion:
