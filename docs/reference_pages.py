@@ -287,6 +287,21 @@ def is_gate(value: Any) -> bool:
     return inspect.isclass(value) and value.__module__.startswith("everfit.gates.") and hasattr(value, "judge")
 
 
+def events() -> str:
+    """Every kind of transition that a running system logs, with the fields of its lines."""
+    from everfit.core.event_log import EVENTS
+
+    intro = (
+        "Each transition is one line of the log. With `everfit up --json` the line is a JSON document whose `event` is "
+        "the kind and whose other fields are those below, as far as they apply, besides `at`, `level`, `process`, "
+        "`pid`, `part` and `message`."
+    )
+    rows = [
+        (f"`{name}`", kind.meaning, ", ".join(f"`{field}`" for field in kind.fields)) for name, kind in EVENTS.items()
+    ]
+    return _page("Events", [intro, _table(("event", "meaning", "fields"), rows)])
+
+
 def _spelled_number(number: int) -> str:
     return {11: "Eleven", 12: "Twelve", 13: "Thirteen", 14: "Fourteen"}.get(number, str(number))
 
@@ -584,6 +599,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "names": names,
     "metrics": metrics,
     "gates": gates,
+    "events": events,
     "service": service,
     "findings": findings,
     "project-file": project_file,

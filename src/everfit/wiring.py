@@ -14,10 +14,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from everfit.artifact.signing import open_keys, read_trust
 from everfit.core.clock import Clock, FixedClock, SystemClock
 from everfit.core.errors import EverfitError, NotReadyError, ProjectError, SettingsError
 from everfit.core.settings import SETTINGS_FILE, Settings, is_project_code, resolve_settings
 from everfit.core.sqlite_url import anchor_url, sqlite_path, sqlite_url
+from everfit.definitions.project import collect_project
+from everfit.runtime.controller import Controller
+from everfit.runtime.launcher import Launcher
+from everfit.serving.inference.model_loader import ModelLoader
+from everfit.serving.prediction_logger import PredictionLogger
+from everfit.serving.worker_report import last_follows_replay
+from everfit.store.deployment import DeploymentRecord
+from everfit.store.replay_clock import CLOCK_FILE, FollowedClock, read_clock
+from everfit.store.sqlite_online import SqliteOnlineStore
+from everfit.system import LedgerTables, System
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -28,10 +39,8 @@ if TYPE_CHECKING:
     from everfit.artifact.signing import Trust
     from everfit.definitions.project import Project
     from everfit.registry.registry import Registry
-    from everfit.runtime.controller import Controller
     from everfit.serving.worker import Worker
     from everfit.store.leadership import Leadership
-    from everfit.system import LedgerTables, System
 
 STATE_FOLDER = ".everfit"
 
@@ -79,8 +88,6 @@ def load_project(folder: Path | str | None = None, flags: Mapping[str, Any] | No
         DefinitionError: If its definitions do not fit together.
         SettingsError: If a setting is wrong.
     """
-    from everfit.definitions.project import collect_project
-
     root = find_root(None if folder is None else Path(folder))
     settings = load_settings(root, flags)
     module = import_definitions(root, settings.project.module)
@@ -106,11 +113,7 @@ def open_system(
         flags: Settings by dotted name.
         clock: By default :func:`project_clock`.
     """
-    from everfit.artifact.signing import open_keys
-    from everfit.store.deployment import DeploymentRecord
     from everfit.store.reader import Reader
-    from everfit.store.sqlite_online import SqliteOnlineStore
-    from everfit.system import System
 
     project = load_project(folder, flags)
     state = project.root / STATE_FOLDER
@@ -142,10 +145,8 @@ def load_recorded(package: Package, trust: Trust, project: Project) -> Project:
         UntrustedPackageError: If no trusted key signed the package: importing its code would execute it.
         ProjectError: If the recorded code cannot be imported.
     """
-    from everfit.definitions.project import collect_project
-
     code = package.project(trust)
-    # What importing writes beside the code would be a file that nobody signed, and the package be refused for it.
+    # Bytecode beside the code would be a file without a signature, for which the package would be refused.
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         module = import_definitions(code, load_settings(code).project.module)
@@ -161,15 +162,13 @@ def deployed_versions(root: Path) -> dict[str, int]:
         NotReadyError: If nothing was promoted yet.
         StoreError: If the deployment record cannot be understood.
     """
-    from everfit.store.deployment import DeploymentRecord
-
     record = DeploymentRecord(root / STATE_FOLDER / "deployment.json").read()
     if record is None or not record.models:
         raise NotReadyError(
             "there must be a champion to serve",
             remedy="Train a model, then promote a version of it: everfit promote MODEL VERSION.",
         )
-    return {each.model: each.champion.version for each in record.models}
+    return {deployed.model: deployed.champion.version for deployed in record.models}
 
 
 def open_worker(folder: Path | str | None = None, *, slot: int = 0, clock: Clock | None = None) -> Worker:
@@ -180,12 +179,7 @@ def open_worker(folder: Path | str | None = None, *, slot: int = 0, clock: Clock
         SettingsError: If a setting is wrong.
         StoreError: If the online store or the journal cannot be opened.
     """
-    from everfit.artifact.signing import read_trust
-    from everfit.serving.inference.model_loader import ModelLoader
-    from everfit.serving.prediction_logger import PredictionLogger
     from everfit.serving.worker import Worker
-    from everfit.store.deployment import DeploymentRecord
-    from everfit.store.sqlite_online import SqliteOnlineStore
 
     root = find_root(None if folder is None else Path(folder))
     settings = load_settings(root)
@@ -218,8 +212,6 @@ def open_controller(folder: Path | str | None = None, *, in_replay: bool = False
         in_replay: Take the time from a replay.
     """
     from everfit.loop.loop import Loop
-    from everfit.runtime.controller import Controller
-    from everfit.runtime.launcher import Launcher
     from everfit.runtime.workflows import Engine
     from everfit.store.leadership import FileLeadership, PostgresLeadership
 
@@ -246,16 +238,11 @@ def follow_replay(root: Path) -> Clock:
     Raises:
         StoreError: If the clock's file cannot be opened.
     """
-    from everfit.store.replay_clock import CLOCK_FILE, FollowedClock
-
     return FollowedClock(root / STATE_FOLDER / CLOCK_FILE)
 
 
 def project_clock(root: Path) -> Clock:
     """The clock that a project lives by: the replay's, if its service took the time from a replay last."""
-    from everfit.serving.worker_report import last_follows_replay
-    from everfit.store.replay_clock import CLOCK_FILE, FollowedClock, read_clock
-
     state = root / STATE_FOLDER
     if not (state / CLOCK_FILE).is_file() or last_follows_replay(state / "workers") is False:
         return SystemClock()
@@ -282,7 +269,6 @@ def open_ledger_tables(ledger: Engine) -> LedgerTables:
     from everfit.delivery.audit import Audit
     from everfit.delivery.rollouts import Rollouts
     from everfit.monitoring.incidents import Incidents
-    from everfit.system import LedgerTables
     from everfit.triggers.orders import Orders
 
     return LedgerTables(
@@ -320,7 +306,7 @@ def online_path(root: Path, settings: Settings) -> Path:
 
 
 def actor() -> str:
-    """Who acts, for the record: user and machine."""
+    """Return the user and the machine, for the record."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # no such user in the password file, as in many containers
@@ -348,7 +334,7 @@ def import_definitions(root: Path, name: str) -> ModuleType:
         raise
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        own = [each for each in frames if each.filename.startswith(str(root))]
+        own = [frame for frame in frames if frame.filename.startswith(str(root))]
         place = f"{own[-1].filename}:{own[-1].lineno}" if own else str(root / f"{name}.py")
         raise ProjectError(
             f"the project's module could not be imported: {type(error).__name__}: {error}", place=place

@@ -22,6 +22,11 @@ def test_every_training_by_hand_is_in_the_list_with_its_result(own: Path) -> Non
     text = everfit(own, "orders", "list", COLUMNS="160").out
     assert text.split().count("hand") >= 2
     assert {"registered", "refused"} <= set(text.split())
+    # Its log has the gates' verdicts; the terminal showed them already, and shows no log line.
+    shown = everfit(own, "orders", "show", str(listed[1]["number"]), "--json").json
+    assert "gate freshness failed" in shown["log"]
+    assert "order_refused" not in refused.err
+    assert "stale" not in refused.err
 
 
 def test_a_training_by_hand_that_fails_is_in_the_list(own: Path) -> None:

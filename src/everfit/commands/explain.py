@@ -1,4 +1,4 @@
-"""From a prediction back to everything it came from: version, run, code, data, gates, and who let it answer."""
+"""Lineage of a prediction: version, run, code, data, gates, and the changes of its version's aliases."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from everfit.artifact.package import open_package
 from everfit.core.errors import EverfitError, UnknownPredictionError
 from everfit.core.records import AliasChange, Score, SourceVersion, Verdict
 from everfit.journal.explain import FoundPrediction, find_prediction
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class Origin(Struct, frozen=True, kw_only=True):
-    """Where the version that answered came from."""
+    """Origin of the version that made a prediction."""
 
     run_id: str
     registered_at: datetime
     commit: str
     """The git commit; empty if the project was in no repository."""
     dirty: bool
-    """Whether the code differed from the commit."""
+    """True if the code differed from the commit."""
     code_digest: str
     sources: tuple[SourceVersion, ...]
     """Exactly which rows it was trained on."""
@@ -38,10 +39,10 @@ class Origin(Struct, frozen=True, kw_only=True):
     verdicts: tuple[Verdict, ...]
     """Verdicts of the gates on the version, from its run."""
     gates_problem: str
-    """Why there are none; empty where there are."""
+    """The reason why there are none; empty where there are."""
     params: dict[str, str | int | float | bool | None]
     changes: tuple[AliasChange, ...]
-    """Who let it answer and when, oldest first; and when it was nominated."""
+    """Changes of the aliases that named it, with actor and reason, oldest first."""
 
 
 class ExplainedAnswer(Struct, frozen=True, kw_only=True):
@@ -50,7 +51,7 @@ class ExplainedAnswer(Struct, frozen=True, kw_only=True):
     answer: FoundPrediction
     origin: Origin | None
     problem: str
-    """Why there is no origin; empty where there is."""
+    """The reason why there is no origin; empty where there is."""
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
@@ -61,11 +62,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
 
 
 def explain(system: System, prediction_id: str) -> Explanation:
-    """Say where a prediction came from.
-
-    Args:
-        system: The parts.
-        prediction_id: The id that the answer bore.
+    """Return the predictions with an id, and their origin.
 
     Raises:
         UnknownPredictionError: If no answer with that id is recorded.
@@ -94,8 +91,6 @@ def _explained(system: System, answer: FoundPrediction) -> ExplainedAnswer:
 
 
 def _origin(system: System, version: ModelVersion) -> Origin:
-    from everfit.artifact.package import open_package
-
     verdicts, problem = _verdicts(system, version)
     lineage = open_package(system.registry.fetch(version), trust=system.trust).manifest.lineage
     return Origin(
@@ -112,7 +107,7 @@ def _origin(system: System, version: ModelVersion) -> Origin:
         verdicts=verdicts,
         gates_problem=problem,
         params=lineage.params,
-        changes=tuple(each for each in system.registry.history(version.model) if each.version == version.version),
+        changes=tuple(change for change in system.registry.history(version.model) if change.version == version.version),
     )
 
 

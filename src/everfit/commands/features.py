@@ -1,4 +1,4 @@
-"""The online store: what it holds, and bringing it up to date."""
+"""Feature views and their values in the online store."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from everfit.core.duration import format_duration
+from everfit.features.compute import feature_names, view_rows
+from everfit.features.lookup import look_up, materialized_until
 
 if TYPE_CHECKING:
     from everfit.system import System
@@ -27,10 +29,7 @@ class ViewDescription(Struct, frozen=True, kw_only=True):
 
 
 def describe_views(system: System) -> tuple[ViewDescription, ...]:
-    """All feature views of the project, with how far the online store has them."""
-    from everfit.features.compute import feature_names, view_rows
-    from everfit.features.lookup import materialized_until
-
+    """Return all feature views of the project, with the time until which the online store has them."""
     return tuple(
         ViewDescription(
             name=view.name,
@@ -48,7 +47,5 @@ def describe_views(system: System) -> tuple[ViewDescription, ...]:
 def online_features(
     system: System, view: str, key: Sequence[str], *, at: datetime | None = None
 ) -> dict[str, object] | None:
-    """What the online store answers for one entity at an instant, now by default; ``None`` if no row is usable."""
-    from everfit.features.lookup import look_up
-
+    """Return one entity's features in the online store at an instant, now by default; ``None`` if no row is usable."""
     return look_up(system.project.view(view), key, system.online, at=at or system.clock.now())

@@ -1,31 +1,35 @@
-"""Was this version really made from what is recorded? The cycle's training once more, with a judgement at its end."""
+"""Reproduction of a version: its training once more from what is recorded, and a comparison of the predictions."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from msgspec import Struct
 
+from everfit.artifact.package import open_package
+from everfit.artifact.provenance import code_version, library_versions
 from everfit.core.progress import SILENT, Progress
 from everfit.core.records import FrameManifest
+from everfit.features.history import build_frame
 from everfit.system import System
+from everfit.training.refit import refit_as_recorded
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from everfit.artifact.manifest import Lineage
 
 
 class Reproduction(Struct, frozen=True, kw_only=True):
-    """Whether a version could be made again."""
+    """Result of a reproduction."""
 
     model: str
     version: int
     identical: bool
     sentence: str
     differences: tuple[str, ...]
-    """What is not as it was recorded: data, code, libraries; it may differ without consequence."""
+    """Differences from the record in data, code and libraries; they may be without consequence."""
     rows: int
     """Rows that both versions predicted."""
     max_difference: float | None
@@ -41,17 +45,13 @@ def reproduce(
         system: The parts.
         model: Its name; may be left out where there is only one.
         which: The version's number or alias.
-        progress: Hears how far it is.
+        progress: Receives the progress.
 
     Raises:
         UnknownVersionError: If there is no such version.
         UntrustedPackageError: If its recorded code was not signed by this system.
         DataError: If the recorded data cannot be read any more.
     """
-    from everfit.artifact.package import open_package
-    from everfit.features.history import build_frame
-    from everfit.training.refit import refit_as_recorded
-
     name = system.project.model(model).name
     version = system.registry.version(name, which)
     package = open_package(system.registry.fetch(version), trust=system.trust)
@@ -84,8 +84,6 @@ def reproduce(
 
 
 def _largest(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
-    import numpy as np
-
     return float(np.max(np.abs(ours - theirs), initial=0.0))
 
 
@@ -100,9 +98,7 @@ def _reproduction_sentence(identical: bool, difference: float | None, rows: int)
 
 
 def _differences(lineage: Lineage, manifest: FrameManifest, system: System) -> tuple[str, ...]:
-    """What is not as it was recorded, one sentence each."""
-    from everfit.artifact.provenance import code_version, library_versions
-
+    """Return the differences from the record, one sentence each."""
     found = []
     before = {source.name: source for source in lineage.frame.sources}
     for source in manifest.sources:

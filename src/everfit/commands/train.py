@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from everfit.core.errors import EverfitError
+from everfit.core.event_log import event_fields
 from everfit.core.progress import SILENT, Progress
 from everfit.core.records import FrameManifest, GateReport, ModelVersion, Score, SliceScore, TimeSplit
 from everfit.loop.retrain_job import LOG, order_folder
@@ -145,9 +146,13 @@ def _log_to(path: Path) -> Iterator[None]:
     form = logging.Formatter("%(asctime)sZ %(levelname)-7s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
     form.converter = time.gmtime
     file.setFormatter(form)
-    # Without a handler on the way to the root, Python prints warnings; it stops as soon as there is one.
-    terminal = logging.lastResort if not logging.root.handlers else None
-    handlers = [handler for handler in (file, terminal) if handler is not None]
+    handlers: list[logging.Handler] = [file]
+    if not logging.root.handlers:
+        # Python prints warnings only where there is no handler at all; what an event says the command prints anyway.
+        terminal = logging.StreamHandler()
+        terminal.setLevel(logging.WARNING)
+        terminal.addFilter(lambda line: not event_fields(line))
+        handlers.append(terminal)
     for handler in handlers:
         logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -1,20 +1,23 @@
-"""The definitions held against the data."""
+"""Validation of the definitions against the data."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from polars.exceptions import PolarsError
+
+from everfit.artifact.infer import infer_schema
 from everfit.core.errors import EverfitError
 from everfit.core.progress import SILENT, Progress
-from everfit.core.records import (
-    DesignCheck,
-    Problem,
-)
+from everfit.core.records import DesignCheck, Problem
+from everfit.design import labels, leaks, sources
+from everfit.design.problems import error, from_exception
+from everfit.features.compute import feature_names, view_rows
+from everfit.features.history import build_frame
+from everfit.store.plain_values import count_infinite
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from everfit.definitions.model import Model
     from everfit.definitions.view import FeatureView
     from everfit.store.reader import Reader
@@ -22,26 +25,24 @@ if TYPE_CHECKING:
 
 
 def check(system: System, *, as_of: datetime | None = None, progress: Progress = SILENT) -> DesignCheck:
-    """Hold the definitions against the data.
+    """Check the definitions against the data.
 
-    Everything is looked at, whatever was found before, so that all problems come out at once; only what needs a
-    training frame is left out where there is no making one.
+    Everything is checked, whatever was found before, so that all problems are reported at once; only what needs a
+    training frame is left out where it cannot be built.
     """
-    from everfit.design import labels, leaks, sources
-
     project, reader = system.project, system.reader
     as_of = as_of or system.clock.now()
     checked: list[str] = []
     problems: list[Problem] = []
 
-    def look(what: str, found: list[Problem]) -> None:
+    def report(what: str, found: list[Problem]) -> None:
         checked.append(what)
         problems.extend(found)
         progress.advance("Checking", note=what)
 
     progress.start("Checking", total=len(project.sources) + len(project.views) + 3 * len(project.models))
     for source in project.sources.values():
-        look(f"source {source.name}", sources.check_source(source, reader, as_of=as_of))
+        report(f"source {source.name}", sources.check_source(source, reader, as_of=as_of))
     for view in project.views.values():
         found = sources.check_view(view, reader)
         if not found and not any(
@@ -49,22 +50,18 @@ def check(system: System, *, as_of: datetime | None = None, progress: Progress =
             for problem in problems
         ):
             found = _check_rows(view, reader, as_of=as_of)
-        look(f"feature view {view.name}", found)
+        report(f"feature view {view.name}", found)
     for model in project.models.values():
-        look(f"model {model.name}", labels.check_model(model))
-        look(f"events of {model.name}", sources.check_events(model, reader, as_of=as_of))
+        report(f"model {model.name}", labels.check_model(model))
+        report(f"events of {model.name}", sources.check_events(model, reader, as_of=as_of))
         if any(problem.severity == "error" for problem in problems):
             continue
-        look(f"labels, leaks and slices of {model.name}", _check_frame(system, model, as_of, leaks, labels))
+        report(f"labels, leaks and slices of {model.name}", _check_frame(system, model, as_of))
     progress.finish("Checking")
     return DesignCheck(project=project.name, checked=tuple(checked), problems=tuple(dict.fromkeys(problems)))
 
 
-def _check_frame(system: System, model: Model, as_of: datetime, leaks: ModuleType, labels: ModuleType) -> list[Problem]:
-    from everfit.artifact.infer import infer_schema
-    from everfit.design.problems import from_exception
-    from everfit.features.history import build_frame
-
+def _check_frame(system: System, model: Model, as_of: datetime) -> list[Problem]:
     try:
         frame = build_frame(model, system.reader, as_of=as_of)
     except EverfitError as error:
@@ -82,13 +79,6 @@ def _check_frame(system: System, model: Model, as_of: datetime, leaks: ModuleTyp
 
 def _check_rows(view: FeatureView, reader: Reader, *, as_of: datetime) -> list[Problem]:
     """Compute a view, for what its source's columns alone do not show."""
-    from polars.exceptions import PolarsError
-
-    from everfit.design import sources
-    from everfit.design.problems import error, from_exception
-    from everfit.features.compute import feature_names, view_rows
-    from everfit.store.plain_values import count_infinite
-
     place = f"feature view {view.name}"
     try:
         rows = view_rows(view, reader, as_of=as_of, keep_infinite=True)

@@ -1,15 +1,84 @@
 """Log lines of transitions: one readable line, and for programs the same with the ids of what changed as fields.
 
-Whatever writes a transition to its store logs it there, once it is written, so that there is one line for one change.
+The module that writes a transition to its store logs it there, once it is written, so that each change is one line.
 A process that keeps no log, such as a command, prints nothing.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 _ATTRIBUTE = "everfit_fields"
+
+
+class EventKind(NamedTuple):
+    """One kind of transition."""
+
+    meaning: str
+    fields: tuple[str, ...]
+    """Names of the fields that its lines can have, ids first."""
+
+
+_ORDER = ("model", "order", "version", "incident")
+_TRAINING = ("model", "order")
+_ATTEMPT = (*_TRAINING, "attempt")
+_ROLLOUT = ("model", "rollout", "version", "order", "state", "actor")
+_INCIDENT = ("model", "incident", "version", "kind", "severity")
+
+EVENTS: Mapping[str, EventKind] = {
+    "order_open": EventKind("a training order is given", _ORDER),
+    "order_running": EventKind("its training begins", _ORDER),
+    "order_delivering": EventKind("its candidate passed, is a version, and is rolled out", _ORDER),
+    "order_shipped": EventKind("its version is the champion", _ORDER),
+    "order_registered": EventKind("a training by hand led to a version", _ORDER),
+    "order_refused": EventKind("a gate refused its candidate", _ORDER),
+    "order_taken_back": EventKind("its version was worse live, and was taken back", _ORDER),
+    "order_failed": EventKind("it could not be carried out", _ORDER),
+    "order_cancelled": EventKind("it was cancelled", _ORDER),
+    "training_started": EventKind("a training process is started", _ATTEMPT),
+    "training_killed": EventKind("a training process was killed from outside, and is started again", _ATTEMPT),
+    "training_ended": EventKind("a training led to a candidate", _TRAINING),
+    "training_failed": EventKind("a training led to no candidate", _TRAINING),
+    "gates_passed": EventKind("no gate refused a candidate", _TRAINING),
+    "gates_refused": EventKind("a gate refused a candidate", _TRAINING),
+    "version_registered": EventKind("a package is a version", ("model", "version", "order")),
+    "alias_moved": EventKind("an alias names another version", ("model", "version", "alias", "actor")),
+    "alias_conflict": EventKind("the champion's alias was moved in the registry itself", ("model", "version")),
+    "rollout_begin": EventKind("a rollout begins", _ROLLOUT),
+    "rollout_approve": EventKind("a rollout is approved", _ROLLOUT),
+    "rollout_next": EventKind("a rollout enters its next stage", _ROLLOUT),
+    "rollout_promote": EventKind("the version is the champion, and is observed", _ROLLOUT),
+    "rollout_keep": EventKind("the version stays the champion; the rollout has ended", _ROLLOUT),
+    "rollout_roll_back": EventKind("the champion of before is the champion again", _ROLLOUT),
+    "rollout_refuse": EventKind("the version is taken back before it was the champion", _ROLLOUT),
+    "rollout_pause": EventKind("a rollout is paused", _ROLLOUT),
+    "rollout_resume": EventKind("a rollout is resumed", _ROLLOUT),
+    "rollout_supersede": EventKind("another version is rolled out instead", _ROLLOUT),
+    "deployment_changed": EventKind(
+        "the deployment record names other versions",
+        ("model", "deployment", "version", "canary", "canary_share", "shadow"),
+    ),
+    "version_loaded": EventKind(
+        "a worker serves another version", ("model", "version", "deployment", "route", "runtime")
+    ),
+    "incident_opened": EventKind("monitoring finds something new", _INCIDENT),
+    "incident_reopened": EventKind("what was found and ended is found again", _INCIDENT),
+    "incident_worsened": EventKind("the severity of an incident rises", _INCIDENT),
+    "incident_ended": EventKind("an incident has ended", _INCIDENT),
+    "manual_step": EventKind("a command changed something", ("model", "version", "action", "actor")),
+    "process_started": EventKind("a worker or the controller is started", ("child", "child_pid")),
+    "process_ended": EventKind("it ended unasked, and is started again", ("child", "code")),
+    "process_killed": EventKind("it did not end in time, and is killed", ("child",)),
+    "stopping": EventKind("'everfit up' ends: every process finishes what it has begun", ()),
+    "controller_stands_by": EventKind("another controller leads", ()),
+    "controller_leads": EventKind("this controller leads", ()),
+    "controller_stopped": EventKind("this controller ends", ()),
+    "leadership_lost": EventKind("another controller leads now; this one ends", ()),
+    "workflow_stranded": EventKind("another version of Everfit started a workflow, and must finish it", ("workflow",)),
+}
+"""Every kind of event; a test compares it with the calls of :func:`log_event`, and the reference is made from it."""
 
 
 def log_event(
@@ -19,8 +88,8 @@ def log_event(
 
     Args:
         log: The logger of the module that carried it out.
-        event: Its kind, such as ``order_running``.
-        message: What a person reads; it names the ids as well.
+        event: Its kind, one of :data:`EVENTS`.
+        message: The readable line; it names the ids as well.
         level: One of :mod:`logging`.
         **fields: The ids, by name: ``model``, ``order``, ``version``, ``rollout``, ``incident``, …; ``None`` is left
             out.

@@ -1,10 +1,12 @@
-"""How much of a project goes by itself. Pure."""
+"""Level of automation of a project, capability by capability. Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
+
+from everfit.core.errors import DefinitionError
 
 if TYPE_CHECKING:
     from everfit.definitions.model import Model
@@ -14,17 +16,17 @@ Level = Literal["manual", "semi", "full"]
 
 
 class Capability(Struct, frozen=True, kw_only=True):
-    """One thing that a level asks for."""
+    """One requirement of a level."""
 
     level: Level
     name: str
     present: bool
     sentence: str
-    """How it is there, or what is missing."""
+    """The way in which it is present, or what is missing."""
 
 
 class LevelReport(Struct, frozen=True, kw_only=True):
-    """The level that a project is on, and why."""
+    """Level of a project, with the capabilities that it has and lacks."""
 
     project: str
     level: Level
@@ -32,11 +34,11 @@ class LevelReport(Struct, frozen=True, kw_only=True):
 
 
 def level(project: Project) -> LevelReport:
-    """The highest level of which nothing is missing, with every capability of every level."""
+    """Return the highest level of which nothing is missing, with every capability of every level."""
     found = (*_manual(project), *_semi(project), *_full())
     reached: Level = "manual"
-    if all(each.present for each in found if each.level in {"manual", "semi"}):
-        reached = "full" if all(each.present for each in found) else "semi"
+    if all(capability.present for capability in found if capability.level in {"manual", "semi"}):
+        reached = "full" if all(capability.present for capability in found) else "semi"
     return LevelReport(project=project.name, level=reached, capabilities=found)
 
 
@@ -60,30 +62,37 @@ def _semi(project: Project) -> list[Capability]:
     views = sorted({view.name for model in project.models.values() for view in model.views})
     return [
         _capability(
-            "semi", "orchestration", "everfit up carries orders out, durably",
+            "semi",
+            "orchestration",
+            "everfit up carries orders out, durably",
             missing="" if settings.loop.level != "manual" else '[loop] level = "semi"',
         ),
         _capability("semi", "feature store", f"views: {', '.join(views)}" if views else "no view is needed"),
         _capability("semi", "registry", f"MLflow at {settings.stores.tracking}"),
         _capability(
-            "semi", "delivery",
+            "semi",
+            "delivery",
             "what passes is rolled out in stages" + (f"; {', '.join(held)} after approval" if held else ""),
         ),
         _capability("semi", "monitoring", "performance, drift and data quality, at every shipping of the log"),
         _capability(
-            "semi", "triggered retraining", "each model has a policy",
+            "semi",
+            "triggered retraining",
+            "each model has a policy",
             missing=f"a trigger for {', '.join(silent)}: retrain_when(...)" if silent else "",
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _full() -> list[Capability]:
     return [
         _capability(
-            "full", "pipeline under delivery", "",
+            "full",
+            "pipeline under delivery",
+            "",
             missing="releases: this version of Everfit does not watch the source repository",
         )
-    ]  # fmt: skip
+    ]
 
 
 def _capability(of: Level, name: str, sentence: str, *, missing: str = "") -> Capability:
@@ -91,8 +100,6 @@ def _capability(of: Level, name: str, sentence: str, *, missing: str = "") -> Ca
 
 
 def _has_trainer(model: Model) -> bool:
-    from everfit.core.errors import DefinitionError
-
     try:
         return bool(model.learner)
     except DefinitionError:

@@ -36,6 +36,7 @@ from msgspec import Struct, field
 
 from everfit.core.clock import from_us, to_us
 from everfit.core.errors import EverfitError, NotReadyError
+from everfit.core.event_log import log_event
 from everfit.core.finding import Finding
 from everfit.core.rollout import Rollout, Transition, last_transition
 from everfit.loop.alias_reconciler import AliasReconciler
@@ -123,7 +124,8 @@ class Loop:
         self._manual_steps = ManualStepLog(self._system.audit)
         self._report()
         for key in self._engine.stranded():
-            _log.error("%s was started by another version of Everfit and waits for it", key)
+            message = f"{key} was started by another version of Everfit and waits for it"
+            log_event(_log, "workflow_stranded", message, level=logging.ERROR, workflow=key)
 
     def signs(self) -> tuple[object, ...] | None:
         """Return what differs whenever a round may find something new: sizes of the log's files, the replay's time."""
@@ -248,7 +250,7 @@ class ModelLoop:
     def __init__(self, system: System, model: str, transition: Workflow[TransitionArgument]) -> None:
         self.name = model
         self.says = ""
-        """What the policy last decided, as a sentence."""
+        """The policy's last decision, as a sentence."""
         self._system = system
         self._definition = system.project.model(model)
         self._transition = transition

@@ -10,10 +10,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from everfit.core.progress import SILENT, Progress
+from everfit.features.materialize import MaterializedView
+from everfit.features.materialize import materialize as run
 from everfit.loop.health import describe
 
 if TYPE_CHECKING:
-    from everfit.features.materialize import MaterializedView
     from everfit.system import System
 
 _SHARE = 0.1
@@ -68,7 +69,5 @@ def materialize(
         full: Write everything again, not only what is new.
         progress: Receives the progress.
     """
-    from everfit.features.materialize import materialize as run
-
     chosen = [system.project.view(name) for name in views or system.project.views]
     return run(chosen, system.reader, system.online, until=until or system.clock.now(), full=full, progress=progress)

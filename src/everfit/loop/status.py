@@ -31,7 +31,7 @@ class ModelStatus(Struct, frozen=True, kw_only=True):
     order: OrderRecord | None = None
     """The newest."""
     policy: str = ""
-    """What the policy last decided, as a sentence."""
+    """The policy's last decision, as a sentence."""
     incidents: tuple[Incident, ...] = ()
     """Those that are open."""
 

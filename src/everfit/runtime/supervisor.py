@@ -128,7 +128,7 @@ class Supervisor:
             os.close(writer)
         slot.began(ready)
         name, pid = slot.spec.name, slot.process.pid
-        log_event(_log, "process_started", f"{name} starts as process {pid}", post=name, post_pid=pid)
+        log_event(_log, "process_started", f"{name} starts as process {pid}", child=name, child_pid=pid)
 
     def _restart_if_ended(self, slot: _Slot) -> None:
         code = slot.exit_code()
@@ -139,7 +139,7 @@ class Supervisor:
             pause_s = slot.pause()
             slot.due_s = now_s + pause_s
             message = f"{slot.spec.name} ended with {code}; another one starts in {pause_s:.1f} s"
-            log_event(_log, "process_ended", message, level=logging.ERROR, post=slot.spec.name, code=code)
+            log_event(_log, "process_ended", message, level=logging.ERROR, child=slot.spec.name, code=code)
         elif now_s >= slot.due_s and not self._stopping:
             self._start(slot)
 
@@ -196,7 +196,8 @@ class _Slot:
         try:
             self.process.wait(max(deadline_s - time.monotonic(), 0.1))
         except subprocess.TimeoutExpired:
-            _log.error("%s did not end in time and is killed", self.spec.name)
+            message = f"{self.spec.name} did not end in time and is killed"
+            log_event(_log, "process_killed", message, level=logging.ERROR, child=self.spec.name)
             self.process.kill()
             self.process.wait()
         if self._ready >= 0:

@@ -20,6 +20,7 @@ _PHRASES: dict[OrderState, str] = {
     "running": "is carried out: its training begins",
     "delivering": "has passed its gates and is rolled out",
     "shipped": "has shipped",
+    "registered": "has led to a version",
     "refused": "was refused",
     "taken_back": "was taken back",
     "failed": "has failed",
@@ -162,8 +163,7 @@ class Orders:
                 raise
             return known[0]
         record = self._read(*same)[0]
-        if not record.by_hand:
-            _log_state(record)
+        _log_state(record)
         return record
 
     def _change(self, number: int, before: tuple[OrderState, ...], **values: object) -> OrderRecord:
