@@ -5,25 +5,23 @@ from __future__ import annotations
 
 def ask(address: str) -> list[float]:
     # region ask
-    from datetime import UTC, date, datetime
+    from datetime import UTC, datetime
 
     import everfit as ef
 
     row = {
-        "shop": "shop-7",
-        "kind": 3,
-        "weight kg": 1.5,
-        "express": True,
+        "shop": "shop-07",
+        "city": "Lyon",
+        "distance_km": 4.2,
         "ordered_at": datetime(2026, 1, 5, 12, tzinfo=UTC),
-        "wanted_on": date(2026, 1, 6),
     }
     with ef.Client(address) as client:
-        one = client.predict("late", row, id="order-17")
-        many = client.predict("late", [row, row | {"weight kg": None}])
-        client.report("late", "order-17", True)
-        client.outcomes("late", [{"id": each.id, "value": False} for each in many])
+        one = client.predict("late_order", row, id="delivery-17")
+        many = client.predict("late_order", [row, row | {"distance_km": None}])
+        client.report("late_order", "delivery-17", True)
+        client.outcomes("late_order", [{"id": answer.id, "value": False} for answer in many])
     # endregion
-    return [one.value, *(each.value for each in many)]
+    return [one.value, *(answer.value for answer in many)]
 
 
 def push(address: str) -> int:
@@ -33,36 +31,29 @@ def push(address: str) -> int:
 
     with ef.Client(address) as client:
         # region push
-        rating = {
-            "shop": "shop-7",
-            "stars": 4.5,
-            "chain": "chain-1",
-            "event_time": datetime(2026, 1, 5, 11, tzinfo=UTC),
-        }
-        pushed = client.push("rating", [rating])
+        report = {"city": "Lyon", "rain_mm": 1.5, "event_time": datetime.now(UTC)}
+        pushed = client.push("weather", [report])
         # endregion
         return pushed.written
 
 
 def ask_with_a_frame(address: str) -> list[float]:
-    from datetime import UTC, date, datetime
+    from datetime import UTC, datetime
 
     import polars as pl
 
     import everfit as ef
 
     row = {
-        "shop": "shop-7",
-        "kind": 3,
-        "weight kg": 1.5,
-        "express": True,
+        "shop": "shop-07",
+        "city": "Lyon",
+        "distance_km": 4.2,
         "ordered_at": datetime(2026, 1, 5, 12, tzinfo=UTC),
-        "wanted_on": date(2026, 1, 6),
     }
     with ef.Client(address) as client:
         # region frame
-        orders = pl.DataFrame([row, row | {"weight kg": None}])
-        answers = client.predict("late", orders, ids=["order-18", "order-19"])
-        client.outcomes("late", pl.DataFrame({"id": ["order-18", "order-19"], "value": [True, False]}))
+        deliveries = pl.DataFrame([row, row | {"distance_km": None}])
+        answers = client.predict("late_order", deliveries, ids=["delivery-18", "delivery-19"])
+        client.outcomes("late_order", pl.DataFrame({"id": ["delivery-18", "delivery-19"], "value": [True, False]}))
         # endregion
-    return [each.value for each in answers]
+    return [answer.value for answer in answers]

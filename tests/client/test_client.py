@@ -13,6 +13,8 @@ import httpx
 import numpy as np
 import pytest
 from tests.architecture.test_surface import HEAVY, loaded_by
+from tests.serving.late_order import ROW as DELIVERY
+from tests.serving.late_order import make_late_order
 from tests.serving.orders import ROW, Shop, make_shop, request_of, trees
 from tests.serving.process import MAX_ROWS, Service, running
 from tests.serving.test_feedback import known
@@ -159,14 +161,16 @@ def test_classes_by_their_names(tmp_path: Path) -> None:
     assert sum(value.values()) == pytest.approx(1)
 
 
-def test_the_snippets(own: Shop, repository: Path) -> None:
+def test_the_snippets(tmp_path: Path, repository: Path) -> None:
     page = runpy.run_path(str(repository / "docs" / "snippets" / "ask_with_client.py"))
-    with running(own.folder) as service:
-        expected = httpx.post(f"{service.url}/predict/late", json={"inputs": ROW}).json()["predictions"]
+    deployed = make_late_order(tmp_path / "project")
+    with running(deployed.folder) as service:
+        expected = httpx.post(f"{service.url}/predict/late_order", json={"inputs": DELIVERY}).json()["predictions"]
         assert page["ask"](service.url)[:2] == expected * 2
+        found = known(deployed, datetime.now(UTC))
         assert page["push"](service.url) == 1
-    found = known(own, datetime.now(UTC))
-    assert found.pop("order-17") == "true"
+        assert len(page["ask_with_a_frame"](service.url)) == 2
+    assert found.pop("delivery-17") == "true"
     assert list(found.values()) == ["false"] * 2
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import runpy
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -88,8 +86,3 @@ def test_outcomes_and_pushed_rows_are_taken_from_frames(own: Shop) -> None:
             client.outcomes("late", pd.DataFrame({"id": ["a", "b"], "value": [1.0, float("nan")]}))
         assert client.push("rating", pd.DataFrame(ratings)).rows == 1
         assert client.push("rating", pl.DataFrame(ratings)).rows == 1
-
-
-def test_the_page_on_frames_is_true(service: Service) -> None:
-    page = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "snippets" / "ask_with_client.py"))
-    assert len(page["ask_with_a_frame"](service.url)) == 2

@@ -78,8 +78,8 @@ class Shop:
 
     def deploy(self, champion: Deployed, **beside: Any) -> None:
         """Let versions answer; see :class:`everfit.store.deployment.ModelDeployment`."""
-        wanted = ModelDeployment(model="late", champion=champion, **beside)
-        self.deployment.change("late", lambda _: wanted, changed_at=NOW)
+        wanted = ModelDeployment(model=self.schema.model, champion=champion, **beside)
+        self.deployment.change(self.schema.model, lambda _: wanted, changed_at=NOW)
 
     def data_plane(self, clock: Clock | None = None) -> DataPlane:
         """The data plane of such a worker."""
@@ -125,10 +125,14 @@ def make_shop(folder: Path, estimator: Any, task: Task = "binary", *, asks_when:
     """
     folder.mkdir(parents=True)
     _write_sources(folder, task)
-    model = define(task, asks_when=asks_when)
+    return deploy_model(folder, define(task, asks_when=asks_when), estimator, until=NOW)
+
+
+def deploy_model(folder: Path, model: ef.Model, estimator: Any, *, until: datetime) -> Shop:
+    """Fit, package and deploy a model as version 3, and materialise its views; the sources are there."""
     reader = Reader(folder, {})
-    frame = build_frame(model, reader, as_of=NOW)
-    learnt, held_back = frame.data.head(ROWS * 3 // 4), frame.data.tail(ROWS // 4)
+    frame = build_frame(model, reader, as_of=until)
+    learnt, held_back = frame.data.head(len(frame.data) * 3 // 4), frame.data.tail(len(frame.data) // 4)
     schema = infer_schema(model, frame, learnt)
     estimator.fit(encode_frame(schema, learnt), learnt[LABEL].cast(pl.Float64).to_numpy())
     predict = NativePredictor("fitted", estimator, schema).predict
@@ -138,7 +142,7 @@ def make_shop(folder: Path, estimator: Any, task: Task = "binary", *, asks_when:
         folder / "package", fitted=fitted, model=model, rows=held_back, lineage=lineage, signer=SIGNER
     )
     shop = Shop(folder, schema, frame.data, predict(encode_frame(schema, frame.data)))
-    materialize(model.views, reader, shop.online(), until=NOW)
+    materialize(model.views, reader, shop.online(), until=until)
     shop.deploy(Deployed(version=3, digest=package.digest, folder="package"))
     return shop
 

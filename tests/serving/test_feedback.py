@@ -50,7 +50,7 @@ def push(service: Service, *rows: dict[str, Any], view: str = "rating") -> httpx
 
 
 def known(shop: Shop, as_of: datetime) -> dict[str, str]:
-    found = latest_outcomes(scan_outcomes(shop.folder / "lake", shop.journal, "late"), as_of).collect()
+    found = latest_outcomes(scan_outcomes(shop.folder / "lake", shop.journal, shop.schema.model), as_of).collect()
     return dict(found.select("id", "value").iter_rows())
 
 

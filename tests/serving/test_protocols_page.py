@@ -6,13 +6,22 @@ import io
 import re
 import runpy
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import polars as pl
 import pytest
-from tests.serving.orders import ROW, Shop, make_shop, request_of, trees
+from tests.serving.late_order import ROW, make_late_order
+from tests.serving.orders import Shop, make_shop, request_of, trees
 from tests.serving.process import Service, running
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The tutorial's model, served."""
+    with running(make_late_order(tmp_path_factory.mktemp("tutorial") / "project").folder) as started:
+        yield started
 
 
 @pytest.fixture
@@ -22,10 +31,10 @@ def blocks(repository: Path) -> list[tuple[str, str]]:
 
 
 def test_every_body_is_answered(service: Service, blocks: list[tuple[str, str]]) -> None:
-    expected = httpx.post(f"{service.url}/predict/late", json={"inputs": ROW}).json()["predictions"]
+    expected = httpx.post(f"{service.url}/predict/late_order", json={"inputs": ROW}).json()["predictions"]
     (_, tensors), *others = blocks
     assert len(others) == 5
-    answer = httpx.post(f"{service.url}/v2/models/late/infer", content=tensors).json()
+    answer = httpx.post(f"{service.url}/v2/models/late_order/infer", content=tensors).json()
     assert answer["id"] == "mine"
     assert answer["outputs"][0]["data"][:1] == expected
     for language, body in others:
@@ -35,7 +44,7 @@ def test_every_body_is_answered(service: Service, blocks: list[tuple[str, str]])
 
 
 def test_the_snippet_of_tritonclient(service: Service, repository: Path) -> None:
-    expected = httpx.post(f"{service.url}/predict/late", json={"inputs": ROW}).json()["predictions"]
+    expected = httpx.post(f"{service.url}/predict/late_order", json={"inputs": ROW}).json()["predictions"]
     ask = runpy.run_path(str(repository / "docs" / "snippets" / "ask_with_tritonclient.py"))["ask"]
     assert ask(service.url.removeprefix("http://"))[:1] == expected
 
