@@ -57,7 +57,7 @@ class HealthCheck:
         lost = sum(report.lost_rows for report in reports)
         # A worker that starts again counts from zero.
         fresh, self._lost_rows = lost - self._lost_rows, lost
-        found = [f"{fresh:,} answers could not be recorded: the disk of the log refused."] if fresh > 0 else []
+        found = [f"{fresh:,} predictions could not be recorded: the disk of the log refused."] if fresh > 0 else []
         refused = {name: why for report in reports if is_alive(report.pid) for name, why in report.refused.items()}
         found += [f"{name} could not be loaded by the service: {why.rstrip('.')}." for name, why in refused.items()]
         return " ".join(found)
@@ -109,5 +109,5 @@ def _short_of_disk(folder: Path) -> str:
         return ""
     return (
         f"The disk of {folder} has only {free >> 20} MiB left, less than the {_LEAST_FREE_BYTES >> 20} MiB below which "
-        "answers, labels and trainings may not be recorded; free some of it."
+        "predictions, labels and trainings may not be recorded; free some of it."
     )

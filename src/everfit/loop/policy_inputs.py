@@ -109,7 +109,7 @@ def champion_facts(package: Package, version: int) -> Champion:
 
 
 def decide_on(definition: Model, facts: Facts, history: Sequence[OrderRecord], now: datetime) -> Decision:
-    """Return what the model's policy says; while no version is deployed, whether to order the first training.
+    """Return the policy's decision; while no version is deployed, that on the first training.
 
     The first training is ordered once per code, and again with the same code when there is reason to expect another
     result: as many new labels as the policy's ``least_labels`` or a tenth more than the last attempt had, whichever is
