@@ -27,7 +27,6 @@ _OPTIONAL = {
     "onnxruntime": "onnx",
     "psycopg": "sql",
     "pandas": "pandas",
-    "river": "river",
 }
 _LOW_DISK_BYTES = 1024**3
 

@@ -29,8 +29,8 @@ def outcome_rows(records: Iterable[tuple[str, Outcomes]]) -> list[SegmentRows]:
     gathered: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
     for segment, record in records:
         rows = gathered.setdefault((segment, f"{OUTCOMES}/{record.model}"), [])
-        for each in record.outcomes:
-            rows.append((each.id, each.value, each.known_us, record.recorded_us, segment, len(rows)))
+        for outcome in record.outcomes:
+            rows.append((outcome.id, outcome.value, outcome.known_us, record.recorded_us, segment, len(rows)))
     return [SegmentRows(segment=segment, table=table, rows=_frame(rows)) for (segment, table), rows in gathered.items()]
 
 

@@ -128,7 +128,7 @@ class _Gathered:
             pl.Series(name, values, dtype=pl.Float64, strict=False) for name, values in zip(names, chances, strict=True)
         ]
         recorded = pl.Series("recorded_at", self.base["recorded_at"], dtype=pl.Int64).cast(INSTANT)
-        asked = next((each for each in request if each.name == f"{REQUEST}{layout.event_time}"), None)
+        asked = next((one for one in request if one.name == f"{REQUEST}{layout.event_time}"), None)
         own = {
             "recorded_at": recorded,
             "event_time": recorded if asked is None else asked.cast(INSTANT),

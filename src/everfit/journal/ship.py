@@ -53,7 +53,7 @@ class Shipped(Struct, frozen=True, kw_only=True):
     @property
     def rows(self) -> int:
         """Rows added, of all logs."""
-        return sum(each.rows for each in self.logs)
+        return sum(log.rows for log in self.logs)
 
 
 def ship(journal: Path, lake: Path, *, rows_per_commit: int = _ROWS_PER_COMMIT, progress: Progress = SILENT) -> Shipped:
@@ -108,7 +108,7 @@ class _Shipping:
     set_aside: list[str] = field(default_factory=list)
 
     def run(self) -> ShippedLog:
-        self.torn_bytes += sum(each.torn_bytes for each in seal_abandoned(self.folder))
+        self.torn_bytes += sum(one.torn_bytes for one in seal_abandoned(self.folder))
         sealed = sealed_segments(self.folder)
         task = f"ship {self.log.name}"
         self.progress.start(task, len(sealed))

@@ -27,22 +27,22 @@ _SURE = 0.999
 def stale_sources(freshness: Sequence[SourceFreshness], model: str, *, now: datetime) -> list[Finding]:
     """Sources whose newest row is older than the views that need it accept."""
     found: dict[str, Finding] = {}
-    for each in freshness:
-        if each.age is not None and each.age <= each.ttl:
+    for one in freshness:
+        if one.age is not None and one.age <= one.ttl:
             continue
-        age = "it holds no row at all" if each.age is None else f"its newest row is {format_roughly(each.age)} old"
+        age = "it holds no row at all" if one.age is None else f"its newest row is {format_roughly(one.age)} old"
         found.setdefault(
-            each.source,
+            one.source,
             Finding(
                 kind="stale_source",
                 model=model,
-                subject=each.source,
+                subject=one.source,
                 severity="critical",
-                sentence=f"The source {each.source} has stopped: {age}, and the view {each.view} takes nothing older "
-                f"than {format_duration(each.ttl)}, so that its features are missing.",
-                numbers={"ttl_s": each.ttl.total_seconds()}
-                | ({} if each.age is None else {"age_s": each.age.total_seconds()}),
-                since=None if each.age is None else now - each.age,
+                sentence=f"The source {one.source} has stopped: {age}, and the view {one.view} takes nothing older "
+                f"than {format_duration(one.ttl)}, so that its features are missing.",
+                numbers={"ttl_s": one.ttl.total_seconds()}
+                | ({} if one.age is None else {"age_s": one.age.total_seconds()}),
+                since=None if one.age is None else now - one.age,
             ),
         )
     return list(found.values())

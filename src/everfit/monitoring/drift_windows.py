@@ -56,7 +56,7 @@ class DriftWindow(Struct, frozen=True, kw_only=True):
     @property
     def drifted(self) -> tuple[str, ...]:
         """The columns that moved, by rank."""
-        return tuple(each.column for each in self.columns if each.drifted)
+        return tuple(column.column for column in self.columns if column.drifted)
 
 
 class Distribution(Struct, frozen=True, kw_only=True):
@@ -94,8 +94,8 @@ Judged = dict[tuple[object, ...], DriftWindow]
 
 def newest_windows(rows: pl.DataFrame, length: Length, *, until: datetime) -> tuple[Window, ...]:
     """The newest complete windows with rows enough, oldest first; arguments as for :func:`complete_windows`."""
-    found = [each for each in complete_windows(rows, length, until=until)[-MOST_WINDOWS:] if each.rows >= LEAST_ROWS]
-    return tuple(found)
+    newest = complete_windows(rows, length, until=until)[-MOST_WINDOWS:]
+    return tuple(window for window in newest if window.rows >= LEAST_ROWS)
 
 
 def count_windows(rows: pl.DataFrame, reference: Reference, *, until: datetime) -> tuple[Counted, ...]:
@@ -140,7 +140,7 @@ def drift_windows(
     known, found = dict(judged or {}), {}
     history = _History(windows, reference, watch.against)
     for place, window in enumerate(windows):
-        key = (watch, window.start, window.mark, *(each.mark for _, before in history.served(place) for each in before))
+        key = (watch, window.start, window.mark, *(one.mark for _, before in history.served(place) for one in before))
         found[key] = known.get(key) or _judge(window, history.before(place), reference, watch)
     if judged is not None:
         judged.clear()
@@ -165,7 +165,7 @@ class _History:
         if self.against == "training":
             return []
         start, earlier = self.windows[place].start, self.windows[:place]
-        trailing = [each for each in earlier if each.start >= start - _TRAILING]
+        trailing = [one for one in earlier if one.start >= start - _TRAILING]
         if self.against == "trailing":
             return [("trailing", trailing)]
         return [("season", _about(earlier, start - _YEAR)), ("trailing", trailing)]
@@ -185,19 +185,19 @@ class _History:
         present = complete_windows(rows, reference.window, until=reference.rows[TIME][-1])
         return tuple(
             Counted(
-                start=each.start,
-                end=each.end,
+                start=window.start,
+                end=window.end,
                 inputs=reference.inputs.count(part),
                 answers=reference.answers.count(part.filter(HELD_OUT)),
             )
-            for each in present
-            for part in [parts[(each.number,)]]
+            for window in present
+            for part in [parts[(window.number,)]]
         )
 
 
 def _about(windows: Sequence[Counted], moment: datetime) -> list[Counted]:
     """The four weeks around."""
-    return [each for each in windows if abs(each.start - moment) <= _TRAILING / 2]
+    return [window for window in windows if abs(window.start - moment) <= _TRAILING / 2]
 
 
 def _judge(window: Counted, before: Before, reference: Reference, watch: Drift) -> DriftWindow:
@@ -206,8 +206,8 @@ def _judge(window: Counted, before: Before, reference: Reference, watch: Drift) 
     alpha = alpha_per_window(watch.alpha, a_year)
     # A look at all columns together (everfit.monitoring.joint_drift) counts as one more.
     width = len(reference.inputs.layout.columns) + len(reference.answers.layout.columns) + 1
-    inputs = [(season, [each.inputs for each in some]) for season, some in before]
-    answers = [(season, [each.answers for each in some]) for season, some in before]
+    inputs = [(season, [one.inputs for one in some]) for season, some in before]
+    answers = [(season, [one.answers for one in some]) for season, some in before]
     parts: tuple[tuple[Watched, Sketch, list[tuple[Season, list[Sketch]]], Mapping[str, float]], ...] = (
         (reference.answers, window.answers, answers, {}),
         (reference.inputs, window.inputs, inputs, reference.importance),
@@ -239,7 +239,7 @@ def _base(
     if watch.against == "training":
         return watch.against, watched.sketch, watched.dispersions
     for season, sketches in before:
-        enough = [each for each in sketches if each.rows >= _FEW_ROWS]
+        enough = [sketch for sketch in sketches if sketch.rows >= _FEW_ROWS]
         if len(enough) >= _LEAST_BEFORE:
             return season, reduce(Sketch.merge, enough), dispersions(enough)
     return None
@@ -247,8 +247,8 @@ def _base(
 
 def history_note(windows: Sequence[DriftWindow], watch: Drift) -> str | None:
     """That windows were not compared with what was asked for, in a sentence; ``None`` if all were."""
-    alone = [each for each in windows if not each.columns]
-    other = [each for each in windows if each.columns and each.against != watch.against]
+    alone = [window for window in windows if not window.columns]
+    other = [one for one in windows if one.columns and one.against != watch.against]
     if not alone and not other:
         return None
     said = []
@@ -266,8 +266,8 @@ def history_note(windows: Sequence[DriftWindow], watch: Drift) -> str | None:
 
 
 def _ranked(columns: Sequence[ColumnDrift]) -> tuple[ColumnDrift, ...]:
-    ordered = sorted(columns, key=lambda each: (not each.drifted, -each.effect * each.importance, each.p_value))
-    return tuple(structs.replace(each, rank=rank) for rank, each in enumerate(ordered, start=1))
+    ordered = sorted(columns, key=lambda one: (not one.drifted, -one.effect * one.importance, one.p_value))
+    return tuple(structs.replace(column, rank=rank) for rank, column in enumerate(ordered, start=1))
 
 
 def drift_findings(
@@ -285,29 +285,29 @@ def drift_findings(
         return []
     newest = windows[-1]
     found = []
-    for each in newest.columns:
-        if not each.drifted or each.column in excused:
+    for column in newest.columns:
+        if not column.drifted or column.column in excused:
             continue
         since = newest.start
         for window in reversed(windows):
-            if each.column not in window.drifted:
+            if column.column not in window.drifted:
                 break
             since = window.start
-        is_answer = each.column in answers
-        matters = each.importance >= _NOTICEABLE and each.effect >= _NOTICEABLE
+        is_answer = column.column in answers
+        matters = column.importance >= _NOTICEABLE and column.effect >= _NOTICEABLE
         severity: Severity = "warning" if matters else "info"
-        what = "What the model answers" if is_answer else each.column
+        what = "What the model answers" if is_answer else column.column
         found.append(
             Finding(
                 kind="prediction_drift" if is_answer else "drift",
                 model=model,
-                subject=each.column,
+                subject=column.column,
                 severity=severity,
-                sentence=f"{what} has moved since {since:%Y-%m-%d}, by about {each.effect:.2f} standard deviations"
-                f"{_direction(each)}{_BESIDE[newest.against]}{_use(each, is_answer)}",
+                sentence=f"{what} has moved since {since:%Y-%m-%d}, by about {column.effect:.2f} standard deviations"
+                f"{_direction(column)}{_BESIDE[newest.against]}{_use(column, is_answer)}",
                 numbers={
-                    "effect": each.effect, "psi": each.psi, "p_value": each.p_value, "importance": each.importance,
-                    "missing_share": each.missing_share, "rows": each.rows,
+                    "effect": column.effect, "psi": column.psi, "p_value": column.p_value, "importance": column.importance,
+                    "missing_share": column.missing_share, "rows": column.rows,
                 },
                 since=since,
             )
@@ -331,13 +331,13 @@ def _use(each: ColumnDrift, is_answer: bool) -> str:
 
 def distribution(column: str, before: ColumnSketch, after: ColumnSketch) -> Distribution:
     """A column's shares before and after, over coarse bins or the most frequent categories."""
-    counts = [np.append(each.coarse(), each.missing).astype(np.float64) for each in (before, after)]
+    counts = [np.append(window.coarse(), window.missing).astype(np.float64) for window in (before, after)]
     labels = _labels(before)
     if len(labels) > _CELLS_SHOWN:
         keep = _CELLS_SHOWN - 2
-        counts = [np.concatenate([each[:keep], [each[keep:-1].sum()], each[-1:]]) for each in counts]
+        counts = [np.concatenate([one[:keep], [one[keep:-1].sum()], one[-1:]]) for one in counts]
         labels = [*labels[:keep], "all others", labels[-1]]
-    shares = [tuple((each / max(each.sum(), 1.0)).tolist()) for each in counts]
+    shares = [tuple((count / max(count.sum(), 1.0)).tolist()) for count in counts]
     return Distribution(column=column, labels=tuple(labels), before=shares[0], after=shares[1])
 
 

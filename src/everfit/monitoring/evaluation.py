@@ -166,13 +166,13 @@ def _findings(
         *(report_findings(scope.reports, scope.model) if scope.reports is not None else ()),
     ]
     if champion is not None:
-        findings += champion.findings([each.subject for each in findings if each.kind == "stale_source"])
+        findings += champion.findings([finding.subject for finding in findings if finding.kind == "stale_source"])
     return gravest_first(findings)
 
 
 def gravest_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """In the order of a report."""
-    return tuple(sorted(findings, key=lambda each: (-SEVERITIES.index(each.severity), each.kind, each.subject)))
+    return tuple(sorted(findings, key=lambda one: (-SEVERITIES.index(one.severity), one.kind, one.subject)))
 
 
 def own_rows(rows: pl.DataFrame, version: int, route: str) -> pl.DataFrame:
@@ -188,7 +188,7 @@ def versions_by_route(rows: pl.DataFrame) -> list[tuple[int, str]]:
     """Versions with what they were there for, the newest first; a champion that was a canary is one."""
     part = pl.when(pl.col(ROUTE) == SHADOW).then(pl.lit(SHADOW)).otherwise(pl.lit(ANSWERS))
     found = rows.select(pl.col(VERSION), part.alias(ROUTE)).unique().rows()
-    return sorted(found, key=lambda each: (-each[0], each[1]))
+    return sorted(found, key=lambda one: (-one[0], one[1]))
 
 
 def _silence(rows: pl.DataFrame, model: str, *, as_of: datetime) -> list[Finding]:
@@ -229,7 +229,7 @@ class _Part:
         recent = self.rows.filter(pl.col(TIME) >= self.since)
         weight = self.weight(recent)
         overall = figure(recent, scale, start=self.since, end=self.as_of, weight=weight)
-        slices = [each for each in scope.slices if each in recent.columns]
+        slices = [column for column in scope.slices if column in recent.columns]
         return VersionReport(
             version=self.version,
             route=self.route,
@@ -262,7 +262,7 @@ class _Part:
             found += column_findings(
                 inputs.sketch, newest.inputs, model, since=newest.start, excused=excused, novelty=inputs.novelty
             )
-            graver = [*excused, *(each.subject for each in found)]
+            graver = [*excused, *(one.subject for one in found)]
             found += drift_findings(self.drift, tuple(reference.answers.layout.columns), model, excused=graver)
         if self.alarm is not None:
             dropped = alarm_finding(self.alarm, model, self.version)
@@ -304,7 +304,7 @@ class _Part:
             return ()
         every = self.scope.every
         parts = rows.with_columns(pl.col(TIME).dt.truncate(every).alias("__start")).partition_by("__start")
-        starts = sorted(((part["__start"][0], part.drop("__start")) for part in parts), key=lambda each: each[0])
+        starts = sorted(((part["__start"][0], part.drop("__start")) for part in parts), key=lambda one: one[0])
         return tuple(
             CohortReport(start=start, end=start + every, cohort=cohort(part, self.delays, as_of=self.as_of))
             for start, part in starts
@@ -332,7 +332,7 @@ class _Part:
 
     @property
     def drift_watch(self) -> Drift | None:
-        return next((each for each in self.scope.watches if isinstance(each, Drift)), None)
+        return next((watch for watch in self.scope.watches if isinstance(watch, Drift)), None)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -346,11 +346,11 @@ class _Part:
             return ()
         judged = self.before.judged if self.before else None
         found = drift_windows(self.windows, self.reference, watch, judged=judged)
-        return tuple(each for each in found if each.end > self.since)
+        return tuple(one for one in found if one.end > self.since)
 
     @cached_property
     def alarm(self) -> Alarm | None:
-        watch = next((each for each in self.scope.watches if isinstance(each, PerformanceDrop)), None)
+        watch = next((one for one in self.scope.watches if isinstance(one, PerformanceDrop)), None)
         if watch is None or self.reference is None:
             return None
         return performance_alarm(self.rows, self.reference, by=watch.by, alpha=watch.alpha, run_length=watch.run_length)
@@ -359,11 +359,11 @@ class _Part:
         if self.reference is None or not self.drift:
             return ()
         newest, found = self.windows[-1], []
-        for each in self.drift[-1].columns[:_MOST_DISTRIBUTIONS]:
-            is_input = each.column in self.reference.inputs.layout.columns
+        for column in self.drift[-1].columns[:_MOST_DISTRIBUTIONS]:
+            is_input = column.column in self.reference.inputs.layout.columns
             watched = self.reference.inputs if is_input else self.reference.answers
             after = newest.inputs if is_input else newest.answers
-            found.append(distribution(each.column, watched.sketch.column(each.column), after.column(each.column)))
+            found.append(distribution(column.column, watched.sketch.column(column.column), after.column(column.column)))
         return tuple(found)
 
     def comparison(self, all_rows: pl.DataFrame) -> Comparison | None:

@@ -76,15 +76,15 @@ def look_together(
     if len(blocks) < _LEAST_BLOCKS or rows.height < LEAST_ROWS:
         return None
     chosen = [blocks[place] for place in np.linspace(0, len(blocks) - 1, min(_BLOCKS, len(blocks)), dtype=int)]
-    size = min(_MOST_ROWS, rows.height, *(each.height for each in chosen))
+    size = min(_MOST_ROWS, rows.height, *(part.height for part in chosen))
     matrix = FeatureMatrix(reference.rows, reference.features)
 
     def area(window: pl.DataFrame, others: pl.DataFrame) -> float:
         sides = [others.sample(min(_TIMES * size, others.height), seed=seed), window.sample(size, seed=seed)]
-        old, new = (matrix.of(each) for each in sides)
+        old, new = (matrix.of(side) for side in sides)
         return domain_drift(old, new, seed=seed).auc
 
-    others = (placed_rows.filter(pl.col(WINDOW) != each[WINDOW][0]) for each in chosen)
+    others = (placed_rows.filter(pl.col(WINDOW) != part[WINDOW][0]) for part in chosen)
     usual = np.array([area(*pair) for pair in zip(chosen, others, strict=True)])
     found = area(rows, reference.rows)
     return _judge(found, usual, reference, watch, start=start, end=end, rows=size)

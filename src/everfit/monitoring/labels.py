@@ -95,7 +95,7 @@ def _months(rows: pl.DataFrame) -> list[tuple[datetime, pl.DataFrame]]:
     # A request without an event time belongs to no month.
     dated = rows.filter(pl.col(TIME).is_not_null())
     parts = dated.with_columns(pl.col(TIME).dt.truncate("1mo").alias("__month")).partition_by("__month")
-    return sorted(((part["__month"][0], part) for part in parts), key=lambda each: each[0])
+    return sorted(((part["__month"][0], part) for part in parts), key=lambda one: one[0])
 
 
 def _come_by(rows: pl.DataFrame, delays_s: Floats, instant: datetime) -> NDArray[np.float64]:

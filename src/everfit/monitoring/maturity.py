@@ -92,13 +92,13 @@ def cohort(rows: pl.DataFrame, delays: Delays, *, as_of: datetime) -> Cohort:
     expected = known + forecast.sum(axis=0)
     learnt = delays.labelled >= LEAST_LABELLED and expected.sum() > 0
     shares = []
-    for code, each in enumerate(delays.classes):
+    for code, value in enumerate(delays.classes):
         hits, labelled = int(known[code]), int(known.sum())
         low, high = wilson_interval(hits, labelled)
         matured = _matured(code, expected, forecast, ages, delays) if learnt else (None, None, None)
         shares.append(
             ClassShare(
-                value=str(each),
+                value=str(value),
                 labelled=hits,
                 raw=hits / labelled if labelled else None,
                 raw_low=low,

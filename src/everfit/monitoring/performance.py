@@ -212,7 +212,7 @@ def by_slice(
             part = rows.filter(pl.col(column) == value)
             own = figure(part, scale, start=overall.start, end=overall.end, resamples=resamples)
             found.append(SliceFigure(column=column, value=str(value), figure=own, worse=_is_worse(own, overall, scale)))
-    return tuple(sorted(found, key=lambda each: (not each.worse, each.column, -each.figure.rows)))
+    return tuple(sorted(found, key=lambda one: (not one.worse, one.column, -one.figure.rows)))
 
 
 def _is_worse(part: Figure, overall: Figure, scale: Scale) -> bool:
@@ -289,15 +289,15 @@ def compare_dealt(
     """
     rows, others, scale = _on_one_scale(rows, others, scale, other_scale)
     day = pl.col(TIME).dt.truncate("1d").alias("__day")
-    own, theirs = (each.filter(pl.col(LABEL).is_not_null()).with_columns(day) for each in (rows, others))
+    own, theirs = (frame.filter(pl.col(LABEL).is_not_null()).with_columns(day) for frame in (rows, others))
     days = own.group_by("__day").len("__own").join(theirs.group_by("__day").len("__theirs"), on="__day")
     own = own.join(days, on="__day", how="semi")
     theirs = theirs.join(days, on="__day").with_columns((pl.col("__own") / pl.col("__theirs")).alias("__weight"))
     if min(own.height, theirs.height) < LEAST_LABELLED:
         return None
     a, b = (
-        bootstrap_interval(scale.measure, *scale.read(each), resamples=resamples, seed=seed, weight=weight)
-        for seed, (each, weight) in enumerate([(own, None), (theirs, theirs["__weight"].to_numpy())])
+        bootstrap_interval(scale.measure, *scale.read(one), resamples=resamples, seed=seed, weight=weight)
+        for seed, (one, weight) in enumerate([(own, None), (theirs, theirs["__weight"].to_numpy())])
     )
     worse_by = scale.measure.worse_by(a.value, b.value)
     error = math.hypot(a.standard_error, b.standard_error)

@@ -26,7 +26,7 @@ UNKNOWN = -1.0
 
 def prediction_columns(task: Task, classes: Sequence[object]) -> tuple[str, ...]:
     """The names of the columns that hold the answers."""
-    return tuple(f"{PREDICTION}.{each}" for each in classes) if task == "multiclass" else (PREDICTION,)
+    return tuple(f"{PREDICTION}.{value}" for value in classes) if task == "multiclass" else (PREDICTION,)
 
 
 def predictions_of(rows: pl.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:
@@ -112,7 +112,7 @@ def standard_rows(joined: pl.DataFrame, schema: InputSchema, *, slices: Sequence
         RECORDED_AT,
         VERSION,
         ROUTE,
-        *(pl.col(each) if each in there else pl.lit(None, pl.Float64).alias(each) for each in answers),
+        *(pl.col(one) if one in there else pl.lit(None, pl.Float64).alias(one) for one in answers),
         truth,
         pl.when(truth < 0).then(_as_text(joined[LABEL])).alias(NEW_CLASS)
         if schema.classes

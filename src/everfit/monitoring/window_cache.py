@@ -69,10 +69,10 @@ class Counts:
         """
         inside = placed(rows, self._reference.window)
         present = newest_windows(inside, self._reference.window, until=until)
-        known = {each.number: self._known(each) for each in present}
-        missing = [each for each in present if known[each.number] is None]
+        known = {window.number: self._known(window) for window in present}
+        missing = [window for window in present if known[window.number] is None]
         counted = self._count(inside, missing, read)
-        found = {each.number: known[each.number] or counted[each.number] for each in present}
+        found = {window.number: known[window.number] or counted[window.number] for window in present}
         self._held = found
         return tuple(found.values())
 
@@ -81,9 +81,9 @@ class Counts:
         if not missing:
             return {}
         none = rows.clear()
-        found = {each.number: count(each, none, self._reference) for each in missing}
+        found = {window.number: count(window, none, self._reference) for window in missing}
         seen = dict.fromkeys(found, 0)
-        by_number = {each.number: each for each in missing}
+        by_number = {window.number: window for window in missing}
         wanted = rows.filter(pl.col(WINDOW).is_in(list(found))).select(ID, MARK, WINDOW, TIME).sort(TIME)
         for piece in wanted.iter_slices(_MOST_ROWS):
             whole = read(piece[TIME][0], piece[TIME][-1])
@@ -91,10 +91,10 @@ class Counts:
             for (number,), part in members.partition_by(WINDOW, as_dict=True).items():
                 found[number] = found[number].merge(count(by_number[number], part, self._reference))
                 seen[number] += part.height
-        for each in missing:
+        for window in missing:
             # What cannot be read now is not to be missed for ever.
-            if seen[each.number] == each.rows:
-                self._keep(each, found[each.number])
+            if seen[window.number] == window.rows:
+                self._keep(window, found[window.number])
         return found
 
     def _known(self, window: Window) -> Counted | None:

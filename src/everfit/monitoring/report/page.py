@@ -82,7 +82,7 @@ def _sections(report: MonitorReport) -> Iterable[str]:
     yield f"<h1>{as_html(report.model)}</h1>"
     yield f"<p>As of {report.as_of:%Y-%m-%d %H:%M} UTC, asked since {report.since:%Y-%m-%d}.</p>"
     # Whoever answers now comes first, and open; the others may be opened.
-    versions = sorted(report.versions, key=lambda each: not _is_champion(report, each))
+    versions = sorted(report.versions, key=lambda one: not _is_champion(report, one))
     if versions:
         yield _numbers(report, versions[0])
     yield "<h2>Findings</h2>"
@@ -130,19 +130,19 @@ def _numbers(report: MonitorReport, version: VersionReport) -> str:
 def _findings(report: MonitorReport) -> Iterable[str]:
     if not report.findings:
         yield f"<div class='card finding' style='border-color:{GREEN}'>Nothing is worth your attention.</div>"
-    for each in report.findings:
-        about = " · ".join(filter(None, (each.severity, each.kind.replace("_", " "), each.subject)))
-        colour = _COLOURS[each.severity]
+    for finding in report.findings:
+        about = " · ".join(filter(None, (finding.severity, finding.kind.replace("_", " "), finding.subject)))
+        colour = _COLOURS[finding.severity]
         yield (
             f"<div class='card finding' style='border-color:{colour}'><small style='color:{colour}'>{as_html(about)}"
-            f"</small><br>{as_html(each.sentence)}</div>"
+            f"</small><br>{as_html(finding.sentence)}</div>"
         )
     for note in report.notes:
         yield f"<p class=note>{as_html(note)}</p>"
 
 
 def _against(report: MonitorReport) -> Iterable[str]:
-    found = [(each, each.comparison) for each in report.versions if each.comparison is not None]
+    found = [(version, version.comparison) for version in report.versions if version.comparison is not None]
     if not found:
         return
     yield "<h2>Against the champion</h2>"
@@ -151,14 +151,14 @@ def _against(report: MonitorReport) -> Iterable[str]:
         "the line it is better. A shadow answers the same questions as the champion, a canary those that chance gives "
         "it.</p>"
     )
-    names = [f"version {each.version}, {_role(report, each)}" for each, _ in found]
+    names = [f"version {part.version}, {_role(report, part)}" for part, _ in found]
     yield draw(comparisons_plot(names, [one for _, one in found]), 60 + 44 * len(found))
     for _, one in found:
         yield f"<p>{as_html(compared(one))}</p>"
 
 
 def _served(served: Served) -> Iterable[str]:
-    wrong = [each for each in served.features if each.different]
+    wrong = [feature for feature in served.features if feature.different]
     yield "<h2>Served and recomputed features</h2>"
     yield (
         f"<p>The newest {served.rows:,} answers' features, computed again from history: "
@@ -200,8 +200,8 @@ def _version(report: MonitorReport, version: VersionReport) -> Iterable[str]:
     if version.distributions:
         yield "<h2>Before and after</h2><p>The columns that moved most: what the version was made from, and now.</p>"
         yield "<div class=pair>"
-        for each in version.distributions:
-            yield f"<div class=card>{draw(distribution_plot(each), 230)}</div>"
+        for distribution in version.distributions:
+            yield f"<div class=card>{draw(distribution_plot(distribution), 230)}</div>"
         yield "</div>"
     if version.slices:
         yield "<h2>Slices</h2><p>Red: worse than the version as a whole, beyond chance.</p>"

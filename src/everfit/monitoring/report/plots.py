@@ -30,34 +30,34 @@ def performance_plot(report: MonitorReport, version: VersionReport) -> go.Figure
     """A version's metric over time, beside what was expected, its hold-out and the others."""
     import plotly.graph_objects as go
 
-    known = [each for each in version.over_time if each.value is not None]
-    when = [each.start + (each.end - each.start) / 2 for each in known]
+    known = [point for point in version.over_time if point.value is not None]
+    when = [point.start + (point.end - point.start) / 2 for point in known]
     figure = go.Figure()
-    figure.add_scatter(x=when, y=[each.high for each in known], line_width=0, hoverinfo="skip", showlegend=False)
+    figure.add_scatter(x=when, y=[point.high for point in known], line_width=0, hoverinfo="skip", showlegend=False)
     figure.add_scatter(
-        x=when, y=[each.low for each in known], line_width=0, fill="tonexty", fillcolor="rgba(47,111,237,.15)",
+        x=when, y=[point.low for point in known], line_width=0, fill="tonexty", fillcolor="rgba(47,111,237,.15)",
         hoverinfo="skip", showlegend=False,
     )  # fmt: skip
     figure.add_scatter(
-        x=when, y=[each.value for each in known], mode="lines+markers", line={"color": BLUE, "width": 2},
+        x=when, y=[point.value for point in known], mode="lines+markers", line={"color": BLUE, "width": 2},
         marker_size=4, name=f"version {version.version}", showlegend=False,
-        customdata=[[each.labelled, each.rows] for each in known],
+        customdata=[[point.labelled, point.rows] for point in known],
         hovertemplate="%{y:.4f} on %{customdata[0]:,} of %{customdata[1]:,} rows<extra></extra>",
     )  # fmt: skip
-    others = [each for each in report.versions if each is not version]
+    others = [other for other in report.versions if other is not version]
     for other, colour in zip(others, OTHERS * len(others), strict=False):
-        scored = [each for each in other.over_time if each.value is not None]
+        scored = [figure for figure in other.over_time if figure.value is not None]
         figure.add_scatter(
-            x=[each.start + (each.end - each.start) / 2 for each in scored], y=[each.value for each in scored],
+            x=[point.start + (point.end - point.start) / 2 for point in scored], y=[point.value for point in scored],
             mode="lines", line={"color": colour, "width": 1}, opacity=0.8,
             name=f"version {other.version}{' (shadow)' if other.route == 'shadow' else ''}",
             hovertemplate="%{y:.4f}",
         )  # fmt: skip
-    guessed = [each for each in version.estimates if each.value is not None]
+    guessed = [estimate for estimate in version.estimates if estimate.value is not None]
     figure.add_scatter(
-        x=[each.start + (each.end - each.start) / 2 for each in guessed], y=[each.value for each in guessed],
+        x=[point.start + (point.end - point.start) / 2 for point in guessed], y=[point.value for point in guessed],
         mode="lines", line={"color": AMBER, "width": 1.5, "dash": "dot"}, showlegend=False,
-        customdata=[[each.low, each.high] for each in guessed],
+        customdata=[[point.low, point.high] for point in guessed],
         hovertemplate="expected %{y:.4f} (%{customdata[0]:.4f} … %{customdata[1]:.4f})<extra></extra>",
     )  # fmt: skip
     if version.reference is not None and version.reference.value is not None:
@@ -74,16 +74,16 @@ def comparisons_plot(names: Sequence[str], found: Sequence[Comparison]) -> go.Fi
     """By how much versions are worse than the champion, one above the other."""
     import plotly.graph_objects as go
 
-    colours = [RED if each.low > 0 else GREEN if each.high < 0 else BLUE for each in found]
+    colours = [RED if part.low > 0 else GREEN if part.high < 0 else BLUE for part in found]
     figure = go.Figure()
-    for name, each, colour in zip(names, found, colours, strict=True):
+    for name, one, colour in zip(names, found, colours, strict=True):
         figure.add_scatter(
-            x=[each.worse_by], y=[name], mode="markers", marker={"size": 10, "color": colour}, showlegend=False,
+            x=[one.worse_by], y=[name], mode="markers", marker={"size": 10, "color": colour}, showlegend=False,
             error_x={
-                "type": "data", "symmetric": False, "array": [each.high - each.worse_by],
-                "arrayminus": [each.worse_by - each.low], "color": colour, "thickness": 2, "width": 6,
+                "type": "data", "symmetric": False, "array": [one.high - one.worse_by],
+                "arrayminus": [one.worse_by - one.low], "color": colour, "thickness": 2, "width": 6,
             },
-            hovertemplate=f"%{{x:+.4f}} ({each.low:+.4f} … {each.high:+.4f})<extra></extra>",
+            hovertemplate=f"%{{x:+.4f}} ({one.low:+.4f} … {one.high:+.4f})<extra></extra>",
         )  # fmt: skip
     figure.add_vline(x=0, line={"color": INK, "dash": "dash", "width": 1})
     return figure
@@ -110,10 +110,10 @@ def coverage_plot(version: VersionReport) -> go.Figure:
 
     figure = go.Figure()
     figure.add_bar(
-        x=[each.start + (each.end - each.start) / 2 for each in version.coverage],
-        y=[each.share for each in version.coverage],
+        x=[part.start + (part.end - part.start) / 2 for part in version.coverage],
+        y=[part.share for part in version.coverage],
         marker_color=BLUE,
-        customdata=[[each.labelled, each.rows] for each in version.coverage],
+        customdata=[[part.labelled, part.rows] for part in version.coverage],
         hovertemplate="%{y:.0%}: %{customdata[0]:,} of %{customdata[1]:,}<extra></extra>",
     )
     figure.update_yaxes(tickformat=".0%", range=[0, 1.02])
@@ -126,19 +126,19 @@ def rates_plot(version: VersionReport) -> go.Figure:
 
     found = [(report.start + (report.end - report.start) / 2, report.cohort.shown) for report in version.cohorts]
     matured = [(when, share) for when, share in found if share.matured is not None]
-    when = [each for each, _ in matured]
+    when = [start for start, _ in matured]
     figure = go.Figure()
-    figure.add_scatter(x=when, y=[each.high for _, each in matured], line_width=0, hoverinfo="skip", showlegend=False)
+    figure.add_scatter(x=when, y=[part.high for _, part in matured], line_width=0, hoverinfo="skip", showlegend=False)
     figure.add_scatter(
-        x=when, y=[each.low for _, each in matured], line_width=0, fill="tonexty", fillcolor="rgba(47,111,237,.15)",
+        x=when, y=[part.low for _, part in matured], line_width=0, fill="tonexty", fillcolor="rgba(47,111,237,.15)",
         hoverinfo="skip", showlegend=False,
     )  # fmt: skip
     figure.add_scatter(
-        x=[each for each, _ in found], y=[each.raw for _, each in found], mode="lines", name="known",
+        x=[start for start, _ in found], y=[part.raw for _, part in found], mode="lines", name="known",
         line={"color": "rgba(128,136,150,.8)", "width": 1, "dash": "dot"},
     )  # fmt: skip
     figure.add_scatter(
-        x=when, y=[each.matured for _, each in matured], mode="lines", name="expected in the end",
+        x=when, y=[part.matured for _, part in matured], mode="lines", name="expected in the end",
         line={"color": BLUE, "width": 2},
     )  # fmt: skip
     figure.update_yaxes(tickformat=".0%")
@@ -150,9 +150,9 @@ def heat_plot(version: VersionReport) -> go.Figure:
     import plotly.graph_objects as go
 
     newest = version.drift[-1].columns
-    names = [each.column for each in sorted(newest, key=lambda each: each.importance)]
-    when = [each.start for each in version.drift]
-    by_window = [{each.column: each for each in window.columns} for window in version.drift]
+    names = [column.column for column in sorted(newest, key=lambda one: one.importance)]
+    when = [window.start for window in version.drift]
+    by_window = [{column.column: column for column in window.columns} for window in version.drift]
     effects = [[found[name].effect if name in found else None for found in by_window] for name in names]
     figure = go.Figure()
     figure.add_heatmap(
@@ -185,24 +185,24 @@ def slices_plot(version: VersionReport) -> go.Figure:
     """The metric by slice, with its interval."""
     import plotly.graph_objects as go
 
-    shown = [each for each in reversed(version.slices) if each.figure.value is not None]
-    values = [each.figure.value or 0.0 for each in shown]
+    shown = [column for column in reversed(version.slices) if column.figure.value is not None]
+    values = [part.figure.value or 0.0 for part in shown]
     figure = go.Figure()
     figure.add_scatter(
         x=values,
         y=[as_html(f"{row.column} = {row.value}") for row in shown],
         mode="markers",
-        marker={"size": 8, "color": [RED if each.worse else BLUE for each in shown]},
+        marker={"size": 8, "color": [RED if part.worse else BLUE for part in shown]},
         error_x={
             "type": "data",
             "symmetric": False,
-            "array": [(each.figure.high or value) - value for each, value in zip(shown, values, strict=True)],
-            "arrayminus": [value - (each.figure.low or value) for each, value in zip(shown, values, strict=True)],
+            "array": [(part.figure.high or value) - value for part, value in zip(shown, values, strict=True)],
+            "arrayminus": [value - (part.figure.low or value) for part, value in zip(shown, values, strict=True)],
             "color": "rgba(128,136,150,.6)",
             "thickness": 2,
             "width": 0,
         },
-        customdata=[each.figure.labelled for each in shown],
+        customdata=[part.figure.labelled for part in shown],
         hovertemplate="%{y}: %{x:.4f} on %{customdata:,} rows<extra></extra>",
         showlegend=False,
     )
