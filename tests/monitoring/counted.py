@@ -17,7 +17,7 @@ from everfit.monitoring.cache import CachedVersion
 from everfit.monitoring.drift_windows import Counted
 from everfit.monitoring.performance import Scale
 from everfit.monitoring.prediction_frame import standard_rows
-from everfit.monitoring.reference import HELD_OUT, Reference
+from everfit.monitoring.reference import HELD_OUT, ReferenceProfile
 from everfit.monitoring.windows import Length
 
 HOURS = 24 * 6
@@ -47,7 +47,7 @@ def version(window: Length) -> CachedVersion:
         }
     ).with_columns(pl.col(TIME, KNOWN_AT).dt.cast_time_unit("us"))
     scale = Scale(task="binary", metric="log_loss", classes=(False, True))
-    return CachedVersion(SCHEMA, Reference(rows, scale, FEATURES, {}, window))
+    return CachedVersion(SCHEMA, ReferenceProfile(rows, scale, FEATURES, {}, window))
 
 
 def answer(service: Service, dice: np.random.Generator, number: int) -> None:

@@ -13,7 +13,7 @@ from everfit.core.evidence import ID as EVENT
 from everfit.core.settings import TrainingSettings
 from everfit.definitions.model import Model
 from everfit.features.history import build_frame
-from everfit.monitoring.reference import Reference, reference_of
+from everfit.monitoring.reference import ReferenceProfile, reference_of
 from everfit.store.reader import Reader
 from everfit.training.profile import profile_rows
 from everfit.training.refit import refit
@@ -26,7 +26,7 @@ DAY = timedelta(days=1)
 class Life:
     """A version that is never replaced."""
 
-    reference: Reference
+    reference: ReferenceProfile
     rows: pl.DataFrame
     """Every question after it shipped, in monitoring's form, with what became of it in the end."""
 

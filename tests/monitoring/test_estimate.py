@@ -14,7 +14,7 @@ from everfit.measures.interval import bootstrap_interval
 from everfit.measures.weighting import Floats
 from everfit.monitoring.estimate import Estimator, Reconciled, learn_estimator
 from everfit.monitoring.performance import Scale
-from everfit.monitoring.reference import HELD_OUT, Reference
+from everfit.monitoring.reference import HELD_OUT, ReferenceProfile
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -61,10 +61,10 @@ def regression(seed: int, size: int, *, shift: float = 0.0) -> pl.DataFrame:
     return frame.with_columns(pl.Series("city", city))
 
 
-def reference(rows: pl.DataFrame, task: Task, metric: str, *features: str) -> Reference:
+def reference(rows: pl.DataFrame, task: Task, metric: str, *features: str) -> ReferenceProfile:
     classes = {"binary": CLASSES, "multiclass": ("a", "b", "c"), "regression": ()}[task]
     scale = Scale(task=task, metric=metric, classes=classes)
-    return Reference(rows=rows, scale=scale, features=features, importance={}, window=DAY)
+    return ReferenceProfile(rows=rows, scale=scale, features=features, importance={}, window=DAY)
 
 
 def learnt(rows: pl.DataFrame, task: Task, metric: str, *features: str) -> Estimator:

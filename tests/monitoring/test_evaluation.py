@@ -19,7 +19,7 @@ from everfit.core.finding import Finding
 from everfit.monitoring.evaluation import EvaluationScope, build_report
 from everfit.monitoring.performance import Comparison, Scale
 from everfit.monitoring.performance_alarm import performance_alarm
-from everfit.monitoring.reference import HELD_OUT, Reference
+from everfit.monitoring.reference import HELD_OUT, ReferenceProfile
 from everfit.monitoring.report.gauges import samples_of
 from everfit.monitoring.report.page import write_page
 from everfit.monitoring.report.report import MonitorReport, Served, ServedFeature
@@ -61,10 +61,10 @@ FEATURES = ("distance", "view.load", "constant", "chain")
 
 
 @pytest.fixture(scope="module")
-def reference() -> Reference:
+def reference() -> ReferenceProfile:
     rows = HISTORY.filter(pl.col(TIME) < SHIPPED).with_columns((pl.col(TIME) >= SHIPPED - 20 * DAY).alias(HELD_OUT))
     rows = rows.with_columns(pl.when(HELD_OUT).then(PREDICTION).alias(PREDICTION))
-    return Reference(rows, SCALE, FEATURES, {"distance": 0.3, "view.load": 0.1, "chain": 0.001}, DAY)
+    return ReferenceProfile(rows, SCALE, FEATURES, {"distance": 0.3, "view.load": 0.1, "chain": 0.001}, DAY)
 
 
 def live() -> pl.DataFrame:
@@ -72,7 +72,7 @@ def live() -> pl.DataFrame:
     return HISTORY.filter(pl.col(TIME) >= SHIPPED)
 
 
-def seen(rows: pl.DataFrame, reference: Reference, *, as_of: datetime = END, **more: Any) -> MonitorReport:
+def seen(rows: pl.DataFrame, reference: ReferenceProfile, *, as_of: datetime = END, **more: Any) -> MonitorReport:
     unknown = pl.col(KNOWN_AT) > as_of
     rows = rows.with_columns(pl.when(~unknown).then(pl.col(each)).alias(each) for each in (LABEL, KNOWN_AT))
     scope = EvaluationScope(
@@ -87,7 +87,7 @@ def only(report: MonitorReport) -> Finding:
     return report.findings[0]
 
 
-def test_calm_days_have_no_finding(reference: Reference) -> None:
+def test_calm_days_have_no_finding(reference: ReferenceProfile) -> None:
     report = seen(live(), reference)
     assert report.findings == ()
     [version] = report.versions
@@ -99,14 +99,14 @@ def test_calm_days_have_no_finding(reference: Reference) -> None:
     assert told == {each.name for each in GAUGES} - {"everfit_model_source_age_seconds"}
 
 
-def test_infinite_values_of_a_view_are_named(reference: Reference) -> None:
+def test_infinite_values_of_a_view_are_named(reference: ReferenceProfile) -> None:
     part = SourceFreshness(source="kitchen_reports", view="view", age=DAY / 2, ttl=DAY, rows=10, infinite={"load": 3})
     found = only(seen(live(), reference, freshness=[part], sources={"view": "kitchen_reports"}))
     assert (found.kind, found.subject, found.severity) == ("infinite_values", "view.load", "warning")
     assert "infinite in 3 of 10 rows of the source kitchen_reports" in found.sentence
 
 
-def test_a_source_that_stops(reference: Reference) -> None:
+def test_a_source_that_stops(reference: ReferenceProfile) -> None:
     stale = SourceFreshness(source="kitchen_reports", view="view", age=5 * DAY, ttl=DAY)
     gone = live().with_columns(pl.when(pl.col(TIME) < END - 4 * DAY).then("view.load").alias("view.load"))
     found = only(seen(gone, reference, freshness=[stale], sources={"view": "kitchen_reports"}))
@@ -115,14 +115,14 @@ def test_a_source_that_stops(reference: Reference) -> None:
     assert found.since == END - 5 * DAY
 
 
-def test_a_column_that_turns_all_null(reference: Reference) -> None:
+def test_a_column_that_turns_all_null(reference: ReferenceProfile) -> None:
     gone = live().with_columns(pl.when(pl.col(TIME) < END - 2 * DAY).then("distance").alias("distance"))
     found = only(seen(gone, reference))
     assert (found.kind, found.subject, found.severity) == ("missing_values", "distance", "critical")
     assert "in every one of 100 rows" in found.sentence
 
 
-def test_values_never_met(reference: Reference) -> None:
+def test_values_never_met(reference: ReferenceProfile) -> None:
     new = live().with_columns(
         pl.when((pl.col(TIME) >= END - 2 * DAY) & (pl.col("chain") == "a"))
         .then(pl.lit("z"))
@@ -133,7 +133,7 @@ def test_values_never_met(reference: Reference) -> None:
     assert (found.kind, found.subject) == ("unseen_categories", "chain")
 
 
-def test_a_column_of_names_has_its_usual_strangers(reference: Reference) -> None:
+def test_a_column_of_names_has_its_usual_strangers(reference: ReferenceProfile) -> None:
     """Of three flights, two are by the company's own aircraft; the third by one that is hired for ten days."""
 
     def named(rows: pl.DataFrame) -> pl.DataFrame:
@@ -151,7 +151,7 @@ def test_a_column_of_names_has_its_usual_strangers(reference: Reference) -> None
     assert "100.0%), where 2" in found.sentence
 
 
-def test_a_constant_that_comes_alive(reference: Reference) -> None:
+def test_a_constant_that_comes_alive(reference: ReferenceProfile) -> None:
     alive = live().with_columns(
         pl.when(pl.col(TIME) >= END - 2 * DAY).then(1.0).otherwise("constant").alias("constant")
     )
@@ -160,7 +160,7 @@ def test_a_constant_that_comes_alive(reference: Reference) -> None:
     assert "was always 0" in found.sentence
 
 
-def test_a_label_feed_that_stops(reference: Reference) -> None:
+def test_a_label_feed_that_stops(reference: ReferenceProfile) -> None:
     stopped = END - 5 * DAY
     late = live().with_columns(
         pl.when(pl.col(KNOWN_AT) < stopped).then(pl.col(each)).alias(each) for each in (LABEL, KNOWN_AT)
@@ -171,7 +171,7 @@ def test_a_label_feed_that_stops(reference: Reference) -> None:
     assert abs(found.since - stopped) < timedelta(hours=1)
 
 
-def test_a_month_without_labels(reference: Reference) -> None:
+def test_a_month_without_labels(reference: ReferenceProfile) -> None:
     # What was asked in the rest of April was never told; May's is.
     april = (pl.col(TIME) >= SHIPPED) & (pl.col(TIME) < datetime(2026, 5, 1, tzinfo=UTC))
     forgotten = live().with_columns(pl.when(~april).then(pl.col(each)).alias(each) for each in (LABEL, KNOWN_AT))
@@ -179,14 +179,14 @@ def test_a_month_without_labels(reference: Reference) -> None:
     assert (found.kind, found.subject) == ("unlabelled", "2026-04")
 
 
-def test_clocks_that_disagree(reference: Reference) -> None:
+def test_clocks_that_disagree(reference: ReferenceProfile) -> None:
     skewed = live().with_columns((pl.col(TIME) + timedelta(hours=3)).alias(TIME))
     found = only(seen(skewed, reference))
     assert found.kind == "clock_skew"
     assert "3h after they were answered" in found.sentence
 
 
-def test_label_files_that_say_everything_twice(reference: Reference) -> None:
+def test_label_files_that_say_everything_twice(reference: ReferenceProfile) -> None:
     once = live().select(pl.col(ID), pl.col(LABEL).cast(pl.String).alias("value"))
     found = only(seen(live(), reference, reports=pl.concat([once, once])))
     assert (found.kind, found.severity) == ("duplicate_labels", "info")
@@ -194,12 +194,12 @@ def test_label_files_that_say_everything_twice(reference: Reference) -> None:
     assert only(seen(live(), reference, reports=pl.concat([once, other]))).kind == "contradicting_labels"
 
 
-def test_nobody_asks(reference: Reference) -> None:
+def test_nobody_asks(reference: ReferenceProfile) -> None:
     found = only(seen(live(), reference, as_of=END + timedelta(hours=20)))
     assert found.kind == "predictions_stopped"
 
 
-def test_a_version_that_became_wrong(reference: Reference) -> None:
+def test_a_version_that_became_wrong(reference: ReferenceProfile) -> None:
     change = END - 7 * DAY
     wrong = live().with_columns(pl.when(pl.col(TIME) >= change).then(1 - pl.col(LABEL)).otherwise(LABEL).alias(LABEL))
     found = only(seen(wrong, reference))
@@ -208,7 +208,7 @@ def test_a_version_that_became_wrong(reference: Reference) -> None:
     assert abs(found.since - change) < timedelta(hours=12)
 
 
-def test_the_quicker_alarm_is_quicker(reference: Reference) -> None:
+def test_the_quicker_alarm_is_quicker(reference: ReferenceProfile) -> None:
     change = END - 7 * DAY
     wrong = live().with_columns(pl.when(pl.col(TIME) >= change).then(1 - pl.col(LABEL)).otherwise(LABEL).alias(LABEL))
     sure = performance_alarm(wrong, reference, by=None, alpha=0.01)
@@ -218,7 +218,7 @@ def test_the_quicker_alarm_is_quicker(reference: Reference) -> None:
     assert change < quick.episodes[-1].alarmed_at < sure.episodes[-1].alarmed_at
 
 
-def test_inputs_that_move(reference: Reference) -> None:
+def test_inputs_that_move(reference: ReferenceProfile) -> None:
     moved = live().with_columns(
         pl.when(pl.col(TIME) >= END - 3 * DAY).then(pl.col("view.load") + 1.5).otherwise("view.load").alias("view.load")
     )
@@ -228,7 +228,7 @@ def test_inputs_that_move(reference: Reference) -> None:
     assert "upwards" in found.sentence
 
 
-def test_a_shadow_is_compared_on_the_same_rows(reference: Reference) -> None:
+def test_a_shadow_is_compared_on_the_same_rows(reference: ReferenceProfile) -> None:
     shadow = live().with_columns(
         pl.lit(2, pl.Int64).alias(VERSION), pl.lit("shadow").alias(ROUTE), pl.lit(0.5).alias(PREDICTION)
     )
@@ -241,7 +241,7 @@ def test_a_shadow_is_compared_on_the_same_rows(reference: Reference) -> None:
     assert found[1, "answers"] is None
 
 
-def test_a_canary_is_compared_on_rows_dealt_out_by_chance(reference: Reference) -> None:
+def test_a_canary_is_compared_on_rows_dealt_out_by_chance(reference: ReferenceProfile) -> None:
     """Its share grows on days when questions are harder, which is not its fault."""
     share = pl.when(pl.col(TIME) < END - 7 * DAY).then(0.1).otherwise(0.5)
     dealt = pl.col(ID).hash(7) % 1_000 < share * 1_000
@@ -266,7 +266,7 @@ def test_a_canary_is_compared_on_rows_dealt_out_by_chance(reference: Reference) 
     assert worse.low > 0
 
 
-def test_the_page_shows_served_features_and_says_what_was_left_out(reference: Reference) -> None:
+def test_the_page_shows_served_features_and_says_what_was_left_out(reference: ReferenceProfile) -> None:
     wrong = Served(rows=200, different=20, features=(ServedFeature(feature="view.load", rows=200, different=20),))
     report = seen(live(), reference)
     assert report.champion == 1

@@ -12,7 +12,7 @@ import everfit as ef
 from everfit.core.columns import KNOWN_AT, LABEL, PREDICTION, TIME
 from everfit.monitoring.joint_drift import look_together, together_finding
 from everfit.monitoring.performance import Scale
-from everfit.monitoring.reference import HELD_OUT, Reference
+from everfit.monitoring.reference import HELD_OUT, ReferenceProfile
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 PER_DAY = 300
@@ -32,12 +32,12 @@ def days(first: int, count: int, *, together: float, seed: int) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def reference() -> Reference:
+def reference() -> ReferenceProfile:
     scale = Scale(task="binary", metric="log_loss", classes=(False, True))
-    return Reference(days(0, 30, together=0.0, seed=0), scale, ("one", "other"), {}, DAY)
+    return ReferenceProfile(days(0, 30, together=0.0, seed=0), scale, ("one", "other"), {}, DAY)
 
 
-def test_columns_that_part_are_noticed_where_none_moved_by_itself(reference: Reference) -> None:
+def test_columns_that_part_are_noticed_where_none_moved_by_itself(reference: ReferenceProfile) -> None:
     start, end = START + 40 * DAY, START + 41 * DAY
     found = look_together(days(40, 1, together=0.95, seed=1), reference, ef.Drift(), start=start, end=end)
     assert found is not None
@@ -50,7 +50,7 @@ def test_columns_that_part_are_noticed_where_none_moved_by_itself(reference: Ref
 
 
 @pytest.mark.slow
-def test_days_that_differ_as_days_do_are_no_news(reference: Reference) -> None:
+def test_days_that_differ_as_days_do_are_no_news(reference: ReferenceProfile) -> None:
     for seed in range(1, 9):
         found = look_together(days(40, 1, together=0.0, seed=seed), reference, ef.Drift(), start=START, end=START + DAY)
         assert found is not None
@@ -58,7 +58,7 @@ def test_days_that_differ_as_days_do_are_no_news(reference: Reference) -> None:
         assert found.usual_auc > 0.5
 
 
-def test_too_little_to_learn_from_is_left_aside(reference: Reference) -> None:
+def test_too_little_to_learn_from_is_left_aside(reference: ReferenceProfile) -> None:
     window = days(40, 1, together=0.0, seed=1)
     few = replace(reference, rows=reference.rows.head(6 * PER_DAY))
     assert look_together(window, few, ef.Drift(), start=START, end=START + DAY) is None

@@ -20,7 +20,7 @@ from everfit.monitoring.new_classes import new_class_findings
 from everfit.monitoring.performance import Scale, compare, compare_dealt, figure, in_scale
 from everfit.monitoring.performance_alarm import performance_alarm
 from everfit.monitoring.prediction_frame import NEW_CLASS, chances, standard_rows
-from everfit.monitoring.reference import HELD_OUT, Reference, reference_of
+from everfit.monitoring.reference import HELD_OUT, ReferenceProfile, reference_of
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAYS = 20
@@ -69,7 +69,7 @@ def rows(classes: tuple[str, ...], *, version: int = 1, route: str = "champion",
     return standard_rows(answers(classes, version=version, route=route, seed=seed), schema(*classes))
 
 
-def reference(classes: tuple[str, ...], *, metric: str = "log_loss", said: tuple[str, ...] = ()) -> Reference:
+def reference(classes: tuple[str, ...], *, metric: str = "log_loss", said: tuple[str, ...] = ()) -> ReferenceProfile:
     """Of a version; ``said`` are the classes of the candidate that answered, if it was fitted again with more."""
     journal = answers(said or classes, version=9)
     if not said:

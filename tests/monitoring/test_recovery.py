@@ -17,7 +17,7 @@ from everfit.core.evidence import Task
 from everfit.measures.weighting import Floats
 from everfit.monitoring.performance import Scale
 from everfit.monitoring.performance_alarm import Alarm, performance_alarm
-from everfit.monitoring.reference import HELD_OUT, Reference
+from everfit.monitoring.reference import HELD_OUT, ReferenceProfile
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 PER_DAY, HELD_OUT_DAYS, BAD_DAYS = 200, 20, 6
@@ -88,14 +88,14 @@ def cyclic(mean: float, days: int, swing: float = 0.9) -> Floats:
 class Life(NamedTuple):
     """A version that became worse, and what became of it."""
 
-    reference: Reference
+    reference: ReferenceProfile
     bad: pl.DataFrame
     opened: Alarm
 
     @classmethod
     def of(cls, kind: Kind, dice: np.random.Generator) -> Life:
         held_out = rows(kind, dice, START - HELD_OUT_DAYS * DAY, cyclic(kind.usual, HELD_OUT_DAYS, 0.3))
-        reference = Reference(held_out.with_columns(pl.lit(True).alias(HELD_OUT)), kind.scale, (), {}, DAY)
+        reference = ReferenceProfile(held_out.with_columns(pl.lit(True).alias(HELD_OUT)), kind.scale, (), {}, DAY)
         bad = rows(kind, dice, START, cyclic(min(3 * kind.usual, 0.5), BAD_DAYS))
         opened = cls(reference, bad, None).alarm(bad)  # type: ignore[arg-type]
         return cls(reference, bad, opened)

@@ -15,7 +15,7 @@ from everfit.core.columns import KNOWN_AT, LABEL, PREDICTION, TIME
 from everfit.core.errors import DefinitionError
 from everfit.monitoring.drift_windows import DriftWindow, count_windows, drift_findings, drift_windows, history_note
 from everfit.monitoring.performance import Scale
-from everfit.monitoring.reference import HELD_OUT, Reference
+from everfit.monitoring.reference import HELD_OUT, ReferenceProfile
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 PER_DAY = 100
@@ -39,12 +39,14 @@ def between(first: int, last: int) -> pl.DataFrame:
     return three_years().filter(pl.col(TIME).is_between(START + first * DAY, START + last * DAY, closed="left"))
 
 
-def made_from(rows: pl.DataFrame) -> Reference:
+def made_from(rows: pl.DataFrame) -> ReferenceProfile:
     held_out = rows.with_columns((pl.col(TIME) >= rows[TIME][-1] - 60 * DAY).alias(HELD_OUT))
-    return Reference(held_out, Scale(task="binary", metric="log_loss", classes=(False, True)), ("heat",), {}, DAY)
+    return ReferenceProfile(
+        held_out, Scale(task="binary", metric="log_loss", classes=(False, True)), ("heat",), {}, DAY
+    )
 
 
-def judged(rows: pl.DataFrame, reference: Reference, watch: ef.Drift) -> tuple[DriftWindow, ...]:
+def judged(rows: pl.DataFrame, reference: ReferenceProfile, watch: ef.Drift) -> tuple[DriftWindow, ...]:
     counted = count_windows(rows, reference, until=rows[TIME][-1] + timedelta(seconds=1))
     return drift_windows(counted, reference, watch)
 

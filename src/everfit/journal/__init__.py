@@ -1,1 +1,1 @@
-"""Keeps what was answered: from the prediction service's log into tables, with what became of it joined."""
+"""Journal: the service's log of predictions and outcomes, its tables, and the label join."""

@@ -1,4 +1,4 @@
-"""Finds a prediction by its id, with everything that was recorded of it."""
+"""Search for a prediction by its id, with everything on record."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Value = str | int | float | bool | datetime | date | None
 
 
 class ReportedOutcome(Struct, frozen=True, kw_only=True):
-    """One report of what became of a prediction."""
+    """One report of an outcome."""
 
     value: str | None
     """``None`` took back what was reported before."""
@@ -28,7 +28,7 @@ class ReportedOutcome(Struct, frozen=True, kw_only=True):
 
 
 class FoundPrediction(Struct, frozen=True, kw_only=True):
-    """One answer, as it was given."""
+    """One prediction, as it was returned."""
 
     id: str
     model: str
@@ -51,12 +51,12 @@ class FoundPrediction(Struct, frozen=True, kw_only=True):
 
     @property
     def outcome(self) -> str | None:
-        """What became of it, as far as it is known."""
+        """The last reported outcome, if there is one."""
         return self.outcomes[-1].value if self.outcomes else None
 
 
 def find_prediction(lake: Path, journal: Path, prediction_id: str) -> list[FoundPrediction]:
-    """Every answer with that id, oldest first, whether it was shipped or not.
+    """Return every prediction with an id, oldest first, whether it was shipped or not.
 
     There are several if a version answered in shadow as well, or if a caller asked twice with an id of its own.
 

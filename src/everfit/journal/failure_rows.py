@@ -24,7 +24,7 @@ BASE: dict[str, pl.DataType] = {
 
 
 def failure_rows(records: Iterable[tuple[str, Failures]]) -> list[SegmentRows]:
-    """What each segment has for each table ``failures/model``; its columns are :data:`BASE`."""
+    """Return the rows of each segment for each table ``failures/model``; columns are :data:`BASE`."""
     gathered: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
     for segment, record in records:
         rows = gathered.setdefault((segment, f"{FAILURES}/{record.model}"), [])

@@ -1,4 +1,4 @@
-"""The logs that are shipped, and what becomes of their records."""
+"""Logs that are shipped, and the tables of their records."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Log:
     kind: Any
     """The type of its records, or a union of types."""
     rows: Callable[[Iterable[tuple[str, Any]]], list[SegmentRows]]
-    """What its segments' records have for which table."""
+    """From its segments' records to rows of tables."""
 
     def unshipped(self, journal: Path) -> list[SegmentRows]:
-        """What the log holds at this moment, the segment that is being written included.
+        """Return the rows that the log holds at this moment, the segment that is being written included.
 
         Raises:
             StoreError: If a segment cannot be read or understood.

@@ -25,7 +25,7 @@ the later is the one with the greater segment and place.
 
 
 def outcome_rows(records: Iterable[tuple[str, Outcomes]]) -> list[SegmentRows]:
-    """What each segment has for each table ``outcomes/model``; its columns are :data:`BASE`."""
+    """Return the rows of each segment for each table ``outcomes/model``; columns are :data:`BASE`."""
     gathered: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
     for segment, record in records:
         rows = gathered.setdefault((segment, f"{OUTCOMES}/{record.model}"), [])

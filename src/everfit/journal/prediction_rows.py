@@ -18,7 +18,7 @@ from everfit.store.timestamps import INSTANT
 from everfit.store.type_inference import untyped_column
 
 PREDICTION, REQUEST, FEATURE = "prediction", "request.", "feature."
-"""What the columns of answers, request fields and features are called, or begin with."""
+"""Names, or beginnings of names, of the columns of predictions, request fields and features."""
 
 BASE: dict[str, pl.DataType] = {
     "id": pl.String(),
@@ -46,7 +46,7 @@ _TYPES: dict[str, pl.DataType] = {
 
 
 def prediction_rows(records: Iterable[tuple[str, PredictionLayout | Predictions]]) -> list[SegmentRows]:
-    """What each segment has for each table ``predictions/model/layout``.
+    """Return the rows of each segment for each table ``predictions/model/layout``.
 
     Columns: :data:`BASE`; ``prediction``, or ``prediction.<class>`` for each class of a multiclass model; the fields
     ``request.<name>`` in their types; the features as used, ``feature.<name>``. The log does not say the types of
@@ -73,7 +73,7 @@ def prediction_rows(records: Iterable[tuple[str, PredictionLayout | Predictions]
 
 
 def _layout_digest(layout: PredictionLayout) -> str:
-    """Equal for layouts whose rows have the same columns, whatever version they are of."""
+    """Return a digest that is equal for layouts with the same columns, whatever version they are of."""
     said = (layout.task, layout.request, layout.features, [str(name) for name in layout.classes], layout.event_time)
     return hashlib.sha256(msgspec.json.encode(said)).hexdigest()[:12]
 
@@ -87,6 +87,11 @@ class _Gathered:
     values: list[Any] = field(default_factory=list)
 
     def add(self, segment: str, place: int, layout: PredictionLayout, record: Predictions) -> None:
+        """Add a record.
+
+        Raises:
+            StoreError: If its parts differ in length.
+        """
         rows = len(record.ids)
         if not rows == len(record.rows) == len(record.features) == len(record.values):
             raise StoreError("a record must have a request, features and an answer for every id", value=segment)

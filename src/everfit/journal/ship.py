@@ -25,13 +25,13 @@ from everfit.store.record_log import records_of
 from everfit.store.segments import read_segment, seal_abandoned, sealed_segments
 
 BROKEN = ".broken"
-"""What ends the name of a segment that could not be understood."""
+"""Suffix of a segment that could not be decoded."""
 
 _ROWS_PER_COMMIT = 200_000
 
 
 class ShippedLog(Struct, frozen=True, kw_only=True):
-    """What became of one log's segments."""
+    """Result of shipping one log."""
 
     log: str
     segments: int
@@ -45,7 +45,7 @@ class ShippedLog(Struct, frozen=True, kw_only=True):
 
 
 class Shipped(Struct, frozen=True, kw_only=True):
-    """What one shipping came to."""
+    """Result of shipping all logs."""
 
     logs: tuple[ShippedLog, ...]
     seconds: float
@@ -57,9 +57,9 @@ class Shipped(Struct, frozen=True, kw_only=True):
 
 
 def ship(journal: Path, lake: Path, *, rows_per_commit: int = _ROWS_PER_COMMIT, progress: Progress = SILENT) -> Shipped:
-    """Ship every segment that nobody writes to any more.
+    """Ship every sealed segment.
 
-    What cannot be understood is set aside and keeps nobody else waiting.
+    A segment that cannot be decoded is set aside, and the others are shipped.
 
     Args:
         journal: The journal's folder, with a folder for each log.
@@ -68,7 +68,7 @@ def ship(journal: Path, lake: Path, *, rows_per_commit: int = _ROWS_PER_COMMIT, 
         progress: Hears of each log, in segments.
 
     Raises:
-        StoreError: If somebody else is shipping the same journal, or the disk refuses; nothing is lost then, and the
+        StoreError: If another process is shipping the same journal, or the disk refuses; nothing is lost then, and the
             next call goes on.
     """
     began = time.perf_counter()
@@ -85,7 +85,7 @@ def _alone(journal: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise StoreError(
-                "only one at a time can ship a journal, and somebody does",
+                "only one process at a time can ship a journal, and another one does",
                 value=str(journal),
                 remedy="Wait until it has ended.",
             ) from error
@@ -94,7 +94,7 @@ def _alone(journal: Path) -> Iterator[None]:
 
 @dataclass
 class _Shipping:
-    """One log's way to the lake."""
+    """Shipping of one log."""
 
     log: Log
     folder: Path

@@ -1,4 +1,4 @@
-"""How much the journal holds, and how much of it is in the lake."""
+"""Sizes of the journal and of the lake."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from everfit.store.segments import OPEN, SEALED
 
 
 class LogStatus(Struct, frozen=True, kw_only=True):
-    """What of a log is not in the lake yet."""
+    """Part of a log that is not in the lake yet."""
 
     log: str
     open_segments: int
@@ -27,7 +27,7 @@ class LogStatus(Struct, frozen=True, kw_only=True):
 
 
 class LakeStatus(Struct, frozen=True, kw_only=True):
-    """What the lake holds of one model's predictions or outcomes, or of one view's pushes."""
+    """Size in the lake of one model's predictions or outcomes, or of one view's pushes."""
 
     log: str
     name: str
@@ -37,14 +37,14 @@ class LakeStatus(Struct, frozen=True, kw_only=True):
 
 
 class JournalStatus(Struct, frozen=True, kw_only=True):
-    """Both."""
+    """Sizes of both."""
 
     logs: tuple[LogStatus, ...]
     lake: tuple[LakeStatus, ...]
 
 
 def journal_status(journal: Path, lake: Path) -> JournalStatus:
-    """Count what is there.
+    """Return the present sizes.
 
     Raises:
         StoreError: If the log or a table cannot be read.

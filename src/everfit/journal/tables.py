@@ -1,4 +1,4 @@
-"""What the journal knows, as lazy frames: shipped or not, every row once."""
+"""Tables of the journal as lazy frames: shipped or not, every row once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ scan_pushes = scan_pushed
 
 
 def scan_predictions(lake: Path, journal: Path, model: str, *, include_unshipped: bool = True) -> pl.LazyFrame:
-    """Every recorded prediction of a model, by all its versions and routes, in no particular order.
+    """Return every recorded prediction of a model, by all its versions and routes, in no particular order.
 
     Rows whose event time breaks the rule of :mod:`everfit.core.instants` are left out.
 
@@ -42,7 +42,7 @@ def scan_predictions(lake: Path, journal: Path, model: str, *, include_unshipped
 
 
 def scan_outcomes(lake: Path, journal: Path, model: str, *, include_unshipped: bool = True) -> pl.LazyFrame:
-    """Every report of an outcome to a model's predictions, corrections among them, in no particular order.
+    """Return every report of an outcome to a model's predictions, corrections among them, in no particular order.
 
     Those whose known time breaks the rule of :mod:`everfit.core.instants` are left out.
 
@@ -64,7 +64,7 @@ def scan_outcomes(lake: Path, journal: Path, model: str, *, include_unshipped: b
 
 
 def scan_failures(lake: Path, journal: Path, model: str, *, include_unshipped: bool = True) -> pl.LazyFrame:
-    """Every row that a version of a model could not answer, once for each route, in no particular order.
+    """Return every row that a version of a model could not predict, once for each route, in no particular order.
 
     Args:
         lake: The lake's folder.

@@ -1,17 +1,23 @@
-"""Served features held against the same ones computed from history."""
+"""Parity of served features with the same ones computed from history."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import polars as pl
+
+from everfit.core.columns import TIME
 from everfit.core.errors import EmptyWindowError
+from everfit.core.evidence import ID
 from everfit.core.progress import SILENT, Progress
+from everfit.features.parity import KNOWN_UNTIL, compare_features
+from everfit.journal.tables import scan_predictions
+from everfit.loop.version_packages import open_packages
+from everfit.store.replay_spans import read_spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from polars import Expr
 
     from everfit.artifact.package import Package
     from everfit.features.parity import ParityReport
@@ -36,22 +42,13 @@ def parity(
         since: What was asked earlier is left out.
         as_of: Nothing that was recorded or known later is used; now by default.
         limit: Only so many predictions are looked at, those recorded last.
-        progress: Hears how far it is.
+        progress: Shown while it runs.
 
     Raises:
         EmptyWindowError: If nothing was asked, or no version that answered is still there.
         StoreError: If the log or the lake cannot be read.
         SourceError: If a view's source cannot be read.
     """
-    import polars as pl
-
-    from everfit.core.columns import TIME
-    from everfit.core.evidence import ID
-    from everfit.features.parity import KNOWN_UNTIL, compare_features
-    from everfit.journal.tables import scan_predictions
-    from everfit.loop.version_packages import open_packages
-    from everfit.store.replay_spans import read_spans
-
     definition, now = system.project.model(model), as_of or system.clock.now()
     progress.start("Reading")
     answers = scan_predictions(system.lake, system.journal, definition.name).filter(pl.col("recorded_at") <= now)
@@ -92,10 +89,8 @@ def parity(
     )
 
 
-def _known_until(spans: Iterable[ReplaySpan]) -> Expr:
-    """The instant up to which the online store knew history: in a replay, the beginning of the prediction's slice."""
-    import polars as pl
-
+def _known_until(spans: Iterable[ReplaySpan]) -> pl.Expr:
+    """Return the instant up to which the online store was filled: in a replay, the beginning of its slice."""
     at = pl.col("event_time")
     until = at
     for span in spans:
@@ -107,5 +102,5 @@ def _known_until(spans: Iterable[ReplaySpan]) -> Expr:
 
 
 def _looked_up_or_computed(package: Package) -> set[str]:
-    """The features that a version does not take from the request as they are."""
+    """Return the features that a version does not take from the request as they are."""
     return set(package.schema.names).difference(field.name for field in package.schema.request)

@@ -1,4 +1,4 @@
-"""What is known of a challenger while it is rolled out: answers, failures and outcomes, read from the log."""
+"""Evidence on a challenger while it is rolled out: predictions, failures and labels, read from the log."""
 
 from __future__ import annotations
 
@@ -7,14 +7,24 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+import polars as pl
+
+from everfit.core.columns import PREDICTION
 from everfit.core.rollout import Rollout, StageEvidence
+from everfit.delivery.scoring import Scoring
+from everfit.delivery.stage_metrics import stage_evidence
+from everfit.features.labels import scan_labels
+from everfit.journal.label_join import join_labels, known_labels
+from everfit.journal.tables import scan_failures
+from everfit.measures.class_alignment import union_of
+from everfit.measures.design_effect import design_effect
+from everfit.monitoring.delays import learn_delays
+from everfit.monitoring.evaluation import ANSWERS, own_rows
+from everfit.monitoring.prediction_frame import chances, standard_rows, truth_codes
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from everfit.artifact.schema import InputSchema
     from everfit.definitions.model import Model
-    from everfit.delivery.scoring import Scoring
     from everfit.journal.prediction_history import PredictionHistory
     from everfit.system import System
 
@@ -30,7 +40,7 @@ def rollout_evidence(
     history: PredictionHistory,
     now: datetime,
 ) -> StageEvidence:
-    """What a rollout's next step is decided by.
+    """Return the evidence that a rollout's next transition is decided by.
 
     Args:
         system: The parts.
@@ -43,19 +53,6 @@ def rollout_evidence(
     Raises:
         StoreError: If the log or the lake cannot be read.
     """
-    import polars as pl
-
-    from everfit.core.columns import PREDICTION
-    from everfit.delivery.scoring import Scoring
-    from everfit.delivery.stage_metrics import stage_evidence
-    from everfit.features.labels import scan_labels
-    from everfit.journal.label_join import join_labels, known_labels
-    from everfit.journal.tables import scan_failures
-    from everfit.measures.class_alignment import union_of
-    from everfit.monitoring.delays import learn_delays
-    from everfit.monitoring.evaluation import ANSWERS, own_rows
-    from everfit.monitoring.prediction_frame import chances, standard_rows, truth_codes
-
     schema = schemas[rollout.previous]
     source = scan_labels(definition, system.reader, as_of=now).with_columns(pl.col("value").cast(pl.String)).collect()
     joined = join_labels(history.as_of(now), known_labels(history.outcomes, source, now))
@@ -90,9 +87,7 @@ def rollout_evidence(
 
 
 def _alike(scoring: Scoring, before: pl.DataFrame, now: datetime) -> float:
-    """How many rows of a day tell as much as one that resembles no other: storms make all flights of a day late."""
-    from everfit.measures.design_effect import design_effect
-
+    """Return the design effect of days: storms make all flights of a day late."""
     mature = scoring.mature(before, now)
     if mature.is_empty():
         return 1.0
@@ -102,6 +97,5 @@ def _alike(scoring: Scoring, before: pl.DataFrame, now: datetime) -> float:
 
 
 def _own(failures: pl.DataFrame, rollout: Rollout) -> pl.DataFrame:
-    import polars as pl
 
     return failures.filter(pl.col("version").is_in([rollout.version, rollout.previous]))

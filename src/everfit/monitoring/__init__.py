@@ -1,1 +1,1 @@
-"""Monitoring: how good every version is, whether its inputs moved, and what of it is worth somebody's attention."""
+"""Monitoring: performance of every version, drift of its inputs, and findings that need attention."""

@@ -18,7 +18,7 @@ from everfit.monitoring.estimate import Estimate, Estimator, learn_estimator
 from everfit.monitoring.evaluation import ANSWERS, CountedBefore, own_rows
 from everfit.monitoring.importance import importance
 from everfit.monitoring.prediction_frame import standard_rows
-from everfit.monitoring.reference import HELD_OUT, Reference, reference_of
+from everfit.monitoring.reference import HELD_OUT, ReferenceProfile, reference_of
 from everfit.monitoring.window_cache import Counts
 from everfit.monitoring.windows import Length
 from everfit.store.timestamps import INSTANT
@@ -41,7 +41,7 @@ class CachedVersion:
     """A version's reference, which cannot change, and its windows that were counted."""
 
     schema: InputSchema
-    reference: Reference | None
+    reference: ReferenceProfile | None
     _counts: dict[Path, tuple[Counts, Judged]] = field(default_factory=dict)
     _estimate: tuple[object, Estimate] | None = None
 
@@ -129,7 +129,7 @@ def counts_folder(state: Path, definition: Model, version: int, route: str) -> P
     return state / "counts" / definition.name / f"{version}-{route}-{length}"
 
 
-def _reference(package: Package, metric: str, window: Length) -> Reference | None:
+def _reference(package: Package, metric: str, window: Length) -> ReferenceProfile | None:
     """Return what a version is compared with; ``None`` if its package keeps no profile."""
     profile = package.profile()
     if profile is None:

@@ -1,4 +1,4 @@
-"""Whether what comes in is what the model was made for: gaps, strangers, values out of range, clocks that disagree."""
+"""Data quality: missing values, unseen categories, values out of range, clock skew."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from everfit.measures.proportion import wilson_interval
 from everfit.measures.sketch import ColumnSketch, Sketch
 
 LEAST_ROWS = 50
-"""In a window with fewer rows, shares mean nothing."""
+"""Windows with fewer rows are not evaluated: shares mean nothing there."""
 _WORTH_A_LOOK, _MUCH = 0.01, 0.1
 _MARGIN = 0.1
 _SKEW = timedelta(minutes=5)
 _SURE = 0.999
-"""That strangers are more than usual is said of thousands of windows."""
+"""Chance of a false finding of unseen categories; thousands of windows are tested."""
 
 
 def stale_sources(freshness: Sequence[SourceFreshness], model: str, *, now: datetime) -> list[Finding]:
-    """Sources whose newest row is older than the views that need it accept."""
+    """Return a finding for each source whose newest row is older than its views accept."""
     found: dict[str, Finding] = {}
     for one in freshness:
         if one.age is not None and one.age <= one.ttl:
@@ -49,7 +49,7 @@ def stale_sources(freshness: Sequence[SourceFreshness], model: str, *, now: date
 
 
 def infinite_values(freshness: Sequence[SourceFreshness], model: str) -> list[Finding]:
-    """Features with infinite values in their views' newest rows; they count as missing."""
+    """Return a finding for each feature with infinite values in its view's newest rows; they count as missing."""
     return [
         Finding(
             kind="infinite_values",
@@ -74,7 +74,7 @@ def column_findings(
     excused: Sequence[str] = (),
     novelty: Mapping[str, float] | None = None,
 ) -> list[Finding]:
-    """What is wrong with single columns of a window; one finding for each column at most, the gravest.
+    """Return problems of single columns of a window; for each column the gravest at most.
 
     Args:
         reference: What the model was made from.
@@ -168,7 +168,7 @@ def _numeric_findings(
 
 
 def clock_findings(rows: pl.DataFrame, model: str) -> list[Finding]:
-    """Rows that were asked in the future of whoever answered: a caller's clock, or its time zone, is wrong."""
+    """Return a finding if event times lie after the prediction: a caller's clock, or its time zone, is wrong."""
     if rows.height < LEAST_ROWS:
         return []
     ahead = rows.filter(pl.col(TIME) > pl.col(RECORDED_AT) + _SKEW)
@@ -191,7 +191,7 @@ def clock_findings(rows: pl.DataFrame, model: str) -> list[Finding]:
 
 
 def views_of(columns: Sequence[str], sources: Mapping[str, str], stale: Sequence[str]) -> tuple[str, ...]:
-    """The columns that come from views whose source is stale.
+    """Return the columns of views whose source is stale.
 
     Args:
         columns: Features, those of views named ``view.feature``.

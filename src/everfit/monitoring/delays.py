@@ -1,4 +1,4 @@
-"""How long the outcomes of predictions take, from monitoring's rows."""
+"""Label delays, learnt from predictions and their labels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from everfit.measures.weighting import Floats
 def learn_delays(
     rows: pl.DataFrame, *, as_of: datetime, classes: Sequence[object] = (), history: timedelta = HISTORY
 ) -> Delays:
-    """How long outcomes take, from what was known at an instant.
+    """Learn the distribution of label delays from the labels known at an instant.
 
     Args:
         rows: In the form of :mod:`everfit.monitoring.prediction_frame`, of a longer time than the
@@ -41,7 +41,7 @@ def learn_delays(
 
 
 def known_then(rows: pl.DataFrame, *, as_of: datetime) -> pl.DataFrame:
-    """Rows in the form of :mod:`everfit.monitoring.prediction_frame` as of an instant, with the outcomes known then."""
+    """Return rows in the form of :mod:`everfit.monitoring.prediction_frame` with the labels known at an instant."""
     known = pl.col(KNOWN_AT) <= as_of
     return rows.filter(pl.col(TIME) < as_of).with_columns(
         pl.when(known).then(pl.col(LABEL)).alias(LABEL), pl.when(known).then(pl.col(KNOWN_AT)).alias(KNOWN_AT)
@@ -49,7 +49,7 @@ def known_then(rows: pl.DataFrame, *, as_of: datetime) -> pl.DataFrame:
 
 
 def class_codes(rows: pl.DataFrame, classes: Sequence[object], *, as_of: datetime | None = None) -> NDArray[np.int64]:
-    """The class of each row, 0 for every outcome of a regression, or :data:`WAITING`.
+    """Return the class of each row, 0 for every label of a regression, or :data:`WAITING`.
 
     Args:
         rows: In the form of :mod:`everfit.monitoring.prediction_frame`.
@@ -67,6 +67,6 @@ def class_codes(rows: pl.DataFrame, classes: Sequence[object], *, as_of: datetim
 
 
 def ages_of_s(rows: pl.DataFrame, until: pl.Expr) -> Floats:
-    """From the question until an instant, in seconds; an outcome known before it was asked for came at once."""
+    """Return seconds from event time until an instant; a label known before the event has the age 0."""
     age = (until - pl.col(TIME)).dt.total_microseconds() / 1e6
     return rows.select(age.clip(lower_bound=0.0)).to_series().to_numpy()

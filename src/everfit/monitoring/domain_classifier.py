@@ -1,4 +1,4 @@
-"""Whether a classifier can tell the rows of a window from those of the reference.
+"""Domain classifier: drift as the accuracy with which a model tells a window from the reference.
 
 It sees what no look at single columns can: that two columns no longer go together. It takes raw rows and seconds, where
 :func:`~everfit.monitoring.drift.drift` takes sketches and milliseconds.
@@ -26,7 +26,7 @@ _TREES = 40
 
 
 class DomainDrift(Struct, frozen=True, kw_only=True):
-    """What the classifier found."""
+    """Result of a domain classifier."""
 
     auc: float
     """The chance that it gives a row of the window a higher score than one of the reference; 0.5 where it cannot tell
@@ -34,7 +34,7 @@ class DomainDrift(Struct, frozen=True, kw_only=True):
     p_value: float
     """The chance of an area this large where there is nothing to tell apart."""
     reference_rows: int
-    """How many were used."""
+    """Number of rows used."""
     window_rows: int
 
 
@@ -45,7 +45,7 @@ def domain_drift(
     most_rows: int = MOST_ROWS,
     seed: int = 0,
 ) -> DomainDrift:
-    """Train a classifier to tell window from reference, and judge it on rows that it did not see.
+    """Train a classifier to tell window from reference, and score it on rows held back.
 
     The area under the curve on each of five folds is a Mann-Whitney statistic, so that its distribution without drift
     is known without permuting anything (Kim, Ramdas, Singh, Wasserman 2021, "Classification accuracy as a proxy for
@@ -85,7 +85,7 @@ def _some(rows: Floats, most: int, rng: np.random.Generator) -> Floats:
 
 
 def _judge(rows: Floats, label: NDArray[np.int64], held: NDArray[np.bool_], seed: int) -> tuple[float, float]:
-    """The area on the rows held back, and how many standard errors it is above one half."""
+    """Return the area under the ROC curve on rows held back, and its distance from one half in standard errors."""
     from sklearn.ensemble import ExtraTreesClassifier
 
     from everfit.measures.rank_shift import rank_shift

@@ -1,4 +1,4 @@
-"""Which columns moved, by how much, whether that can be chance, and whether the model would notice.
+"""Drift of single columns: effect size, significance, and importance to the model.
 
 Everything is read from two sketches of one layout, so that it costs milliseconds whatever the number of rows. A column
 has drifted if its difference is *significant*, at a level that is shared by all columns and meant to be spread over
@@ -32,18 +32,18 @@ from everfit.measures.sketch import ColumnSketch, Sketch
 from everfit.measures.wasserstein import wasserstein
 
 ALPHA = alpha_per_window(0.05, 365)
-"""For daily windows: a stationary year has any alarm with a chance of at most one in twenty."""
+"""For daily windows: the chance of any alarm in a stationary year is at most one in twenty."""
 WORTHWHILE = 0.1
 """As far as a tenth of its standard deviation moves a normal column."""
 
 
 class ColumnDrift(Struct, frozen=True, kw_only=True):
-    """How one column of a window differs from the reference."""
+    """Difference of one column between a window and the reference."""
 
     column: str
     kind: Literal["numeric", "categorical"]
     drifted: bool
-    """Whether the difference is both significant and worthwhile."""
+    """True if the difference is significant and large enough."""
     p_value: float
     """The chance of such a difference without a change, corrected for the number of columns."""
     effect: float
@@ -116,7 +116,7 @@ def drift(
 
 
 def dispersions(blocks: Sequence[Sketch]) -> dict[str, Dispersion]:
-    """How much more each column's windows differ than independent rows would, from windows of the reference.
+    """Return the overdispersion of each column, from windows of the reference.
 
     Args:
         blocks: Sketches of one layout, of successive windows of the reference such as those to be judged: thirty days
@@ -180,7 +180,7 @@ class _Pair:
         return min(1.0, 2.0 * min(spread, math.erfc(abs(shift) / math.sqrt(2.0))))
 
     def compare(self, *, p_value: float, alpha: float, worthwhile: float, importance: float) -> ColumnDrift:
-        """Everything about it but its rank."""
+        """Return the comparison, not ranked yet."""
         reference, window = self.reference, self.window
         cells = pool(*self.cells)
         index = psi(*cells)

@@ -1,4 +1,4 @@
-"""Drift, stretch of time by stretch of time."""
+"""Drift, window by window."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from everfit.measures.overdispersion import Dispersion
 from everfit.measures.sketch import ColumnSketch, Sketch
 from everfit.monitoring.data_quality import LEAST_ROWS
 from everfit.monitoring.drift import ColumnDrift, dispersions, drift
-from everfit.monitoring.reference import HELD_OUT, Reference, Watched
+from everfit.monitoring.reference import HELD_OUT, ReferenceProfile, Watched
 from everfit.monitoring.windows import WINDOW, Length, Window, complete_windows, placed
 
 _YEAR = timedelta(days=365)
@@ -42,7 +42,7 @@ _BESIDE: Mapping[Season, str] = {
 
 
 class DriftWindow(Struct, frozen=True, kw_only=True):
-    """How far every column was from what it is compared with in one stretch of time."""
+    """Drift of every column in one window."""
 
     start: datetime
     end: datetime
@@ -50,7 +50,7 @@ class DriftWindow(Struct, frozen=True, kw_only=True):
     columns: tuple[ColumnDrift, ...]
     """By rank; the answers among them. None if there was nothing to compare with."""
     against: Season = "training"
-    """What the features were compared with, which may be less than was asked for: see
+    """The reference that the features were compared with, which may reach back less than was asked for: see
     :class:`everfit.definitions.watch.Drift`."""
 
     @property
@@ -89,16 +89,16 @@ class Counted:
 
 
 Judged = dict[tuple[object, ...], DriftWindow]
-"""What :func:`drift_windows` found before, by what it depends on."""
+"""Earlier results of :func:`drift_windows`, by what they depend on."""
 
 
 def newest_windows(rows: pl.DataFrame, length: Length, *, until: datetime) -> tuple[Window, ...]:
-    """The newest complete windows with rows enough, oldest first; arguments as for :func:`complete_windows`."""
+    """Return the newest complete windows with rows enough, oldest first; arguments as for :func:`complete_windows`."""
     newest = complete_windows(rows, length, until=until)[-MOST_WINDOWS:]
     return tuple(window for window in newest if window.rows >= LEAST_ROWS)
 
 
-def count_windows(rows: pl.DataFrame, reference: Reference, *, until: datetime) -> tuple[Counted, ...]:
+def count_windows(rows: pl.DataFrame, reference: ReferenceProfile, *, until: datetime) -> tuple[Counted, ...]:
     """Count the newest complete windows with rows enough, oldest first.
 
     Args:
@@ -114,7 +114,7 @@ def count_windows(rows: pl.DataFrame, reference: Reference, *, until: datetime) 
     )
 
 
-def count(window: Window, rows: pl.DataFrame, reference: Reference) -> Counted:
+def count(window: Window, rows: pl.DataFrame, reference: ReferenceProfile) -> Counted:
     """Count one window's rows."""
     return Counted(
         start=window.start,
@@ -126,7 +126,7 @@ def count(window: Window, rows: pl.DataFrame, reference: Reference) -> Counted:
 
 
 def drift_windows(
-    windows: Sequence[Counted], reference: Reference, watch: Drift, *, judged: Judged | None = None
+    windows: Sequence[Counted], reference: ReferenceProfile, watch: Drift, *, judged: Judged | None = None
 ) -> tuple[DriftWindow, ...]:
     """Hold every window against the reference, or against the weeks before it.
 
@@ -138,7 +138,7 @@ def drift_windows(
             The windows must have marks.
     """
     known, found = dict(judged or {}), {}
-    history = _History(windows, reference, watch.against)
+    history = _ComparisonWindows(windows, reference, watch.against)
     for place, window in enumerate(windows):
         key = (watch, window.start, window.mark, *(one.mark for _, before in history.served(place) for one in before))
         found[key] = known.get(key) or _judge(window, history.before(place), reference, watch)
@@ -153,15 +153,15 @@ Before = list[tuple[Season, Sequence[Counted]]]
 
 
 @dataclass(frozen=True)
-class _History:
-    """What a window may be compared with, unless it is the whole that the version was made from."""
+class _ComparisonWindows:
+    """Windows that a window may be compared with, unless it is compared with the whole reference."""
 
     windows: Sequence[Counted]
-    reference: Reference
+    reference: ReferenceProfile
     against: Season
 
     def served(self, place: int) -> Before:
-        """Windows that this version answered before."""
+        """Return windows that this version predicted before."""
         if self.against == "training":
             return []
         start, earlier = self.windows[place].start, self.windows[:place]
@@ -171,7 +171,7 @@ class _History:
         return [("season", _about(earlier, start - _YEAR)), ("trailing", trailing)]
 
     def before(self, place: int) -> Before:
-        """The same, and between them what the version was made from."""
+        """Return the same, and between them windows of the reference."""
         served = self.served(place)
         if self.against != "season":
             return served
@@ -179,7 +179,7 @@ class _History:
 
     @cached_property
     def learnt(self) -> tuple[Counted, ...]:
-        """The windows of what the version was made from; answers are those on rows that it had not learnt from."""
+        """Windows of the reference; predictions are those on the hold-out."""
         rows, reference = placed(self.reference.rows, self.reference.window), self.reference
         parts = rows.partition_by(WINDOW, as_dict=True)
         present = complete_windows(rows, reference.window, until=reference.rows[TIME][-1])
@@ -196,11 +196,11 @@ class _History:
 
 
 def _about(windows: Sequence[Counted], moment: datetime) -> list[Counted]:
-    """The four weeks around."""
+    """Return the windows of the four weeks around an instant."""
     return [window for window in windows if abs(window.start - moment) <= _TRAILING / 2]
 
 
-def _judge(window: Counted, before: Before, reference: Reference, watch: Drift) -> DriftWindow:
+def _judge(window: Counted, before: Before, reference: ReferenceProfile, watch: Drift) -> DriftWindow:
     # Windows of rows come as often as they like: alpha is spent on a year of daily ones.
     a_year = 365 if isinstance(reference.window, int) else _YEAR / reference.window
     alpha = alpha_per_window(watch.alpha, a_year)
@@ -220,9 +220,13 @@ def _judge(window: Counted, before: Before, reference: Reference, watch: Drift) 
         if base is not None and own:
             compared_with, against, spread = base
             columns += drift(
-                against, sketch, importance=importance, alpha=alpha * own / width, worthwhile=watch.effect,
+                against,
+                sketch,
+                importance=importance,
+                alpha=alpha * own / width,
+                worthwhile=watch.effect,
                 dispersions=spread,
-            )  # fmt: skip
+            )
     return DriftWindow(
         start=window.start,
         end=window.end,
@@ -235,7 +239,7 @@ def _judge(window: Counted, before: Before, reference: Reference, watch: Drift) 
 def _base(
     watched: Watched, before: Sequence[tuple[Season, Sequence[Sketch]]], watch: Drift
 ) -> tuple[Season, Sketch, Mapping[str, Dispersion] | None] | None:
-    """What a window is compared with, and how much such windows differ anyway; ``None`` if there is too little."""
+    """Return the merged comparison windows with their overdispersion; ``None`` if there are too few rows."""
     if watch.against == "training":
         return watch.against, watched.sketch, watched.dispersions
     for season, sketches in before:
@@ -246,7 +250,7 @@ def _base(
 
 
 def history_note(windows: Sequence[DriftWindow], watch: Drift) -> str | None:
-    """That windows were not compared with what was asked for, in a sentence; ``None`` if all were."""
+    """Return a sentence on windows that were not compared with what was asked for; ``None`` if all were."""
     alone = [window for window in windows if not window.columns]
     other = [one for one in windows if one.columns and one.against != watch.against]
     if not alone and not other:
@@ -273,7 +277,7 @@ def _ranked(columns: Sequence[ColumnDrift]) -> tuple[ColumnDrift, ...]:
 def drift_findings(
     windows: Sequence[DriftWindow], answers: Sequence[str], model: str, *, excused: Sequence[str]
 ) -> list[Finding]:
-    """What moved in the newest window.
+    """Return the columns that moved in the newest window.
 
     Args:
         windows: Oldest first.
@@ -306,12 +310,16 @@ def drift_findings(
                 sentence=f"{what} has moved since {since:%Y-%m-%d}, by about {column.effect:.2f} standard deviations"
                 f"{_direction(column)}{_BESIDE[newest.against]}{_use(column, is_answer)}",
                 numbers={
-                    "effect": column.effect, "psi": column.psi, "p_value": column.p_value, "importance": column.importance,
-                    "missing_share": column.missing_share, "rows": column.rows,
+                    "effect": column.effect,
+                    "psi": column.psi,
+                    "p_value": column.p_value,
+                    "importance": column.importance,
+                    "missing_share": column.missing_share,
+                    "rows": column.rows,
                 },
                 since=since,
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -323,14 +331,14 @@ def _direction(each: ColumnDrift) -> str:
 
 def _use(each: ColumnDrift, is_answer: bool) -> str:
     if is_answer:
-        return ". Only outcomes tell whether that is right."
+        return ". Only labels show whether that is right."
     if each.importance < _NOTICEABLE:
         return "; the model hardly uses it."
     return f"; it has {each.importance:.0%} of the weight of the most important feature."
 
 
 def distribution(column: str, before: ColumnSketch, after: ColumnSketch) -> Distribution:
-    """A column's shares before and after, over coarse bins or the most frequent categories."""
+    """Return a column's shares before and after, over coarse bins or the most frequent categories."""
     counts = [np.append(window.coarse(), window.missing).astype(np.float64) for window in (before, after)]
     labels = _labels(before)
     if len(labels) > _CELLS_SHOWN:

@@ -1,9 +1,8 @@
-"""How good a version is on rows whose outcome nobody knows yet: an estimate, its error, and what became of it.
+"""Estimated performance on unlabelled rows, with its interval, and compared with the labels once they are known.
 
-The estimate sees that questions have become harder or easier, as far as the version's answers (a classifier's) or the
-features (a regression's) tell. *It sees nothing of a change in what follows from them*: where the same features come
-to mean another outcome, it goes on as before while the truth falls. (Measured under such a concept drift: estimated
-accuracy 0.731, real 0.595.) So an estimate is never a reason to roll back, and none to be calm; only outcomes are.
+The estimate reflects covariate shift: rows that are harder or easier by a classifier's predictions, or a regression's
+features. *It does not reflect concept drift*, where the same features lead to other labels. (Measured: estimated
+accuracy 0.731, real 0.595.) Do not roll back, and do not close an incident, on an estimate; wait for labels.
 """
 
 from __future__ import annotations
@@ -21,9 +20,15 @@ from everfit.core.columns import LABEL, TIME
 from everfit.core.finding import EstimatedDrop
 from everfit.measures.metric import Metric
 from everfit.measures.weighting import Floats
-from everfit.monitoring.loss_estimation import LOSSES, Chances, Foresee, Foresight, ModelledLosses
+from everfit.monitoring.loss_estimation import (
+    LOSSES,
+    ConfidenceEstimation,
+    DirectLossEstimation,
+    Expectation,
+    PerformanceEstimation,
+)
 from everfit.monitoring.performance import LEAST_LABELLED, RESAMPLES, Figure, Scale, figure
-from everfit.monitoring.reference import Reference
+from everfit.monitoring.reference import ReferenceProfile
 
 LEAST_HELD_OUT = 200
 """With fewer outcomes on the hold-out there is nothing to learn from."""
@@ -34,7 +39,7 @@ _LEVEL = 0.95
 
 
 class Estimate(Struct, frozen=True, kw_only=True):
-    """What a metric is expected to turn out on the rows that were asked in ``[start, end)``."""
+    """Expected metric on the rows in ``[start, end)``."""
 
     start: datetime
     end: datetime
@@ -51,7 +56,7 @@ class Estimate(Struct, frozen=True, kw_only=True):
 
 
 class Reconciled(Struct, frozen=True, kw_only=True):
-    """An estimate beside the truth, on the same rows: those whose outcome is known by now."""
+    """Estimate beside the realised metric, on the same rows: those with labels by now."""
 
     estimated: Estimate
     realised: Figure
@@ -65,33 +70,33 @@ class Reconciled(Struct, frozen=True, kw_only=True):
 
     @property
     def held(self) -> bool | None:
-        """Whether the truth lies where it was expected; if not, the inputs alone do not explain it."""
+        """True if the realised metric lies in the interval; if not, the inputs alone do not explain it."""
         low, high, value = self.estimated.low, self.estimated.high, self.realised.value
         return None if value is None or low is None or high is None else low <= value <= high
 
 
 @dataclass(frozen=True)
 class Estimator:
-    """What a version's hold-out taught of how its answers turn out.
+    """Estimator of a version's metric, learnt on its hold-out.
 
     Args:
         scale: How to score.
-        foresight: What makes a metric of what is expected.
-        foresee: Learnt on the whole hold-out.
+        method: Turns expectations into a metric.
+        expect: Learnt on the whole hold-out.
         held_out: Its labelled rows, ordered by the time of asking.
-        expected: What is expected of each of them by what was learnt on the others; see :func:`learn_estimator`.
+        expected: Expectation of each of them, learnt on the others; see :func:`learn_estimator`.
     """
 
     scale: Scale
-    foresight: Foresight
-    foresee: Foresee
+    method: PerformanceEstimation
+    expect: Expectation
     held_out: pl.DataFrame
     expected: Floats
 
     def estimate(
         self, rows: pl.DataFrame, *, start: datetime, end: datetime, weight: pl.Series | None = None
     ) -> Estimate:
-        """The metric that some rows are expected to have.
+        """Return the expected metric of some rows.
 
         Args:
             rows: In the form of :mod:`everfit.monitoring.prediction_frame`; outcomes are not looked at.
@@ -101,7 +106,7 @@ class Estimator:
         """
         value = low = high = None
         if rows.height >= LEAST_LABELLED:
-            found = self._metric(self.foresee(rows), rows, weight)
+            found = self._metric(self.expect(rows), rows, weight)
             if math.isfinite(found):
                 value = found
                 reach = self._reach(rows.height, end - start)
@@ -112,7 +117,7 @@ class Estimator:
         )
 
     def over_time(self, rows: pl.DataFrame, *, every: timedelta) -> tuple[Estimate, ...]:
-        """The estimate for each stretch of time, by when the rows were asked, oldest first."""
+        """Return the estimate for each length of event time, oldest first."""
         parts = rows.with_columns(pl.col(TIME).dt.truncate(every).alias("__start")).partition_by("__start")
         starts = sorted((part["__start"][0], part) for part in parts)
         return tuple(self.estimate(part, start=start, end=start + every) for start, part in starts)
@@ -126,7 +131,7 @@ class Estimator:
         weight: pl.Series | None = None,
         resamples: int = RESAMPLES,
     ) -> Reconciled:
-        """The estimate beside the truth, on the rows whose outcome is known.
+        """Return the estimate beside the realised metric, on labelled rows.
 
         Args:
             rows: In the form of :mod:`everfit.monitoring.prediction_frame`.
@@ -146,10 +151,10 @@ class Estimator:
 
     def _metric(self, expected: Floats, rows: pl.DataFrame, weight: pl.Series | None) -> float:
         counted = None if weight is None else weight.to_numpy().astype(np.float64)
-        return self.foresight.metric(expected, rows, counted)
+        return self.method.metric(expected, rows, counted)
 
     def _reach(self, rows: int, length: timedelta) -> float | None:
-        """How far the truth may be from an estimate on so many rows, asked within such a time.
+        """Return the half-width of the interval of an estimate on so many rows within such a time.
 
         Stretches of the hold-out are as long as the window in rows or in time, whichever is less: its rows may have
         been thinned, and rows of one time share their fortune. Where it is too short for enough of those, shorter ones
@@ -197,11 +202,11 @@ def estimated_drop(estimate: Estimate, estimator: Estimator) -> EstimatedDrop | 
     return EstimatedDrop(metric=estimate.metric, worse_by=worse_by, at_least=at_least)
 
 
-def learn_estimator(reference: Reference) -> Estimator | None:
-    """Learn from a version's hold-out how its answers turn out.
+def learn_estimator(reference: ReferenceProfile) -> Estimator | None:
+    """Learn an estimator from a version's hold-out.
 
     Binary and multiclass models: what chances turned out to be, by isotonic calibration; any of their metrics.
-    Regressions: a model of the loss. How far the estimator is off is learnt on fifths of the hold-out, each foreseen
+    Regressions: a model of the loss. The error of the estimator is learnt on fifths of the hold-out, each estimated
     from the other four, in order of time.
 
     Returns:
@@ -211,14 +216,16 @@ def learn_estimator(reference: Reference) -> Estimator | None:
     rows = reference.held_out.filter(pl.col(LABEL).is_not_null())
     if rows.height < LEAST_HELD_OUT or (scale.task == "regression" and scale.metric not in LOSSES):
         return None
-    foresight: Foresight = ModelledLosses(scale, reference.features) if scale.task == "regression" else Chances(scale)
-    return Estimator(scale, foresight, foresight.learn(rows), rows, _foreseen(foresight, rows))
+    method: PerformanceEstimation = (
+        DirectLossEstimation(scale, reference.features) if scale.task == "regression" else ConfidenceEstimation(scale)
+    )
+    return Estimator(scale, method, method.learn(rows), rows, _cross_fitted(method, rows))
 
 
-def _foreseen(foresight: Foresight, rows: pl.DataFrame) -> Floats:
+def _cross_fitted(method: PerformanceEstimation, rows: pl.DataFrame) -> Floats:
     fold = np.arange(rows.height) * _FOLDS // rows.height
     parts: Sequence[Floats] = [
-        foresight.learn(rows.filter(pl.Series(fold != held)))(rows.filter(pl.Series(fold == held)))
+        method.learn(rows.filter(pl.Series(fold != held)))(rows.filter(pl.Series(fold == held)))
         for held in range(_FOLDS)
     ]
     return np.concatenate(parts)

@@ -1,4 +1,4 @@
-"""One look at a model: everything that is watched, held against what each version was made from. Pure."""
+"""Evaluation of a model: performance, drift and data quality of each version against its reference. Pure."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ from everfit.monitoring.performance import (
     over_time,
 )
 from everfit.monitoring.performance_alarm import Alarm, alarm_finding, performance_alarm
-from everfit.monitoring.reference import Reference
+from everfit.monitoring.reference import ReferenceProfile
 from everfit.monitoring.report.report import CohortReport, MonitorReport, VersionReport
 
 ANSWERS, SHADOW = "answers", "shadow"
@@ -60,14 +60,14 @@ CHAMPION, CANARY = "champion", "canary"
 _A_DAY = timedelta(days=1)
 _MOST_DISTRIBUTIONS = 6
 _NEARLY_ALL = 0.98
-"""With so many outcomes known, those that are missing do not mislead."""
+"""With this share of labels known, the missing ones do not bias a metric."""
 _LONGER = 3.0
-"""Silence is a pause so many times as long as any before."""
+"""Predictions have stopped after a pause this many times as long as any before."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CountedBefore:
-    """A version's windows, and what was said of them."""
+    """Counted windows of a version, and their drift as computed before."""
 
     windows: tuple[Counted, ...]
     judged: Judged
@@ -75,7 +75,7 @@ class CountedBefore:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationScope:
-    """What a look needs to know of a model, beside its rows.
+    """Inputs of an evaluation beside the rows.
 
     Args:
         model: Its name.
@@ -94,7 +94,7 @@ class EvaluationScope:
 
     model: str
     champion: int | None
-    references: Mapping[int, Reference]
+    references: Mapping[int, ReferenceProfile]
     scale: Scale
     watches: Sequence[Watch]
     scales: Mapping[int, Scale] = field(default_factory=dict)
@@ -107,7 +107,7 @@ class EvaluationScope:
 
 
 def build_report(rows: pl.DataFrame, scope: EvaluationScope, *, since: datetime, as_of: datetime) -> MonitorReport:
-    """Look at everything.
+    """Return the report on all versions.
 
     Args:
         rows: The model's predictions in the form of :mod:`everfit.monitoring.prediction_frame`, with the
@@ -139,7 +139,7 @@ def build_report(rows: pl.DataFrame, scope: EvaluationScope, *, since: datetime,
 def present_findings(
     asked: pl.DataFrame, rows: pl.DataFrame | None, scope: EvaluationScope, *, since: datetime, as_of: datetime
 ) -> tuple[Finding, ...]:
-    """Only what is worth saying, for whoever looks often: the findings of :func:`build_report`, the gravest first.
+    """Return the findings alone, the gravest first: those of :func:`build_report`, but cheaper.
 
     Args:
         asked: All predictions of the model: :data:`TIME` and :data:`RECORDED_AT`.
@@ -171,12 +171,12 @@ def _findings(
 
 
 def gravest_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """In the order of a report."""
+    """Return findings in the order of a report."""
     return tuple(sorted(findings, key=lambda one: (-SEVERITIES.index(one.severity), one.kind, one.subject)))
 
 
 def own_rows(rows: pl.DataFrame, version: int, route: str) -> pl.DataFrame:
-    """A version's, where it answers or as a shadow."""
+    """Return a version's rows, where it responds or as a shadow."""
     return rows.filter(pl.col(VERSION) == version, (pl.col(ROUTE) == SHADOW) == (route == SHADOW))
 
 
@@ -185,14 +185,14 @@ def _is_champion(scope: EvaluationScope, version: int, route: str) -> bool:
 
 
 def versions_by_route(rows: pl.DataFrame) -> list[tuple[int, str]]:
-    """Versions with what they were there for, the newest first; a champion that was a canary is one."""
+    """Return versions with their roles, the newest first; champion and canary are one role."""
     part = pl.when(pl.col(ROUTE) == SHADOW).then(pl.lit(SHADOW)).otherwise(pl.lit(ANSWERS))
     found = rows.select(pl.col(VERSION), part.alias(ROUTE)).unique().rows()
     return sorted(found, key=lambda one: (-one[0], one[1]))
 
 
 def _silence(rows: pl.DataFrame, model: str, *, as_of: datetime) -> list[Finding]:
-    """Nobody asks any more."""
+    """Return a finding if requests have stopped."""
     moments = rows[RECORDED_AT].sort().tail(10_000)
     last, longest = moments.max(), moments.diff().max()
     if not isinstance(last, datetime) or not isinstance(longest, timedelta) or len(moments) < LEAST_ROWS:
@@ -205,7 +205,7 @@ def _silence(rows: pl.DataFrame, model: str, *, as_of: datetime) -> list[Finding
             kind="predictions_stopped",
             model=model,
             severity="warning",
-            sentence=f"Nobody has asked for {format_roughly(quiet)}; the longest pause before was "
+            sentence=f"There was no request for {format_roughly(quiet)}; the longest pause before was "
             f"{format_roughly(longest)}.",
             numbers={"quiet_s": quiet.total_seconds(), "longest_s": longest.total_seconds()},
             since=last,
@@ -215,7 +215,7 @@ def _silence(rows: pl.DataFrame, model: str, *, as_of: datetime) -> list[Finding
 
 @dataclass(frozen=True)
 class _Part:
-    """One version, where it answers or as a shadow."""
+    """Evaluation of one version, where it responds or as a shadow."""
 
     rows: pl.DataFrame
     scope: EvaluationScope
@@ -276,7 +276,7 @@ class _Part:
 
     @cached_property
     def delays(self) -> Delays:
-        """How long outcomes take, by the version's own life and what it was made from."""
+        """Label delays of the version's own life and its reference."""
         columns = [TIME, LABEL, KNOWN_AT]
         rows = self.rows.select(columns)
         if self.reference is not None:
@@ -284,7 +284,7 @@ class _Part:
         return learn_delays(rows, as_of=self.as_of, classes=self.scale.classes)
 
     def weight(self, rows: pl.DataFrame) -> pl.Series | None:
-        """How much each row counts, where so many outcomes are still to come that they could mislead."""
+        """Return the weight of each row, where so many labels are missing that they could bias a metric."""
         known = rows[LABEL].is_not_null().sum()
         if not rows.height or known < LEAST_LABELLED or known / rows.height >= _NEARLY_ALL:
             return None
@@ -315,7 +315,7 @@ class _Part:
         return self.scope.scales.get(self.version, self.scope.scale)
 
     @property
-    def reference(self) -> Reference | None:
+    def reference(self) -> ReferenceProfile | None:
         return self.scope.references.get(self.version)
 
     @property
@@ -367,7 +367,7 @@ class _Part:
         return tuple(found)
 
     def comparison(self, all_rows: pl.DataFrame) -> Comparison | None:
-        """With the champion: a shadow on the same rows, a canary on those that chance gave to the one or the other."""
+        """Compare with the champion: a shadow on the same rows, a canary on rows assigned at random."""
         champion = self.scope.champion
         if champion is None or champion == self.version:
             return None
@@ -382,7 +382,7 @@ class _Part:
         return compare_dealt(own, answers, self.scale, other_scale=other, **versions)
 
 
-def _on_hold_out(reference: Reference) -> Figure | None:
+def _on_hold_out(reference: ReferenceProfile) -> Figure | None:
     rows = reference.held_out
     if rows.is_empty():
         return None

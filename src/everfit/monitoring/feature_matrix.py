@@ -16,7 +16,7 @@ Codes = dict[str, float]
 
 
 class FeatureMatrix:
-    """How columns become numbers: learnt from some rows, and the same for all later ones.
+    """Encoding of columns as numbers, learnt from some rows and applied to later ones.
 
     Args:
         rows: A reference's.

@@ -1,4 +1,4 @@
-"""How much a model uses each of its features."""
+"""Feature importance by permutation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_ROWS = 2_000
 def importance(
     rows: pl.DataFrame, features: Sequence[str], predict: Callable[[pl.DataFrame], Floats], *, seed: int = 0
 ) -> dict[str, float]:
-    """How far the answers move, on average, when a feature's values are dealt out anew among the rows.
+    """Return the mean change of predictions when a feature's values are permuted among the rows.
 
     Unlike the loss of accuracy of Breiman 2001 ("Random forests") it needs no labels; both are discussed by Fisher,
     Rudin, Dominici 2019, "All models are wrong, but many are useful".
@@ -34,6 +34,4 @@ def importance(
     few = rows.gather_every(max(1, -(-rows.height // MOST_ROWS)))
     usual = predict(few)
     order = np.random.default_rng(seed).permutation(few.height)
-    return {
-        name: float(np.abs(predict(few.with_columns(few[name][order])) - usual).mean()) for name in features
-    }  # fmt: skip
+    return {name: float(np.abs(predict(few.with_columns(few[name][order])) - usual).mean()) for name in features}

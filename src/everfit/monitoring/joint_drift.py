@@ -1,4 +1,4 @@
-"""Whether the columns still go together as they did: a window's rows, told from the reference's by a classifier."""
+"""Joint drift of all columns, by a domain classifier."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from everfit.measures.weighting import Floats
 from everfit.monitoring.data_quality import LEAST_ROWS
 from everfit.monitoring.domain_classifier import domain_drift
 from everfit.monitoring.feature_matrix import FeatureMatrix
-from everfit.monitoring.reference import Reference
+from everfit.monitoring.reference import ReferenceProfile
 from everfit.monitoring.windows import WINDOW, placed
 
 _MOST_ROWS = 500
@@ -30,7 +30,7 @@ _LEAST_BLOCKS = 7
 
 
 class Together(Struct, frozen=True, kw_only=True):
-    """How well a classifier tells a window's rows from those that the version was made from, by all columns at once."""
+    """Accuracy with which a classifier tells a window from the reference, by all columns at once."""
 
     start: datetime
     end: datetime
@@ -47,13 +47,13 @@ class Together(Struct, frozen=True, kw_only=True):
     p_value: float
     """The chance of such an area in a window of the reference, corrected for all that is tested beside it."""
     drifted: bool
-    """Whether that is both significant and worthwhile."""
+    """True if the difference is significant and large enough."""
 
 
 def look_together(
-    rows: pl.DataFrame, reference: Reference, watch: Drift, *, start: datetime, end: datetime, seed: int = 0
+    rows: pl.DataFrame, reference: ReferenceProfile, watch: Drift, *, start: datetime, end: datetime, seed: int = 0
 ) -> Together | None:
-    """Tell a window from the reference, and hold that against how well the reference's own windows can be told.
+    """Tell a window from the reference, compared with how well the reference's own windows are told apart.
 
     The rows of a day are never like independent draws from a year, so that the classifier's own p-value would cry every
     day. What counts is whether it does better than on sixteen windows of the reference: their areas are taken for
@@ -91,7 +91,7 @@ def look_together(
 
 
 def _judge(
-    found: float, usual: Floats, reference: Reference, watch: Drift, *, start: datetime, end: datetime, rows: int
+    found: float, usual: Floats, reference: ReferenceProfile, watch: Drift, *, start: datetime, end: datetime, rows: int
 ) -> Together:
     from scipy.stats import t
 
@@ -116,12 +116,12 @@ def _judge(
 
 
 def _moved(auc: float) -> float:
-    """How far apart two normal columns are that can be told apart so well."""
+    """Return the distance of two normal columns with this area under the ROC curve, in standard deviations."""
     return math.sqrt(2.0) * NormalDist().inv_cdf(min(max(auc, 0.5), 0.9999))
 
 
 def together_finding(found: Together, drifted: Sequence[str], model: str) -> Finding | None:
-    """What to say of it; ``None`` if it is no drift, or if single columns say more already.
+    """Return the finding; ``None`` without drift, or where findings on single columns explain it.
 
     Args:
         found: What was found.
@@ -138,8 +138,11 @@ def together_finding(found: Together, drifted: Sequence[str], model: str) -> Fin
         f"newest window can be told from those the model was made from with an area of {found.auc:.2f}, where "
         f"{found.usual_auc:.2f} is usual.",
         numbers={
-            "auc": found.auc, "usual_auc": found.usual_auc, "p_value": found.p_value, "effect": found.effect,
+            "auc": found.auc,
+            "usual_auc": found.usual_auc,
+            "p_value": found.p_value,
+            "effect": found.effect,
             "rows": found.rows,
         },
         since=found.start,
-    )  # fmt: skip
+    )

@@ -1,4 +1,4 @@
-"""Whether outcomes come as they used to: a feed that stopped, a cohort that was forgotten, reports that disagree."""
+"""Label quality: a feed that stopped, a cohort without labels, repeated and contradicting reports."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MUCH = 0.05
 def label_findings(
     rows: pl.DataFrame, delays_s: Floats, model: str, *, as_of: datetime, window: timedelta
 ) -> list[Finding]:
-    """What is wrong with the coming of outcomes.
+    """Return problems of the label feed.
 
     Args:
         rows: Predictions in the form of :mod:`everfit.monitoring.prediction_frame`, with what was known at ``as_of``.
@@ -61,8 +61,8 @@ def _stopped(
         kind="labels_stopped",
         model=model,
         severity="critical",
-        sentence=f"Outcomes have stopped coming. {never}, though about {expected:,.0f} were due since: nobody can tell "
-        "how good the model is.",
+        sentence=f"Outcomes have stopped coming. {never}, though about {expected:,.0f} were due since: the model's "
+        "performance is unknown.",
         numbers={"expected": expected, "silent_s": (as_of - since).total_seconds()},
         since=since,
     )
@@ -99,14 +99,14 @@ def _months(rows: pl.DataFrame) -> list[tuple[datetime, pl.DataFrame]]:
 
 
 def _come_by(rows: pl.DataFrame, delays_s: Floats, instant: datetime) -> NDArray[np.float64]:
-    """The chance that each row's outcome had come by an instant, from how long outcomes used to take."""
+    """Return the chance that each row's label was known by an instant, from earlier delays."""
     ages = rows.select((pl.lit(instant) - pl.col(TIME)).dt.total_microseconds() / 1e6).to_series().to_numpy()
     chances: NDArray[np.float64] = np.searchsorted(delays_s, ages, side="right") / len(delays_s)
     return chances
 
 
 def report_findings(outcomes: pl.DataFrame, model: str) -> list[Finding]:
-    """Outcomes that were reported more than once, all alike or in contradiction.
+    """Return findings on labels that were reported more than once, alike or in contradiction.
 
     Args:
         outcomes: Reports or labels: ``id`` and ``value``, one row each; a null value takes back.

@@ -1,4 +1,4 @@
-"""A loss for every row that stands for a metric, and what it was expected to be: what sequential alarms bet on.
+"""Row losses that stand for a metric, with their expectation: the input of sequential alarms.
 
 The losses are those of :mod:`everfit.measures.row_loss`, clipped where a single row could outweigh all others.
 
@@ -33,14 +33,14 @@ class Losses:
     values: Floats
     """Shape ``(steps,)``, from 0 to the loss's ``reach``."""
     expected: Floats
-    """What each was expected to be, given what was predicted: how hard the row is. Shape ``(steps,)``."""
+    """Expected loss given the prediction: how hard the row is. Shape ``(steps,)``."""
     rows: NDArray[np.intp]
     """The last row that each was made of, ascending."""
 
 
 @dataclass(frozen=True)
 class RowLoss:
-    """The loss that stands for a metric, as it was on a reference.
+    """Loss that stands for a metric, as it was on a reference.
 
     Args:
         kind: Which one.
@@ -55,7 +55,7 @@ class RowLoss:
     expect: Callable[[Floats], Floats]
 
     def of(self, truth: Floats, predicted: Floats) -> Losses:
-        """Losses of labelled rows, in their order.
+        """Return the losses of labelled rows, in their order.
 
         Args:
             truth: Shape ``(rows,)``; see :class:`everfit.measures.metric.Metric`.
@@ -68,7 +68,7 @@ class RowLoss:
 
 
 def loss_for(scale: Scale, truth: Floats, predicted: Floats) -> RowLoss:
-    """The loss that stands for a model's metric.
+    """Return the loss that stands for a model's metric.
 
     Args:
         scale: The model's.
@@ -96,7 +96,7 @@ def loss_for(scale: Scale, truth: Floats, predicted: Floats) -> RowLoss:
 
 
 def _expect_binary(kind: LossKind, truth: Floats, predicted: Floats) -> Callable[[Floats], Floats]:
-    """By the chance that the predicted one turned out to be."""
+    """Return the expected loss by calibrated chances."""
     known = truth >= 0
     calibrated, loss = isotonic(predicted[known], truth[known]), MEAN_LOSSES[kind]
 
@@ -109,7 +109,7 @@ def _expect_binary(kind: LossKind, truth: Floats, predicted: Floats) -> Callable
 
 
 def _expect_classes(kind: LossKind, predicted: Floats) -> Floats:
-    """By the chances as they were predicted."""
+    """Return the expected loss by the chances as predicted."""
     rows, classes = predicted.shape
     each = [MEAN_LOSSES[kind](np.full(rows, float(place)), predicted) for place in range(classes)]
     expected: Floats = (predicted * np.array(each).T).sum(axis=1)
@@ -117,7 +117,7 @@ def _expect_classes(kind: LossKind, predicted: Floats) -> Floats:
 
 
 def _expect_binned(losses: Floats, predicted: Floats) -> Callable[[Floats], Floats]:
-    """By the mean among the rows that were predicted alike, a tenth of them at a time."""
+    """Return the expected loss by the mean in each tenth of the predictions."""
     edges = np.unique(np.quantile(predicted, np.linspace(0.1, 0.9, 9))) if len(predicted) else np.empty(0)
     place = np.searchsorted(edges, predicted)
     rows = np.bincount(place, minlength=len(edges) + 1)

@@ -1,4 +1,4 @@
-"""What is to be expected of rows whose outcome nobody knows yet, from what became of rows that were answered alike.
+"""Expected performance of unlabelled rows, from labelled rows with similar predictions.
 
 A classifier says how likely it holds each class, so that it is enough to know how often it was right when it said so.
 A regression says nothing of its own error; a small model of the losses tells which rows are hard.
@@ -25,24 +25,24 @@ LOSSES = {"mae": "absolute", "rmse": "error", "pinball_10": "pinball_10", "pinba
 """Column of :func:`~everfit.measures.regression_metrics.error_columns` that a metric averages; ``rmse``, its square."""
 _ROUNDS, _LEAVES, _LEAST_IN_LEAF = 50, 8, 50
 
-Foresee = Callable[[pl.DataFrame], Floats]
-"""From rows to what is expected of each, whatever a :class:`Foresight` makes a metric of; one entry per row."""
+Expectation = Callable[[pl.DataFrame], Floats]
+"""From rows to the expectation of each, in the form that its method needs; one entry per row."""
 
 
-class Foresight(Protocol):
-    """A way to expect something of rows."""
+class PerformanceEstimation(Protocol):
+    """Method of estimating a metric without labels."""
 
-    def learn(self, labelled: pl.DataFrame) -> Foresee:
-        """Learn from rows with answers and outcomes, in the form of :mod:`everfit.monitoring.prediction_frame`."""
+    def learn(self, labelled: pl.DataFrame) -> Expectation:
+        """Learn from labelled rows in the form of :mod:`everfit.monitoring.prediction_frame`."""
         ...
 
     def metric(self, expected: Floats, rows: pl.DataFrame, weight: Floats | None) -> float:
-        """The model's metric on rows of which this is expected; NaN where it is undefined."""
+        """Return the model's metric on rows with these expectations; NaN where it is undefined."""
         ...
 
 
-class Chances:
-    """What a classifier's answers turned out to mean: isotonic calibration, class by class.
+class ConfidenceEstimation:
+    """Confidence-based estimation: a classifier's chances by isotonic calibration, class by class.
 
     Args:
         scale: The model's.
@@ -52,8 +52,8 @@ class Chances:
         self._scale = scale
         self._measure = scale.measure
 
-    def learn(self, labelled: pl.DataFrame) -> Foresee:
-        """See :class:`Foresight`; what is expected is the chance of each class, shaped as the answers are."""
+    def learn(self, labelled: pl.DataFrame) -> Expectation:
+        """See :class:`PerformanceEstimation`; expects the chance of each class, shaped as the predictions are."""
         truth, said = self._scale.read(labelled)
         if said.ndim == 1:
             known = truth >= 0
@@ -61,7 +61,7 @@ class Chances:
             return lambda rows: curve.of(_answers(rows, self._scale))
         curves = [isotonic(said[:, place], (truth == place).astype(np.float64)) for place in range(said.shape[1])]
 
-        def foresee(rows: pl.DataFrame) -> Floats:
+        def expect(rows: pl.DataFrame) -> Floats:
             asked = _answers(rows, self._scale)
             each = np.column_stack([curve.of(asked[:, place]) for place, curve in enumerate(curves)])
             whole = each.sum(axis=1, keepdims=True)
@@ -69,15 +69,15 @@ class Chances:
             found: Floats = np.divide(each, whole, out=asked.copy(), where=whole > 0)
             return found
 
-        return foresee
+        return expect
 
     def metric(self, expected: Floats, rows: pl.DataFrame, weight: Floats | None) -> float:
-        """See :class:`Foresight`."""
+        """See :class:`PerformanceEstimation`."""
         return expected_metric(self._measure, expected, _answers(rows, self._scale), weight)
 
 
-class ModelledLosses:
-    """What a regression's errors cost, by a small model on its features and answers.
+class DirectLossEstimation:
+    """Direct loss estimation: a regression's losses by a small model on its features and predictions.
 
     Source: the direct loss estimation of NannyML (Perrakis et al., documentation of release 0.6), with the loss itself
     as the label.
@@ -91,8 +91,8 @@ class ModelledLosses:
         self._scale = scale
         self._columns = (*features, *prediction_columns(scale.task, scale.classes))
 
-    def learn(self, labelled: pl.DataFrame) -> Foresee:
-        """See :class:`Foresight`; what is expected is the loss of each row, shape ``(rows,)``."""
+    def learn(self, labelled: pl.DataFrame) -> Expectation:
+        """See :class:`PerformanceEstimation`; expects the loss of each row, shape ``(rows,)``."""
         from sklearn.ensemble import HistGradientBoostingRegressor
 
         matrix = FeatureMatrix(labelled, self._columns)
@@ -109,16 +109,16 @@ class ModelledLosses:
         model.fit(matrix.of(labelled), losses)
         least, most = float(losses.min()), float(losses.max())
 
-        def foresee(rows: pl.DataFrame) -> Floats:
+        def expect(rows: pl.DataFrame) -> Floats:
             found = model.predict(matrix.of(rows)) if rows.height else np.empty(0)
             # A sum of trees may leave the range of what was seen; a loss below zero is none.
             clipped: Floats = np.clip(found, least, most)
             return clipped
 
-        return foresee
+        return expect
 
     def metric(self, expected: Floats, rows: pl.DataFrame, weight: Floats | None) -> float:  # noqa: ARG002
-        """See :class:`Foresight`."""
+        """See :class:`PerformanceEstimation`."""
         mean = weigh(mean_of(expected), weight, len(expected))
         return math.sqrt(mean) if self._scale.metric == "rmse" else mean
 

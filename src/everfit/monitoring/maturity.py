@@ -1,4 +1,4 @@
-"""What a cohort will look like once its outcomes are in, told while many are not.
+"""Label maturity: expected class shares of a cohort while many labels are not known yet.
 
 Outcomes of one class often come sooner than those of another, so the known part of a young cohort misleads. How long
 each class takes is learnt with rows that still wait as censored (:mod:`everfit.measures.competing_risks`), and then
@@ -33,7 +33,7 @@ _Z = NormalDist().inv_cdf(0.975)
 
 
 class ClassShare(Struct, frozen=True, kw_only=True):
-    """How large one class is."""
+    """Share of one class."""
 
     value: str
     labelled: int
@@ -52,7 +52,7 @@ class ClassShare(Struct, frozen=True, kw_only=True):
 
 
 class Cohort(Struct, frozen=True, kw_only=True):
-    """Some rows, as they were known at an instant."""
+    """Rows of a cohort, as they were known at an instant."""
 
     as_of: datetime
     rows: int
@@ -76,7 +76,7 @@ class Cohort(Struct, frozen=True, kw_only=True):
 
 
 def cohort(rows: pl.DataFrame, delays: Delays, *, as_of: datetime) -> Cohort:
-    """What is known of some rows, and what their classes' shares will be.
+    """Return what is known of some rows, and the expected shares of their classes.
 
     Args:
         rows: The cohort, in the form of :mod:`everfit.monitoring.prediction_frame`.
@@ -118,7 +118,7 @@ def cohort(rows: pl.DataFrame, delays: Delays, *, as_of: datetime) -> Cohort:
 
 
 def weights(rows: pl.DataFrame, delays: Delays, *, as_of: datetime) -> pl.Series:
-    """How much each known row must count, so that a young cohort's metrics are what they will be; see
+    """Return the weight of each labelled row, so that a young cohort's metrics are unbiased; see
     :func:`~everfit.measures.label_weights.judging_weights`.
 
     Args:
@@ -137,7 +137,7 @@ def weights(rows: pl.DataFrame, delays: Delays, *, as_of: datetime) -> pl.Series
 
 
 def _matured(code: int, expected: Floats, forecast: Floats, ages: Floats, delays: Delays) -> tuple[float, float, float]:
-    """The final share of a class, with its 95 % range.
+    """Return the final share of a class, with its 95 % range.
 
     The final share is a ratio of counts, so a row that turns out to be of class ``l`` moves it by ``value[l]``. Two
     things are uncertain: what the waiting rows become, if the curves are right, and the curves. Both are the more so

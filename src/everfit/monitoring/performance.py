@@ -1,4 +1,4 @@
-"""How good a version is on the rows whose outcome is known: over time, by slice, and against another version."""
+"""Performance on labelled rows: over time, by slice, and compared with another version."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Figure(Struct, frozen=True, kw_only=True):
     """Lower end of the 95 % interval."""
     high: float | None
     weighted: bool = False
-    """Whether each row counts by how unlikely it was that its outcome is known by now."""
+    """True if rows are weighted by the inverse chance that their label is known by now."""
 
     @property
     def coverage(self) -> float:
@@ -59,16 +59,16 @@ class SliceFigure(Struct, frozen=True, kw_only=True):
     value: str
     figure: Figure
     worse: bool
-    """Whether the whole interval is worse than the version's own overall value."""
+    """True if the whole interval is worse than the version's overall value."""
 
 
 class Comparison(Struct, frozen=True, kw_only=True):
-    """Two versions on the same rows, or on rows that chance dealt out among them."""
+    """Comparison of two versions on the same rows, or on rows that were assigned to them at random."""
 
     version: int
     against: int
     paired: bool
-    """Whether both answered the same rows."""
+    """True if both predicted the same rows."""
     rows: int
     """Whose outcome is known, of ``version``."""
     rows_against: int
@@ -83,7 +83,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """What is needed to score rows.
+    """Task, metric and classes: what scores rows.
 
     Args:
         task: The model's.
@@ -151,7 +151,7 @@ def figure(
     weight: pl.Series | None = None,
     resamples: int = RESAMPLES,
 ) -> Figure:
-    """The metric of some rows.
+    """Return the metric of some rows.
 
     Args:
         rows: In the form of :mod:`everfit.monitoring.prediction_frame`; rows without an outcome count for the
@@ -187,7 +187,7 @@ def figure(
 def over_time(
     rows: pl.DataFrame, scale: Scale, *, every: timedelta, weight: pl.Series | None = None, resamples: int = RESAMPLES
 ) -> tuple[Figure, ...]:
-    """The metric of each stretch of time, by when the rows were asked; arguments as for :func:`figure`."""
+    """Return the metric of each length of event time; arguments as for :func:`figure`."""
     if rows.is_empty():
         return ()
     weighed = rows if weight is None else rows.with_columns(weight.alias("__weight"))
@@ -205,7 +205,7 @@ def over_time(
 def by_slice(
     rows: pl.DataFrame, scale: Scale, columns: Sequence[str], *, overall: Figure, resamples: int = RESAMPLES
 ) -> tuple[SliceFigure, ...]:
-    """The metric for each of the most frequent values of each column, those worse than the whole first."""
+    """Return the metric for the most frequent values of each column, those worse than the whole first."""
     found = []
     for column in columns:
         for value in rows[column].drop_nulls().value_counts(sort=True).head(MOST_SLICES)[column]:
@@ -232,7 +232,7 @@ def compare(
     other_scale: Scale | None = None,
     resamples: int = RESAMPLES,
 ) -> Comparison | None:
-    """Two versions on the rows that both answered and whose outcome is known; ``None`` where these are too few.
+    """Compare two versions on the labelled rows that both predicted; ``None`` where these are too few.
 
     Arguments as for :func:`compare_dealt`.
     """
@@ -269,7 +269,7 @@ def compare_dealt(
     other_scale: Scale | None = None,
     resamples: int = RESAMPLES,
 ) -> Comparison | None:
-    """Two versions on rows that the hash of the id dealt out among them, as it does for a canary.
+    """Compare two versions on rows assigned by the hash of the id, as for a canary.
 
     Within a stretch of constant share it is as good as chance who answered which row. The share grows from stage to
     stage, and days differ: each day of ``others`` therefore counts as much as it does in ``rows``.
@@ -330,7 +330,7 @@ def _on_one_scale(
 
 
 class Coverage(Struct, frozen=True, kw_only=True):
-    """How much is known of the rows that were asked in ``[start, end)``."""
+    """Label coverage of the rows in ``[start, end)``."""
 
     start: datetime
     end: datetime
@@ -351,7 +351,7 @@ class Coverage(Struct, frozen=True, kw_only=True):
 
 
 def coverage(rows: pl.DataFrame, *, every: timedelta) -> tuple[Coverage, ...]:
-    """How much is known of each stretch of time, oldest first."""
+    """Return the label coverage of each length of time, oldest first."""
     found = (
         rows.group_by(pl.col(TIME).dt.truncate(every).alias("start"))
         .agg(

@@ -1,4 +1,8 @@
-"""Whether a version became worse than on its hold-out: an alarm that means something, however often one looks."""
+"""Sequential alarm on a performance drop; its false-alarm probability holds however often it is evaluated.
+
+An episode opens by a betting e-process against "no worse than tolerated", and ends by a reversed one against "still
+worse than tolerated", at the same level (Ville's inequality).
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ from everfit.measures.weighting import Floats
 from everfit.monitoring.loss import Losses, loss_for
 from everfit.monitoring.performance import Scale
 from everfit.monitoring.prediction_frame import prediction_columns
-from everfit.monitoring.reference import Reference
+from everfit.monitoring.reference import ReferenceProfile
 
 _REFERENCE_SHARE = 0.2
 """Of alpha, spent on how well the hold-out is known."""
@@ -34,40 +38,40 @@ _ENTRY = "__entry"
 
 
 class Episode(Struct, frozen=True, kw_only=True):
-    """A time in which the version was worse."""
+    """Period in which the version was worse."""
 
     since: datetime
-    """When it seems to have begun, by when the rows were asked."""
+    """Event time at which it seems to have begun."""
     alarmed_at: datetime
-    """When that was certain enough, by when the outcome entered."""
+    """Entry of the label with which the evidence sufficed."""
     recovered_at: datetime | None
-    """When it was certain again that it is over; ``None`` if it goes on."""
+    """Entry of the label with which the evidence of its end sufficed; ``None`` if it goes on."""
     loss: float
     """The mean since it began, until it was over."""
     surprise: float
-    """By how much that is more than was to be expected of such predictions."""
+    """Mean loss beyond the expected one of such predictions."""
 
 
 class Alarm(Struct, frozen=True, kw_only=True):
-    """What the bets on the version being worse came to."""
+    """State of the sequential test."""
 
     episodes: tuple[Episode, ...]
-    """Of each, the chance of being there without cause is at most ``alpha``."""
+    """The probability that an episode is a false alarm is at most ``alpha``, and so is that of a false end."""
     evidence: float
-    """How many times the stakes they are now, since the last episode; an alarm is due at about ``1 / alpha``."""
+    """Wealth of the e-process since the last episode; an alarm is due at about ``1 / alpha``."""
     outcomes: int
-    """How many were looked at."""
+    """Number of labelled rows used."""
     group: int
-    """How many of them count as one."""
+    """Number of dependent rows that count as one."""
     loss: str
-    """What is bet on; see :mod:`everfit.monitoring.loss`."""
+    """Name of the loss; see :mod:`everfit.monitoring.loss`."""
     reference: float
     """The loss on the hold-out, in its own unit."""
     tolerated: float
-    """By how much it may be more than expected: ``by``, and what is not known of the hold-out."""
+    """Tolerated excess over the expected loss: ``by``, and the uncertainty of the hold-out."""
     alpha: float
     run_length: int | None
-    """Where it is set, it is what is promised in place of ``alpha``."""
+    """If set, the mean number of steps to a false alarm, in place of ``alpha``."""
 
     @property
     def current(self) -> Episode | None:
@@ -77,29 +81,28 @@ class Alarm(Struct, frozen=True, kw_only=True):
 
 
 def performance_alarm(
-    rows: pl.DataFrame, reference: Reference, *, by: float | None, alpha: float, run_length: int | None = None
+    rows: pl.DataFrame, reference: ReferenceProfile, *, by: float | None, alpha: float, run_length: int | None = None
 ) -> Alarm | None:
-    """Bet on the version being worse than on its hold-out.
+    """Test sequentially that the version is no worse than on its hold-out.
 
-    An outcome enters when its row has the age at which nine in ten outcomes used to be known (thirty days at most), or
-    when it becomes known if that is later: what becomes known soonest need not be like the rest. Rows of a day may
-    resemble each other, as in a storm that makes all flights late; as many rows as tell what one independent row would
+    A label enters when its row has the age at which nine in ten labels used to be known (thirty days at most), or when
+    it becomes known if that is later, since the first labels to come are not like the rest. Rows of a day are dependent
+    (a storm makes all flights late): as many rows as have the information of one independent row
     (:func:`everfit.measures.design_effect.design_effect`, on the hold-out) count as one, by their mean.
 
-    What is bet on is the loss beyond what predictions like these used to cost: a week of hard questions is not the
-    version's fault, as long as it says how hard they are. That also takes out most of what days have in common.
+    The test is on the loss beyond the expected loss of such predictions: a week of hard rows is no drop as long as the
+    version predicts how hard they are. That also removes most of the dependence within days.
 
-    The chance that it ever rings without cause is at most ``alpha`` if, without a change, such a mean is expected to be
-    no more than on the hold-out, of which it is known within limits, and ``by``, whatever came before. The version's
-    own life makes the hold-out's mean more certain, but is never taken for better than that.
+    The probability of any false alarm is at most ``alpha`` if, without a change, the conditional mean is at most that
+    of the hold-out, whose upper confidence bound is used, plus ``by``. The version's own life makes that bound closer,
+    but never lower than the hold-out's mean.
 
     Args:
         rows: All of the version since its deployment, in the form of :mod:`everfit.monitoring.prediction_frame`.
         reference: The version's.
-        by: What is tolerated, in the loss's own unit; a twentieth of the hold-out's by default.
-        alpha: The chance of a false alarm over the version's life.
-        run_length: Instead, how many steps there are on average to a false alarm: the e-detector of Shin, Ramdas,
-            Rinaldo 2022.
+        by: The tolerance, in the loss's own unit; a twentieth of the hold-out's loss by default.
+        alpha: The probability of a false alarm over the version's life.
+        run_length: Instead, the mean number of steps to a false alarm: the e-detector of Shin, Ramdas, Rinaldo 2022.
 
     Returns:
         ``None`` if the hold-out is too small to compare with.
@@ -217,14 +220,14 @@ def _mean_loss(found: Losses, places: NDArray[np.intp], since: int, recovered: i
 
 
 def _means(values: Floats, group: int) -> Floats:
-    """The means of successive values, ``group`` at a time; what remains at the end waits for more."""
+    """Return means of successive values, ``group`` at a time; a remainder at the end is left out."""
     count = len(values) // group
     means: Floats = values[: count * group].reshape(count, group).mean(axis=1)
     return means
 
 
 def alarm_finding(alarm: Alarm, model: str, version: int) -> Finding | None:
-    """The alarm in words; ``None`` while it does not ring."""
+    """Return the finding of a current episode; ``None`` without one."""
     episode = alarm.current
     if episode is None:
         return None
@@ -259,7 +262,7 @@ def _waiting(held_out: pl.DataFrame) -> timedelta:
 
 
 def _in_order(rows: pl.DataFrame, scale: Scale, wait: timedelta) -> pl.DataFrame:
-    """Only what is bet on, as it enters. Rows come ordered by asking and id, so that a stable sort is enough."""
+    """Return labelled rows in the order of entry. They come ordered by event time and id: a stable sort is enough."""
     entry = pl.max_horizontal(pl.col(KNOWN_AT), pl.col(TIME) + wait).alias(_ENTRY)
     known = rows.lazy().filter(pl.col(LABEL).is_not_null())
     found = known.select(entry, TIME, LABEL, *prediction_columns(scale.task, scale.classes))

@@ -1,4 +1,4 @@
-"""Rows in the one form that monitoring looks at, whether they come from the journal or from a profile."""
+"""Frame of predictions and labels that monitoring evaluates, from the journal or from a profile."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ UNKNOWN = -1.0
 
 
 def prediction_columns(task: Task, classes: Sequence[object]) -> tuple[str, ...]:
-    """The names of the columns that hold the answers."""
+    """Return the names of the columns of predictions."""
     return tuple(f"{PREDICTION}.{value}" for value in classes) if task == "multiclass" else (PREDICTION,)
 
 
 def predictions_of(rows: pl.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:
-    """The answers, shape ``(rows,)``, or ``(rows, classes)`` where there is more than one column.
+    """Return the predictions, shape ``(rows,)``, or ``(rows, classes)`` where there is more than one column.
 
     A version has no column for a class that it does not know: where it gave other classes a chance, that class has 0.
     """
@@ -40,8 +40,9 @@ def predictions_of(rows: pl.DataFrame, columns: Sequence[str]) -> NDArray[np.flo
 
 
 def chances(there: Sequence[str], columns: Sequence[str]) -> list[pl.Expr]:
-    """Each class's chance in rows of versions that need not know the same classes: 0 for one that a version does not
-    know, null where it gave no class a chance.
+    """Return the chance of each class in rows of versions with different classes.
+
+    It is 0 for a class that a version does not know, and null where it gave no class a chance.
 
     Args:
         there: The columns that the rows have.
@@ -60,7 +61,7 @@ def chances(there: Sequence[str], columns: Sequence[str]) -> list[pl.Expr]:
 
 
 def truth_codes(values: pl.Series, task: Task, classes: Sequence[Any]) -> pl.Series:
-    """Outcomes as numbers: 0 or 1, the class's place, or the value; -1 for another class, null where there is none.
+    """Return labels as numbers: 0 or 1, the class's place, or the value; -1 for another class, null without one.
 
     Args:
         values: Text as the journal keeps it, or the label's own type.
@@ -82,7 +83,7 @@ def _as_text(values: pl.Series) -> pl.Series:
 
 
 def standard_rows(joined: pl.DataFrame, schema: InputSchema, *, slices: Sequence[str] = ()) -> pl.DataFrame:
-    """Predictions of the journal, joined with their outcomes, in monitoring's form.
+    """Return predictions of the journal, joined with their labels, in monitoring's form.
 
     Args:
         joined: As :func:`everfit.journal.label_join.join_labels` returns them.
@@ -90,10 +91,9 @@ def standard_rows(joined: pl.DataFrame, schema: InputSchema, *, slices: Sequence
         slices: Columns to keep beside the features.
 
     Returns:
-        :data:`ID`, :data:`TIME`, :data:`RECORDED_AT`, :data:`VERSION`, :data:`ROUTE`, the answers, :data:`LABEL`,
+        :data:`ID`, :data:`TIME`, :data:`RECORDED_AT`, :data:`VERSION`, :data:`ROUTE`, the predictions, :data:`LABEL`,
         :data:`NEW_CLASS`, :data:`KNOWN_AT`, then the features under the schema's names and the slices, and :data:`MARK`
-        where it is given;
-        ordered by the time of asking.
+        where it is given; ordered by event time.
     """
     there = set(joined.columns)
     answers = prediction_columns(schema.task, schema.classes)

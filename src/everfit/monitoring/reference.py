@@ -1,4 +1,4 @@
-"""What a version is compared with: the rows that it was made from, and how it did on those that were held out."""
+"""ReferenceProfile of a version: the rows that it was trained on, and its predictions on the hold-out."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Watched:
 
     @cached_property
     def novelty(self) -> Mapping[str, float]:
-        """How many strangers are usual in each column of categories: of the later half's rows, the share whose value
+        """Usual share of unseen categories in each column: of the later half's rows, the share whose value
         the earlier half does not have.
 
         Good's estimate from what occurs only once (:attr:`everfit.measures.bins.Categories.novelty`) takes rows for
@@ -66,15 +66,15 @@ class Watched:
 
     @cached_property
     def dispersions(self) -> Mapping[str, Dispersion] | None:
-        """How much more its windows differ than independent rows would; ``None`` where there are too few of them."""
+        """Overdispersion of its windows, column by column; ``None`` where there are too few windows."""
         parts = placed(self._rows, self._window).partition_by(WINDOW, maintain_order=True)
         # The first and the last window are cut off.
         return dispersions([self.count(part) for part in parts[1:-1]]) if len(parts) >= _LEAST_BLOCKS + 2 else None
 
 
 @dataclass(frozen=True)
-class Reference:
-    """What a version's package remembers, in monitoring's form.
+class ReferenceProfile:
+    """Profile of a version's package, in monitoring's form.
 
     Args:
         rows: :data:`TIME`, :data:`LABEL`, :data:`KNOWN_AT`, :data:`HELD_OUT`, the predictions (null where the version
@@ -103,7 +103,7 @@ class Reference:
 
     @cached_property
     def answers(self) -> Watched:
-        """What the version said of rows that it had not learnt from."""
+        """Distribution of the predictions on the hold-out."""
         columns = prediction_columns(self.scale.task, self.scale.classes)
         there = [name for name in columns if name in self.held_out.columns]
         return Watched(self.held_out, there, window=self.window)
@@ -116,15 +116,15 @@ def reference_of(
     metric: str,
     importance: Mapping[str, float],
     window: Length,
-) -> Reference:
-    """A package's profile as a reference.
+) -> ReferenceProfile:
+    """Return a package's profile as a reference.
 
     Args:
         profile: As :func:`everfit.training.profile.profile_rows` made it.
         schema: The version's.
         metric: The model's.
-        importance: See :class:`Reference`.
-        window: See :class:`Reference`.
+        importance: See :class:`ReferenceProfile`.
+        window: See :class:`ReferenceProfile`.
     """
     rows = profile.with_columns(truth_codes(profile[LABEL], schema.task, schema.classes))
     if schema.task == "multiclass":
@@ -134,7 +134,7 @@ def reference_of(
         learnt_last = [float(place) for place, name in enumerate(columns) if name not in profile.columns]
         unsaid = pl.col(HELD_OUT) & pl.col(LABEL).is_in(learnt_last)
         rows = rows.with_columns(pl.when(~unsaid).then(LABEL).alias(LABEL))
-    return Reference(
+    return ReferenceProfile(
         rows=rows.sort(TIME),
         scale=Scale(task=schema.task, metric=metric, classes=schema.classes),
         features=schema.names,
@@ -144,7 +144,7 @@ def reference_of(
 
 
 def columns_of(rows: pl.DataFrame, layout: SketchLayout) -> dict[str, Column]:
-    """A frame's columns as a sketch takes them; one that is absent, or no number where one is due, is missing."""
+    """Return a frame's columns as a sketch takes them; an absent column, or text for a number, counts as missing."""
     found: dict[str, Column] = {}
     for name in layout.columns:
         values = rows[name] if name in rows.columns else pl.repeat(None, rows.height, dtype=pl.Null, eager=True)
@@ -156,7 +156,7 @@ def columns_of(rows: pl.DataFrame, layout: SketchLayout) -> dict[str, Column]:
 
 
 def _form(values: pl.Series) -> Form | None:
-    """The cells of a column; ``None`` for one without a single value."""
+    """Return the cells of a column; ``None`` for one without a single value."""
     if values.dtype.is_numeric():
         numbers = values.cast(pl.Float64).drop_nulls().to_numpy()
         return bins_of(numbers) if len(numbers) else None

@@ -1,8 +1,7 @@
-"""Counted windows on disk: what was counted once is not counted again, unless its rows have changed.
+"""Cache on disk of counted windows: a window is counted again only if its rows have changed.
 
-A window's count is a function of its rows and nothing else, and says which rows these were. So whoever dies between
-shipping rows and counting them, or counts while another does, leaves either a right count or one that is seen to be
-stale or torn, and then is made anew.
+A window's count is a function of its rows alone, and holds their fingerprint. A process that is killed, or counts while
+another one does, leaves either a right count or one that is recognised as stale or torn, and is then computed again.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from everfit.core.errors import DataError, StoreError
 from everfit.measures.sketch import Sketch
 from everfit.monitoring.drift_windows import Counted, count, newest_windows
 from everfit.monitoring.prediction_frame import MARK
-from everfit.monitoring.reference import Reference
+from everfit.monitoring.reference import ReferenceProfile
 from everfit.monitoring.windows import WINDOW, Window, placed
 
 Read = Callable[[datetime, datetime], pl.DataFrame]
@@ -43,20 +42,20 @@ class _Kept(Struct, frozen=True, kw_only=True, array_like=True):
 
 
 class Counts:
-    """The windows of one version where it answers, or as a shadow.
+    """Windows of one version where it responds, or as a shadow.
 
     Args:
         folder: Holds a file for each window; made if it is missing.
         reference: The version's.
     """
 
-    def __init__(self, folder: Path, reference: Reference) -> None:
+    def __init__(self, folder: Path, reference: ReferenceProfile) -> None:
         self._folder = folder
         self._reference = reference
         self._held: dict[int, Counted] = {}
 
     def windows(self, rows: pl.DataFrame, read: Read, *, until: datetime) -> tuple[Counted, ...]:
-        """The newest complete windows with rows enough, oldest first; those that were never counted, are counted.
+        """Return the newest complete windows with rows enough, oldest first; new ones are counted.
 
         Args:
             rows: All rows of the version, with :data:`MARK`, in the form of

@@ -1,4 +1,4 @@
-"""Which rows make up which window, and by what to tell that a window is still the same."""
+"""Windows of time or of rows, and their fingerprints."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ WINDOW = "__window"
 """The column that :func:`placed` adds."""
 
 Length = timedelta | int
-"""So long, or so many rows."""
+"""A duration, or a number of rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """A window that no more rows are expected in.
+    """Complete window: no more rows are expected in it.
 
     Args:
         number: The value of :data:`WINDOW` in its rows.
@@ -41,10 +41,10 @@ class Window:
 
 
 def placed(rows: pl.DataFrame, length: Length) -> pl.DataFrame:
-    """Rows with the number of the window that they are in.
+    """Return rows with the number of their window.
 
     Windows of time begin at whole multiples of their length. Windows of rows are filled in the order of recording, so
-    that what is asked late changes none that is full; those of a reference, which nobody recorded, in that of asking.
+    that late rows change none that is full; those of a reference, which has no recording time, by event time.
 
     Args:
         rows: In the form of :mod:`everfit.monitoring.prediction_frame`.
@@ -58,7 +58,7 @@ def placed(rows: pl.DataFrame, length: Length) -> pl.DataFrame:
 
 
 def complete_windows(rows: pl.DataFrame, length: Length, *, until: datetime) -> tuple[Window, ...]:
-    """The windows that are full, or over, oldest first.
+    """Return the windows that are full, or over, oldest first.
 
     Args:
         rows: As :func:`placed` gives them; :data:`MARK` may be missing.

@@ -12,7 +12,7 @@ from everfit.store.gauges import Sample
 
 
 def samples_of(report: MonitorReport, freshness: Sequence[SourceFreshness]) -> list[Sample]:
-    """Every number of :data:`everfit.store.gauges.GAUGES` that the report knows."""
+    """Return every number of :data:`everfit.store.gauges.GAUGES` that the report has."""
     model = report.model
     found = [sample for version in report.versions for sample in _of_version(model, version)]
     for source in freshness:

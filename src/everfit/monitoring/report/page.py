@@ -81,7 +81,7 @@ def write_page(report: MonitorReport) -> str:
 def _sections(report: MonitorReport) -> Iterable[str]:
     yield f"<h1>{as_html(report.model)}</h1>"
     yield f"<p>As of {report.as_of:%Y-%m-%d %H:%M} UTC, asked since {report.since:%Y-%m-%d}.</p>"
-    # Whoever answers now comes first, and open; the others may be opened.
+    # The champion comes first, and open; the others may be opened.
     versions = sorted(report.versions, key=lambda one: not _is_champion(report, one))
     if versions:
         yield _numbers(report, versions[0])

@@ -27,7 +27,7 @@ OTHERS = ("#8a5cd1", "#1a9aa8", "#b0568a")
 
 
 def performance_plot(report: MonitorReport, version: VersionReport) -> go.Figure:
-    """A version's metric over time, beside what was expected, its hold-out and the others."""
+    """Draw a version's metric over time, with estimate, hold-out and other versions."""
     import plotly.graph_objects as go
 
     known = [point for point in version.over_time if point.value is not None]
@@ -35,31 +35,47 @@ def performance_plot(report: MonitorReport, version: VersionReport) -> go.Figure
     figure = go.Figure()
     figure.add_scatter(x=when, y=[point.high for point in known], line_width=0, hoverinfo="skip", showlegend=False)
     figure.add_scatter(
-        x=when, y=[point.low for point in known], line_width=0, fill="tonexty", fillcolor="rgba(47,111,237,.15)",
-        hoverinfo="skip", showlegend=False,
-    )  # fmt: skip
+        x=when,
+        y=[point.low for point in known],
+        line_width=0,
+        fill="tonexty",
+        fillcolor="rgba(47,111,237,.15)",
+        hoverinfo="skip",
+        showlegend=False,
+    )
     figure.add_scatter(
-        x=when, y=[point.value for point in known], mode="lines+markers", line={"color": BLUE, "width": 2},
-        marker_size=4, name=f"version {version.version}", showlegend=False,
+        x=when,
+        y=[point.value for point in known],
+        mode="lines+markers",
+        line={"color": BLUE, "width": 2},
+        marker_size=4,
+        name=f"version {version.version}",
+        showlegend=False,
         customdata=[[point.labelled, point.rows] for point in known],
         hovertemplate="%{y:.4f} on %{customdata[0]:,} of %{customdata[1]:,} rows<extra></extra>",
-    )  # fmt: skip
+    )
     others = [other for other in report.versions if other is not version]
     for other, colour in zip(others, OTHERS * len(others), strict=False):
         scored = [figure for figure in other.over_time if figure.value is not None]
         figure.add_scatter(
-            x=[point.start + (point.end - point.start) / 2 for point in scored], y=[point.value for point in scored],
-            mode="lines", line={"color": colour, "width": 1}, opacity=0.8,
+            x=[point.start + (point.end - point.start) / 2 for point in scored],
+            y=[point.value for point in scored],
+            mode="lines",
+            line={"color": colour, "width": 1},
+            opacity=0.8,
             name=f"version {other.version}{' (shadow)' if other.route == 'shadow' else ''}",
             hovertemplate="%{y:.4f}",
-        )  # fmt: skip
+        )
     guessed = [estimate for estimate in version.estimates if estimate.value is not None]
     figure.add_scatter(
-        x=[point.start + (point.end - point.start) / 2 for point in guessed], y=[point.value for point in guessed],
-        mode="lines", line={"color": AMBER, "width": 1.5, "dash": "dot"}, showlegend=False,
+        x=[point.start + (point.end - point.start) / 2 for point in guessed],
+        y=[point.value for point in guessed],
+        mode="lines",
+        line={"color": AMBER, "width": 1.5, "dash": "dot"},
+        showlegend=False,
         customdata=[[point.low, point.high] for point in guessed],
         hovertemplate="expected %{y:.4f} (%{customdata[0]:.4f} … %{customdata[1]:.4f})<extra></extra>",
-    )  # fmt: skip
+    )
     if version.reference is not None and version.reference.value is not None:
         figure.add_hline(y=version.reference.value, line={"color": INK, "dash": "dash", "width": 1})
         low, high = version.reference.low, version.reference.high
@@ -71,41 +87,53 @@ def performance_plot(report: MonitorReport, version: VersionReport) -> go.Figure
 
 
 def comparisons_plot(names: Sequence[str], found: Sequence[Comparison]) -> go.Figure:
-    """By how much versions are worse than the champion, one above the other."""
+    """Draw the differences from the champion."""
     import plotly.graph_objects as go
 
     colours = [RED if part.low > 0 else GREEN if part.high < 0 else BLUE for part in found]
     figure = go.Figure()
     for name, one, colour in zip(names, found, colours, strict=True):
         figure.add_scatter(
-            x=[one.worse_by], y=[name], mode="markers", marker={"size": 10, "color": colour}, showlegend=False,
+            x=[one.worse_by],
+            y=[name],
+            mode="markers",
+            marker={"size": 10, "color": colour},
+            showlegend=False,
             error_x={
-                "type": "data", "symmetric": False, "array": [one.high - one.worse_by],
-                "arrayminus": [one.worse_by - one.low], "color": colour, "thickness": 2, "width": 6,
+                "type": "data",
+                "symmetric": False,
+                "array": [one.high - one.worse_by],
+                "arrayminus": [one.worse_by - one.low],
+                "color": colour,
+                "thickness": 2,
+                "width": 6,
             },
             hovertemplate=f"%{{x:+.4f}} ({one.low:+.4f} … {one.high:+.4f})<extra></extra>",
-        )  # fmt: skip
+        )
     figure.add_vline(x=0, line={"color": INK, "dash": "dash", "width": 1})
     return figure
 
 
 def served_plot(wrong: Sequence[ServedFeature]) -> go.Figure:
-    """The share of answers in which each feature was not what history says."""
+    """Draw the share of predictions in which each feature differs from history."""
     import plotly.graph_objects as go
 
     shown = list(reversed(wrong))
     figure = go.Figure()
     figure.add_bar(
-        x=[served.different / served.rows for served in shown], y=[as_html(served.feature) for served in shown],
-        orientation="h", marker_color=RED, customdata=[[served.different, served.rows] for served in shown],
+        x=[served.different / served.rows for served in shown],
+        y=[as_html(served.feature) for served in shown],
+        orientation="h",
+        marker_color=RED,
+        customdata=[[served.different, served.rows] for served in shown],
         hovertemplate="%{y}: %{customdata[0]:,} of %{customdata[1]:,}<extra></extra>",
-    )  # fmt: skip
+    )
     figure.update_xaxes(tickformat=".0%", rangemode="tozero")
     return figure
 
 
 def coverage_plot(version: VersionReport) -> go.Figure:
-    """The share of answers whose outcome is known."""
+    """Draw the label coverage."""
     import plotly.graph_objects as go
 
     figure = go.Figure()
@@ -121,7 +149,7 @@ def coverage_plot(version: VersionReport) -> go.Figure:
 
 
 def rates_plot(version: VersionReport) -> go.Figure:
-    """The share of the last class, as known and as it will be."""
+    """Draw the share of the last class, as known and as expected in the end."""
     import plotly.graph_objects as go
 
     found = [(report.start + (report.end - report.start) / 2, report.cohort.shown) for report in version.cohorts]
@@ -130,23 +158,34 @@ def rates_plot(version: VersionReport) -> go.Figure:
     figure = go.Figure()
     figure.add_scatter(x=when, y=[part.high for _, part in matured], line_width=0, hoverinfo="skip", showlegend=False)
     figure.add_scatter(
-        x=when, y=[part.low for _, part in matured], line_width=0, fill="tonexty", fillcolor="rgba(47,111,237,.15)",
-        hoverinfo="skip", showlegend=False,
-    )  # fmt: skip
+        x=when,
+        y=[part.low for _, part in matured],
+        line_width=0,
+        fill="tonexty",
+        fillcolor="rgba(47,111,237,.15)",
+        hoverinfo="skip",
+        showlegend=False,
+    )
     figure.add_scatter(
-        x=[start for start, _ in found], y=[part.raw for _, part in found], mode="lines", name="known",
+        x=[start for start, _ in found],
+        y=[part.raw for _, part in found],
+        mode="lines",
+        name="known",
         line={"color": "rgba(128,136,150,.8)", "width": 1, "dash": "dot"},
-    )  # fmt: skip
+    )
     figure.add_scatter(
-        x=when, y=[part.matured for _, part in matured], mode="lines", name="expected in the end",
+        x=when,
+        y=[part.matured for _, part in matured],
+        mode="lines",
+        name="expected in the end",
         line={"color": BLUE, "width": 2},
-    )  # fmt: skip
+    )
     figure.update_yaxes(tickformat=".0%")
     return figure
 
 
 def heat_plot(version: VersionReport) -> go.Figure:
-    """How far each column was from what it is compared with."""
+    """Draw the drift of each column over time."""
     import plotly.graph_objects as go
 
     newest = version.drift[-1].columns
@@ -156,20 +195,31 @@ def heat_plot(version: VersionReport) -> go.Figure:
     effects = [[found[name].effect if name in found else None for found in by_window] for name in names]
     figure = go.Figure()
     figure.add_heatmap(
-        x=when, y=[as_html(name) for name in names], z=effects, zmin=0, zmax=1, xgap=1, ygap=1,
+        x=when,
+        y=[as_html(name) for name in names],
+        z=effects,
+        zmin=0,
+        zmax=1,
+        xgap=1,
+        ygap=1,
         colorscale=[[0, "rgba(128,136,150,.08)"], [0.3, "#f5c56b"], [1, RED]],
-        colorbar={"thickness": 8, "outlinewidth": 0}, hovertemplate="%{y}, %{x}: %{z:.2f}<extra></extra>",
-    )  # fmt: skip
+        colorbar={"thickness": 8, "outlinewidth": 0},
+        hovertemplate="%{y}, %{x}: %{z:.2f}<extra></extra>",
+    )
     moved = [(start, name) for start, window in zip(when, version.drift, strict=True) for name in window.drifted]
     figure.add_scatter(
-        x=[start for start, _ in moved], y=[as_html(name) for _, name in moved], mode="markers", hoverinfo="skip",
-        marker={"size": 4, "color": "#1d2430"}, showlegend=False,
-    )  # fmt: skip
+        x=[start for start, _ in moved],
+        y=[as_html(name) for _, name in moved],
+        mode="markers",
+        hoverinfo="skip",
+        marker={"size": 4, "color": "#1d2430"},
+        showlegend=False,
+    )
     return figure
 
 
 def distribution_plot(found: Distribution) -> go.Figure:
-    """A column before and after."""
+    """Draw a column before and after."""
     import plotly.graph_objects as go
 
     figure = go.Figure()
@@ -182,7 +232,7 @@ def distribution_plot(found: Distribution) -> go.Figure:
 
 
 def slices_plot(version: VersionReport) -> go.Figure:
-    """The metric by slice, with its interval."""
+    """Draw the metric by slice, with its interval."""
     import plotly.graph_objects as go
 
     shown = [column for column in reversed(version.slices) if column.figure.value is not None]
@@ -217,12 +267,16 @@ def as_html(text: str) -> str:
 
 
 def draw(figure: go.Figure, height: int) -> str:
-    """A figure as HTML, of so many pixels of height."""
+    """Return a figure as HTML, with its height in pixels."""
     figure.update_layout(
-        height=height, margin={"l": 8, "r": 8, "t": 34 if figure.layout.title.text else 8, "b": 8},
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font={"color": INK, "size": 12},
-        hovermode="closest", legend={"orientation": "h", "y": 1.12, "x": 1, "xanchor": "right"},
-    )  # fmt: skip
+        height=height,
+        margin={"l": 8, "r": 8, "t": 34 if figure.layout.title.text else 8, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": INK, "size": 12},
+        hovermode="closest",
+        legend={"orientation": "h", "y": 1.12, "x": 1, "xanchor": "right"},
+    )
     figure.update_xaxes(gridcolor=FAINT, zeroline=False, automargin=True)
     figure.update_yaxes(gridcolor=FAINT, zeroline=False, automargin=True)
     html: str = figure.to_html(

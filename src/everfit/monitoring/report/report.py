@@ -1,4 +1,4 @@
-"""Everything that a look at a model found, as values: what terminals, pages and triggers read."""
+"""Monitoring report as values, for terminals, pages and programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from everfit.monitoring.performance_alarm import Alarm
 
 
 class CohortReport(Struct, frozen=True, kw_only=True):
-    """What became, or will become, of what was asked in ``[start, end)``."""
+    """Cohort of the predictions in ``[start, end)``."""
 
     start: datetime
     end: datetime
@@ -25,7 +25,7 @@ class CohortReport(Struct, frozen=True, kw_only=True):
 
 
 class VersionReport(Struct, frozen=True, kw_only=True):
-    """One version, where it answers or as a shadow."""
+    """Report on one version, where it responds or as a shadow."""
 
     version: int
     route: str
@@ -37,12 +37,12 @@ class VersionReport(Struct, frozen=True, kw_only=True):
     overall: Figure
     over_time: tuple[Figure, ...]
     estimates: tuple[Estimate, ...]
-    """What was to be expected without any outcome, over time; none if the hold-out is too small to learn it from."""
+    """Estimates without labels, over time; none if the hold-out is too small."""
     reconciled: Reconciled | None
-    """The estimate beside the truth, on the rows whose outcome is known."""
+    """Estimate beside the realised metric, on labelled rows."""
     coverage: tuple[Coverage, ...]
     delays: tuple[Delay, ...]
-    """How long outcomes take: of all together, then of each class."""
+    """Label delays: of all together, then of each class."""
     cohorts: tuple[CohortReport, ...]
     """The shares of the classes, as known and as they will be; none for a regression."""
     slices: tuple[SliceFigure, ...]
@@ -63,7 +63,7 @@ class ServedFeature(Struct, frozen=True, kw_only=True):
 
 
 class Served(Struct, frozen=True, kw_only=True):
-    """Whether the newest answers were given the features that history confirms."""
+    """Parity of the newest predictions: served features against history."""
 
     rows: int
     different: int
@@ -78,7 +78,7 @@ class Served(Struct, frozen=True, kw_only=True):
 
 
 class MonitorReport(Struct, frozen=True, kw_only=True):
-    """One look at one model."""
+    """Report on one model."""
 
     model: str
     task: str
@@ -94,17 +94,17 @@ class MonitorReport(Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     """The gravest first."""
     together: Together | None = None
-    """Whether the champion's features still go together as they did; ``None`` if that could not be looked at."""
+    """Joint drift of the champion's features; ``None`` if it could not be checked."""
     served: Served | None = None
-    """``None`` if that could not be looked at."""
+    """``None`` if it could not be checked."""
     notes: tuple[str, ...] = ()
-    """What could not be looked at, or not as was asked for."""
+    """Checks that could not be made, or not as was asked for."""
     incidents: tuple[Incident, ...] = ()
     """Those that are open, and those that ended since ``since``."""
 
 
 def compared(found: Comparison) -> str:
-    """A comparison in a sentence."""
+    """Return a comparison as a sentence."""
     low, high, sign = (-found.high, -found.low, -1) if found.high < 0 else (found.low, found.high, 1)
     verdict = "worse than" if found.low > 0 else "better than" if found.high < 0 else "not proven to differ from"
     where = (
