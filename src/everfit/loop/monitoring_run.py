@@ -12,7 +12,7 @@ import polars as pl
 from msgspec import Struct, structs
 
 from everfit.artifact.package import open_package
-from everfit.core.columns import ID, LABEL, TIME, VERSION
+from everfit.core.columns import ID, LABEL, RECORDED_AT, ROUTE, TIME, VERSION
 from everfit.core.errors import EmptyWindowError, UnknownVersionError
 from everfit.core.finding import EstimatedDrop, Finding, Incident
 from everfit.core.progress import SILENT, Progress
@@ -227,7 +227,7 @@ def evaluate(
         raise _no_prediction(history, definition, as_of)
     progress.finish("Reading", note=f"{predictions.height:,} predictions")
     progress.start("Comparing")
-    champion = _champion(system, definition, as_of)
+    champion = _champion(system, definition, predictions, as_of)
     versions = _versions(system, definition, cache.versions, champion, predictions, full=full)
     rows, reports = _labelled(system, definition, history, predictions, champion, versions, now, full=full)
     counted = _counted(system, definition, versions, rows, history, until=now)
@@ -271,23 +271,29 @@ def _no_prediction(history: PredictionHistory, definition: Model, as_of: datetim
             value=definition.name,
             remedy="Serve it: everfit serve.",
         )
-    first = history.rows["recorded_at"].min()
+    first = history.rows[RECORDED_AT].min()
     return EmptyWindowError(
         "there must be predictions before the instant of --as-of",
-        value=as_of,
+        value=f"{as_of:%Y-%m-%d %H:%M:%S} UTC",
         place=definition.name,
         remedy=f"The first was recorded at {first:%Y-%m-%d %H:%M:%S} UTC." if isinstance(first, datetime) else "",
     )
 
 
-def _champion(system: System, definition: Model, as_of: datetime | None) -> int | None:
-    """Return the champion, now or at an instant of the past; ``None`` if there is none."""
+def _champion(system: System, definition: Model, predictions: pl.DataFrame, as_of: datetime | None) -> int | None:
+    """Return the champion, now or at an instant of the past; ``None`` if there is none.
+
+    Where the history of aliases does not reach back so far, the newest prediction of a champion tells.
+    """
     if as_of is None:
         deployed = system.deployment.of(definition.name)
         return deployed.champion.version if deployed else None
     changes = AliasHistory(system.ledger).of(definition.name)
     past = [change.version for change in changes if change.alias == CHAMPION and change.changed_at <= as_of]
-    return past[-1] if past else None
+    if past:
+        return past[-1]
+    responded = predictions.filter(pl.col(ROUTE) == CHAMPION).sort(RECORDED_AT, maintain_order=True)
+    return int(responded[VERSION][-1]) if responded.height else None
 
 
 def _versions(
