@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from everfit.artifact.signing import Trust
     from everfit.definitions.project import Project
     from everfit.registry.registry import Registry
+    from everfit.serving.http.asgi import AsgiApp
     from everfit.serving.worker import Worker
     from everfit.store.leadership import Leadership
 
@@ -202,6 +203,19 @@ def open_worker(folder: Path | str | None = None, *, slot: int = 0, clock: Clock
         reports=state / "workers",
         gauges=state / "gauges",
     )
+
+
+def asgi_app() -> AsgiApp:
+    """Return the prediction service of the current folder's project as an ASGI application; see docs/howto/serve.md.
+
+    Raises:
+        ProjectError: If there is no project.
+        SettingsError: If a setting is wrong.
+        StoreError: If the online store or the journal cannot be opened.
+    """
+    from everfit.serving.http.asgi import AsgiApp
+
+    return AsgiApp(open_worker())
 
 
 def open_controller(folder: Path | str | None = None, *, in_replay: bool = False) -> Controller:

@@ -1,4 +1,7 @@
-"""The way to a service: connections that are kept, and asking again where that helps."""
+"""Connections to a prediction service: a pool of kept connections, and retries.
+
+Why not urllib3: docs/adr/0022-the-client-s-own-connections.md.
+"""
 
 from __future__ import annotations
 
@@ -19,21 +22,21 @@ _LONGEST_PAUSE_S = 5.0
 _LONGEST_RETRY_AFTER_S = 30.0
 
 
-class Answer(NamedTuple):
-    """What came back."""
+class ServiceResponse(NamedTuple):
+    """Response of the service."""
 
     status: int
     body: bytes
     retry_after_s: float
-    """How long the service asks its callers to wait; 0 if it does not say."""
+    """Value of ``Retry-After`` in seconds; 0 if it is absent."""
 
 
 class Channel:
-    """Connections to one service. Any thread may ask at any time; each question has a connection to itself.
+    """Connections to one service; thread-safe, one connection for each request at a time.
 
     Args:
         url: ``http://host:port`` or ``https://…``, perhaps with a path before the service's own.
-        timeout_s: How long to wait for the connection, and then for every piece of the answer.
+        timeout_s: Longest wait for the connection, and then for each piece of the response.
         token: Sent with every request as ``Authorization: Bearer``; ``None`` sends none.
 
     Raises:
@@ -55,28 +58,28 @@ class Channel:
         self._timeout_s = timeout_s
         self._idle: deque[HTTPConnection] = deque()
 
-    def ask(self, method: str, path: str, body: bytes | None = None, *, retries: int) -> Answer:
-        """Ask, and again up to ``retries`` times while the service says 503 or cannot be reached.
+    def request(self, method: str, path: str, body: bytes | None = None, *, retries: int) -> ServiceResponse:
+        """Send a request, and repeat it up to ``retries`` times while the service responds 503 or cannot be reached.
 
-        A question must mean the same if it arrives twice. One that took too long is not asked again.
+        The request must be idempotent. It is not repeated after a timeout.
 
         Raises:
-            NotReadyError: If there was no answer.
+            NotReadyError: If there was no response.
         """
         pause_s = _FIRST_PAUSE_S
         while True:
             wait_s = 0.0
             try:
-                answer = self._ask_once(method, path, body)
+                response = self._send_once(method, path, body)
             except (OSError, HTTPException) as problem:
                 if retries == 0 or isinstance(problem, TimeoutError):
                     raise self._unreachable(problem) from problem
             else:
-                if retries == 0 or answer.status != _BUSY:
-                    return answer
-                wait_s = answer.retry_after_s
+                if retries == 0 or response.status != _BUSY:
+                    return response
+                wait_s = response.retry_after_s
             retries -= 1
-            # Callers that were turned away together must not come back together.
+            # Jitter: clients that were rejected together must not retry together.
             time.sleep(wait_s + pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
@@ -85,7 +88,7 @@ class Channel:
         while self._idle:
             self._idle.pop().close()
 
-    def _ask_once(self, method: str, path: str, body: bytes | None) -> Answer:
+    def _send_once(self, method: str, path: str, body: bytes | None) -> ServiceResponse:
         connection = self._take()
         if connection is not None:
             try:
@@ -93,7 +96,7 @@ class Channel:
             except TimeoutError:
                 raise
             except (OSError, HTTPException):
-                # The service has closed it meanwhile, and so most likely the others: that is no fault to be counted.
+                # The service has closed this idle connection, and so most likely the others: not counted as a retry.
                 self.close()
         fresh = self._connection(self._host, self._port, timeout=self._timeout_s)
         return self._exchange(fresh, method, path, body)
@@ -104,18 +107,19 @@ class Channel:
         except IndexError:
             return None
 
-    def _exchange(self, connection: HTTPConnection, method: str, path: str, body: bytes | None) -> Answer:
+    def _exchange(self, connection: HTTPConnection, method: str, path: str, body: bytes | None) -> ServiceResponse:
         headers = self._headers | ({"Content-Type": "application/json"} if body is not None else {})
         try:
             connection.request(method, self._prefix + path, body, headers)
-            response = connection.getresponse()
-            answer = Answer(response.status, response.read(), _seconds(response.getheader("Retry-After")))
-        except BaseException:  # whatever it was, half an answer may be left in the connection
+            received = connection.getresponse()
+            retry_after_s = _seconds(received.getheader("Retry-After"))
+            response = ServiceResponse(received.status, received.read(), retry_after_s)
+        except BaseException:  # whatever it was, part of a response may be left in the connection
             connection.close()
             raise
-        if not response.will_close:
+        if not received.will_close:
             self._idle.append(connection)
-        return answer
+        return response
 
     def _unreachable(self, problem: Exception) -> NotReadyError:
         if isinstance(problem, TimeoutError):

@@ -1,4 +1,4 @@
-"""``everfit.Client``: a prediction service, from Python."""
+"""``everfit.Client``: predictions, outcomes and features from Python."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from msgspec import Struct
 from everfit.client.channel import Channel
 from everfit.client.encode import encode, plain_id, plain_outcome, plain_row, plain_rows
 from everfit.client.frames import Rows, rows_of, single_row
-from everfit.client.records import ModelDescription, Prediction, Pushed, Value
-from everfit.client.refusal import refusal, strange
+from everfit.client.records import ModelDescription, Prediction, PushResult, Value
+from everfit.client.service_errors import error_of, unexpected_response
 from everfit.core.errors import NotReadyError
 
 _OK = 200
 _T = TypeVar("_T")
 
 
-class _Answer(Struct):
+class _Predictions(Struct):
     predictions: list[Value]
     ids: list[str]
     version: int
@@ -32,7 +32,7 @@ class _Answer(Struct):
     missing: dict[str, list[int]] = {}
 
 
-class _Taken(Struct):
+class _Reported(Struct):
     outcomes: int
 
 
@@ -46,20 +46,20 @@ class _Index(Struct):
 
 
 class Client:
-    """Asks a prediction service. Any number of threads may share one; connections are kept between calls.
+    """Client of a prediction service. Threads may share one; connections are kept between calls.
 
-    A call is repeated, with growing pauses, while the service says 503 or cannot be reached; a repeated prediction is
-    the same prediction, under the same id.
+    A call is repeated, with growing pauses, while the service responds 503 or cannot be reached; a repeated prediction
+    is the same prediction, under the same id.
 
     Args:
-        url: Where the service is.
-        timeout_s: How long to wait for the connection, and then for the answer.
-        retries: How often at most a call is repeated.
+        url: The service's address.
+        timeout_s: Longest wait for the connection, and then for the response.
+        retries: Most repetitions of a call.
         token: For a proxy that wants one: sent as ``Authorization: Bearer TOKEN``. By default the environment variable
             ``EVERFIT_TOKEN``, which the commands ``predict`` and ``outcomes`` use, too.
 
     Raises:
-        SettingsError: If the address is none, or the token cannot be sent.
+        SettingsError: If the address is malformed, or the token cannot be sent.
     """
 
     def __init__(
@@ -88,17 +88,17 @@ class Client:
         model: str,
         inputs: Rows,
         *,
-        id: str | None = None,  # noqa: A002 - what the service calls it
+        id: str | None = None,  # noqa: A002 - the name in the protocol
         ids: Iterable[Any] | None = None,
     ) -> Prediction | list[Prediction]:
-        """Ask for predictions.
+        """Return predictions.
 
         Args:
             model: The model's name.
             inputs: One row, or several: every request field by its name, ``None`` (or NaN, NaT) where it is not known.
                 Instants are aware ``datetime``, or text such as ``2026-03-01T08:30:00Z``. Several rows may be a pandas
                 or Polars data frame, one row a row of a pandas frame.
-            id: What to record the prediction under; of several rows ``id-0``, ``id-1``, …. By default a new one.
+            id: Id of the record; of several rows ``id-0``, ``id-1``, …. By default a new one.
             ids: One for each row, instead; a column of a frame will do.
 
         Returns:
@@ -110,7 +110,7 @@ class Client:
                 ``inputs[3].distance``.
             UnknownModelError: If the service does not serve that model.
             RequestTooLargeError: If there are more rows than it takes at once.
-            NotReadyError: If it cannot be reached, or cannot answer now.
+            NotReadyError: If it cannot be reached, or cannot response now.
             RequestError: If the service failed.
         """
         row = single_row(inputs)
@@ -118,18 +118,18 @@ class Client:
         if ids is not None:
             body["ids"] = [plain_id(row_id) for row_id in ids]
         if id is not None or ids is None:
-            # Chosen here, so that a question that has to be sent twice is one prediction.
+            # Chosen here, so that a repeated request is one prediction.
             body["id"] = str(uuid4()) if id is None else id
-        answer = self._ask("POST", f"/predict/{quote(model, safe='')}", _Answer, body)
-        predictions = _apart(answer)
+        response = self._request("POST", f"/predict/{quote(model, safe='')}", _Predictions, body)
+        predictions = _by_row(response)
         return predictions if row is None else predictions[0]
 
     def report(self, model: str, id: str, value: float | str | bool | None, known_at: datetime | None = None) -> None:  # noqa: A002
-        """Report what became of a prediction; on the disk when this returns.
+        """Report the outcome of a prediction; on the disk when this returns.
 
         Args:
             model: The model's name.
-            id: The prediction's.
+            id: The prediction's id.
             value: A class or a number; ``None`` takes back what was reported before, anything else corrects it.
             known_at: When that was known; by default now.
 
@@ -142,7 +142,7 @@ class Client:
         self.outcomes(model, [{"id": id, "value": value, "known_at": known_at}])
 
     def outcomes(self, model: str, rows: Rows) -> int:
-        """Report what became of many predictions: all of them are taken, or none.
+        """Report the outcomes of many predictions: all of them are taken, or none.
 
         Args:
             model: The model's name.
@@ -150,16 +150,16 @@ class Client:
                 these columns. ``None`` or null as the value takes an outcome back; NaN is refused.
 
         Returns:
-            How many were taken.
+            Number of outcomes that were taken.
 
         Raises:
             EverfitError: As :meth:`report`; RequestTooLargeError if there are more than the service takes at once.
         """
         plain = [plain_outcome(row, f"outcomes[{number}]") for number, row in enumerate(rows_of(rows, "outcomes"))]
-        return self._ask("POST", f"/outcomes/{quote(model, safe='')}", _Taken, {"outcomes": plain}).outcomes
+        return self._request("POST", f"/outcomes/{quote(model, safe='')}", _Reported, {"outcomes": plain}).outcomes
 
-    def push(self, view: str, rows: Rows) -> Pushed:
-        """Hand over newer features: on the disk and online when this returns.
+    def push(self, view: str, rows: Rows) -> PushResult:
+        """Push feature rows: on the disk and online when this returns.
 
         Args:
             view: The feature view's name.
@@ -168,37 +168,37 @@ class Client:
 
         Raises:
             TimestampError: If an instant has no time zone.
-            InvalidRequestError: If a row is not what the view's rows are.
+            InvalidRequestError: If a row does not have the view's columns.
             UnknownModelError: If no model that is served looks this view up.
             RequestTooLargeError: If there are more rows than the service takes at once.
             NotReadyError: As :meth:`predict`, or if they could not be kept.
         """
         body = {"rows": plain_rows(rows, "rows")}
-        return self._ask("POST", f"/features/{quote(view, safe='')}", Pushed, body)
+        return self._request("POST", f"/features/{quote(view, safe='')}", PushResult, body)
 
     def models(self) -> dict[str, int]:
-        """The champions' versions by the names of the models that are served."""
-        return {each.name: each.version for each in self._ask("GET", "/", _Index).models}
+        """Return the champions' versions by model."""
+        return {served.name: served.version for served in self._request("GET", "/", _Index).models}
 
     def model(self, name: str) -> ModelDescription:
-        """What a model is, and takes.
+        """Return the description of a model.
 
         Raises:
             UnknownModelError: If the service does not serve it.
             NotReadyError: As :meth:`predict`.
         """
-        return self._ask("GET", f"/models/{quote(name, safe='')}", ModelDescription)
+        return self._request("GET", f"/models/{quote(name, safe='')}", ModelDescription)
 
     def ready(self) -> bool:
-        """Whether the service can answer now; does not wait for it."""
-        return self._says_yes("/health/ready")
+        """Return ``True`` if the service is ready; there are no retries."""
+        return self._is_ok("/health/ready")
 
     def live(self) -> bool:
-        """Whether the service is there; does not wait for it."""
-        return self._says_yes("/health/live")
+        """Return ``True`` if the service runs; there are no retries."""
+        return self._is_ok("/health/live")
 
     def close(self) -> None:
-        """Close the connections. The client can still be asked, and opens new ones."""
+        """Close the connections. The client can still be used, and opens new ones."""
         self._channel.close()
 
     def __enter__(self) -> Client:
@@ -209,31 +209,31 @@ class Client:
     ) -> None:
         self.close()
 
-    def _ask(self, method: str, path: str, kind: type[_T], body: Mapping[str, Any] | None = None) -> _T:
+    def _request(self, method: str, path: str, kind: type[_T], body: Mapping[str, Any] | None = None) -> _T:
         sent = None if body is None else encode(body)
-        answer = self._channel.ask(method, path, sent, retries=self._retries)
-        if answer.status != _OK:
-            raise refusal(answer)
+        response = self._channel.request(method, path, sent, retries=self._retries)
+        if response.status != _OK:
+            raise error_of(response)
         try:
-            return msgspec.json.decode(answer.body, type=kind)
+            return msgspec.json.decode(response.body, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError) as problem:
-            raise strange(answer) from problem
+            raise unexpected_response(response) from problem
 
-    def _says_yes(self, path: str) -> bool:
+    def _is_ok(self, path: str) -> bool:
         try:
-            return self._channel.ask("GET", path, retries=0).status == _OK
+            return self._channel.request("GET", path, retries=0).status == _OK
         except NotReadyError:
             return False
 
 
-def _apart(answer: _Answer) -> list[Prediction]:
-    """Each row's own prediction."""
-    versions = answer.versions or [answer.version] * len(answer.ids)
-    missing: list[tuple[str, ...]] = [()] * len(answer.ids)
-    for view, places in answer.missing.items():
+def _by_row(response: _Predictions) -> list[Prediction]:
+    """Return each row's prediction."""
+    versions = response.versions or [response.version] * len(response.ids)
+    missing: list[tuple[str, ...]] = [()] * len(response.ids)
+    for view, places in response.missing.items():
         for place in places:
             missing[place] += (view,)
     return [
         Prediction(value=value, id=own_id, version=version, missing=lacking)
-        for value, own_id, version, lacking in zip(answer.predictions, answer.ids, versions, missing, strict=True)
+        for value, own_id, version, lacking in zip(response.predictions, response.ids, versions, missing, strict=True)
     ]

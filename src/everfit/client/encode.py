@@ -1,4 +1,4 @@
-"""From Python's values to those that the service takes."""
+"""Conversion of Python's values to those of the service's JSON."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _PLAIN = frozenset((str, int, bool, type(None)))
 
 
 def encode(body: Mapping[str, Any]) -> bytes:
-    """A request's body.
+    """Return a request's body.
 
     Raises:
-        InvalidRequestError: If it holds what JSON cannot say.
+        InvalidRequestError: If a value has no form in JSON.
     """
     try:
         return msgspec.json.encode(body)
@@ -29,7 +29,7 @@ def encode(body: Mapping[str, Any]) -> bytes:
 
 
 def plain_row(row: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """A row as the service takes it; NaN, which frames have for a missing number, is null.
+    """Return a row as JSON values; NaN, which frames have for a missing number, is null.
 
     Raises:
         TimestampError: If an instant has no time zone.
@@ -39,7 +39,7 @@ def plain_row(row: Mapping[str, Any], place: str) -> dict[str, Any]:
 
 
 def plain_outcome(row: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """An outcome as the service takes it. Here NaN is refused, since null takes an outcome back.
+    """Return an outcome as JSON values; NaN is an error, since null takes an outcome back.
 
     Raises:
         TimestampError: If an instant has no time zone.
@@ -56,13 +56,13 @@ def plain_outcome(row: Mapping[str, Any], place: str) -> dict[str, Any]:
 
 
 def plain_id(value: Any) -> Any:
-    """An id as the service takes it: the whole numbers of a frame's column as text."""
+    """Return an id; the whole numbers of a frame's column become text."""
     value = value.item() if getattr(value, "ndim", None) == 0 else value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def plain_rows(rows: Rows, name: str) -> list[dict[str, Any]]:
-    """Rows of :func:`plain_row`, whose places are ``name[0]``, ``name[1]``, ….
+    """Return rows of :func:`plain_row`, whose places are ``name[0]``, ``name[1]``, ….
 
     Raises:
         TimestampError: As :func:`plain_row`.
@@ -84,11 +84,11 @@ def _plain(value: Any, place: str) -> Any:
     if isinstance(value, float) and not isfinite(value):
         raise InvalidRequestError("must be a finite number or None", value=value, place=place)
     if isinstance(value, datetime) and value.tzinfo is None:
-        raise TimestampError(
-            "must be an instant with a time zone", value=value.isoformat(), place=place,
-            remedy="Say which: value.replace(tzinfo=UTC) if it is in UTC, else tzinfo=ZoneInfo('Europe/Paris'); "
-            "of a column, dt.tz_localize('UTC') in pandas, dt.replace_time_zone('UTC') in Polars.",
-        )  # fmt: skip
+        remedy = (
+            "Say which: value.replace(tzinfo=UTC) if it is in UTC, else tzinfo=ZoneInfo('Europe/Paris'); "
+            "of a column, dt.tz_localize('UTC') in pandas, dt.replace_time_zone('UTC') in Polars."
+        )
+        raise TimestampError("must be an instant with a time zone", value=value.isoformat(), place=place, remedy=remedy)
     if isinstance(value, datetime) and type(value) is not datetime:  # pandas' Timestamp, which JSON does not know
         parts = value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond
         return datetime(*parts, tzinfo=value.tzinfo, fold=value.fold)

@@ -1,4 +1,4 @@
-"""Rows out of pandas and Polars data frames, told by what they can do: neither library is imported here."""
+"""Rows of pandas and Polars data frames, recognised by their methods: neither library is imported here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Rows = Any
 
 
 def single_row(rows: Rows) -> Mapping[str, Any] | None:
-    """The row that this is, if it is one: a mapping, or a row of a pandas frame (a Series by column name)."""
+    """Return the row if this is one: a mapping, or a row of a pandas frame (a Series by column name)."""
     if isinstance(rows, Mapping):
         return rows
     if hasattr(rows, "to_dict") and hasattr(rows, "index") and not hasattr(rows, "columns"):
@@ -21,7 +21,7 @@ def single_row(rows: Rows) -> Mapping[str, Any] | None:
 
 
 def rows_of(rows: Rows, place: str) -> Iterable[Mapping[str, Any]]:
-    """The rows of a data frame, or of anything that holds mappings.
+    """Return the rows of a data frame, or of any iterable of mappings.
 
     Raises:
         InvalidRequestError: If it holds none.

@@ -1,4 +1,4 @@
-"""What a client hands to its caller."""
+"""Values that the client returns."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from typing import Any
 from msgspec import Struct
 
 Value = float | dict[str, float] | None
-"""The chance of the positive class (binary), the number (regression), or each class's chance by its name (multiclass);
-``None`` if the model's answer was no finite number."""
+"""The positive class's probability (binary), the number (regression), or each class's probability by its name
+(multiclass); ``None`` if the prediction was not finite."""
 
 
 class Prediction(Struct, frozen=True, kw_only=True):
-    """The answer for one row."""
+    """Prediction for one row."""
 
     value: Value
     id: str
-    """Under which it is on record; outcomes are reported by it."""
+    """Id of the record; outcomes are reported by it."""
     version: int
-    """Who answered."""
+    """The version that predicted."""
     missing: tuple[str, ...] = ()
     """The views that held no usable row; their features were null."""
 
 
-class Pushed(Struct, frozen=True, kw_only=True):
-    """What was taken of pushed rows."""
+class PushResult(Struct, frozen=True, kw_only=True):
+    """Number of pushed rows."""
 
     rows: int
     written: int
-    """How many are online now; the others were older than what was there."""
+    """Number of rows that are online now; the others were older than the stored ones."""
 
 
 class Field(Struct, frozen=True, kw_only=True):
@@ -50,11 +50,11 @@ class ModelDescription(Struct, frozen=True, kw_only=True):
     """``binary``, ``multiclass`` or ``regression``."""
     request: tuple[Field, ...]
     views: tuple[str, ...]
-    """Where features are looked up."""
+    """The feature views that are looked up."""
     features: tuple[str, ...]
     classes: tuple[str | int | bool, ...]
-    """Of a binary task's two, predictions are the chances of the last."""
+    """Of a binary task's two, predictions are the probabilities of the last."""
     positive: str | int | bool | None = None
-    """The class whose chance a binary model predicts; ``None`` for other tasks."""
+    """The class whose probability a binary model predicts; ``None`` for other tasks."""
     event_time: str
-    """The request field by whose time features are looked up; empty if it is the moment of asking."""
+    """The request field by whose time features are looked up; empty if that is the time of the request."""

@@ -32,7 +32,7 @@ _FEATURES: Mapping[str, Any] = {
 }
 
 
-class _Body(Struct, forbid_unknown_fields=True):
+class _PushBody(Struct, forbid_unknown_fields=True):
     rows: Annotated[list[dict[str, Any]], Meta(min_length=1)]
 
 
@@ -86,7 +86,7 @@ class FeaturePush:
         self._prediction_logger = prediction_logger
         self._online = online
         self._max_rows = max_rows
-        self._body = msgspec.json.Decoder(_Body)
+        self._body = msgspec.json.Decoder(_PushBody)
         self._row_types: dict[str, tuple[ViewColumns, Any]] = {}
 
     def push(self, view: str, body: bytes) -> AcceptedRows:

@@ -34,7 +34,7 @@ class OutcomeReport(Struct, forbid_unknown_fields=True):
     known_at: PastInstant | None = None
 
 
-class _Body(Struct, forbid_unknown_fields=True):
+class _ReportBody(Struct, forbid_unknown_fields=True):
     outcomes: Annotated[list[OutcomeReport], Meta(min_length=1)] | UnsetType = UNSET
     id: _Id | UnsetType = UNSET
     value: bool | int | float | str | UnsetType | None = UNSET
@@ -62,7 +62,7 @@ class Feedback:
         self._data_plane = data_plane
         self._prediction_logger = prediction_logger
         self._max_rows = max_rows
-        self._body = msgspec.json.Decoder(_Body)
+        self._body = msgspec.json.Decoder(_ReportBody)
 
     def report(self, variants: Variants, body: bytes) -> ReportedOutcomes:
         """Record outcomes: ``{"outcomes": [{"id": …, "value": …, "known_at"?: …}, …]}``, or one such object.
@@ -135,7 +135,7 @@ def past_us(instant: datetime, now_us: int, place: str) -> int:
     return instant_us
 
 
-def _reports(body: _Body) -> list[OutcomeReport]:
+def _reports(body: _ReportBody) -> list[OutcomeReport]:
     if body.outcomes is not UNSET and body.id is UNSET and body.value is UNSET and body.known_at is UNSET:
         return body.outcomes
     if body.outcomes is not UNSET or body.id is UNSET or body.value is UNSET:

@@ -50,7 +50,7 @@ class PredictionResponse(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class _Context(NamedTuple):
-    """What the rows of one request have in common."""
+    """Rows of one request, with its time."""
 
     rows: Sequence[Row]
     ids: list[str]

@@ -49,7 +49,7 @@ def read_table(body: bytes, *, is_file: bool, max_rows: int) -> dict[str, Values
         raise InvalidRequestError(f"must be an Arrow {'file' if is_file else 'stream'}", place="body")
     try:
         table = _TableReader(body, max_rows)
-        return table.read_file() if is_file else table.read_stream()
+        return table.read(is_file=is_file)
     except (struct.error, ValueError, OverflowError) as problem:
         raise InvalidRequestError(f"must be well-formed Arrow IPC: {problem}", place="body") from problem
 
@@ -64,7 +64,10 @@ class _TableReader:
         self._rows = 0
         self._arrays = ArrayReader(budget=len(body))
 
-    def read_stream(self) -> dict[str, Values]:
+    def read(self, *, is_file: bool) -> dict[str, Values]:
+        return self._read_file() if is_file else self._read_stream()
+
+    def _read_stream(self) -> dict[str, Values]:
         body, place = self._body, 0
         while place < len(body):
             beginning, size = struct.unpack_from("<Ii", body, place)
@@ -75,7 +78,7 @@ class _TableReader:
             place = self._take_message(place + 8, size)
         return self._finish()
 
-    def read_file(self) -> dict[str, Values]:
+    def _read_file(self) -> dict[str, Values]:
         body = self._body
         end = len(body) - len(_MAGIC) - 4
         (size,) = struct.unpack_from("<i", body, max(end, 0))

@@ -39,7 +39,7 @@ class _Split(Struct):
     data: list[list[Any]]
 
 
-class _Body(Struct, forbid_unknown_fields=True):
+class _InvocationBody(Struct, forbid_unknown_fields=True):
     dataframe_split: _Split | None = None
     dataframe_records: list[Row] | None = None
     instances: list[Row] | None = None
@@ -47,7 +47,7 @@ class _Body(Struct, forbid_unknown_fields=True):
     params: Row | None = None
 
 
-_decode = msgspec.json.Decoder(_Body).decode
+_decode = msgspec.json.Decoder(_InvocationBody).decode
 
 
 class _Invocations:
@@ -68,7 +68,11 @@ class JsonInvocations(_Invocations):
     """One of ``dataframe_split``, ``dataframe_records``, ``instances`` and ``inputs``."""
 
     def read(self, decoder: RequestDecoder, http: HttpRequest) -> Request:
-        """See :class:`~everfit.serving.protocols.codec.Codec`."""
+        """See :class:`~everfit.serving.protocols.codec.Codec`.
+
+        Raises:
+            InvalidRequestError: If the body violates the protocol or the model's signature.
+        """
         try:
             body = _decode(http.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
@@ -92,7 +96,11 @@ class CsvInvocations(_Invocations):
     """A header and rows; an empty cell is a missing value."""
 
     def read(self, decoder: RequestDecoder, http: HttpRequest) -> Request:
-        """See :class:`~everfit.serving.protocols.codec.Codec`."""
+        """See :class:`~everfit.serving.protocols.codec.Codec`.
+
+        Raises:
+            InvalidRequestError: If the body violates the protocol or the model's signature.
+        """
         try:
             text = http.body.decode("utf-8-sig")
             lines = csv.reader(io.StringIO(text, newline=""), strict=True)

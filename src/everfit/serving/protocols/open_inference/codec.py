@@ -52,7 +52,11 @@ class OpenInferenceCodec:
     is_slow = False
 
     def read(self, decoder: RequestDecoder, http: HttpRequest) -> Request:
-        """See :class:`~everfit.serving.protocols.codec.Codec`."""
+        """See :class:`~everfit.serving.protocols.codec.Codec`.
+
+        Raises:
+            InvalidRequestError: If the body violates the protocol or the model's signature.
+        """
         body = http.body
         head = _head_size(http.header(_HEAD_SIZE), len(body))
         try:

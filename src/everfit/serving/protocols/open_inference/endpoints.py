@@ -130,7 +130,11 @@ class OpenInferenceEndpoints:
         return self._predictions.handle(_CODEC, http, model, _number(version) if version else None)
 
     def repository_index(self, http: HttpRequest) -> Response:
-        """Return the deployed versions, with their state."""
+        """Return the deployed versions, with their state.
+
+        Raises:
+            InvalidRequestError: If the body is neither empty nor a filter.
+        """
         asked = _read(http.body, _IndexRequest)
         if asked is None:
             raise InvalidRequestError('the body must be empty, or such as {"ready": true}')

@@ -82,12 +82,12 @@ class ModelRepository:
             StoreError: If the deployment record cannot be read or written.
         """
 
-        def decide(present: ModelDeployment | None) -> ModelDeployment:
+        def _decide(present: ModelDeployment | None) -> ModelDeployment:
             if present is None:
                 raise UnknownModelError("the model must have been deployed", value=model[:200])
             return msgspec.structs.replace(present, loaded=loaded)
 
-        await asyncio.to_thread(self._deployment.change, model, decide, changed_at=self._clock.now())
+        await asyncio.to_thread(self._deployment.change, model, _decide, changed_at=self._clock.now())
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 while (model in self._data_plane.models) != loaded:
