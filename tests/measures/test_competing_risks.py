@@ -76,25 +76,21 @@ def test_what_happened_what_may_and_what_never_will_is_everything(drawn: list[tu
 
 
 @given(rows)
-def test_where_nothing_is_censored_it_counts_and_its_variance_is_the_binomials(drawn: list[tuple[int, int]]) -> None:
+def test_where_nothing_is_censored_it_counts(drawn: list[tuple[int, int]]) -> None:
     ages, codes = columns([row for row in drawn if row[1] != WAITING] or [(1, 0)])
     found = cumulative_incidence(ages, codes, kinds=KINDS)
     counted = np.array([[np.mean((ages <= age) & (codes == kind)) for kind in range(KINDS)] for age in found.ages])
     assert found.incidence[1:] == pytest.approx(counted, abs=1e-12)
-    assert found.variance[1:] == pytest.approx(counted * (1 - counted) / len(ages), abs=1e-12)
 
 
 @given(rows, st.lists(st.floats(-2, 2), min_size=KINDS, max_size=KINDS))
-def test_both_variances_are_the_delta_methods(drawn: list[tuple[int, int]], value: list[float]) -> None:
+def test_the_variance_of_a_forecast_is_the_delta_methods(drawn: list[tuple[int, int]], value: list[float]) -> None:
     """Against the derivative by each hazard, taken numerically."""
     ages, codes = columns(drawn)
     found = cumulative_incidence(ages, codes, kinds=KINDS)
     waiting_ages = np.array([0.5, 0.5, 3.0, 20.0])
     reached = waiting_ages[found.waiting[found.place(waiting_ages)] > 0]
     worth = np.array(value)
-
-    def incidence(hazards: Floats) -> float:
-        return float(Incidence(found.ages, found.at_risk, hazards * found.at_risk[:, None]).incidence[-1, 0])
 
     def forecast(hazards: Floats) -> float:
         total = 0.0
@@ -104,7 +100,6 @@ def test_both_variances_are_the_delta_methods(drawn: list[tuple[int, int]], valu
             total += float(curves.incidence[-1] @ worth)
         return total
 
-    assert found.variance[-1, 0] == pytest.approx(delta(found, incidence), abs=1e-6)
     influence = found.influence(reached, worth, ages, codes)
     assert influence.sum() == pytest.approx(0.0, abs=1e-9)
     assert (influence**2).sum() == pytest.approx(delta(found, forecast), abs=1e-5)
@@ -125,15 +120,13 @@ def delta(found: Incidence, figure: Callable[[Floats], float]) -> float:
     return total
 
 
-def test_the_variance_is_that_of_samples() -> None:
+def test_the_curves_are_those_that_were_simulated() -> None:
     rng = np.random.default_rng(0)
     drawn = [simulate(rng, 400) for _ in range(400)]
     found = [cumulative_incidence(*each, kinds=2) for each in drawn]
     at = np.array([2.0])
     values = np.array([each.happened(at)[0] for each in found])
-    stated = np.array([each.variance[each.place(at)][0] for each in found]).mean(axis=0)
     assert values.mean(axis=0) == pytest.approx([0.3 * (1 - np.exp(-2)), 0.7 * (1 - np.exp(-1))], abs=0.006)
-    assert values.var(axis=0) == pytest.approx(stated, rel=0.2)
 
 
 def simulate(rng: np.random.Generator, size: int) -> tuple[Floats, Codes]:
@@ -147,7 +140,6 @@ def simulate(rng: np.random.Generator, size: int) -> tuple[Floats, Codes]:
 def test_nothing_known_is_no_curve() -> None:
     found = cumulative_incidence(np.array([1.0, 2.0]), np.array([WAITING, WAITING]), kinds=2)
     assert found.happened(np.array([5.0])).tolist() == [[0.0, 0.0]]
-    assert found.variance.tolist() == [[0.0, 0.0]]
     ages, codes = np.array([1.0, 2.0]), np.array([WAITING, WAITING])
     assert found.influence(np.array([1.0]), np.array([1.0, 0.0]), ages, codes).tolist() == [0.0, 0.0]
 

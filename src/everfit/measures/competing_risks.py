@@ -55,24 +55,6 @@ class Incidence:
         return np.concatenate([np.zeros((1, self.kinds)), np.cumsum(steps, axis=0)])
 
     @cached_property
-    def variance(self) -> Floats:
-        """Variance of :attr:`incidence` by the delta method, shape ``(1 + ages, kinds)``.
-
-        Source: Dinse, Larson 1986, "A note on semi-Markov models for partially censored data"; the sum over earlier
-        ages is expanded into running sums. Where nothing is censored it is the binomial ``p * (1 - p) / rows``.
-        """
-        hazard, before, after = self.hazards, self.waiting[:-1, None], self.incidence[1:]
-        any_event = hazard.sum(axis=1, keepdims=True)
-        # Once no row is at risk, no uncertainty is left.
-        odds = np.divide(any_event, 1.0 - any_event, out=np.zeros_like(any_event), where=any_event < 1.0)
-        rows = self.at_risk[:, None]
-        own = np.cumsum((before**2 * hazard * (1.0 - hazard) + 2 * before * hazard * after + odds * after**2) / rows, 0)
-        mixed = np.cumsum((before * hazard + odds * after) / rows, axis=0)
-        squared = np.cumsum(odds / rows, axis=0)
-        found = own - 2 * after * mixed + after**2 * squared
-        return np.concatenate([np.zeros((1, self.kinds)), np.maximum(found, 0.0)])
-
-    @cached_property
     def ahead(self) -> Floats:
         """Probability that each event is still to come, given none by each age; ``(1 + ages, kinds)``."""
         to_come = self.incidence[-1] - self.incidence
