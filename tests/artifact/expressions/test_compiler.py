@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from everfit.artifact.expressions import recorder, stored
 from everfit.artifact.expressions.check import prove_computations, same, same_types
-from everfit.artifact.expressions.compiler import Untranslatable, compile_expression
+from everfit.artifact.expressions.compiler import compile_expression
+from everfit.artifact.expressions.expression_types import Untranslatable
 from everfit.artifact.expressions.row_pipeline import compile_computation
 from everfit.artifact.schema import Computation, FieldType, InputSchema, RequestField
 from everfit.core.errors import UntrustedPackageError

@@ -9,7 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from everfit.artifact.expressions.compiler import Untranslatable, typed_parts
+from everfit.artifact.expressions.compiler import typed_parts
+from everfit.artifact.expressions.expression_types import POLARS_TYPES, Untranslatable
 from everfit.artifact.expressions.recorder import to_polars
 from everfit.artifact.expressions.row_pipeline import compile_computation
 from everfit.artifact.manifest import RowPath
@@ -81,20 +82,8 @@ def same_types(part: Computation, schema: InputSchema) -> bool:
     fields = {field.name: field.type for field in schema.request}
     types = request_types()
     empty = pl.LazyFrame(schema={name: types[kind] for name, kind in fields.items()})
-    kinds: dict[str, Any] = {
-        "bool": pl.Boolean,
-        "i8": pl.Int8,
-        "i16": pl.Int16,
-        "i32": pl.Int32,
-        "i64": pl.Int64,
-        "u32": pl.UInt32,
-        "f64": pl.Float64,
-        "str": pl.String,
-        "date": pl.Date,
-        "instant": pl.Datetime,
-        "duration": pl.Duration,
-        "null?": pl.Null,
-    }
+    kinds = {kind: getattr(pl, name) for name, kind in POLARS_TYPES.items()}
+    kinds |= {"instant": pl.Datetime, "duration": pl.Duration, "null?": pl.Null}
     for text in part.expressions:
         for tree, kind in typed_parts(json.loads(text), fields, part.lists):
             given = empty.select(to_polars(json.dumps(tree)).alias("_")).collect_schema()["_"]

@@ -15,39 +15,21 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from everfit.artifact.expressions import functions
+from everfit.artifact.expressions.expression_types import (
+    FIELD_TYPES,
+    INTEGERS,
+    POLARS_TYPES,
+    SIGNED,
+    Compute,
+    Row,
+    Typed,
+    Untranslatable,
+    common_type,
+    conversion,
+)
 from everfit.artifact.expressions.stored import list_key
 from everfit.artifact.schema import FieldType
 
-Row = Mapping[str, Any]
-Compute = Callable[[Row], Any]
-Typed = tuple[Compute, str]
-
-_FIELDS: Mapping[FieldType, str] = {
-    "string": "str",
-    "integer": "i64",
-    "number": "f64",
-    "boolean": "bool",
-    "instant": "instant",
-    "date": "date",
-}
-_INTEGERS: Mapping[str, tuple[int, bool]] = {
-    "i8": (8, True),
-    "i16": (16, True),
-    "i32": (32, True),
-    "i64": (64, True),
-    "u32": (32, False),
-}
-_POLARS = {
-    "Boolean": "bool",
-    "Float64": "f64",
-    "Int8": "i8",
-    "Int16": "i16",
-    "Int32": "i32",
-    "Int64": "i64",
-    "UInt32": "u32",
-    "String": "str",
-    "Date": "date",
-}
 _ARITHMETIC = {"Plus": operator.add, "Minus": operator.sub, "Multiply": operator.mul}
 _COMPARISONS = {
     "Eq": operator.eq,
@@ -58,12 +40,7 @@ _COMPARISONS = {
     "GtEq": operator.ge,
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SIGNED = ("i8", "i16", "i32", "i64")
 _CLOSED = {"Both": ("GtEq", "LtEq"), "Left": ("GtEq", "Lt"), "Right": ("Gt", "LtEq"), "None": ("Gt", "Lt")}
-
-
-class Untranslatable(Exception):  # noqa: N818 - a signal between functions, not an error
-    """This expression is left to Polars."""
 
 
 def compile_expression(tree: Any, fields: Mapping[str, FieldType], lists: Mapping[str, Sequence[Any]]) -> Compute:
@@ -88,8 +65,8 @@ def typed_parts(
 ) -> list[tuple[Any, str]]:
     """Return every part of an expression that is not a literal, with the type that the compiler gives it.
 
-    Types are ``bool``, ``i8``, ``i16``, ``i32``, ``i64``, ``u32``, ``f64``, ``str``, ``instant``, ``date`` and
-    ``duration``. Arguments and errors are those of :func:`compile_expression`.
+    Types are those of :mod:`everfit.artifact.expressions.expression_types`; arguments and errors are those of
+    :func:`compile_expression`.
     """
     compiler = _Compiler(fields, lists)
     compiler.settled(tree)
@@ -97,11 +74,7 @@ def typed_parts(
 
 
 class _Compiler:
-    """One expression's compilation.
-
-    A type that ends in ``?`` is a bare literal's, which takes the type of what it meets: ``int?``, ``float?``,
-    ``null?``.
-    """
+    """Compilation of one expression."""
 
     def __init__(self, fields: Mapping[str, FieldType], lists: Mapping[str, Sequence[Any]]) -> None:
         self._fields = fields
@@ -132,7 +105,7 @@ class _Compiler:
     def _column(self, name: str) -> Typed:
         if name not in self._fields:
             raise Untranslatable(name)
-        return (lambda row: row.get(name)), _FIELDS[self._fields[name]]
+        return (lambda row: row.get(name)), FIELD_TYPES[self._fields[name]]
 
     def _literal(self, body: Any) -> Typed:
         ((group, content),) = body.items()
@@ -156,14 +129,14 @@ class _Compiler:
             return _EPOCH + timedelta(microseconds=value[0]), "instant"
         if kind == "Duration" and value[1] == "Microseconds":
             return timedelta(microseconds=value[0]), "duration"
-        name = _POLARS.get(kind)
+        name = POLARS_TYPES.get(kind)
         return None if name is None or name == "date" else (value, name)
 
     def _cast(self, body: Any) -> Typed:
         compute, source = self.settled(body["expr"])
         literal = body["dtype"].get("Literal") if isinstance(body["dtype"], dict) else None
-        target = _POLARS.get(literal) if isinstance(literal, str) else None
-        convert = None if target is None else _conversion(source, target)
+        target = POLARS_TYPES.get(literal) if isinstance(literal, str) else None
+        convert = None if target is None else conversion(source, target)
         if convert is None or target is None:
             raise Untranslatable(f"a cast of {source} to {literal}")
         return _strict(compute, convert), target
@@ -198,7 +171,7 @@ class _Compiler:
 
     def _arithmetic(self, name: str, left: Typed, right: Typed) -> Typed:
         (one, other), kind = self._alike([left, right])
-        if kind not in _INTEGERS and kind != "f64":
+        if kind not in INTEGERS and kind != "f64":
             raise Untranslatable(f"{name} of {kind}")
         if name == "TrueDivide":
             return _both(one, other, functions.divide), "f64"
@@ -206,11 +179,11 @@ class _Compiler:
             operate = _ARITHMETIC[name]
             if kind == "f64":
                 return _both(one, other, operate), kind
-            bits, signed = _INTEGERS[kind]
+            bits, signed = INTEGERS[kind]
             wrapped = functions.wrap(bits, signed=signed)
             return _both(one, other, lambda a, b: wrapped(operate(a, b))), kind
-        if name in {"FloorDivide", "Modulus"} and kind in _INTEGERS:
-            bits, signed = _INTEGERS[kind]
+        if name in {"FloorDivide", "Modulus"} and kind in INTEGERS:
+            bits, signed = INTEGERS[kind]
             wrapped = functions.wrap(bits, signed=signed)
             whole = operator.floordiv if name == "FloorDivide" else operator.mod
             return _both(one, other, lambda a, b: wrapped(whole(a, b)) if b else None), kind
@@ -270,7 +243,7 @@ class _Compiler:
         compute, kind = self.compile(inputs[0])
         content = inputs[1].get("Literal", {}).get("Scalar", {}).get("List")
         values = self._lists.get(list_key(content), ()) if isinstance(content, list) else ()
-        wanted = str if kind == "str" else int if kind in _INTEGERS else None
+        wanted = str if kind == "str" else int if kind in INTEGERS else None
         simple = wanted is not None and values and all(type(value) is wanted for value in values)
         if not simple or (options or {}).get("nulls_equal"):
             raise Untranslatable(f"is_in of {kind}")
@@ -319,19 +292,19 @@ class _Compiler:
         if detail == "Sqrt":
             return self._real(detail, inputs)
         (base, kind), (exponent, other) = (self.compile(part) for part in inputs)
-        if detail != "Generic" or kind != "f64" or other not in {"int?", "float?", "f64", *_INTEGERS}:
+        if detail != "Generic" or kind != "f64" or other not in {"int?", "float?", "f64", *INTEGERS}:
             raise Untranslatable(f"{detail} of {kind} and {other}")
         return _both(base, exponent, functions.power), "f64"
 
     def _real(self, detail: Any, inputs: Sequence[Any]) -> Typed:
         compute, kind = self.settled(inputs[0])
-        if detail not in functions.REAL or (kind != "f64" and kind not in _INTEGERS):
+        if detail not in functions.REAL or (kind != "f64" and kind not in INTEGERS):
             raise Untranslatable(f"{detail} of {kind}")
         return _strict(compute, functions.REAL[detail]), "f64"
 
     def _log(self, _: Any, inputs: Sequence[Any]) -> Typed:
         (compute, kind), (base, other) = (self.settled(part) for part in inputs)
-        if any(part != "f64" and part not in _INTEGERS for part in (kind, other)):
+        if any(part != "f64" and part not in INTEGERS for part in (kind, other)):
             raise Untranslatable(f"a logarithm of {kind}")
         return _both(compute, base, functions.log), "f64"
 
@@ -340,14 +313,14 @@ class _Compiler:
         operate: Callable[[Any], Any] = operator.abs if detail == "Abs" else operator.neg
         if kind == "f64":
             return _strict(compute, operate), kind
-        if kind not in _SIGNED:
+        if kind not in SIGNED:
             raise Untranslatable(f"{detail} of {kind}")
-        wrapped = functions.wrap(_INTEGERS[kind][0], signed=True)
+        wrapped = functions.wrap(INTEGERS[kind][0], signed=True)
         return _strict(compute, lambda value: wrapped(operate(value))), kind
 
     def _rounding(self, detail: Any, inputs: Sequence[Any]) -> Typed:
         compute, kind = self.settled(inputs[0])
-        if kind in _INTEGERS:
+        if kind in INTEGERS:
             return compute, kind
         if kind != "f64":
             raise Untranslatable(f"{detail} of {kind}")
@@ -393,46 +366,12 @@ class _Compiler:
         """Bring parts to the one type that Polars brings them to."""
         kind = parts[0][1]
         for place, (_, other) in enumerate(parts[1:], start=1):
-            kind = _common(kind, parts[0][0] if place == 1 else None, other, parts[place][0])
+            kind = common_type(kind, parts[0][0] if place == 1 else None, other, parts[place][0])
         if kind == "int?":
             kind = "i32" if all(compute({}) is None or abs(compute({})) < 2**31 for compute, _ in parts) else "i64"
         if kind == "float?":
             kind = "f64"
         return [_as_float(compute) if kind == "f64" and own != "f64" else compute for compute, own in parts], kind
-
-
-def _common(one: str, literal: Compute | None, other: str, other_literal: Compute | None) -> str:
-    if one == other:
-        return one
-    if "null?" in {one, other}:
-        return other if one == "null?" else one
-    numbers = {*_INTEGERS, "f64", "int?", "float?"}
-    if not {one, other} <= numbers:
-        raise Untranslatable(f"{one} with {other}")
-    if {"f64", "float?"} & {one, other}:
-        return "f64"
-    if "int?" in {one, other}:
-        compute, kind = (literal, other) if one == "int?" else (other_literal, one)
-        if compute is None:
-            raise Untranslatable("a literal among more than two")
-        return _fitting(compute({}), kind)
-    if "u32" in {one, other}:
-        return "i64"
-    return max(one, other, key=_SIGNED.index)
-
-
-def _fitting(value: int, kind: str) -> str:
-    """The type of a column together with a bare integer: the column's if it fits, else the smallest that holds it."""
-    bits, signed = _INTEGERS[kind]
-    if not signed:
-        if 0 <= value < 2**bits:
-            return kind
-        raise Untranslatable("a negative literal with an unsigned column")
-    for name in _SIGNED[_SIGNED.index(kind) :]:
-        bits = _INTEGERS[name][0]
-        if -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
-            return name
-    raise Untranslatable("a literal beyond 64 bits")
 
 
 def _strict(compute: Compute, convert: Callable[[Any], Any]) -> Compute:
@@ -512,17 +451,3 @@ def _to_zone(name: str) -> Callable[[datetime], datetime]:
     except ZoneInfoNotFoundError as problem:
         raise Untranslatable(name) from problem
     return lambda value: value.astimezone(zone)
-
-
-def _conversion(source: str, target: str) -> Callable[[Any], Any] | None:
-    """A cast that cannot fail; ``None`` for the others."""
-    widens = source in _SIGNED and target in _SIGNED and _SIGNED.index(source) < _SIGNED.index(target)
-    if source == target or widens or (source, target) == ("u32", "i64"):
-        return lambda value: value
-    if target == "f64" and (source == "bool" or source in _INTEGERS):
-        return float
-    if target in _INTEGERS and source == "bool":
-        return int
-    if target == "str" and source in _INTEGERS:
-        return str
-    return (lambda value: value.date()) if (source, target) == ("instant", "date") else None

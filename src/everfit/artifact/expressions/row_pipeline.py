@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from everfit.artifact.encode import RowEncoder
-from everfit.artifact.expressions.compiler import Untranslatable, compile_expression
+from everfit.artifact.expressions.compiler import compile_expression
+from everfit.artifact.expressions.expression_types import Untranslatable
 from everfit.artifact.manifest import RowPath
 from everfit.artifact.schema import Computation, InputSchema
 
@@ -54,7 +55,6 @@ class RowPipeline:
         looked_up = [f"{lookup.view}.{feature}" for lookup in schema.lookups for feature in lookup.features]
         self.features = (*looked_up, *computed, *others)
         """Looked-up columns, then computed ones: what :meth:`used` returns, by name."""
-        self._looked_up = len(looked_up)
         places = {name: place for place, name in enumerate((*self._fields, *self.features))}
         # A column that is neither requested nor looked up nor computed is missing.
         self._places = [places.get(column.name, len(places)) for column in schema.columns]

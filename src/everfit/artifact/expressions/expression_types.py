@@ -1,0 +1,106 @@
+"""Types of Polars expressions as the compiler knows them, and their rules: common types, literals and casts.
+
+Types are ``bool``, ``i8``, ``i16``, ``i32``, ``i64``, ``u32``, ``f64``, ``str``, ``instant``, ``date`` and
+``duration``. One that ends in ``?`` is a bare literal's, which takes the type of the other operand: ``int?``,
+``float?``, ``null?``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from everfit.artifact.schema import FieldType
+
+Row = Mapping[str, Any]
+Compute = Callable[[Row], Any]
+Typed = tuple[Compute, str]
+
+FIELD_TYPES: Mapping[FieldType, str] = {
+    "string": "str",
+    "integer": "i64",
+    "number": "f64",
+    "boolean": "bool",
+    "instant": "instant",
+    "date": "date",
+}
+INTEGERS: Mapping[str, tuple[int, bool]] = {
+    "i8": (8, True),
+    "i16": (16, True),
+    "i32": (32, True),
+    "i64": (64, True),
+    "u32": (32, False),
+}
+POLARS_TYPES = {
+    "Boolean": "bool",
+    "Float64": "f64",
+    "Int8": "i8",
+    "Int16": "i16",
+    "Int32": "i32",
+    "Int64": "i64",
+    "UInt32": "u32",
+    "String": "str",
+    "Date": "date",
+}
+SIGNED = ("i8", "i16", "i32", "i64")
+
+
+class Untranslatable(Exception):  # noqa: N818 - a signal between functions, not an error
+    """This expression is left to Polars."""
+
+
+def common_type(one: str, literal: Compute | None, other: str, other_literal: Compute | None) -> str:
+    """Return the type that Polars brings two operands to; a bare integer's type depends on its value.
+
+    Raises:
+        Untranslatable: If there is none.
+    """
+    if one == other:
+        return one
+    if "null?" in {one, other}:
+        return other if one == "null?" else one
+    numbers = {*INTEGERS, "f64", "int?", "float?"}
+    if not {one, other} <= numbers:
+        raise Untranslatable(f"{one} with {other}")
+    if {"f64", "float?"} & {one, other}:
+        return "f64"
+    if "int?" in {one, other}:
+        compute, kind = (literal, other) if one == "int?" else (other_literal, one)
+        if compute is None:
+            raise Untranslatable("a literal among more than two")
+        return fitting_integer(compute({}), kind)
+    if "u32" in {one, other}:
+        return "i64"
+    return max(one, other, key=SIGNED.index)
+
+
+def fitting_integer(value: int, kind: str) -> str:
+    """Return the type of a column with a bare integer: the column's if it fits, else the smallest that holds it.
+
+    Raises:
+        Untranslatable: If there is none.
+    """
+    bits, signed = INTEGERS[kind]
+    if not signed:
+        if 0 <= value < 2**bits:
+            return kind
+        raise Untranslatable("a negative literal with an unsigned column")
+    for name in SIGNED[SIGNED.index(kind) :]:
+        bits = INTEGERS[name][0]
+        if -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
+            return name
+    raise Untranslatable("a literal beyond 64 bits")
+
+
+def conversion(source: str, target: str) -> Callable[[Any], Any] | None:
+    """Return the function of a cast that cannot fail; ``None`` for the others."""
+    widens = source in SIGNED and target in SIGNED and SIGNED.index(source) < SIGNED.index(target)
+    if source == target or widens or (source, target) == ("u32", "i64"):
+        return lambda value: value
+    if target == "f64" and (source == "bool" or source in INTEGERS):
+        return float
+    if target in INTEGERS and source == "bool":
+        return int
+    if target == "str" and source in INTEGERS:
+        return str
+    return (lambda value: value.date()) if (source, target) == ("instant", "date") else None
