@@ -161,7 +161,7 @@ def test_a_missing_column_is_found_before_anything_is_asked(served: Served, tmp_
         assert answer.code == 1
         assert "the columns shop, kind must exist" in answer.json["error"]["rule"]
     file = write(served.rows, tmp_path / "o.csv")
-    assert "the columns order must be there" in served.run(tmp_path, "predict", file, "--id", "order").err
+    assert "the columns order must exist" in served.run(tmp_path, "predict", file, "--id", "order").err
     assert served.run(tmp_path, "predict", file, "--out", "a.xlsx").code == 2
     assert served.run(tmp_path, "predict", file, "--out", "nowhere/a.csv").code == 2
     assert len(served.recorded) == before
