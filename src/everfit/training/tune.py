@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import time
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from msgspec.structs import replace
@@ -18,16 +15,14 @@ from everfit.core.progress import Progress
 from everfit.core.records import Trial
 from everfit.core.settings import TrainingSettings
 from everfit.definitions.model import Model
-from everfit.definitions.space import Choice, Float, Parameter
 from everfit.measures.metric import Metric
 from everfit.measures.quality import metric_for
-from everfit.training.trainer import Pruned, Rows, fit, predict_rows
+from everfit.training.trainer import Pruned, Rows, TrialHandle, fit, predict_rows
 
 if TYPE_CHECKING:
     import optuna
 
 Params = dict[str, str | int | float | bool | None]
-_WARM_STARTS = 3
 _TASK = "tuning"
 
 
@@ -66,16 +61,19 @@ def tune(
     untuned: Params = {name: parameter.untuned for name, parameter in model.learner.space.items()}
     if settings.trials == 0 or not untuned:
         return untuned, ()
+    from everfit.training import optuna_study  # with Optuna, a third of a second
+
     metric = _metric_on(model, valid)
     is_own = metric.name == model.metric
-    with _quiet_optuna():
-        study, space = _study(model, metric, settings, untuned, warm_start if is_own else ())
-        search = _Search(model, schema, train, valid, metric, settings)
+    with optuna_study.quiet():
+        study, space = optuna_study.create_study(model, metric, settings, untuned, warm_start if is_own else ())
+        search = _Search(model, schema, train, valid, metric, settings, optuna_study.OptunaHandle)
         progress.start(_TASK, total=settings.trials)
         while search.wants_more():
             asked = [study.ask(space) for _ in range(search.batch())]
             for trial, outcome in zip(asked, search.run(asked), strict=True):
-                search.note(study, trial, outcome)
+                search.note(outcome)
+                optuna_study.tell(study, trial, outcome[0])
                 progress.advance(_TASK, note=search.best_so_far())
         progress.finish(_TASK, note=search.best_so_far())
     # The next study begins with these trials, and must not take values of another metric for its own.
@@ -100,10 +98,17 @@ class _Search:
     """The trials so far."""
 
     def __init__(
-        self, model: Model, schema: InputSchema, train: Rows, valid: Rows, metric: Metric, settings: TrainingSettings
+        self,
+        model: Model,
+        schema: InputSchema,
+        train: Rows,
+        valid: Rows,
+        metric: Metric,
+        settings: TrainingSettings,
+        handle: Callable[[optuna.trial.Trial], TrialHandle],
     ) -> None:
         self._model, self._schema, self._train, self._valid = model, schema, train, valid
-        self._metric, self._settings = metric, settings
+        self._metric, self._settings, self._handle = metric, settings, handle
         self._deadline = time.monotonic() + settings.seconds
         self._first_cause: TrainingError | None = None
         self.trials: list[Trial] = []
@@ -131,7 +136,7 @@ class _Search:
         began = time.monotonic()
         value, cause, state = None, None, "complete"
         try:
-            seed, handle = self._settings.seed, _Handle(trial)
+            seed, handle = self._settings.seed, self._handle(trial)
             fitted = fit(
                 self._model, self._schema, self._train, trial.params, seed=seed, valid=self._valid, trial=handle
             )
@@ -154,12 +159,8 @@ class _Search:
         )
         return done, cause
 
-    def note(self, study: optuna.Study, trial: optuna.trial.Trial, outcome: tuple[Trial, TrainingError | None]) -> None:
-        import optuna
-
+    def note(self, outcome: tuple[Trial, TrainingError | None]) -> None:
         done, cause = outcome
-        states = {"pruned": optuna.trial.TrialState.PRUNED, "failed": optuna.trial.TrialState.FAIL}
-        study.tell(trial, done.value, state=states.get(done.state))
         self.trials.append(done)
         self._first_cause = self._first_cause or cause
 
@@ -178,74 +179,3 @@ class _Search:
                 "at least one trial must finish", value="all were pruned", place=f"model {self._model.name}"
             )
         return best.params
-
-
-class _Handle:
-    """A :class:`everfit.training.trainer.TrialHandle` of Optuna."""
-
-    def __init__(self, trial: optuna.trial.Trial) -> None:
-        self._trial = trial
-
-    def report(self, step: int, value: float) -> None:
-        self._trial.report(value, step)
-
-    def should_prune(self) -> bool:
-        return bool(self._trial.should_prune())
-
-
-def _study(
-    model: Model, metric: Metric, settings: TrainingSettings, untuned: Params, warm_start: Sequence[Trial]
-) -> tuple[optuna.Study, dict[str, optuna.distributions.BaseDistribution]]:
-    import optuna
-
-    space = {name: _distribution(parameter) for name, parameter in model.learner.space.items()}
-    study = optuna.create_study(
-        direction="maximize" if metric.greater_is_better else "minimize",
-        sampler=optuna.samplers.TPESampler(seed=settings.seed),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=3),
-    )
-    known = [trial for trial in warm_start if trial.value is not None and _fits(trial.params, model.learner.space)]
-    known.sort(key=lambda trial: metric.loss(trial.value or 0.0))
-    for trial in known:
-        study.add_trial(optuna.trial.create_trial(params=trial.params, distributions=space, value=trial.value))
-    study.enqueue_trial(dict(untuned))
-    for trial in known[:_WARM_STARTS]:
-        if trial.params != untuned:
-            study.enqueue_trial(dict(trial.params))
-    return study, space
-
-
-def _distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if isinstance(parameter, Choice):
-        return CategoricalDistribution(parameter.options)
-    if isinstance(parameter, Float):
-        return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
-    return IntDistribution(parameter.low, parameter.high, log=parameter.log)
-
-
-def _fits(params: Mapping[str, Any], space: Mapping[str, Parameter]) -> bool:
-    """Return ``True`` if parameters of an earlier study are in the present space."""
-    return params.keys() == space.keys() and all(_inside(params[name], parameter) for name, parameter in space.items())
-
-
-def _inside(value: Any, parameter: Parameter) -> bool:
-    if isinstance(parameter, Choice):
-        return value in parameter.options
-    return isinstance(value, int | float) and parameter.low <= value <= parameter.high
-
-
-@contextmanager
-def _quiet_optuna() -> Iterator[None]:
-    """Silence Optuna's log line for each trial, which the progress shows already."""
-    import optuna
-
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            yield
-    finally:
-        optuna.logging.set_verbosity(level)
