@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -123,14 +124,10 @@ class _Search:
     def run(self, asked: Sequence[optuna.trial.Trial]) -> list[tuple[Trial, TrainingError | None]]:
         if len(asked) == 1:
             return [self._one(asked[0])]
-        import joblib
-
         # Threads: estimators release the interpreter lock while they fit, and a trainer need not be picklable. Python's
         # and NumPy's generators are shared between threads, so that only trainers with `seed` repeat exactly.
-        run: list[tuple[Trial, TrainingError | None]] = joblib.Parallel(n_jobs=len(asked), backend="threading")(
-            joblib.delayed(self._one)(trial) for trial in asked
-        )
-        return run
+        with ThreadPoolExecutor(len(asked)) as pool:
+            return list(pool.map(self._one, asked))
 
     def _one(self, trial: optuna.trial.Trial) -> tuple[Trial, TrainingError | None]:
         began = time.monotonic()
