@@ -22,7 +22,6 @@ from everfit.core.sqlite_url import anchor_url, sqlite_path, sqlite_url
 from everfit.definitions.project import collect_project
 from everfit.runtime.controller import Controller
 from everfit.runtime.launcher import Launcher
-from everfit.serving.inference.model_loader import ModelLoader
 from everfit.serving.prediction_logger import PredictionLogger
 from everfit.serving.worker_report import last_follows_replay
 from everfit.store.deployment import DeploymentRecord
@@ -180,6 +179,7 @@ def open_worker(folder: Path | str | None = None, *, slot: int = 0, clock: Clock
         SettingsError: If a setting is wrong.
         StoreError: If the online store or the journal cannot be opened.
     """
+    from everfit.serving.inference.model_loader import ModelLoader
     from everfit.serving.worker import Worker
 
     root = find_root(None if folder is None else Path(folder))
