@@ -14,16 +14,16 @@ from xgboost import XGBClassifier
 import everfit as ef
 
 # endregion
-orders = ef.Source("orders", path="orders.parquet", timestamp="ordered_at")
+deliveries = ef.Source("deliveries", path="orders.parquet", timestamp="ordered_at")
 MODELS = []
 
 
 def model():
     names = ["shop", "channel", "distance_km", "items"]
     made = ef.Model(
-        "late",
+        "late_order",
         task="binary",
-        events=ef.Events(orders, id="order_id"),
+        events=ef.Events(deliveries, id="order_id"),
         request=names,
         features=names,
         label=ef.Label("late", known_at="delivered_at"),
@@ -32,11 +32,11 @@ def model():
     return made
 
 
-late = model()
+late_order = model()
 
 
 # region pipeline
-@late.trainer(frame="pandas", C=ef.Float(0.01, 10.0, log=True))
+@late_order.trainer(frame="pandas", C=ef.Float(0.01, 10.0, log=True))
 def train(X, y, C):
     columns = ColumnTransformer(
         [
@@ -48,31 +48,31 @@ def train(X, y, C):
 
 
 # endregion
-late = model()
+late_order = model()
 
 
 # region lightgbm
-@late.trainer(frame="pandas", categories=["shop", "channel"])
+@late_order.trainer(frame="pandas", categories=["shop", "channel"])
 def train(X, y, seed):  # noqa: F811
     return LGBMClassifier(n_estimators=30, random_state=seed, verbose=-1).fit(X, y)
 
 
 # endregion
-late = model()
+late_order = model()
 
 
 # region xgboost
-@late.trainer(frame="pandas", categories=["shop", "channel"])
+@late_order.trainer(frame="pandas", categories=["shop", "channel"])
 def train(X, y, seed):  # noqa: F811
     return XGBClassifier(n_estimators=30, enable_categorical=True, random_state=seed).fit(X, y)
 
 
 # endregion
-late = model()
+late_order = model()
 
 
 # region catboost
-@late.trainer(frame="pandas")
+@late_order.trainer(frame="pandas")
 def train(X, y, categorical, seed):  # noqa: F811
     trees = CatBoostClassifier(
         iterations=30, cat_features=categorical, random_seed=seed, verbose=False, allow_writing_files=False
@@ -81,7 +81,7 @@ def train(X, y, categorical, seed):  # noqa: F811
 
 
 # endregion
-late = model()
+late_order = model()
 
 
 # region own
@@ -98,7 +98,7 @@ class ByShop:
         return np.column_stack([1 - chance, chance])
 
 
-@late.trainer(frame="pandas")
+@late_order.trainer(frame="pandas")
 def train(X, y):  # noqa: F811
     return ByShop().fit(X, y)
 
