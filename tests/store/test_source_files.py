@@ -30,6 +30,24 @@ def read(
     return Reader(folder, {}).scan(Source("s", path=path, timestamp="at", **more)).collect()  # type: ignore[arg-type]
 
 
+def test_a_parquet_file_with_damaged_pages_is_named(tmp_path: Path) -> None:
+    """Its footer is whole, so that the damage only shows when the rows are read."""
+    for name in ("a.parquet", "b.parquet"):
+        pl.DataFrame({"at": [f"2024-01-01 {name}"] * 5_000, "x": range(5_000)}).write_parquet(tmp_path / name)
+    damaged = bytearray((tmp_path / "b.parquet").read_bytes())
+    for place in range(4, len(damaged) // 2):
+        damaged[place] ^= 0x5A
+    (tmp_path / "b.parquet").write_bytes(damaged)
+    reader, source = Reader(tmp_path, {}), Source("s", path="*.parquet", timestamp="at")
+    with (
+        pytest.raises(SourceError, match=r"source s: b\.parquet must be readable as Parquet: .* write it again"),
+        reader.naming_damage(source),
+    ):
+        pl.scan_parquet([tmp_path / "a.parquet", tmp_path / "b.parquet"]).collect()
+    with pytest.raises(pl.exceptions.ComputeError), reader.naming_damage():
+        pl.scan_parquet(tmp_path / "b.parquet").collect()
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

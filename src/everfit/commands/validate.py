@@ -81,12 +81,13 @@ def _check_rows(view: FeatureView, reader: Reader, *, as_of: datetime) -> list[P
     """Compute a view, for what its source's columns alone do not show."""
     place = f"feature view {view.name}"
     try:
-        rows = view_rows(view, reader, as_of=as_of, keep_infinite=True)
-        counts = count_infinite(rows, feature_names(view, rows))
-        # What a view only passes on has been reported of its source.
-        infinite = sources.infinite_values(place, counts) if view.transform is not None else []
-        rows.head(1).collect()
-        return [*infinite, *sources.check_late_values(view, reader, as_of=as_of)]
+        with reader.naming_damage(view.source):
+            rows = view_rows(view, reader, as_of=as_of, keep_infinite=True)
+            counts = count_infinite(rows, feature_names(view, rows))
+            # What a view only passes on has been reported of its source.
+            infinite = sources.infinite_values(place, counts) if view.transform is not None else []
+            rows.head(1).collect()
+            return [*infinite, *sources.check_late_values(view, reader, as_of=as_of)]
     except EverfitError as raised:
         return [from_exception(place, raised)]
     except PolarsError as raised:

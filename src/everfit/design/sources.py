@@ -29,10 +29,11 @@ def check_source(source: Source, reader: Reader, *, as_of: datetime) -> list[Pro
     place = f"source {source.name}"
     try:
         rows = known_rows(reader.scan(source, keep_infinite=True), source, as_of)
-        first = rows.select(source.timestamp).head(1).collect()
-        if first.is_empty():
-            return [error(place, f"a source must have a row that was known at {as_of}", 0)]
-        return [*_gaps(source, reader), *infinite_values(place, count_infinite(rows))]
+        with reader.naming_damage(source):
+            first = rows.select(source.timestamp).head(1).collect()
+            if first.is_empty():
+                return [error(place, f"a source must have a row that was known at {as_of}", 0)]
+            return [*_gaps(source, reader), *infinite_values(place, count_infinite(rows))]
     except EverfitError as raised:
         return [from_exception(place, raised)]
     except pl.exceptions.PolarsError as raised:
@@ -130,7 +131,11 @@ def check_events(model: Model, reader: Reader, *, as_of: datetime) -> list[Probl
         for role, name, dtype, where in event_roles(model, schema, label):
             problems += _refused(partial(require_type, role, name, dtype, place=where))
     if not problems:
-        problems += _check_ids(model, reader, as_of=as_of)
+        try:
+            with reader.naming_damage(model.events.source):
+                problems += _check_ids(model, reader, as_of=as_of)
+        except EverfitError as raised:
+            problems.append(from_exception(place, raised))
     return problems
 
 

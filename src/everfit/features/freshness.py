@@ -20,7 +20,11 @@ def measure_freshness(views: Iterable[FeatureView], reader: Reader, *, at: datet
         SourceError: If a source cannot be read or lacks a column.
         TimestampError: If an instant has no time zone.
     """
-    return tuple(_measure(view, reader, at=at) for view in views)
+    found = []
+    for view in views:
+        with reader.naming_damage(view.source):
+            found.append(_measure(view, reader, at=at))
+    return tuple(found)
 
 
 def _measure(view: FeatureView, reader: Reader, *, at: datetime) -> SourceFreshness:

@@ -67,10 +67,11 @@ def build_frame(
         if bound is not None and bound.tzinfo is None:
             raise TimestampError(f"{name} must have a time zone", value=bound, remedy="Give it tzinfo=UTC.")
     progress.start(_TASK, total=len(model.views) + 2)
-    events = _read_events(model, reader, as_of=as_of, start=start, end=end)
-    progress.advance(_TASK, note=f"{events.height} events")
-    first: datetime = events[TIME][0]
-    events = _with_features(model, reader, events, as_of=as_of, progress=progress)
+    with reader.naming_damage(model.events.source, *(view.source for view in model.views)):
+        events = _read_events(model, reader, as_of=as_of, start=start, end=end)
+        progress.advance(_TASK, note=f"{events.height} events")
+        first: datetime = events[TIME][0]
+        events = _with_features(model, reader, events, as_of=as_of, progress=progress)
     data, features = _arrange(model, events)
     manifest = FrameManifest(
         model=model.name,
@@ -109,7 +110,8 @@ def features_of(
         DataError: If an on-demand function fails, or returns another number of rows.
     """
     progress.start(_TASK, total=len(model.views))
-    found = _with_features(model, reader, asked, as_of=as_of, progress=progress)
+    with reader.naming_damage(*(view.source for view in model.views)):
+        found = _with_features(model, reader, asked, as_of=as_of, progress=progress)
     progress.finish(_TASK, note=f"{found.height} rows")
     return found.select(found.columns[asked.width :])
 

@@ -99,12 +99,9 @@ class LabelCounter:
         )
         is_known = pl.col("known_at") <= pl.lit(now, dtype=INSTANT)
         flags = pl.col("known_since", "of_later_events")
-        counted, future = pl.collect_all(
-            [
-                labels.filter(is_known).select(pl.len().alias("total"), flags.sum().cast(pl.Int64)),
-                labels.filter(~is_known).sort("known_at"),
-            ]
-        )
+        counts = labels.filter(is_known).select(pl.len().alias("total"), flags.sum().cast(pl.Int64))
+        with self._reader.naming_damage(self._model.events.source):
+            counted, future = pl.collect_all([counts, labels.filter(~is_known).sort("known_at")])
         return _Cached(
             read_at=now,
             since=(as_of, trained_until),

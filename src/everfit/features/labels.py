@@ -48,6 +48,18 @@ def scan_labels(model: Model, reader: Reader, *, as_of: datetime) -> pl.LazyFram
     )
 
 
+def read_labels(model: Model, reader: Reader, *, as_of: datetime) -> pl.DataFrame:
+    """Return the rows of :func:`scan_labels`, with values as text.
+
+    Raises:
+        SourceError: If the source cannot be read or lacks a column.
+        TimestampError: If the known time has no time zone.
+    """
+    with reader.naming_damage(model.events.source):
+        rows = scan_labels(model, reader, as_of=as_of)
+        return rows.with_columns(pl.col("value").cast(pl.String)).collect()
+
+
 def scan_label_times(model: Model, reader: Reader) -> pl.LazyFrame:
     """Return ``event_time`` and ``known_at`` of every row with a label, those known in the future included.
 

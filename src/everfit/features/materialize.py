@@ -88,7 +88,11 @@ def materialize(
     """
     if until.tzinfo is None:
         raise TimestampError("until must have a time zone", value=until, remedy="Give it tzinfo=UTC.")
-    return tuple(_materialize(view, reader, online, until=until, full=full, progress=progress) for view in views)
+    found = []
+    for view in views:
+        with reader.naming_damage(view.source):
+            found.append(_materialize(view, reader, online, until=until, full=full, progress=progress))
+    return tuple(found)
 
 
 def _materialize(

@@ -17,7 +17,7 @@ from everfit.core.errors import EmptyWindowError, UnknownVersionError
 from everfit.core.finding import EstimatedDrop, Finding, Incident
 from everfit.core.progress import SILENT, Progress
 from everfit.features.freshness import measure_freshness
-from everfit.features.labels import scan_labels
+from everfit.features.labels import read_labels
 from everfit.journal.label_join import join_labels, known_labels, repeated_reports
 from everfit.journal.prediction_history import PredictionHistory
 from everfit.journal.ship import ship as ship_journal
@@ -339,7 +339,7 @@ def _labelled(
     """Return predictions with labels in monitoring's form, the champion's or all, and the reports of labels."""
     if not versions:
         return None, None
-    source = scan_labels(definition, system.reader, as_of=now).with_columns(pl.col("value").cast(pl.String)).collect()
+    source = read_labels(definition, system.reader, as_of=now)
     labels = known_labels(history.outcomes, source, now)
     reports = repeated_reports(history.outcomes, source, predictions, now)
     if full:

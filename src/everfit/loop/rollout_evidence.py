@@ -13,7 +13,7 @@ from everfit.core.columns import PREDICTION
 from everfit.core.rollout import Rollout, StageEvidence
 from everfit.delivery.scoring import Scoring
 from everfit.delivery.stage_metrics import stage_evidence
-from everfit.features.labels import scan_labels
+from everfit.features.labels import read_labels
 from everfit.journal.label_join import join_labels, known_labels
 from everfit.journal.tables import scan_failures
 from everfit.measures.class_alignment import union_of
@@ -54,7 +54,7 @@ def rollout_evidence(
         StoreError: If the log or the lake cannot be read.
     """
     schema = schemas[rollout.previous]
-    source = scan_labels(definition, system.reader, as_of=now).with_columns(pl.col("value").cast(pl.String)).collect()
+    source = read_labels(definition, system.reader, as_of=now)
     joined = join_labels(history.as_of(now), known_labels(history.outcomes, source, now))
     champion = standard_rows(own_rows(joined, rollout.previous, ANSWERS), schema)
     wait_s = learn_delays(champion, as_of=now, classes=schema.classes).age_known_s(_MATURE)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from glob import escape
 from pathlib import Path
@@ -151,6 +152,23 @@ class Reader:
         told = rows.select(column for column in rows.iter_columns() if column.null_count() < rows.height)
         version = frame_digest(canonical_order(told.select(sorted(told.columns))))
         return SourceVersion(name=f"{view}, pushed", kind="pushed", location=f"{PUSHES}/{view}", version=version)
+
+    @contextmanager
+    def naming_damage(self, *sources: Source) -> Iterator[None]:
+        """Name the damaged file where a query over these sources fails.
+
+        Only the footer of a Parquet file is read before its rows are. If a query fails, each file is read by itself.
+
+        Raises:
+            SourceError: Naming the file; a query that fails for another reason raises what it raised.
+        """
+        try:
+            yield
+        except pl.exceptions.PolarsError:
+            for source in sources:
+                if source.kind == "parquet":
+                    self._source_files.require_readable(source, self._files(source))
+            raise
 
     def gaps(self, source: Source) -> dict[str, list[str]]:
         """The columns that only some of a source's files have, with the names of the files that lack them.

@@ -73,6 +73,19 @@ class SourceFiles:
         parts = [_read(same).select(_cast(same[0].schema, wanted)) for same in _alike(found)]
         return parts[0] if len(parts) == 1 else pl.concat(parts)
 
+    def require_readable(self, source: Source, files: Sequence[Path]) -> None:
+        """Read all of each Parquet file, and refuse the first one that is damaged.
+
+        Raises:
+            SourceError: Naming the file.
+        """
+        for file in files:
+            try:
+                for column in pl.scan_parquet(file, glob=False).collect_schema():
+                    pl.read_parquet(file, glob=False, columns=[column])
+            except (pl.exceptions.PolarsError, OSError) as error:
+                raise _unreadable(file, error, f"source {source.name}") from error
+
     def gaps(self, source: Source, files: Sequence[Path]) -> dict[str, list[Path]]:
         """The columns that only some of the files have, with the files that lack them."""
         found = [self._inspect(file, source, f"source {source.name}") for file in files]
@@ -125,10 +138,13 @@ def _inspect(file: Path, source: Source, place: str) -> FileSchema:
             raise pl.exceptions.ComputeError("it is empty, 0 bytes")
         return FileSchema(file=file, schema=pl.scan_parquet(file, glob=False).collect_schema())
     except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).strip().partition("\n")[0].removeprefix("parquet: ")
-        remedy = "The file may be cut off, or of another kind; write it again, or correct the path."
-        rule = f"{file.name} must be readable as Parquet: {reason}"
-        raise SourceError(rule, place=place, remedy=remedy) from error
+        raise _unreadable(file, error, place) from error
+
+
+def _unreadable(file: Path, error: Exception, place: str) -> SourceError:
+    reason = str(error).strip().partition("\n")[0].removeprefix("parquet: ")
+    remedy = "The file may be cut off, damaged or of another kind; write it again, or correct the path."
+    return SourceError(f"{file.name} must be readable as Parquet: {reason}", place=place, remedy=remedy)
 
 
 def _require_declared(source: Source, found: Sequence[FileSchema], place: str) -> None:
