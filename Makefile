@@ -7,7 +7,7 @@ DATA ?=
 ARGS ?=
 JOBS ?= 2
 # Trains, tests, registers, promotes, serves and reproduces; the stores, and the registry.
-LOWEST := tests/docs/test_first_project.py tests/registry tests/store/test_ledger.py tests/store/test_online.py tests/store/test_record_log.py \
+LOWEST := tests/docs/test_first_project.py tests/registry tests/store/test_online.py tests/store/test_record_log.py \
 	tests/acceptance/test_walk.py::test_a_service_answers_what_the_package_predicts \
 	tests/acceptance/test_walk.py::test_a_version_can_be_made_again
 
