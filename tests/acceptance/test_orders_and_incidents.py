@@ -62,6 +62,7 @@ def test_incidents_list_and_show(troubled: Path) -> None:
     assert [each["number"] for each in everfit(troubled, "incidents", "list", "--open", "--json").json] == [2]
     assert "2026-01-20 13:00" in everfit(troubled, "incidents", "list", COLUMNS="200").out
     first = everfit(troubled, "incidents", "show", "1", "--json").json
+    assert (first["record"]["number"], first["rollouts"]) == (1, [])
     assert [each["state"] for each in first["orders"]] == ["failed"]
     second = everfit(troubled, "incidents", "show", "2", COLUMNS="200").out
     for said in ("open", "It is worse by 0.1.", "worse_by 0.1", "none was sent", "Earlier incidents"):

@@ -67,7 +67,7 @@ def _row(incident: Incident) -> tuple[object, ...]:
 
 
 def _facts(details: IncidentDetails) -> Iterator[tuple[str, object]]:
-    incident = details.incident
+    incident = details.record
     finding = incident.finding
     yield "incident", f"{incident.number}, {spoken(finding.kind)} of {finding.model} {finding.subject}".rstrip()
     yield "severity", finding.severity

@@ -1,4 +1,4 @@
-"""All that is on record of one incident: its newest finding, its alerts, the orders that it caused."""
+"""Details of one incident: its newest finding, its alerts, the orders that it caused, and their rollouts."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from msgspec import Struct
 
 from everfit.core.finding import Incident
 from everfit.core.order import OrderRecord
+from everfit.core.rollout import Rollout
 
 if TYPE_CHECKING:
     from everfit.system import System
 
 
 class IncidentDetails(Struct, frozen=True, kw_only=True):
-    """One incident with everything that belongs to it."""
+    """One incident with all that belongs to it, in the shape of :class:`everfit.commands.orders.OrderDetails`."""
 
-    incident: Incident
+    record: Incident
     notified: str
-    """The state that people were notified of last: a severity, ``resolved``, or empty if none."""
+    """The state of the last alert: a severity, ``resolved``, or empty if none was sent."""
     orders: tuple[OrderRecord, ...] = ()
     """That rest on its finding, given while it was open."""
+    rollouts: tuple[Rollout, ...] = ()
+    """Of the versions that the orders led to."""
     earlier: tuple[Incident, ...] = ()
     """Of the same finding, oldest first."""
 
@@ -28,20 +31,19 @@ class IncidentDetails(Struct, frozen=True, kw_only=True):
 def incident_details(system: System, number: int) -> IncidentDetails:
     """Gather what is on record of an incident.
 
-    Args:
-        system: The parts.
-        number: In the list of incidents.
-
     Raises:
         StoreError: If there is no such incident.
     """
     incidents = system.incidents
     incident = incidents.one(number)
     model = incident.finding.model
+    orders = tuple(record for record in system.orders.of(model) if _rests_on(record, incident))
+    numbers = {record.number for record in orders}
     return IncidentDetails(
-        incident=incident,
+        record=incident,
         notified=incidents.notified(number),
-        orders=tuple(record for record in system.orders.of(model) if _rests_on(record, incident)),
+        orders=orders,
+        rollouts=tuple(rollout for rollout in system.rollouts.of(model) if rollout.order in numbers),
         earlier=tuple(one for one in incidents.of(model) if one.key == incident.key and one.number < number),
     )
 

@@ -95,10 +95,6 @@ def _audit(system: System, record: OrderRecord, action: str, actor: str, reason:
 def order_details(system: System, number: int) -> OrderDetails:
     """Gather what is on record of an order.
 
-    Args:
-        system: The parts.
-        number: In the list of orders.
-
     Raises:
         StoreError: If there is no such order.
         RegistryError: If its gate report cannot be read.
