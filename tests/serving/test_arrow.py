@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.serving.orders import Shop
-from tests.serving.process import MAX_BODY_BYTES, MAX_ROWS, Service
+from tests.serving.process import MAX_BODY_BYTES, MAX_ROWS, Service, running
 
 from everfit.core.errors import InvalidRequestError, RequestTooLargeError
 from everfit.serving.protocols.arrow.reader import read_table
@@ -106,6 +106,27 @@ def test_absent_columns_too_many_rows_and_compression(service: Service, shop: Sh
     assert "must not be compressed" in squeezed.json()["error"]["message"]
     assert ask(service, ipc(frame.head(3), is_file=True)).status_code == 422
     assert ask(service, ipc(frame.head(3)), FILE).status_code == 422
+
+
+def test_neither_way_loads_polars(shop: Shop) -> None:
+    """What the service itself never loads: importing it would stop the event loop for a second."""
+    with running(shop.folder) as own:
+        answer = ask(own, ipc(requests_of(shop).head(3)), accept=STREAM)
+        assert answer.headers["content-type"] == STREAM
+        _, modules, _ = own.stop()
+    assert not {"polars", "pyarrow", "pandas"} & modules
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.text(), st.integers(-(2**63), 2**63 - 1), st.none() | st.floats(allow_nan=False))))
+def test_polars_and_the_reader_read_what_is_written(rows: list[tuple[str, int, float | None]]) -> None:
+    columns = {name: [row[place] for row in rows] for place, name in enumerate(("id", "version", "prédiction"))}
+    body = write_table(columns)
+    frame = pl.read_ipc_stream(io.BytesIO(body))
+    assert frame.to_dict(as_series=False) == columns
+    assert not rows or list(frame.schema.values()) == [pl.String, pl.Int64, pl.Float64]
+    found = read_table(body, is_file=False, max_rows=1_000)
+    assert {name: list(own.values) for name, own in found.items()} == columns
 
 
 KINDS: dict[str, Any] = {

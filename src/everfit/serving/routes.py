@@ -38,7 +38,7 @@ def _v2_model(path: str, name: str) -> tuple[Route, ...]:
             path,
             OpenInference.describe,
             f"{name}_describe_{{model}}",
-            "{model}: The tensors that it takes and gives",
+            "{model}: return its input and output tensors",
             _FOUND,
         ),
         _v2(
@@ -46,7 +46,7 @@ def _v2_model(path: str, name: str) -> tuple[Route, ...]:
             f"{path}/ready",
             OpenInference.model_ready,
             f"{name}_ready_{{model}}",
-            "{model}: Whether it answers",
+            "{model}: check that it can predict",
             _FOUND,
         ),
         _v2(
@@ -54,7 +54,7 @@ def _v2_model(path: str, name: str) -> tuple[Route, ...]:
             f"{path}/config",
             OpenInference.configuration,
             f"{name}_config_{{model}}",
-            "{model}: Its configuration, in Triton's form",
+            "{model}: return its configuration in Triton's form",
             _FOUND,
         ),
         _v2(
@@ -62,7 +62,7 @@ def _v2_model(path: str, name: str) -> tuple[Route, ...]:
             f"{path}/stats",
             OpenInference.statistics,
             f"{name}_stats_{{model}}",
-            "{model}: What was asked of it",
+            "{model}: return its counters",
             _FOUND,
         ),
         _v2(
@@ -70,7 +70,7 @@ def _v2_model(path: str, name: str) -> tuple[Route, ...]:
             f"{path}/infer",
             OpenInference.infer,
             f"{name}_infer_{{model}}",
-            "{model}: ask for predictions",
+            "{model}: return predictions",
             _INFER,
         ),
     )
@@ -78,7 +78,7 @@ def _v2_model(path: str, name: str) -> tuple[Route, ...]:
 
 ROUTES: tuple[Route, ...] = (
     Route(
-        "Predict", "POST", "/predict/{model}", Own.predict, "predict_{model}", "Ask {model} for predictions", _PREDICT
+        "Predict", "POST", "/predict/{model}", Own.predict, "predict_{model}", "Return predictions of {model}", _PREDICT
     ),
     Route(
         "Predict",
@@ -86,7 +86,7 @@ ROUTES: tuple[Route, ...] = (
         "/models/{model}",
         Own.describe,
         "describe_{model}",
-        "What {model} takes, and which version answers",
+        "Return the fields of {model}, and its version",
         _FOUND,
     ),
     Route(
@@ -95,16 +95,16 @@ ROUTES: tuple[Route, ...] = (
         "/outcomes/{model}",
         Own.report_outcomes,
         "report_outcomes_{model}",
-        "Report what became of {model}'s predictions",
+        "Report outcomes of {model}'s predictions",
         _REPORT,
     ),
     Route(
-        "Features", "POST", "/features/{view}", Own.push_features, "push_{view}", "Bring newer rows of {view}", _REPORT
+        "Features", "POST", "/features/{view}", Own.push_features, "push_{view}", "Push newer rows of {view}", _REPORT
     ),
-    _v2("GET", "", OpenInference.describe_service, "", "The service, and the extensions that it knows", _PAGE),
-    _v2("GET", "/health/live", OpenInference.live, "_live", "Whether the service runs", _PAGE),
-    _v2("GET", "/health/ready", OpenInference.ready, "_ready", "Whether the service answers", _READY),
-    _v2("GET", "/models/stats", OpenInference.all_statistics, "_stats", "What was asked of every model", _PAGE),
+    _v2("GET", "", OpenInference.describe_service, "", "Return the service's name and extensions", _PAGE),
+    _v2("GET", "/health/live", OpenInference.live, "_live", "Check that the service runs", _PAGE),
+    _v2("GET", "/health/ready", OpenInference.ready, "_ready", "Check that the service can predict", _READY),
+    _v2("GET", "/models/stats", OpenInference.all_statistics, "_stats", "Return counters of every model", _PAGE),
     *_v2_model("/models/{model}", ""),
     *_v2_model("/models/{model}/versions/{version}", "_version"),
     _v2(
@@ -112,25 +112,21 @@ ROUTES: tuple[Route, ...] = (
         "/repository/index",
         OpenInference.repository_index,
         "_repository_index",
-        "What is deployed, and whether it is loaded",
+        "List the deployed versions and their state",
         _INDEX,
     ),
     _v2("POST", "/repository/models/{model}/load", OpenInference.load, "_load_model", "Load a model", _CONTROL),
     _v2("POST", "/repository/models/{model}/unload", OpenInference.unload, "_unload_model", "Unload a model", _CONTROL),
-    Route(
-        MLFLOW, "POST", "/invocations", Mlflow.invoke, "invocations", "Ask for predictions in MLflow's form", _INVOKE
-    ),
-    Route(MLFLOW, "GET", "/ping", Mlflow.ready, "ping_get", "Whether the service answers", _READY),
-    Route(MLFLOW, "POST", "/ping", Mlflow.ready, "ping_post", "Whether the service answers", _READY),
-    Route(MLFLOW, "GET", "/health", Mlflow.ready, "health_get", "Whether the service answers", _READY),
-    Route(MLFLOW, "POST", "/health", Mlflow.ready, "health_post", "Whether the service answers", _READY),
-    Route(MLFLOW, "GET", "/version", Mlflow.version, "version", "Everfit's version", _TEXT),
-    Route("Service", "GET", "/", Own.index, "index", "Which models are served", _PAGE),
-    Route("Service", "GET", "/health/live", Own.live, "live", "Whether the service runs", _PAGE),
-    Route(
-        "Service", "GET", "/health/ready", Own.ready, "ready", "Whether everything that is deployed can be asked", _PAGE
-    ),
-    Route("Service", "GET", "/metrics", Own.metrics, "metrics", "For Prometheus", _TEXT),
-    Route("Service", "GET", "/openapi.json", Own.openapi, "openapi", "This document", _PAGE),
-    Route("Service", "GET", "/docs", Own.docs, "docs", "This document, to read", _HTML),
+    Route(MLFLOW, "POST", "/invocations", Mlflow.invoke, "invocations", "Return predictions in MLflow's form", _INVOKE),
+    Route(MLFLOW, "GET", "/ping", Mlflow.ready, "ping_get", "Check that the service can predict", _READY),
+    Route(MLFLOW, "POST", "/ping", Mlflow.ready, "ping_post", "Check that the service can predict", _READY),
+    Route(MLFLOW, "GET", "/health", Mlflow.ready, "health_get", "Check that the service can predict", _READY),
+    Route(MLFLOW, "POST", "/health", Mlflow.ready, "health_post", "Check that the service can predict", _READY),
+    Route(MLFLOW, "GET", "/version", Mlflow.version, "version", "Return Everfit's version", _TEXT),
+    Route("Service", "GET", "/", Own.index, "index", "List the served models", _PAGE),
+    Route("Service", "GET", "/health/live", Own.live, "live", "Check that the service runs", _PAGE),
+    Route("Service", "GET", "/health/ready", Own.ready, "ready", "Check that every deployed model can predict", _PAGE),
+    Route("Service", "GET", "/metrics", Own.metrics, "metrics", "Return metrics for Prometheus", _TEXT),
+    Route("Service", "GET", "/openapi.json", Own.openapi, "openapi", "Return this document", _PAGE),
+    Route("Service", "GET", "/docs", Own.docs, "docs", "Return this document as a page", _HTML),
 )

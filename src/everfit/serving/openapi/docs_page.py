@@ -29,7 +29,7 @@ def write_docs_page(document: Json, models: Mapping[str, Variants]) -> bytes:
     parts = [
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{title}: what may be asked</title><style>\n{style}</style></head><body>",
+        f"<title>{title}: API</title><style>\n{style}</style></head><body>",
         f'<header><h1>{title}</h1><p class="soft">Version {version} · models: {served} · ',
         f'<a href="/openapi.json">openapi.json</a></p><nav>{tags}</nav></header>',
         f"<p>{_prose(document['info']['description'])}</p>",
@@ -66,16 +66,16 @@ def _model(model: ServedModel) -> str:
         f'<section class="model" id="{escape(model.name)}"><h2>{escape(model.name)}</h2>'
         f'<p class="soft">Version {model.version} · {model.schema.task} · {escape(_meaning(model))}</p>'
         '<div class="scroll"><table><thead><tr><th>field</th><th>type</th><th>example</th></tr></thead>'
-        f"<tbody>{fields}</tbody></table></div><h3>Ask it</h3><pre>{escape(curl)}</pre></section>"
+        f"<tbody>{fields}</tbody></table></div><h3>Example</h3><pre>{escape(curl)}</pre></section>"
     )
 
 
 def _meaning(model: ServedModel) -> str:
     if model.schema.task == "binary":
-        return f"answers with the chance of {model.class_names[-1]}"
+        return f"predicts the probability of {model.class_names[-1]}"
     if model.schema.task == "multiclass":
-        return f"answers with the chances of {', '.join(model.class_names)}"
-    return "answers with a number"
+        return f"predicts the probabilities of {', '.join(model.class_names)}"
+    return "predicts a number"
 
 
 def _operations(document: Json) -> Iterator[str]:

@@ -121,7 +121,7 @@ class OpenApi:
             if "example" in static:
                 content[JSON.decode()]["example"] = static["example"]
             described["requestBody"] = {"required": not static.get("optional_body"), "content": content}
-        responses = {"200": {"description": "The answer.", "content": dict(_content(gives, static.get("answer")))}}
+        responses = {"200": {"description": "The response.", "content": dict(_content(gives, static.get("answer")))}}
         if 403 in errors:  # either the operation is allowed, or it always gives this error
             errors = tuple(set(errors) - {403}) if self._may_control else (403,)
             responses = responses if self._may_control else {}

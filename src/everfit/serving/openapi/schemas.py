@@ -54,7 +54,7 @@ def model_values(variants: Variants) -> Json:
 def request_row(model: str, decoder: RequestDecoder) -> Json:
     """Return the schema of one row of a model's requests."""
     row = _schemas(decoder.envelope)["Row"]
-    row["description"] = f"What {model} is asked about. Every field must be given; what is not known is null."
+    row["description"] = f"One row for {model}. Every field must be given; an unknown value is null."
     for field in decoder.fields:
         if field.example is not None:
             row["properties"][field.name]["examples"] = [field.example]
@@ -115,7 +115,7 @@ def _prediction(models: Sequence[ServedModel]) -> Json:
     for model in models:
         kind: Json = {
             "type": "object",
-            "description": "Each class's chance.",
+            "description": "Each class's probability.",
             "properties": dict.fromkeys(model.class_names, _PROBABILITY),
             "required": list(model.class_names),
             "additionalProperties": False,
@@ -123,7 +123,7 @@ def _prediction(models: Sequence[ServedModel]) -> Json:
         if model.schema.task == "regression":
             kind = {"type": "number", "description": "The predicted number."}
         elif model.schema.task == "binary":
-            kind = _PROBABILITY | {"description": f"The chance of {model.class_names[-1]}."}
+            kind = _PROBABILITY | {"description": f"The probability of {model.class_names[-1]}."}
         if kind not in kinds:
             kinds.append(kind)
     return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
@@ -143,7 +143,10 @@ def _outcome(model: ServedModel) -> Json:
     new: Json = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
     if isinstance(classes[0], str):
         new = {"type": "string", "minLength": 1, "maxLength": LONGEST_CLASS}
-    return {"anyOf": [known, new], "description": "A class that training has not seen is recorded, and learnt next."}
+    return {
+        "anyOf": [known, new],
+        "description": "A class that training has not seen is recorded, and part of the next training.",
+    }
 
 
 def _spellings(classes: Sequence[str | int | bool]) -> list[int | bool]:
