@@ -11,8 +11,8 @@ from everfit.serving.http.responses import ErrorInfo, Response, error_info
 from everfit.serving.http.routes import Router, WireProtocol
 from everfit.serving.inference.prediction_handler import Admission, PredictionHandler
 from everfit.serving.openapi.document import OpenApi
-from everfit.serving.protocols.codec import JsonCodec
 from everfit.serving.protocols.everfit import EverfitEndpoints
+from everfit.serving.protocols.json import JsonCodec
 from everfit.serving.protocols.mlflow.codec import JsonInvocations
 from everfit.serving.protocols.mlflow.endpoints import MlflowEndpoints
 from everfit.serving.protocols.open_inference.codec import OpenInferenceCodec

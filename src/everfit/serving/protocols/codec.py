@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from everfit.serving.http.responses import ErrorInfo, Response, error_response, json_response
-
 if TYPE_CHECKING:
     from everfit.serving.http.connection import HttpRequest
+    from everfit.serving.http.responses import ErrorInfo, Response
     from everfit.serving.inference.data_plane import PredictionResponse
     from everfit.serving.inference.served_model import ServedModel
     from everfit.serving.protocols.json import Request, RequestDecoder
@@ -35,21 +34,3 @@ class Codec(Protocol):
     def write_error(self, info: ErrorInfo) -> Response:
         """Return an error in the protocol's form."""
         ...
-
-
-class JsonCodec:
-    """:class:`Codec` of ``POST /predict/{model}``: JSON in and out."""
-
-    is_slow = False
-
-    def read(self, decoder: RequestDecoder, http: HttpRequest) -> Request:
-        """See :class:`Codec`."""
-        return decoder.decode(http.body)
-
-    def write(self, model: ServedModel, request: Request, predictions: PredictionResponse) -> Response:  # noqa: ARG002
-        """See :class:`Codec`."""
-        return json_response(predictions)
-
-    def write_error(self, info: ErrorInfo) -> Response:
-        """See :class:`Codec`."""
-        return error_response(info)

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from everfit.serving.http.responses import Response, json_response
-from everfit.serving.protocols.arrow.codec import ArrowCodec, is_arrow
-from everfit.serving.protocols.codec import JsonCodec
+from everfit.serving.protocols.arrow.codec import ARROW_FILE, ARROW_STREAM, ArrowCodec
+from everfit.serving.protocols.json import JsonCodec
 
 if TYPE_CHECKING:
     from everfit.serving.feature_push import FeaturePush
@@ -50,7 +50,8 @@ class EverfitEndpoints:
 
     def predict(self, http: HttpRequest, model: str) -> Response | Awaitable[Response]:
         """Return predictions for rows in JSON or Arrow."""
-        codec: Codec = _ARROW if is_arrow(http.header(b"content-type")) else _JSON
+        is_arrow = http.header(b"content-type").lower().startswith((ARROW_STREAM, ARROW_FILE))
+        codec: Codec = _ARROW if is_arrow else _JSON
         return self._predictions.handle(codec, http, model)
 
     async def report_outcomes(self, http: HttpRequest, model: str) -> Response:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from math import isfinite
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
@@ -19,6 +19,12 @@ from msgspec.structs import astuple
 from everfit.artifact.schema import FieldType, InputSchema, RequestField
 from everfit.core.errors import InvalidRequestError, RequestTooLargeError
 from everfit.core.instants import EARLIEST, EARLIEST_DAY, END, END_DAY, YEARS
+from everfit.serving.http.responses import ErrorInfo, Response, error_response, json_response
+
+if TYPE_CHECKING:
+    from everfit.serving.http.connection import HttpRequest
+    from everfit.serving.inference.data_plane import PredictionResponse
+    from everfit.serving.inference.served_model import ServedModel
 
 LONGEST_ID = 200
 _LONGEST_SHOWN = 100
@@ -365,3 +371,21 @@ def _shortened(value: Any) -> Any:
         return value if not isinstance(value, int) or abs(value) < 2**64 else f"{str(value)[:_LONGEST_SHOWN]}"
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+
+
+class JsonCodec:
+    """:class:`~everfit.serving.protocols.codec.Codec` of ``POST /predict/{model}``: JSON in and out."""
+
+    is_slow = False
+
+    def read(self, decoder: RequestDecoder, http: HttpRequest) -> Request:
+        """See :class:`~everfit.serving.protocols.codec.Codec`."""
+        return decoder.decode(http.body)
+
+    def write(self, model: ServedModel, request: Request, predictions: PredictionResponse) -> Response:  # noqa: ARG002
+        """See :class:`~everfit.serving.protocols.codec.Codec`."""
+        return json_response(predictions)
+
+    def write_error(self, info: ErrorInfo) -> Response:
+        """See :class:`~everfit.serving.protocols.codec.Codec`."""
+        return error_response(info)

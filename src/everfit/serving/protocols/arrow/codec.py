@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from everfit.serving.http.responses import Response, json_response
 from everfit.serving.protocols.arrow.reader import read_table
 from everfit.serving.protocols.arrow.writer import write_table
-from everfit.serving.protocols.codec import JsonCodec
+from everfit.serving.protocols.json import JsonCodec
 from everfit.serving.protocols.tabular_request import to_request
 
 if TYPE_CHECKING:
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
 
 ARROW_STREAM = b"application/vnd.apache.arrow.stream"
 ARROW_FILE = b"application/vnd.apache.arrow.file"
-
-
-def is_arrow(content_type: bytes) -> bool:
-    """Return ``True`` for the content types of Arrow IPC."""
-    return content_type.lower().startswith((ARROW_STREAM, ARROW_FILE))
 
 
 class ArrowCodec(JsonCodec):
