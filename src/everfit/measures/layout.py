@@ -39,7 +39,7 @@ class SketchLayout:
             spans[name] = slice(self.size, self.size + form.cells + 1)
             self.size = spans[name].stop
         self.spans = MappingProxyType(spans)
-        """Where each column's cells are."""
+        """Slice of cells of each column."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SketchLayout) and (self is other or self.digest == other.digest)

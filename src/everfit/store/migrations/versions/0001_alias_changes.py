@@ -1,4 +1,4 @@
-"""Who was champion when, and why."""
+"""History of the champion alias, with reasons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What monitoring measured and found."""
+"""Tables of monitoring: windows, incidents, alerts."""
 
 from __future__ import annotations
 
