@@ -109,7 +109,6 @@ def open_system(
     """Put a project's parts together; arguments and errors are those of :func:`load_project`.
 
     Args:
-        folder: The project's folder.
         flags: Settings by dotted name.
         clock: By default :func:`project_clock`.
     """
@@ -222,7 +221,6 @@ def open_controller(folder: Path | str | None = None, *, in_replay: bool = False
     """Put the controller of the loop together; arguments and errors are those of :func:`load_project`.
 
     Args:
-        folder: The project's folder.
         in_replay: Take the time from a replay.
     """
     from everfit.loop.loop import Loop

@@ -36,7 +36,6 @@ def infer_schema(model: Model, frame: TrainingFrame, rows: pl.DataFrame) -> Inpu
     """Infer the schema of a model's inputs.
 
     Args:
-        model: The definition.
         frame: The frame it is trained on, for its columns and types.
         rows: The rows of training, the only source of categories, classes and examples.
 

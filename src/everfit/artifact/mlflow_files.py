@@ -29,7 +29,6 @@ def write_mlflow_files(folder: Path, schema: InputSchema, rows: pl.DataFrame, li
     """Write MLmodel, the input example, and the environment in the three formats that MLflow expects.
 
     Args:
-        folder: The package.
         schema: The signature's inputs are its columns before they are encoded: text for categories.
         rows: Rows with these columns; the first ones become the example.
         libraries: Exact versions by distribution name, and ``python``.

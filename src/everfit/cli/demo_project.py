@@ -65,7 +65,6 @@ def running(
     """Run a command of everfit, such as ``up``, in the background until the block ends.
 
     Args:
-        root: The project's folder.
         *command: Words after ``everfit``.
         log: File for its log; the terminal by default.
         environment: Environment variables; by default those of this process.

@@ -40,7 +40,6 @@ def open_client(url: str | None, project: Path | None, *, retries: int = 3) -> C
 
     Args:
         url: URL of the service.
-        project: The project's folder.
         retries: Largest number of retries of a call.
 
     Raises:

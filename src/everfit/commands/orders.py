@@ -53,9 +53,7 @@ def give_order(system: System, model: str | None, *, actor: str, reason: str, ti
     """Order a training; the controller carries it out.
 
     Args:
-        system: The parts.
         model: Its name; may be left out where there is only one.
-        actor: The person.
         reason: The reason, for the record.
         ticket: Orders with the same ticket are one order; by default this is an order of its own.
     """

@@ -29,8 +29,6 @@ def promote(
     the observation that follows every promotion.
 
     Args:
-        system: The parts.
-        model: Its name.
         which: Version or alias.
         canary: Share of the ids, above 0 up to 1; the champion receives the rest.
         shadow: Only receive a copy of each request, after the response was sent.

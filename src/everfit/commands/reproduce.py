@@ -42,10 +42,8 @@ def reproduce(
     """Train a version again from its recorded code, data, parameters and seed, and compare the predictions.
 
     Args:
-        system: The parts.
         model: Its name; may be left out where there is only one.
         which: The version's number or alias.
-        progress: Receives the progress.
 
     Raises:
         UnknownVersionError: If there is no such version.

@@ -67,14 +67,12 @@ def train(
     and a training that failed is kept as a failed run.
 
     Args:
-        system: The parts.
         model: Its name; may be left out where there is only one.
         start: First event time, inclusive; all history by default.
         end: Last event time, exclusive; ``as_of`` by default.
         as_of: Nothing that became known later is used; now by default.
         reason: The reason, for the record.
         actor: The person, for the record.
-        progress: Receives the progress.
 
     Raises:
         DataError: If the rows are not what was declared, or too few.

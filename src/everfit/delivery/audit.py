@@ -27,11 +27,7 @@ class AuditLine(Struct, frozen=True, kw_only=True):
 
 
 class Audit:
-    """Append-only store of audit lines.
-
-    Args:
-        engine: The ledger's.
-    """
+    """Append-only store of audit lines."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine

@@ -21,11 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class Rollouts:
-    """The rollouts in the ledger. Every method is idempotent, and may be called again after a crash.
-
-    Args:
-        engine: The ledger's.
-    """
+    """The rollouts in the ledger. Every method is idempotent, and may be called again after a crash."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -47,12 +43,9 @@ class Rollouts:
         A version that is being rolled out, or was for the same order, is not rolled out again.
 
         Args:
-            model: Its name.
             version: The challenger.
             previous: The champion that it may replace.
-            plan: The model's.
             cause: Why, as a sentence.
-            now: The present instant.
             order: The training order that it came from.
             actor: The person, or the policy.
         """

@@ -20,7 +20,6 @@ class Scoring:
     """Loss and maturity by which two versions' predictions are compared.
 
     Args:
-        task: The model's.
         metric: The model's; its row loss is compared.
         classes: The label's values, of a multiclass model: those that either version knows. A version's probability of
             a class that it does not know is 0.

@@ -42,9 +42,7 @@ def stage_evidence(
             :class:`everfit.measures.metric.Metric` has it, null while unknown, and ``label_known_at``.
         failures: Rows that could not be predicted: ``version``, ``route``, ``recorded_at``, ``problem``.
         rollout: The present state.
-        plan: The model's.
         scoring: The loss.
-        now: The present instant.
     """
     began, entered = pl.col("recorded_at") >= rollout.began_at, pl.col("recorded_at") >= rollout.entered_at
     ours = pl.col("version").is_in([rollout.version, rollout.previous]) & pl.col("route").is_in(ROUTES)

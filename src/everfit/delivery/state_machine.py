@@ -22,9 +22,7 @@ def advance(rollout: Rollout, plan: RolloutPlan, evidence: StageEvidence, now: d
 
     Args:
         rollout: The present state.
-        plan: The model's.
         evidence: Collected since the rollout began.
-        now: The present instant.
 
     Returns:
         One of the actions ``stay``, ``next``, ``promote``, ``keep``, ``roll_back`` and ``refuse``.

@@ -45,7 +45,6 @@ def view_rows(
     infinite value is missing.
 
     Args:
-        view: The definition.
         reader: Reads the view's source and what was pushed to it.
         since: First event time, inclusive; aware.
         until: Last event time, exclusive; aware.

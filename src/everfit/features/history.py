@@ -43,7 +43,6 @@ def build_frame(
     """Build the rows that a model can be trained on, without anything that was not known at ``as_of``.
 
     Args:
-        model: The definition.
         reader: Reads its sources.
         as_of: The present of this frame; aware. Labels known later are null, events and feature rows later are absent.
         start: First event time, inclusive; by default that of the first event.
@@ -96,7 +95,6 @@ def features_of(
     """Return the features of given requests, as a training frame built at ``as_of`` has them.
 
     Args:
-        model: The definition.
         reader: Reads the views' sources.
         asked: The request's fields, and its time in :data:`~everfit.core.evidence.TIME`, aware.
         as_of: As for :func:`build_frame`; each row sees nothing later than its own time.

@@ -47,7 +47,6 @@ class LabelCounter:
     takes at most 2 % of the time: a source that always changes is read less often instead.
 
     Args:
-        model: The definition.
         reader: Reads its events.
     """
 
@@ -62,7 +61,6 @@ class LabelCounter:
         """Count the labels that are known at ``now``.
 
         Args:
-            now: The present instant.
             as_of: The champion's; by default every label counts as ``known_since``.
             trained_until: The champion's; by default every event counts as later.
 

@@ -22,7 +22,6 @@ def plain_labels(model: Model, labels: pl.Series) -> pl.Series:
     A regression's labels are left as they are.
 
     Args:
-        model: The definition.
         labels: As the source has them; null where not known.
 
     Raises:

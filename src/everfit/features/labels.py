@@ -21,7 +21,6 @@ def scan_labels(model: Model, reader: Reader, *, as_of: datetime) -> pl.LazyFram
     """Return every label that was known, duplicates and contradictions included.
 
     Args:
-        model: The definition.
         reader: Reads its events.
         as_of: Nothing known later is used; aware.
 

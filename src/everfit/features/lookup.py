@@ -21,7 +21,6 @@ def look_up(view: FeatureView, key: Sequence[str], online: OnlineReader, *, at: 
     """Return the features of one entity as a prediction at ``at`` would see them.
 
     Args:
-        view: The definition.
         key: The key's values as text, in the order of the view's entities.
         online: The store.
         at: The instant, aware.

@@ -42,7 +42,6 @@ def lag_of(
     """Measure a view's staleness; ``None`` if none of the differing rows is explained by it.
 
     Args:
-        view: The definition.
         reader: Reads its source.
         asked: The keys, and when it was asked in :data:`~everfit.core.evidence.TIME`.
         wrong: By feature, true where it differs; aligned with ``asked``, as are ``pairs``.

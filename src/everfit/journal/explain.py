@@ -61,8 +61,6 @@ def find_prediction(lake: Path, journal: Path, prediction_id: str) -> list[Found
     There are several if a version answered in shadow as well, or if a caller asked twice with an id of its own.
 
     Args:
-        lake: The lake's folder.
-        journal: The journal's folder.
         prediction_id: The id that the answer bore.
 
     Raises:

@@ -25,9 +25,6 @@ class PredictionHistory:
     """A model's predictions without their features, but for some columns; each file of the lake is read once.
 
     Args:
-        lake: The lake's folder.
-        journal: The journal's folder.
-        model: Its name.
         columns: Features or request fields to keep; all of them if ``None``.
         include_unshipped: Also read what is not in the lake yet, each time.
     """

@@ -23,9 +23,6 @@ def scan_predictions(lake: Path, journal: Path, model: str, *, include_unshipped
     Rows whose event time breaks the rule of :mod:`everfit.core.instants` are left out.
 
     Args:
-        lake: The lake's folder.
-        journal: The journal's folder.
-        model: Its name.
         include_unshipped: Also read what is not in the lake yet, up to this moment; it is held in memory.
 
     Returns:
@@ -47,9 +44,6 @@ def scan_outcomes(lake: Path, journal: Path, model: str, *, include_unshipped: b
     Those whose known time breaks the rule of :mod:`everfit.core.instants` are left out.
 
     Args:
-        lake: The lake's folder.
-        journal: The journal's folder.
-        model: Its name.
         include_unshipped: Also read what is not in the lake yet, up to this moment; it is held in memory.
 
     Returns:
@@ -67,9 +61,6 @@ def scan_failures(lake: Path, journal: Path, model: str, *, include_unshipped: b
     """Return every row that a version of a model could not predict, once for each route, in no particular order.
 
     Args:
-        lake: The lake's folder.
-        journal: The journal's folder.
-        model: Its name.
         include_unshipped: Also read what is not in the lake yet, up to this moment; it is held in memory.
 
     Returns:

@@ -26,12 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class AliasReconciler:
-    """Reconciliation of one model, every few seconds.
-
-    Args:
-        system: The parts.
-        model: Its name.
-    """
+    """Reconciliation of one model, every few seconds."""
 
     def __init__(self, system: System, model: str) -> None:
         self._system = system

@@ -60,7 +60,6 @@ def build_candidate(
         system: The parts; neither registry nor ledger are used.
         request: What to train.
         into: A folder for the packages.
-        progress: Receives the progress.
 
     Raises:
         DataError: If the rows are not what was declared, or too few.

@@ -41,12 +41,9 @@ def add_deep_checks(
     """Return a report with the findings of the deep checks.
 
     Args:
-        system: The parts.
-        definition: The model.
         report: The findings so far.
         champion: The champion's number and reference, if there is one.
         history: The model's predictions.
-        progress: Shown while it runs.
 
     Raises:
         StoreError: If the lake cannot be read.

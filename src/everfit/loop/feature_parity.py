@@ -37,12 +37,10 @@ def parity(
     """Compute the features of recorded predictions again, from history, and compare them with those that were served.
 
     Args:
-        system: The parts.
         model: Its name; may be left out where there is only one.
         since: What was asked earlier is left out.
         as_of: Nothing that was recorded or known later is used; now by default.
         limit: Only so many predictions are looked at, those recorded last.
-        progress: Shown while it runs.
 
     Raises:
         EmptyWindowError: If nothing was asked, or no version that answered is still there.

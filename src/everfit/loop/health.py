@@ -36,11 +36,7 @@ FOUND_BY_MONITORING: tuple[FindingKind, ...] = tuple(
 
 
 class HealthCheck:
-    """Checks of what the loop and the prediction service rest on; each returns a sentence, or an empty text.
-
-    Args:
-        system: The parts.
-    """
+    """Checks of what the loop and the prediction service rest on; each returns a sentence, or an empty text."""
 
     def __init__(self, system: System) -> None:
         self._system = system
@@ -71,11 +67,7 @@ class HealthCheck:
 
 
 class ClockCheck:
-    """Check that the clock of one model's rounds only goes forward.
-
-    Args:
-        model: Its name.
-    """
+    """Check that the clock of one model's rounds only goes forward."""
 
     def __init__(self, model: str) -> None:
         self._model = model

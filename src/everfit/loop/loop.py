@@ -82,7 +82,6 @@ class Loop:
     """Rounds and workflows of one project.
 
     Args:
-        system: The parts.
         launcher: Starts training processes.
         open_engine: Opens the durable workflows, once this process leads.
         in_replay: The time is a replay's.
@@ -242,8 +241,6 @@ class ModelLoop:
     """One model's share of a round, and what its rounds share.
 
     Args:
-        system: The parts.
-        model: Its name.
         transition: The workflow that applies a rollout's transitions.
     """
 
@@ -268,7 +265,6 @@ class ModelLoop:
 
         Args:
             engine: Carries out what is decided.
-            now: The present instant.
             problem: What is wrong whatever the model; empty if nothing is.
         """
         clock = self._clock.findings(now)

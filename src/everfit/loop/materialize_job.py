@@ -27,7 +27,6 @@ class OnlineRefresh:
     """Materialization at a fixed interval.
 
     Args:
-        system: The parts.
         every_s: Shortest time from the end of one run to the start of the next, in seconds; 0 for never.
     """
 
@@ -63,11 +62,9 @@ def materialize(
     """Bring the online store up to date.
 
     Args:
-        system: The parts.
         views: Names of feature views; all of them by default.
         until: Nothing known later is written; now by default.
         full: Write everything again, not only what is new.
-        progress: Receives the progress.
     """
     chosen = [system.project.view(name) for name in views or system.project.views]
     return run(chosen, system.reader, system.online, until=until or system.clock.now(), full=full, progress=progress)

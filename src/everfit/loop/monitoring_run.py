@@ -96,8 +96,6 @@ class MonitoringCache:
         """Return a model's predictions, caught up.
 
         Args:
-            system: The parts.
-            definition: The model.
             columns: Features or request fields to keep; all of them if ``None``. Decided by the first call.
 
         Raises:
@@ -135,11 +133,9 @@ def monitor(
     roles, alarms and incidents are shown as they were then, and nothing is recorded.
 
     Args:
-        system: The parts.
         model: Its name; may be left out where there is only one.
         since: Earlier predictions are left out of figures; ninety days before ``as_of`` by default.
         as_of: Nothing that became known later is used; now by default.
-        progress: Shown while it runs.
 
     Raises:
         EmptyWindowError: If there was no prediction by then.
@@ -165,7 +161,6 @@ def watch(
     It finds what :func:`monitor` does, but for the deep checks, so quickly that a loop may call it in every round.
 
     Args:
-        system: The parts.
         model: Its name; may be left out where there is only one.
         cache: The caller's, given to every call.
         as_of: The present, which only goes on; now by default.
@@ -201,8 +196,6 @@ def evaluate(
     records what it found, unless it is about the past.
 
     Args:
-        system: The parts.
-        definition: The model.
         cache: The caller's.
         present: The present instant; of the system's clock by default.
         since: See :func:`monitor`.

@@ -38,12 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 class PolicyInputs:
-    """Facts on one model, round after round.
-
-    Args:
-        system: The parts.
-        definition: The model.
-    """
+    """Facts on one model, round after round."""
 
     def __init__(self, system: System, definition: Model) -> None:
         self._system = system

@@ -71,7 +71,6 @@ def train(
     """Have a process build the candidate, unless one has.
 
     Args:
-        system: The parts.
         launcher: Starts the process.
         request: What to train.
         folder: The order's.

@@ -43,8 +43,6 @@ def rollout_evidence(
     """Return the evidence that a rollout's next transition is decided by.
 
     Args:
-        system: The parts.
-        definition: The model.
         rollout: Where it is.
         schemas: Of the champion and of the challenger, by number.
         history: The model's predictions, caught up.

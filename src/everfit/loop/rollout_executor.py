@@ -31,10 +31,8 @@ def begin_rollout(
     """Begin to roll a version out; where no version is deployed yet, it becomes the champion at once.
 
     Args:
-        system: The parts.
         version: The challenger; it passed its gates.
         cause: The reason, as a sentence.
-        now: The present instant.
         order: The order that it came from.
         actor: The person or policy that began it.
 

@@ -117,7 +117,6 @@ def register_outcome(
     """Record a training: a run, and a version that is the challenger if every gate passed.
 
     Args:
-        system: The parts.
         request: What was trained.
         outcome: A candidate or a problem.
         tags: Of the run, by name.

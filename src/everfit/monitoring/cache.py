@@ -52,7 +52,6 @@ class CachedVersion:
             folder: Holds the counts of the version where it answers, or as a shadow.
             rows: Its predictions there, in the form of :mod:`everfit.monitoring.prediction_frame`, with marks.
             read: Reads the model's predictions.
-            until: The present instant.
         """
         if self.reference is None:
             return None
@@ -75,7 +74,6 @@ class CachedVersion:
         """Return the estimated metric on the newest window of the version's answers; computed once for each window.
 
         Args:
-            number: The version's.
             counted: Its windows.
             read: Reads the model's predictions.
         """

@@ -79,7 +79,6 @@ def column_findings(
     Args:
         reference: What the model was made from.
         window: What came in.
-        model: Its name.
         since: When the window begins.
         excused: Columns whose gaps are explained by something else, such as a source that stopped.
         novelty: The share of rows with values never met before that is usual in a column; none by default.

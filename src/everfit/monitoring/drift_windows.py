@@ -132,7 +132,6 @@ def drift_windows(
 
     Args:
         windows: Oldest first.
-        reference: The version's.
         watch: What is worth saying.
         judged: What was found before for this reference; what is found is added, and what no longer occurs is dropped.
             The windows must have marks.
@@ -282,7 +281,6 @@ def drift_findings(
     Args:
         windows: Oldest first.
         answers: The columns that hold the version's answers.
-        model: Its name.
         excused: Columns of which something graver is said.
     """
     if not windows:

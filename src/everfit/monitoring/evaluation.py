@@ -78,7 +78,6 @@ class EvaluationScope:
     """Inputs of an evaluation beside the rows.
 
     Args:
-        model: Its name.
         champion: The version that answers now; ``None`` if none does.
         references: What each version was made from, by its number; versions without one are only measured.
         scale: How to score; the champion's.
@@ -114,7 +113,6 @@ def build_report(rows: pl.DataFrame, scope: EvaluationScope, *, since: datetime,
             labels known at ``as_of``, each version's by its own scale.
         scope: What to hold them against.
         since: What was asked earlier is left out of figures and plots; alarms see everything.
-        as_of: The present instant.
     """
     recent = rows.filter(pl.col(TIME) >= since)
     parts = {
@@ -147,7 +145,6 @@ def present_findings(
             counted before. ``None`` if there is no champion.
         scope: What to hold them against.
         since: As for :func:`build_report`.
-        as_of: The present instant.
     """
     champion = None
     if scope.champion is not None and rows is not None and (rows[TIME] >= since).any():

@@ -45,7 +45,6 @@ def reconcile(
     Args:
         before: The incidents that are open, and those that ended within :data:`REOPENS_WITHIN`, oldest first.
         findings: What is found now; of several with one key, the first counts.
-        now: The present instant.
         next_number: The number of the first incident that opens.
     """
     found: dict[str, Finding] = {}
@@ -74,11 +73,7 @@ def reconcile(
 
 
 class Incidents:
-    """The incidents in the ledger.
-
-    Args:
-        engine: The ledger's.
-    """
+    """The incidents in the ledger."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -89,9 +84,7 @@ class Incidents:
         """Record a model's findings, all or nothing.
 
         Args:
-            model: Its name.
             findings: What was found.
-            now: The present instant.
             not_evaluated: Incidents of these kinds stay as they are.
         """
         recent = sa.or_(INCIDENTS.c.resolved_at_us.is_(None), INCIDENTS.c.resolved_at_us > to_us(now - REOPENS_WITHIN))
@@ -151,7 +144,6 @@ class Incidents:
         """Return a model's incidents, oldest first.
 
         Args:
-            model: Its name.
             since: Leave out those that were resolved before.
             as_of: Leave out those that opened later, and show as open those that ended later. Each comes with its
                 newest finding all the same; a time in which it had ended and was then re-opened is not on record.

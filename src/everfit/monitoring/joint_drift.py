@@ -62,7 +62,6 @@ def look_together(
 
     Args:
         rows: The window's, with the features.
-        reference: The version's.
         watch: What is worth saying.
         start: When the window begins.
         end: When it is over.
@@ -126,7 +125,6 @@ def together_finding(found: Together, drifted: Sequence[str], model: str) -> Fin
     Args:
         found: What was found.
         drifted: Columns of which something is said.
-        model: Its name.
     """
     if not found.drifted or drifted:
         return None

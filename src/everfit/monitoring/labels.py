@@ -28,8 +28,6 @@ def label_findings(
     Args:
         rows: Predictions in the form of :mod:`everfit.monitoring.prediction_frame`, with what was known at ``as_of``.
         delays_s: How long outcomes used to take, seconds, in ascending order.
-        model: Its name.
-        as_of: The present instant.
         window: No outcome in so long, though many were due, is a stop.
     """
     if rows.is_empty() or not len(delays_s):
@@ -110,7 +108,6 @@ def report_findings(outcomes: pl.DataFrame, model: str) -> list[Finding]:
 
     Args:
         outcomes: Reports or labels: ``id`` and ``value``, one row each; a null value takes back.
-        model: Its name.
     """
     given = outcomes.filter(pl.col("value").is_not_null())
     if given.height < LEAST_EXPECTED or given["id"].n_unique() == given.height:

@@ -71,7 +71,6 @@ def loss_for(scale: Scale, truth: Floats, predicted: Floats) -> RowLoss:
     """Return the loss that stands for a model's metric.
 
     Args:
-        scale: The model's.
         truth: Of the reference's held-out rows, shape ``(rows,)``.
         predicted: Theirs.
     """

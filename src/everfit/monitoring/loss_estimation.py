@@ -42,11 +42,7 @@ class PerformanceEstimation(Protocol):
 
 
 class ConfidenceEstimation:
-    """Confidence-based estimation: a classifier's chances by isotonic calibration, class by class.
-
-    Args:
-        scale: The model's.
-    """
+    """Confidence-based estimation: a classifier's chances by isotonic calibration, class by class."""
 
     def __init__(self, scale: Scale) -> None:
         self._scale = scale

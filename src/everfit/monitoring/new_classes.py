@@ -21,9 +21,6 @@ def new_class_findings(rows: pl.DataFrame, scale: Scale, model: str, version: in
 
     Args:
         rows: The version's predictions in the form of :mod:`everfit.monitoring.prediction_frame`.
-        scale: The version's.
-        model: Its name.
-        version: Its number.
     """
     new = rows.filter(pl.col(NEW_CLASS).is_not_null()) if NEW_CLASS in rows.columns else rows.clear()
     if new.is_empty():

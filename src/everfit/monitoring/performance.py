@@ -86,7 +86,6 @@ class Scale:
     """Task, metric and classes: what scores rows.
 
     Args:
-        task: The model's.
         metric: What is measured.
         classes: The label's values; empty for a regression.
     """
@@ -116,7 +115,6 @@ def in_scale(rows: pl.DataFrame, own: Scale, wanted: Scale) -> pl.DataFrame:
 
     Args:
         rows: In the form of :mod:`everfit.monitoring.prediction_frame`, by the version's own scale.
-        own: The version's.
         wanted: For a binary model, the same two classes.
 
     Returns:
@@ -278,7 +276,6 @@ def compare_dealt(
         rows: Of ``version``, in the form of :mod:`everfit.monitoring.prediction_frame`.
         others: Of ``against``; days on which ``version`` answered nothing are left out.
         scale: How to score ``rows``.
-        version: Its number.
         against: The other's.
         other_scale: How to score ``others``, if that is another way. Both are compared over every class that either
             knows; which one does not know a row's class is charged for it.

@@ -99,7 +99,6 @@ def performance_alarm(
 
     Args:
         rows: All of the version since its deployment, in the form of :mod:`everfit.monitoring.prediction_frame`.
-        reference: The version's.
         by: The tolerance, in the loss's own unit; a twentieth of the hold-out's loss by default.
         alpha: The probability of a false alarm over the version's life.
         run_length: Instead, the mean number of steps to a false alarm: the e-detector of Shin, Ramdas, Rinaldo 2022.

@@ -13,11 +13,7 @@ from everfit.store.ledger import PERFORMANCES
 
 
 class Performances:
-    """The figures in the ledger.
-
-    Args:
-        engine: The ledger's.
-    """
+    """The figures in the ledger."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine

@@ -65,7 +65,6 @@ def truth_codes(values: pl.Series, task: Task, classes: Sequence[Any]) -> pl.Ser
 
     Args:
         values: Text as the journal keeps it, or the label's own type.
-        task: The model's.
         classes: The label's values in the order of the schema; empty for a regression.
     """
     if task == "regression":
@@ -87,7 +86,6 @@ def standard_rows(joined: pl.DataFrame, schema: InputSchema, *, slices: Sequence
 
     Args:
         joined: As :func:`everfit.journal.label_join.join_labels` returns them.
-        schema: The version's.
         slices: Columns to keep beside the features.
 
     Returns:

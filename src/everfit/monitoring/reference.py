@@ -121,8 +121,6 @@ def reference_of(
 
     Args:
         profile: As :func:`everfit.training.profile.profile_rows` made it.
-        schema: The version's.
-        metric: The model's.
         importance: See :class:`ReferenceProfile`.
         window: See :class:`ReferenceProfile`.
     """

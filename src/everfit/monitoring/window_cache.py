@@ -46,7 +46,6 @@ class Counts:
 
     Args:
         folder: Holds a file for each window; made if it is missing.
-        reference: The version's.
     """
 
     def __init__(self, folder: Path, reference: ReferenceProfile) -> None:

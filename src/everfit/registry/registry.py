@@ -48,7 +48,6 @@ class Registry:
         artifacts: Where packages are kept when MLflow is a database without a server; ``None`` leaves it to the server.
         history: The ledger's record of alias changes.
         cache: A folder for packages that are downloaded from a server.
-        clock: The present instant.
     """
 
     def __init__(
@@ -64,7 +63,6 @@ class Registry:
         """Open a run in the model's experiment and return its id.
 
         Args:
-            model: The model's name.
             tags: Of the run, by name.
             started_at: When its work began, for a run that is opened at its end; now by default.
         """
@@ -132,7 +130,6 @@ class Registry:
         """Register a package as a version; the same package is the same version, however often it is registered.
 
         Args:
-            model: The model's name.
             package: The package's folder.
             digest: Its digest.
             run_id: The run that made it.

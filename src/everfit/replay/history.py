@@ -27,7 +27,6 @@ class History:
     """The past of one model. Nothing is cached: every call reads the sources.
 
     Args:
-        model: The model.
         reader: The sources. Rows that are pushed to views later are ignored, since a replay pushes rows itself.
     """
 

@@ -77,7 +77,6 @@ def figures(model: Model, answered: pl.DataFrame, by: Period = "month") -> tuple
     """Return the figures of the whole replay, and of its periods in order.
 
     Args:
-        model: The model.
         answered: :data:`TIME`, :data:`LABEL`, :data:`VERSION`, :data:`PREDICTION`, and optionally :data:`AGAINST`:
             numbers, or the probability of each class by its name.
         by: The period.

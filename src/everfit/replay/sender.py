@@ -41,7 +41,6 @@ class ReplaySender:
 
     Args:
         client: The service.
-        model: The model's name.
         most_rows: Largest number of rows in a batch.
         by_instant: Send requests of different instants in different batches, because the model's event time is the time
             of the request.

@@ -14,7 +14,6 @@ class Launcher:
     """Command line and environment of this project's processes.
 
     Args:
-        root: The project's folder.
         interpreter: The Python executable; this one by default.
         code: A folder that is put first on the path; none by default.
         environment: Variables besides those of this process.

@@ -51,7 +51,6 @@ class App:
         feature_push: Takes feature rows.
         repository: The deployment, as the Open Inference Protocol sees it.
         metrics: Returns the response of ``/metrics``.
-        settings: The limits.
     """
 
     def __init__(

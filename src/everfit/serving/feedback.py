@@ -53,7 +53,6 @@ class Feedback:
     """Checks and records reported outcomes.
 
     Args:
-        data_plane: The clock.
         prediction_logger: Records the outcomes.
         max_rows: Most outcomes in one request.
     """

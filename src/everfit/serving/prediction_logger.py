@@ -50,7 +50,6 @@ class PredictionLogger:
     """Writes predictions, outcomes and pushed rows before the response is sent. Any thread may call any method.
 
     Args:
-        journal: The journal's folder.
         durability: ``batch``: the operating system has a prediction's record before the response is sent, and the disk
             at most 100 ms later; if it cannot be written, the response is sent nevertheless, and an error is logged.
             ``sync``: the disk has it before, or the response is an error. Outcomes and pushes are always ``sync``.

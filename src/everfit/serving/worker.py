@@ -65,7 +65,6 @@ class Worker:
         model_loader: Loads deployed versions.
         online: Looks features up, and stores pushed rows.
         prediction_logger: Records predictions.
-        settings: The limits.
         clock: The time of a request.
         slot: The worker's number.
         reports: The folder of the workers' reports.

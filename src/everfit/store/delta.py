@@ -115,7 +115,6 @@ def append_rows(folder: Path, rows: pl.DataFrame) -> int:
 
     Args:
         folder: The table's folder.
-        rows: The rows.
 
     Returns:
         The version that holds them.

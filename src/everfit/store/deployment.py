@@ -97,9 +97,7 @@ class DeploymentRecord:
         """Change a model's traffic assignment; nothing is written if it stays as it is.
 
         Args:
-            model: Its name.
             decide: Maps the present assignment, ``None`` if there is none, to the new one. Called under the lock.
-            changed_at: The present instant.
 
         Raises:
             StoreError: If the present record cannot be understood, or the new one not be written.

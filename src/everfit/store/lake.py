@@ -43,7 +43,6 @@ def append(lake: Path, table: str, parts: Sequence[SegmentRows]) -> int:
     ``table-2`` and so on, so that nothing is ever cast, lost or refused.
 
     Args:
-        lake: The lake's folder.
         table: The table's folder within it.
         parts: Every segment once, complete.
 
@@ -92,7 +91,6 @@ def scan_tables(lake: Path, under: str, unshipped: Sequence[SegmentRows], *, bas
     """Return the rows of all tables under a folder, and those that are not shipped yet, every row once.
 
     Args:
-        lake: The lake's folder.
         under: A table's folder within it, or one with tables.
         unshipped: The log's rows; read before this is called, so that rows shipped in between are not missed.
         base: Columns, with types, that come first and are there though no row is.
@@ -129,7 +127,6 @@ def tables_under(
     """Return all tables at or below a folder of the lake, by their folder within the lake.
 
     Args:
-        lake: The lake's folder.
         under: A folder within it.
         known: An earlier call's tables: these are updated, which is faster than opening them.
 

@@ -79,11 +79,7 @@ class FileLeadership:
 
 
 class PostgresLeadership:
-    """A session's advisory lock, for a ledger in PostgreSQL: controllers may be on several machines.
-
-    Args:
-        engine: The ledger's.
-    """
+    """A session's advisory lock, for a ledger in PostgreSQL: controllers may be on several machines."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine

@@ -52,7 +52,6 @@ class OnlineReader(Protocol):
         """Return the values of one entity that are visible at an instant.
 
         Args:
-            view: The view's name.
             key: The values of its keys, in the order of its entities.
             at_us: The instant, in microseconds since 1970; ``None`` for the newest row, however old.
             ttl_us: How old a row may be, in microseconds.
@@ -104,7 +103,6 @@ class OnlineStore(OnlineReader, Protocol):
         """Write rows that are given by columns; fastest with one row per entity, in the order of the keys.
 
         Args:
-            view: The view's name.
             keys: One column per key.
             event_us: Event times, in microseconds since 1970.
             created_us: Known times, in microseconds since 1970.

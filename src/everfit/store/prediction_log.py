@@ -17,7 +17,6 @@ class PredictionLog(RecordLog[Predictions]):
     """Writes predictions. Any thread may call any method.
 
     Args:
-        folder: The journal's folder.
         seal_bytes: See :class:`everfit.store.segments.SegmentWriter`.
         seal_after_s: See there, in seconds.
     """

@@ -69,7 +69,6 @@ class Reader:
         values as null.
 
         Args:
-            source: The definition.
             keep_infinite: Leave infinite values as they are, to count them.
 
         Raises:

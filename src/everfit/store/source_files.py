@@ -55,7 +55,6 @@ class SourceFiles:
         """The rows of all files, lazily, in the columns of all of them; a column that a file lacks is null there.
 
         Args:
-            source: The definition.
             files: At least one.
 
         Raises:

@@ -32,7 +32,6 @@ class TableTailer:
     Tables are only appended to. Should one be rewritten all the same, everything is read again.
 
     Args:
-        lake: The lake's folder.
         under: The tables' folder within it.
         base: The columns that every table has, with their types.
         wanted: Which columns to read, by name.

@@ -28,7 +28,6 @@ def learnable(model: Model, frame: TrainingFrame, *, by: datetime, before: datet
     """Return the rows that a model may be trained on at an instant, by its ``labels``.
 
     Args:
-        model: The definition.
         frame: The rows, labelled or not; label delays are estimated from them.
         by: The instant; labels that became known later are ignored.
         before: Last event time, exclusive.

@@ -37,7 +37,6 @@ def split_by_time(model: Model, frame: TrainingFrame, *, holdout_share: float, v
     time. The bounds do not depend on the model's ``labels``, so that all of its options are scored on the same rows.
 
     Args:
-        model: The definition.
         frame: Point-in-time correct rows.
         holdout_share: Share of the labelled rows in the hold-out.
         validation_share: Share of the remaining rows in the validation part.

@@ -31,11 +31,9 @@ def train(
     """Find the best parameters, fit with them on all rows before the hold-out, and score on the hold-out.
 
     Args:
-        model: The definition.
         frame: Point-in-time correct rows.
         settings: Budgets, shares, seed.
         warm_start: Trials of the last study.
-        progress: Receives the progress.
 
     Raises:
         EmptyWindowError: If there are too few labelled rows for three parts, or too few mature ones.

@@ -45,7 +45,6 @@ def tune(
     runs out.
 
     Args:
-        model: The definition.
         schema: The schema that encoded the rows.
         train: Rows to fit on.
         valid: Rows to score on.

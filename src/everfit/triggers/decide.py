@@ -42,10 +42,8 @@ def consider(policy: Policy, facts: Facts, history: Sequence[OrderRecord], now: 
     orders a retraining.
 
     Args:
-        policy: The model's.
         facts: The model's present state.
         history: All its orders, people's included.
-        now: The present instant.
     """
     if facts.champion is None:
         return Decision(sentence="No version answers yet, so there is nothing to retrain.")
@@ -78,11 +76,8 @@ def by_hand(model: str, *, reason: str, actor: str, ticket: str, now: datetime) 
     """Return a person's order, to which no cool-down, budget or minimum of labels applies.
 
     Args:
-        model: The model's name.
         reason: Why, in the person's words.
-        actor: The person.
         ticket: An idempotency key, such as a UUID: two requests with one ticket are one order.
-        now: The present instant.
     """
     return RetrainOrder(model=model, cause=f"manual/{ticket}", reason=reason, asked_at=now, actor=actor)
 

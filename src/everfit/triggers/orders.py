@@ -29,11 +29,7 @@ _PHRASES: dict[OrderState, str] = {
 
 
 class Orders:
-    """The orders in the ledger. Every method is idempotent, and may be called again after a crash.
-
-    Args:
-        engine: The ledger's.
-    """
+    """The orders in the ledger. Every method is idempotent, and may be called again after a crash."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -74,7 +70,6 @@ class Orders:
             number: The order's.
             state: One that ends it.
             sentence: The result, with its numbers.
-            now: The present instant.
             version: The registered version; by default the one on record stays.
             run_id: Likewise.
 
@@ -107,14 +102,11 @@ class Orders:
         It is recorded at its end and not before, so that no controller takes it for an order to carry out.
 
         Args:
-            model: Its name.
             run_id: The training's run; recorded once, whatever is kept of it later.
             state: ``registered``, ``refused``, ``failed`` or ``cancelled``.
             sentence: The result, with its numbers.
             reason: Why it was started, in the person's words.
-            actor: The person.
             started_at: When it was started.
-            now: The present instant.
             version: The registered version, if there is one.
 
         Raises:

@@ -55,7 +55,6 @@ def signals(
         facts: The model's present state.
         champion: That of the facts.
         history: The model's orders, oldest first.
-        now: The present instant.
 
     Raises:
         DefinitionError: If it is a trigger of no known kind.

@@ -112,7 +112,6 @@ class DataPlane:
 
         Args:
             variants: The model's loaded versions.
-            request: The rows.
             began_s: Time of arrival, by ``perf_counter``.
             version: The requested version; ``None`` leaves it to the deployment.
 

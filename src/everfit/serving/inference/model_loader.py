@@ -173,7 +173,6 @@ def load_model(folder: Path, *, version: int, trust: Trust, online: OnlineReader
     """Verify a package, compare its runtime with the estimator on the reference rows, and warm it up.
 
     Args:
-        folder: The package.
         version: Its number in the registry.
         trust: The keys whose packages may be executed.
         online: Looks features up.

@@ -27,7 +27,6 @@ def predict_partially(
     """Predict all rows at once if possible; on a failure bisect, until the failing rows are alone.
 
     Args:
-        model: The version.
         rows: At least one.
         now_us: The time of the request, in microseconds since 1970.
         reused: Features that were looked up for each row by another version.

@@ -64,8 +64,6 @@ class PredictionHandler:
 
         Args:
             codec: Reads the request and writes the response.
-            http: The request.
-            model: The model's name.
             version: The requested version; ``None`` leaves it to the deployment.
         """
         began_s = perf_counter()

@@ -38,7 +38,6 @@ class OpenApi:
         routes: The service's routes.
         data_plane: The models that are served.
         feature_push: The views whose rows can be pushed.
-        settings: The limits.
     """
 
     def __init__(
