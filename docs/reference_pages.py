@@ -105,12 +105,29 @@ def example_messages() -> dict[str, str]:
     """
     found: dict[str, list[tuple[bool, int, int, str]]] = {}
     for tree in _sources():
-        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        texts = _TextConstants(tree)
+        for call in (node for node in ast.walk(texts.visit(tree)) if isinstance(node, ast.Call)):
             text = _message(call)
             if isinstance(call.func, ast.Name) and call.func.id.endswith("Error") and text is not None:
                 has_remedy = any(word.arg == "remedy" for word in call.keywords)
                 found.setdefault(call.func.id, []).append((not has_remedy, text.count("…"), abs(len(text) - 90), text))
     return {name: f"`{min(texts)[3]}`".replace("``", "`") for name, texts in found.items()}
+
+
+class _TextConstants(ast.NodeTransformer):
+    """Replaces names of a module's text constants by their values, such as a remedy that several errors share."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self._values = {
+            target.id: node.value
+            for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802 - the library's spelling
+        return self._values.get(node.id, node) if isinstance(node.ctx, ast.Load) else node
 
 
 def _message(call: ast.Call) -> str | None:

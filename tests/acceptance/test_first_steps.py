@@ -62,7 +62,7 @@ def test_up_trains_delivers_and_prints_every_transition(tmp_path: Path) -> None:
     assert "Traceback" not in log.read_text()
     wanted = (
         "worker 0 starts as process",
-        "demand: order 1 is open: No version answers yet",
+        "demand: order 1 is open: No version is deployed yet",
         "demand: order 1 is carried out",
         "demand: order 1: the training has ended",
         "demand: order 1: 11 of 12 gates passed",

@@ -28,7 +28,7 @@ def ask(folder: Path) -> None:
 @pytest.mark.slow
 def test_served_features_are_held_against_history(own: Path) -> None:
     nothing = everfit(own, "features", "parity")
-    assert (nothing.code, "must be recorded answers" in nothing.err) == (1, True)
+    assert (nothing.code, "must be recorded predictions" in nothing.err) == (1, True)
     ask(own)
     whole = everfit(own, "features", "parity", "--json")
     assert whole.code == 0, whole.err

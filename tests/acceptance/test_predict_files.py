@@ -259,5 +259,5 @@ def test_a_service_that_is_away(tmp_path: Path) -> None:
     (tmp_path / "o.csv").write_text("id,value\na,1\n")
     for command in ("predict", "outcomes"):
         answer = everfit(tmp_path, command, "late", "o.csv", "--url", "http://127.0.0.1:9")
-        assert (answer.code, "could not be asked" in answer.err) == (1, True)
+        assert (answer.code, "could not be reached" in answer.err) == (1, True)
     assert [each.name for each in tmp_path.iterdir()] == ["o.csv"]

@@ -133,7 +133,7 @@ def test_nobody_is_there() -> None:
     with ef.Client(url, retries=1) as client:
         assert not client.live()
         assert not client.ready()
-        with pytest.raises(NotReadyError, match=r"could not be asked: .*refused.*everfit serve"):
+        with pytest.raises(NotReadyError, match=r"could not be reached: .*refused.*everfit serve"):
             client.predict("late", ROW)
 
 

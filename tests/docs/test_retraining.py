@@ -22,4 +22,4 @@ def test_they_are_as_the_page_says(repository: Path) -> None:
     assert ef.PerformanceDrop(by=0.02, alpha=0.01) in late_order.watches
     shown["by_people_only"](late_order)
     never = consider(late_order.policy, facts(drop()), [], day(400))
-    assert never.sentence == "Nothing asks for it: only people order it."
+    assert never.sentence == "No trigger holds: the policy has none, so only people order trainings."

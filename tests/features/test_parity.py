@@ -122,7 +122,7 @@ def test_a_view_that_was_materialized_late_is_named() -> None:
     finding = parity_finding(report, "late")
     assert finding is not None
     assert (finding.kind, finding.severity, finding.key) == ("parity", "critical", "late/parity//")
-    assert "4 of 4 answers (100.0%)" in finding.sentence
+    assert "4 of 4 predictions (100.0%)" in finding.sentence
     assert "3 rows had an older value, by up to 4h, 1 none" in finding.sentence
     assert finding.since == ORIGIN + 3 * HOUR
     assert parity_finding(report, "late", tolerate=1.0) is None

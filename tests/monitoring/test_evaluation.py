@@ -183,7 +183,7 @@ def test_clocks_that_disagree(reference: ReferenceProfile) -> None:
     skewed = live().with_columns((pl.col(TIME) + timedelta(hours=3)).alias(TIME))
     found = only(seen(skewed, reference))
     assert found.kind == "clock_skew"
-    assert "3h after they were answered" in found.sentence
+    assert "3h after their prediction" in found.sentence
 
 
 def test_label_files_that_say_everything_twice(reference: ReferenceProfile) -> None:
@@ -256,7 +256,7 @@ def test_a_canary_is_compared_on_rows_dealt_out_by_chance(reference: ReferencePr
         report = seen(rows, reference)
         [found] = (each.comparison for each in report.versions if each.version == 2)
         assert found is not None
-        assert "dealt" in write_page(report)
+        assert "assigned by chance" in write_page(report)
         return found
 
     alike, worse = comparison(pl.col(PREDICTION)), comparison(1 - pl.col(PREDICTION))
@@ -271,6 +271,6 @@ def test_the_page_shows_served_features_and_says_what_was_left_out(reference: Re
     report = seen(live(), reference)
     assert report.champion == 1
     page = write_page(structs.replace(report, served=wrong, notes=("The source <ovens> could not be read.",)))
-    assert "200 answers&#x27; features" in page or "200 answers' features" in page
+    assert "The features of the newest 200 predictions" in page
     assert "90.0%" in page
     assert "&lt;ovens&gt;" in page

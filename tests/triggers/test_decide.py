@@ -90,8 +90,8 @@ WAITS: list[tuple[Trigger, Facts, float, str]] = [
     (ef.NewRelease(), facts(), 2, "the code is that of version 3"),
     (ef.StaleModel("90d"), facts(), 89, "stale on 2013-05-30"),
     (ef.PerformanceDrop() & ef.NewData(1_000), facts(drop(), rows_since=10), 2, "asks for it: 10 of 1,000"),
-    (AnyOf(()), facts(drop()), 2, "only people order it"),
-    (ef.PerformanceDrop(), facts(drop(), champion=None), 2, "No version answers yet"),
+    (AnyOf(()), facts(drop()), 2, "only people order trainings"),
+    (ef.PerformanceDrop(), facts(drop(), champion=None), 2, "No version is deployed yet"),
 ]
 
 
@@ -191,7 +191,7 @@ def test_the_wait_doubles_while_retraining_brings_nothing(history: list[OrderRec
     held = consider(calm, facts(drop()), history, day(until) - DAY / 100)
     assert held.order is None
     assert held.sentence.startswith(f"Cooling down until {day(until):%Y-%m-%d %H:%M} UTC after ")
-    assert "What asks: Version 3 has become worse" in held.sentence
+    assert "The trigger that holds: Version 3 has become worse" in held.sentence
     assert decide(calm, facts(drop()), history, day(until)) is not None
 
 

@@ -37,9 +37,9 @@ def explain(
 def _lines(explained: ExplainedAnswer) -> Iterator[tuple[str, str]]:
     answer = explained.answer
     yield "prediction", f"{answer.id}, row {answer.row} of its request"
-    yield "answer", _answer(answer)
+    yield "value", _answer(answer)
     yield "by", f"{answer.model} version {answer.version} as {answer.route}, in {answer.latency_us / 1000:.1f} ms"
-    yield "asked", second(answer.recorded_at)
+    yield "recorded", second(answer.recorded_at)
     if answer.event_time is not None and answer.event_time != answer.recorded_at:
         yield "event time", second(answer.event_time)
     yield from _values("request", answer.request)

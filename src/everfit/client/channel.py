@@ -129,7 +129,7 @@ class Channel:
             )
         reason = str(problem) or type(problem).__name__
         return NotReadyError(
-            f"the prediction service at {self.url} could not be asked: {reason}",
+            f"the prediction service at {self.url} could not be reached: {reason}",
             remedy="Start it with 'everfit serve', or give another address.",
         )
 

@@ -71,10 +71,10 @@ def explain(system: System, prediction_id: str) -> Explanation:
     found = find_prediction(system.lake, system.journal, prediction_id)
     if not found:
         raise UnknownPredictionError(
-            "an answer with that id must be recorded",
+            "a prediction with that id must be recorded",
             value=prediction_id,
             place=str(system.journal),
-            remedy="It is the id in the service's answer, or the one that the caller gave.",
+            remedy="It is the id in the service's response, or the one that the caller sent.",
         )
     return Explanation(id=prediction_id, answers=tuple(_explained(system, answer) for answer in found))
 
@@ -83,7 +83,9 @@ def _explained(system: System, answer: FoundPrediction) -> ExplainedAnswer:
     try:
         version = system.registry.version(answer.model, answer.version)
         if version.digest != answer.digest:
-            problem = f"version {answer.version} of the registry is another package than the one that answered"
+            problem = (
+                f"version {answer.version} of the registry is another package than the one that made this prediction"
+            )
             return ExplainedAnswer(answer=answer, origin=None, problem=problem)
         return ExplainedAnswer(answer=answer, origin=_origin(system, version), problem="")
     except EverfitError as error:  # the registry was reset, or the package is gone: the answer is still the answer

@@ -52,8 +52,8 @@ def find_alias_conflict(
         remedy=remedy,
         version=registry_champion,
         deployed=deployed_champion,
-        sentence=f"The registry names version {registry_champion} the champion, version {deployed_champion} answers: "
-        f"{why}.",
+        sentence=f"The registry names version {registry_champion} the champion, but version "
+        f"{deployed_champion} is deployed: {why}.",
     )
 
 

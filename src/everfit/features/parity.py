@@ -134,7 +134,7 @@ def parity_finding(report: ParityReport, model: str, *, tolerate: float = TOLERA
         return None
     worst = report.features[0]
     sentence = (
-        f"{report.different:,} of {report.rows:,} answers ({report.share_different:.1%}) were given features that "
+        f"{report.different:,} of {report.rows:,} predictions ({report.share_different:.1%}) had features that "
         f"history does not confirm, most of all {worst.feature}, which differs in {worst.different:,}."
     )
     for lag in report.lags:

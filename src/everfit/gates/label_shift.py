@@ -41,7 +41,7 @@ class LabelBalance:
         if len(values) < 2:
             sentence = (
                 f"All {len(evidence.truth)} labelled rows of the hold-out have {len(values)} label value, so that "
-                f"nothing can be told apart."
+                f"there are no classes to compare."
             )
             return [refuse(self.name, sentence, threshold=self.max_ratio)]
         if evidence.task == "regression":

@@ -56,12 +56,12 @@ def parity(
     moments = answers.select("recorded_at", "event_time").top_k(limit, by="recorded_at").min().collect()
     from_then = [pl.col(name) >= first for name, first in moments.row(0, named=True).items() if first is not None]
     newest = answers.filter(*from_then).top_k(limit, by="recorded_at").collect()
-    progress.finish("Reading", note=f"{newest.height:,} answers")
+    progress.finish("Reading", note=f"{newest.height:,} predictions")
     versions = sorted(set(newest["version"].to_list()))
     packages = open_packages(system, definition.name, versions)
     if not packages:
         raise EmptyWindowError(
-            "there must be recorded answers of a version that is still there",
+            "there must be recorded predictions of a version that is still there",
             value=versions,
             place=definition.name,
             remedy="Serve it: everfit serve." if newest.is_empty() else "",

@@ -119,7 +119,7 @@ def decide_on(definition: Model, facts: Facts, history: Sequence[OrderRecord], n
     first = f"first/{facts.code}"
     attempts = [record for record in history if record.order.cause.partition(AGAIN)[0] == first]
     if not attempts:
-        return _first_order(facts, first, "No version answers yet: this is the first training.", now)
+        return _first_order(facts, first, "No version is deployed yet: this is the first training.", now)
     last = attempts[-1]
     if not last.brought_nothing:
         return Decision(sentence=f"The first training with this code is done: {last.sentence or last.state}")
@@ -136,7 +136,7 @@ def decide_on(definition: Model, facts: Facts, history: Sequence[OrderRecord], n
         if new > 0
         else f"order {last.number} failed"
     )
-    reason = f"No version answers yet, and {why}: the first training is tried again."
+    reason = f"No version is deployed yet, and {why}: the first training is tried again."
     return _first_order(facts, f"{first}{AGAIN}{len(attempts)}", reason, now)
 
 

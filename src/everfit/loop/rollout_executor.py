@@ -46,7 +46,7 @@ def begin_rollout(
     model, present = version.model, system.deployment.of(version.model)
     if present is None or present.champion.version == version.version:
         deploy_champion(system, version, actor=actor, reason=cause)
-        sentence = f"Version {version.version} answers: there was none to be compared with."
+        sentence = f"Version {version.version} is the champion at once: there was none to be compared with."
         _record(system, model, version.version, "promote", actor, sentence, now)
         if order is not None:
             system.orders.finish(order, state="shipped", sentence=sentence, now=now)
@@ -149,7 +149,7 @@ def deploy_beside(system: System, version: ModelVersion, *, canary_share: float 
     def _beside(present: ModelDeployment | None) -> ModelDeployment:
         if present is None:
             raise UnknownVersionError(
-                "only beside a champion can another version answer",
+                "there must be a champion before another version receives traffic",
                 value=version.model,
                 remedy=f"Promote one first: everfit promote {version.model} VERSION.",
             )

@@ -180,8 +180,8 @@ def clock_findings(rows: pl.DataFrame, model: str) -> list[Finding]:
             kind="clock_skew",
             model=model,
             severity="warning",
-            sentence=f"{ahead.height:,} of {rows.height:,} requests ({share:.0%}) say that they were asked "
-            f"{format_roughly(by)} after they were answered: a caller's clock or time zone is wrong, and features are "
+            sentence=f"{ahead.height:,} of {rows.height:,} requests ({share:.0%}) have an event time "
+            f"{format_roughly(by)} after their prediction: a caller's clock or time zone is wrong, and features are "
             "looked up for an instant that has not come.",
             numbers={"share": share, "median_s": by.total_seconds(), "rows": rows.height},
             since=ahead[RECORDED_AT].min(),  # type: ignore[arg-type]

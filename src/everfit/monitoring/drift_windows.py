@@ -258,12 +258,12 @@ def history_note(windows: Sequence[DriftWindow], watch: Drift) -> str | None:
     if other:
         said.append(
             f"Nothing is on record of the time a year before {other[0].start:%Y-%m-%d} to {other[-1].end:%Y-%m-%d}: "
-            "drift was told from the four weeks before each window."
+            "these windows were compared with the four weeks before each."
         )
     if alone:
         said.append(
-            f"{len(alone):,} window{'s' * (len(alone) > 1)} from {alone[0].start:%Y-%m-%d} had nothing before to tell "
-            f"drift from, neither so long ago nor in the four weeks before; {_LEAST_BEFORE} windows are needed."
+            f"{len(alone):,} window{'s' * (len(alone) > 1)} from {alone[0].start:%Y-%m-%d} had nothing to be "
+            f"compared with, neither a year before nor in the four weeks before; {_LEAST_BEFORE} windows are needed."
         )
     return " ".join(said)
 
@@ -298,7 +298,7 @@ def drift_findings(
         is_answer = column.column in answers
         matters = column.importance >= _NOTICEABLE and column.effect >= _NOTICEABLE
         severity: Severity = "warning" if matters else "info"
-        what = "What the model answers" if is_answer else column.column
+        what = "The distribution of the predictions" if is_answer else column.column
         found.append(
             Finding(
                 kind="prediction_drift" if is_answer else "drift",

@@ -133,7 +133,7 @@ def together_finding(found: Together, drifted: Sequence[str], model: str) -> Fin
         model=model,
         severity="warning",
         sentence=f"The features no longer go together as they did, though none of them moved by itself: rows of the "
-        f"newest window can be told from those the model was made from with an area of {found.auc:.2f}, where "
+        f"newest window can be distinguished from the training rows with an ROC AUC of {found.auc:.2f}, where "
         f"{found.usual_auc:.2f} is usual.",
         numbers={
             "auc": found.auc,

@@ -30,7 +30,7 @@ class Sample(Struct, frozen=True, array_like=True):
 GAUGES: tuple[Gauge, ...] = (
     Gauge(
         name="everfit_model_score",
-        help="A version's metric on the outcomes that are known, as the last look saw it.",
+        help="A version's metric on the outcomes that are known, at the last evaluation.",
         labels=("model", "version", "route", "metric"),
     ),
     Gauge(
@@ -40,22 +40,22 @@ GAUGES: tuple[Gauge, ...] = (
     ),
     Gauge(
         name="everfit_model_estimated_score",
-        help="What the metric was to be expected to be in the newest stretch of time, without any outcome.",
+        help="The metric as estimated without outcomes, on the newest window of predictions.",
         labels=("model", "version", "route", "metric"),
     ),
     Gauge(
         name="everfit_model_label_coverage",
-        help="The share of a version's answers whose outcome is known.",
+        help="The share of a version's predictions whose outcome is known.",
         labels=("model", "version", "route"),
     ),
     Gauge(
         name="everfit_model_drift",
-        help="How far a column is from what the version was made from, roughly in standard deviations.",
+        help="Distance of a column from its reference, roughly in standard deviations.",
         labels=("model", "version", "column"),
     ),
     Gauge(
         name="everfit_model_source_age_seconds",
-        help="How old the newest row of a view's source is.",
+        help="Age of the newest row of a view's source.",
         labels=("model", "source", "view"),
     ),
     Gauge(
@@ -65,7 +65,7 @@ GAUGES: tuple[Gauge, ...] = (
     ),
     Gauge(
         name="everfit_model_looked_at_seconds",
-        help="When monitoring last looked, in seconds since 1970.",
+        help="Time of the last evaluation, in seconds since 1970.",
         labels=("model",),
     ),
 )

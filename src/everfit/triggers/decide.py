@@ -46,7 +46,7 @@ def consider(policy: Policy, facts: Facts, history: Sequence[OrderRecord], now: 
         history: All its orders, people's included.
     """
     if facts.champion is None:
-        return Decision(sentence="No version answers yet, so there is nothing to retrain.")
+        return Decision(sentence="No version is deployed yet, so there is nothing to retrain.")
     own = (record for record in history if record.order.model == facts.model)
     known = sorted(own, key=lambda record: record.number)
     unfinished = next((record for record in known if not record.ended), None)
@@ -56,7 +56,9 @@ def consider(policy: Policy, facts: Facts, history: Sequence[OrderRecord], now: 
     asking = [signal for signal in found if signal.cause]
     if not asking:
         waiting = "; ".join(dict.fromkeys(signal.sentence for signal in found))
-        return Decision(sentence=f"Nothing asks for it: {waiting or 'only people order it'}.")
+        return Decision(
+            sentence=f"No trigger holds: {waiting or 'the policy has none, so only people order trainings'}."
+        )
     fresh = [replace(signal, cause=cause) for signal in asking if (cause := _cause(signal, known))]
     if not fresh:
         return Decision(sentence=_spent(asking[0], known))
@@ -67,7 +69,7 @@ def consider(policy: Policy, facts: Facts, history: Sequence[OrderRecord], now: 
     if free is None or not ready:
         signal, held = holds[0]
         held = held or _few_labels(policy, facts.champion, facts.labels_since)
-        return Decision(sentence=f"{held} What asks: {signal.sentence}.")
+        return Decision(sentence=f"{held} The trigger that holds: {signal.sentence}.")
     order = _order(free, facts, now)
     return Decision(order=order, sentence=order.reason)
 

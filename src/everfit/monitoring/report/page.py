@@ -80,7 +80,7 @@ def write_page(report: MonitorReport) -> str:
 
 def _sections(report: MonitorReport) -> Iterable[str]:
     yield f"<h1>{as_html(report.model)}</h1>"
-    yield f"<p>As of {report.as_of:%Y-%m-%d %H:%M} UTC, asked since {report.since:%Y-%m-%d}.</p>"
+    yield f"<p>As of {report.as_of:%Y-%m-%d %H:%M} UTC, predictions since {report.since:%Y-%m-%d}.</p>"
     # The champion comes first, and open; the others may be opened.
     versions = sorted(report.versions, key=lambda one: not _is_champion(report, one))
     if versions:
@@ -107,7 +107,7 @@ def _role(report: MonitorReport, version: VersionReport) -> str:
         return "in shadow"
     if _is_champion(report, version):
         return "champion"
-    return "canary" if version.comparison is not None else "answered before"
+    return "canary" if version.comparison is not None else "served before"
 
 
 def _numbers(report: MonitorReport, version: VersionReport) -> str:
@@ -120,7 +120,9 @@ def _numbers(report: MonitorReport, version: VersionReport) -> str:
     ]
     if report.served is not None and report.served.rows:
         same = report.served.rows - report.served.different
-        shown.append((f"{same / report.served.rows:.1%}", f"of {report.served.rows:,} answers given true features"))
+        shown.append(
+            (f"{same / report.served.rows:.1%}", f"of {report.served.rows:,} predictions had the right features")
+        )
     cells = "".join(
         f"<div class=card><b>{as_html(value)}</b><span>{as_html(name)}</span></div>" for value, name in shown
     )
@@ -148,7 +150,7 @@ def _against(report: MonitorReport) -> Iterable[str]:
     yield "<h2>Against the champion</h2>"
     yield (
         f"<p>By how much each was worse in {as_html(report.metric.replace('_', ' '))}, with its 95 % interval: left of "
-        "the line it is better. A shadow answers the same questions as the champion, a canary those that chance gives "
+        "the line it is better. A shadow predicts the same rows as the champion, a canary those that chance gives "
         "it.</p>"
     )
     names = [f"version {part.version}, {_role(report, part)}" for part, _ in found]
@@ -161,8 +163,8 @@ def _served(served: Served) -> Iterable[str]:
     wrong = [feature for feature in served.features if feature.different]
     yield "<h2>Served and recomputed features</h2>"
     yield (
-        f"<p>The newest {served.rows:,} answers' features, computed again from history: "
-        + (f"{served.different:,} differ.</p>" if wrong else "all are alike.</p>")
+        f"<p>The features of the newest {served.rows:,} predictions, computed again from history: "
+        + (f"{served.different:,} differ.</p>" if wrong else "all are equal.</p>")
     )
     if wrong:
         yield draw(served_plot(wrong), 60 + 26 * len(wrong))
@@ -173,13 +175,13 @@ def _version(report: MonitorReport, version: VersionReport) -> Iterable[str]:
         yield "<h2>Performance</h2>"
         better, metric = "more" if report.greater_is_better else "less", report.metric.replace("_", " ")
         yield (
-            f"<p>The {as_html(metric)}, {better} is better, with its 95 % interval, by when it "
-            "was asked. The dashed line is the hold-out; where the ground is red, an alarm rang. The dotted line is "
-            "what was to be expected of such questions without any outcome: it sees harder ones, and nothing of a "
-            "change in what follows from them. Thin lines are other versions.</p>"
+            f"<p>The {as_html(metric)}, {better} is better, with its 95 % interval, by event "
+            "time. The dashed line is the hold-out; where the background is red, there was an alarm. The dotted line "
+            "is the estimate without outcomes: it shows that rows became harder, but not that the same rows now have "
+            "other outcomes. Thin lines are other versions.</p>"
         )
         yield draw(performance_plot(report, version), 320)
-        yield "<h2>Known outcomes</h2><p>The share of answers whose outcome is known by now.</p>"
+        yield "<h2>Known outcomes</h2><p>The share of predictions whose outcome is known by now.</p>"
         yield draw(coverage_plot(version), 180)
     if version.cohorts:
         yield f"<h2>Share of {as_html(version.cohorts[0].cohort.shown.value)}</h2>"
@@ -211,8 +213,8 @@ def _version(report: MonitorReport, version: VersionReport) -> Iterable[str]:
 def _together(found: Together) -> str:
     more = "more than chance" if found.drifted else "no more than days differ anyway"
     return (
-        f"All columns together: a classifier tells rows of the newest window from those that the version was made from "
-        f"with an area of {found.auc:.2f}, where {found.usual_auc:.2f} is usual; that is {more}."
+        f"All columns together: a classifier distinguishes rows of the newest window from the training rows "
+        f"with an ROC AUC of {found.auc:.2f}, where {found.usual_auc:.2f} is usual; that is {more}."
     )
 
 

@@ -108,9 +108,9 @@ def compared(found: Comparison) -> str:
     low, high, sign = (-found.high, -found.low, -1) if found.high < 0 else (found.low, found.high, 1)
     verdict = "worse than" if found.low > 0 else "better than" if found.high < 0 else "not proven to differ from"
     where = (
-        f"on {found.rows:,} questions that both answered"
+        f"on {found.rows:,} rows that both predicted"
         if found.paired
-        else f"on {found.rows:,} and {found.rows_against:,} questions, dealt out by chance"
+        else f"on {found.rows:,} and {found.rows_against:,} rows, assigned by chance"
     )
     doubt = "worse by " if low <= 0 else ""
     return (

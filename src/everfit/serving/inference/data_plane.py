@@ -97,7 +97,7 @@ class DataPlane:
             raise NotReadyError(f"{model} must have been loaded: {problem}")
         known = ", ".join(self.models) or "none"
         raise UnknownModelError(
-            "this service must serve the model that is asked", value=model[:200], remedy=f"Served are: {known}."
+            "this service must serve the requested model", value=model[:200], remedy=f"Served are: {known}."
         )
 
     def make_ids(self, count: int, now_us: int | None = None) -> list[str]:

@@ -96,7 +96,7 @@ class PredictionHandler:
             seconds = perf_counter() - pending.began_s
             counters.count_prediction(len(predictions.ids), predictions.missing, seconds)
         except TimeoutError:
-            late = OverloadedError(f"an answer must be there within {self._timeout_s:g} seconds", remedy=_RETRY)
+            late = OverloadedError(f"a prediction must be ready within {self._timeout_s:g} seconds", remedy=_RETRY)
             return _error(codec, late, counters, pending.began_s)
         except Exception as error:  # noqa: BLE001 - as in handle
             return _error(codec, error, counters, pending.began_s)

@@ -38,7 +38,7 @@ class Variants(Struct, frozen=True, kw_only=True):
         found = self.versions.get(version)
         if found is None:
             raise UnknownModelError(
-                f"this service must have loaded the version of {self.champion.name} that is asked",
+                f"this service must have loaded the requested version of {self.champion.name}",
                 value=version,
                 remedy=f"Loaded are: {', '.join(map(str, sorted(self.versions)))}.",
             )

@@ -136,7 +136,7 @@ def _wants_binary(infer: _Infer) -> bool:
         parameters = output.parameters or {}
         for name in ("classification", "shared_memory_region"):
             if name in parameters:
-                raise InvalidRequestError("must not be asked for: this service does not offer it", place=name)
+                raise InvalidRequestError("must not be requested: this service does not offer it", place=name)
         is_binary = parameters.get("binary_data", is_binary) is True
     return is_binary
 
