@@ -126,7 +126,7 @@ class _TextConstants(ast.NodeTransformer):
             if isinstance(target, ast.Name)
         }
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802 - the library's spelling
+    def visit_Name(self, node: ast.Name) -> ast.expr:
         return self._values.get(node.id, node) if isinstance(node.ctx, ast.Load) else node
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _INLINE_BYTES = 16 * 1024
 """A larger body has many rows; it is handled in a thread, so that other requests need not wait for it."""
-_RETRY = "Ask again in a moment."
+_RETRY = "Send the request again in a moment."
 
 
 class Admission:
