@@ -5,25 +5,20 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from everfit.artifact.equivalence import first_line, spread
+from everfit.artifact.fitted_model import Fitted
 from everfit.artifact.frame_predictor import FramePredictor
 from everfit.artifact.model_frame import FrameBuilder, canonical_rows
-from everfit.artifact.predictor import BATCH_ROWS
+from everfit.artifact.predictor import BATCH_ROWS, Predictor
 from everfit.artifact.runtime_choice import RuntimeChoice, RuntimeTrial
+from everfit.artifact.schema import InputSchema
 from everfit.artifact.tolerance import relative_difference
 from everfit.core.errors import EverfitError, PackageError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from everfit.artifact.fitted_model import Fitted
-    from everfit.artifact.predictor import Predictor
-    from everfit.artifact.schema import InputSchema
 
 _REAL_ROWS = 256
 _LONE_ROWS = 12

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,12 +17,10 @@ from everfit.core.errors import DefinitionError, LabelError
 from everfit.core.evidence import TrainingFrame
 from everfit.core.user_code import run_users
 from everfit.definitions.column_types import require_type
+from everfit.definitions.model import Model
+from everfit.definitions.on_demand import OnDemand
+from everfit.definitions.view import FeatureView
 from everfit.store.plain_values import plain_values
-
-if TYPE_CHECKING:
-    from everfit.definitions.model import Model
-    from everfit.definitions.on_demand import OnDemand
-    from everfit.definitions.view import FeatureView
 
 _PROOF_ROWS = 2_000
 """Rows on which on-demand functions and their expressions are compared."""

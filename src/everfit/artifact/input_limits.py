@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from everfit.artifact.predictor import Predictor
+from everfit.artifact.schema import InputSchema
 from everfit.core.errors import InvalidRequestError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from everfit.artifact.predictor import Predictor
-    from everfit.artifact.schema import InputSchema
-    from everfit.core.evidence import Arithmetic
+from everfit.core.evidence import Arithmetic
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,17 +18,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from everfit.artifact.schema import Column, InputSchema
 from everfit.core.errors import InvalidRequestError, PackageError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from everfit.artifact.schema import Column, InputSchema
 
 _NAN = float("nan")
 _NAT = np.iinfo(np.int64).min

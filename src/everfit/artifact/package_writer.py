@@ -5,14 +5,15 @@ from __future__ import annotations
 import tempfile
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+import polars as pl
 
 from everfit.artifact.encode import encode_frame
 from everfit.artifact.equivalence import make_reference
 from everfit.artifact.expressions.check import prove_computations
+from everfit.artifact.fitted_model import Fitted
 from everfit.artifact.frame_equivalence import choose_frame_runtime, make_frame_reference
 from everfit.artifact.input_limits import InputLimits
 from everfit.artifact.manifest import FORMAT, Lineage, Manifest
@@ -32,16 +33,11 @@ from everfit.artifact.package import (
 from everfit.artifact.provenance import copy_code
 from everfit.artifact.runtime_choice import RuntimeChoice, choose_runtime
 from everfit.artifact.runtimes.pickled import pickle_by_value
+from everfit.artifact.schema import InputSchema
+from everfit.artifact.signing import Signer
 from everfit.artifact.tolerance import TOLERANCES
 from everfit.core.errors import PackageError
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    from everfit.artifact.fitted_model import Fitted
-    from everfit.artifact.schema import InputSchema
-    from everfit.artifact.signing import Signer
-    from everfit.definitions.model import Model
+from everfit.definitions.model import Model
 
 _KEPT_ROWS = 256
 

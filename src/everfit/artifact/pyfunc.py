@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from everfit.artifact.package import Package, open_package
 from everfit.artifact.signing import read_trust
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 _VARIABLE = "EVERFIT_KEYS"
 _KEYS = ".everfit/keys"

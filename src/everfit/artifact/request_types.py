@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import polars as pl
+from polars._typing import PolarsDataType
 
 from everfit.artifact.schema import FieldType, RequestField
 from everfit.definitions.column_types import require_type
-
-if TYPE_CHECKING:
-    from polars._typing import PolarsDataType
 
 
 def field_type(name: str, dtype: PolarsDataType, *, place: str) -> FieldType:

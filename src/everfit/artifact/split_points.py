@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from everfit.artifact.runtimes.lightgbm import find_booster as find_lightgbm
 from everfit.artifact.runtimes.lightgbm_trees import read_splits
 from everfit.artifact.runtimes.xgboost import find_booster as find_xgboost
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 def find_split_points(estimator: Any, *, columns: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:

@@ -6,14 +6,11 @@ The proof at packaging, the proof at loading and the gate `reload` all measure a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from everfit.core.evidence import Arithmetic, Task
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 TOLERANCES: Mapping[Arithmetic, float] = {"float64": 1e-9, "float32": 1e-6}
 """By the arithmetic of a runtime: sums in another order differ by some units in the last place, of which one is 1e-16

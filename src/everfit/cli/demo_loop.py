@@ -11,7 +11,7 @@ import time
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from everfit.cli.demo_page import Page
 from everfit.cli.demo_project import Started, copy_of, running
@@ -23,14 +23,11 @@ from everfit.commands.train import train
 from everfit.core.errors import NotReadyError, ProjectError
 from everfit.loop.retrain_job import order_folder, read_outcome
 from everfit.replay.replaying import ReplayPlan, replay
+from everfit.replay.result import Figures, ReplayReport
 from everfit.store.controller_report import read_controller_report
 from everfit.store.replay_clock import CLOCK_FILE, FollowedClock
+from everfit.system import System
 from everfit.wiring import actor, open_system
-
-if TYPE_CHECKING:
-    from everfit.replay.replaying import ReplayPlan
-    from everfit.replay.result import Figures, ReplayReport
-    from everfit.system import System
 
 _MODEL = "late_delivery"
 _FROM = datetime(2026, 1, 22, 0, 6, tzinfo=UTC)

@@ -9,16 +9,13 @@ import shutil
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from everfit.artifact.package import open_package
 from everfit.core.errors import EverfitError
+from everfit.system import System
 from everfit.wiring import find_root, open_system
-
-if TYPE_CHECKING:
-    from everfit.system import System
 
 _CORE = ("polars", "mlflow-skinny", "scikit-learn", "optuna", "sqlalchemy", "uvloop")
 _OPTIONAL = {

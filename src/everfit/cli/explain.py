@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated
 
 import typer
 
 from everfit.cli.options import AsJson, ProjectFolder
 from everfit.cli.output import print_json, print_line, second
 from everfit.commands import explain as command
+from everfit.commands.explain import ExplainedAnswer, Origin
+from everfit.journal.explain import FoundPrediction
 from everfit.wiring import open_system
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from everfit.commands.explain import ExplainedAnswer, Origin
-    from everfit.journal.explain import FoundPrediction
 
 
 def explain(

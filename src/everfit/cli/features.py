@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,11 +11,9 @@ from everfit.cli.options import AsJson, AsOf, ModelName, ProjectFolder
 from everfit.cli.output import CAUTION, OK, print_json, print_line, print_records, print_rows
 from everfit.cli.progress_bars import Bars
 from everfit.commands.features import describe_views, online_features
+from everfit.features.parity import ParityReport
 from everfit.loop import feature_parity
 from everfit.wiring import open_system
-
-if TYPE_CHECKING:
-    from everfit.features.parity import ParityReport
 
 
 def list_views(project: ProjectFolder = None, as_json: AsJson = False) -> None:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator
+from typing import Annotated
 
 import typer
 
 from everfit.cli.options import AsJson, ModelName, ProjectFolder
 from everfit.cli.output import minute, print_facts, print_json, print_records, print_rows, second, spoken
-from everfit.commands.incidents import incident_details
+from everfit.commands.incidents import IncidentDetails, incident_details
+from everfit.core.finding import Incident
 from everfit.wiring import open_system
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from everfit.commands.incidents import IncidentDetails
-    from everfit.core.finding import Incident
 
 
 def list_incidents(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,11 +13,8 @@ from everfit.cli.output import CAUTION, OK, Styled, bold, minute, print_json, pr
 from everfit.cli.progress_bars import Bars
 from everfit.loop import monitoring_run
 from everfit.monitoring.report.page import write_page
-from everfit.monitoring.report.report import compared
+from everfit.monitoring.report.report import MonitorReport, VersionReport, compared
 from everfit.wiring import open_system
-
-if TYPE_CHECKING:
-    from everfit.monitoring.report.report import MonitorReport, VersionReport
 
 _SIGNS = {"critical": Styled("‼", "bold red"), "warning": CAUTION, "info": Styled("·", "blue")}
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator
+from typing import Annotated
 
 import typer
 
@@ -22,13 +23,8 @@ from everfit.cli.output import (
     second,
     spoken,
 )
-from everfit.commands.orders import cancel_order, give_order, order_details
+from everfit.commands.orders import OrderDetails, cancel_order, give_order, order_details
 from everfit.wiring import actor, open_system
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from everfit.commands.orders import OrderDetails
 
 _LOG_LINES = 40
 """Lines of the log's end that are shown; ``--json`` gives more, the file all."""

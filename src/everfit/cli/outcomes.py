@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from everfit.cli.options import AsJson, ProjectFolder
 from everfit.cli.output import print_done
 from everfit.cli.progress_bars import Bars
-from everfit.cli.row_source import open_rows
+from everfit.cli.row_source import Row, RowSource, open_rows
 from everfit.cli.service_options import BatchRows, ServiceUrl, id_of, naming_rows, open_client, typed
-
-if TYPE_CHECKING:
-    from everfit.cli.row_source import Row, RowSource
-    from everfit.client.records import ModelDescription
+from everfit.client.records import ModelDescription
 
 _KNOWN_AT = "known_at"
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -17,14 +17,11 @@ from everfit.cli.options import AsJson, ProjectFolder
 from everfit.cli.output import CAUTION, OK, bold, print_error, print_json, print_line
 from everfit.cli.prediction_file import PredictionFile
 from everfit.cli.progress_bars import Bars
-from everfit.cli.row_source import json_rows, open_rows
+from everfit.cli.row_source import Row, RowSource, json_rows, open_rows
 from everfit.cli.service_options import BatchRows, ServiceUrl, id_of, naming_rows, open_client, typed
+from everfit.client.client import Client
+from everfit.client.records import ModelDescription, Prediction
 from everfit.core.errors import SettingsError
-
-if TYPE_CHECKING:
-    from everfit.cli.row_source import Row, RowSource
-    from everfit.client.client import Client
-    from everfit.client.records import ModelDescription, Prediction
 
 
 def predict(

@@ -7,14 +7,12 @@ from collections.abc import Iterable
 from glob import escape
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
+from everfit.client.records import Prediction
 from everfit.core.errors import SettingsError
-
-if TYPE_CHECKING:
-    from everfit.client.records import Prediction
 
 _ENDINGS = (".parquet", ".csv", ".jsonl", ".ndjson")
 

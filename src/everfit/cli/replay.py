@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import signal
 import threading
-from typing import TYPE_CHECKING, Annotated, Literal
+from types import FrameType
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,12 +19,8 @@ from everfit.core.duration import parse_duration
 from everfit.core.errors import SettingsError
 from everfit.replay import replaying
 from everfit.replay.replaying import ReplayPlan
+from everfit.replay.result import Figures, ReplayReport
 from everfit.wiring import open_system
-
-if TYPE_CHECKING:
-    from types import FrameType
-
-    from everfit.replay.result import Figures, ReplayReport
 
 _INTERRUPTED = 130
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
@@ -10,9 +11,6 @@ from everfit.cli.options import AsJson, ModelName, ProjectFolder, Reason, Versio
 from everfit.cli.output import minute, print_done, print_records, spoken
 from everfit.commands.rollouts import change_rollout, roll_out
 from everfit.wiring import actor, open_system
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def list_rollouts(model: ModelName = None, project: ProjectFolder = None, as_json: AsJson = False) -> None:

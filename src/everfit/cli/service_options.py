@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -15,9 +15,6 @@ import typer
 from everfit.client.client import Client
 from everfit.core.errors import InvalidRequestError, RequestError, TimestampError
 from everfit.wiring import find_root, load_settings
-
-if TYPE_CHECKING:
-    from everfit.client.client import Client
 
 ServiceUrl = Annotated[
     str | None, typer.Option("--url", help="URL of the service.", show_default="[serving] host and port")

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from msgspec import Struct
 
 from everfit.cli.output import spoken
-from everfit.core.finding import FindingKind
-
-if TYPE_CHECKING:
-    from everfit.core.finding import Incident
-    from everfit.core.order import OrderRecord
-    from everfit.core.rollout import Rollout, TransitionRecord
-    from everfit.definitions.rollout import RolloutPlan
-    from everfit.loop.training_record import JudgedCandidate
+from everfit.core.finding import FindingKind, Incident
+from everfit.core.order import OrderRecord
+from everfit.core.rollout import Rollout, TransitionRecord
+from everfit.definitions.rollout import RolloutPlan
+from everfit.loop.training_record import JudgedCandidate
 
 What = Literal[
     "truth", "finding", "over", "order", "training", "gates", "refused", "rollout", "champion", "kept", "taken back"

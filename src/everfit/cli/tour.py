@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
@@ -20,13 +20,9 @@ from everfit.cli.demo_project import copy_of, running
 from everfit.cli.output import bold, print_json, print_line
 from everfit.core.errors import ProjectError, SourceError
 from everfit.core.settings import Settings
+from everfit.definitions.model import Model
 from everfit.store.reader import Reader
 from everfit.wiring import load_project
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    from everfit.definitions.model import Model
 
 _FLIGHTS_FILE = "flights.parquet"
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from everfit.artifact.package import open_package
 from everfit.core.errors import EverfitError, UnknownPredictionError
-from everfit.core.records import AliasChange, Score, SourceVersion, Verdict
+from everfit.core.records import AliasChange, ModelVersion, Score, SourceVersion, Verdict
 from everfit.journal.explain import FoundPrediction, find_prediction
 from everfit.system import System
-
-if TYPE_CHECKING:
-    from everfit.core.records import ModelVersion
 
 
 class Origin(Struct, frozen=True, kw_only=True):

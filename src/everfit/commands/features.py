@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from everfit.core.duration import format_duration
 from everfit.features.compute import feature_names, view_rows
 from everfit.features.lookup import look_up, materialized_until
-
-if TYPE_CHECKING:
-    from everfit.system import System
+from everfit.system import System
 
 
 class ViewDescription(Struct, frozen=True, kw_only=True):

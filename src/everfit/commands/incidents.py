@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from msgspec import Struct
 
 from everfit.core.finding import Incident
 from everfit.core.order import OrderRecord
 from everfit.core.rollout import Rollout
-
-if TYPE_CHECKING:
-    from everfit.system import System
+from everfit.system import System
 
 
 class IncidentDetails(Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 from uuid import uuid4
 
 from msgspec import Struct
@@ -14,12 +14,8 @@ from everfit.core.records import GateReport, Score
 from everfit.core.rollout import Rollout
 from everfit.delivery.audit import AuditLine
 from everfit.loop.retrain_job import LOG, order_folder, read_attempts, read_outcome
+from everfit.system import System
 from everfit.triggers.decide import by_hand
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from everfit.system import System
 
 _LOG_BYTES = 64 * 1024
 """Of the log's end; the file holds all of it."""

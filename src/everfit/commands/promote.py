@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from everfit.core.records import ModelVersion
 from everfit.delivery import manual_steps
 from everfit.delivery.audit import AuditLine
 from everfit.loop.rollout_executor import deploy_alone, deploy_beside, deploy_champion, execute_transition
-
-if TYPE_CHECKING:
-    from everfit.system import System
+from everfit.system import System
 
 
 def promote(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
+from everfit.artifact.manifest import Lineage
 from everfit.artifact.package import open_package
 from everfit.artifact.provenance import code_version, library_versions
 from everfit.core.progress import SILENT, Progress
@@ -14,11 +14,6 @@ from everfit.core.records import FrameManifest
 from everfit.features.history import build_frame
 from everfit.system import System
 from everfit.training.refit import refit_as_recorded
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from everfit.artifact.manifest import Lineage
 
 
 class Reproduction(Struct, frozen=True, kw_only=True):

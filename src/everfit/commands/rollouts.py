@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from everfit.core.errors import MisuseError
 from everfit.core.rollout import Rollout
 from everfit.delivery import manual_steps
 from everfit.loop.rollout_executor import begin_rollout, execute_transition
-
-if TYPE_CHECKING:
-    from everfit.system import System
+from everfit.system import System
 
 
 def roll_out(system: System, model: str | None, which: int | str, *, actor: str, reason: str) -> Rollout | None:

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from everfit.core.errors import EverfitError
 from everfit.core.event_log import event_fields
+from everfit.core.order import OrderRecord
 from everfit.core.progress import SILENT, Progress
 from everfit.core.records import FrameManifest, GateReport, ModelVersion, Score, SliceScore, TimeSplit
 from everfit.loop.retrain_job import LOG, order_folder
@@ -26,10 +26,7 @@ from everfit.loop.training_record import (
     log_outcome,
     register_outcome,
 )
-
-if TYPE_CHECKING:
-    from everfit.core.order import OrderRecord
-    from everfit.system import System
+from everfit.system import System
 
 
 class TrainingResult(Struct, frozen=True, kw_only=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from polars.exceptions import PolarsError
 
@@ -11,17 +10,15 @@ from everfit.artifact.infer import infer_schema
 from everfit.core.errors import EverfitError
 from everfit.core.progress import SILENT, Progress
 from everfit.core.records import DesignCheck, Problem
+from everfit.definitions.model import Model
+from everfit.definitions.view import FeatureView
 from everfit.design import labels, leaks, sources
 from everfit.design.problems import error, from_exception
 from everfit.features.compute import feature_names, view_rows
 from everfit.features.history import build_frame
 from everfit.store.plain_values import count_infinite
-
-if TYPE_CHECKING:
-    from everfit.definitions.model import Model
-    from everfit.definitions.view import FeatureView
-    from everfit.store.reader import Reader
-    from everfit.system import System
+from everfit.store.reader import Reader
+from everfit.system import System
 
 
 def check(system: System, *, as_of: datetime | None = None, progress: Progress = SILENT) -> DesignCheck:

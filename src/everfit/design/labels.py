@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from everfit.core.columns import LABEL
 from everfit.core.errors import EverfitError
 from everfit.core.evidence import TrainingFrame
+from everfit.core.records import Problem
+from everfit.definitions.model import Model
 from everfit.definitions.trainer_arguments import argument_errors
 from everfit.design.problems import error, from_exception, warning
 from everfit.measures.quality import metric_for
-
-if TYPE_CHECKING:
-    from everfit.core.records import Problem
-    from everfit.definitions.model import Model
 
 FEW_ROWS = 200
 

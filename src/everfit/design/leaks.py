@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -11,16 +10,14 @@ import polars as pl
 from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.core.errors import SourceError
 from everfit.core.evidence import TrainingFrame
+from everfit.core.records import Problem
 from everfit.core.user_code import run_users
+from everfit.definitions.model import Model
+from everfit.definitions.view import FeatureView
 from everfit.design.problems import error, warning
 from everfit.measures.quality import metric_for
 from everfit.store.known_values import known_rows
-
-if TYPE_CHECKING:
-    from everfit.core.records import Problem
-    from everfit.definitions.model import Model
-    from everfit.definitions.view import FeatureView
-    from everfit.store.reader import Reader
+from everfit.store.reader import Reader
 
 ALMOST_PERFECT = 0.985
 """Area under the ROC curve that a single feature hardly reaches without a leak; chosen."""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
+from everfit.core.errors import EverfitError
 from everfit.core.records import Problem
 from everfit.core.suggestion import did_you_mean
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from everfit.core.errors import EverfitError
 
 
 def error(place: str, rule: str, value: object = "", remedy: str = "") -> Problem:

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import polars as pl
+from polars.datatypes import DataTypeClass
 
 from everfit.core.errors import SourceError, TimestampError
 from everfit.core.user_code import run_users
 from everfit.definitions.column_types import key_fits, require_type
+from everfit.definitions.entity import Entity
+from everfit.definitions.view import FeatureView
 from everfit.store.common_type import common_type
 from everfit.store.known_values import hide_unknown, instant_of
 from everfit.store.plain_values import plain_values
 from everfit.store.pushed_rows import FEATURE, KEY
 from everfit.store.reader import Reader, require_columns
 from everfit.store.timestamps import INSTANT, require_instant, to_instant
-
-if TYPE_CHECKING:
-    from polars.datatypes import DataTypeClass
-
-    from everfit.definitions.entity import Entity
-    from everfit.definitions.view import FeatureView
 
 _KNOWN = "__known_at"
 

@@ -16,17 +16,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from everfit.core.errors import SourceError
 from everfit.store.reader import require_columns
 from everfit.store.timestamps import to_instant
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _CHUNK = 1 << 21
 _COLUMNS_AT_ONCE = 3

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import polars as pl
 from msgspec import Struct
 
 from everfit.core.instants import EARLIEST
+from everfit.definitions.model import Model
 from everfit.features.labels import scan_label_times
+from everfit.store.reader import Reader
 from everfit.store.timestamps import INSTANT
-
-if TYPE_CHECKING:
-    from everfit.definitions.model import Model
-    from everfit.store.reader import Reader
 
 _MOST_TIME = 0.02
 """Share of the time that counting may take; chosen."""

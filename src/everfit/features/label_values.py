@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import polars as pl
 
 from everfit.core.class_names import quoted
 from everfit.core.errors import LabelError
-
-if TYPE_CHECKING:
-    from everfit.definitions.model import Model
+from everfit.definitions.model import Model
 
 _SHOWN = 3
 

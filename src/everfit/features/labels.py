@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import polars as pl
 
+from everfit.definitions.model import Model
 from everfit.features.label_values import class_text
 from everfit.store.known_values import hide_unknown, latest_known
 from everfit.store.plain_values import plain_label
 from everfit.store.reader import Reader, require_columns
 from everfit.store.timestamps import INSTANT, to_instant
-
-if TYPE_CHECKING:
-    from everfit.definitions.model import Model
 
 
 def scan_labels(model: Model, reader: Reader, *, as_of: datetime) -> pl.LazyFrame:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from everfit.core.clock import from_us, to_us
 from everfit.core.errors import DefinitionError
-
-if TYPE_CHECKING:
-    from everfit.definitions.entity import Entity
-    from everfit.definitions.view import FeatureView
-    from everfit.store.online import OnlineReader
+from everfit.definitions.entity import Entity
+from everfit.definitions.view import FeatureView
+from everfit.store.online import OnlineReader
 
 
 def look_up(view: FeatureView, key: Sequence[str], online: OnlineReader, *, at: datetime) -> dict[str, Any] | None:

@@ -13,7 +13,6 @@ import json
 import time
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import polars as pl
 from msgspec import Struct
@@ -21,13 +20,11 @@ from msgspec import Struct
 from everfit.core.clock import from_us, to_us
 from everfit.core.errors import TimestampError
 from everfit.core.progress import SILENT, Progress
+from everfit.definitions.view import FeatureView
 from everfit.features.compute import feature_names, horizon, known_time, view_rows
+from everfit.store.online import OnlineStore
+from everfit.store.reader import Reader
 from everfit.store.timestamps import INSTANT
-
-if TYPE_CHECKING:
-    from everfit.definitions.view import FeatureView
-    from everfit.store.online import OnlineStore
-    from everfit.store.reader import Reader
 
 _ROWS_PER_WRITE = 250_000
 _EVENT, _KNOWN, _ROWS = "__event", "__known", "__rows"

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import polars as pl
 
+from everfit.core.evidence import Evidence
+from everfit.core.records import Verdict
 from everfit.gates.columns import features_of, is_category
 from everfit.gates.verdict import decide, percent, skip
 from everfit.measures.proportion import wilson_interval
-
-if TYPE_CHECKING:
-    from everfit.core.evidence import Evidence
-    from everfit.core.records import Verdict
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from everfit.core.errors import DefinitionError
+from everfit.core.evidence import Evidence
+from everfit.core.records import Verdict
 from everfit.gates.comparison import classes_apart, compare_with_champion
 from everfit.gates.verdict import decide, refuse, skip
-
-if TYPE_CHECKING:
-    from everfit.core.evidence import Evidence
-    from everfit.core.records import Verdict
 
 
 @dataclass(frozen=True)

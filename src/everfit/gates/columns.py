@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import polars as pl
 
-if TYPE_CHECKING:
-    from everfit.core.evidence import Evidence
+from everfit.core.evidence import Evidence
 
 
 def features_of(evidence: Evidence) -> tuple[str, ...]:

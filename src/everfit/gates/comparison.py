@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from everfit.core.class_names import quoted
+from everfit.core.evidence import Evidence
 from everfit.measures.interval import PairedDifference, paired_bootstrap
 from everfit.measures.quality import metric_for
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from everfit.core.evidence import Evidence
 
 
 @dataclass(frozen=True, kw_only=True)

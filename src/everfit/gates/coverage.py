@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from everfit.core.errors import DefinitionError
+from everfit.core.evidence import Evidence
+from everfit.core.records import Verdict
 from everfit.gates.verdict import decide, percent, refuse
-
-if TYPE_CHECKING:
-    from everfit.core.evidence import Evidence
-    from everfit.core.records import Verdict
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,16 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from everfit.core.evidence import Evidence
 from everfit.core.records import Verdict
 from everfit.core.user_code import describe_raise
 from everfit.gates.verdict import decide, refuse
-
-if TYPE_CHECKING:
-    from everfit.core.evidence import Evidence
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from datetime import timedelta
+from typing import ClassVar
 
 from everfit.core.duration import format_roughly, parse_duration
+from everfit.core.evidence import Evidence, SourceFreshness
+from everfit.core.records import Verdict
 from everfit.gates.verdict import decide, skip
-
-if TYPE_CHECKING:
-    from datetime import timedelta
-
-    from everfit.core.evidence import Evidence, SourceFreshness
-    from everfit.core.records import Verdict
 
 
 @dataclass(frozen=True, kw_only=True)

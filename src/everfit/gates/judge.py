@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from everfit.core.evidence import Evidence
 from everfit.core.records import GateReport
+from everfit.definitions.gate import Gate
+from everfit.definitions.model import Model
 from everfit.gates.baseline import BeatsBaseline
 from everfit.gates.categories import NewCategories
 from everfit.gates.champion import BeatsChampion
@@ -17,11 +18,6 @@ from everfit.gates.missing import MissingShare
 from everfit.gates.reload import Reload
 from everfit.gates.robustness import Robustness
 from everfit.gates.schema_gate import DataSchema
-
-if TYPE_CHECKING:
-    from everfit.core.evidence import Evidence
-    from everfit.definitions.gate import Gate
-    from everfit.definitions.model import Model
 
 STANDARD_GATES: tuple[Gate, ...] = (
     DataSchema(),

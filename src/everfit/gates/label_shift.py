@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from everfit.core.class_names import quoted
 from everfit.core.columns import LABEL
+from everfit.core.evidence import Evidence
+from everfit.core.records import Verdict
 from everfit.gates.verdict import decide, percent, refuse
 from everfit.measures.proportion import wilson_interval
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from everfit.core.evidence import Evidence
-    from everfit.core.records import Verdict
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from everfit.core.errors import DefinitionError
+from everfit.core.evidence import Evidence
+from everfit.core.records import Verdict
 from everfit.gates.columns import features_of
 from everfit.gates.verdict import decide, refuse, skip
-
-if TYPE_CHECKING:
-    from everfit.core.evidence import Evidence
-    from everfit.core.records import Verdict
 
 ROWS = 300
 ROUNDS = 3

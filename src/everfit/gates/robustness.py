@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from everfit.core.evidence import Evidence
+from everfit.core.records import Verdict
 from everfit.gates.columns import features_of, is_category
 from everfit.gates.verdict import decide, skip
-
-if TYPE_CHECKING:
-    from everfit.core.evidence import Evidence
-    from everfit.core.records import Verdict
 
 UNSEEN = "a category that training never saw"
 EXTREME = 1e15

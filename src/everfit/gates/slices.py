@@ -6,21 +6,17 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from everfit.core.evidence import Evidence
+from everfit.core.records import Verdict
 from everfit.gates.verdict import decide, refuse, skip
 from everfit.measures.interval import bootstrap_interval
+from everfit.measures.metric import Metric
 from everfit.measures.quality import metric_for
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from everfit.core.evidence import Evidence
-    from everfit.core.records import Verdict
-    from everfit.measures.metric import Metric
 
 
 @dataclass(frozen=True, kw_only=True)

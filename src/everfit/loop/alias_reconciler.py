@@ -5,19 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from everfit.artifact.package import open_package
 from everfit.core.errors import EverfitError
 from everfit.core.event_log import log_event
+from everfit.core.rollout import Rollout
 from everfit.delivery.alias_conflict import AliasConflict, find_alias_conflict
 from everfit.delivery.audit import AuditLine
 from everfit.delivery.state_machine import POLICY
 from everfit.loop.rollout_executor import begin_rollout, deploy_champion, sync_deployment
-
-if TYPE_CHECKING:
-    from everfit.core.rollout import Rollout
-    from everfit.system import System
+from everfit.system import System
 
 _CHAMPION = "champion"
 _CHECK_S = 5.0

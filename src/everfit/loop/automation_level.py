@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from msgspec import Struct
 
 from everfit.core.errors import DefinitionError
-
-if TYPE_CHECKING:
-    from everfit.definitions.model import Model
-    from everfit.definitions.project import Project
+from everfit.definitions.model import Model
+from everfit.definitions.project import Project
 
 Level = Literal["manual", "semi", "full"]
 

@@ -9,44 +9,39 @@ import dataclasses
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import polars as pl
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from everfit.artifact.encode import encode_inputs, encode_row
+from everfit.artifact.fitted_model import Fitted
 from everfit.artifact.manifest import Lineage
-from everfit.artifact.package import open_package
+from everfit.artifact.package import Package, open_package
 from everfit.artifact.package_writer import write_package
 from everfit.artifact.portability import require_portable
 from everfit.artifact.provenance import code_version, library_versions
-from everfit.artifact.schema import request_meaning
+from everfit.artifact.schema import InputSchema, request_meaning
 from everfit.core.class_names import quoted
 from everfit.core.errors import EverfitError
+from everfit.core.evidence import Evidence, TrainingFrame
 from everfit.core.progress import SILENT, Progress
 from everfit.core.user_code import describe_raise
+from everfit.definitions.model import Model
 from everfit.features.freshness import measure_freshness
 from everfit.features.history import build_frame
 from everfit.gates.judge import judge
 from everfit.loop.training_record import ChampionPackage, JudgedCandidate, TrainingRequest
+from everfit.system import System
+from everfit.training.candidate import Candidate
 from everfit.training.champion_predictions import ChampionPredictions
 from everfit.training.evidence import gather_evidence
 from everfit.training.profile import profile_rows
 from everfit.training.refit import fit_without_holdout, refit
 from everfit.training.split import holdout_rows
 from everfit.training.train import train
-
-if TYPE_CHECKING:
-    import polars as pl
-    from numpy.typing import NDArray
-
-    from everfit.artifact.fitted_model import Fitted
-    from everfit.artifact.package import Package
-    from everfit.artifact.schema import InputSchema
-    from everfit.core.evidence import Evidence, TrainingFrame
-    from everfit.definitions.model import Model
-    from everfit.system import System
-    from everfit.training.candidate import Candidate
 
 _log = logging.getLogger(__name__)
 

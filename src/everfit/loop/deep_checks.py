@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from msgspec.structs import replace
 
 from everfit.core.errors import EverfitError
 from everfit.core.finding import FindingKind
 from everfit.core.progress import SILENT, Progress
+from everfit.definitions.model import Model
 from everfit.definitions.watch import Drift
 from everfit.features.parity import parity_finding
+from everfit.journal.prediction_history import PredictionHistory
 from everfit.loop.feature_parity import parity
+from everfit.monitoring.cache import CachedVersion
 from everfit.monitoring.evaluation import ANSWERS, gravest_first, own_rows
 from everfit.monitoring.joint_drift import look_together, together_finding
-from everfit.monitoring.report.report import Served, ServedFeature
-
-if TYPE_CHECKING:
-    from everfit.definitions.model import Model
-    from everfit.journal.prediction_history import PredictionHistory
-    from everfit.monitoring.cache import CachedVersion
-    from everfit.monitoring.report.report import MonitorReport, VersionReport
-    from everfit.system import System
+from everfit.monitoring.report.report import MonitorReport, Served, ServedFeature, VersionReport
+from everfit.system import System
 
 DEEP_KINDS: frozenset[FindingKind] = frozenset({"joint_drift", "parity"})
 """Kinds that only deep checks find."""

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import polars as pl
 
+from everfit.artifact.package import Package
 from everfit.core.columns import TIME
 from everfit.core.errors import EmptyWindowError
 from everfit.core.evidence import ID
 from everfit.core.progress import SILENT, Progress
-from everfit.features.parity import KNOWN_UNTIL, compare_features
+from everfit.features.parity import KNOWN_UNTIL, ParityReport, compare_features
 from everfit.journal.tables import scan_predictions
 from everfit.loop.version_packages import open_packages
-from everfit.store.replay_spans import read_spans
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from everfit.artifact.package import Package
-    from everfit.features.parity import ParityReport
-    from everfit.store.replay_spans import ReplaySpan
-    from everfit.system import System
+from everfit.store.replay_spans import ReplaySpan, read_spans
+from everfit.system import System
 
 
 def parity(

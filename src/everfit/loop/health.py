@@ -5,16 +5,14 @@ from __future__ import annotations
 import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from everfit.core.errors import EverfitError, StoreError
 from everfit.core.finding import Finding, FindingKind
 from everfit.serving.worker_report import read_reports
 from everfit.store.controller_report import is_alive
 from everfit.store.ledger import require_writable
-
-if TYPE_CHECKING:
-    from everfit.system import System
+from everfit.system import System
 
 _LEAST_FREE_BYTES = 128 << 20
 """A round, a training and a minute of predictions need less."""

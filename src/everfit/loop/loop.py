@@ -30,7 +30,6 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
@@ -38,6 +37,7 @@ from everfit.core.clock import from_us, to_us
 from everfit.core.errors import EverfitError, NotReadyError
 from everfit.core.event_log import log_event
 from everfit.core.finding import Finding
+from everfit.core.order import OrderRecord
 from everfit.core.rollout import Rollout, Transition, last_transition
 from everfit.loop.alias_reconciler import AliasReconciler
 from everfit.loop.audit_log import ManualStepLog
@@ -48,15 +48,11 @@ from everfit.loop.policy_inputs import PolicyInputs, decide_on, order_findings
 from everfit.loop.retrain_job import RecordedTraining, begin, delete_packages, order_folder, record, train
 from everfit.loop.rollout_executor import begin_rollout, execute_transition, next_transition
 from everfit.loop.training_record import TrainingOutcome, TrainingRequest
-from everfit.runtime.workflows import Workflow, step
+from everfit.runtime.launcher import Launcher
+from everfit.runtime.workflows import Engine, Workflow, WorkflowState, step
 from everfit.store.controller_report import ControllerReport, write_controller_report
-
-if TYPE_CHECKING:
-    from everfit.core.order import OrderRecord
-    from everfit.runtime.launcher import Launcher
-    from everfit.runtime.workflows import Engine, WorkflowState
-    from everfit.system import System
-    from everfit.triggers.facts import Facts
+from everfit.system import System
+from everfit.triggers.facts import Facts
 
 _CANCEL_CHECK_S = 1.0
 _PRUNE_S = 3600.0

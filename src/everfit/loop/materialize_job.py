@@ -7,15 +7,12 @@ import math
 import time
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from everfit.core.progress import SILENT, Progress
 from everfit.features.materialize import MaterializedView
 from everfit.features.materialize import materialize as run
 from everfit.loop.health import describe
-
-if TYPE_CHECKING:
-    from everfit.system import System
+from everfit.system import System
 
 _SHARE = 0.1
 """Share of one processor that it may take."""

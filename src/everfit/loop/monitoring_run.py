@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
 
 import polars as pl
 from msgspec import Struct, structs
@@ -14,12 +13,15 @@ from msgspec import Struct, structs
 from everfit.artifact.package import open_package
 from everfit.core.columns import ID, LABEL, RECORDED_AT, ROUTE, TIME, VERSION
 from everfit.core.errors import EmptyWindowError, UnknownVersionError
+from everfit.core.evidence import SourceFreshness
 from everfit.core.finding import EstimatedDrop, Finding, Incident
 from everfit.core.progress import SILENT, Progress
+from everfit.definitions.model import Model
 from everfit.features.freshness import measure_freshness
 from everfit.features.labels import read_labels
 from everfit.journal.label_join import join_labels, known_labels, repeated_reports
 from everfit.journal.prediction_history import PredictionHistory
+from everfit.journal.ship import Shipped
 from everfit.journal.ship import ship as ship_journal
 from everfit.loop.deep_checks import DEEP_KINDS, add_deep_checks, not_evaluated
 from everfit.loop.health import FOUND_BY_LOOP
@@ -40,17 +42,12 @@ from everfit.monitoring.performance import Scale
 from everfit.monitoring.performance_store import Performances
 from everfit.monitoring.prediction_frame import standard_rows
 from everfit.monitoring.report.gauges import samples_of
+from everfit.monitoring.report.report import MonitorReport
 from everfit.registry.history import AliasHistory
 from everfit.registry.registry import CHAMPION
 from everfit.store.gauges import write_samples
 from everfit.store.ledger import is_writable
-
-if TYPE_CHECKING:
-    from everfit.core.evidence import SourceFreshness
-    from everfit.definitions.model import Model
-    from everfit.journal.ship import Shipped
-    from everfit.monitoring.report.report import MonitorReport
-    from everfit.system import System
+from everfit.system import System
 
 _LOOK_BACK = timedelta(days=90)
 _MOST_FIGURES = 100

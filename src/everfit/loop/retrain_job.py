@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
@@ -27,11 +26,9 @@ from everfit.loop.training_record import (
     log_outcome,
     register_outcome,
 )
+from everfit.runtime.launcher import Launcher
 from everfit.runtime.subprocess_runner import ProcessLimits, run_child
-
-if TYPE_CHECKING:
-    from everfit.runtime.launcher import Launcher
-    from everfit.system import System
+from everfit.system import System
 
 _log = logging.getLogger(__name__)
 

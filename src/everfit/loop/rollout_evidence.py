@@ -5,28 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 import polars as pl
 
+from everfit.artifact.schema import InputSchema
 from everfit.core.columns import PREDICTION
 from everfit.core.rollout import Rollout, StageEvidence
+from everfit.definitions.model import Model
 from everfit.delivery.scoring import Scoring
 from everfit.delivery.stage_metrics import stage_evidence
 from everfit.features.labels import read_labels
 from everfit.journal.label_join import join_labels, known_labels
+from everfit.journal.prediction_history import PredictionHistory
 from everfit.journal.tables import scan_failures
 from everfit.measures.class_alignment import union_of
 from everfit.measures.design_effect import design_effect
 from everfit.monitoring.delays import learn_delays
 from everfit.monitoring.evaluation import ANSWERS, own_rows
 from everfit.monitoring.prediction_frame import chances, standard_rows, truth_codes
-
-if TYPE_CHECKING:
-    from everfit.artifact.schema import InputSchema
-    from everfit.definitions.model import Model
-    from everfit.journal.prediction_history import PredictionHistory
-    from everfit.system import System
+from everfit.system import System
 
 _MATURE = 0.9
 """An outcome counts once this share of outcomes as old as it is known: the first to come are seldom like the rest."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -13,9 +12,7 @@ from everfit.core.order import OrderRecord
 from everfit.core.rollout import Rollout
 from everfit.serving.worker_report import read_reports
 from everfit.store.controller_report import is_alive, read_controller_report
-
-if TYPE_CHECKING:
-    from everfit.system import System
+from everfit.system import System
 
 
 class ModelStatus(Struct, frozen=True, kw_only=True):

@@ -9,15 +9,13 @@ import logging
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from msgspec import Struct, field
 
 from everfit.core.event_log import log_event
 from everfit.core.records import FrameManifest, GateReport, ModelVersion, Score, SliceScore, TimeSplit
-
-if TYPE_CHECKING:
-    from everfit.system import System
+from everfit.system import System
 
 _log = logging.getLogger(__name__)
 

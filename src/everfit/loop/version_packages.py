@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from everfit.artifact.package import open_package
+from everfit.artifact.package import Package, open_package
 from everfit.core.errors import EverfitError
-
-if TYPE_CHECKING:
-    from everfit.artifact.package import Package
-    from everfit.system import System
+from everfit.system import System
 
 
 def open_packages(system: System, model: str, versions: Sequence[int]) -> dict[int, Package]:

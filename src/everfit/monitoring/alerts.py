@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, time, timedelta
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
@@ -16,9 +15,7 @@ from msgspec import Struct
 from everfit.core.errors import AlertError
 from everfit.core.finding import SEVERITIES, Incident
 from everfit.core.printable import printable
-
-if TYPE_CHECKING:
-    from everfit.core.settings import AlertSettings
+from everfit.core.settings import AlertSettings
 
 RESOLVED = "resolved"
 """The state of an incident that has ended; of others it is their severity."""

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 
+from everfit.artifact.package import Package
+from everfit.artifact.schema import InputSchema
 from everfit.core.columns import KNOWN_AT, LABEL
+from everfit.definitions.model import Model
 from everfit.definitions.watch import Drift
 from everfit.monitoring.drift_windows import Judged
 from everfit.monitoring.estimate import Estimate, Estimator, learn_estimator
@@ -22,11 +24,6 @@ from everfit.monitoring.reference import HELD_OUT, ReferenceProfile, reference_o
 from everfit.monitoring.window_cache import Counts
 from everfit.monitoring.windows import Length
 from everfit.store.timestamps import INSTANT
-
-if TYPE_CHECKING:
-    from everfit.artifact.package import Package
-    from everfit.artifact.schema import InputSchema
-    from everfit.definitions.model import Model
 
 ReadBetween = Callable[[datetime, datetime, Sequence[str]], pl.DataFrame]
 """Reads a model's predictions with event times between two instants, both included, with features of some names."""

@@ -7,17 +7,13 @@ It sees what no look at single columns can: that two columns no longer go togeth
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from everfit.core.errors import DataError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from everfit.measures.weighting import Floats
+from everfit.measures.weighting import Floats
 
 MOST_ROWS = 20_000
 _FOLDS = 5

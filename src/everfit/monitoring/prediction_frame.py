@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from everfit.artifact.schema import InputSchema
 from everfit.core.class_names import places_by_name
 from everfit.core.columns import ID, KNOWN_AT, LABEL, PREDICTION, RECORDED_AT, ROUTE, TIME, VERSION
 from everfit.core.evidence import Task
-
-if TYPE_CHECKING:
-    from everfit.artifact.schema import InputSchema
 
 NEW_CLASS = "new_class"
 """The label as text where it is none of the version's classes."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
+from everfit.artifact.schema import InputSchema
 from everfit.core.columns import LABEL, TIME
 from everfit.measures.bins import bins_of, categories_of
 from everfit.measures.layout import Form, SketchLayout
@@ -18,9 +19,6 @@ from everfit.monitoring.drift import dispersions
 from everfit.monitoring.performance import Scale
 from everfit.monitoring.prediction_frame import prediction_columns, truth_codes
 from everfit.monitoring.windows import WINDOW, Length, placed
-
-if TYPE_CHECKING:
-    from everfit.artifact.schema import InputSchema
 
 HELD_OUT = "held_out"
 _LEAST_BLOCKS = 7

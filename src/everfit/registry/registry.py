@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import msgspec
 from mlflow.entities import Metric, Param
+from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from everfit.core.clock import Clock
@@ -25,10 +26,6 @@ from everfit.core.event_log import log_event
 from everfit.core.records import AliasChange, GateReport, ModelVersion
 from everfit.registry.history import AliasHistory
 from everfit.registry.mlflow_client import connect
-
-if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
-    from mlflow.entities.model_registry import RegisteredModel
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 _log = logging.getLogger(__name__)

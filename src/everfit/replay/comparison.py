@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 import polars as pl
 
-from everfit.artifact.package import open_package
+from everfit.artifact.package import Package, open_package
 from everfit.core.class_names import class_name
 from everfit.core.columns import TIME
 from everfit.core.evidence import ID
 from everfit.core.progress import SILENT, Progress
+from everfit.definitions.model import Model
 from everfit.features.history import features_of
+from everfit.replay.history import History
 from everfit.replay.result import AGAINST
-
-if TYPE_CHECKING:
-    from everfit.artifact.package import Package
-    from everfit.definitions.model import Model
-    from everfit.replay.history import History
-    from everfit.system import System
+from everfit.system import System
 
 _CHUNK = timedelta(days=30)
 _TASK = "Comparing"

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.core.evidence import ID
+from everfit.definitions.model import Model
+from everfit.definitions.view import FeatureView
 from everfit.features.compute import horizon, known_time, view_rows
 from everfit.features.label_values import class_text
-from everfit.store.reader import require_columns
+from everfit.store.reader import Reader, require_columns
 from everfit.store.timestamps import INSTANT, to_instant
-
-if TYPE_CHECKING:
-    from everfit.definitions.model import Model
-    from everfit.definitions.view import FeatureView
-    from everfit.store.reader import Reader
 
 EVENT_TIME, CREATED = "event_time", "created"
 """Names of the times of a pushed row in requests to the service."""

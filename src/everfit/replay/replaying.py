@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 import polars as pl
 from msgspec import Struct
 
+from everfit.client.client import Client
+from everfit.client.records import ModelDescription, Prediction, Value
 from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.core.errors import EmptyWindowError, NotReadyError, SettingsError, StoreError
 from everfit.core.evidence import ID
 from everfit.core.progress import SILENT, Progress
+from everfit.definitions.model import Model
 from everfit.journal.tables import scan_predictions
 from everfit.loop.materialize_job import materialize
 from everfit.replay.comparison import predictions_of_version
@@ -26,12 +28,7 @@ from everfit.serving.worker_report import read_reports
 from everfit.store.controller_report import is_alive
 from everfit.store.replay_clock import CLOCK_FILE, FollowedClock, LeadingClock
 from everfit.store.replay_spans import ReplaySpan, keep_span
-
-if TYPE_CHECKING:
-    from everfit.client.client import Client
-    from everfit.client.records import ModelDescription, Prediction, Value
-    from everfit.definitions.model import Model
-    from everfit.system import System
+from everfit.system import System
 
 _CHUNK = timedelta(days=7)
 """Range of history that is read at once."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 
 from everfit.core.class_names import ClassValue, class_name, places_by_name
 from everfit.core.columns import LABEL, TIME
+from everfit.definitions.model import Model
 from everfit.measures.quality import metric_for
-
-if TYPE_CHECKING:
-    from everfit.definitions.model import Model
 
 VERSION, PREDICTION = "version", "prediction"
 AGAINST = "against"

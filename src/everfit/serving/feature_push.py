@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from everfit.artifact.schema import Column, FieldType
 from everfit.core.errors import InvalidRequestError, UnknownModelError
 from everfit.serving.feedback import PastInstant, decode_json, past_us, require_few
+from everfit.serving.inference.data_plane import DataPlane
+from everfit.serving.prediction_logger import PredictionLogger
 from everfit.serving.protocols.json import INT64, make_whole
 from everfit.store.journal_records import PushedRows
-
-if TYPE_CHECKING:
-    from everfit.artifact.schema import Column, FieldType
-    from everfit.serving.inference.data_plane import DataPlane
-    from everfit.serving.prediction_logger import PredictionLogger
-    from everfit.store.online import OnlineStore
+from everfit.store.online import OnlineStore
 
 _KEYS: Mapping[FieldType, Any] = {"string": str, "integer": INT64, "date": date}
 _FEATURES: Mapping[str, Any] = {

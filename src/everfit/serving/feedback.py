@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from everfit.artifact.schema import InputSchema
 from everfit.core.class_names import LONGEST_CLASS, class_name, quoted, read_class
 from everfit.core.clock import to_us
 from everfit.core.errors import InvalidRequestError, RequestTooLargeError
 from everfit.core.instants import HAPPENED, broken_rule
+from everfit.serving.inference.data_plane import DataPlane
+from everfit.serving.inference.variants import Variants
+from everfit.serving.prediction_logger import PredictionLogger
 from everfit.serving.protocols.json import LONGEST_ID
 from everfit.store.journal_records import Outcome, Outcomes
-
-if TYPE_CHECKING:
-    from everfit.artifact.schema import InputSchema
-    from everfit.serving.inference.data_plane import DataPlane
-    from everfit.serving.inference.variants import Variants
-    from everfit.serving.prediction_logger import PredictionLogger
 
 PastInstant = Annotated[datetime, Meta(tz=True, description=HAPPENED)]
 _Id = Annotated[str, Meta(min_length=1, max_length=LONGEST_ID)]

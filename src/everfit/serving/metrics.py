@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from everfit.serving.counters import BUCKETS_S, RequestCounters, sum_counters
+from everfit.serving.worker_report import WorkerReport
 from everfit.store.gauges import GAUGES, Sample
-
-if TYPE_CHECKING:
-    from everfit.serving.worker_report import WorkerReport
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4.encode()
 Values = Mapping[Any, float]

@@ -7,14 +7,16 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from everfit.core.clock import Clock
 from everfit.core.errors import EverfitError
 from everfit.core.event_log import log_event
+from everfit.core.settings import ServingSettings
 from everfit.serving.app import App
 from everfit.serving.feature_push import FeaturePush
 from everfit.serving.feedback import Feedback
@@ -23,8 +25,9 @@ from everfit.serving.http.listener import BACKLOG
 from everfit.serving.http.response_queue import ResponseQueue
 from everfit.serving.http.responses import Response
 from everfit.serving.inference.data_plane import DEPLOYMENT, DataPlane
-from everfit.serving.inference.model_loader import ModelLoader, require_something
+from everfit.serving.inference.model_loader import LoadedDeployment, ModelLoader, require_something
 from everfit.serving.inference.shadow import ShadowRunner
+from everfit.serving.inference.variants import Variants
 from everfit.serving.metrics import CONTENT_TYPE, render_metrics
 from everfit.serving.prediction_logger import PredictionLogger
 from everfit.serving.protocols.open_inference.repository import ModelRepository
@@ -36,16 +39,8 @@ from everfit.serving.worker_report import (
     write_report,
 )
 from everfit.store.gauges import read_samples
+from everfit.store.online import OnlineStore
 from everfit.store.replay_clock import FollowedClock
-
-if TYPE_CHECKING:
-    import socket
-
-    from everfit.core.clock import Clock
-    from everfit.core.settings import ServingSettings
-    from everfit.serving.inference.model_loader import LoadedDeployment
-    from everfit.serving.inference.variants import Variants
-    from everfit.store.online import OnlineStore
 
 _POLL_S = 0.1
 """Time between two looks for a change of the deployment."""

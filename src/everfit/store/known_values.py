@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import polars as pl
 
+from everfit.definitions.source import Source
 from everfit.store.timestamps import INSTANT, to_instant
-
-if TYPE_CHECKING:
-    from everfit.definitions.source import Source
 
 
 def known_rows(rows: pl.LazyFrame, source: Source, as_of: datetime) -> pl.LazyFrame:

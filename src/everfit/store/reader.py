@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from datetime import datetime
 from glob import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -18,6 +17,7 @@ from everfit.core.records import SourceVersion
 from everfit.core.sqlite_url import anchor_url, sqlite_path
 from everfit.core.suggestion import did_you_mean
 from everfit.core.user_code import describe_raise
+from everfit.definitions.source import Source
 from everfit.store.delta import LakeTable, delta_error, scan_delta
 from everfit.store.digest import canonical_order, frame_digest
 from everfit.store.journal_records import PUSHES
@@ -25,9 +25,6 @@ from everfit.store.plain_values import plain_values
 from everfit.store.pushed_rows import KEY, scan_pushed
 from everfit.store.source_files import SourceFiles, find_files
 from everfit.store.timestamps import INSTANT, aware_to_utc, require_instant
-
-if TYPE_CHECKING:
-    from everfit.definitions.source import Source
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _PASSWORD = re.compile(r"(?<=://)([^:/@]*):[^@]*@")

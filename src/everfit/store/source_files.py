@@ -11,16 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 
 from everfit.core.errors import SourceError
+from everfit.definitions.source import Source, SourceKind
 from everfit.store.common_type import common_type, is_narrowed
 from everfit.store.csv_file import CsvFormat, as_text, find_bad_cell, inspect_csv
-
-if TYPE_CHECKING:
-    from everfit.definitions.source import Source, SourceKind
 
 _EXACT = 2**53
 _ENDINGS = {"parquet": (".parquet", ".pq"), "csv": (".csv", ".tsv", ".csv.gz", ".tsv.gz")}

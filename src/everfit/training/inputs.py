@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from everfit.artifact.encode import encode_inputs
 from everfit.artifact.model_frame import canonical_rows
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from everfit.artifact.schema import InputSchema
+from everfit.artifact.schema import InputSchema
 
 _SHOWN_COLUMNS = 6
 _FILL = ""

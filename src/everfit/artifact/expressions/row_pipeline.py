@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from everfit.artifact.encode import RowEncoder
 from everfit.artifact.expressions.compiler import compile_expression
 from everfit.artifact.expressions.expression_types import Untranslatable
 from everfit.artifact.manifest import RowPath
 from everfit.artifact.schema import Computation, InputSchema
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Compute = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """From a request's fields to the outputs of one transformation, by column name."""

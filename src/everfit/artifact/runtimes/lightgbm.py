@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+from everfit.artifact.predictor import Predictor
 from everfit.artifact.runtimes.native import NativePredictor
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from everfit.artifact.predictor import Predictor
-    from everfit.artifact.schema import InputSchema
+from everfit.artifact.schema import InputSchema
 
 FILE = "lightgbm.txt"
 

@@ -10,23 +10,19 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from everfit.artifact.predictor import Predictor
 from everfit.artifact.runtimes.lightgbm import FILE
 from everfit.artifact.runtimes.lightgbm_batch import make_batch
 from everfit.artifact.runtimes.shared_library import load_shared_library
+from everfit.artifact.schema import InputSchema
 from everfit.core.errors import CorruptPackageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from everfit.artifact.predictor import Predictor
-    from everfit.artifact.schema import InputSchema
-    from everfit.core.evidence import Arithmetic
+from everfit.core.evidence import Arithmetic
 
 _FLOAT64 = 1
 _ROW_MAJOR = 1

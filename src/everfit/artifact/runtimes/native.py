@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from everfit.artifact.schema import InputSchema
-    from everfit.core.evidence import Arithmetic, Task
+from everfit.artifact.schema import InputSchema
+from everfit.core.evidence import Arithmetic, Task
 
 
 class NativePredictor:

@@ -5,20 +5,16 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from everfit.artifact.predictor import Predictor
+from everfit.artifact.schema import InputSchema
 from everfit.artifact.split_points import parts_within
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from everfit.artifact.predictor import Predictor
-    from everfit.artifact.schema import InputSchema
-    from everfit.core.evidence import Arithmetic
+from everfit.core.evidence import Arithmetic
 
 _FILE = "model.onnx"
 _CONTINUOUS = tuple(

@@ -13,16 +13,14 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from everfit.artifact.carried_code import CarriedCode, imports_of
+from everfit.artifact.predictor import Predictor
 from everfit.artifact.runtimes.native import NativePredictor
+from everfit.artifact.schema import InputSchema
 from everfit.core.errors import PackageError
 from everfit.core.settings import is_project_code
-
-if TYPE_CHECKING:
-    from everfit.artifact.predictor import Predictor
-    from everfit.artifact.schema import InputSchema
 
 _FILE = "estimator.pkl"
 _CODE_FOLDER = "project"

@@ -14,14 +14,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from everfit.artifact.runtimes.lightgbm_trees import Forest, TreeSplit
+from everfit.artifact.runtimes.lightgbm_trees import Forest, TreeSplit
 
 _ZERO = float(np.float32(1e-35))
 """LightGBM treats numbers up to this magnitude as 0."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from everfit.artifact.predictor import Predictor
-    from everfit.artifact.schema import InputSchema
+from everfit.artifact.predictor import Predictor
+from everfit.artifact.schema import InputSchema
 
 
 class Runtime(Protocol):

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from everfit.artifact.predictor import Predictor
 from everfit.artifact.runtimes.native import NativePredictor
+from everfit.artifact.schema import InputSchema
 from everfit.core.errors import CorruptPackageError, UntrustedPackageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from everfit.artifact.predictor import Predictor
-    from everfit.artifact.schema import InputSchema
 
 _FILE = "estimator.skops"
 _HARMLESS = frozenset(

@@ -12,20 +12,17 @@ import threading
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from everfit.artifact.predictor import Predictor
 from everfit.artifact.runtimes.shared_library import load_shared_library
 from everfit.artifact.runtimes.xgboost import best_rounds, find_booster
+from everfit.artifact.schema import InputSchema
 from everfit.core.errors import CorruptPackageError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from everfit.artifact.predictor import Predictor
-    from everfit.artifact.schema import InputSchema
-    from everfit.core.evidence import Arithmetic
+from everfit.core.evidence import Arithmetic
 
 _FILE = "treelite.bin"
 _ENSEMBLES = frozenset(

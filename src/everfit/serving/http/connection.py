@@ -10,15 +10,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import httptools
 from msgspec import Struct
 
+from everfit.serving.http.response_queue import ResponseQueue
 from everfit.serving.http.responses import JSON, Response, http_error
-
-if TYPE_CHECKING:
-    from everfit.serving.http.response_queue import ResponseQueue
 
 _LONGEST_PATH_BYTES = 4096
 _MOST_HEAD_BYTES = 32 * 1024

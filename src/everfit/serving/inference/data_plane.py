@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from msgspec import Struct
 
+from everfit.core.clock import Clock
 from everfit.core.errors import EverfitError, NotReadyError, StoreError, UnknownModelError
 from everfit.serving.ids import IdMaker
 from everfit.serving.inference.partial_failure import predict_partially
 from everfit.serving.inference.served_model import ReusedFeatures, RowPredictions, ServedModel, Value
+from everfit.serving.inference.shadow import ShadowRunner
 from everfit.serving.inference.variants import Variants
+from everfit.serving.prediction_logger import PredictionLogger
 from everfit.serving.protocols.json import Request, Row
-
-if TYPE_CHECKING:
-    from everfit.core.clock import Clock
-    from everfit.serving.inference.shadow import ShadowRunner
-    from everfit.serving.prediction_logger import PredictionLogger
-    from everfit.store.journal_records import Route
-    from everfit.store.online import OnlineReader
-
+from everfit.store.journal_records import Route
+from everfit.store.online import OnlineReader
 
 DEPLOYMENT = "deployment"
 """Key of :attr:`DataPlane.refused` for a deployment record that cannot be read."""

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from everfit.artifact.package import open_package
+from everfit.artifact.schema import RequestField
+from everfit.artifact.signing import Trust
 from everfit.core.errors import CorruptPackageError, EverfitError, NotReadyError, PackageError, RequestError
 from everfit.serving.inference.served_model import ServedModel
 from everfit.serving.inference.variants import Variants
 from everfit.serving.protocols.json import RequestDecoder
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from everfit.artifact.schema import RequestField
-    from everfit.artifact.signing import Trust
-    from everfit.store.deployment import Deployed, DeploymentRecord, ModelDeployment
-    from everfit.store.online import OnlineReader
+from everfit.store.deployment import Deployed, DeploymentRecord, ModelDeployment
+from everfit.store.online import OnlineReader
 
 _log = logging.getLogger(__name__)
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from everfit.core.errors import StoreError
-
-if TYPE_CHECKING:
-    from everfit.serving.inference.served_model import ReusedFeatures, RowPredictions, ServedModel
-    from everfit.serving.protocols.json import Row
+from everfit.serving.inference.served_model import ReusedFeatures, RowPredictions, ServedModel
+from everfit.serving.protocols.json import Row
 
 
 class PartialPredictions(NamedTuple):

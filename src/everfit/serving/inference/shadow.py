@@ -8,15 +8,13 @@ import threading
 import time
 from collections.abc import Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from everfit.core.errors import EverfitError, StoreError
 from everfit.serving.inference.partial_failure import predict_partially
-
-if TYPE_CHECKING:
-    from everfit.serving.inference.served_model import ReusedFeatures, ServedModel
-    from everfit.serving.prediction_logger import PredictionLogger
-    from everfit.serving.protocols.json import Row
+from everfit.serving.inference.served_model import ReusedFeatures, ServedModel
+from everfit.serving.prediction_logger import PredictionLogger
+from everfit.serving.protocols.json import Row
 
 _CPU_SHARE = 0.25
 """Of one processor: shadow traffic must not slow down responses."""

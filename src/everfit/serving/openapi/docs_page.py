@@ -7,13 +7,10 @@ import re
 from collections.abc import Iterator, Mapping
 from html import escape
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
+from everfit.serving.inference.served_model import ServedModel
+from everfit.serving.inference.variants import Variants
 from everfit.serving.openapi.template import Json
-
-if TYPE_CHECKING:
-    from everfit.serving.inference.served_model import ServedModel
-    from everfit.serving.inference.variants import Variants
 
 _ADDRESS = b"http://everfit.invalid"
 """Placeholder for the service's address."""

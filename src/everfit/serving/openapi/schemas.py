@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
+from everfit.artifact.schema import RequestField
 from everfit.core.class_names import LONGEST_CLASS
 from everfit.core.instants import YEARS
+from everfit.serving.feature_push import ViewColumns
+from everfit.serving.inference.served_model import ServedModel
+from everfit.serving.inference.variants import Variants
 from everfit.serving.openapi.template import Json
+from everfit.serving.protocols.json import RequestDecoder
 from everfit.serving.protocols.open_inference.tensor import FIELD_DATATYPES, datatypes
 from everfit.serving.protocols.tabular_request import KINDS
-
-if TYPE_CHECKING:
-    from everfit.artifact.schema import RequestField
-    from everfit.serving.feature_push import ViewColumns
-    from everfit.serving.inference.served_model import ServedModel
-    from everfit.serving.inference.variants import Variants
-    from everfit.serving.protocols.json import RequestDecoder
 
 _PROBABILITY: Json = {"type": "number", "minimum": 0, "maximum": 1}
 _NUMBER: Json = {"type": "number", "format": "double"}

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 
+from everfit.core.clock import Clock
 from everfit.core.errors import NotReadyError, UnknownModelError
-
-if TYPE_CHECKING:
-    from everfit.core.clock import Clock
-    from everfit.serving.inference.data_plane import DataPlane
-    from everfit.store.deployment import DeploymentRecord, ModelDeployment
+from everfit.serving.inference.data_plane import DataPlane
+from everfit.store.deployment import DeploymentRecord, ModelDeployment
 
 _POLL_S = 0.02
 _TIMEOUT_S = 5.0
