@@ -22,7 +22,7 @@ def days(sold: list[int]) -> pl.LazyFrame:
     return pl.LazyFrame({"shop": "north", "closes_at": closes_at, "sold": sold})
 
 
-def test_the_outcome_is_not_asked_for(project):
+def test_the_outcome_is_not_a_request_field(project):
     assert not {"sold", "closes_at"} & set(project.model("demand").request)
 
 
