@@ -19,10 +19,8 @@ from everfit.core.clock import Clock, FixedClock, SystemClock
 from everfit.core.errors import EverfitError, NotReadyError, ProjectError, SettingsError
 from everfit.core.settings import SETTINGS_FILE, Settings, is_project_code, resolve_settings
 from everfit.core.sqlite_url import anchor_url, sqlite_path, sqlite_url
-from everfit.definitions.project import collect_project
 from everfit.runtime.controller import Controller
 from everfit.runtime.launcher import Launcher
-from everfit.serving.prediction_logger import PredictionLogger
 from everfit.serving.worker_report import last_follows_replay
 from everfit.store.deployment import DeploymentRecord
 from everfit.store.replay_clock import CLOCK_FILE, FollowedClock, read_clock
@@ -88,6 +86,8 @@ def load_project(folder: Path | str | None = None, flags: Mapping[str, Any] | No
         DefinitionError: If its definitions do not fit together.
         SettingsError: If a setting is wrong.
     """
+    from everfit.definitions.project import collect_project
+
     root = find_root(None if folder is None else Path(folder))
     settings = load_settings(root, flags)
     module = import_definitions(root, settings.project.module)
@@ -144,6 +144,8 @@ def load_recorded(package: Package, trust: Trust, project: Project) -> Project:
         UntrustedPackageError: If no trusted key signed the package: importing its code would execute it.
         ProjectError: If the recorded code cannot be imported.
     """
+    from everfit.definitions.project import collect_project
+
     code = package.project(trust)
     # Bytecode beside the code would be a file without a signature, for which the package would be refused.
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
@@ -179,6 +181,7 @@ def open_worker(folder: Path | str | None = None, *, slot: int = 0, clock: Clock
         StoreError: If the online store or the journal cannot be opened.
     """
     from everfit.serving.inference.model_loader import ModelLoader
+    from everfit.serving.prediction_logger import PredictionLogger
     from everfit.serving.worker import Worker
 
     root = find_root(None if folder is None else Path(folder))
