@@ -89,7 +89,7 @@ WAITS: list[tuple[Trigger, Facts, float, str]] = [
     (ef.NewData(1_000), facts(rows_since=999), 2, "999 of 1,000 new labelled rows"),
     (ef.NewRelease(), facts(), 2, "the code is that of version 3"),
     (ef.StaleModel("90d"), facts(), 89, "stale on 2013-05-30"),
-    (ef.PerformanceDrop() & ef.NewData(1_000), facts(drop(), rows_since=10), 2, "asks for it: 10 of 1,000"),
+    (ef.PerformanceDrop() & ef.NewData(1_000), facts(drop(), rows_since=10), 2, "trigger holds: 10 of 1,000"),
     (AnyOf(()), facts(drop()), 2, "only people order trainings"),
     (ef.PerformanceDrop(), facts(drop(), champion=None), 2, "No version is deployed yet"),
 ]

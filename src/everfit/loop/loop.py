@@ -288,7 +288,7 @@ class ModelLoop:
             self.says = self._decide(self._inputs.facts(watched, now), history, now)
 
     def _decide(self, facts: Facts, history: Sequence[OrderRecord], now: datetime) -> str:
-        """Ask the policy, and record the order that it gives."""
+        """Apply the policy, and record the order that it gives."""
         decision = decide_on(self._definition, facts, history, now)
         if decision.order is not None:
             self._system.orders.ask(decision.order)

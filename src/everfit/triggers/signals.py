@@ -185,7 +185,7 @@ class _Signals:
         version, age = self.champion.version, self.now - self.champion.as_of
         if age < trigger.length:
             due = self.champion.as_of + trigger.length
-            return Signal(sentence=f"version {version} is stale on {due:%Y-%m-%d %H:%M} UTC")
+            return Signal(sentence=f"version {version} becomes stale on {due:%Y-%m-%d %H:%M} UTC")
         return Signal(
             cause=f"stale_model/v{version}",
             sentence=f"Version {version} was trained {format_roughly(age)} ago, longer than {trigger.age}",
