@@ -233,7 +233,7 @@ def test_only_one_ships(journal: Path, lake: Path, repository: Path) -> None:
     try:
         assert holder.stdout is not None
         holder.stdout.readline()
-        with pytest.raises(StoreError, match="only one at a time"):
+        with pytest.raises(StoreError, match="only one process at a time"):
             ship(journal, lake)
     finally:
         holder.communicate()

@@ -25,7 +25,7 @@ _ERRORS: Mapping[int, type[RequestError]] = {
 }
 
 
-class _Error(Struct):
+class _Problem(Struct):
     message: str
     field: str = ""
     value: Any = None
@@ -33,7 +33,7 @@ class _Error(Struct):
 
 
 class _ErrorBody(Struct):
-    error: _Error
+    error: _Problem
 
 
 def error_of(response: ServiceResponse) -> RequestError:

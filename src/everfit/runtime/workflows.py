@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 from dbos import DBOS, DBOSConfig, Serializer, SetWorkflowID, StepOptions, WorkflowStatus
 from sqlalchemy.exc import SQLAlchemyError
 
+from everfit.core.clock import SystemClock
 from everfit.core.errors import LoopError
 
 T = TypeVar("T")
@@ -119,7 +120,7 @@ class Engine:
     def prune(self, keep: timedelta = KEEP) -> int:
         """Delete workflows that ended more than ``keep`` ago, by the wall clock; return how many."""
         # DBOS stamps rows with the machine's time, also in a replay.
-        before, deleted = (datetime.now(UTC) - keep).isoformat(), 0
+        before, deleted = (SystemClock().now() - keep).isoformat(), 0
         while True:
             ended = DBOS.list_workflows(
                 status=_ENDED, completed_before=before, limit=_BATCH, load_input=False, load_output=False
