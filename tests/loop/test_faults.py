@@ -238,11 +238,9 @@ def test_a_full_disk_is_said_and_outlived(small_disk: Path) -> None:
         one.wait_until_over("loop_trouble")
         record = one.ended(one.order())
         assert record.state == "delivering", record.sentence
-        first, *later = one.incidents("loop_trouble")
-        assert "MiB left" in first.finding.sentence
-        # A worker's report needs the disk too: how many answers were not recorded may be known only once there is room.
-        assert [incident for incident in later if "could not be recorded" not in incident.finding.sentence] == []
-        assert len(later) <= 1
+        # A worker's report needs the disk too: unrecorded predictions may be known only once there is room.
+        # It is found within a day, so that it is the same incident.
+        assert [found.number for found in one.incidents("loop_trouble")] == [incident.number]
 
 
 def _free_bytes(folder: Path) -> int:
