@@ -308,8 +308,14 @@ class Registry:
         return {} if found is None else {alias: int(number) for alias, number in dict(found.aliases).items()}
 
     def _ensure_model(self, model: str) -> None:
-        if self._registered(model) is None:
+        if self._registered(model) is not None:
+            return
+        try:
             self._client.create_registered_model(model)
+        except MlflowException as error:
+            # Another training registered its first version in between.
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
 
     def _registered(self, model: str) -> RegisteredModel | None:
         try:
