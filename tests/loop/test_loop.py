@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import threading
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -183,6 +185,25 @@ def test_another_loop_completes_what_one_left(folder: Path) -> None:
         shipped(living)
         assert [version.version for version in living.system.registry.versions(MODEL)] == [1, 2]
     dead.set()
+
+
+def test_what_ended_more_than_a_week_ago_is_pruned_hourly(folder: Path) -> None:
+    with town(folder, "late.retrain_when()", data=SAME) as living:
+        living.round()
+        order = give_order(living.system, MODEL, actor="ada", reason="to see")
+        shipped(living)
+        ended = living.loop._engine.states("")
+        assert set(ended.values()) == {"done"}
+        with closing(sqlite3.connect(folder / ".everfit" / "loop.db")) as database, database:
+            database.execute("update workflow_status set completed_at = completed_at - 8 * 24 * 3600 * 1000")
+        living.round()
+        assert living.loop._engine.states("") == ended, "the first round pruned, the next hour has not begun"
+    with town(folder, "late.retrain_when()", data=SAME) as living:
+        living.round()
+        assert not living.loop._engine.states("")
+        living.live(2 * HOUR)
+        assert [record.number for record in living.orders] == [order.number]
+        assert living.champion == 2
 
 
 def test_a_round_that_cannot_read_the_source_is_a_finding_and_made_up_for(folder: Path) -> None:
