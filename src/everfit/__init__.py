@@ -38,15 +38,15 @@ if TYPE_CHECKING:
     from everfit.definitions.view import feature_view as feature_view
     from everfit.definitions.watch import Drift as Drift
     from everfit.definitions.watch import PerformanceDrop as PerformanceDrop
-    from everfit.gates.baseline import BeatsBaseline as BeatsBaseline
-    from everfit.gates.categories import NewCategories as NewCategories
-    from everfit.gates.champion import BeatsChampion as BeatsChampion
-    from everfit.gates.coverage import LabelCoverage as LabelCoverage
+    from everfit.gates.comparison import BeatsBaseline as BeatsBaseline
+    from everfit.gates.comparison import BeatsChampion as BeatsChampion
     from everfit.gates.custom import gate as gate
-    from everfit.gates.freshness import Freshness as Freshness
+    from everfit.gates.data_gates import Freshness as Freshness
+    from everfit.gates.data_gates import LabelCoverage as LabelCoverage
+    from everfit.gates.data_gates import MissingShare as MissingShare
+    from everfit.gates.data_gates import NewCategories as NewCategories
     from everfit.gates.label_shift import LabelBalance as LabelBalance
-    from everfit.gates.latency import MaxLatency as MaxLatency
-    from everfit.gates.missing import MissingShare as MissingShare
+    from everfit.gates.model_gates import MaxLatency as MaxLatency
     from everfit.gates.schema_gate import DataSchema as DataSchema
     from everfit.gates.slices import Slices as Slices
     from everfit.system import System as System
@@ -69,15 +69,11 @@ _MODULES = {
     "definitions.trigger": "Cron Every NewData NewRelease StaleModel",
     "definitions.view": "FeatureView feature_view",
     "definitions.watch": "Drift PerformanceDrop",
-    "gates.baseline": "BeatsBaseline",
-    "gates.categories": "NewCategories",
-    "gates.champion": "BeatsChampion",
-    "gates.coverage": "LabelCoverage",
+    "gates.comparison": "BeatsBaseline BeatsChampion",
     "gates.custom": "gate",
-    "gates.freshness": "Freshness",
+    "gates.data_gates": "Freshness LabelCoverage MissingShare NewCategories",
     "gates.label_shift": "LabelBalance",
-    "gates.latency": "MaxLatency",
-    "gates.missing": "MissingShare",
+    "gates.model_gates": "MaxLatency",
     "gates.schema_gate": "DataSchema",
     "gates.slices": "Slices",
     "system": "System",

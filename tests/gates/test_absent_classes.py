@@ -16,8 +16,7 @@ from tests.gates.conftest import World, build
 from everfit.core.columns import LABEL
 from everfit.core.evidence import Evidence, Paired
 from everfit.core.records import Verdict
-from everfit.gates.baseline import BeatsBaseline
-from everfit.gates.champion import BeatsChampion
+from everfit.gates.comparison import BeatsBaseline, BeatsChampion
 from everfit.gates.label_shift import LabelBalance
 from everfit.gates.slices import Slices
 

@@ -17,12 +17,9 @@ from everfit.core.columns import LABEL, TIME
 from everfit.core.errors import DefinitionError, SourceError
 from everfit.core.evidence import ID, SourceFreshness
 from everfit.core.records import Verdict
-from everfit.gates.categories import NewCategories
-from everfit.gates.coverage import LabelCoverage
+from everfit.gates.data_gates import Freshness, LabelCoverage, MissingShare, NewCategories
 from everfit.gates.data_schema import check_schema, infer_schema, load_schema, save_schema
-from everfit.gates.freshness import Freshness
 from everfit.gates.label_shift import LabelBalance
-from everfit.gates.missing import MissingShare
 from everfit.gates.schema_gate import DataSchema
 
 

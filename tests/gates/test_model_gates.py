@@ -13,14 +13,10 @@ import pytest
 import everfit as ef
 from everfit.core.errors import CorruptPackageError, DefinitionError, TrainingError
 from everfit.core.records import Verdict
-from everfit.gates.baseline import BeatsBaseline
-from everfit.gates.champion import BeatsChampion
+from everfit.gates.comparison import BeatsBaseline, BeatsChampion
 from everfit.gates.custom import gate
-from everfit.gates.determinism import Determinism
 from everfit.gates.judge import STANDARD_GATES, gates_of, judge
-from everfit.gates.latency import MaxLatency
-from everfit.gates.reload import Reload
-from everfit.gates.robustness import Robustness
+from everfit.gates.model_gates import Determinism, MaxLatency, Reload, Robustness
 from everfit.gates.slices import Slices
 from everfit.measures.weighting import Floats
 

@@ -20,7 +20,7 @@ from everfit.core.evidence import Evidence, TrainingFrame
 from everfit.core.records import Verdict
 from everfit.core.settings import TrainingSettings
 from everfit.features.history import build_frame
-from everfit.gates.coverage import LabelCoverage
+from everfit.gates.data_gates import LabelCoverage
 from everfit.gates.label_shift import LabelBalance
 from everfit.measures.quality import metric_for
 from everfit.measures.weighting import Floats

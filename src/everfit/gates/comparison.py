@@ -1,22 +1,114 @@
-"""Paired comparison of two predictions of the same rows, with its description."""
+"""Gates that compare the candidate with a trivial baseline and with the champion, on the same rows."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from everfit.core.class_names import quoted
+from everfit.core.errors import DefinitionError
 from everfit.core.evidence import Evidence
+from everfit.core.records import Verdict
+from everfit.gates.verdict import decide, refuse, skip
 from everfit.measures.interval import PairedDifference, paired_bootstrap
 from everfit.measures.quality import metric_for
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetricComparison:
-    """Comparison of the candidate with other predictions, by the model's metric."""
+class BeatsBaseline:
+    """The candidate must be significantly better than always predicting the training rows' rate, shares or median.
+
+    Args:
+        alpha: Probability that a candidate no better than the baseline passes.
+    """
+
+    alpha: float = 0.05
+    name: ClassVar[str] = "beats_baseline"
+
+    def judge(self, evidence: Evidence) -> Sequence[Verdict]:
+        """One verdict; its value is how much better the candidate is than the baseline, in the metric's unit."""
+        found = _compare(evidence, evidence.truth, evidence.predicted, evidence.baseline, alpha=self.alpha)
+        passed = found.defined and found.paired.high < 0
+        words = "The candidate beats the baseline" if passed else "The candidate does not beat the baseline"
+        sentence = f"{words}: {found.describe('baseline')}."
+        return [decide(self.name, passed, sentence, value=-found.paired.difference, threshold=0.0)]
+
+
+@dataclass(frozen=True)
+class BeatsChampion:
+    """The candidate must not be worse than the champion on the same rows, by paired bootstrap.
+
+    Args:
+        margin: Tolerated loss, in the metric's own unit.
+        alpha: Probability that a candidate which is exactly ``margin`` worse fails.
+        strictly: Require it to be significantly better; ``alpha`` is then the probability that one which is not
+            better passes.
+
+    Raises:
+        DefinitionError: If the margin is negative, or alpha not between 0 and 0.5.
+    """
+
+    _: KW_ONLY
+    margin: float = 0.0
+    alpha: float = 0.05
+    strictly: bool = False
+    name: ClassVar[str] = "beats_champion"
+
+    def __post_init__(self) -> None:
+        if not self.margin >= 0:
+            raise DefinitionError("margin must not be negative", value=self.margin, place=self.name)
+        if not 0 < self.alpha < 0.5:
+            raise DefinitionError("alpha must be between 0 and 0.5", value=self.alpha, place=self.name)
+
+    def judge(self, evidence: Evidence) -> Sequence[Verdict]:
+        """One verdict; its value is the loss against the champion in the metric's unit, below 0 if better."""
+        version, champion, paired = evidence.champion_version, evidence.champion, evidence.paired
+        if evidence.champion_problem or (version is not None and champion is None):
+            why = evidence.champion_problem or "it has no predictions of the hold-out"
+            sentence = f"The champion, version {version}, could not be scored on the same rows: {why.rstrip('.')}."
+            return [refuse(self.name, sentence, threshold=self.margin)]
+        if champion is None:
+            return [skip(self.name, "There is no champion yet: 0 versions to compare with.")]
+        if paired is None:
+            found = _compare(evidence, evidence.truth, evidence.predicted, champion, alpha=self.alpha)
+        else:  # over the classes of both models: one that does not know a row's class is charged for it
+            found = _compare(evidence, paired.truth, paired.predicted, paired.champion, alpha=self.alpha)
+        passed = found.defined and (found.paired.high < 0 if self.strictly else found.paired.low <= self.margin)
+        sentence = f"{self._conclusion(passed)}: {found.describe('champion')}."
+        if evidence.champion_stand_in:
+            sentence += " The champion has learnt from these rows, so its recipe was fitted again without them."
+        if paired is not None:
+            sentence += _classes_apart(evidence)
+        return [decide(self.name, passed, sentence, value=found.paired.difference, threshold=self.margin)]
+
+    def _conclusion(self, passed: bool) -> str:
+        if self.strictly:
+            return f"The candidate is {'' if passed else 'not '}significantly better"
+        beyond = f" by more than {self.margin:g}" if self.margin else ""
+        return f"The candidate is {'not ' if passed else ''}significantly worse{beyond}"
+
+
+def _classes_apart(evidence: Evidence) -> str:
+    """Describe, with a leading space, the classes that only one of candidate and champion knows."""
+    parts = []
+    for knows, own, lacks, other in (
+        ("the candidate", evidence.classes, "the champion", evidence.champion_classes),
+        ("the champion", evidence.champion_classes, "the candidate", evidence.classes),
+    ):
+        only = [value for value in own if value not in other]
+        if only:
+            parts.append(f"{quoted(only)} is known to {knows} only, and scored as impossible for {lacks}")
+    return f" Of the classes, {'; '.join(parts)}." if parts else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Comparison:
+    """Comparison of the candidate with other predictions of the same rows, by the model's metric."""
 
     metric: str
     candidate: float
@@ -31,47 +123,20 @@ class MetricComparison:
 
     def describe(self, other: str) -> str:
         """Describe the values and their difference, as a clause without a full stop."""
+        difference, low, high, rows = self.paired.difference, self.paired.low, self.paired.high, self.paired.rows
         if not self.defined:
             return (
-                f"{self.metric} cannot be measured on these {self.paired.rows} rows "
+                f"{self.metric} cannot be measured on these {rows} rows "
                 f"(candidate {self.candidate:.4g}, {other} {self.other:.4g})"
             )
-        side = "worse" if self.paired.difference > 0 else "better"
-        low, high = sorted((abs(self.paired.low), abs(self.paired.high)))
-        if self.paired.low < 0 < self.paired.high:
-            span = f"between {-self.paired.low:.4g} better and {self.paired.high:.4g} worse"
+        if low < 0 < high:
+            span = f"between {-low:.4g} better and {high:.4g} worse"
         else:
-            span = f"between {low:.4g} and {high:.4g}"
+            span = f"between {min(abs(low), abs(high)):.4g} and {max(abs(low), abs(high)):.4g}"
         return (
-            f"{self.metric} is {self.candidate:.4g} against the {other}'s {self.other:.4g} on {self.paired.rows} rows: "
-            f"{abs(self.paired.difference):.4g} {side}, {span} by paired bootstrap"
+            f"{self.metric} is {self.candidate:.4g} against the {other}'s {self.other:.4g} on {rows} rows: "
+            f"{abs(difference):.4g} {'worse' if difference > 0 else 'better'}, {span} by paired bootstrap"
         )
-
-
-def compare_with_champion(evidence: Evidence, champion: NDArray[np.float64], *, alpha: float) -> MetricComparison:
-    """As :func:`compare`, over the classes of both models: one that does not know a row's class is charged for it."""
-    both = evidence.paired
-    if both is None:
-        return compare(evidence, champion, alpha=alpha)
-    return _compare(evidence, both.truth, both.predicted, both.champion, alpha=alpha)
-
-
-def classes_apart(evidence: Evidence) -> str:
-    """Describe, with a leading space, the classes that only one of candidate and champion knows."""
-    parts = []
-    for knows, own, lacks, other in (
-        ("the candidate", evidence.classes, "the champion", evidence.champion_classes),
-        ("the champion", evidence.champion_classes, "the candidate", evidence.classes),
-    ):
-        only = [value for value in own if value not in other]
-        if only:
-            parts.append(f"{quoted(only)} is known to {knows} only, and scored as impossible for {lacks}")
-    return f" Of the classes, {'; '.join(parts)}." if parts else ""
-
-
-def compare(evidence: Evidence, other: NDArray[np.float64], *, alpha: float) -> MetricComparison:
-    """Compare the candidate with other predictions; each end of the interval has the level ``alpha``."""
-    return _compare(evidence, evidence.truth, evidence.predicted, other, alpha=alpha)
 
 
 def _compare(
@@ -81,20 +146,13 @@ def _compare(
     other: NDArray[np.float64],
     *,
     alpha: float,
-) -> MetricComparison:
-    metric = metric_for(evidence.metric, evidence.task)
-    return MetricComparison(
+) -> _Comparison:
+    """Compare predictions with others; each end of the interval has the level ``alpha``."""
+    metric, weight = metric_for(evidence.metric, evidence.task), evidence.weight
+    drawn = {"resamples": evidence.bootstrap, "seed": evidence.seed}
+    return _Comparison(
         metric=metric.name,
-        candidate=metric.compute(truth, predicted, evidence.weight),
-        other=metric.compute(truth, other, evidence.weight),
-        paired=paired_bootstrap(
-            metric,
-            truth,
-            predicted,
-            other,
-            resamples=evidence.bootstrap,
-            seed=evidence.seed,
-            level=1.0 - 2.0 * alpha,
-            weight=evidence.weight,
-        ),
+        candidate=metric.compute(truth, predicted, weight),
+        other=metric.compute(truth, other, weight),
+        paired=paired_bootstrap(metric, truth, predicted, other, **drawn, level=1.0 - 2.0 * alpha, weight=weight),
     )

@@ -34,7 +34,7 @@ class OwnGate:
         if isinstance(result, list | tuple) and result and all(isinstance(one, Verdict) for one in result):
             return list(result)
         passed, value, threshold, sentence = (*result, "")[:4] if _is_judgement(result) else (result, None, None, "")
-        if not _is_bool(passed):
+        if not isinstance(passed, bool | np.bool_):
             rule = "A gate returns a bool, (passed, value, threshold[, sentence]) or verdicts"
             return [refuse(self.name, f"{rule}, but {self.name} returned {result!r}.")]
         words = sentence or self.sentence
@@ -43,7 +43,7 @@ class OwnGate:
         if not sentence:
             words += f" Found {value:g}" + ("." if threshold is None else f", threshold {threshold:g}.")
         limit = None if threshold is None else float(threshold)
-        return [decide(self.name, bool(passed), words, value=float(value), threshold=limit)]
+        return [decide(self.name, bool(passed), words, value=value, threshold=limit)]
 
 
 def gate(function: Callable[[Evidence], Any]) -> OwnGate:
@@ -69,14 +69,7 @@ def gate(function: Callable[[Evidence], Any]) -> OwnGate:
     return OwnGate(name=name, sentence=" ".join(sentence.split()), function=function)
 
 
-def _is_bool(value: object) -> bool:
-    return isinstance(value, bool | np.bool_)
-
-
 def _is_judgement(result: object) -> bool:
     """Return true for ``(passed, value, threshold[, sentence])``."""
-    return isinstance(result, tuple) and len(result) in (3, 4) and all(_is_number_or_none(part) for part in result[1:3])
-
-
-def _is_number_or_none(value: object) -> bool:
-    return value is None or isinstance(value, int | float | np.number)
+    numbers = result[1:3] if isinstance(result, tuple) and len(result) in (3, 4) else ("",)
+    return all(number is None or isinstance(number, int | float | np.number) for number in numbers)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandera.polars as pa
 import polars as pl
+import polars.selectors as cs
 import yaml
 from pandera.errors import SchemaDefinitionError, SchemaErrorReason, SchemaErrors
 
@@ -20,22 +21,17 @@ MOST_CATEGORIES = 100
 """Columns of names with more values than this are identifiers rather than categories; their values are not listed."""
 
 
-def infer_schema(reference: pl.DataFrame, *, margin: float = 1.0) -> Any:
+def infer_schema(reference: pl.DataFrame) -> Any:
     """Infer the pandera schema that a frame fulfils.
 
     Types of all columns but the frame's own (id, times, label); whether nulls occur; the list of values where they are
-    names and few; for numbers their range, widened.
-
-    Args:
-        reference: Rows that are as they should be.
-        margin: Share of its length by which a range is widened at each end: wide enough for another season, too narrow
-            for another unit.
+    names and few; for numbers their range, widened at each end by its length: wide enough for another season, too
+    narrow for another unit.
     """
-    frame = _plain(reference)
-    columns = {}
-    for column in frame.get_columns():
-        nullable = column.null_count() > 0
-        columns[column.name] = pa.Column(column.dtype, checks=_checks(column, margin), nullable=nullable)
+    columns = {
+        column.name: pa.Column(column.dtype, checks=_checks(column), nullable=column.null_count() > 0)
+        for column in _plain(reference).get_columns()
+    }
     return pa.DataFrameSchema(columns, strict=False)
 
 
@@ -45,11 +41,7 @@ def save_schema(schema: Any, path: Path | str) -> None:
 
 
 def load_schema(path: Path | str) -> Any:
-    """Read what :func:`save_schema` wrote.
-
-    Raises:
-        SourceError: If there is no such file, or it holds no schema.
-    """
+    """Read what :func:`save_schema` wrote. Raises :class:`SourceError` if there is no such file, or no schema in it."""
     remedy = "Write one with everfit.gates.data_schema.save_schema."
     try:
         schema = pa.DataFrameSchema.from_yaml(Path(path).read_text(encoding="utf-8"))
@@ -64,14 +56,7 @@ def load_schema(path: Path | str) -> Any:
 
 
 def check_schema(schema: Any, frame: pl.DataFrame, *, max_share: float = 0.0, max_new: float = 0.0) -> list[str]:
-    """Describe how a frame breaks a schema, one clause for each rule; empty if it does not.
-
-    Args:
-        schema: From :func:`infer_schema` or :func:`load_schema`.
-        frame: The rows to check.
-        max_share: See :class:`everfit.DataSchema`.
-        max_new: See :class:`everfit.DataSchema`.
-    """
+    """Describe how a frame breaks a schema, one clause for each rule; the shares are those of `everfit.DataSchema`."""
     if frame.is_empty():
         return ["there are 0 rows to check"]
     try:
@@ -109,22 +94,13 @@ def _clause(error: Any, rows: int, max_share: float, max_new: float) -> tuple[st
 
 def _plain(frame: pl.DataFrame) -> pl.DataFrame:
     """Select the columns of a schema, in types that YAML can name: names as text, missing always null."""
-    columns = []
-    for column in frame.get_columns():
-        dtype = column.dtype
-        if column.name in {ID, TIME, LABEL, KNOWN_AT} or dtype == pl.Null or dtype.is_nested():
-            continue
-        if dtype in (pl.Categorical, pl.Enum):
-            columns.append(column.cast(pl.String))
-        elif dtype.is_decimal() or dtype.is_float():
-            columns.append(column.cast(pl.Float64).fill_nan(None))
-        else:
-            columns.append(column)
-    return pl.DataFrame(columns)
+    names = cs.categorical() | cs.enum()
+    unlisted = cs.by_name(ID, TIME, LABEL, KNOWN_AT, require_all=False) | cs.nested() | cs.by_dtype(pl.Null)
+    plain = frame.select(cs.all() - unlisted)
+    return plain.with_columns(names.cast(pl.String), (cs.float() | cs.decimal()).cast(pl.Float64).fill_nan(None))
 
 
-def _checks(column: pl.Series, margin: float) -> list[Any]:
-
+def _checks(column: pl.Series) -> list[Any]:
     if column.dtype == pl.String:
         names = sorted(column.drop_nulls().unique().to_list())
         return [pa.Check.isin(names)] if 0 < len(names) <= MOST_CATEGORIES else []
@@ -136,5 +112,5 @@ def _checks(column: pl.Series, margin: float) -> list[Any]:
         return []
     low, high = float(finite.min()), float(finite.max())  # type: ignore[arg-type]
     # A column of one value has no length; its size is the next best unit.
-    reach = margin * ((high - low) or max(abs(low), 1.0))
+    reach = (high - low) or max(abs(low), 1.0)
     return [pa.Check.in_range(low - reach, high + reach)]

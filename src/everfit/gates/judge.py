@@ -6,17 +6,10 @@ from everfit.core.evidence import Evidence
 from everfit.core.records import GateReport
 from everfit.definitions.gate import Gate
 from everfit.definitions.model import Model
-from everfit.gates.baseline import BeatsBaseline
-from everfit.gates.categories import NewCategories
-from everfit.gates.champion import BeatsChampion
-from everfit.gates.coverage import LabelCoverage
-from everfit.gates.determinism import Determinism
-from everfit.gates.freshness import Freshness
+from everfit.gates.comparison import BeatsBaseline, BeatsChampion
+from everfit.gates.data_gates import Freshness, LabelCoverage, MissingShare, NewCategories
 from everfit.gates.label_shift import LabelBalance
-from everfit.gates.latency import MaxLatency
-from everfit.gates.missing import MissingShare
-from everfit.gates.reload import Reload
-from everfit.gates.robustness import Robustness
+from everfit.gates.model_gates import Determinism, MaxLatency, Reload, Robustness
 from everfit.gates.schema_gate import DataSchema
 
 STANDARD_GATES: tuple[Gate, ...] = (
@@ -43,9 +36,6 @@ def gates_of(model: Model) -> tuple[Gate, ...]:
 
 
 def judge(model: Model, evidence: Evidence) -> GateReport:
-    """Evaluate every gate.
-
-    A failed gate does not skip the others, so that one report lists every problem.
-    """
-    verdicts = [verdict for gate in gates_of(model) for verdict in gate.judge(evidence)]
+    """Evaluate every gate; a failed one does not skip the others, so that one report lists every problem."""
+    verdicts = (verdict for gate in gates_of(model) for verdict in gate.judge(evidence))
     return GateReport(model=model.name, verdicts=tuple(verdicts))

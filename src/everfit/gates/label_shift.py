@@ -36,23 +36,19 @@ class LabelBalance:
         """One verdict; its value is the largest factor, or the distance that the median moved."""
         values = np.unique(evidence.truth)
         if len(values) < 2:
-            sentence = (
-                f"All {len(evidence.truth)} labelled rows of the hold-out have {len(values)} label value, so that "
-                f"there are no classes to compare."
-            )
+            found = f"All {len(evidence.truth)} labelled rows of the hold-out have {len(values)} label value"
+            sentence = f"{found}, so that there are no classes to compare."
             return [refuse(self.name, sentence, threshold=self.max_ratio)]
-        if evidence.task == "regression":
-            return [self._median(evidence)]
-        return [self._classes(evidence)]
+        if evidence.reference[LABEL].null_count() == len(evidence.reference):
+            return [refuse(self.name, "The reference holds 0 labelled rows.", threshold=self.max_ratio)]
+        return [self._median(evidence) if evidence.task == "regression" else self._classes(evidence)]
 
     def _classes(self, evidence: Evidence) -> Verdict:
         counts, unknown = _effective_counts(evidence)
         before = _reference_counts(evidence)
-        if before.sum() == 0:
-            return refuse(self.name, "The reference holds 0 labelled rows.", threshold=self.max_ratio)
-        rows = int(counts.sum()) + unknown
+        rows, rows_before = int(counts.sum()) + unknown, int(before.sum())
         ratios = [
-            1.0 if _is_new(evidence, value) else self._ratio(int(now), rows, int(then), int(before.sum()))
+            1.0 if _is_new(evidence, value) else _ratio(int(now), rows, int(then), rows_before)
             for value, now, then in zip(evidence.classes, counts, before, strict=True)
         ]
         worst = int(np.argmax(ratios))
@@ -64,18 +60,8 @@ class LabelBalance:
         passed = ratios[worst] <= self.max_ratio
         return decide(self.name, passed, sentence, value=ratios[worst], threshold=self.max_ratio)
 
-    def _ratio(self, now: int, rows: int, then: int, rows_before: int) -> float:
-        """Return the least factor, at least 1, between the odds that the intervals of both shares still allow."""
-        low, high = (_odds(end) for end in wilson_interval(now, rows, level=0.999))
-        low_before, high_before = (_odds(end) for end in wilson_interval(then, rows_before, level=0.999))
-        risen = low / high_before if high_before else float("inf")
-        fallen = low_before / high if high else float("inf")
-        return max(1.0, risen, fallen)
-
     def _median(self, evidence: Evidence) -> Verdict:
         before = evidence.reference[LABEL].drop_nulls().cast(float).to_numpy()
-        if len(before) == 0:
-            return refuse(self.name, "The reference holds 0 labelled rows.", threshold=self.max_ratio)
         low, middle, high = np.quantile(before, [0.25, 0.5, 0.75])
         # A label that is mostly one value has no quartile distance; its standard deviation is the next best unit.
         spread = (high - low) or before.std()
@@ -86,6 +72,18 @@ class LabelBalance:
             f"allowed are {self.max_ratio:g}."
         )
         return decide(self.name, bool(moved <= self.max_ratio), sentence, value=moved, threshold=self.max_ratio)
+
+
+def _ratio(now: int, rows: int, then: int, rows_before: int) -> float:
+    """Return the least factor, at least 1, between the odds that the intervals of both shares still allow."""
+    low, high = (_odds(end) for end in wilson_interval(now, rows, level=0.999))
+    low_before, high_before = (_odds(end) for end in wilson_interval(then, rows_before, level=0.999))
+    risen = low / high_before if high_before else float("inf")
+    return max(1.0, risen, low_before / high if high else float("inf"))
+
+
+def _odds(share: float) -> float:
+    return share / (1.0 - share) if share < 1.0 else float("inf")
 
 
 def _share(evidence: Evidence, place: int) -> str:
@@ -128,10 +126,6 @@ def _effective_counts(evidence: Evidence) -> tuple[NDArray[np.int64], int]:
     counts = np.bincount(place, weights=weight, minlength=classes + 1)
     found: NDArray[np.int64] = np.round(counts * weight.sum() / (weight**2).sum()).astype(np.int64)
     return found[:classes], int(found[classes])
-
-
-def _odds(share: float) -> float:
-    return share / (1.0 - share) if share < 1.0 else float("inf")
 
 
 def _reference_counts(evidence: Evidence) -> NDArray[np.int64]:

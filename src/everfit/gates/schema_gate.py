@@ -50,14 +50,13 @@ class DataSchema:
             return [refuse(self.name, f"0 columns could be checked: {error}", threshold=0.0)]
         broken = check_schema(schema, evidence.holdout, max_share=self.max_share, max_new=self.max_new)
         if self.request == "same":
-            broken += request_changes(evidence)
-        source = self.path or "training"
-        found = "; ".join(broken) if broken else "none is broken"
-        sentence = f"{len(schema.columns)} columns were held against the schema of {source}: {found}."
+            broken += _request_changes(evidence)
+        columns, found = len(schema.columns), "; ".join(broken) or "none is broken"
+        sentence = f"{columns} columns were held against the schema of {self.path or 'training'}: {found}."
         return [decide(self.name, not broken, sentence, value=len(broken), threshold=0.0)]
 
 
-def request_changes(evidence: Evidence) -> list[str]:
+def _request_changes(evidence: Evidence) -> list[str]:
     """Differences between the request of a candidate and the champion's, one clause for each field."""
     ours, theirs = evidence.request, evidence.champion_request
     if theirs is None:

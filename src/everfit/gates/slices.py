@@ -66,34 +66,18 @@ class Slices:
             sentence = f"The metric {metric.name} cannot be measured on all {len(evidence.truth)} rows."
             return [refuse(self.name, sentence, threshold=self.max_gap)]
         parts = [part for part in _parts(evidence, self.column) if len(part[1]) >= self.min_rows]
-        gaps = [
-            gap
-            for value, places in parts
-            if (gap := _gap(evidence, metric, overall, value, places, slices=len(parts))) is not None
-        ]
+        gaps = [gap for part in parts if (gap := _gap(evidence, metric, overall, *part, slices=len(parts)))]
         if not gaps:
             sentence = f"No value of {self.column} has {self.min_rows} rows or more on which to judge {metric.name}."
             return [skip(self.name, sentence)]
         worse = [gap for gap in gaps if gap.sure > self.max_gap]
         worst = max(worse or gaps, key=lambda found: found.gap)
-        return [
-            decide(
-                self.name,
-                not worse,
-                self._describe(metric, overall, gaps, worse, worst),
-                value=worst.gap,
-                threshold=self.max_gap,
-            )
-        ]
-
-    def _describe(self, metric: Metric, overall: float, gaps: list[_Gap], worse: list[_Gap], worst: _Gap) -> str:
         unit = " standard deviations of the label" if metric.in_label_unit else ""
         where = f"{self.column} = {worst.value} ({worst.rows} rows): {metric.name} {worst.score:.4g}"
-        gap = f"{abs(worst.gap):.4g}{unit} {'worse' if worst.gap > 0 else 'better'} than the overall {overall:.4g}"
-        head = (
-            f"{len(worse)} of {len(gaps)} slices fall behind" if worse else f"None of {len(gaps)} slices falls behind"
-        )
-        return f"{head}; the worst is {where}, {gap}; allowed are {self.max_gap:g} beyond chance."
+        apart = f"{abs(worst.gap):.4g}{unit} {'worse' if worst.gap > 0 else 'better'} than the overall {overall:.4g}"
+        head = f"{len(worse)} of {len(gaps)} slices fall" if worse else f"None of {len(gaps)} slices falls"
+        sentence = f"{head} behind; the worst is {where}, {apart}; allowed are {self.max_gap:g} beyond chance."
+        return [decide(self.name, not worse, sentence, value=worst.gap, threshold=self.max_gap)]
 
 
 def _parts(evidence: Evidence, column: str) -> Iterator[tuple[str, NDArray[np.intp]]]:
@@ -101,8 +85,7 @@ def _parts(evidence: Evidence, column: str) -> Iterator[tuple[str, NDArray[np.in
     codes = evidence.holdout.select(pl.col(column).rank("dense").cast(pl.Int64).fill_null(0)).to_series().to_numpy()
     values = evidence.holdout[column].cast(pl.String)
     order = np.argsort(codes, kind="stable")
-    cuts = np.flatnonzero(np.diff(codes[order])) + 1
-    for places in np.split(order, cuts):
+    for places in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
         if len(places):
             yield values[int(places[0])] or "missing", places
 
@@ -111,14 +94,9 @@ def _gap(
     evidence: Evidence, metric: Metric, overall: float, value: str, places: NDArray[np.intp], *, slices: int
 ) -> _Gap | None:
     """Measure the gap of a slice; ``None`` where the metric is undefined in it."""
-    found = bootstrap_interval(
-        metric,
-        evidence.truth[places],
-        evidence.predicted[places],
-        resamples=evidence.bootstrap,
-        seed=evidence.seed,
-        weight=evidence.weight[places],
-    )
+    truth, predicted, weight = evidence.truth[places], evidence.predicted[places], evidence.weight[places]
+    drawn = {"resamples": evidence.bootstrap, "seed": evidence.seed}
+    found = bootstrap_interval(metric, truth, predicted, **drawn, weight=weight)
     if not (math.isfinite(found.value) and math.isfinite(found.standard_error)):
         return None
     unit = float(evidence.truth.std()) or 1.0 if metric.in_label_unit else 1.0
