@@ -12,14 +12,11 @@ _TERM = re.compile(r"(\d+)(ms|s|m|h|d|w)")
 
 
 def parse_duration(text: str | timedelta, *, name: str = "duration") -> timedelta:
-    """Return a positive duration.
+    """Return a positive duration. Raises :class:`DefinitionError` if it is not a positive duration.
 
     Args:
         text: One or more terms of a whole number and a unit (``ms s m h d w``), largest first: ``"1d12h"``.
         name: Name of the argument, for the error message.
-
-    Raises:
-        DefinitionError: If it is not a positive duration.
 
     >>> parse_duration("1d12h")
     datetime.timedelta(days=1, seconds=43200)

@@ -185,13 +185,12 @@ def resolve_settings(
 ) -> Settings:
     """Return the settings: flags over variables over the file over the defaults.
 
+    Raises :class:`SettingsError` if a key is unknown or a value is of the wrong type or out of range.
+
     Args:
         file: The parsed everfit.toml.
         variables: The process environment; only names that start with ``EVERFIT_`` count.
         flags: Dotted names from the command line, ``{"serving.port": 9000}``; one that is ``None`` was not given.
-
-    Raises:
-        SettingsError: If a key is unknown or a value is of the wrong type or out of range.
     """
     merged: dict[str, dict[str, Any]] = {}
     for section, keys in file.items():

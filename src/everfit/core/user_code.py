@@ -49,15 +49,14 @@ def run_users(
 ) -> Any:
     """Call a function of the project; what it raises becomes an error with file, line, and a description of its input.
 
+    Raises :class:`EverfitError` of the class ``error``.
+
     Args:
         function: Takes a Polars frame, lazy or not.
         argument: The frame.
         error: Class of the error.
         what: The function in words, for example ``an on-demand function``.
         place: Where it is defined, for the message.
-
-    Raises:
-        EverfitError: Of the class ``error``.
     """
     with explaining(f"{what} must not raise", error, place=place, remedy=lambda: _describe_frame(function, argument)):
         return function(argument)
@@ -74,15 +73,14 @@ def explaining(
 ) -> Iterator[None]:
     """Turn what the project's code raises within into an error with its file and line.
 
+    Raises :class:`EverfitError` of the class ``error``.
+
     Args:
         rule: What must hold, as a clause.
         error: Class of the error for every exception that is not an :class:`EverfitError` already.
         place: The code in words, for the message.
         remedy: Makes the remedy, since it may be expensive.
         but: An exception that is passed on.
-
-    Raises:
-        EverfitError: Of the class ``error``.
     """
     try:
         yield

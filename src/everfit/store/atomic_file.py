@@ -7,15 +7,12 @@ from pathlib import Path
 
 
 def replace_file(path: Path, content: bytes, *, durable: bool = False) -> None:
-    """Write a file beside another one, and rename it into its place.
+    """Write a file beside another one, and rename it into its place. Raises :class:`OSError` if it cannot be written.
 
     Args:
         path: The file.
         content: All of it.
         durable: Sync it to the disk first, so that it survives a power failure.
-
-    Raises:
-        OSError: If it cannot be written.
     """
     fresh = path.with_suffix(f".{os.getpid()}.new")
     with fresh.open("wb") as file:

@@ -28,11 +28,7 @@ class ControllerReport(Struct, frozen=True, kw_only=True):
 
 
 def write_controller_report(state: Path, report: ControllerReport) -> None:
-    """Replace the report.
-
-    Raises:
-        StoreError: If the disk refuses.
-    """
+    """Replace the report. Raises :class:`StoreError` if the disk refuses."""
     path = state / CONTROLLER_FILE
     try:
         replace_file(path, msgspec.json.encode(report))

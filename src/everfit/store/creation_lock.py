@@ -15,13 +15,10 @@ def creation_lock(database: Path) -> Iterator[None]:
 
     Neither Alembic nor MLflow locks anything while it creates its tables: of two processes that open a fresh project,
     one fails on a table that the other has just made. In a folder that cannot be written nothing can be created, so
-    nothing is locked.
+    nothing is locked. Raises :class:`OSError` if the folder can be made or written only in part.
 
     Args:
         database: The file, which need not exist; the lock is a file beside it.
-
-    Raises:
-        OSError: If the folder can be made or written only in part.
     """
     try:
         database.parent.mkdir(parents=True, exist_ok=True)

@@ -92,14 +92,13 @@ def scan_text(files: list[Path], separator: str) -> pl.LazyFrame:
 def inspect_csv(file: Path, *, types: Mapping[str, pl.DataType], place: str) -> CsvFormat:
     """Read a file once and settle how its rows are read.
 
+    Raises :class:`SourceError` if the file is empty, cut off, not UTF-8, has rows with too many or too few cells or an
+    unclosed quote, or a cell that is not of its column's type; names the file and, where there is one, the line.
+
     Args:
         file: UTF-8, plain or compressed by gzip (``.gz``).
         types: What some columns are said to hold.
         place: For errors.
-
-    Raises:
-        SourceError: If the file is empty, cut off, not UTF-8, has rows with too many or too few cells or an unclosed
-            quote, or a cell that is not of its column's type; names the file and, where there is one, the line.
     """
     if not file.stat().st_size:
         raise _refuse(file, "a CSV file must have at least a header", "0 bytes", place, "Delete it, or write it again.")
@@ -262,8 +261,7 @@ def _check_lines(file: Path, separator: str, header: list[str], place: str) -> b
 def _check_records(file: Path, separator: str, cells: int, place: str) -> None:
     """Read the rows one by one, for the rules that no query can hold them to.
 
-    Raises:
-        SourceError: At the first row that has not as many cells as the header, or an unclosed quote.
+    Raises :class:`SourceError` at the first row that has not as many cells as the header, or an unclosed quote.
     """
     taken: list[str] = []
 

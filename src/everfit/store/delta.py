@@ -44,12 +44,11 @@ def delta_error(name: str = "DeltaError") -> type[Exception]:
 class LakeTable:
     """A Delta table at one version.
 
+    Raises :class:`TableNotFoundError`, deltalake's, if there is no table yet. Raises :class:`DeltaError`, deltalake's,
+    if it cannot be read.
+
     Args:
         folder: The table's folder.
-
-    Raises:
-        TableNotFoundError: deltalake's, if there is no table yet.
-        DeltaError: deltalake's, if it cannot be read.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -97,9 +96,8 @@ class LakeTable:
 def scan_delta(folder: Path) -> pl.LazyFrame:
     """The newest rows of a Delta table that others write.
 
-    Raises:
-        SourceError: If it is partitioned, and its folder has a name in which only other tables can be read.
-        DeltaError: deltalake's, if it cannot be read.
+    Raises :class:`SourceError` if it is partitioned, and its folder has a name in which only other tables can be read.
+    Raises :class:`DeltaError`, deltalake's, if it cannot be read.
     """
     if _UNQUOTED.fullmatch(str(folder)):
         return pl.scan_delta(str(folder))
@@ -113,15 +111,13 @@ def scan_delta(folder: Path) -> pl.LazyFrame:
 def append_rows(folder: Path, rows: pl.DataFrame) -> int:
     """Add rows to a table in one commit, making it if need be.
 
+    Raises :class:`DeltaError`, deltalake's, if they cannot be written. Raises :class:`OSError` if the disk refuses.
+
     Args:
         folder: The table's folder.
 
     Returns:
         The version that holds them.
-
-    Raises:
-        DeltaError: deltalake's, if they cannot be written.
-        OSError: If the disk refuses.
     """
     from deltalake import DeltaTable, write_deltalake
 

@@ -68,8 +68,7 @@ class DeploymentRecord:
     def read(self) -> Deployment | None:
         """Return the present record, or ``None`` if nothing was ever deployed.
 
-        Raises:
-            StoreError: If the file is there and cannot be understood.
+        Raises :class:`StoreError` if the file is there and cannot be understood.
         """
         try:
             return msgspec.json.decode(self._path.read_bytes(), type=Deployment)
@@ -85,8 +84,7 @@ class DeploymentRecord:
     def of(self, model: str) -> ModelDeployment | None:
         """Return a model's traffic assignment, or ``None`` if it was never deployed.
 
-        Raises:
-            StoreError: As :meth:`read`.
+        Raises :class:`StoreError` as :meth:`read`.
         """
         present = self.read()
         return next((assigned for assigned in present.models if assigned.model == model), None) if present else None
@@ -96,11 +94,10 @@ class DeploymentRecord:
     ) -> Deployment:
         """Change a model's traffic assignment; nothing is written if it stays as it is.
 
+        Raises :class:`StoreError` if the present record cannot be understood, or the new one not be written.
+
         Args:
             decide: Maps the present assignment, ``None`` if there is none, to the new one. Called under the lock.
-
-        Raises:
-            StoreError: If the present record cannot be understood, or the new one not be written.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.with_suffix(".lock").open("w") as lock:

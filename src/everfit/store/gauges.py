@@ -72,11 +72,7 @@ GAUGES: tuple[Gauge, ...] = (
 
 
 def write_samples(folder: Path, model: str, samples: Sequence[Sample]) -> None:
-    """Replace a model's samples.
-
-    Raises:
-        OSError: If the disk refuses.
-    """
+    """Replace a model's samples. Raises :class:`OSError` if the disk refuses."""
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / f"{model}.json", msgspec.json.encode(samples))
 

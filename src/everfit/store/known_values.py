@@ -65,7 +65,6 @@ def latest_known(rows: pl.LazyFrame, source: Source, known: pl.Expr, columns: It
 def instant_of(rows: pl.LazyFrame, column: str) -> pl.Expr:
     """A time column as ``Datetime("us", "UTC")``.
 
-    Raises:
-        TimestampError: If it holds neither aware instants nor dates.
+    Raises :class:`TimestampError` if it holds neither aware instants nor dates.
     """
     return to_instant(column, rows.collect_schema()[column], place=column)

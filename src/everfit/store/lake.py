@@ -40,7 +40,8 @@ def append(lake: Path, table: str, parts: Sequence[SegmentRows]) -> int:
     """Append the rows of several segments to one table, each segment once; durable when this returns.
 
     A table never changes its columns' types. Rows that do not fit stand in a table of their own beside it, called
-    ``table-2`` and so on, so that nothing is ever cast, lost or refused.
+    ``table-2`` and so on, so that nothing is ever cast, lost or refused. Raises :class:`StoreError` if the table cannot
+    be read or written; of every segment all or nothing is there then.
 
     Args:
         table: The table's folder within it.
@@ -48,9 +49,6 @@ def append(lake: Path, table: str, parts: Sequence[SegmentRows]) -> int:
 
     Returns:
         Rows added; those of segments that the table has already are not.
-
-    Raises:
-        StoreError: If the table cannot be read or written; of every segment all or nothing is there then.
     """
     folder = lake / table
     present = [dict(opened.schema()) for opened in _open(_variants(folder))]
@@ -75,11 +73,7 @@ def append(lake: Path, table: str, parts: Sequence[SegmentRows]) -> int:
 
 
 def shipped_segments(lake: Path, table: str, segments: Iterable[str]) -> set[str]:
-    """Return those of the segments that a table has already.
-
-    Raises:
-        StoreError: If the table cannot be read.
-    """
+    """Return those of the segments that a table has already. Raises :class:`StoreError` if the table cannot be read."""
     wanted = pl.col(SEGMENT).is_in(sorted(set(segments)))
     found: set[str] = set()
     for opened in _open(_variants(lake / table)):
@@ -90,6 +84,8 @@ def shipped_segments(lake: Path, table: str, segments: Iterable[str]) -> set[str
 def scan_tables(lake: Path, under: str, unshipped: Sequence[SegmentRows], *, base: Schema) -> pl.LazyFrame:
     """Return the rows of all tables under a folder, and those that are not shipped yet, every row once.
 
+    Raises :class:`StoreError` if a table cannot be read.
+
     Args:
         under: A table's folder within it, or one with tables.
         unshipped: The log's rows; read before this is called, so that rows shipped in between are not missed.
@@ -98,9 +94,6 @@ def scan_tables(lake: Path, under: str, unshipped: Sequence[SegmentRows], *, bas
     Returns:
         Every column that any table has. Where tables disagree on a type, numbers become wide enough and all else
         becomes text. It goes on reading the versions that are the newest now.
-
-    Raises:
-        StoreError: If a table cannot be read.
     """
     folder = lake / under
     frames = [pl.LazyFrame(schema=base)]
@@ -126,12 +119,11 @@ def tables_under(
 ) -> tuple[tuple[str, LakeTable], ...]:
     """Return all tables at or below a folder of the lake, by their folder within the lake.
 
+    Raises :class:`StoreError` if one cannot be read.
+
     Args:
         under: A folder within it.
         known: An earlier call's tables: these are updated, which is faster than opening them.
-
-    Raises:
-        StoreError: If one cannot be read.
     """
     found = []
     for path in _tables_under(lake / under):
@@ -161,8 +153,7 @@ class TableSize:
 def table_sizes(lake: Path, under: str) -> dict[str, TableSize]:
     """The sizes of all tables at or below a folder of the lake, by their folder within the lake; no row is read.
 
-    Raises:
-        StoreError: If one cannot be read.
+    Raises :class:`StoreError` if one cannot be read.
     """
     sizes = {}
     for name, table in tables_under(lake, under):

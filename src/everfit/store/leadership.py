@@ -45,8 +45,7 @@ class FileLeadership:
     def win(self) -> bool:
         """Take or keep the lock; false while another process has it.
 
-        Raises:
-            LoopError: If the file cannot be opened.
+        Raises :class:`LoopError` if the file cannot be opened.
         """
         if self._file is not None:
             return True
@@ -88,8 +87,7 @@ class PostgresLeadership:
     def win(self) -> bool:
         """Take or keep the lock; false while another session has it.
 
-        Raises:
-            LoopError: If the database cannot be reached.
+        Raises :class:`LoopError` if the database cannot be reached.
         """
         if self._session is not None:
             return self.holds()

@@ -121,11 +121,10 @@ ROLLOUTS = sa.Table(
 def open_ledger(url: str) -> sa.Engine:
     """Open the database and migrate it to the newest form.
 
+    Raises :class:`StoreError` if it cannot be opened or migrated.
+
     Args:
         url: A SQLAlchemy URL; the folder of an SQLite file is made if it is missing.
-
-    Raises:
-        StoreError: If it cannot be opened or migrated.
     """
     try:
         parsed = sa.make_url(url)
@@ -156,8 +155,7 @@ def is_writable(ledger: sa.Engine) -> bool:
 def _open_read_only(file: Path) -> sa.Engine:
     """Open a ledger that can be neither written nor migrated.
 
-    Raises:
-        StoreError: If it would have to be migrated first.
+    Raises :class:`StoreError` if it would have to be migrated first.
     """
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=f"file:{file}"),
@@ -185,8 +183,7 @@ def _migrations() -> Config:
 def require_writable(ledger: sa.Engine) -> None:
     """Wait until the ledger can be written, as long as any writer would; nothing is written.
 
-    Raises:
-        StoreError: If another process holds its lock, or it refuses for another reason.
+    Raises :class:`StoreError` if another process holds its lock, or it refuses for another reason.
     """
     begin = "BEGIN IMMEDIATE" if ledger.dialect.name == "sqlite" else "SELECT 1"
     try:

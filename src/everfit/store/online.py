@@ -102,6 +102,8 @@ class OnlineStore(OnlineReader, Protocol):
     ) -> int:
         """Write rows that are given by columns; fastest with one row per entity, in the order of the keys.
 
+        Raises :class:`StoreError` if there is no such view, or there is not one column per feature.
+
         Args:
             keys: One column per key.
             event_us: Event times, in microseconds since 1970.
@@ -113,16 +115,12 @@ class OnlineStore(OnlineReader, Protocol):
 
         Returns:
             The number of rows that were new or newer than the stored ones.
-
-        Raises:
-            StoreError: If there is no such view, or there is not one column per feature.
         """
         ...
 
     def replace(self, view: str, *, by: str) -> None:
         """Rename the view ``by`` to ``view`` and drop the one of that name, atomically.
 
-        Raises:
-            StoreError: If there is no view ``by``.
+        Raises :class:`StoreError` if there is no view ``by``.
         """
         ...

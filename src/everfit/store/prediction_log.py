@@ -31,8 +31,7 @@ class PredictionLog(RecordLog[Predictions]):
     def describe(self, layout: PredictionLayout) -> int:
         """Write a version's layout before the first of its predictions, and return its number.
 
-        Raises:
-            StoreError: If it cannot be written.
+        Raises :class:`StoreError` if it cannot be written.
         """
         with self._describing:
             number = len(self._layouts)
@@ -46,8 +45,7 @@ class PredictionLog(RecordLog[Predictions]):
 def recent_predictions(journal: Path) -> Iterator[tuple[PredictionLayout, Predictions]]:
     """Yield every prediction in the journal's folder that was not shipped yet, in order.
 
-    Raises:
-        StoreError: If a segment cannot be read or understood.
+    Raises :class:`StoreError` if a segment cannot be read or understood.
     """
     for _, layout, predictions in with_layouts(recent_records(journal / PREDICTIONS, PredictionLayout | Predictions)):
         yield layout, predictions
@@ -58,11 +56,10 @@ def with_layouts(
 ) -> Iterator[tuple[str, PredictionLayout, Predictions]]:
     """Yield predictions with their segment's name and their layout.
 
+    Raises :class:`StoreError` if a prediction's layout does not stand before it.
+
     Args:
         records: All records of whole segments, in order, with their segments' names.
-
-    Raises:
-        StoreError: If a prediction's layout does not stand before it.
     """
     layouts: dict[tuple[str, int], PredictionLayout] = {}
     for segment, record in records:

@@ -33,10 +33,7 @@ def pushed_rows(records: Iterable[tuple[str, PushedRows]]) -> list[SegmentRows]:
     """Return the rows of each segment for each table ``pushes/view/layout``.
 
     Columns: ``event_time``, ``created`` and ``recorded_at``, the segment and place, then ``key.<name>`` and
-    ``feature.<name>``.
-
-    Raises:
-        StoreError: If a record's columns are not of one length.
+    ``feature.<name>``. Raises :class:`StoreError` if a record's columns are not of one length.
     """
     gathered: dict[tuple[str, str], dict[str, list[Any]]] = {}
     numbers: dict[str, int] = {}
@@ -58,8 +55,7 @@ def pushed_rows(records: Iterable[tuple[str, PushedRows]]) -> list[SegmentRows]:
 def scan_pushed(lake: Path, journal: Path, view: str) -> pl.LazyFrame:
     """Return every row that was ever pushed to a view, shipped or not, once; see :func:`pushed_rows`.
 
-    Raises:
-        StoreError: If the log or a table cannot be read.
+    Raises :class:`StoreError` if the log or a table cannot be read.
     """
     waiting = pushed_rows(
         (segment, record) for segment, record in recent_records(journal / PUSHES, PushedRows) if record.view == view

@@ -50,8 +50,7 @@ class Reader:
     def frozen(self, views: Iterable[str]) -> Reader:
         """A reader that sees of these views' pushes only those of before, whatever is pushed from now on.
 
-        Raises:
-            StoreError: If the log or a table cannot be read.
+        Raises :class:`StoreError` if the log or a table cannot be read.
         """
         found = ((view, self.pushed(view)) for view in views)
         frozen = Reader(self._root, self._paths)
@@ -63,14 +62,11 @@ class Reader:
         """The source's rows, lazily.
 
         Every aware instant comes as ``Datetime("us", "UTC")``; dates stay dates. Decimals come as Float64, infinite
-        values as null.
+        values as null. Raises :class:`SourceError` if it cannot be read, or lacks its timestamp or created column.
+        Raises :class:`TimestampError` if one of those holds neither aware instants nor dates.
 
         Args:
             keep_infinite: Leave infinite values as they are, to count them.
-
-        Raises:
-            SourceError: If it cannot be read, or lacks its timestamp or created column.
-            TimestampError: If one of those holds neither aware instants nor dates.
         """
         place = f"source {source.name}"
         try:
@@ -90,10 +86,8 @@ class Reader:
         """Exactly which rows the source holds now.
 
         Files are hashed by content, in the order of their paths; a Delta table tells its version; the rows of a query
-        or function are hashed in an order of their own, so that the order they arrive in does not matter.
-
-        Raises:
-            SourceError: If it cannot be read.
+        or function are hashed in an order of their own, so that the order they arrive in does not matter. Raises
+        :class:`SourceError` if it cannot be read.
         """
         files = 0
         if source.kind in {"parquet", "csv"}:
@@ -110,8 +104,7 @@ class Reader:
     def fingerprint(self, source: Source) -> object:
         """Return a value that changes whenever the source's rows may have changed; ``None`` for queries and functions.
 
-        Raises:
-            SourceError: If it cannot be read.
+        Raises :class:`SourceError` if it cannot be read.
         """
         if source.kind in {"parquet", "csv"}:
             found = ((file, file.stat()) for file in self._files(source))
@@ -121,10 +114,8 @@ class Reader:
     def pushed(self, view: str) -> pl.LazyFrame | None:
         """Every row that was pushed to a view, shipped or not; ``None`` if none ever was.
 
-        Columns as :func:`everfit.store.pushed_rows.pushed_rows` says.
-
-        Raises:
-            StoreError: If the log or a table cannot be read.
+        Columns as :func:`everfit.store.pushed_rows.pushed_rows` says. Raises :class:`StoreError` if the log or a table
+        cannot be read.
         """
         if self._pushes is None:
             return self._frozen[view].lazy() if view in self._frozen else None
@@ -135,8 +126,7 @@ class Reader:
     def pushed_version(self, view: str, *, as_of: datetime) -> SourceVersion | None:
         """Exactly which rows had been pushed to a view by then, recorded in the journal; ``None`` if none were.
 
-        Raises:
-            StoreError: If the log or a table cannot be read.
+        Raises :class:`StoreError` if the log or a table cannot be read.
         """
         pushed = self.pushed(view)
         if pushed is None:
@@ -154,9 +144,7 @@ class Reader:
         """Name the damaged file where a query over these sources fails.
 
         Only the footer of a Parquet file is read before its rows are. If a query fails, each file is read by itself.
-
-        Raises:
-            SourceError: Naming the file; a query that fails for another reason raises what it raised.
+        Raises :class:`SourceError` naming the file; a query that fails for another reason raises what it raised.
         """
         try:
             yield
@@ -169,8 +157,7 @@ class Reader:
     def gaps(self, source: Source) -> dict[str, list[str]]:
         """The columns that only some of a source's files have, with the names of the files that lack them.
 
-        Raises:
-            SourceError: If a file cannot be read.
+        Raises :class:`SourceError` if a file cannot be read.
         """
         if source.kind not in {"parquet", "csv"}:
             return {}
@@ -283,11 +270,7 @@ class Reader:
 
 
 def require_columns(wanted: Iterable[str], present: Iterable[str], *, place: str) -> None:
-    """Refuse rows that lack a column.
-
-    Raises:
-        SourceError: Naming the columns that come close.
-    """
+    """Refuse rows that lack a column. Raises :class:`SourceError` naming the columns that come close."""
     known = list(present)
     for column in wanted:
         if column not in known:

@@ -44,21 +44,17 @@ class RecordLog(Generic[Record]):
     def append(self, record: Record) -> None:
         """Hand a record to the operating system; ``sync`` hands it to the disk.
 
-        Raises:
-            StoreError: If it could not be written; nothing of it is kept then.
+        Raises :class:`StoreError` if it could not be written; nothing of it is kept then.
         """
         self._append(encode_record(record))
 
 
 def records_of(segment: Segment, kind: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the records of one segment with its name, in order.
+    """Yield the records of one segment with its name, in order. Raises :class:`StoreError` if one cannot be decoded.
 
     Args:
         segment: Its frames.
         kind: The records' type, or a union of types.
-
-    Raises:
-        StoreError: If one cannot be decoded.
     """
     return _decoded(((segment.name, payload) for payload in segment.frames), kind)
 

@@ -34,21 +34,13 @@ class ReplaySpan(Struct, frozen=True, kw_only=True):
 
 
 def keep_span(state: Path, span: ReplaySpan) -> None:
-    """Append a replay that begins.
-
-    Raises:
-        OSError: If the file cannot be written.
-    """
+    """Append a replay that begins. Raises :class:`OSError` if the file cannot be written."""
     with (state / SPANS_FILE).open("ab") as file:
         file.write(msgspec.json.encode(span) + b"\n")
 
 
 def read_spans(state: Path) -> tuple[ReplaySpan, ...]:
-    """All replays of a project, oldest first.
-
-    Raises:
-        StoreError: If the file cannot be understood.
-    """
+    """All replays of a project, oldest first. Raises :class:`StoreError` if the file cannot be understood."""
     path = state / SPANS_FILE
     try:
         lines = path.read_bytes().splitlines()

@@ -40,8 +40,7 @@ class Segment(Struct, frozen=True, kw_only=True):
 def read_segment(path: Path) -> Segment:
     """Return every whole frame of a segment, up to the first one that is torn.
 
-    Raises:
-        StoreError: If it cannot be read, or is no segment.
+    Raises :class:`StoreError` if it cannot be read, or is no segment.
     """
     try:
         content = path.read_bytes()
@@ -86,10 +85,8 @@ class Abandoned(Struct, frozen=True, kw_only=True):
 def seal_abandoned(folder: Path) -> tuple[Abandoned, ...]:
     """Seal the segments whose writers are dead, cutting torn frames; those of living writers are left alone.
 
-    A file that is no segment is only renamed: reading it raises.
-
-    Raises:
-        StoreError: If one cannot be read or sealed.
+    A file that is no segment is only renamed: reading it raises. Raises :class:`StoreError` if one cannot be read or
+    sealed.
     """
     with _explained(folder):
         return tuple(filter(None, (_seal_if_abandoned(path) for path in sorted(folder.glob(f"*{OPEN}")))))
@@ -129,16 +126,13 @@ def _is_at(number: int, path: Path) -> bool:
 
 
 class SegmentWriter:
-    """Writer of one log's segments. Thread-safe.
+    """Writer of one log's segments. Thread-safe. Raises :class:`StoreError` if the folder cannot be made.
 
     Args:
         folder: The log's folder; made if it is missing. Several writers, of several processes, may share it.
         seal_bytes: A segment is sealed once it is larger.
         seal_after_s: A segment is sealed once it is older, in seconds; see :meth:`seal_if_old`.
         preamble: Payloads that every new segment begins with.
-
-    Raises:
-        StoreError: If the folder cannot be made.
     """
 
     def __init__(
@@ -165,9 +159,8 @@ class SegmentWriter:
     def write(self, payloads: Sequence[bytes]) -> None:
         """Hand frames to the operating system, all in one call; :meth:`sync` hands them to the disk.
 
-        Raises:
-            StoreError: If they could not be written, for example because the disk is full; nothing of them is left
-                then.
+        Raises :class:`StoreError` if they could not be written, for example because the disk is full; nothing of them
+        is left then.
         """
         frames = b"".join([_FRAME.pack(len(payload), crc32(payload)) + payload for payload in payloads])
         with self._lock:
@@ -184,8 +177,8 @@ class SegmentWriter:
     def sync(self) -> None:
         """Return once everything that was appended before is on the disk.
 
-        Raises:
-            StoreError: If the disk refuses; a new segment is begun then, since the state of this one is unknown.
+        Raises :class:`StoreError` if the disk refuses; a new segment is begun then, since the state of this one is
+        unknown.
         """
         with self._lock:
             file = self._file

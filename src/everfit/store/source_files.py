@@ -52,12 +52,11 @@ class SourceFiles:
     def scan(self, source: Source, files: Sequence[Path]) -> pl.LazyFrame:
         """The rows of all files, lazily, in the columns of all of them; a column that a file lacks is null there.
 
+        Raises :class:`SourceError` if a file cannot be read, lacks a column that the source names, or has a column of a
+        type that cannot be brought to that of the other files without loss; names the file and the column.
+
         Args:
             files: At least one.
-
-        Raises:
-            SourceError: If a file cannot be read, lacks a column that the source names, or has a column of a type that
-                cannot be brought to that of the other files without loss; names the file and the column.
         """
         place = f"source {source.name}"
         found = [self._inspect(file, source, place) for file in files]
@@ -73,8 +72,7 @@ class SourceFiles:
     def require_readable(self, source: Source, files: Sequence[Path]) -> None:
         """Read all of each Parquet file, and refuse the first one that is damaged.
 
-        Raises:
-            SourceError: Naming the file.
+        Raises :class:`SourceError` naming the file.
         """
         for file in files:
             try:

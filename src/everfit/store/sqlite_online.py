@@ -39,13 +39,11 @@ class SqliteOnlineStore:
     A table per view, ordered by the msgpack of the key, with the values as one msgpack array. Rows outlive a killed
     process as soon as they were acknowledged; after a power failure the store may be a few transactions behind, but
     rows and watermarks agree. Each thread gets a connection of its own. Do not carry an open store across ``fork``.
+    Raises :class:`StoreError` if the file cannot be opened, or is not such a store.
 
     Args:
         path: The file; it and its folder are made if they are missing.
         busy_ms: Longest wait of a writer for another one.
-
-    Raises:
-        StoreError: If the file cannot be opened, or is not such a store.
     """
 
     def __init__(self, path: Path, *, busy_ms: int = 60_000) -> None:
@@ -164,8 +162,7 @@ class SqliteOnlineStore:
     ) -> int:
         """See :meth:`OnlineStore.write_columns`.
 
-        Raises:
-            StoreError: If there is no such view, or there is not one column per feature.
+        Raises :class:`StoreError` if there is no such view, or there is not one column per feature.
         """
         # In the order of the table, SQLite fills page after page; equal keys stay in the order they came in.
         rows = sorted(
@@ -189,11 +186,7 @@ class SqliteOnlineStore:
         return written
 
     def replace(self, view: str, *, by: str) -> None:
-        """See :meth:`OnlineStore.replace`.
-
-        Raises:
-            StoreError: If there is no view ``by``.
-        """
+        """See :meth:`OnlineStore.replace`. Raises :class:`StoreError` if there is no view ``by``."""
         session = self._session()
         with _named(self.path), session.transaction() as connection:
             if session.table(by) is None:

@@ -51,8 +51,7 @@ class TableTailer:
     def grown(self) -> tuple[pl.DataFrame, bool]:
         """Rows that were added since the last call, in no particular order, and whether these are all there are.
 
-        Raises:
-            StoreError: If a table cannot be read; the next call returns the same rows again.
+        Raises :class:`StoreError` if a table cannot be read; the next call returns the same rows again.
         """
         present = self._uris()
         is_all = not self._files or any(self._files[name].keys() - present.get(name, set()) for name in self._files)

@@ -44,8 +44,7 @@ def representable(rows: pl.DataFrame) -> pl.DataFrame:
 def to_instant(column: str, dtype: pl.DataType, *, place: str) -> pl.Expr:
     """The column as ``Datetime("us", "UTC")``; a date stands for its midnight in UTC.
 
-    Raises:
-        TimestampError: If the column holds neither UTC-aware instants nor dates.
+    Raises :class:`TimestampError` if the column holds neither UTC-aware instants nor dates.
     """
     require_instant(column, dtype, place=place)
     if dtype == INSTANT:
@@ -58,8 +57,7 @@ def to_instant(column: str, dtype: pl.DataType, *, place: str) -> pl.Expr:
 def require_instant(column: str, dtype: pl.DataType, *, place: str) -> None:
     """Refuse a column that is neither an instant with a time zone nor a date.
 
-    Raises:
-        TimestampError: With the remedy that fits the column's type.
+    Raises :class:`TimestampError` with the remedy that fits the column's type.
     """
     if dtype == pl.Date or (isinstance(dtype, pl.Datetime) and dtype.time_zone is not None):
         return
