@@ -32,20 +32,21 @@ def settings() -> str:
         if section.name == "paths":
             continue
         kind: Any = section.type
+        descriptions = _attribute_docstrings(kind)
         rows = [
             (
                 f"`{field.name}`",
                 f"`{variable_name(section.name, field.name)}`",
                 f"`{field.default!r}`",
-                _meta(field.type),
+                f"{descriptions[field.name]} {_bounds(field.type)}".strip(),
             )
             for field in msgspec.structs.fields(kind)
         ]
         parts.append(
             f"## [{section.name}]\n\n{_line(kind)}\n\n" + _table(("key", "variable", "default", "meaning"), rows)
         )
-    paths = next(field.type for field in msgspec.structs.fields(Settings) if field.name == "paths")
-    parts.append(f"## [paths]\n\n{_meta(paths)} The variable of `data` is `{variable_name('paths', 'data')}`.")
+    paths = _attribute_docstrings(Settings)["paths"]
+    parts.append(f"## [paths]\n\n{paths} The variable of `data` is `{variable_name('paths', 'data')}`.")
     return _page("Settings", parts)
 
 
@@ -656,17 +657,26 @@ def _meaning(parameter: Any) -> str:
     return f"{words} Default: `{default}`." if default not in {None, False, ""} and not parameter.required else words
 
 
-def _meta(annotated: Any) -> str:
-    """The description, and the bounds, of an annotated type."""
-    found = next(each for each in annotated.__metadata__ if isinstance(each, msgspec.Meta))
+def _attribute_docstrings(kind: type) -> dict[str, str]:
+    """The docstring below each attribute of a class, on one line."""
+    (tree,) = ast.parse(inspect.getsource(kind)).body
+    assert isinstance(tree, ast.ClassDef)
+    return {
+        ast.unparse(field.target): " ".join(ast.literal_eval(below.value).split())
+        for field, below in itertools.pairwise(tree.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr)
+    }
+
+
+def _bounds(annotated: Any) -> str:
+    """The bounds of an annotated type as a sentence; empty if it has none."""
     bounds = [
-        f"{word} {getattr(found, name):,}"
-        if isinstance(getattr(found, name), int)
-        else f"{word} {getattr(found, name)}"
+        f"{word} {value:,}" if isinstance(value, int) else f"{word} {value}"
+        for meta in getattr(annotated, "__metadata__", ())
         for name, word in (("gt", "more than"), ("ge", "at least"), ("lt", "less than"), ("le", "at most"))
-        if getattr(found, name) is not None
+        if (value := getattr(meta, name)) is not None
     ]
-    return f"{found.description} {', '.join(bounds).capitalize()}.".removesuffix(" .")
+    return f"{', '.join(bounds).capitalize()}." if bounds else ""
 
 
 def _line(value: object) -> str:
