@@ -54,7 +54,6 @@ def errors() -> str:
     """Every mistake that Everfit can name, as a tree, with its exit code, HTTP status and a message."""
     from everfit.core import errors as home
 
-    drawing = inspect.cleandoc(home.__doc__ or "").split("\n\n")[1]
     kinds = error_classes()
     messages = example_messages()
     rows = [
@@ -77,7 +76,19 @@ def errors() -> str:
         "for a value."
     )
     head = ("class", "meaning", "exit code", "HTTP status", "an example")
+    drawing = "\n".join(_drawn(home.EverfitError, kinds))
     return _page("Errors", [intro, f"```text\n{drawing}\n```", _table(head, rows)])
+
+
+def _drawn(kind: type[Exception], kinds: Sequence[type[Exception]]) -> list[str]:
+    """Return the tree of a class and those derived from it, a line for each."""
+    lines = [f"{kind.__name__}: {_line(kind)}"]
+    children = [child for child in kinds if child.__bases__[0] is kind]
+    for child in children:
+        branch, trunk = ("└── ", "    ") if child is children[-1] else ("├── ", "│   ")
+        first, *rest = _drawn(child, kinds)
+        lines += [branch + first, *(trunk + line for line in rest)]
+    return lines
 
 
 def error_classes() -> list[type[Exception]]:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from everfit.cli.output import print_error
 from everfit.core.printable import printable
+from everfit.core.progress import Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
 
-class Bars:
+class Bars(Progress):
     """A bar for each task on standard error; without a terminal, a line at the end of each task."""
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -24,23 +25,16 @@ class Bars:
 
     def __enter__(self) -> Bars:
         if not self._quiet and sys.stderr.isatty():
+            from rich import progress as rich
             from rich.console import Console
-            from rich.progress import (
-                BarColumn,
-                MofNCompleteColumn,
-                Progress,
-                SpinnerColumn,
-                TextColumn,
-                TimeElapsedColumn,
-            )
 
-            self._rich = Progress(
-                SpinnerColumn(),
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=28),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TextColumn("{task.fields[note]}", style="dim", markup=False),
+            self._rich = rich.Progress(
+                rich.SpinnerColumn(),
+                rich.TextColumn("{task.description}", markup=False),
+                rich.BarColumn(bar_width=28),
+                rich.MofNCompleteColumn(),
+                rich.TimeElapsedColumn(),
+                rich.TextColumn("{task.fields[note]}", style="dim", markup=False),
                 console=Console(stderr=True, markup=False),
             )
             self._rich.start()

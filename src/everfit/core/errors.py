@@ -1,36 +1,4 @@
-"""Classes of all errors that Everfit raises.
-
-    EverfitError
-    ├── MisuseError                 the call itself is wrong: exit code 2
-    │   ├── DefinitionError         a definition in the project file is invalid
-    │   ├── SettingsError           a setting in everfit.toml, a variable or a flag is wrong
-    │   └── ProjectError            there is no project here, or its module cannot be imported
-    ├── DataError                   the data is not what was declared
-    │   ├── SourceError             a source cannot be read, or lacks a column
-    │   ├── TimestampError          an instant without a time zone
-    │   ├── DuplicateError          an id that must be unique is not
-    │   ├── EmptyWindowError        no rows in the requested window
-    │   └── LabelError              labels that nothing can be learned from
-    ├── TrainingError               the trainer raised, or returned something unusable
-    │   ├── TrainingStoppedError    it exceeded its time or memory, or was stopped
-    │   └── TrainingKilledError     a signal from outside ended it
-    ├── PackageError                a model package that must not be used
-    │   ├── CorruptPackageError     a file is missing, or its digest differs
-    │   └── UntrustedPackageError   loading it would run code that this system did not sign
-    ├── RegistryError               the registry rejects the call
-    │   ├── UnknownVersionError     no such model, version or alias
-    │   └── GateError               a gate failed
-    ├── StoreError                  a store cannot be opened, read or written
-    │   └── UnknownPredictionError  no prediction with that id is recorded
-    ├── AlertError                  an alert could not be delivered
-    ├── LoopError                   the loop cannot start or continue
-    └── RequestError                a request that cannot be served
-        ├── InvalidRequestError     a field is missing, unknown, or of the wrong type
-        ├── UnknownModelError       this service does not serve that model
-        ├── RequestTooLargeError    more bytes or rows than are accepted
-        ├── UnsupportedEncodingError  the body's compression is not supported
-        ├── NotReadyError           the service is not ready
-        └── OverloadedError         the service has no capacity left
+"""Classes of all errors that Everfit raises; docs/reference/errors.md draws their tree.
 
 A message states the rule, the value that broke it, and the remedy. HTTP statuses and exit codes are mapped where
 requests and commands are handled.
