@@ -21,7 +21,7 @@ import polars as pl
 import everfit as ef
 from everfit.features.materialize import materialize
 from everfit.store.reader import Reader
-from everfit.store.sqlite_online import SqliteOnlineStore
+from everfit.store.sqlite_online import OnlineStore
 
 ENTITIES = 1_000_000
 HISTORY = 10_000_000
@@ -36,7 +36,7 @@ def run() -> list[dict[str, Any]]:
     """All figures: name, value, unit, goal, reference (bare SQLite in the same run) and ratio of value to reference."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        store = SqliteOnlineStore(folder / "online.db")
+        store = OnlineStore(folder / "online.db")
         load, load_floor = _loading(store, folder)
         alone, alone_p99 = _percentiles(lambda key: store.get_one("shops", key, at_us=UNTIL_US, ttl_us=TTL_US), 50_000)
         floor, floor_p99 = _percentiles(_bare_select(folder, store), 50_000)
@@ -65,7 +65,7 @@ def _result(name: str, value: float, unit: str, goal: float | None, reference: f
     }
 
 
-def _loading(store: SqliteOnlineStore, folder: Path) -> tuple[float, float]:
+def _loading(store: OnlineStore, folder: Path) -> tuple[float, float]:
     """Rows a second into an empty view of columns in memory, and of ready-made blobs into a bare table."""
     times = list(range(UNTIL_US - ENTITIES, UNTIL_US))
     columns = np.random.default_rng(0).random((len(FEATURES), ENTITIES)).tolist()
@@ -92,7 +92,7 @@ def _loading(store: SqliteOnlineStore, folder: Path) -> tuple[float, float]:
     return ENTITIES / ours, ENTITIES / bare
 
 
-def _bare_select(folder: Path, store: SqliteOnlineStore) -> Callable[[tuple[int]], object]:
+def _bare_select(folder: Path, store: OnlineStore) -> Callable[[tuple[int]], object]:
     """The same table read with nothing but ``sqlite3``; the key's encoding is part of any look-up."""
     connection = sqlite3.connect(store.path, isolation_level=None)
     (table,) = connection.execute("SELECT 'rows_' || number FROM views WHERE name = 'shops'").fetchone()
@@ -115,7 +115,7 @@ def _percentiles(look_up: Callable[[tuple[int]], object], times: int) -> tuple[f
     return _median(taken) / 1e3, sorted(taken)[len(taken) * 99 // 100] / 1e3
 
 
-def _hundred(store: SqliteOnlineStore) -> float:
+def _hundred(store: OnlineStore) -> float:
     """Milliseconds for 100 keys at once, the median."""
     dice = random.Random(1)
     taken = []
@@ -127,7 +127,7 @@ def _hundred(store: SqliteOnlineStore) -> float:
     return _median(taken) / 1e6
 
 
-def _materializing(store: SqliteOnlineStore, folder: Path, *, rows: int) -> float:
+def _materializing(store: OnlineStore, folder: Path, *, rows: int) -> float:
     """Rows of history a second, from Parquet to a store that can be asked."""
     dice = np.random.default_rng(0)
     shops = dice.permutation(rows) % ENTITIES

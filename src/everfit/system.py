@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from everfit.delivery.rollouts import Rollouts
     from everfit.monitoring.incidents import Incidents
     from everfit.registry.registry import Registry
-    from everfit.store.online import OnlineStore
     from everfit.store.reader import Reader
+    from everfit.store.sqlite_online import OnlineStore
     from everfit.triggers.orders import Orders
 
 

@@ -24,7 +24,7 @@ from everfit.runtime.launcher import Launcher
 from everfit.serving.worker_report import last_follows_replay
 from everfit.store.deployment import DeploymentRecord
 from everfit.store.replay_clock import CLOCK_FILE, FollowedClock, read_clock
-from everfit.store.sqlite_online import SqliteOnlineStore
+from everfit.store.sqlite_online import OnlineStore
 from everfit.system import LedgerTables, System
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def open_system(
         journal=journal,
         lake=lake,
         reader=Reader(project.root, project.settings.paths, pushes=(lake, journal)),
-        online=SqliteOnlineStore(online_path(project.root, project.settings)),
+        online=OnlineStore(online_path(project.root, project.settings)),
         deployment=DeploymentRecord(state / "deployment.json"),
         signer=signer,
         trust=trust,
@@ -187,7 +187,7 @@ def open_worker(folder: Path | str | None = None, *, slot: int = 0, clock: Clock
     root = find_root(None if folder is None else Path(folder))
     settings = load_settings(root)
     serving, state = settings.serving, root / STATE_FOLDER
-    online = SqliteOnlineStore(online_path(root, settings))
+    online = OnlineStore(online_path(root, settings))
     return Worker(
         ModelLoader(
             DeploymentRecord(state / "deployment.json"),

@@ -21,7 +21,7 @@ from everfit.definitions.model import Model
 from everfit.features.history import build_frame
 from everfit.features.materialize import materialize
 from everfit.serving.protocols.json import RequestDecoder
-from everfit.store.sqlite_online import SqliteOnlineStore
+from everfit.store.sqlite_online import OnlineStore
 from everfit.system import System
 
 COLUMNS = {
@@ -110,7 +110,7 @@ def works(system: System, model: Model, folder: Path) -> str:
         if learnt.is_empty():
             return "no labels"
         schema = infer_schema(model, frame, learnt)
-        online = SqliteOnlineStore(folder / f"{model.name}.db")
+        online = OnlineStore(folder / f"{model.name}.db")
         materialize(model.views, system.reader, online, until=AS_OF)
     except EverfitError as error:
         return str(error)

@@ -11,7 +11,7 @@ from everfit.core.errors import DefinitionError
 from everfit.features.lookup import look_up, materialized_until
 from everfit.features.materialize import materialize
 from everfit.store.reader import Reader
-from everfit.store.sqlite_online import SqliteOnlineStore
+from everfit.store.sqlite_online import OnlineStore
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -30,7 +30,7 @@ def view() -> ef.FeatureView:
 
 
 def test_it_answers_by_the_rules_of_time(view: ef.FeatureView, tmp_path: Path) -> None:
-    online = SqliteOnlineStore(tmp_path / "online.db")
+    online = OnlineStore(tmp_path / "online.db")
     assert materialized_until(view, online) is None
     until = NOON + timedelta(hours=1)
     materialize([view], Reader(tmp_path, {}), online, until=until)
@@ -43,7 +43,7 @@ def test_it_answers_by_the_rules_of_time(view: ef.FeatureView, tmp_path: Path) -
 
 
 def test_a_key_of_the_wrong_form_is_refused(view: ef.FeatureView, tmp_path: Path) -> None:
-    online = SqliteOnlineStore(tmp_path / "online.db")
+    online = OnlineStore(tmp_path / "online.db")
     with pytest.raises(DefinitionError, match="one value for each of: shop, day"):
         look_up(view, ["7"], online, at=NOON)
     with pytest.raises(DefinitionError, match="the key shop must be of type Int64"):

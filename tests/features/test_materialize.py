@@ -23,7 +23,7 @@ from everfit.features.compute import view_rows
 from everfit.features.join import ViewRows, point_in_time_join
 from everfit.features.materialize import definition_digest, materialize
 from everfit.store.reader import Reader
-from everfit.store.sqlite_online import SqliteOnlineStore
+from everfit.store.sqlite_online import OnlineStore
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 SHOP = ef.Entity("shop", dtype=pl.Int64)
@@ -80,7 +80,7 @@ VIEWS: list[tuple[Callable[..., ef.FeatureView], str | None]] = [
 ]
 
 
-def contents(store: SqliteOnlineStore, view: str, shops: int = 4) -> list[Any]:
+def contents(store: OnlineStore, view: str, shops: int = 4) -> list[Any]:
     return store.get(view, [(shop,) for shop in range(shops)], at_us=None, ttl_us=0)
 
 
@@ -96,10 +96,10 @@ def test_incremental_equals_full_and_online_equals_offline(
 ) -> None:
     folder = tmp_path_factory.mktemp("online")
     view, reader = make(frame(rows), created=created), Reader(folder, {})
-    stepwise = SqliteOnlineStore(folder / "stepwise.db")
+    stepwise = OnlineStore(folder / "stepwise.db")
     for cut in sorted(cuts):
         materialize([view], reader, stepwise, until=hour(cut))
-        at_once = SqliteOnlineStore(folder / f"full{cut}.db")
+        at_once = OnlineStore(folder / f"full{cut}.db")
         materialize([view], reader, at_once, until=hour(cut), full=True)
         assert contents(stepwise, view.name) == contents(at_once, view.name)
         at_once.close()
@@ -130,11 +130,11 @@ def test_incremental_equals_full_and_online_equals_offline(
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> SqliteOnlineStore:
-    return SqliteOnlineStore(tmp_path / "online.db")
+def store(tmp_path: Path) -> OnlineStore:
+    return OnlineStore(tmp_path / "online.db")
 
 
-def test_a_late_row_with_an_old_event_time_is_not_missed(store: SqliteOnlineStore) -> None:
+def test_a_late_row_with_an_old_event_time_is_not_missed(store: OnlineStore) -> None:
     view = plain(frame([(0, 1, 0, 1), (1, 2, 10, 2)]), created="known")
     reader = Reader(Path(), {})
     (first,) = materialize([view], reader, store, until=hour(5))
@@ -144,7 +144,7 @@ def test_a_late_row_with_an_old_event_time_is_not_missed(store: SqliteOnlineStor
     assert (second.rows_read, second.entities_written, second.since) == (1, 1, hour(5))
 
 
-def test_a_row_of_the_future_does_not_hide_the_present_one(store: SqliteOnlineStore) -> None:
+def test_a_row_of_the_future_does_not_hide_the_present_one(store: OnlineStore) -> None:
     view = plain(frame([(0, 1, 0, 1)]).vstack(frame([(0, 20, -20, 2)])), created="known")
     reader = Reader(Path(), {})
     materialize([view], reader, store, until=hour(5))
@@ -153,7 +153,7 @@ def test_a_row_of_the_future_does_not_hide_the_present_one(store: SqliteOnlineSt
     assert contents(store, "plain", 1) == [[2]]
 
 
-def test_going_back_in_time_takes_asking_for_it(store: SqliteOnlineStore) -> None:
+def test_going_back_in_time_takes_asking_for_it(store: OnlineStore) -> None:
     view, reader = plain(frame([(0, 1, 0, 1), (0, 3, 0, 3)]), created=None), Reader(Path(), {})
     materialize([view], reader, store, until=hour(5))
     materialize([view], reader, store, until=hour(2))
@@ -164,7 +164,7 @@ def test_going_back_in_time_takes_asking_for_it(store: SqliteOnlineStore) -> Non
     assert store.state("plain").watermark_us == micros(hour(2))  # type: ignore[union-attr]
 
 
-def test_a_changed_definition_is_written_anew_and_a_changed_ttl_is_not(store: SqliteOnlineStore) -> None:
+def test_a_changed_definition_is_written_anew_and_a_changed_ttl_is_not(store: OnlineStore) -> None:
     rows, reader = frame([(0, 1, 0, 1), (1, 2, 0, 2)]), Reader(Path(), {})
     source = ef.Source("rows", function=lambda: rows, timestamp="at")
 
@@ -193,7 +193,7 @@ def test_a_changed_definition_is_written_anew_and_a_changed_ttl_is_not(store: Sq
     assert store.get_one("view", (1,), at_us=None, ttl_us=0, features=("value",)) == [2]
 
 
-def test_until_must_be_aware(store: SqliteOnlineStore) -> None:
+def test_until_must_be_aware(store: OnlineStore) -> None:
     with pytest.raises(TimestampError, match="until must have a time zone"):
         materialize([], Reader(Path(), {}), store, until=datetime(2024, 1, 1))  # noqa: DTZ001 - what is tested
 
@@ -206,7 +206,7 @@ from pathlib import Path
 import polars as pl
 import everfit as ef
 import everfit.features.materialize as m
-from everfit.store.sqlite_online import SqliteOnlineStore
+from everfit.store.sqlite_online import OnlineStore
 from everfit.store.reader import Reader
 
 class Telling:
@@ -222,7 +222,7 @@ source = ef.Source("rows", path="rows.parquet", timestamp="at", created="known")
 shop = ef.Entity("shop", dtype=pl.Int64)
 view = ef.FeatureView("plain", entities=[shop], source=source, features=["value"], ttl="6h")
 for until in sys.argv[3:]:
-    m.materialize([view], Reader(folder, {}), SqliteOnlineStore(folder / sys.argv[2]),
+    m.materialize([view], Reader(folder, {}), OnlineStore(folder / sys.argv[2]),
                   until=datetime.fromisoformat(until), progress=Telling())
 """
 
@@ -251,7 +251,7 @@ def test_killed_at_any_moment_and_run_again_it_ends_the_same(tmp_path: Path) -> 
             killed += child.wait() == -signal.SIGKILL
     assert killed == 5
     subprocess.run(command("killed.db"), check=True, stdout=subprocess.DEVNULL)
-    clean, again = SqliteOnlineStore(tmp_path / "clean.db"), SqliteOnlineStore(tmp_path / "killed.db")
+    clean, again = OnlineStore(tmp_path / "clean.db"), OnlineStore(tmp_path / "killed.db")
     assert contents(again, "plain", shops) == contents(clean, "plain", shops)
     assert again.state("plain") == clean.state("plain")
     assert None not in contents(clean, "plain", shops)

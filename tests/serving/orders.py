@@ -34,7 +34,7 @@ from everfit.serving.prediction_logger import PredictionLogger
 from everfit.serving.worker import Worker
 from everfit.store.deployment import Deployed, DeploymentRecord, ModelDeployment
 from everfit.store.reader import Reader
-from everfit.store.sqlite_online import SqliteOnlineStore
+from everfit.store.sqlite_online import OnlineStore
 
 SIGNER = Signer(bytes(range(32)))
 TRUST = Trust([SIGNER.key])
@@ -69,8 +69,8 @@ class Shop:
     def package(self) -> Path:
         return self.folder / "package"
 
-    def online(self) -> SqliteOnlineStore:
-        return SqliteOnlineStore(self.folder / "online.db")
+    def online(self) -> OnlineStore:
+        return OnlineStore(self.folder / "online.db")
 
     @property
     def journal(self) -> Path:

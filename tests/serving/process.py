@@ -69,9 +69,9 @@ def _main(folder: Path, port: int) -> None:
     from everfit.serving.prediction_logger import PredictionLogger
     from everfit.serving.worker import Worker
     from everfit.store.deployment import DeploymentRecord
-    from everfit.store.sqlite_online import SqliteOnlineStore
+    from everfit.store.sqlite_online import OnlineStore
 
-    class SlowStore(SqliteOnlineStore):
+    class SlowStore(OnlineStore):
         """Another machine's, in a bad moment."""
 
         def get_one(self, *args: Any, **more: Any) -> Any:
@@ -85,7 +85,7 @@ def _main(folder: Path, port: int) -> None:
     chosen = json.loads(os.environ.get("EVERFIT_TEST_SERVING", "{}"))
     wait_s = chosen.pop("store_wait_s", 0.0)
     settings = msgspec.convert({"max_body_bytes": MAX_BODY_BYTES, "max_rows": MAX_ROWS} | chosen, ServingSettings)
-    online = (SlowStore if wait_s else SqliteOnlineStore)(folder / "online.db")
+    online = (SlowStore if wait_s else OnlineStore)(folder / "online.db")
     trust = Trust([Signer(bytes(range(32))).key])
     worker = Worker(
         ModelLoader(

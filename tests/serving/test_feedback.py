@@ -24,7 +24,7 @@ from everfit.journal.tables import scan_outcomes
 from everfit.store.journal_records import OUTCOMES, PUSHES, Outcomes, PushedRows
 from everfit.store.reader import Reader
 from everfit.store.record_log import recent_records
-from everfit.store.sqlite_online import SqliteOnlineStore
+from everfit.store.sqlite_online import OnlineStore
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def test_pushed_features_are_history(shop: Shop, tmp_path: Path) -> None:
     # The same once it lies in the lake; and whoever fills an online store anew has it too.
     assert ship(own.journal, lake).rows > 0
     assert history().equals(frame)
-    fresh = SqliteOnlineStore(own.folder / "fresh.db")
+    fresh = OnlineStore(own.folder / "fresh.db")
     materialize(define().views, Reader(own.folder, {}, pushes=(lake, own.journal)), fresh, until=NOW)
     at_us = int(NOW.timestamp() * 1e6)
     found = fresh.get_one("rating", ("shop-8",), at_us=at_us, ttl_us=10 * 86_400 * 10**6, features=("stars",))

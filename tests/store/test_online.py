@@ -17,11 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everfit.core.errors import StoreError
-from everfit.store.online import OnlineStore
-from everfit.store.sqlite_online import SqliteOnlineStore
+from everfit.store.sqlite_online import OnlineStore
 
 
-@pytest.fixture(params=[SqliteOnlineStore])
+@pytest.fixture(params=[OnlineStore])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OnlineStore]:
     made = request.param(tmp_path / "deep" / "online.db")
     yield made
@@ -124,7 +123,7 @@ ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(0, 4
 def test_newest_wins_whatever_the_order_and_the_batches(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[int, int, int]], cuts: list[int]
 ) -> None:
-    store = SqliteOnlineStore(tmp_path_factory.mktemp("online") / "online.db")
+    store = OnlineStore(tmp_path_factory.mktemp("online") / "online.db")
     store.create("shops", ["number"])
     bounds = sorted({0, *cuts, len(rows)})
     for start, end in pairwise(bounds):
@@ -213,12 +212,12 @@ def test_other_threads_read_while_one_writes_and_replaces(store: OnlineStore) ->
 
 
 def test_another_process_reads_what_was_written(tmp_path: Path) -> None:
-    store = SqliteOnlineStore(tmp_path / "online.db")
+    store = OnlineStore(tmp_path / "online.db")
     store.create("shops", ["orders"])
     put(store, "a", 1, 1, 42)
     code = (
-        "import sys; from pathlib import Path; from everfit.store.sqlite_online import SqliteOnlineStore\n"
-        "store = SqliteOnlineStore(Path(sys.argv[1]))\n"
+        "import sys; from pathlib import Path; from everfit.store.sqlite_online import OnlineStore\n"
+        "store = OnlineStore(Path(sys.argv[1]))\n"
         "print(store.get_one('shops', ('a',), at_us=1, ttl_us=0))\n"
         "print([name for name in ('polars', 'numpy') if name in sys.modules])"
     )
@@ -231,4 +230,4 @@ def test_another_process_reads_what_was_written(tmp_path: Path) -> None:
 def test_a_file_that_is_no_store_is_named(tmp_path: Path) -> None:
     (tmp_path / "online.db").write_bytes(b"This is not a database, whatever its name may say." * 100)
     with pytest.raises(StoreError, match=r"online\.db cannot be used: file is not a database"):
-        SqliteOnlineStore(tmp_path / "online.db")
+        OnlineStore(tmp_path / "online.db")

@@ -12,10 +12,10 @@ from everfit.core.clock import from_us, to_us
 from everfit.core.errors import DefinitionError
 from everfit.definitions.entity import Entity
 from everfit.definitions.view import FeatureView
-from everfit.store.online import OnlineReader
+from everfit.store.sqlite_online import OnlineStore
 
 
-def look_up(view: FeatureView, key: Sequence[str], online: OnlineReader, *, at: datetime) -> dict[str, Any] | None:
+def look_up(view: FeatureView, key: Sequence[str], online: OnlineStore, *, at: datetime) -> dict[str, Any] | None:
     """Return the features of one entity as a prediction at ``at`` would see them.
 
     Args:
@@ -39,7 +39,7 @@ def look_up(view: FeatureView, key: Sequence[str], online: OnlineReader, *, at: 
     return None if found is None or state is None else dict(zip(state.features, found, strict=True))
 
 
-def materialized_until(view: FeatureView, online: OnlineReader) -> datetime | None:
+def materialized_until(view: FeatureView, online: OnlineStore) -> datetime | None:
     """Return a view's high-water mark; ``None`` if it was never written."""
     state = online.state(view.name)
     return None if state is None or state.watermark_us is None else from_us(state.watermark_us)

@@ -22,8 +22,8 @@ from everfit.core.errors import TimestampError
 from everfit.core.progress import SILENT, Progress
 from everfit.definitions.view import FeatureView
 from everfit.features.compute import feature_names, horizon, known_time, view_rows
-from everfit.store.online import OnlineStore
 from everfit.store.reader import Reader
+from everfit.store.sqlite_online import OnlineStore
 from everfit.store.timestamps import INSTANT
 
 _ROWS_PER_WRITE = 250_000

@@ -16,7 +16,7 @@ from everfit.serving.inference.data_plane import DataPlane
 from everfit.serving.prediction_logger import PredictionLogger
 from everfit.serving.protocols.json import INT64, make_whole
 from everfit.store.journal_records import PushedRows
-from everfit.store.online import OnlineStore
+from everfit.store.sqlite_online import OnlineStore
 
 _KEYS: Mapping[FieldType, Any] = {"string": str, "integer": INT64, "date": date}
 _FEATURES: Mapping[str, Any] = {

@@ -39,8 +39,8 @@ from everfit.serving.worker_report import (
     write_report,
 )
 from everfit.store.gauges import read_samples
-from everfit.store.online import OnlineStore
 from everfit.store.replay_clock import FollowedClock
+from everfit.store.sqlite_online import OnlineStore
 
 _POLL_S = 0.1
 """Time between two looks for a change of the deployment."""

@@ -1,4 +1,7 @@
-"""Online store in one SQLite file. Nothing here imports Polars or NumPy."""
+"""Online store: the newest feature values of every entity, in one SQLite file, for predictions.
+
+Nothing here imports Polars or NumPy.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,18 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 import msgspec
 
 from everfit.core.errors import StoreError
 from everfit.core.instants import AHEAD_US
 from everfit.store.creation_lock import creation_lock
-from everfit.store.online import Key, ViewState
 from everfit.store.read_only import is_read_only, read_only_uri
 
 _CACHED_ROWS = 20_000
@@ -32,14 +34,49 @@ _KEYS_PER_QUERY = 512
 _ROWS_PER_STATEMENT = 64
 _FOREVER = 2**63 - 1
 
+Key = tuple[Any, ...]
+"""The values of a view's keys, in the order of its entities: strings, integers or dates."""
+_Row = tuple[int, int, list[Any]]
+"""Event and known time in microseconds, and the values, which must not be changed."""
+_Kept = dict[Key, _Row | None]
+_Columns = tuple[str, tuple[str, ...] | None]
+"""A view and the features that are read of it; ``None`` for all."""
 
-class SqliteOnlineStore:
-    """An :class:`everfit.store.online.OnlineStore` in one SQLite file.
 
-    A table per view, ordered by the msgpack of the key, with the values as one msgpack array. Rows outlive a killed
-    process as soon as they were acknowledged; after a power failure the store may be a few transactions behind, but
-    rows and watermarks agree. Each thread gets a connection of its own. Do not carry an open store across ``fork``.
-    Raises :class:`StoreError` if the file cannot be opened, or is not such a store.
+class ViewState(NamedTuple):
+    """Schema and high-water mark of a view."""
+
+    table: str
+    """The SQLite table of its rows."""
+    features: tuple[str, ...]
+    """The names of a row's values, in order."""
+    definition: str
+    """Digest of the view's definition; rows of another definition must not be used."""
+    watermark_us: int | None
+    """High-water mark in microseconds since 1970: everything known up to here was written; ``None`` if nothing was."""
+
+
+class OnlineStore:
+    """Store of the newest row of every entity, view by view, in one SQLite file.
+
+    - **The same rule as the point-in-time join.** With ``at_us``, a row is visible if its event time lies in
+      ``[at_us - ttl_us, at_us]`` and its known time is not after ``at_us``. Without (``None``), every row is.
+      Older rows are not kept; the history has them.
+    - **Nulls are values**: a null in the newest row stays null. An unknown entity, or a view that was never written,
+      has no row: ``None`` in place of the list.
+    - **Equal keys are one key**, whatever type carries them: ``3`` and ``numpy.int64(3)``, a date and its ISO text.
+    - **Any thread** may call any method of one object (each gets a connection of its own), any number of processes may
+      open one store, and a reader never waits for a writer. A read sees a write as soon as it was acknowledged. Do not
+      carry an open store across ``fork``.
+    - **The newest wins**: of two rows of one entity, the one with the later event time stays, and of two with the
+      same event time the one that became known later, in whatever order they were written. On a full tie the one
+      written last stays. So writing the same rows again changes nothing.
+    - **Atomic**: each call takes effect as a whole, the watermark with its rows. Rows outlive a killed process as soon
+      as they were acknowledged; after a power failure the store may be a few transactions behind, but rows and
+      watermarks agree.
+
+    A table per view, ordered by the msgpack of the key, has the values as one msgpack array. Raises
+    :class:`StoreError` if the file cannot be opened, or is not such a store.
 
     Args:
         path: The file; it and its folder are made if they are missing.
@@ -60,21 +97,27 @@ class SqliteOnlineStore:
         self._local = threading.local()
 
     def state(self, view: str) -> ViewState | None:
-        """See :meth:`OnlineReader.state`."""
+        """Return the features, definition and watermark of a view; ``None`` if it was never written."""
         with _named(self.path):
-            found = self._session().table(view)
-        return None if found is None else found.state
+            return self._session().state(view)
 
     def get_one(
         self, view: str, key: Key, *, at_us: int | None, ttl_us: int, features: tuple[str, ...] | None = None
     ) -> list[Any] | None:
-        """See :meth:`OnlineReader.get_one`."""
+        """Return the values of one entity that are visible at an instant.
+
+        Args:
+            at_us: The instant, in microseconds since 1970; ``None`` for the newest row, however old.
+            ttl_us: How old a row may be, in microseconds.
+            features: The names to return, in this order, whatever the order they are stored in; a name that the
+                view does not have is null. By default all, in the order of :meth:`state`.
+        """
         session = self._session()
-        kept = session.kept(view, features)
+        kept = session.kept((view, features))
         try:
             row = kept[key]
         except KeyError:
-            row = self._read_one(session, view, key, features, kept)
+            row = self._read_one(session, (view, features), key, kept)
         if row is None:
             return None
         event_us, created_us, values = row
@@ -82,62 +125,48 @@ class SqliteOnlineStore:
             return None
         return values
 
-    def _read_one(
-        self, session: _Session, view: str, key: Key, features: tuple[str, ...] | None, kept: _Kept
-    ) -> _Row | None:
-        blob = _encode(key)
+    def _read_one(self, session: _Session, columns: _Columns, key: Key, kept: _Kept) -> _Row | None:
         try:
-            plan = session.plans[view, features]
-            found = session.execute(plan.select, (blob,)).fetchone()
+            plan = session.plans[columns]
+            found = session.execute(plan.select, (_encode(key),)).fetchone()
         except (KeyError, sqlite3.Error):
             # Not read before, or the view was replaced: read it again, once.
-            return self._read(session, view, (key,), features, kept).get(key)
+            return self._read(session, columns, (key,), kept).get(key)
         row = found and (found[0], found[1], plan.decode(found[2]))
         _keep(kept, key, row)
         return row
 
     def get(
-        self,
-        view: str,
-        keys: Sequence[Key],
-        *,
-        at_us: int | None,
-        ttl_us: int,
-        features: tuple[str, ...] | None = None,
+        self, view: str, keys: Sequence[Key], *, at_us: int | None, ttl_us: int, features: tuple[str, ...] | None = None
     ) -> list[list[Any] | None]:
-        """See :meth:`OnlineReader.get`."""
+        """Return the result of :meth:`get_one` for each key, in order, from one snapshot of the store."""
         session = self._session()
-        kept = session.kept(view, features)
+        kept = session.kept((view, features))
         try:
             rows: Any = [kept[key] for key in keys]
         except KeyError:
-            read = self._read(session, view, keys, features, kept)
+            read = self._read(session, (view, features), keys, kept)
             rows = [read[key] for key in keys]
         if at_us is None:
             return [row and row[2] for row in rows]
         since_us = at_us - ttl_us
         return [row[2] if row is not None and since_us <= row[0] <= at_us and row[1] <= at_us else None for row in rows]
 
-    def _read(
-        self, session: _Session, view: str, keys: Sequence[Key], features: tuple[str, ...] | None, kept: _Kept
-    ) -> dict[Key, _Row | None]:
+    def _read(self, session: _Session, columns: _Columns, keys: Sequence[Key], kept: _Kept) -> dict[Key, _Row | None]:
         """Return the rows of these keys from one snapshot of the store."""
         blobs = {key: _encode(key) for key in keys}
         with _named(self.path):
-            plan, found = session.look_up(view, features, list(dict.fromkeys(blobs.values())))
-        by_blob: dict[bytes, _Row] = {}
-        if plan is not None:
-            by_blob = {
-                blob: (event_us, created_us, plan.decode(payload)) for blob, event_us, created_us, payload in found
-            }
+            plan, found = session.look_up(columns, list(dict.fromkeys(blobs.values())))
+        if plan is None:
+            return dict.fromkeys(keys)
+        by_blob = {blob: (event_us, created_us, plan.decode(payload)) for blob, event_us, created_us, payload in found}
         rows = {key: by_blob.get(blob) for key, blob in blobs.items()}
-        if plan is not None:
-            for key, row in rows.items():
-                _keep(kept, key, row)
+        for key, row in rows.items():
+            _keep(kept, key, row)
         return rows
 
     def create(self, view: str, features: Sequence[str], *, definition: str = "") -> None:
-        """See :meth:`OnlineStore.create`."""
+        """Create an empty view, replacing any of this name."""
         with _named(self.path), self._session().transaction() as connection:
             _drop(connection, view)
             number = connection.execute(
@@ -160,36 +189,47 @@ class SqliteOnlineStore:
         watermark_us: int | None = None,
         now_us: int | None = None,
     ) -> int:
-        """See :meth:`OnlineStore.write_columns`.
+        """Write rows that are given by columns; fastest with one row per entity, in the order of the keys.
 
-        Raises :class:`StoreError` if there is no such view, or there is not one column per feature.
+        Raises :class:`StoreError` if there is no such view, or there is not one column per feature. Returns the number
+        of rows that were new or newer than the stored ones.
+
+        Args:
+            keys: One column per key.
+            event_us: Event times, in microseconds since 1970.
+            created_us: Known times, in microseconds since 1970.
+            columns: One column per feature, in the view's order.
+            watermark_us: The new watermark; by default it stays.
+            now_us: The present, in microseconds since 1970. A stored row that is later than that by more than
+                :data:`everfit.core.instants.AHEAD` is wrong, and any row replaces it.
         """
+        payloads = map(_encode, zip(*columns, strict=True) if columns else ((),) * len(event_us))
         # In the order of the table, SQLite fills page after page; equal keys stay in the order they came in.
         rows = sorted(
-            zip(map(_encode, zip(*keys, strict=True)), event_us, created_us, _payloads(columns, event_us), strict=True),
-            key=itemgetter(0),
+            zip(map(_encode, zip(*keys, strict=True)), event_us, created_us, payloads, strict=True), key=itemgetter(0)
         )
         session = self._session()
         with _named(self.path), session.transaction() as connection:
-            table = session.table(view)
-            if table is None:
+            state = session.state(view)
+            if state is None:
                 raise StoreError("rows can only be written to a view that was created", value=view)
-            if len(columns) != len(table.state.features):
-                raise StoreError(
-                    f"view {view} has {len(table.state.features)} features, one column each", value=len(columns)
-                )
+            if len(columns) != len(state.features):
+                raise StoreError(f"view {view} has {len(state.features)} features, one column each", value=len(columns))
             before = connection.total_changes
-            _upsert(connection, table.name, rows, latest_us=_FOREVER if now_us is None else now_us + AHEAD_US)
+            _upsert(connection, state.table, rows, latest_us=_FOREVER if now_us is None else now_us + AHEAD_US)
             written = connection.total_changes - before
             if watermark_us is not None:
                 connection.execute("UPDATE views SET watermark_us = ? WHERE name = ?", (watermark_us, view))
         return written
 
     def replace(self, view: str, *, by: str) -> None:
-        """See :meth:`OnlineStore.replace`. Raises :class:`StoreError` if there is no view ``by``."""
+        """Rename the view ``by`` to ``view`` and drop the one of that name, atomically.
+
+        Raises :class:`StoreError` if there is no view ``by``.
+        """
         session = self._session()
         with _named(self.path), session.transaction() as connection:
-            if session.table(by) is None:
+            if session.state(by) is None:
                 raise StoreError("only a view that exists can take another's place", value=by)
             _drop(connection, view)
             connection.execute("UPDATE views SET name = ? WHERE name = ?", (view, by))
@@ -204,11 +244,6 @@ class SqliteOnlineStore:
             return session
 
 
-_Row = tuple[int, int, list[Any]]
-"""Event and known time in microseconds, and the values, which must not be changed."""
-_Kept = dict[Key, _Row | None]
-
-
 class _Plan(NamedTuple):
     """Statement and decoder for a view's rows."""
 
@@ -217,26 +252,20 @@ class _Plan(NamedTuple):
     decode: Callable[[bytes], list[Any]]
 
 
-class _ViewTable(NamedTuple):
-    """The SQLite table of a view."""
+def _plan(state: ViewState, features: tuple[str, ...] | None) -> _Plan:
+    """Return the plan that reads the features of these names."""
+    stored = state.features
+    decode: Callable[[bytes], list[Any]] = _decode
+    if features is not None and features != stored:
+        # One null behind the stored values stands for every feature that is not stored.
+        places = [stored.index(name) if name in stored else len(stored) for name in features]
 
-    name: str
-    state: ViewState
+        def decode(payload: bytes) -> list[Any]:
+            values = _decode(payload)
+            values.append(None)
+            return [values[place] for place in places]
 
-    def plan(self, features: tuple[str, ...] | None) -> _Plan:
-        """Return the plan that reads the features of these names."""
-        stored = self.state.features
-        decode: Callable[[bytes], list[Any]] = _decode
-        if features is not None and features != stored:
-            # One null behind the stored values stands for every feature that is not stored.
-            places = [stored.index(name) if name in stored else len(stored) for name in features]
-
-            def decode(payload: bytes) -> list[Any]:
-                values = _decode(payload)
-                values.append(None)
-                return [values[place] for place in places]
-
-        return _Plan(self.name, f"SELECT event_us, created_us, payload FROM {self.name} WHERE key = ?", decode)  # noqa: S608
+    return _Plan(state.table, f"SELECT event_us, created_us, payload FROM {state.table} WHERE key = ?", decode)  # noqa: S608
 
 
 class _Session:
@@ -255,15 +284,15 @@ class _Session:
             check_same_thread=False,
         )
         self.execute = self.connection.execute
-        self.plans: dict[tuple[str, tuple[str, ...] | None], _Plan] = {}
-        self._kept: dict[tuple[str, tuple[str, ...] | None], _Kept] = {}
+        self.plans: dict[_Columns, _Plan] = {}
+        self._kept: dict[_Columns, _Kept] = {}
         self._kept_under = _COMMITTING
-        self._stamp_file = -1
         if read_only:
             # Nothing is cached under the stamp of a committing writer, and this one never changes.
             self._stamp = mmap.mmap(-1, len(_COMMITTING))
             return
         self._stamp_file = os.open(path.with_name(f"{path.name}-stamp"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        finalize(self, os.close, self._stamp_file)
         if not os.fstat(self._stamp_file).st_size:
             os.ftruncate(self._stamp_file, len(_COMMITTING))
         self._stamp = mmap.mmap(self._stamp_file, len(_COMMITTING))
@@ -282,15 +311,8 @@ class _Session:
         """Close the connection and the stamp."""
         self.connection.close()
         self._stamp.close()
-        if self._stamp_file >= 0:
-            os.close(self._stamp_file)
-            self._stamp_file = -1
 
-    def __del__(self) -> None:
-        if getattr(self, "_stamp_file", -1) >= 0:
-            os.close(self._stamp_file)
-
-    def kept(self, view: str, features: tuple[str, ...] | None) -> _Kept:
+    def kept(self, columns: _Columns) -> _Kept:
         """Return the cache of rows that are still valid.
 
         SQLite's own look-up takes its locks each time, which with a cold processor cache costs 30 µs (measured). While
@@ -302,13 +324,7 @@ class _Session:
             # First the stamp, then the rows: the other way round, a write in between would stay unseen.
             self._kept_under = stamp
             self._kept.clear()
-        if stamp == _COMMITTING:
-            return {}
-        try:
-            return self._kept[view, features]
-        except KeyError:
-            found = self._kept[view, features] = {}
-            return found
+        return {} if stamp == _COMMITTING else self._kept.setdefault(columns, {})
 
     def _heal(self) -> None:
         """Create the stamp, or replace that of a writer that died while it committed."""
@@ -320,49 +336,28 @@ class _Session:
             self._stamp[:] = os.urandom(len(_COMMITTING))
         fcntl.flock(self._stamp_file, fcntl.LOCK_UN)
 
-    @contextmanager
-    def _committing(self) -> Iterator[None]:
-        """Invalidate the caches of all readers of all processes.
-
-        Only the holder of SQLite's write lock comes here, so that it waits no longer than the last one takes to leave.
-        """
-        fcntl.flock(self._stamp_file, fcntl.LOCK_EX)
-        try:
-            self._stamp[:] = _COMMITTING
-            yield
-            self._stamp[:] = os.urandom(len(_COMMITTING))
-        finally:
-            fcntl.flock(self._stamp_file, fcntl.LOCK_UN)
-
-    def table(self, view: str) -> _ViewTable | None:
-        """Return a view's present table; ``None`` if there is none."""
+    def state(self, view: str) -> ViewState | None:
+        """Return a view's present state; ``None`` if there is none."""
         row = self.execute(
             "SELECT number, features, definition, watermark_us FROM views WHERE name = ?", (view,)
         ).fetchone()
-        if row is None:
-            return None
-        number, features, definition, watermark_us = row
-        names = tuple(json.loads(features))
-        state = ViewState(view=view, features=names, definition=definition, watermark_us=watermark_us)
-        return _ViewTable(f"rows_{number}", state)
+        return row and ViewState(f"rows_{row[0]}", tuple(json.loads(row[1])), *row[2:])
 
     def look_up(
-        self, view: str, features: tuple[str, ...] | None, blobs: list[bytes]
+        self, columns: _Columns, blobs: list[bytes]
     ) -> tuple[_Plan | None, list[tuple[bytes, int, int, bytes]]]:
-        """Return the rows of these keys from one snapshot of the store."""
-        plan = self.plans.get((view, features))
+        """Return the rows of these keys from one snapshot of the store; no plan where there is no such view."""
+        plan = self.plans.get(columns)
         if plan is not None and len(blobs) <= _KEYS_PER_QUERY:
-            try:
+            with suppress(sqlite3.OperationalError):  # the view was replaced since, and its old table dropped
                 return plan, self._select(plan, blobs)
-            except sqlite3.OperationalError:
-                pass  # The view was replaced since, and its old table dropped.
-        self.plans.pop((view, features), None)
+        self.plans.pop(columns, None)
         self.execute("BEGIN")
         try:
-            table = self.table(view)
-            if table is None:
+            state = self.state(columns[0])
+            if state is None:
                 return None, []
-            plan = self.plans[view, features] = table.plan(features)
+            plan = self.plans[columns] = _plan(state, columns[1])
             return plan, self._select(plan, blobs)
         finally:
             self.execute("ROLLBACK")
@@ -385,26 +380,29 @@ class _Session:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Run one write transaction; rolled back if anything is raised."""
+        """Run one write transaction, rolled back if anything is raised; its commit empties the caches of all readers
+        of all processes.
+        """
         self.execute("BEGIN IMMEDIATE")
         try:
             yield self.connection
         except BaseException:
             self.execute("ROLLBACK")
             raise
-        with self._committing():
+        # Only the holder of SQLite's write lock comes here: it waits no longer than the last one takes to leave.
+        fcntl.flock(self._stamp_file, fcntl.LOCK_EX)
+        try:
+            self._stamp[:] = _COMMITTING
             self.execute("COMMIT")
+            self._stamp[:] = os.urandom(len(_COMMITTING))
+        finally:
+            fcntl.flock(self._stamp_file, fcntl.LOCK_UN)
 
 
 def _keep(kept: _Kept, key: Key, row: _Row | None) -> None:
     if len(kept) >= _CACHED_ROWS:
         del kept[next(iter(kept))]
     kept[key] = row
-
-
-def _payloads(columns: Sequence[Sequence[Any]], event_us: Sequence[int]) -> Iterator[bytes]:
-    """Encode the rows of these columns, one blob each; a view without features has empty ones."""
-    return map(_encode, zip(*columns, strict=True) if columns else ((),) * len(event_us))
 
 
 def _upsert(

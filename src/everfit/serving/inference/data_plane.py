@@ -18,7 +18,7 @@ from everfit.serving.inference.variants import Variants
 from everfit.serving.prediction_logger import PredictionLogger
 from everfit.serving.protocols.json import Request, Row
 from everfit.store.journal_records import Route
-from everfit.store.online import OnlineReader
+from everfit.store.sqlite_online import OnlineStore
 
 DEPLOYMENT = "deployment"
 """Key of :attr:`DataPlane.refused` for a deployment record that cannot be read."""
@@ -66,7 +66,7 @@ class DataPlane:
     """
 
     def __init__(
-        self, *, online: OnlineReader, prediction_logger: PredictionLogger, shadow: ShadowRunner, clock: Clock
+        self, *, online: OnlineStore, prediction_logger: PredictionLogger, shadow: ShadowRunner, clock: Clock
     ) -> None:
         self.models: Mapping[str, Variants] = {}
         """The loaded versions by model; replaced as a whole when the deployment changes."""

@@ -17,7 +17,7 @@ from everfit.serving.inference.served_model import ServedModel
 from everfit.serving.inference.variants import Variants
 from everfit.serving.protocols.json import RequestDecoder
 from everfit.store.deployment import Deployed, DeploymentRecord, ModelDeployment
-from everfit.store.online import OnlineReader
+from everfit.store.sqlite_online import OnlineStore
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class ModelLoader:
         max_rows: Most rows in one request.
     """
 
-    def __init__(self, deployment: DeploymentRecord, *, trust: Trust, online: OnlineReader, max_rows: int) -> None:
+    def __init__(self, deployment: DeploymentRecord, *, trust: Trust, online: OnlineStore, max_rows: int) -> None:
         self.stamp = deployment.stamp
         self.deployment = deployment
         self._trust = trust
@@ -165,7 +165,7 @@ def _require_same(found: ServedModel, model: str, wanted: Deployed) -> None:
         )
 
 
-def load_model(folder: Path, *, version: int, trust: Trust, online: OnlineReader) -> ServedModel:
+def load_model(folder: Path, *, version: int, trust: Trust, online: OnlineStore) -> ServedModel:
     """Verify a package, compare its runtime with the estimator on the reference rows, and warm it up.
 
     Args:

@@ -17,7 +17,7 @@ from everfit.serving.protocols.json import Row
 if TYPE_CHECKING:
     from everfit.artifact.expressions.row_pipeline import RowPipeline
     from everfit.artifact.predictor import Predictor
-    from everfit.store.online import OnlineReader
+    from everfit.store.sqlite_online import OnlineStore
 
 Value = float | dict[str, float]
 """The positive class's probability (binary), the number (regression), or each class's probability by its name."""
@@ -100,7 +100,7 @@ class ServedModel:
         schema: InputSchema,
         predictor: Predictor,
         pipeline: RowPipeline,
-        online: OnlineReader,
+        online: OnlineStore,
     ) -> None:
         self.name = schema.model
         self.version = version
