@@ -11,12 +11,9 @@ from everfit.serving.http.responses import ErrorInfo, Response, error_info
 from everfit.serving.http.routes import Router, WireProtocol
 from everfit.serving.inference.prediction_handler import Admission, PredictionHandler
 from everfit.serving.openapi.document import OpenApi
-from everfit.serving.protocols.everfit import EverfitEndpoints
-from everfit.serving.protocols.json import JsonCodec
-from everfit.serving.protocols.mlflow.codec import JsonInvocations
-from everfit.serving.protocols.mlflow.endpoints import MlflowEndpoints
-from everfit.serving.protocols.open_inference.codec import OpenInferenceCodec
-from everfit.serving.protocols.open_inference.endpoints import OpenInferenceEndpoints
+from everfit.serving.protocols.json import JSON_ROWS
+from everfit.serving.protocols.mlflow import JSON_INVOCATIONS
+from everfit.serving.protocols.open_inference.codec import TENSORS
 from everfit.serving.routes import ROUTES
 
 if TYPE_CHECKING:
@@ -34,15 +31,15 @@ _ROUTER = Router(ROUTES)
 _PATHS = sorted({route.path for route in ROUTES if not route.path.startswith("/v2/")})
 """Paths that a response of status 404 names."""
 _CODECS: Mapping[WireProtocol, Codec] = {
-    "everfit": JsonCodec(),
-    "open_inference": OpenInferenceCodec(),
-    "mlflow": JsonInvocations(),
+    "everfit": JSON_ROWS,
+    "open_inference": TENSORS,
+    "mlflow": JSON_INVOCATIONS,
 }
 """Write the errors of a protocol's routes."""
 
 
 class App:
-    """The service behind HTTP. All its methods belong to the event loop's thread.
+    """The service behind HTTP, and its parts for the handlers. All its methods belong to the event loop's thread.
 
     Args:
         data_plane: Predicts.
@@ -64,31 +61,21 @@ class App:
         metrics: Callable[[], Response],
         settings: ServingSettings,
     ) -> None:
-        self._max_body_bytes = settings.max_body_bytes
-        self._admission = Admission(settings.max_waiting)
+        self.data_plane = data_plane
+        self.prediction_logger = prediction_logger
+        self.feedback = feedback
+        self.feature_push = feature_push
+        self.repository = repository
+        self.metrics = metrics
+        self.settings = settings
+        self.admission = Admission(settings.max_waiting)
         self.predictions = PredictionHandler(
             data_plane,
-            admission=self._admission,
+            admission=self.admission,
             timeout_s=settings.answer_seconds,
             syncs=prediction_logger.durability == "sync",
         )
-        may_control = settings.repository_control
-        self._endpoints: Mapping[WireProtocol, object] = {
-            "everfit": EverfitEndpoints(
-                data_plane,
-                self.predictions,
-                admission=self._admission,
-                prediction_logger=prediction_logger,
-                feedback=feedback,
-                feature_push=feature_push,
-                openapi=OpenApi(ROUTES, data_plane, feature_push, settings=settings),
-                metrics=metrics,
-            ),
-            "open_inference": OpenInferenceEndpoints(
-                data_plane, self.predictions, repository=repository, may_control=may_control
-            ),
-            "mlflow": MlflowEndpoints(data_plane, self.predictions),
-        }
+        self.openapi = OpenApi(ROUTES, data_plane, feature_push, settings=settings)
 
     def handle(self, http: HttpRequest) -> Response | Awaitable[Response]:
         """Return the response to a request, or an awaitable of it; never raise."""
@@ -113,7 +100,7 @@ class App:
     def _call(self, route: Route, http: HttpRequest, parameters: tuple[str, ...]) -> Response | Awaitable[Response]:
         codec = _CODECS[route.protocol]
         try:
-            response = route.handler(self._endpoints[route.protocol], http, *parameters)
+            response = route.handler(self, http, *parameters)
         except Exception as error:  # noqa: BLE001 - whatever a project's code raises: logged, never shown
             return codec.write_error(error_info(error))
         return response if isinstance(response, Response) else self._guard(response, codec)
@@ -125,8 +112,8 @@ class App:
             return codec.write_error(error_info(error))
 
     async def _decompress(self, route: Route, http: HttpRequest, parameters: Any) -> Response:
-        with self._admission:
-            body = await asyncio.to_thread(decode_body, http, self._max_body_bytes)
+        with self.admission:
+            body = await asyncio.to_thread(decode_body, http, self.settings.max_body_bytes)
         response = self._call(route, http._replace(body=body, encoding=b""), parameters)
         return response if isinstance(response, Response) else await response
 

@@ -7,12 +7,11 @@ from typing import Any, Literal
 
 from everfit.serving.http.responses import JSON
 from everfit.serving.http.routes import MLFLOW, OPEN_INFERENCE, Bodies, Route
+from everfit.serving.protocols import everfit as own
+from everfit.serving.protocols import mlflow
 from everfit.serving.protocols.arrow.codec import ARROW_FILE, ARROW_STREAM
-from everfit.serving.protocols.everfit import EverfitEndpoints as Own
-from everfit.serving.protocols.mlflow.codec import CSV
-from everfit.serving.protocols.mlflow.endpoints import MlflowEndpoints as Mlflow
+from everfit.serving.protocols.open_inference import endpoints as v2
 from everfit.serving.protocols.open_inference.codec import BINARY
-from everfit.serving.protocols.open_inference.endpoints import OpenInferenceEndpoints as OpenInference
 
 _PAGE = Bodies()
 _TEXT, _HTML = Bodies(gives=(b"text/plain",)), Bodies(gives=(b"text/html",))
@@ -20,7 +19,7 @@ _READY, _FOUND = Bodies(errors=(503,)), Bodies(errors=(404, 503))
 _REPORT = Bodies((JSON,), errors=(404, 413, 415, 422, 500, 503))
 _PREDICT = _REPORT._replace(takes=(JSON, ARROW_STREAM, ARROW_FILE), gives=(JSON, ARROW_STREAM))
 _INFER = _REPORT._replace(takes=(JSON, BINARY), gives=(JSON, BINARY))
-_INVOKE = _REPORT._replace(takes=(JSON, CSV))
+_INVOKE = _REPORT._replace(takes=(JSON, mlflow.CSV))
 _INDEX, _CONTROL = Bodies((JSON,), errors=(422, 503)), Bodies((JSON,), errors=(403, 404, 422, 503))
 
 
@@ -36,7 +35,7 @@ def _v2_model(path: str, name: str) -> tuple[Route, ...]:
         _v2(
             "GET",
             path,
-            OpenInference.describe,
+            v2.describe,
             f"{name}_describe_{{model}}",
             "{model}: return its input and output tensors",
             _FOUND,
@@ -44,7 +43,7 @@ def _v2_model(path: str, name: str) -> tuple[Route, ...]:
         _v2(
             "GET",
             f"{path}/ready",
-            OpenInference.model_ready,
+            v2.model_ready,
             f"{name}_ready_{{model}}",
             "{model}: check that it can predict",
             _FOUND,
@@ -52,7 +51,7 @@ def _v2_model(path: str, name: str) -> tuple[Route, ...]:
         _v2(
             "GET",
             f"{path}/config",
-            OpenInference.configuration,
+            v2.configuration,
             f"{name}_config_{{model}}",
             "{model}: return its configuration in Triton's form",
             _FOUND,
@@ -60,7 +59,7 @@ def _v2_model(path: str, name: str) -> tuple[Route, ...]:
         _v2(
             "GET",
             f"{path}/stats",
-            OpenInference.statistics,
+            v2.statistics,
             f"{name}_stats_{{model}}",
             "{model}: return its counters",
             _FOUND,
@@ -68,7 +67,7 @@ def _v2_model(path: str, name: str) -> tuple[Route, ...]:
         _v2(
             "POST",
             f"{path}/infer",
-            OpenInference.infer,
+            v2.infer,
             f"{name}_infer_{{model}}",
             "{model}: return predictions",
             _INFER,
@@ -78,13 +77,13 @@ def _v2_model(path: str, name: str) -> tuple[Route, ...]:
 
 ROUTES: tuple[Route, ...] = (
     Route(
-        "Predict", "POST", "/predict/{model}", Own.predict, "predict_{model}", "Return predictions of {model}", _PREDICT
+        "Predict", "POST", "/predict/{model}", own.predict, "predict_{model}", "Return predictions of {model}", _PREDICT
     ),
     Route(
         "Predict",
         "GET",
         "/models/{model}",
-        Own.describe,
+        own.describe,
         "describe_{model}",
         "Return the fields of {model}, and its version",
         _FOUND,
@@ -93,40 +92,40 @@ ROUTES: tuple[Route, ...] = (
         "Outcomes",
         "POST",
         "/outcomes/{model}",
-        Own.report_outcomes,
+        own.report_outcomes,
         "report_outcomes_{model}",
         "Report outcomes of {model}'s predictions",
         _REPORT,
     ),
     Route(
-        "Features", "POST", "/features/{view}", Own.push_features, "push_{view}", "Push newer rows of {view}", _REPORT
+        "Features", "POST", "/features/{view}", own.push_features, "push_{view}", "Push newer rows of {view}", _REPORT
     ),
-    _v2("GET", "", OpenInference.describe_service, "", "Return the service's name and extensions", _PAGE),
-    _v2("GET", "/health/live", OpenInference.live, "_live", "Check that the service runs", _PAGE),
-    _v2("GET", "/health/ready", OpenInference.ready, "_ready", "Check that the service can predict", _READY),
-    _v2("GET", "/models/stats", OpenInference.all_statistics, "_stats", "Return counters of every model", _PAGE),
+    _v2("GET", "", v2.describe_service, "", "Return the service's name and extensions", _PAGE),
+    _v2("GET", "/health/live", own.live, "_live", "Check that the service runs", _PAGE),
+    _v2("GET", "/health/ready", own.ready, "_ready", "Check that the service can predict", _READY),
+    _v2("GET", "/models/stats", v2.all_statistics, "_stats", "Return counters of every model", _PAGE),
     *_v2_model("/models/{model}", ""),
     *_v2_model("/models/{model}/versions/{version}", "_version"),
     _v2(
         "POST",
         "/repository/index",
-        OpenInference.repository_index,
+        v2.repository_index,
         "_repository_index",
         "List the deployed versions and their state",
         _INDEX,
     ),
-    _v2("POST", "/repository/models/{model}/load", OpenInference.load, "_load_model", "Load a model", _CONTROL),
-    _v2("POST", "/repository/models/{model}/unload", OpenInference.unload, "_unload_model", "Unload a model", _CONTROL),
-    Route(MLFLOW, "POST", "/invocations", Mlflow.invoke, "invocations", "Return predictions in MLflow's form", _INVOKE),
-    Route(MLFLOW, "GET", "/ping", Mlflow.ready, "ping_get", "Check that the service can predict", _READY),
-    Route(MLFLOW, "POST", "/ping", Mlflow.ready, "ping_post", "Check that the service can predict", _READY),
-    Route(MLFLOW, "GET", "/health", Mlflow.ready, "health_get", "Check that the service can predict", _READY),
-    Route(MLFLOW, "POST", "/health", Mlflow.ready, "health_post", "Check that the service can predict", _READY),
-    Route(MLFLOW, "GET", "/version", Mlflow.version, "version", "Return Everfit's version", _TEXT),
-    Route("Service", "GET", "/", Own.index, "index", "List the served models", _PAGE),
-    Route("Service", "GET", "/health/live", Own.live, "live", "Check that the service runs", _PAGE),
-    Route("Service", "GET", "/health/ready", Own.ready, "ready", "Check that every deployed model can predict", _PAGE),
-    Route("Service", "GET", "/metrics", Own.metrics, "metrics", "Return metrics for Prometheus", _TEXT),
-    Route("Service", "GET", "/openapi.json", Own.openapi, "openapi", "Return this document", _PAGE),
-    Route("Service", "GET", "/docs", Own.docs, "docs", "Return this document as a page", _HTML),
+    _v2("POST", "/repository/models/{model}/load", v2.load, "_load_model", "Load a model", _CONTROL),
+    _v2("POST", "/repository/models/{model}/unload", v2.unload, "_unload_model", "Unload a model", _CONTROL),
+    Route(MLFLOW, "POST", "/invocations", mlflow.invoke, "invocations", "Return predictions in MLflow's form", _INVOKE),
+    Route(MLFLOW, "GET", "/ping", own.ready, "ping_get", "Check that the service can predict", _READY),
+    Route(MLFLOW, "POST", "/ping", own.ready, "ping_post", "Check that the service can predict", _READY),
+    Route(MLFLOW, "GET", "/health", own.ready, "health_get", "Check that the service can predict", _READY),
+    Route(MLFLOW, "POST", "/health", own.ready, "health_post", "Check that the service can predict", _READY),
+    Route(MLFLOW, "GET", "/version", mlflow.version, "version", "Return Everfit's version", _TEXT),
+    Route("Service", "GET", "/", own.index, "index", "List the served models", _PAGE),
+    Route("Service", "GET", "/health/live", own.live, "live", "Check that the service runs", _PAGE),
+    Route("Service", "GET", "/health/ready", own.ready, "ready", "Check that every deployed model can predict", _PAGE),
+    Route("Service", "GET", "/metrics", own.metrics, "metrics", "Return metrics for Prometheus", _TEXT),
+    Route("Service", "GET", "/openapi.json", own.openapi, "openapi", "Return this document", _PAGE),
+    Route("Service", "GET", "/docs", own.docs, "docs", "Return this document as a page", _HTML),
 )

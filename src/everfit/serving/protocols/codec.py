@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from everfit.serving.http.connection import HttpRequest
@@ -12,25 +13,15 @@ if TYPE_CHECKING:
     from everfit.serving.protocols.json import Request, RequestDecoder
 
 
-class Codec(Protocol):
-    """Stateless reader of requests and writer of responses; several threads may call it at once."""
+class Codec(NamedTuple):
+    """Functions that read requests and write responses; several threads may call them at once."""
 
-    is_slow: bool
+    read: Callable[[RequestDecoder, HttpRequest], Request]
+    """Return the rows of a request. Raises :class:`InvalidRequestError` if the body violates the protocol or the
+    model's signature, and :class:`RequestTooLargeError` if it has more rows than are accepted."""
+    write: Callable[[ServedModel, Request, PredictionResponse], Response]
+    """Return predictions in the protocol's form; :attr:`read` may have set ``request.response_format``."""
+    write_error: Callable[[ErrorInfo], Response]
+    """Return an error in the protocol's form."""
+    is_slow: bool = False
     """Requests are always read in a thread."""
-
-    def read(self, decoder: RequestDecoder, http: HttpRequest) -> Request:
-        """Return the rows of a request.
-
-        Raises:
-            InvalidRequestError: If the body violates the protocol or the model's signature.
-            RequestTooLargeError: If it has more rows than are accepted.
-        """
-        ...
-
-    def write(self, model: ServedModel, request: Request, predictions: PredictionResponse) -> Response:
-        """Return predictions in the protocol's form; :meth:`read` may have set ``request.response_format``."""
-        ...
-
-    def write_error(self, info: ErrorInfo) -> Response:
-        """Return an error in the protocol's form."""
-        ...

@@ -9,7 +9,7 @@ from typing import Any
 from everfit.artifact.schema import FieldType, RequestField
 from everfit.artifact.values import Kind, Values
 from everfit.core.errors import InvalidRequestError
-from everfit.serving.protocols.json import Request, RequestDecoder
+from everfit.serving.protocols.json import Request, RequestDecoder, require_few
 
 KINDS: Mapping[FieldType, tuple[Kind, ...]] = {
     "string": ("text", "null"),
@@ -37,30 +37,21 @@ def to_request(
     id: str | None = None,  # noqa: A002 - the name in every protocol
     response_format: Any = None,
 ) -> Request:
-    """Return a request with the rows of columns.
+    """Return a request with the rows of columns of equal length, by name; the rows' ids are derived from ``id``.
 
-    Args:
-        decoder: Defines the request's fields.
-        columns: Of equal length, by name.
-        id: The rows' ids are derived from it.
-        response_format: See :attr:`everfit.serving.protocols.json.Request.response_format`.
-
-    Raises:
-        InvalidRequestError: If a column is absent or unknown, or its values cannot be the field's without loss.
-        RequestTooLargeError: If there are more rows than are accepted.
+    Raises :class:`InvalidRequestError` if a column is absent or unknown, or its values cannot be the field's without
+    loss, and :class:`RequestTooLargeError` if there are more rows than are accepted.
     """
     fields = {field.name: field for field in decoder.fields}
     for name in fields:
         if name not in columns:
-            raise InvalidRequestError(
-                "every request field must be given", value=sorted(columns)[:20], place=f"inputs.{name}"
-            )
+            rule = "every request field must be given"
+            raise InvalidRequestError(rule, value=sorted(columns)[:20], place=f"inputs.{name}")
     for name, column in columns.items():
         if name not in fields:
-            raise InvalidRequestError(
-                f"must not be given: the request fields are {', '.join(fields)}", place=f"inputs.{name[:100]}"
-            )
-        decoder.require_few(len(column.values))
+            rule = f"must not be given: the request fields are {', '.join(fields)}"
+            raise InvalidRequestError(rule, place=f"inputs.{name[:100]}")
+        require_few(len(column.values), decoder.max_rows)
         if not column.values:
             raise InvalidRequestError("must have at least one row", place="inputs")
     fitted = {name: _fit(fields[name], column) for name, column in columns.items()}
@@ -80,20 +71,9 @@ def _fit(field: RequestField, column: Values) -> Sequence[Any]:
     changed = [None if value is None else change(value) for value in values]
     for number, (before, after) in enumerate(zip(values, changed, strict=True)):
         if before is not None and after is None:
-            raise InvalidRequestError(
-                f"must hold {_WORDS[field.type]}, and lose nothing by it",
-                value=before,
-                place=f"inputs[{number}].{field.name}",
-            )
+            rule = f"must hold {_WORDS[field.type]}, and lose nothing by it"
+            raise InvalidRequestError(rule, value=before, place=f"inputs[{number}].{field.name}")
     return changed
-
-
-def _as_integer(value: float) -> int | None:
-    return int(value) if value.is_integer() else None
-
-
-def _as_number(value: int) -> float | None:
-    return float(value) if float(value) == value else None
 
 
 def _as_boolean(value: float) -> bool | None:
@@ -101,8 +81,9 @@ def _as_boolean(value: float) -> bool | None:
 
 
 _CHANGES: Mapping[tuple[Kind, FieldType], Callable[[Any], Any]] = {
-    ("number", "integer"): _as_integer,
-    ("integer", "number"): _as_number,
+    ("number", "integer"): lambda value: int(value) if value.is_integer() else None,
+    ("integer", "number"): lambda value: float(value) if float(value) == value else None,
     ("integer", "boolean"): _as_boolean,
     ("number", "boolean"): _as_boolean,
 }
+"""Conversions of a value; ``None`` if it would lose something."""

@@ -10,6 +10,8 @@ from msgspec import Struct
 from everfit.artifact.values import Values
 from everfit.core.errors import InvalidRequestError
 from everfit.serving.http.responses import ErrorInfo, Response, encode_json, json_response
+from everfit.serving.protocols.codec import Codec
+from everfit.serving.protocols.json import require_few
 from everfit.serving.protocols.open_inference.tensor import Tensor, pack_numbers
 from everfit.serving.protocols.tabular_request import to_request
 
@@ -46,61 +48,52 @@ class _ResponseFormat(NamedTuple):
 _decode = msgspec.json.Decoder(_Infer).decode
 
 
-class OpenInferenceCodec:
-    """:class:`~everfit.serving.protocols.codec.Codec` of tensors in, and one tensor out."""
+def _read(decoder: RequestDecoder, http: HttpRequest) -> Request:
+    body = http.body
+    head = _head_size(http.header(_HEAD_SIZE), len(body))
+    try:
+        infer = _decode(body[:head] if head < len(body) else body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        raise InvalidRequestError(f"must be a request of the protocol: {problem}", place="body") from problem
+    columns = _read_columns(decoder, infer.inputs, memoryview(body)[head:])
+    response_format = _ResponseFormat(infer.id or "", _wants_binary(infer))
+    return to_request(decoder, columns, id=infer.id or None, response_format=response_format)
 
-    is_slow = False
 
-    def read(self, decoder: RequestDecoder, http: HttpRequest) -> Request:
-        """See :class:`~everfit.serving.protocols.codec.Codec`.
+def _write(model: ServedModel, request: Request, predictions: PredictionResponse) -> Response:
+    response_format: _ResponseFormat = request.response_format
+    shape, numbers = _flatten(predictions)
+    output: dict[str, Any] = {"name": OUTPUT, "datatype": "FP64", "shape": shape}
+    content = {
+        "model_name": model.name,
+        "model_version": str(predictions.version),
+        # Without an id in the request, that of the row: its outcome is reported by it.
+        "id": response_format.id or (predictions.ids[0] if len(predictions.ids) == 1 else ""),
+        "outputs": [output],
+    }
+    if not response_format.is_binary:
+        output["data"] = numbers
+        return json_response(content)
+    raw = pack_numbers(numbers)
+    output["parameters"] = {"binary_data_size": len(raw)}
+    head = encode_json(content)
+    return Response(200, head + raw, BINARY, ((_HEAD_SIZE, str(len(head)).encode()),))
 
-        Raises:
-            InvalidRequestError: If the body violates the protocol or the model's signature.
-        """
-        body = http.body
-        head = _head_size(http.header(_HEAD_SIZE), len(body))
-        try:
-            infer = _decode(body[:head] if head < len(body) else body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-            raise InvalidRequestError(f"must be a request of the protocol: {problem}", place="body") from problem
-        columns = _read_columns(decoder, infer.inputs, memoryview(body)[head:])
-        response_format = _ResponseFormat(infer.id or "", _wants_binary(infer))
-        return to_request(decoder, columns, id=infer.id or None, response_format=response_format)
 
-    def write(self, model: ServedModel, request: Request, predictions: PredictionResponse) -> Response:
-        """See :class:`~everfit.serving.protocols.codec.Codec`."""
-        response_format: _ResponseFormat = request.response_format
-        shape, numbers = _flatten(predictions)
-        output: dict[str, Any] = {"name": OUTPUT, "datatype": "FP64", "shape": shape}
-        content = {
-            "model_name": model.name,
-            "model_version": str(predictions.version),
-            # Without an id in the request, that of the row: its outcome is reported by it.
-            "id": response_format.id or (predictions.ids[0] if len(predictions.ids) == 1 else ""),
-            "outputs": [output],
-        }
-        if not response_format.is_binary:
-            output["data"] = numbers
-            return json_response(content)
-        raw = pack_numbers(numbers)
-        output["parameters"] = {"binary_data_size": len(raw)}
-        head = encode_json(content)
-        return Response(200, head + raw, BINARY, ((_HEAD_SIZE, str(len(head)).encode()),))
+def _write_error(info: ErrorInfo) -> Response:
+    return Response(info.status, encode_json({"error": info.message}), headers=info.headers)
 
-    def write_error(self, info: ErrorInfo) -> Response:
-        """``{"error": "…"}``."""
-        return Response(info.status, encode_json({"error": info.message}), headers=info.headers)
+
+TENSORS = Codec(_read, _write, _write_error)
+"""Tensors in, and one tensor out."""
 
 
 def _head_size(header: bytes, most: int) -> int:
     if not header:
         return most
     if not header.isdigit() or len(header) > 18 or int(header) > most:
-        raise InvalidRequestError(
-            f"must be the size of the JSON at the body's beginning, at most {most} bytes",
-            value=header[:100].decode("latin-1"),
-            place="inference-header-content-length",
-        )
+        rule, shown = f"must be the size of the JSON at the body's beginning, at most {most} bytes", header[:100]
+        raise InvalidRequestError(rule, value=shown.decode("latin-1"), place=_HEAD_SIZE.decode())
     return int(header)
 
 
@@ -112,7 +105,7 @@ def _read_columns(decoder: RequestDecoder, tensors: list[Tensor], raw: memoryvie
             raise tensor.wrong("must be given once")
         if tensor.rows != tensors[0].rows:
             raise tensor.wrong(f"must have as many rows as the first input, {tensors[0].rows}", tensor.rows)
-        decoder.require_few(tensor.rows)
+        require_few(tensor.rows, decoder.max_rows)
         size = tensor.binary_size
         if size is None:
             columns[tensor.name] = tensor.read_json()

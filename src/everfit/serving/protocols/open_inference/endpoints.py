@@ -1,4 +1,4 @@
-"""Endpoints of the Open Inference Protocol, version 2, with Triton's extensions for binary tensors, statistics,
+"""Handlers of the Open Inference Protocol, version 2, with Triton's extensions for binary tensors, statistics,
 configurations and the model repository: https://github.com/kserve/open-inference-protocol.
 """
 
@@ -14,23 +14,20 @@ import everfit
 from everfit.core.errors import InvalidRequestError, UnknownModelError
 from everfit.serving.counters import RequestCounters
 from everfit.serving.http.responses import ErrorInfo, Response, json_response
-from everfit.serving.protocols.open_inference.codec import OUTPUT, OpenInferenceCodec
+from everfit.serving.protocols.open_inference.codec import OUTPUT, TENSORS
 from everfit.serving.protocols.open_inference.tensor import FIELD_DATATYPES
 
 if TYPE_CHECKING:
+    from everfit.serving.app import App
     from everfit.serving.http.connection import HttpRequest
-    from everfit.serving.inference.data_plane import DataPlane
-    from everfit.serving.inference.prediction_handler import PredictionHandler
     from everfit.serving.inference.served_model import ServedModel
     from everfit.serving.inference.variants import Variants
-    from everfit.serving.protocols.open_inference.repository import ModelRepository
 
 _EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository", "statistics")
 _NO_CONTROL = (
     "callers must be allowed to load and unload models. Set [serving] repository_control = true, "
     "or the variable EVERFIT_SERVING_REPOSITORY_CONTROL."
 )
-_CODEC = OpenInferenceCodec()
 _Body = TypeVar("_Body")
 
 
@@ -42,137 +39,116 @@ class _LoadRequest(Struct):
     parameters: dict[str, Any] | None = None
 
 
-class OpenInferenceEndpoints:
-    """Handlers of the routes below ``/v2``; errors are raised."""
+def describe_service(_app: App, _: HttpRequest) -> Response:
+    """Return the service's name and version, and the protocol's extensions."""
+    return json_response({"name": "everfit", "version": everfit.__version__, "extensions": _EXTENSIONS})
 
-    def __init__(
-        self,
-        data_plane: DataPlane,
-        predictions: PredictionHandler,
-        *,
-        repository: ModelRepository,
-        may_control: bool,
-    ) -> None:
-        self._data_plane = data_plane
-        self._predictions = predictions
-        self._repository = repository
-        self._may_control = may_control
 
-    def describe_service(self, http: HttpRequest) -> Response:  # noqa: ARG002
-        """Return the service's name and version, and the protocol's extensions."""
-        return json_response({"name": "everfit", "version": everfit.__version__, "extensions": _EXTENSIONS})
+def describe(app: App, _: HttpRequest, model: str, version: str = "") -> Response:
+    """Return the tensors that a model takes and gives."""
+    variants, served = _find(app, model, version)
+    output: dict[str, Any] = {"name": OUTPUT, "datatype": "FP64", "shape": _output_shape(served)}
+    if served.schema.classes:
+        output["parameters"] = {"classes": served.class_names}
+        if served.schema.task == "binary":
+            output["parameters"]["positive"] = served.class_names[-1]
+    fields = served.schema.request
+    content = {
+        "name": served.name,
+        "versions": [str(number) for number in sorted(variants.versions)],
+        "platform": f"everfit_{served.form}",
+        "inputs": [{"name": field.name, "datatype": FIELD_DATATYPES[field.type], "shape": [-1]} for field in fields],
+        "outputs": [output],
+    }
+    return json_response(content)
 
-    def live(self, http: HttpRequest) -> Response:  # noqa: ARG002
-        """Return that the service runs."""
-        return json_response({"live": True})
 
-    def ready(self, http: HttpRequest) -> Response:  # noqa: ARG002
-        """Return that every deployed model can predict."""
-        self._data_plane.require_ready()
-        return json_response({"ready": True})
+def model_ready(app: App, _: HttpRequest, model: str, version: str = "") -> Response:
+    """Return that a model can predict."""
+    variants, served = _find(app, model, version)
+    app.data_plane.require_readable(variants)
+    return json_response({"name": served.name, "ready": True})
 
-    def describe(self, http: HttpRequest, model: str, version: str = "") -> Response:  # noqa: ARG002
-        """Return the tensors that a model takes and gives."""
-        variants, served = self._find(model, version)
-        output: dict[str, Any] = {"name": OUTPUT, "datatype": "FP64", "shape": _output_shape(served)}
-        if served.schema.classes:
-            output["parameters"] = {"classes": served.class_names}
-            if served.schema.task == "binary":
-                output["parameters"]["positive"] = served.class_names[-1]
-        content = {
-            "name": served.name,
-            "versions": [str(number) for number in sorted(variants.versions)],
-            "platform": f"everfit_{served.form}",
-            "inputs": [
-                {"name": field.name, "datatype": FIELD_DATATYPES[field.type], "shape": [-1]}
-                for field in served.schema.request
-            ],
-            "outputs": [output],
-        }
-        return json_response(content)
 
-    def model_ready(self, http: HttpRequest, model: str, version: str = "") -> Response:  # noqa: ARG002
-        """Return that a model can predict."""
-        variants, served = self._find(model, version)
-        self._data_plane.require_readable(variants)
-        return json_response({"name": served.name, "ready": True})
+def configuration(app: App, _: HttpRequest, model: str, version: str = "") -> Response:
+    """Return a model's configuration in Triton's form; a batch size of 0: the shapes include the rows."""
+    served = _find(app, model, version)[1]
+    types = {field.name: FIELD_DATATYPES[field.type].replace("BYTES", "STRING") for field in served.schema.request}
+    content = {
+        "name": served.name,
+        "platform": f"everfit_{served.form}",
+        "backend": "everfit",
+        "max_batch_size": 0,
+        "input": [{"name": name, "data_type": f"TYPE_{datatype}", "dims": [-1]} for name, datatype in types.items()],
+        "output": [{"name": OUTPUT, "data_type": "TYPE_FP64", "dims": _output_shape(served)}],
+    }
+    return json_response(content)
 
-    def configuration(self, http: HttpRequest, model: str, version: str = "") -> Response:  # noqa: ARG002
-        """Return a model's configuration in Triton's form; a batch size of 0: the shapes include the rows."""
-        _, served = self._find(model, version)
-        content = {
-            "name": served.name,
-            "platform": f"everfit_{served.form}",
-            "backend": "everfit",
-            "max_batch_size": 0,
-            "input": [
-                {"name": field.name, "data_type": _triton_type(FIELD_DATATYPES[field.type]), "dims": [-1]}
-                for field in served.schema.request
-            ],
-            "output": [{"name": OUTPUT, "data_type": _triton_type("FP64"), "dims": _output_shape(served)}],
-        }
-        return json_response(content)
 
-    def statistics(self, http: HttpRequest, model: str, version: str = "") -> Response:  # noqa: ARG002
-        """Return a model's counters in Triton's form."""
-        _, served = self._find(model, version)
-        return json_response({"model_stats": [self._statistics(served)]})
+def statistics(app: App, _: HttpRequest, model: str, version: str = "") -> Response:
+    """Return a model's counters in Triton's form."""
+    return json_response({"model_stats": [_statistics(app, _find(app, model, version)[1])]})
 
-    def all_statistics(self, http: HttpRequest) -> Response:
-        """Return every model's counters; of one model, if it is called ``stats``, its description."""
-        if "stats" in self._data_plane.models:
-            return self.describe(http, "stats")
-        champions = [variants.champion for variants in self._data_plane.models.values()]
-        return json_response({"model_stats": [self._statistics(champion) for champion in champions]})
 
-    def infer(self, http: HttpRequest, model: str, version: str = "") -> Response | Awaitable[Response]:
-        """Return predictions for rows in tensors."""
-        return self._predictions.handle(_CODEC, http, model, _number(version) if version else None)
+def all_statistics(app: App, http: HttpRequest) -> Response:
+    """Return every model's counters; of one model, if it is called ``stats``, its description."""
+    models = app.data_plane.models
+    if "stats" in models:
+        return describe(app, http, "stats")
+    return json_response({"model_stats": [_statistics(app, variants.champion) for variants in models.values()]})
 
-    def repository_index(self, http: HttpRequest) -> Response:
-        """Return the deployed versions, with their state.
 
-        Raises:
-            InvalidRequestError: If the body is neither empty nor a filter.
-        """
-        asked = _read(http.body, _IndexRequest)
-        if asked is None:
-            raise InvalidRequestError('the body must be empty, or such as {"ready": true}')
-        entries = self._repository.index()
-        return json_response([entry for entry in entries if entry.state == "READY" or not asked.ready])
+def infer(app: App, http: HttpRequest, model: str, version: str = "") -> Response | Awaitable[Response]:
+    """Return predictions for rows in tensors."""
+    return app.predictions.handle(TENSORS, http, model, _number(version) if version else None)
 
-    async def load(self, http: HttpRequest, model: str) -> Response:
-        """Load a model."""
-        return await self._set_loaded(http, model, loaded=True)
 
-    async def unload(self, http: HttpRequest, model: str) -> Response:
-        """Unload a model."""
-        return await self._set_loaded(http, model, loaded=False)
+def repository_index(app: App, http: HttpRequest) -> Response:
+    """Return the deployed versions, with their state. Raises :class:`InvalidRequestError` if the body is neither empty
+    nor a filter.
+    """
+    asked = _read(http.body, _IndexRequest)
+    if asked is None:
+        raise InvalidRequestError('the body must be empty, or such as {"ready": true}')
+    return json_response([entry for entry in app.repository.index() if entry.state == "READY" or not asked.ready])
 
-    async def _set_loaded(self, http: HttpRequest, model: str, *, loaded: bool) -> Response:
-        if not self._may_control:
-            return _CODEC.write_error(ErrorInfo(403, _NO_CONTROL))
-        body = _read(http.body, _LoadRequest)
-        if body is None or any(name != "unload_dependents" for name in body.parameters or ()):
-            raise InvalidRequestError("a model is loaded as it was promoted: neither a config nor files may be given")
-        await self._repository.set_loaded(model, loaded)
-        return json_response({})
 
-    def _find(self, model: str, version: str) -> tuple[Variants, ServedModel]:
-        variants = self._data_plane.variants(model)
-        return variants, variants.named(_number(version)) if version else variants.champion
+async def load(app: App, http: HttpRequest, model: str) -> Response:
+    """Load a model."""
+    return await _set_loaded(app, http, model, loaded=True)
 
-    def _statistics(self, model: ServedModel) -> dict[str, Any]:
-        """Return Triton's counts as far as they are counted here: since the start, and of all the model's versions."""
-        counters = self._predictions.counters_by_model.get(model.name, RequestCounters())
-        success = {"count": counters.answered, "ns": int(counters.seconds * 1e9)}
-        return {
-            "name": model.name,
-            "version": str(model.version),
-            "inference_count": counters.rows,
-            "execution_count": counters.answered,
-            "inference_stats": {"success": success, "fail": {"count": sum(counters.refused.values()), "ns": 0}},
-        }
+
+async def unload(app: App, http: HttpRequest, model: str) -> Response:
+    """Unload a model."""
+    return await _set_loaded(app, http, model, loaded=False)
+
+
+async def _set_loaded(app: App, http: HttpRequest, model: str, *, loaded: bool) -> Response:
+    if not app.settings.repository_control:
+        return TENSORS.write_error(ErrorInfo(403, _NO_CONTROL))
+    body = _read(http.body, _LoadRequest)
+    if body is None or any(name != "unload_dependents" for name in body.parameters or ()):
+        raise InvalidRequestError("a model is loaded as it was promoted: neither a config nor files may be given")
+    await app.repository.set_loaded(model, loaded)
+    return json_response({})
+
+
+def _find(app: App, model: str, version: str) -> tuple[Variants, ServedModel]:
+    variants = app.data_plane.variants(model)
+    return variants, variants.named(_number(version)) if version else variants.champion
+
+
+def _statistics(app: App, model: ServedModel) -> dict[str, Any]:
+    """Return Triton's counts as far as they are counted here: since the start, and of all the model's versions."""
+    counters = app.predictions.counters_by_model.get(model.name, RequestCounters())
+    success = {"count": counters.answered, "ns": int(counters.seconds * 1e9)}
+    return {
+        "name": model.name,
+        "version": str(model.version),
+        "inference_count": counters.rows,
+        "execution_count": counters.answered,
+        "inference_stats": {"success": success, "fail": {"count": sum(counters.refused.values()), "ns": 0}},
+    }
 
 
 def _number(version: str) -> int:
@@ -191,7 +167,3 @@ def _read(body: bytes, kind: type[_Body]) -> _Body | None:
 
 def _output_shape(model: ServedModel) -> list[int]:
     return [-1, len(model.class_names)] if model.schema.task == "multiclass" else [-1]
-
-
-def _triton_type(datatype: str) -> str:
-    return "TYPE_STRING" if datatype == "BYTES" else f"TYPE_{datatype}"

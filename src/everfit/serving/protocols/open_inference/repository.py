@@ -29,13 +29,7 @@ class RepositoryEntry(Struct, frozen=True, kw_only=True):
 
 
 class ModelRepository:
-    """Lists what is deployed, and loads and unloads models. It belongs to the event loop's thread.
-
-    Args:
-        deployment: The deployment, which every worker follows.
-        data_plane: The versions that this worker has loaded.
-        clock: The time of a change.
-    """
+    """Lists what is deployed, and loads and unloads models. It belongs to the event loop's thread."""
 
     def __init__(self, deployment: DeploymentRecord, data_plane: DataPlane, clock: Clock) -> None:
         self._deployment = deployment
@@ -43,11 +37,7 @@ class ModelRepository:
         self._clock = clock
 
     def index(self) -> list[RepositoryEntry]:
-        """Return every deployed version.
-
-        Raises:
-            StoreError: If the deployment record cannot be read.
-        """
+        """Return every deployed version. Raises :class:`StoreError` if the deployment record cannot be read."""
         record = self._deployment.read()
         return [entry for wanted in (record.models if record else ()) for entry in self._entries(wanted)]
 
@@ -55,28 +45,19 @@ class ModelRepository:
         variants = self._data_plane.models.get(wanted.model)
         loaded = variants.versions if variants else {}
         found = []
-        for deployed in (wanted.champion, wanted.canary, wanted.shadow):
-            if deployed is None:
-                continue
-            is_ready = deployed.version in loaded
-            problem = self._data_plane.refused.get(f"{wanted.model} version {deployed.version}", "is not loaded")
-            found.append(
-                RepositoryEntry(
-                    name=wanted.model,
-                    version=str(deployed.version),
-                    state="READY" if is_ready else "UNAVAILABLE",
-                    reason="" if is_ready else "unloaded" if not wanted.loaded else problem,
-                )
-            )
+        for deployed in filter(None, (wanted.champion, wanted.canary, wanted.shadow)):
+            version, state, reason = str(deployed.version), "READY", ""
+            if deployed.version not in loaded:
+                problem = self._data_plane.refused.get(f"{wanted.model} version {version}", "is not loaded")
+                state, reason = "UNAVAILABLE", problem if wanted.loaded else "unloaded"
+            found.append(RepositoryEntry(name=wanted.model, version=version, state=state, reason=reason))
         return found
 
     async def set_loaded(self, model: str, loaded: bool) -> None:
         """Load or unload a model in every worker; return once this one has applied it.
 
-        Raises:
-            UnknownModelError: If it was never deployed.
-            NotReadyError: If it cannot be loaded, or not in time.
-            StoreError: If the deployment record cannot be read or written.
+        Raises :class:`UnknownModelError` if it was never deployed, :class:`NotReadyError` if it cannot be loaded, or
+        not in time, and :class:`StoreError` if the deployment record cannot be read or written.
         """
 
         def _decide(present: ModelDeployment | None) -> ModelDeployment:

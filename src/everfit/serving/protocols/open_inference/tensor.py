@@ -25,7 +25,11 @@ FIELD_DATATYPES: Mapping[FieldType, str] = {
 
 
 class Tensor(Struct, frozen=True):
-    """An input as a request's JSON describes it."""
+    """An input as a request's JSON describes it.
+
+    Its members raise :class:`InvalidRequestError` if it is malformed, or its values are not of the datatype, or not as
+    many as the shape says.
+    """
 
     name: str
     shape: list[Annotated[int, Meta(ge=0)]]
@@ -36,11 +40,7 @@ class Tensor(Struct, frozen=True):
 
     @property
     def binary_size(self) -> int | None:
-        """Number of bytes that follow the JSON; ``None`` if the values are part of it.
-
-        Raises:
-            InvalidRequestError: If it is not a size, or both or neither were sent.
-        """
+        """Number of bytes that follow the JSON; ``None`` if the values are part of it."""
         parameters = self.parameters or {}
         if "shared_memory_region" in parameters:
             raise self.wrong("must be sent with the request: this service shares no memory with its callers")
@@ -53,21 +53,13 @@ class Tensor(Struct, frozen=True):
 
     @property
     def rows(self) -> int:
-        """Number of values.
-
-        Raises:
-            InvalidRequestError: If its shape is not ``[n]`` or ``[n, 1]``.
-        """
+        """Number of values."""
         if len(self.shape) not in {1, 2} or self.shape[1:] not in ([], [1]) or self.shape[0] == 0:
             raise self.wrong("must have the shape [n] or [n, 1], n at least 1", str(self.shape[:8]))
         return self.shape[0]
 
     def read_json(self) -> Values:
-        """Return the values of ``data``, flat or nested.
-
-        Raises:
-            InvalidRequestError: If they are not of the datatype, or not as many as the shape says.
-        """
+        """Return the values of ``data``, flat or nested."""
         form = self._form()
         try:
             found = form.json.decode(self.data)
@@ -80,11 +72,7 @@ class Tensor(Struct, frozen=True):
         return Values(form.kind, found, self.datatype)
 
     def read_binary(self, raw: memoryview) -> Values:
-        """Return the values of binary data.
-
-        Raises:
-            InvalidRequestError: If there are not as many as the shape says, or they are not of the datatype.
-        """
+        """Return the values of binary data."""
         form = self._form()
         if not form.code:
             return Values(form.kind, self._read_texts(raw), self.datatype)
@@ -142,20 +130,17 @@ def _form(kind: Kind, code: str, value: Any) -> _Form:
     return _Form(kind, code, struct.calcsize(f"<{code}"), msgspec.json.Decoder(nested))
 
 
-def _between(least: int, most: int) -> Any:
-    return Annotated[int, Meta(ge=least, le=most)]
+def _integer(bits: int, code: str) -> _Form:
+    if code == "Q":  # msgspec knows no upper bound beyond 64 bits with a sign
+        return _form("integer", code, Annotated[int, Meta(ge=0)])
+    least = 0 if code.isupper() else -(2 ** (bits - 1))
+    return _form("integer", code, Annotated[int, Meta(ge=least, le=least + 2**bits - 1)])
 
 
 _FORMS: Mapping[str, _Form] = {
     "BOOL": _form("boolean", "?", bool),
-    "UINT8": _form("integer", "B", _between(0, 2**8 - 1)),
-    "UINT16": _form("integer", "H", _between(0, 2**16 - 1)),
-    "UINT32": _form("integer", "I", _between(0, 2**32 - 1)),
-    "UINT64": _form("integer", "Q", Annotated[int, Meta(ge=0)]),
-    "INT8": _form("integer", "b", _between(-(2**7), 2**7 - 1)),
-    "INT16": _form("integer", "h", _between(-(2**15), 2**15 - 1)),
-    "INT32": _form("integer", "i", _between(-(2**31), 2**31 - 1)),
-    "INT64": _form("integer", "q", _between(-(2**63), 2**63 - 1)),
+    **{f"UINT{bits}": _integer(bits, code) for bits, code in zip((8, 16, 32, 64), "BHIQ", strict=True)},
+    **{f"INT{bits}": _integer(bits, code) for bits, code in zip((8, 16, 32, 64), "bhiq", strict=True)},
     "FP16": _form("number", "e", float),
     "FP32": _form("number", "f", float),
     "FP64": _form("number", "d", float),
