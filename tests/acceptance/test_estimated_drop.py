@@ -12,8 +12,9 @@ from msgspec import structs
 from tests.journal.records import START, Service
 
 import everfit as ef
+from everfit.journal.ship import ship
 from everfit.loop.loop import ModelLoop
-from everfit.loop.monitoring_run import MonitoringCache, ship, watch
+from everfit.loop.monitoring_run import MonitoringCache, watch
 from everfit.monitoring.estimate import Estimator
 from everfit.store.journal_records import PredictionLayout
 from everfit.system import System
@@ -51,7 +52,7 @@ def serve(system: System, *, distance: float, chance: float) -> None:
             value=chance + float(dice.normal(0, 0.02)),
         )
     service.stop()
-    ship(system)
+    ship(system.journal, system.lake)
 
 
 def attend(system: System) -> ModelLoop:

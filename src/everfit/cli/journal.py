@@ -7,8 +7,8 @@ import typer
 from everfit.cli.options import AsJson, ProjectFolder
 from everfit.cli.output import CAUTION, OK, print_json, print_line, print_rows
 from everfit.cli.progress_bars import Bars
+from everfit.journal import ship as journal_ship
 from everfit.journal.status import journal_status
-from everfit.loop import monitoring_run
 from everfit.wiring import open_system
 
 
@@ -16,7 +16,7 @@ def ship(project: ProjectFolder = None, as_json: AsJson = False) -> None:
     """Move finished segments of the journal to the lake's tables."""
     system = open_system(project)
     with Bars(quiet=as_json) as progress:
-        shipped = monitoring_run.ship(system, progress=progress)
+        shipped = journal_ship.ship(system.journal, system.lake, progress=progress)
     if as_json:
         print_json(shipped)
     else:

@@ -9,7 +9,7 @@ from datetime import datetime
 from everfit.artifact.package import open_package
 from everfit.core.errors import EverfitError
 from everfit.core.event_log import log_event
-from everfit.core.rollout import Rollout
+from everfit.core.records import ModelVersion
 from everfit.delivery.alias_conflict import AliasConflict, find_alias_conflict
 from everfit.delivery.audit import AuditLine
 from everfit.delivery.state_machine import POLICY
@@ -58,38 +58,33 @@ def reconcile(system: System, model: str, now: datetime) -> AliasConflict | None
     )
     if found is None or found.remedy == "wait":
         return found
-    log_event(_log, "alias_conflict", f"{model}: {found.sentence}", model=model, version=found.version)
+    reason = found.sentence
+    log_event(_log, "alias_conflict", f"{model}: {reason}", model=model, version=found.version)
     if found.remedy == "follow":
-        _follow(system, model, found, rollouts)
-    elif found.remedy == "restore":
-        _restore(system, model, found, found.sentence, now)
-    else:
-        _gate(system, model, found, now)
+        last = rollouts[-1] if rollouts else None
+        if last is not None and found.version in {last.version, last.previous} and last.state != "superseded":
+            sync_deployment(system, last)
+        else:
+            deploy_champion(system, registry.version(model, found.version), actor=POLICY, reason=reason)
+        return found
+    if found.remedy == "gate":
+        version = registry.version(model, found.version)
+        problem = _unusable(system, version)
+        if not problem:
+            begin_rollout(system, version, cause=reason, now=now, actor="MLflow")
+            return found
+        reason += f" {problem}"
+    registry.set_champion(model, found.deployed, actor=POLICY, reason=reason)
+    system.audit.append(
+        AuditLine(at=now, actor=POLICY, action="restore", model=model, version=found.deployed, reason=reason)
+    )
     return found
 
 
-def _follow(system: System, model: str, found: AliasConflict, rollouts: tuple[Rollout, ...]) -> None:
-    last = rollouts[-1] if rollouts else None
-    if last is not None and found.version in {last.version, last.previous} and last.state != "superseded":
-        sync_deployment(system, last)
-    else:
-        deploy_champion(system, system.registry.version(model, found.version), actor=POLICY, reason=found.sentence)
-
-
-def _gate(system: System, model: str, found: AliasConflict, now: datetime) -> None:
-    version = system.registry.version(model, found.version)
+def _unusable(system: System, version: ModelVersion) -> str:
+    """Return the reason why a version must not be delivered; empty if it may be."""
     try:
         open_package(system.registry.fetch(version), trust=system.trust)
     except EverfitError as error:
-        _restore(system, model, found, f"{found.sentence} It must not be used: {error}", now)
-        return
-    if not system.registry.passed_gates(version):
-        _restore(system, model, found, f"{found.sentence} There is no report of gates that it passed.", now)
-        return
-    begin_rollout(system, version, cause=found.sentence, now=now, actor="MLflow")
-
-
-def _restore(system: System, model: str, found: AliasConflict, reason: str, now: datetime) -> None:
-    system.registry.set_champion(model, found.deployed, actor=POLICY, reason=reason)
-    line = AuditLine(at=now, actor=POLICY, action="restore", model=model, version=found.deployed, reason=reason)
-    system.audit.append(line)
+        return f"It must not be used: {error}"
+    return "" if system.registry.passed_gates(version) else "There is no report of gates that it passed."

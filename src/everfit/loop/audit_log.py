@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 from everfit.core.event_log import log_event
+from everfit.delivery.audit import Audit
 from everfit.delivery.state_machine import POLICY
-
-if TYPE_CHECKING:
-    from everfit.delivery.audit import Audit
 
 _log = logging.getLogger(__name__)
 
 
 class ManualStepLog:
-    """Log of the audit's lines from now on, except those of the policy: whatever carried these out logs them.
-
-    Args:
-        audit: The audit.
-    """
+    """Log of the audit's lines from now on, except those of the policy: whatever carried these out logs them."""
 
     def __init__(self, audit: Audit) -> None:
         self._audit = audit
@@ -31,13 +24,7 @@ class ManualStepLog:
         for line in self._audit.between(self._logged, newest):
             if line.actor != POLICY:
                 version = "" if line.version is None else f" version {line.version}"
-                log_event(
-                    _log,
-                    "manual_step",
-                    f"{line.model}: {line.actor}: {line.action.replace('_', ' ')}{version}: {line.reason}",
-                    model=line.model,
-                    version=line.version,
-                    action=line.action,
-                    actor=line.actor,
-                )
+                message = f"{line.model}: {line.actor}: {line.action.replace('_', ' ')}{version}: {line.reason}"
+                of, action, actor = line.model, line.action, line.actor
+                log_event(_log, "manual_step", message, model=of, version=line.version, action=action, actor=actor)
         self._logged = newest

@@ -33,68 +33,33 @@ class LevelReport(Struct, frozen=True, kw_only=True):
 
 def level(project: Project) -> LevelReport:
     """Return the highest level of which nothing is missing, with every capability of every level."""
-    found = (*_manual(project), *_semi(project), *_full())
-    reached: Level = "manual"
-    if all(capability.present for capability in found if capability.level in {"manual", "semi"}):
-        reached = "full" if all(capability.present for capability in found) else "semi"
+    settings, models = project.settings, project.models
+    untrained = ", ".join(name for name, model in models.items() if not _has_trainer(model))
+    silent = ", ".join(name for name, model in models.items() if not list(model.policy.trigger.leaves))
+    held = ", ".join(name for name, model in models.items() if model.rollout_plan.approval == "required")
+    views = ", ".join(sorted({view.name for model in models.values() for view in model.views}))
+    orders, trigger = "everfit up carries orders out, durably", f"a trigger for {silent}: retrain_when(...)"
+    no_loop = '[loop] level = "semi"' if settings.loop.level == "manual" else ""
+    stages = "what passes is rolled out in stages" + (f"; {held} after approval" if held else "")
+    releases = "releases: this version of Everfit does not watch the source repository"
+    rows: tuple[tuple[Level, str, str, str], ...] = (
+        ("manual", "history", "every run, data version, code version and model is recorded", ""),
+        ("manual", "training", "everfit train, promote and serve", f"a trainer for {untrained}" if untrained else ""),
+        ("semi", "orchestration", orders, no_loop),
+        ("semi", "feature store", f"views: {views}" if views else "no view is needed", ""),
+        ("semi", "registry", f"MLflow at {settings.stores.tracking}", ""),
+        ("semi", "delivery", stages, ""),
+        ("semi", "monitoring", "performance, drift and data quality, at every shipping of the log", ""),
+        ("semi", "triggered retraining", "each model has a policy", trigger if silent else ""),
+        ("full", "pipeline under delivery", "", releases),
+    )
+    found = tuple(
+        Capability(level=of, name=name, present=not missing, sentence=f"missing: {missing}" if missing else sentence)
+        for of, name, sentence, missing in rows
+    )
+    lacking = {capability.level for capability in found if not capability.present}
+    reached: Level = "manual" if lacking & {"manual", "semi"} else "semi" if lacking else "full"
     return LevelReport(project=project.name, level=reached, capabilities=found)
-
-
-def _manual(project: Project) -> list[Capability]:
-    trained = [name for name, model in project.models.items() if not _has_trainer(model)]
-    return [
-        _capability("manual", "history", "every run, data version, code version and model is recorded"),
-        _capability(
-            "manual",
-            "training",
-            "everfit train, promote and serve",
-            missing=f"a trainer for {', '.join(trained)}" if trained else "",
-        ),
-    ]
-
-
-def _semi(project: Project) -> list[Capability]:
-    settings = project.settings
-    silent = [name for name, model in project.models.items() if not list(model.policy.trigger.leaves)]
-    held = [name for name, model in project.models.items() if model.rollout_plan.approval == "required"]
-    views = sorted({view.name for model in project.models.values() for view in model.views})
-    return [
-        _capability(
-            "semi",
-            "orchestration",
-            "everfit up carries orders out, durably",
-            missing="" if settings.loop.level != "manual" else '[loop] level = "semi"',
-        ),
-        _capability("semi", "feature store", f"views: {', '.join(views)}" if views else "no view is needed"),
-        _capability("semi", "registry", f"MLflow at {settings.stores.tracking}"),
-        _capability(
-            "semi",
-            "delivery",
-            "what passes is rolled out in stages" + (f"; {', '.join(held)} after approval" if held else ""),
-        ),
-        _capability("semi", "monitoring", "performance, drift and data quality, at every shipping of the log"),
-        _capability(
-            "semi",
-            "triggered retraining",
-            "each model has a policy",
-            missing=f"a trigger for {', '.join(silent)}: retrain_when(...)" if silent else "",
-        ),
-    ]
-
-
-def _full() -> list[Capability]:
-    return [
-        _capability(
-            "full",
-            "pipeline under delivery",
-            "",
-            missing="releases: this version of Everfit does not watch the source repository",
-        )
-    ]
-
-
-def _capability(of: Level, name: str, sentence: str, *, missing: str = "") -> Capability:
-    return Capability(level=of, name=name, present=not missing, sentence=f"missing: {missing}" if missing else sentence)
 
 
 def _has_trainer(model: Model) -> bool:

@@ -5,15 +5,15 @@ It uses neither registry nor ledger, and runs in the training process.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-from msgspec.structs import replace
+from msgspec import structs
 from numpy.typing import NDArray
 
 from everfit.artifact.encode import encode_inputs, encode_row
@@ -52,8 +52,6 @@ def build_candidate(
     """Build the training frame of a request, then train and judge a candidate.
 
     Args:
-        system: The parts; neither registry nor ledger are used.
-        request: What to train.
         into: A folder for the packages.
 
     Raises:
@@ -109,11 +107,11 @@ def train_candidate(
     packaged = package("candidate", candidate.fitted, lineage)
     require_portable(packaged)
     progress.start("Gates")
-    evidence = _evidence(system, definition, frame, candidate, rows, packaged, incumbent, champion)
-    report = judge(definition, evidence)
+    predictions = _champion_predictions(system, champion, incumbent, frame, candidate, rows)
+    report = judge(definition, _evidence(system, definition, frame, candidate, rows, packaged, predictions))
     progress.finish("Gates", note="passed" if report.passed else "refused")
     if report.passed and settings.refit:
-        packaged = package("refitted", refit(definition, frame, candidate), replace(lineage, refitted=True))
+        packaged = package("refitted", refit(definition, frame, candidate), structs.replace(lineage, refitted=True))
     judged = JudgedCandidate(
         model=definition.name,
         report=report,
@@ -149,17 +147,8 @@ def _evidence(
     candidate: Candidate,
     rows: pl.DataFrame,
     packaged: Package,
-    champion: Package | None,
-    named: ChampionPackage | None,
+    champion: ChampionPredictions,
 ) -> Evidence:
-    of_champion = _champion_predictions(system, champion, frame, candidate, rows)
-    if champion is not None and named is not None:
-        of_champion = dataclasses.replace(
-            of_champion,
-            version=named.version,
-            learnt=champion.schema.classes,
-            request=request_meaning(champion.schema),
-        )
     predictor, encode = packaged.predictor(), encode_row(packaged.schema)
 
     def predict_one(row: Mapping[str, Any]) -> NDArray[np.float64]:
@@ -171,7 +160,7 @@ def _evidence(
         frame,
         candidate,
         settings=system.project.settings.training,
-        champion=of_champion,
+        champion=champion,
         freshness=measure_freshness(definition.views, system.reader, at=frame.manifest.end),
         predict_packaged=lambda: predictor.predict(packaged.transform(rows)),
         runtime=predictor.runtime,
@@ -181,28 +170,35 @@ def _evidence(
 
 
 def _champion_predictions(
-    system: System, champion: Package | None, frame: TrainingFrame, candidate: Candidate, rows: pl.DataFrame
+    system: System,
+    named: ChampionPackage | None,
+    champion: Package | None,
+    frame: TrainingFrame,
+    candidate: Candidate,
+    rows: pl.DataFrame,
 ) -> ChampionPredictions:
     """Return the champion's predictions on the hold-out, or the reason why there are none."""
-    if champion is None:
+    if named is None or champion is None:
         return ChampionPredictions()
     schema = champion.schema
+    found = ChampionPredictions(version=named.version, learnt=schema.classes, request=request_meaning(schema))
     if problem := _incomparable(candidate.fitted.schema, schema, rows):
-        return ChampionPredictions(problem=problem)
+        return replace(found, problem=problem)
     lineage, holdout_from = champion.manifest.lineage, candidate.split.holdout_from
     learnt_until = lineage.frame.as_of if lineage.refitted or lineage.split is None else lineage.split.holdout_from
     try:
         if learnt_until <= holdout_from:
             prediction = champion.native().predict(champion.transform(rows))
-            return ChampionPredictions(prediction=prediction, classes=schema.classes)
-        recipe = system.recorded_project(champion).model(champion.schema.model)
+            return replace(found, prediction=prediction, classes=schema.classes)
+        recipe = system.recorded_project(champion).model(schema.model)
         fitted = fit_without_holdout(recipe, frame, lineage, features=schema.names, holdout_from=holdout_from)
         prediction = fitted.predict(encode_inputs(fitted.schema, rows))
-        return ChampionPredictions(prediction=prediction, refitted=True, classes=fitted.schema.classes)
+        return replace(found, prediction=prediction, refitted=True, classes=fitted.schema.classes)
     except EverfitError as error:
-        return ChampionPredictions(problem=str(error))
+        problem = str(error)
     except Exception as error:  # noqa: BLE001 - whatever the champion's estimator raises on rows of today
-        return ChampionPredictions(problem=f"it raised {describe_raise(error)}")
+        problem = f"it raised {describe_raise(error)}"
+    return replace(found, problem=problem)
 
 
 def _incomparable(candidate: InputSchema, champion: InputSchema, rows: pl.DataFrame) -> str:

@@ -7,7 +7,6 @@ from datetime import datetime
 
 import polars as pl
 
-from everfit.artifact.package import Package
 from everfit.core.columns import TIME
 from everfit.core.errors import EmptyWindowError
 from everfit.core.evidence import ID
@@ -38,8 +37,6 @@ def parity(
 
     Raises:
         EmptyWindowError: If nothing was asked, or no version that answered is still there.
-        StoreError: If the log or the lake cannot be read.
-        SourceError: If a view's source cannot be read.
     """
     definition, now = system.project.model(model), as_of or system.clock.now()
     progress.start("Reading")
@@ -64,35 +61,29 @@ def parity(
         (pl.col(f"request.{name}") if f"request.{name}" in newest.columns else pl.lit(None)).alias(name)
         for name in definition.request
     ]
-    return compare_features(
-        definition,
-        system.reader,
-        newest.select(
-            pl.col("id").alias(ID),
-            "version",
-            pl.col("event_time").alias(TIME),
-            _known_until(read_spans(system.state)).alias(KNOWN_UNTIL),
-            *fields,
-            r"^feature\..*$",
-        ),
-        {version: _looked_up_or_computed(package) for version, package in packages.items()},
-        as_of=now,
-        progress=progress,
+    served = newest.select(
+        pl.col("id").alias(ID),
+        "version",
+        pl.col("event_time").alias(TIME),
+        _known_until(read_spans(system.state)).alias(KNOWN_UNTIL),
+        *fields,
+        r"^feature\..*$",
     )
+    schemas = {version: package.schema for version, package in packages.items()}
+    # What a version takes from the request as it is need not be compared.
+    used = {
+        version: set(schema.names).difference(field.name for field in schema.request)
+        for version, schema in schemas.items()
+    }
+    return compare_features(definition, system.reader, served, used, as_of=now, progress=progress)
 
 
 def _known_until(spans: Iterable[ReplaySpan]) -> pl.Expr:
     """Return the instant up to which the online store was filled: in a replay, the beginning of its slice."""
-    at = pl.col("event_time")
-    until = at
+    until = at = pl.col("event_time")
     for span in spans:
         into = (at - span.start).dt.total_microseconds()
         length = round(span.slice_s * 1e6)
         begun = span.start + pl.duration(microseconds=into // length * length)
         until = pl.when(at.is_between(span.start, span.end, closed="left")).then(begun).otherwise(until)
     return until
-
-
-def _looked_up_or_computed(package: Package) -> set[str]:
-    """Return the features that a version does not take from the request as they are."""
-    return set(package.schema.names).difference(field.name for field in package.schema.request)

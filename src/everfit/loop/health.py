@@ -19,17 +19,11 @@ _LEAST_FREE_BYTES = 128 << 20
 _JITTER = timedelta(seconds=1)
 """Backward clock jumps up to this are ignored."""
 
-FOUND_BY_LOOP: tuple[FindingKind, ...] = (
-    "loop_trouble",
-    "clock_set_back",
-    "training_failed",
-    "candidate_refused",
-    "taken_back",
+FOUND_BY_LOOP = frozenset[FindingKind](
+    {"loop_trouble", "clock_set_back", "training_failed", "candidate_refused", "taken_back"}
 )
 """Kinds that are known without monitoring."""
-FOUND_BY_MONITORING: tuple[FindingKind, ...] = tuple(
-    kind for kind in get_args(FindingKind) if kind not in FOUND_BY_LOOP
-)
+FOUND_BY_MONITORING = frozenset[FindingKind](get_args(FindingKind)) - FOUND_BY_LOOP
 """All other kinds."""
 
 
@@ -38,16 +32,20 @@ class HealthCheck:
 
     def __init__(self, system: System) -> None:
         self._system = system
-        self._workers = system.state / "workers"
         self._lost_rows = 0
 
     def stores(self) -> str:
         """Check that the disk has room and the ledger can be written."""
-        return " ".join(filter(None, (_short_of_disk(self._system.state), self._unwritable())))
+        problem = _short_of_disk(self._system.state)
+        try:
+            require_writable(self._system.ledger)
+        except StoreError as error:
+            return f"{problem} Nothing could be put on record: {error}".lstrip()
+        return problem
 
     def service(self) -> str:
         """Check that the service's workers record all predictions, and could load what is deployed."""
-        reports = read_reports(self._workers).values()
+        reports = read_reports(self._system.state / "workers").values()
         lost = sum(report.lost_rows for report in reports)
         # A worker that starts again counts from zero.
         fresh, self._lost_rows = lost - self._lost_rows, lost
@@ -55,13 +53,6 @@ class HealthCheck:
         refused = {name: why for report in reports if is_alive(report.pid) for name, why in report.refused.items()}
         found += [f"{name} could not be loaded by the service: {why.rstrip('.')}." for name, why in refused.items()]
         return " ".join(found)
-
-    def _unwritable(self) -> str:
-        try:
-            require_writable(self._system.ledger)
-        except StoreError as error:
-            return f"Nothing could be put on record: {error}"
-        return ""
 
 
 class ClockCheck:

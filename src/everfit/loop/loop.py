@@ -37,13 +37,13 @@ from everfit.core.clock import from_us, to_us
 from everfit.core.errors import EverfitError, NotReadyError
 from everfit.core.event_log import log_event
 from everfit.core.finding import Finding
-from everfit.core.order import OrderRecord
 from everfit.core.rollout import Rollout, Transition, last_transition
+from everfit.journal.ship import ship
 from everfit.loop.alias_reconciler import AliasReconciler
 from everfit.loop.audit_log import ManualStepLog
 from everfit.loop.health import FOUND_BY_MONITORING, ClockCheck, HealthCheck, describe, health_finding
 from everfit.loop.materialize_job import OnlineRefresh
-from everfit.loop.monitoring_run import MonitoringCache, ship, watch
+from everfit.loop.monitoring_run import MonitoringCache, watch
 from everfit.loop.policy_inputs import PolicyInputs, decide_on, order_findings
 from everfit.loop.retrain_job import RecordedTraining, begin, delete_packages, order_folder, record, train
 from everfit.loop.rollout_executor import begin_rollout, execute_transition, next_transition
@@ -52,7 +52,6 @@ from everfit.runtime.launcher import Launcher
 from everfit.runtime.workflows import Engine, Workflow, WorkflowState, step
 from everfit.store.controller_report import ControllerReport, write_controller_report
 from everfit.system import System
-from everfit.triggers.facts import Facts
 
 _CANCEL_CHECK_S = 1.0
 _PRUNE_S = 3600.0
@@ -78,7 +77,6 @@ class Loop:
     """Rounds and workflows of one project.
 
     Args:
-        launcher: Starts training processes.
         open_engine: Opens the durable workflows, once this process leads.
         in_replay: The time is a replay's.
     """
@@ -112,8 +110,7 @@ class Loop:
     def begin(self) -> None:
         """Open the workflows; those that another leader left under way go on.
 
-        Raises:
-            LoopError: If the loop's database cannot be used.
+        Raises :class:`LoopError` if the loop's database cannot be used.
         """
         self._engine = self._open_engine([self._retraining, self._transition])
         self._manual_steps = ManualStepLog(self._system.audit)
@@ -147,14 +144,9 @@ class Loop:
 
     def _round(self) -> None:
         now = self._system.clock.now()
-        found = (
-            self._health.stores(),
-            self._ship(),
-            self._health.service(),
-            self._online.refresh_if_due(),
-            self._failure,
-        )
-        problem = " ".join(sentence for sentence in found if sentence)
+        health, online = self._health, self._online
+        found = (health.stores(), self._ship(), health.service(), online.refresh_if_due(), self._failure)
+        problem = " ".join(filter(None, found))
         whole = [model.round(self._engine, now, problem) for model in self._models.values()]
         self._manual_steps.write()
         self._start_orders()
@@ -168,7 +160,7 @@ class Loop:
     def _ship(self) -> str:
         """Move what the service has finished writing into tables; what cannot be moved waits for the next round."""
         try:
-            ship(self._system)
+            ship(self._system.journal, self._system.lake)
         except EverfitError as error:
             _log.error("the log could not be shipped: %s", error)
             return f"The log could not be shipped: {error}"
@@ -221,10 +213,8 @@ class Loop:
 
     def transition(self, argument: TransitionArgument) -> None:
         """Carry out one transition of a rollout."""
-        now = from_us(argument.at_us)
-        step(
-            "move", lambda: execute_transition(self._system, argument.rollout, argument.transition, now=now).state, str
-        )
+        system, now = self._system, from_us(argument.at_us)
+        step("move", lambda: execute_transition(system, argument.rollout, argument.transition, now=now).state, str)
 
     def _report(self) -> None:
         busy = any(order.state in {"open", "running"} for order in self._system.orders.open())
@@ -234,11 +224,7 @@ class Loop:
 
 
 class ModelLoop:
-    """One model's share of a round, and what its rounds share.
-
-    Args:
-        transition: The workflow that applies a rollout's transitions.
-    """
+    """One model's share of a round, and what its rounds share; ``transition`` applies a rollout's transitions."""
 
     def __init__(self, system: System, model: str, transition: Workflow[TransitionArgument]) -> None:
         self.name = model
@@ -247,7 +233,7 @@ class ModelLoop:
         self._system = system
         self._definition = system.project.model(model)
         self._transition = transition
-        self._cache = MonitoringCache(include_unshipped=True)
+        self._cache = MonitoringCache()
         self._inputs = PolicyInputs(system, self._definition)
         self._aliases = AliasReconciler(system, model)
         self._clock = ClockCheck(model)
@@ -257,11 +243,8 @@ class ModelLoop:
     def round(self, engine: Engine, now: datetime, problem: str) -> bool:
         """Monitor the model, advance its rollout, ask its policy; return false if something failed.
 
-        A failure must not keep the other models waiting: it becomes a finding.
-
-        Args:
-            engine: Carries out what is decided.
-            problem: What is wrong whatever the model; empty if nothing is.
+        A failure must not keep the other models waiting: it becomes a finding, as does ``problem``, which is what is
+        wrong whatever the model, or empty.
         """
         clock = self._clock.findings(now)
         try:
@@ -285,14 +268,10 @@ class ModelLoop:
             for rollout in self._system.rollouts.of(self.name)[-1:]:
                 self._advance(engine, rollout, now)
         if self._system.project.settings.loop.level != "manual":
-            self.says = self._decide(self._inputs.facts(watched, now), history, now)
-
-    def _decide(self, facts: Facts, history: Sequence[OrderRecord], now: datetime) -> str:
-        """Apply the policy, and record the order that it gives."""
-        decision = decide_on(self._definition, facts, history, now)
-        if decision.order is not None:
-            self._system.orders.ask(decision.order)
-        return decision.sentence
+            decision = decide_on(self._definition, self._inputs.facts(watched, now), history, now)
+            if decision.order is not None:
+                self._system.orders.ask(decision.order)
+            self.says = decision.sentence
 
     def _advance(self, engine: Engine, rollout: Rollout, now: datetime) -> None:
         """Decide the newest rollout's next transition, and start it if there is one."""
@@ -318,8 +297,7 @@ class ModelLoop:
         """Record what is wrong although monitoring was not possible; what cannot be recorded now is kept."""
         self._unrecorded = findings
         try:
-            orders = order_findings(self.name, self._system.orders.of(self.name))
-            found = (*findings, *orders)
+            found = (*findings, *order_findings(self.name, self._system.orders.of(self.name)))
             self._system.incidents.record(self.name, found, now=now, not_evaluated=FOUND_BY_MONITORING)
         except Exception as error:  # noqa: BLE001 - the ledger may be what failed
             _log.error("nor could the failure be recorded: %s", describe(error))

@@ -21,11 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class OnlineRefresh:
-    """Materialization at a fixed interval.
-
-    Args:
-        every_s: Shortest time from the end of one run to the start of the next, in seconds; 0 for never.
-    """
+    """Materialization at an interval: ``every_s`` is the shortest time between two runs in seconds, or 0 for never."""
 
     def __init__(self, system: System, every_s: float) -> None:
         self._system = system
@@ -56,12 +52,9 @@ def materialize(
     full: bool = False,
     progress: Progress = SILENT,
 ) -> tuple[MaterializedView, ...]:
-    """Bring the online store up to date.
+    """Bring feature views, by default all, up to date in the online store, with what is known at ``until`` or now.
 
-    Args:
-        views: Names of feature views; all of them by default.
-        until: Nothing known later is written; now by default.
-        full: Write everything again, not only what is new.
+    With ``full``, everything is written again, not only what is new.
     """
     chosen = [system.project.view(name) for name in views or system.project.views]
     return run(chosen, system.reader, system.online, until=until or system.clock.now(), full=full, progress=progress)

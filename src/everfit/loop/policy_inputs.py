@@ -21,7 +21,6 @@ from everfit.triggers.decide import AGAIN, POLICY, Decision, consider
 from everfit.triggers.facts import Champion, Facts
 
 if TYPE_CHECKING:
-    from everfit.artifact.package import Package
     from everfit.definitions.model import Model
     from everfit.loop.monitoring_run import Evaluation
     from everfit.system import System
@@ -43,8 +42,8 @@ class PolicyInputs:
     def __init__(self, system: System, definition: Model) -> None:
         self._system = system
         self._definition = definition
-        self._champions: dict[str, Champion] = {}
-        """The deployed champion, by its package's digest."""
+        self._champion: tuple[str, Champion] | None = None
+        """The deployed champion, after its package's digest."""
         self._labels = LabelCounter(definition, system.reader)
 
     def facts(self, evaluation: Evaluation, now: datetime) -> Facts:
@@ -55,7 +54,7 @@ class PolicyInputs:
             StoreError: If the deployment record cannot be read.
             SourceError: If the events' source cannot be read while a version is deployed.
         """
-        champion = self._champion()
+        champion = self._deployed()
         facts = Facts(
             model=self._definition.name,
             champion=champion,
@@ -68,17 +67,22 @@ class PolicyInputs:
         counts = self._labels.count(now, as_of=champion.as_of, trained_until=champion.trained_until)
         return replace(facts, labels_since=counts.of_later_events, rows_since=counts.known_since)
 
-    def _champion(self) -> Champion | None:
+    def _deployed(self) -> Champion | None:
         """Return the deployed version, with what its package records of its training."""
         deployment = self._system.deployment
         present = deployment.of(self._definition.name)
         if present is None:
             return None
         deployed = present.champion
-        if deployed.digest not in self._champions:
-            package = open_package(deployment.folder_of(deployed), trust=self._system.trust)
-            self._champions = {deployed.digest: champion_facts(package, deployed.version)}
-        return self._champions[deployed.digest]
+        if self._champion is None or self._champion[0] != deployed.digest:
+            lineage = open_package(deployment.folder_of(deployed), trust=self._system.trust).manifest.lineage
+            frame, split = lineage.frame, lineage.split
+            learnt_until = frame.end if lineage.refitted or split is None else split.holdout_from
+            # A frame's end may lie after its as-of; no event later than that was learnt from.
+            until, code = min(learnt_until, frame.as_of), lineage.code.digest
+            champion = Champion(version=deployed.version, as_of=frame.as_of, trained_until=until, code=code)
+            self._champion = deployed.digest, champion
+        return self._champion[1]
 
     def _count_first_labels(self, now: datetime) -> int | None:
         """Count the labels for the first training; ``None`` if they cannot be counted, which does not prevent it."""
@@ -87,20 +91,6 @@ class PolicyInputs:
         except (EverfitError, pl.exceptions.PolarsError) as error:
             _log.warning("the labels of %s could not be counted: %s", self._definition.name, error)
             return None
-
-
-def champion_facts(package: Package, version: int) -> Champion:
-    """Return what a policy needs to know of the deployed version."""
-    lineage = package.manifest.lineage
-    split = lineage.split
-    learnt_until = lineage.frame.end if lineage.refitted or split is None else split.holdout_from
-    return Champion(
-        version=version,
-        as_of=lineage.frame.as_of,
-        # A frame's end may lie after its as-of; no event later than that was learnt from.
-        trained_until=min(learnt_until, lineage.frame.as_of),
-        code=lineage.code.digest,
-    )
 
 
 def decide_on(definition: Model, facts: Facts, history: Sequence[OrderRecord], now: datetime) -> Decision:
@@ -131,11 +121,8 @@ def decide_on(definition: Model, facts: Facts, history: Sequence[OrderRecord], n
         sentence = f"Order {last.number} was {last.state}: {last.sentence} The first training is tried again when"
         remedy = f"{needed - new:,} more labels are known, by other code, or with any new label after"
         return Decision(sentence=f"{sentence} {remedy} {until:%Y-%m-%d %H:%M} UTC.")
-    why = (
-        f"{new:,} labels are new since order {last.number} was {last.state}"
-        if new > 0
-        else f"order {last.number} failed"
-    )
+    order = f"order {last.number}"
+    why = f"{new:,} labels are new since {order} was {last.state}" if new > 0 else f"{order} failed"
     reason = f"No version is deployed yet, and {why}: the first training is tried again."
     return _first_order(facts, f"{first}{AGAIN}{len(attempts)}", reason, now)
 
@@ -148,19 +135,17 @@ def _first_order(facts: Facts, cause: str, reason: str, now: datetime) -> Decisi
 
 def order_findings(model: str, history: Sequence[OrderRecord]) -> tuple[Finding, ...]:
     """Return a finding on the last order that ended, if it brought nothing."""
-    ended = [record for record in history if record.ended and record.state != "cancelled"]
-    if not ended or ended[-1].state not in _IN_VAIN:
+    last = next((record for record in reversed(history) if record.ended and record.state != "cancelled"), None)
+    if last is None or last.state not in _IN_VAIN:
         return ()
-    record = ended[-1]
-    kind, severity = _IN_VAIN[record.state]
-    return (
-        Finding(
-            kind=kind,
-            model=model,
-            subject=f"order {record.number}",
-            version=record.version,
-            severity=severity,
-            sentence=record.sentence,
-            since=record.order.asked_at,
-        ),
+    kind, severity = _IN_VAIN[last.state]
+    finding = Finding(
+        kind=kind,
+        model=model,
+        subject=f"order {last.number}",
+        version=last.version,
+        severity=severity,
+        sentence=last.sentence,
+        since=last.order.asked_at,
     )
+    return (finding,)

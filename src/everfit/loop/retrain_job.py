@@ -19,13 +19,7 @@ from everfit.core.errors import EverfitError, TrainingError, TrainingKilledError
 from everfit.core.event_log import log_event
 from everfit.core.order import OrderRecord
 from everfit.core.records import ModelVersion
-from everfit.loop.training_record import (
-    TrainingOutcome,
-    TrainingRequest,
-    begin_training,
-    log_outcome,
-    register_outcome,
-)
+from everfit.loop.training_record import TrainingOutcome, TrainingRequest, begin_training, log_outcome, register_outcome
 from everfit.runtime.launcher import Launcher
 from everfit.runtime.subprocess_runner import ProcessLimits, run_child
 from everfit.system import System
@@ -52,12 +46,7 @@ class TrainingAttempt(Struct, frozen=True, kw_only=True):
 
 
 def begin(system: System, number: int) -> TrainingRequest:
-    """Take an order up, and fix what its training rests on.
-
-    Raises:
-        StoreError: If there is no such order.
-        RegistryError: If the champion's package cannot be fetched.
-    """
+    """Take an order up, and fix what its training rests on; raises what :func:`begin_training` does."""
     record = system.orders.begin(number, now=system.clock.now())
     return begin_training(system, record.order.model, order=number)
 
@@ -65,60 +54,42 @@ def begin(system: System, number: int) -> TrainingRequest:
 def train(
     system: System, launcher: Launcher, request: TrainingRequest, *, folder: Path, cancelled: Callable[[], str]
 ) -> TrainingOutcome:
-    """Have a process build the candidate, unless one has.
+    """Have a process build the candidate in an order's folder, unless one has.
 
-    Args:
-        launcher: Starts the process.
-        request: What to train.
-        folder: The order's.
-        cancelled: Returns the reason why the training must stop, or an empty text.
+    ``cancelled`` returns the reason why the training must stop, or an empty text.
     """
-    found = read_outcome(folder)
-    if found is not None:
+    if (found := read_outcome(folder)) is not None:
         return found
-    settings = system.project.settings.loop
-    limits = ProcessLimits(time_s=settings.train_seconds, memory_mib=settings.train_memory_mib)
-    words = ("make-candidate", "--folder", str(folder))
+    settings, words = system.project.settings.loop, ("make-candidate", "--folder", str(folder))
+    limits, problem = ProcessLimits(time_s=settings.train_seconds, memory_mib=settings.train_memory_mib), ""
     for attempt in range(1, _MOST_ATTEMPTS + 1):
         delete_packages(folder)
         folder.mkdir(parents=True, exist_ok=True)
         folder.joinpath(REQUEST).write_bytes(msgspec.json.encode(request))
         _log_attempt(system, request, folder)
+        killed, problem = False, f"the training process left no result in {folder}"
         try:
             run_child(launcher, words, log=folder / LOG, limits=limits, cancelled=cancelled)
         except TrainingError as error:
-            found = read_outcome(folder)
-            if found is not None:
-                return found
-            if attempt == _MOST_ATTEMPTS or not isinstance(error, TrainingKilledError):
-                return TrainingOutcome(problem=str(error))
-            log_event(
-                _log,
-                "training_killed",
-                f"{request.model}: order {request.order}: the training is started again: {error}",
-                level=logging.WARNING,
-                model=request.model,
-                order=request.order,
-                attempt=attempt,
-            )
-        else:
+            killed, problem = isinstance(error, TrainingKilledError), str(error)
+        if (found := read_outcome(folder)) is not None:
+            return found
+        if attempt == _MOST_ATTEMPTS or not killed:
             break
-    return read_outcome(folder) or TrainingOutcome(problem=f"the training process left no result in {folder}")
+        model, order = request.model, request.order
+        message = f"{model}: order {order}: the training is started again: {problem}"
+        warning = logging.WARNING
+        log_event(_log, "training_killed", message, level=warning, model=model, order=order, attempt=attempt)
+    return TrainingOutcome(problem=problem)
 
 
 def _log_attempt(system: System, request: TrainingRequest, folder: Path) -> None:
     """Count an attempt in the order's folder, and log it."""
     with folder.joinpath(ATTEMPTS).open("ab") as file:
         file.write(msgspec.json.encode(TrainingAttempt(started_at=system.clock.now())) + b"\n")
-    number = len(read_attempts(folder))
-    log_event(
-        _log,
-        "training_started",
-        f"{request.model}: order {request.order}: the training starts, attempt {number}",
-        model=request.model,
-        order=request.order,
-        attempt=number,
-    )
+    model, order, number = request.model, request.order, len(read_attempts(folder))
+    message = f"{model}: order {order}: the training starts, attempt {number}"
+    log_event(_log, "training_started", message, model=model, order=order, attempt=number)
 
 
 def run_training(system: System, folder: Path) -> TrainingOutcome:
@@ -138,15 +109,11 @@ def run_training(system: System, folder: Path) -> TrainingOutcome:
 
 
 def record(system: System, request: TrainingRequest, outcome: TrainingOutcome) -> RecordedTraining:
-    """Record what a training came to: run, version, order.
-
-    Raises:
-        RegistryError: If the registry cannot be written.
-        StoreError: If the ledger cannot be written.
-    """
-    assert request.order is not None
-    begun = system.orders.begin(request.order, now=system.clock.now())
-    order, number = begun.order, request.order
+    """Record what a training came to: run, version, order; raises what registry and ledger raise."""
+    number, now = request.order, system.clock.now()
+    assert number is not None
+    begun = system.orders.begin(number, now=now)
+    order = begun.order
     log_outcome(request.model, number, outcome)
     ended = register_outcome(
         system,
@@ -155,14 +122,13 @@ def record(system: System, request: TrainingRequest, outcome: TrainingOutcome) -
         tags={"everfit.order": str(number), "everfit.cause": order.cause},
         actor=order.actor,
         reason=order.reason,
-        started_at=begun.started_at or system.clock.now(),
+        started_at=begun.started_at or now,
     )
     if ended.version is not None:
         delivering = system.orders.deliver(number, version=ended.version.version, run_id=ended.run_id)
         return RecordedTraining(order=delivering, version=ended.version)
-    finished = system.orders.finish(
-        number, state=ended.state, sentence=ended.sentence, now=system.clock.now(), run_id=ended.run_id
-    )
+    state, sentence, run_id = ended.state, ended.sentence, ended.run_id
+    finished = system.orders.finish(number, state=state, sentence=sentence, now=system.clock.now(), run_id=run_id)
     return RecordedTraining(order=finished)
 
 

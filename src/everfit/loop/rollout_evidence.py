@@ -37,23 +37,18 @@ def rollout_evidence(
     history: PredictionHistory,
     now: datetime,
 ) -> StageEvidence:
-    """Return the evidence that a rollout's next transition is decided by.
+    """Return the evidence that a rollout's next transition is decided by; raises :class:`StoreError`.
 
     Args:
-        rollout: Where it is.
         schemas: Of the champion and of the challenger, by number.
         history: The model's predictions, caught up.
         now: Nothing that was recorded or became known later is used.
-
-    Raises:
-        StoreError: If the log or the lake cannot be read.
     """
-    schema = schemas[rollout.previous]
+    schema, challenger = schemas[rollout.previous], schemas[rollout.version]
     source = read_labels(definition, system.reader, as_of=now)
     joined = join_labels(history.as_of(now), known_labels(history.outcomes, source, now))
     champion = standard_rows(own_rows(joined, rollout.previous, ANSWERS), schema)
     wait_s = learn_delays(champion, as_of=now, classes=schema.classes).age_known_s(_MATURE)
-    challenger = schemas.get(rollout.version, schema)
     scoring = Scoring(
         task=definition.task,
         metric=definition.metric,
@@ -73,7 +68,7 @@ def rollout_evidence(
     failures = scan_failures(system.lake, system.journal, definition.name).filter(pl.col("recorded_at") <= now)
     return stage_evidence(
         joined.filter(pl.col("recorded_at") >= rollout.began_at),
-        _own(failures.collect(), rollout),
+        failures.filter(pl.col("version").is_in([rollout.version, rollout.previous])).collect(),
         rollout=rollout,
         plan=definition.rollout_plan,
         scoring=replace(scoring, design_effect=_alike(scoring, before, now)),
@@ -89,8 +84,3 @@ def _alike(scoring: Scoring, before: pl.DataFrame, now: datetime) -> float:
     values, rows = scoring.losses(mature)
     days = mature["event_time"].dt.epoch("d").to_numpy()
     return design_effect(values, days[rows])
-
-
-def _own(failures: pl.DataFrame, rollout: Rollout) -> pl.DataFrame:
-
-    return failures.filter(pl.col("version").is_in([rollout.version, rollout.previous]))

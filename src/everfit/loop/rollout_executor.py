@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from everfit.artifact.package import open_package
 from everfit.core.errors import UnknownVersionError
+from everfit.core.order import OrderState
 from everfit.core.records import ModelVersion
-from everfit.core.rollout import Rollout, Transition
+from everfit.core.rollout import Rollout, RolloutState, Transition, TransitionRecord
 from everfit.delivery.audit import AuditLine
 from everfit.delivery.state_machine import POLICY, advance
 from everfit.delivery.traffic import deployment_for
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
     from everfit.journal.prediction_history import PredictionHistory
     from everfit.system import System
 
+_ORDER_ENDS: dict[RolloutState, OrderState] = {
+    "watching": "shipped",
+    "kept": "shipped",
+    "refused": "taken_back",
+    "rolled_back": "taken_back",
+    "superseded": "cancelled",
+}
+"""How a rollout that has come to a state ends its training order."""
+
 
 def begin_rollout(
     system: System, version: ModelVersion, *, cause: str, now: datetime, order: int | None = None, actor: str = POLICY
@@ -32,9 +42,7 @@ def begin_rollout(
 
     Args:
         version: The challenger; it passed its gates.
-        cause: The reason, as a sentence.
         order: The order that it came from.
-        actor: The person or policy that began it.
 
     Returns:
         The rollout; ``None`` if there was no champion beside which it could be tried.
@@ -43,28 +51,27 @@ def begin_rollout(
         PackageError: If the package must not be used.
         StoreError: If the ledger or the deployment record cannot be written.
     """
-    model, present = version.model, system.deployment.of(version.model)
-    if present is None or present.champion.version == version.version:
+    model, number, present = version.model, version.version, system.deployment.of(version.model)
+    if present is None or present.champion.version == number:
         deploy_champion(system, version, actor=actor, reason=cause)
-        sentence = f"Version {version.version} is the champion at once: there was none to be compared with."
-        _record(system, model, version.version, "promote", actor, sentence, now)
+        sentence = f"Version {number} is the champion at once: there was none to be compared with."
+        system.audit.append(
+            AuditLine(at=now, actor=actor, action="promote", model=model, version=number, reason=sentence)
+        )
         if order is not None:
             system.orders.finish(order, state="shipped", sentence=sentence, now=now)
         return None
-    plan = system.project.model(model).rollout_plan
+    plan, previous = system.project.model(model).rollout_plan, present.champion.version
     rollout = system.rollouts.begin(
-        model,
-        version.version,
-        previous=present.champion.version,
-        plan=plan,
-        cause=cause,
-        now=now,
-        order=order,
-        actor=actor,
+        model, number, previous=previous, plan=plan, cause=cause, now=now, order=order, actor=actor
     )
     sync_deployment(system, rollout)
-    _end_superseded(system, model, now)
-    _record(system, model, version.version, "begin", actor, cause, rollout.began_at)
+    for other in system.rollouts.of(model):
+        # Done again, nothing changes.
+        if other.state == "superseded":
+            _record(system, other, other.history[-1])
+            _end_order(system, other, now)
+    _record(system, rollout, rollout.history[0])
     return rollout
 
 
@@ -78,9 +85,7 @@ def execute_transition(system: System, number: int, transition: Transition, *, n
     sync_deployment(system, rollout)
     entry = rollout.history[transition.place] if len(rollout.history) > transition.place else None
     if entry is not None and (entry.action, entry.actor) == (transition.action, transition.actor):
-        _record(
-            system, rollout.model, rollout.version, transition.action, transition.actor, transition.sentence, entry.at
-        )
+        _record(system, rollout, entry)
     _end_order(system, rollout, now)
     return rollout
 
@@ -129,9 +134,8 @@ def deploy_champion(system: System, version: ModelVersion, *, actor: str, reason
         PackageError: If the package must not be used.
     """
     open_package(system.registry.fetch(version), trust=system.trust)
-    return deploy_alone(
-        system, system.registry.set_champion(version.model, version.version, actor=actor, reason=reason)
-    )
+    named = system.registry.set_champion(version.model, version.version, actor=actor, reason=reason)
+    return deploy_alone(system, named)
 
 
 def deploy_beside(system: System, version: ModelVersion, *, canary_share: float | None) -> None:
@@ -146,7 +150,7 @@ def deploy_beside(system: System, version: ModelVersion, *, canary_share: float 
     open_package(system.registry.fetch(version), trust=system.trust)
     deployed = _deployed(system, version)
 
-    def _beside(present: ModelDeployment | None) -> ModelDeployment:
+    def beside(present: ModelDeployment | None) -> ModelDeployment:
         if present is None:
             raise UnknownVersionError(
                 "there must be a champion before another version receives traffic",
@@ -157,21 +161,19 @@ def deploy_beside(system: System, version: ModelVersion, *, canary_share: float 
             return replace(present, shadow=deployed)
         return replace(present, canary=deployed, canary_share=canary_share)
 
-    system.deployment.change(version.model, _beside, changed_at=system.clock.now())
+    system.deployment.change(version.model, beside, changed_at=system.clock.now())
 
 
 def deploy_alone(system: System, version: ModelVersion) -> ModelVersion:
     """Let the deployment record name a champion with no canary and no shadow: these were tried against the last one."""
     deployed = _deployed(system, version)
-    system.deployment.change(
-        version.model,
-        lambda present: (
-            present
-            if present and (present.champion, present.canary, present.shadow) == (deployed, None, None)
-            else ModelDeployment(model=version.model, champion=deployed, loaded=present is None or present.loaded)
-        ),
-        changed_at=system.clock.now(),
-    )
+
+    def alone(present: ModelDeployment | None) -> ModelDeployment:
+        if present and (present.champion, present.canary, present.shadow) == (deployed, None, None):
+            return present
+        return ModelDeployment(model=version.model, champion=deployed, loaded=present is None or present.loaded)
+
+    system.deployment.change(version.model, alone, changed_at=system.clock.now())
     return version
 
 
@@ -183,44 +185,31 @@ def _deployed(system: System, version: ModelVersion) -> Deployed:
 
 
 def _sync_once(system: System, rollout: Rollout) -> None:
-    registry = system.registry
-    reason = rollout.history[-1].sentence if rollout.history else rollout.cause
-    actor = rollout.history[-1].actor if rollout.history else POLICY
+    registry, model, last = system.registry, rollout.model, rollout.history[-1]
+    both = rollout.version, rollout.previous
     chosen = {"watching": rollout.version, "rolled_back": rollout.previous}.get(rollout.state)
-    champion = registry.champion(rollout.model)
+    champion = registry.champion(model)
     # Where a third version was made the champion in the meantime, that stays.
-    if chosen is not None and champion is not None and champion.version in {rollout.version, rollout.previous}:
-        registry.set_champion(rollout.model, chosen, actor=actor, reason=reason)
-    packages = {
-        number: _deployed(system, registry.version(rollout.model, number))
-        for number in (rollout.version, rollout.previous)
-    }
-    system.deployment.change(
-        rollout.model, lambda present: deployment_for(present, rollout, packages), changed_at=system.clock.now()
-    )
+    if chosen is not None and champion is not None and champion.version in both:
+        registry.set_champion(model, chosen, actor=last.actor, reason=last.sentence)
+    packages = {number: _deployed(system, registry.version(model, number)) for number in both}
+    now = system.clock.now()
+    system.deployment.change(model, lambda present: deployment_for(present, rollout, packages), changed_at=now)
 
 
 def _end_order(system: System, rollout: Rollout, now: datetime) -> None:
-    if rollout.order is None:
-        return
-    orders, sentence = system.orders, rollout.history[-1].sentence
-    if rollout.state in {"watching", "kept"}:
-        orders.finish(rollout.order, state="shipped", sentence=sentence, now=now)
-    elif rollout.state in {"refused", "rolled_back"}:
-        orders.finish(rollout.order, state="taken_back", sentence=sentence, now=now)
-    elif rollout.state == "superseded":
-        orders.finish(rollout.order, state="cancelled", sentence=sentence, now=now)
+    state = _ORDER_ENDS.get(rollout.state)
+    if rollout.order is not None and state is not None:
+        system.orders.finish(rollout.order, state=state, sentence=rollout.history[-1].sentence, now=now)
 
 
-def _end_superseded(system: System, model: str, now: datetime) -> None:
-    """Record the rollouts that were superseded and end their orders; done again, nothing changes."""
-    for rollout in system.rollouts.of(model):
-        if rollout.state == "superseded":
-            line = rollout.history[-1]
-            _record(system, model, rollout.version, line.action, line.actor, line.sentence, line.at)
-            _end_order(system, rollout, now)
-
-
-def _record(system: System, model: str, version: int, action: str, actor: str, reason: str, at: datetime) -> None:
-    line = AuditLine(at=at, actor=actor, action=action, model=model, version=version, reason=reason)
+def _record(system: System, rollout: Rollout, entry: TransitionRecord) -> None:
+    line = AuditLine(
+        at=entry.at,
+        actor=entry.actor,
+        action=entry.action,
+        model=rollout.model,
+        version=rollout.version,
+        reason=entry.sentence,
+    )
     system.audit.append(line)

@@ -63,26 +63,24 @@ def status(system: System) -> Status:
         StoreError: If the ledger or the deployment record cannot be read.
     """
     report = read_controller_report(system.state)
-    leads = report is not None and is_alive(report.pid)
-    workers = read_reports(system.state / "workers").values()
+    leader = report if report is not None and is_alive(report.pid) else None
+    says = report.says if report else {}
+    workers = tuple(
+        WorkerStatus(slot=worker.slot, pid=worker.pid, alive=is_alive(worker.pid), memory_bytes=worker.memory_bytes)
+        for worker in read_reports(system.state / "workers").values()
+    )
     return Status(
         project=system.project.name,
         level=system.project.settings.loop.level,
-        controller=report.pid if report and leads else None,
-        busy=bool(report and leads and report.busy),
+        controller=leader.pid if leader else None,
+        busy=leader is not None and leader.busy,
         watched_until=from_us(report.watched_until_us) if report and report.watched_until_us else None,
-        workers=tuple(
-            WorkerStatus(slot=worker.slot, pid=worker.pid, alive=is_alive(worker.pid), memory_bytes=worker.memory_bytes)
-            for worker in workers
-        ),
-        models=tuple(
-            _model(system, name, report.says.get(name, "") if report else "") for name in system.project.models
-        ),
+        workers=workers,
+        models=tuple(_model(system, name, says.get(name, "")) for name in system.project.models),
     )
 
 
 def _model(system: System, name: str, policy: str) -> ModelStatus:
-
     present = system.deployment.of(name)
     orders, incidents = system.orders.of(name), system.incidents.of(name, since=system.clock.now())
     return ModelStatus(

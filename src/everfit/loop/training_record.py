@@ -91,15 +91,13 @@ def begin_training(
 ) -> TrainingRequest:
     """Fix what a training rests on: the champion that it must beat, and the instant as of which data is read.
 
-    Raises:
-        RegistryError: If the champion's package cannot be fetched.
+    Raises :class:`RegistryError` if the champion's package cannot be fetched.
     """
-    version = system.registry.champion(model)
-    champion = None
+    version, champion = system.registry.champion(model), None
     if version is not None:
         champion = ChampionPackage(version=version.version, folder=str(system.registry.fetch(version)))
-    as_of = as_of or system.clock.now()
-    return TrainingRequest(model=model, order=order, start=start, end=end, as_of=as_of, champion=champion)
+    now = system.clock.now()
+    return TrainingRequest(model=model, order=order, start=start, end=end, as_of=as_of or now, champion=champion)
 
 
 def register_outcome(
@@ -112,18 +110,9 @@ def register_outcome(
     reason: str,
     started_at: datetime,
 ) -> RegisteredOutcome:
-    """Record a training: a run, and a version that is the challenger if every gate passed.
+    """Record a training: a run with tags, and a version that is the challenger if every gate passed.
 
-    Args:
-        request: What was trained.
-        outcome: A candidate or a problem.
-        tags: Of the run, by name.
-        actor: The person or policy that asked for it.
-        reason: The reason, for the record.
-        started_at: When the training began.
-
-    Raises:
-        RegistryError: If the registry cannot be written.
+    Raises :class:`RegistryError` if the registry cannot be written.
     """
     registry, candidate = system.registry, outcome.candidate
     tags = {**tags, "everfit.reason": reason, "everfit.actor": actor}
@@ -136,13 +125,8 @@ def register_outcome(
         return RegisteredOutcome(run_id=run_id, state="failed", sentence=f"The training failed: {outcome.problem}")
     version = None
     if candidate.report.passed:
-        version = registry.register(
-            request.model,
-            package=Path(candidate.folder),
-            digest=candidate.digest,
-            run_id=run_id,
-            tags=tags | candidate.tags,
-        )
+        package, tags = Path(candidate.folder), tags | candidate.tags
+        version = registry.register(request.model, package=package, digest=candidate.digest, run_id=run_id, tags=tags)
     metrics = {score.metric: score.value for score in candidate.scores}
     registry.end_run(run_id, status="FINISHED", params=candidate.params, metrics=metrics, report=candidate.report)
     if version is None:
