@@ -25,9 +25,9 @@ from tests.acceptance.shop import make_project
 
 import everfit as ef
 from everfit.artifact.encode import encode_frame
+from everfit.artifact.equivalence import relative_difference
 from everfit.artifact.package import open_package
 from everfit.artifact.schema import Column, InputSchema
-from everfit.artifact.tolerance import relative_difference
 from everfit.commands.promote import promote
 from everfit.core.errors import TrainingError
 from everfit.core.evidence import Task

@@ -19,7 +19,7 @@ from everfit.artifact.runtimes.lightgbm_batch import conversion, make_batch
 from everfit.artifact.runtimes.lightgbm_fast import LightgbmFastPredictor
 from everfit.artifact.runtimes.lightgbm_trees import Forest, read_forest
 from everfit.artifact.runtimes.quick_scorer import QuickScorer
-from everfit.core.evidence import Arithmetic
+from everfit.core.evidence import Arithmetic, Task
 
 ZERO = float(np.float32(1e-35))
 ODD = [0.0, -0.0, ZERO, -ZERO, np.nextafter(ZERO, 1), np.nextafter(-ZERO, -1), 1e-36, -1e-36, 5e-324, -5e-324, 1e300]
@@ -189,7 +189,7 @@ def test_what_tables_cannot_hold_or_would_slow_is_left_to_the_library(params: di
         assert max(len(tree.leaves) for tree in read_any(text).trees) > 64
     assert make_batch(text) is None
     rows = np.random.default_rng(0).normal(size=(BATCH_ROWS, 4)).round(1)
-    predictor = LightgbmFastPredictor(text.encode(), columns=4)
+    predictor = LightgbmFastPredictor(text.encode(), columns=4, task="regression")
     expected = np.asarray(lightgbm.Booster(model_str=text).predict(rows))
     np.testing.assert_array_equal(predictor.predict(rows), expected)
 
@@ -202,10 +202,10 @@ def read_any(text: str) -> Forest:
 
 @pytest.mark.parametrize("objective", ["binary", "multiclass"])
 @pytest.mark.parametrize("count", [1, 2, 3, 255, 256, 257, 1_000, 5_001])
-def test_rows_have_the_same_answers_alone_and_in_batches_of_any_size(objective: str, count: int) -> None:
+def test_rows_have_the_same_answers_alone_and_in_batches_of_any_size(objective: Task, count: int) -> None:
     text = train(objective, rounds=60)
     rows = hard_rows(read(text), count, count)
-    predictor = LightgbmFastPredictor(text.encode(), columns=4)
+    predictor = LightgbmFastPredictor(text.encode(), columns=4, task=objective)
     alone = np.array([predictor.predict_one(row.tolist()) for row in rows])
     np.testing.assert_allclose(predictor.predict(rows), alone, rtol=1e-14, atol=0)
     np.testing.assert_allclose(predictor.predict(np.asfortranarray(rows)), alone, rtol=1e-14, atol=0)
@@ -213,7 +213,7 @@ def test_rows_have_the_same_answers_alone_and_in_batches_of_any_size(objective: 
 
 def test_threads_do_not_disturb_each_other() -> None:
     text = train(rounds=60)
-    predictor = LightgbmFastPredictor(text.encode(), columns=4)
+    predictor = LightgbmFastPredictor(text.encode(), columns=4, task="binary")
     batches = [hard_rows(read(text), seed, 500) for seed in range(4)]
     expected = [predictor.predict(rows) for rows in batches]
     wrong: list[int] = []

@@ -464,10 +464,10 @@ def test_numbers_that_the_estimator_refuses_are_refused_by_name(tmp_path: Path) 
 
 @pytest.mark.parametrize("make", [trees, forest])
 def test_a_tree_whose_nodes_point_nowhere_is_refused(tmp_path: Path, make: Callable[[Task], Any]) -> None:
-    from everfit.artifact.runtimes.sklearn import SklearnRuntime
+    from everfit.artifact.runtimes.sklearn import SKOPS
 
     package = write(tmp_path / "package", make("binary"), "binary")
-    native: Any = SklearnRuntime().load(package.folder / "model", package.schema)
+    native: Any = SKOPS.load(package.folder / "model" / SKOPS.file, package.schema)
     estimator = native.estimator
     tree = estimator._predictors[0][0] if make is trees else estimator.estimators_[0].tree_
     if make is trees:
@@ -476,6 +476,6 @@ def test_a_tree_whose_nodes_point_nowhere_is_refused(tmp_path: Path, make: Calla
         state = tree.__getstate__()
         state["nodes"]["left_child"][0] = 10**6
         tree.__setstate__(state)
-    SklearnRuntime().save(estimator, tmp_path, package.schema)
+    SKOPS.save(estimator, tmp_path / SKOPS.file, package.schema)
     with pytest.raises(CorruptPackageError, match="point at what exists"):
-        SklearnRuntime().load(tmp_path, package.schema)
+        SKOPS.load(tmp_path / SKOPS.file, package.schema)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -21,16 +22,18 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from everfit.artifact.equivalence import make_reference
+from everfit.artifact.equivalence import make_reference, relative_difference
 from everfit.artifact.fitted_model import Fitted
+from everfit.artifact.input_limits import FLOAT32_MAX
 from everfit.artifact.probes import make_probes
 from everfit.artifact.runtime_choice import RuntimeChoice, choose_runtime
+from everfit.artifact.runtimes.catalogue import ACCELERATED
 from everfit.artifact.runtimes.native import NativePredictor
-from everfit.artifact.runtimes.onnx import OnnxRuntime
-from everfit.artifact.runtimes.treelite import TreelitePredictor, TreeliteRuntime
+from everfit.artifact.runtimes.onnx import ONNX
+from everfit.artifact.runtimes.runtime import Runtime
+from everfit.artifact.runtimes.treelite import TREELITE, TreelitePredictor
 from everfit.artifact.schema import Column, InputSchema
 from everfit.artifact.split_points import find_split_points
-from everfit.artifact.tolerance import FLOAT32_MAX, relative_difference
 from everfit.core.errors import PackageError
 from everfit.core.evidence import Task
 
@@ -94,7 +97,7 @@ def test_treelite_computes_what_scikit_learn_computes_around_every_threshold(
     classes = 3 if task == "multiclass" else 2
     choice, fitted, held_out = prove(tmp_path, estimator, task, classes=classes)
     assert choice.runtime == "treelite", choice.proofs
-    predictor = TreeliteRuntime().load(tmp_path, fitted.schema)
+    predictor = TREELITE.load(tmp_path / TREELITE.file, fitted.schema)
     for rows in make_probes(fitted.estimator, fitted.schema, held_out, largest=FLOAT32_MAX):
         try:
             expected = fitted.predict(rows)
@@ -177,22 +180,29 @@ def _raise(*_: Any, **__: Any) -> Any:
 @pytest.mark.parametrize(
     ("place", "estimator"),
     [
-        ((TreeliteRuntime, "save"), RandomForestClassifier(5)),
-        ((TreeliteRuntime, "load"), RandomForestClassifier(5)),
+        ((TREELITE, "save"), RandomForestClassifier(5)),
+        ((TREELITE, "load"), RandomForestClassifier(5)),
         ((TreelitePredictor, "predict"), RandomForestClassifier(5)),
         ((TreelitePredictor, "predict_one"), RandomForestClassifier(5)),
-        ((OnnxRuntime, "save"), LogisticRegression()),
-        ((OnnxRuntime, "load"), LogisticRegression()),
+        ((ONNX, "save"), LogisticRegression()),
+        ((ONNX, "load"), LogisticRegression()),
     ],
 )
 def test_a_runtime_that_raises_is_dropped_with_one_line(
     tmp_path: Path,
-    place: tuple[type, str],
+    place: tuple[Any, str],
     estimator: Any,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(*place, _raise)
+    changes: dict[str, Any] = {place[1]: _raise}
+    kind, method = place
+    if isinstance(kind, Runtime):
+        broken = dataclasses.replace(kind, **changes)
+        rest = tuple(runtime for runtime in ACCELERATED if runtime is not kind)
+        monkeypatch.setattr("everfit.artifact.runtime_choice.ACCELERATED", (broken, *rest))
+    else:
+        monkeypatch.setattr(kind, method, _raise)
     with caplog.at_level(logging.WARNING):
         choice, _, _ = prove(tmp_path, estimator)
     assert choice.runtime == choice.native == "skops"

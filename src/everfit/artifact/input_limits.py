@@ -1,9 +1,10 @@
-"""Limits of an estimator's inputs, and the predictor that refuses rows beyond them."""
+"""Limits of an estimator's inputs, and the predictors that refuse rows beyond them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,12 @@ from everfit.artifact.predictor import Predictor
 from everfit.artifact.schema import InputSchema
 from everfit.core.errors import InvalidRequestError
 from everfit.core.evidence import Arithmetic
+
+if TYPE_CHECKING:
+    from everfit.artifact.model_frame import FrameBuilder
+
+FLOAT32_MAX = 3.4028234663852886e38
+"""Largest number of float32 (IEEE 754 binary32)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +50,7 @@ class LimitedPredictor:
         return self._predictor.arithmetic
 
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        """As :class:`everfit.artifact.predictor.Predictor` promises.
-
-        Raises:
-            InvalidRequestError: If a row is beyond the limits.
-        """
+        """As :class:`everfit.artifact.predictor.Predictor` promises, and refuse rows beyond the limits."""
         if self._largest is not None:
             self._require(matrix, np.abs(matrix) > self._largest)
         if not self._accepts_missing:
@@ -55,11 +58,7 @@ class LimitedPredictor:
         return self._predictor.predict(matrix)
 
     def predict_one(self, vector: Sequence[float] | NDArray[np.float64]) -> float | list[float]:
-        """As :class:`everfit.artifact.predictor.Predictor` promises.
-
-        Raises:
-            InvalidRequestError: If the row is beyond the limits.
-        """
+        """As :class:`everfit.artifact.predictor.Predictor` promises, and refuse a row beyond the limits."""
         largest = self._largest
         # In C, and false where NaN comes first, so that the slow way looks at every number.
         if largest is not None and not (max(vector) <= largest and min(vector) >= -largest):
@@ -79,14 +78,41 @@ class LimitedPredictor:
         if self._largest is not None:
             large = {name: number for name, number in row.items() if abs(number) > self._largest}
             if large:
-                raise too_large(large, self._largest)
+                raise _too_large(large, self._largest)
         missing = [name for name, number in row.items() if number != number]  # noqa: PLR0124 - NaN
         if missing and not self._accepts_missing:
-            raise not_missing(missing)
+            raise _not_missing(missing)
 
 
-def too_large(values: Mapping[str, float], largest: float) -> InvalidRequestError:
-    """Make the error for numbers that the estimator refuses, by column."""
+class FramePredictor(LimitedPredictor):
+    """Predictor on the data frames of ``builder``, a single row as a frame of one row."""
+
+    def __init__(self, predictor: Predictor, schema: InputSchema, limits: InputLimits, builder: FrameBuilder) -> None:
+        super().__init__(predictor, schema, limits)
+        self._builder = builder
+
+    def predict(self, matrix: Any) -> NDArray[np.float64]:
+        """Predict the rows of a frame; refuse missing values that the estimator does not take.
+
+        So are numbers that float32 cannot hold if the estimator refuses them, as scikit-learn's forests do.
+        """
+        if not self._accepts_missing and (names := self._builder.lacking(matrix)):
+            raise _not_missing(names)
+        try:
+            return self._predictor.predict(matrix)
+        except Exception as refusal:
+            large = self._builder.beyond(matrix, FLOAT32_MAX)
+            if not large:
+                raise
+            raise _too_large(large, FLOAT32_MAX) from refusal
+
+    def predict_one(self, vector: Sequence[Any] | NDArray[np.float64]) -> float | list[float]:
+        """Predict one row: one value per column of the schema, ``None`` where it is missing."""
+        prediction: float | list[float] = self.predict(self._builder.one(list(vector)))[0].tolist()
+        return prediction
+
+
+def _too_large(values: Mapping[str, float], largest: float) -> InvalidRequestError:
     return InvalidRequestError(
         f"this model takes numbers between -{largest:.2g} and {largest:.2g}",
         value=values,
@@ -94,8 +120,7 @@ def too_large(values: Mapping[str, float], largest: float) -> InvalidRequestErro
     )
 
 
-def not_missing(names: Sequence[str]) -> InvalidRequestError:
-    """Make the error for columns without a value, where the estimator takes none."""
+def _not_missing(names: Sequence[str]) -> InvalidRequestError:
     return InvalidRequestError(
         "this model takes no missing values, nor categories that training never saw",
         value=names,

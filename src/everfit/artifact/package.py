@@ -26,15 +26,14 @@ import msgspec
 import numpy as np
 
 from everfit.artifact.encode import encode_inputs
-from everfit.artifact.equivalence import ReferenceRows, difference, first_line
+from everfit.artifact.equivalence import TOLERANCES, ReferenceRows, difference, first_line
 from everfit.artifact.expressions.row_pipeline import RowPipeline
 from everfit.artifact.expressions.stored import require_harmless
-from everfit.artifact.input_limits import InputLimits, LimitedPredictor
+from everfit.artifact.input_limits import FramePredictor, InputLimits, LimitedPredictor
 from everfit.artifact.manifest import FileRecord, Manifest, read_manifest
 from everfit.artifact.runtimes.catalogue import RUNTIMES
-from everfit.artifact.runtimes.pickled import unpickle
+from everfit.artifact.runtimes.pickled import PROJECT_FOLDER, unpickle
 from everfit.artifact.schema import InputSchema
-from everfit.artifact.tolerance import TOLERANCES
 from everfit.core.errors import CorruptPackageError, PackageError
 
 if TYPE_CHECKING:
@@ -51,7 +50,6 @@ ROWS = "reference.parquet"
 INPUTS = "inputs.parquet"
 PROFILE = "profile.parquet"
 MODEL_FOLDER = "model"
-PROJECT_FOLDER = "project"
 
 HELD_OUT, PREDICTION = "held_out", "prediction"
 """Columns of the profile: true for rows that training did not use, and the estimator's prediction of them."""
@@ -69,17 +67,13 @@ class Package:
         self.manifest = manifest
         self.schema = schema
 
-    @property
-    def digest(self) -> str:
+        self.digest = manifest.digest
         """``sha256:…`` of the manifest, and through it of every file."""
-        return self.manifest.digest
 
     def project(self, trust: Trust) -> Path:
-        """Return the folder with the project's code at the time of training.
+        """Return the folder with the project's code at the time of training, if a trusted key signed the package.
 
-        Raises:
-            PackageError: If it was not kept.
-            UntrustedPackageError: If no trusted key signed the package.
+        Raises :class:`~everfit.core.errors.PackageError` if it was not kept.
         """
         folder, place = self.folder / PROJECT_FOLDER, str(self.folder)
         if not folder.is_dir():
@@ -106,31 +100,22 @@ class Package:
 
         Where its library is missing or predicts differently, the native runtime is loaded instead, which the
         predictor's ``runtime`` shows.
-
-        Raises:
-            PackageError: If the native runtime fails as well.
         """
         runtime, native = self.manifest.runtime, self.manifest.native
         if runtime != native:
             try:
                 return self._load(runtime)
             except Exception as problem:  # noqa: BLE001 - whatever a runtime's library raises: the native one serves
+                reason = f"{type(problem).__name__}: {first_line(problem)}"
                 _log.warning(
-                    "model %s: runtime %s is not used, %s serves: %s: %s",
-                    self.schema.model,
-                    runtime,
-                    native,
-                    type(problem).__name__,
-                    first_line(problem),
+                    "model %s: runtime %s is not used, %s serves: %s", self.schema.model, runtime, native, reason
                 )
         return self.native()
 
     def native(self) -> Predictor:
-        """Load the estimator itself, in its own library.
+        """Load the estimator itself, in its own library, which may not be installed here or predict differently.
 
-        Raises:
-            PackageError: If its predictions are not those of the estimator that was fitted.
-            ImportError: If its library is not installed.
+        Then it raises :class:`ImportError` or :class:`~everfit.core.errors.PackageError`.
         """
         return self._load(self.manifest.native)
 
@@ -150,9 +135,10 @@ class Package:
     def reference(self) -> tuple[Any, NDArray[np.float64]]:
         """Return held-back rows as :meth:`transform` gives them, and the fitted estimator's predictions."""
         if self.schema.frame == "matrix":
-            rows = ReferenceRows.load(self.folder / REFERENCE)
-            return rows.matrix, rows.expected
-        return self.transform(self._read(INPUTS)), self._expected()
+            reference = ReferenceRows.load(self.folder / REFERENCE)
+            return reference.matrix, reference.expected
+        rows, expected = self._frame_reference()
+        return self.transform(rows), expected
 
     def profile(self) -> pl.DataFrame | None:
         """Return labelled rows of training and hold-out, see :func:`everfit.training.profile.profile_rows`; ``None`` if
@@ -165,10 +151,9 @@ class Package:
 
         return pl.read_parquet(self.folder / name, glob=False)
 
-    def _expected(self) -> NDArray[np.float64]:
+    def _frame_reference(self) -> tuple[pl.DataFrame, NDArray[np.float64]]:
         with np.load(self.folder / REFERENCE, allow_pickle=False) as arrays:
-            expected: NDArray[np.float64] = arrays["expected"]
-        return expected
+            return self._read(INPUTS), arrays["expected"]
 
     @cached_property
     def _functions(self) -> Mapping[str, Callable[[Any], Any]]:
@@ -179,17 +164,18 @@ class Package:
         }
 
     def _load(self, name: str) -> Predictor:
-        predictor = RUNTIMES[name].load(self.folder / MODEL_FOLDER, self.schema)
-        manifest, schema = self.manifest, self.schema
+        runtime, schema = RUNTIMES[name], self.schema
+        limits = InputLimits(accepts_missing=self.manifest.accepts_missing, largest=self.manifest.largest)
+        predictor = runtime.load(self.folder / MODEL_FOLDER / runtime.file, schema)
         if schema.frame != "matrix":
             # Here, since a matrix needs no data frames.
-            from everfit.artifact.frame_equivalence import frame_difference, on_frames
+            from everfit.artifact.frame_equivalence import frame_difference
+            from everfit.artifact.model_frame import FrameBuilder
 
-            framed = on_frames(predictor, schema, accepts_missing=manifest.accepts_missing)
-            self._require_equal(name, frame_difference(framed, schema, self._read(INPUTS), self._expected()))
+            framed = FramePredictor(predictor, schema, limits, FrameBuilder(schema))
+            self._require_equal(name, frame_difference(framed, schema, self._frame_reference()))
             return framed
         self._require_equal(name, difference(predictor, ReferenceRows.load(self.folder / REFERENCE), schema.task))
-        limits = InputLimits(accepts_missing=manifest.accepts_missing, largest=manifest.largest)
         if limits.accepts_missing and limits.largest is None:
             return predictor
         return LimitedPredictor(predictor, schema, limits)
@@ -208,16 +194,18 @@ class Package:
 def open_package(folder: Path, *, trust: Trust) -> Package:
     """Verify a package: every file's digest, no file more or less, and the signature if loading it executes code.
 
-    Raises:
-        CorruptPackageError: If a file is missing, unknown or changed; names it.
-        UntrustedPackageError: If loading would execute code that no trusted key signed.
+    Raises :class:`~everfit.core.errors.CorruptPackageError` if a file is missing, unknown or changed,
+    :class:`~everfit.core.errors.UntrustedPackageError` if loading would execute code that no trusted key signed.
     """
     path = folder / MANIFEST
     if not path.is_file():
         raise CorruptPackageError("a package must hold manifest.json", value=str(folder))
     manifest = read_manifest(path.read_bytes(), place=str(folder))
     _verify_files(folder, manifest)
-    schema = _read_schema(folder)
+    try:
+        schema = msgspec.json.decode((folder / SCHEMA).read_bytes(), type=InputSchema)
+    except msgspec.DecodeError as problem:
+        raise CorruptPackageError("schema.json must be a schema", value=str(problem), place=str(folder)) from problem
     for part in schema.computations:
         for text in part.expressions:
             require_harmless(text, place=f"{folder}, {part.name}")
@@ -229,8 +217,7 @@ def open_package(folder: Path, *, trust: Trust) -> Package:
 def executes_code(manifest: Manifest, schema: InputSchema, *, place: str) -> bool:
     """Return true if loading a package executes code from it, by what would be loaded and not by what it claims.
 
-    Raises:
-        CorruptPackageError: If it names a runtime that does not exist.
+    Raises :class:`~everfit.core.errors.CorruptPackageError` if it names a runtime that does not exist.
     """
     names = {manifest.native, manifest.runtime}
     for name in names - RUNTIMES.keys():
@@ -240,13 +227,12 @@ def executes_code(manifest: Manifest, schema: InputSchema, *, place: str) -> boo
 
 def record_files(folder: Path) -> tuple[FileRecord, ...]:
     """Return every file below a folder but its manifest, with its digest, in order of path."""
-    records = []
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path != folder / MANIFEST:
-            content = path.read_bytes()
-            name = path.relative_to(folder).as_posix()
-            records.append(FileRecord(path=name, sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content)))
-    return tuple(records)
+
+    def record(path: Path) -> FileRecord:
+        content, name = path.read_bytes(), path.relative_to(folder).as_posix()
+        return FileRecord(path=name, sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
+
+    return tuple(record(path) for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / MANIFEST)
 
 
 def _verify_files(folder: Path, manifest: Manifest) -> None:
@@ -261,10 +247,3 @@ def _verify_files(folder: Path, manifest: Manifest) -> None:
     ):
         if names:
             raise CorruptPackageError(rule, value=names[0], remedy="Fetch the package again.", place=str(folder))
-
-
-def _read_schema(folder: Path) -> InputSchema:
-    try:
-        return msgspec.json.decode((folder / SCHEMA).read_bytes(), type=InputSchema)
-    except msgspec.DecodeError as problem:
-        raise CorruptPackageError("schema.json must be a schema", value=str(problem), place=str(folder)) from problem

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from everfit.artifact.encode import encode_frame
-from everfit.artifact.equivalence import make_reference
+from everfit.artifact.equivalence import TOLERANCES, make_reference
 from everfit.artifact.expressions.check import prove_computations
 from everfit.artifact.fitted_model import Fitted
 from everfit.artifact.frame_equivalence import choose_frame_runtime, make_frame_reference
@@ -23,7 +23,6 @@ from everfit.artifact.package import (
     MANIFEST,
     MODEL_FOLDER,
     PROFILE,
-    PROJECT_FOLDER,
     REFERENCE,
     ROWS,
     SCHEMA,
@@ -32,10 +31,10 @@ from everfit.artifact.package import (
 )
 from everfit.artifact.provenance import copy_code
 from everfit.artifact.runtime_choice import RuntimeChoice, choose_runtime
-from everfit.artifact.runtimes.pickled import pickle_by_value
+from everfit.artifact.runtimes.catalogue import RUNTIMES
+from everfit.artifact.runtimes.pickled import PROJECT_FOLDER, pickle_by_value
 from everfit.artifact.schema import InputSchema
 from everfit.artifact.signing import Signer
-from everfit.artifact.tolerance import TOLERANCES
 from everfit.core.errors import PackageError
 from everfit.definitions.model import Model
 
@@ -66,8 +65,8 @@ def write_package(
         project: The project's folder, whose code is kept; see :meth:`Package.project`.
         profile: See :meth:`Package.profile`.
 
-    Raises:
-        PackageError: If the folder exists, or no runtime gives back the estimator's predictions.
+    Raises :class:`~everfit.core.errors.PackageError` if the folder exists, or no runtime gives back the estimator's
+    predictions.
     """
     if folder.exists():
         raise PackageError("a package is never overwritten", value=str(folder), remedy="Choose another folder.")
@@ -93,6 +92,7 @@ def _fill(draft: Path, fitted: Fitted, model: Model, rows: pl.DataFrame, lineage
     schema = fitted.schema
     choice, limits = _store(draft, fitted, rows)
     arithmetic = next(proof.arithmetic for proof in choice.proofs if proof.runtime == choice.runtime)
+    kinds = {RUNTIMES[choice.native], RUNTIMES[choice.runtime]}
     computations = prove_computations(schema, rows)
     code = _write_code(draft, schema, model)
     named = dict.fromkeys([*(field.name for field in schema.request), *schema.names])
@@ -112,7 +112,7 @@ def _fill(draft: Path, fitted: Fitted, model: Model, rows: pl.DataFrame, lineage
         computations=computations,
         accepts_missing=limits.accepts_missing,
         largest=limits.largest,
-        executes_code=tuple(f"{MODEL_FOLDER}/{name}" for name in choice.files if name.endswith(".pkl")) + code,
+        executes_code=tuple(f"{MODEL_FOLDER}/{kept.file}" for kept in kinds if kept.executes_code) + code,
         lineage=lineage,
         files=(),
     )
@@ -126,18 +126,16 @@ def _store(draft: Path, fitted: Fitted, rows: pl.DataFrame) -> tuple[RuntimeChoi
         reference, limits = make_reference(fitted, matrix)
         reference.save(draft / REFERENCE)
         return choose_runtime(fitted, reference, limits, matrix, folder), limits
-    frames = make_frame_reference(fitted, rows)
-    np.savez(draft / REFERENCE, expected=frames.expected)
-    frames.rows.write_parquet(draft / INPUTS)
-    return choose_frame_runtime(fitted, frames, folder), InputLimits(accepts_missing=frames.accepts_missing)
+    frames, limits = make_frame_reference(fitted, rows)
+    np.savez(draft / REFERENCE, expected=frames[1])
+    frames[0].write_parquet(draft / INPUTS)
+    return choose_frame_runtime(fitted, frames, limits, folder), limits
 
 
 def _write_code(draft: Path, schema: InputSchema, model: Model) -> tuple[str, ...]:
     functions = {part.name: part.function for part in model.on_demand}
-    written = tuple(part.code for part in schema.computations if part.code)
-    for part in schema.computations:
-        if part.code:
-            path = draft / part.code
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(pickle_by_value(functions[part.name], draft / PROJECT_FOLDER))
-    return written
+    parts = [part for part in schema.computations if part.code]
+    for part in parts:
+        (draft / part.code).parent.mkdir(exist_ok=True)
+        (draft / part.code).write_bytes(pickle_by_value(functions[part.name], draft / PROJECT_FOLDER))
+    return tuple(part.code for part in parts)

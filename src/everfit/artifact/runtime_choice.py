@@ -10,16 +10,25 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
-from everfit.artifact.equivalence import LONE_ROWS, ReferenceRows, difference, first_line, spread
+from everfit.artifact.equivalence import (
+    LONE_ROWS,
+    TOLERANCES,
+    ReferenceRows,
+    difference,
+    first_line,
+    predict_each,
+    relative_difference,
+    spread,
+)
+from everfit.artifact.input_limits import FLOAT32_MAX
 from everfit.artifact.manifest import Proof
 from everfit.artifact.probes import make_probes
-from everfit.artifact.runtimes.catalogue import ACCELERATED, NATIVE
-from everfit.artifact.tolerance import FLOAT32_MAX, TOLERANCES, coarser, relative_difference
+from everfit.artifact.runtimes.catalogue import ACCELERATED, NATIVE, RUNTIMES
 from everfit.core.errors import PackageError
 
 if TYPE_CHECKING:
@@ -29,10 +38,12 @@ if TYPE_CHECKING:
     from everfit.artifact.input_limits import InputLimits
     from everfit.artifact.predictor import Predictor
     from everfit.artifact.runtimes.runtime import Runtime
+    from everfit.core.evidence import Arithmetic
 
     Floats = NDArray[np.float64]
 
 _PROOF_ROWS = 50_000
+_TIMED_ROWS = 32
 _TIMING_BLOCKS = 15
 _TIMING_SECONDS = 0.004
 
@@ -46,7 +57,6 @@ class RuntimeChoice:
     native: str
     runtime: str
     proofs: tuple[Proof, ...]
-    files: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,126 +66,95 @@ class RuntimeTrial:
     fitted: Fitted
     folder: Path
     """Receives the runtimes' files."""
-    rows: int
-    """Number of reference rows."""
-    load: Callable[[Runtime], Predictor]
+    vectors: Sequence[Sequence[Any]]
+    """Every reference row as :meth:`~everfit.artifact.predictor.Predictor.predict_one` takes it."""
     measure: Callable[[Predictor], float]
     """The largest difference from the fitted estimator on the reference rows."""
-    time_row: Callable[[Predictor], float]
-    """Microseconds of a row's prediction."""
+    wrap: Callable[[Predictor], Predictor] = lambda predictor: predictor
+    """Complete a runtime's predictor, so that it takes the reference rows."""
 
-    def store(
-        self, runtime: Runtime, probe: Callable[[Predictor], float] | None = None
-    ) -> tuple[Proof | None, tuple[str, ...]]:
-        """Store the estimator for one runtime and prove it.
+    def prove(self, runtime: Runtime, probe: Callable[[Predictor], float] | None = None) -> Proof | None:
+        """Store the estimator for one runtime and prove it; the file stays only if the predictions are equal.
 
-        Args:
-            runtime: The runtime.
-            probe: The largest difference on further rows.
-
-        Returns:
-            The proof, ``None`` if the runtime is not for such estimators; and the files written.
+        ``probe`` measures the largest difference on further rows. ``None`` if the runtime is not for such estimators.
         """
-        before = {path.name for path in self.folder.iterdir()}
+        path, schema = self.folder / runtime.file, self.fitted.schema
+        is_shared = path.exists()
+        proof = Proof(runtime=runtime.name, equal=False, difference=None, rows=len(self.vectors), row_us=None)
         try:
             with _quietly():
-                files = runtime.save(self.fitted.estimator, self.folder, self.fitted.schema)
-                if not files:
-                    return None, ()
-                predictor = self.load(runtime)
+                if not runtime.save(self.fitted.estimator, path, schema):
+                    return None
+                predictor = self.wrap(runtime.load(path, schema))
                 found = max(self.measure(predictor), probe(predictor) if probe else 0.0)
         except Exception as problem:  # noqa: BLE001 - whatever a converter, loader or runtime raises: another serves
-            for path in [path for path in self.folder.iterdir() if path.name not in before]:
-                path.unlink()
             remark = f"{type(problem).__name__}: {first_line(problem)}"
-            failed = Proof(
-                runtime=runtime.name, equal=False, difference=None, rows=self.rows, row_us=None, remark=remark
-            )
-            return failed, ()
-        arithmetic = coarser(predictor.arithmetic, self.fitted.arithmetic)
-        allowed = TOLERANCES[arithmetic]
-        proof = Proof(
-            runtime=runtime.name,
-            equal=found <= allowed,
-            difference=float(f"{found:.3g}") if np.isfinite(found) else None,
-            rows=self.rows,
-            row_us=None,
-            arithmetic=arithmetic,
-        )
-        if proof.equal:
-            return msgspec.structs.replace(proof, row_us=self.time_row(predictor)), files
-        remark = f"its predictions differ from the estimator's by {found:.2g}; allowed are {allowed:g}"
-        return msgspec.structs.replace(proof, remark=remark), files
+        else:
+            both = (predictor.arithmetic, self.fitted.arithmetic)
+            arithmetic: Arithmetic = "float32" if "float32" in both else "float64"
+            rounded = float(f"{found:.3g}") if np.isfinite(found) else None
+            proof = msgspec.structs.replace(proof, difference=rounded, arithmetic=arithmetic)
+            allowed = TOLERANCES[arithmetic]
+            if found <= allowed:
+                return msgspec.structs.replace(proof, equal=True, row_us=self._row_us(predictor))
+            remark = f"its predictions differ from the estimator's by {found:.2g}; allowed are {allowed:g}"
+        if not is_shared:
+            path.unlink(missing_ok=True)
+        return msgspec.structs.replace(proof, remark=remark)
 
-    def store_native(self) -> tuple[RuntimeChoice, list[Proof]]:
-        """Store the estimator in the first native runtime that gives back its predictions.
+    def prove_native(self) -> list[Proof]:
+        """Store the estimator in the first native runtime that gives back its predictions, that of the last proof.
 
-        Returns:
-            The choice, and the proofs of all that were tried.
-
-        Raises:
-            PackageError: If none does.
+        Raises :class:`~everfit.core.errors.PackageError` if none does.
         """
         proofs: list[Proof] = []
         for runtime in NATIVE:
-            proof, files = self.store(runtime)
-            if proof is None:
-                continue
-            proofs.append(proof)
-            if proof.equal:
-                names = tuple(sorted(files))
-                return RuntimeChoice(
-                    native=runtime.name, runtime=runtime.name, proofs=tuple(proofs), files=names
-                ), proofs
-            for name in files:
-                (self.folder / name).unlink()
+            if proof := self.prove(runtime):
+                proofs.append(proof)
+                if proof.equal:
+                    return proofs
         found = "; ".join(f"{proof.runtime}: {proof.remark}" for proof in proofs)
         raise PackageError("an estimator must predict the same once it was saved and loaded again", value=found)
+
+    def _row_us(self, predictor: Predictor) -> float:
+        vectors = self.vectors[:_TIMED_ROWS]
+
+        def block() -> float:
+            started, calls = time.perf_counter(), 0
+            while (spent := time.perf_counter() - started) < _TIMING_SECONDS:
+                predictor.predict_one(vectors[calls % len(vectors)])
+                calls += 1
+            return spent / calls * 1e6
+
+        return round(median(block() for _ in range(_TIMING_BLOCKS)), 1)
 
 
 def choose_runtime(
     fitted: Fitted, reference: ReferenceRows, limits: InputLimits, matrix: Floats, folder: Path
 ) -> RuntimeChoice:
-    """Store an estimator for every runtime that can hold it, and keep the native one and the fastest.
+    """Store an estimator for every runtime that can hold it, and keep the native one and the fastest in ``folder``.
 
-    An accelerated runtime that fails in any way is left out, with one line in the log.
-
-    Args:
-        fitted: The estimator as it was trained.
-        reference: Rows and predictions.
-        limits: Which rows it refuses.
-        matrix: All held-back rows, float64 of shape ``(rows, columns)``.
-        folder: Receives the runtimes' files; those of runtimes that are not used are removed again.
-
-    Raises:
-        PackageError: If no runtime gives back the fitted estimator's predictions.
+    They are proved on the reference, and on all held-back rows in ``matrix`` within the estimator's limits. An
+    accelerated runtime that fails in any way is left out, with one line in the log.
     """
     trial = RuntimeTrial(
         fitted=fitted,
         folder=folder,
-        rows=len(reference.matrix),
-        load=lambda runtime: runtime.load(folder, fitted.schema),
+        vectors=reference.matrix.tolist(),
         measure=lambda predictor: difference(predictor, reference, fitted.schema.task),
-        time_row=lambda predictor: _row_us(predictor, reference.matrix),
     )
-    native, proofs = trial.store_native()
-    kept = {native.native: native.files}
-
-    def probe(predictor: Predictor) -> float:
-        return _probe(predictor, fitted, limits, matrix)
-
+    proofs = trial.prove_native()
+    native = proofs[-1].runtime
     for runtime in ACCELERATED:
-        proof, written = trial.store(runtime, probe)
-        if proof is not None:
+        if proof := trial.prove(runtime, lambda predictor: _probe(predictor, fitted, limits, matrix)):
             proofs.append(proof)
-            kept[runtime.name] = written
             if not proof.equal:
                 _log.warning("model %s: runtime %s is not used: %s", fitted.schema.model, runtime.name, proof.remark)
-    best = min((proof for proof in proofs if proof.equal), key=lambda proof: proof.row_us or 0.0)
-    used = {*native.files, *kept[best.runtime]}
-    for name in {name for written in kept.values() for name in written} - used:
-        (folder / name).unlink()
-    return RuntimeChoice(native=native.native, runtime=best.runtime, proofs=tuple(proofs), files=tuple(sorted(used)))
+    best = min((proof for proof in proofs if proof.equal), key=lambda proof: proof.row_us or 0.0).runtime
+    used = {RUNTIMES[native].file, RUNTIMES[best].file}
+    for name in {RUNTIMES[proof.runtime].file for proof in proofs} - used:
+        (folder / name).unlink(missing_ok=True)
+    return RuntimeChoice(native=native, runtime=best, proofs=tuple(proofs))
 
 
 def _probe(predictor: Predictor, fitted: Fitted, limits: InputLimits, matrix: Floats) -> float:
@@ -187,12 +166,8 @@ def _probe(predictor: Predictor, fitted: Fitted, limits: InputLimits, matrix: Fl
         except Exception:  # noqa: BLE001, S112 - the estimator refuses such rows, in any runtime
             continue
         lone = spread(len(rows), LONE_ROWS)
-        alone = np.array([predictor.predict_one(row.tolist()) for row in rows[lone]])
-        found = max(
-            found,
-            relative_difference(predictor.predict(rows), expected, task),
-            relative_difference(alone, expected[lone], task),
-        )
+        alone = relative_difference(predict_each(predictor, rows[lone]), expected[lone], task)
+        found = max(found, alone, relative_difference(predictor.predict(rows), expected, task))
     return found
 
 
@@ -211,16 +186,3 @@ def _quietly() -> Iterator[None]:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield
-
-
-def _row_us(predictor: Predictor, matrix: Floats) -> float:
-    vectors = [row.tolist() for row in matrix[:32]]
-    return round(median(_timed(predictor, vectors) for _ in range(_TIMING_BLOCKS)), 1)
-
-
-def _timed(predictor: Predictor, vectors: Sequence[list[float]]) -> float:
-    started, calls = time.perf_counter(), 0
-    while (spent := time.perf_counter() - started) < _TIMING_SECONDS:
-        predictor.predict_one(vectors[calls % len(vectors)])
-        calls += 1
-    return spent / calls * 1e6

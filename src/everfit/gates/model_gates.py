@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from everfit.artifact.tolerance import TOLERANCES, relative_difference
+from everfit.artifact.equivalence import TOLERANCES, relative_difference
 from everfit.core.errors import DefinitionError, EverfitError
 from everfit.core.evidence import Evidence
 from everfit.core.records import Verdict

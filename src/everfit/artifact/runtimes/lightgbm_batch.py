@@ -33,13 +33,7 @@ _LOG_ODDS = frozenset({"binary", "cross_entropy", "multiclassova"})
 
 
 class LightgbmBatch:
-    """A model as tables.
-
-    Args:
-        forest: Its trees.
-        convert: From the trees' sums to predictions.
-        fewest_rows: Number of rows from which on it is faster than the library.
-    """
+    """A model as tables, faster than the library from ``fewest_rows`` on; ``convert`` makes predictions of sums."""
 
     def __init__(self, forest: Forest, convert: Convert, *, fewest_rows: float) -> None:
         self._scorer = QuickScorer(forest)
@@ -52,23 +46,12 @@ class LightgbmBatch:
         return len(matrix) >= self._fewest_rows and matrix.shape[1] == self._columns
 
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Predict rows.
-
-        Args:
-            matrix: Float64 in C order, shape ``(rows, columns)``; missing values are NaN.
-
-        Returns:
-            Float64 of shape ``(rows, outputs)``.
-        """
+        """Predict rows, float64 in C order of shape ``(rows, columns)``, to float64 of shape ``(rows, outputs)``."""
         return self._convert(self._scorer.add_up(matrix))
 
 
 def make_batch(text: str) -> LightgbmBatch | None:
-    """Make tables of a model.
-
-    Returns:
-        ``None`` where the library is as fast, or the model holds what tables cannot.
-    """
+    """Make tables of a model; ``None`` where the library is as fast, or the model holds what tables cannot."""
     forest = read_forest(text)
     convert = conversion(forest.objective) if forest else None
     if forest is None or convert is None or not QuickScorer.can_hold(forest):
@@ -78,13 +61,9 @@ def make_batch(text: str) -> LightgbmBatch | None:
 
 
 def conversion(objective: str) -> Convert | None:
-    """Return the function from the trees' sums, shape ``(rows, outputs)``, to predictions.
+    """Return the function from the trees' sums, shape ``(rows, outputs)``, to predictions; ``None`` if it is not known.
 
-    Args:
-        objective: As LightGBM writes it, for example ``binary sigmoid:1``.
-
-    Returns:
-        ``None`` for objectives that are not known here.
+    ``objective`` is as LightGBM writes it, for example ``binary sigmoid:1``.
     """
     name, *parameters = objective.split() or [""]
     if "sqrt" in parameters:

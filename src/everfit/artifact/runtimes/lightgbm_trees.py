@@ -42,11 +42,9 @@ class Forest(NamedTuple):
 
 
 def read_forest(text: str) -> Forest | None:
-    """Read a model.
+    """Read a model of splits at thresholds and leaves with constants.
 
-    Returns:
-        ``None`` if it is more than splits at thresholds and leaves with constants: it has categorical splits or linear
-        leaves, or averages its trees.
+    It is ``None`` if the model has categorical splits or linear leaves, or averages its trees.
     """
     head, *parts = text.partition("\nend of trees")[0].split("\nTree=")
     if "\naverage_output" in head:
@@ -70,8 +68,7 @@ def read_splits(text: str) -> Iterator[tuple[int, float]]:
     """Yield column and threshold of every split in a model of any kind."""
     for part in text.partition("\nend of trees")[0].split("\nTree=")[1:]:
         entries = _entries(part)
-        thresholds = map(float, entries.get("threshold", "").split())
-        yield from zip(_integers(entries.get("split_feature", "")), thresholds, strict=True)
+        yield from zip(_integers(entries.get("split_feature", "")), _floats(entries.get("threshold", "")), strict=True)
 
 
 def _entries(text: str) -> dict[str, str]:
@@ -79,7 +76,7 @@ def _entries(text: str) -> dict[str, str]:
 
 
 def _read_tree(entries: Mapping[str, str]) -> Tree:
-    values = [float(word) for word in entries["leaf_value"].split()]
+    values = _floats(entries["leaf_value"])
     if len(values) == 1:
         return Tree(splits=(), leaves=tuple(values))
     lefts, rights = _integers(entries["left_child"]), _integers(entries["right_child"])
@@ -96,16 +93,18 @@ def _read_tree(entries: Mapping[str, str]) -> Tree:
         walk(rights[node])
 
     walk(0)
-    return Tree(splits=tuple(_splits(entries, spans)), leaves=tuple(leaves))
-
-
-def _splits(entries: Mapping[str, str], spans: Mapping[int, tuple[int, int]]) -> Iterator[TreeSplit]:
     features, decisions = _integers(entries["split_feature"]), _integers(entries["decision_type"])
-    thresholds = [float(word) for word in entries["threshold"].split()]
-    for node, (feature, threshold, decision) in enumerate(zip(features, thresholds, decisions, strict=True)):
-        default_left, missing = bool(decision & _DEFAULT_LEFT), decision >> _MISSING_SHIFT & 3
-        yield TreeSplit(feature, threshold, default_left, missing, *spans[node])
+    nodes = zip(features, _floats(entries["threshold"]), decisions, strict=True)
+    splits = tuple(
+        TreeSplit(feature, threshold, bool(decision & _DEFAULT_LEFT), decision >> _MISSING_SHIFT & 3, *spans[node])
+        for node, (feature, threshold, decision) in enumerate(nodes)
+    )
+    return Tree(splits=splits, leaves=tuple(leaves))
 
 
 def _integers(text: str) -> list[int]:
     return [int(word) for word in text.split()]
+
+
+def _floats(text: str) -> list[float]:
+    return [float(word) for word in text.split()]

@@ -13,13 +13,10 @@ from everfit.core.evidence import Arithmetic, Task
 
 
 class NativePredictor:
-    """Any estimator, in its own library.
+    """Any estimator, in its own library, through ``predict`` or ``predict_proba``.
 
-    Args:
-        runtime: Name of its runtime.
-        estimator: See :func:`prediction_method`.
-        schema: Schema of its training.
-        method: Predicts rows, instead of the estimator's own method.
+    For classification it has ``predict_proba``, or its ``predict`` must give probabilities, as gradient boosting
+    libraries' own boosters do. Raises :class:`AttributeError` if it has neither, and no ``method`` is given instead.
     """
 
     arithmetic: Arithmetic = "float64"
@@ -32,13 +29,31 @@ class NativePredictor:
         self.estimator = estimator
         self._task = schema.task
         self._classes = len(schema.classes)
-        self._method = method or prediction_method(estimator, schema.task)
-        self._places = class_places(estimator) if schema.task != "regression" else None
+        self._method = method or _prediction_method(estimator, schema.task)
+        known = getattr(estimator, "classes_", None) if schema.task != "regression" else None
+        # The place in the schema's classes of every column of predict_proba.
+        self._places = None if known is None else [int(label) for label in known]
 
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        """As :class:`everfit.artifact.predictor.Predictor` promises."""
-        raw = self.predict_raw(matrix)
-        return shape_predictions(raw, self._task, classes=self._classes, places=self._places)
+        """As :class:`everfit.artifact.predictor.Predictor` promises; results of an unknown shape keep it.
+
+        An estimator may return values of shape ``(rows,)`` or ``(rows, 1)``, or probabilities: ``(rows, classes)``, or
+        those of the last of two classes alone, ``(rows,)`` or ``(rows, 1)``.
+        """
+        values = np.asarray(self.predict_raw(matrix), dtype=np.float64)
+        if values.ndim == 2 and values.shape[1] == 1 and self._places is None:
+            values = values[:, 0]
+        if self._task == "multiclass" and self._classes == 2 and values.ndim == 1:
+            return np.column_stack([1 - values, values])
+        if self._task == "regression" or values.ndim != 2:
+            return values
+        places = self._places
+        if places is not None and len(places) == values.shape[1] and places != list(range(self._classes)):
+            # In another order, or without a column for a class that the estimator never met.
+            aligned = np.zeros((len(values), self._classes))
+            aligned[:, places] = values
+            values = aligned
+        return np.ascontiguousarray(values[:, -1]) if self._task == "binary" else values
 
     def predict_raw(self, matrix: NDArray[np.float64]) -> NDArray[Any]:
         """Return what the estimator itself returns, as an array."""
@@ -53,55 +68,10 @@ class NativePredictor:
         return prediction
 
 
-def prediction_method(estimator: Any, task: Task) -> Callable[[Any], Any]:
-    """Return the method of an estimator that predicts rows.
-
-    Args:
-        estimator: Has ``predict``, and for classification ``predict_proba``; without that, ``predict`` must give
-            probabilities, as gradient boosting libraries' own boosters do.
-        task: The kind of prediction.
-
-    Raises:
-        AttributeError: If it has no such method.
-    """
+def _prediction_method(estimator: Any, task: Task) -> Callable[[Any], Any]:
     if type(estimator).__module__.startswith("xgboost.") and not hasattr(estimator, "get_booster"):
-        # A booster's own predict takes nothing but a DMatrix.
-        method: Callable[[Any], Any] = estimator.inplace_predict
-        return method
-    name = "predict_proba" if task != "regression" and hasattr(estimator, "predict_proba") else "predict"
-    found: Callable[[Any], Any] = getattr(estimator, name)
-    return found
-
-
-def class_places(estimator: Any) -> list[int] | None:
-    """Return the place in the schema's classes of every column of ``predict_proba``; ``None`` if it is unknown."""
-    known = getattr(estimator, "classes_", None)
-    return None if known is None else [int(label) for label in known]
-
-
-def shape_predictions(raw: Any, task: Task, *, classes: int, places: Sequence[int] | None) -> NDArray[np.float64]:
-    """Bring an estimator's result into the one shape that :class:`everfit.artifact.predictor.Predictor` promises.
-
-    Args:
-        raw: Values of shape ``(rows,)`` or ``(rows, 1)``, or probabilities: ``(rows, classes)``, or those of the last
-            of two classes alone, ``(rows,)`` or ``(rows, 1)``.
-        task: The kind of prediction.
-        classes: Number of classes in the schema.
-        places: See :func:`class_places`.
-
-    Returns:
-        Float64. Results of any other shape keep it.
-    """
-    values = np.asarray(raw, dtype=np.float64)
-    if values.ndim == 2 and values.shape[1] == 1 and (task == "regression" or places is None):
-        values = values[:, 0]
-    if task == "multiclass" and classes == 2 and values.ndim == 1:
-        return np.column_stack([1 - values, values])
-    if task == "regression" or values.ndim != 2:
-        return values
-    if places is not None and len(places) == values.shape[1] and list(places) != list(range(classes)):
-        # In another order, or without a column for a class that the estimator never met.
-        aligned = np.zeros((len(values), classes))
-        aligned[:, places] = values
-        values = aligned
-    return np.ascontiguousarray(values[:, -1]) if task == "binary" else values
+        name = "inplace_predict"  # a booster's own predict takes nothing but a DMatrix
+    else:
+        name = "predict_proba" if task != "regression" and hasattr(estimator, "predict_proba") else "predict"
+    method: Callable[[Any], Any] = getattr(estimator, name)
+    return method

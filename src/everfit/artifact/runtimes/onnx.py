@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everfit.artifact.predictor import Predictor
+from everfit.artifact.runtimes.runtime import Runtime
 from everfit.artifact.schema import InputSchema
 from everfit.artifact.split_points import parts_within
 from everfit.core.evidence import Arithmetic
 
-_FILE = "model.onnx"
 _CONTINUOUS = tuple(
     f"sklearn.{name}" for name in ("compose", "decomposition", "impute", "linear_model", "pipeline", "preprocessing")
 )
@@ -24,35 +24,10 @@ _JUMPS = frozenset({"Binarizer", "KBinsDiscretizer", "KNNImputer"})
 """The exceptions among these. Encoders jump, too, but only beside values that occur, which the proof tests."""
 
 
-class OnnxRuntime:
-    """ONNX in float64 for estimators without jumps, executed by ONNX Runtime on one thread."""
-
-    name = "onnx"
-    executes_code = False
-
-    def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:
-        """As :class:`everfit.artifact.runtimes.runtime.Runtime` promises."""
-        module = type(estimator).__module__
-        if not module.startswith(("sklearn.linear_model", "sklearn.pipeline")) or not _installed():
-            return ()
-        if not _is_continuous(estimator):
-            return ()
-        (folder / _FILE).write_bytes(_convert(estimator, schema))
-        return (_FILE,)
-
-    def load(self, folder: Path, schema: InputSchema) -> Predictor:
-        """As :class:`everfit.artifact.runtimes.runtime.Runtime` promises.
-
-        Raises:
-            ImportError: If ONNX Runtime is not installed.
-        """
-        return OnnxPredictor((folder / _FILE).read_bytes(), schema)
-
-
 class OnnxPredictor:
-    """A session of ONNX Runtime."""
+    """A session of ONNX Runtime, in float64 on one thread."""
 
-    runtime = OnnxRuntime.name
+    runtime = "onnx"
     arithmetic: Arithmetic = "float64"
 
     def __init__(self, model: bytes, schema: InputSchema) -> None:
@@ -78,29 +53,38 @@ class OnnxPredictor:
         return prediction
 
 
+def _save(estimator: Any, path: Path, schema: InputSchema) -> bool:
+    is_linear = type(estimator).__module__.startswith(("sklearn.linear_model", "sklearn.pipeline"))
+    installed = all(importlib.util.find_spec(name) is not None for name in ("onnxruntime", "skl2onnx"))
+    if not (is_linear and installed and _is_continuous(estimator)):
+        return False
+    path.write_bytes(_convert(estimator, schema))
+    return True
+
+
+def _load(path: Path, schema: InputSchema) -> Predictor:
+    return OnnxPredictor(path.read_bytes(), schema)
+
+
 def _is_continuous(estimator: Any) -> bool:
     """Return false if a step may jump where no proof tests: behind a scaler thresholds are not those of a column."""
     from sklearn.base import BaseEstimator
 
-    steps = [type(part) for part in parts_within(estimator) if isinstance(part, BaseEstimator)]
+    steps = [type(part) for part, _ in parts_within(estimator) if isinstance(part, BaseEstimator)]
     return all(step.__module__.startswith(_CONTINUOUS) and step.__name__ not in _JUMPS for step in steps)
-
-
-def _installed() -> bool:
-    return all(importlib.util.find_spec(name) is not None for name in ("onnxruntime", "skl2onnx"))
 
 
 def _convert(estimator: Any, schema: InputSchema) -> bytes:
     import skl2onnx
     from skl2onnx.common.data_types import DoubleTensorType
 
-    options = {} if schema.task == "regression" else {"zipmap": False}
+    options = None if schema.task == "regression" else {id(estimator): {"zipmap": False}}
+    types = [("X", DoubleTensorType([None, len(schema.columns)]))]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = skl2onnx.to_onnx(
-            estimator,
-            initial_types=[("X", DoubleTensorType([None, len(schema.columns)]))],
-            options={id(estimator): options} if options else None,
-        )
+        model = skl2onnx.to_onnx(estimator, initial_types=types, options=options)
     content: bytes = model.SerializeToString()
     return content
+
+
+ONNX = Runtime(name=OnnxPredictor.runtime, file="model.onnx", save=_save, load=_load)

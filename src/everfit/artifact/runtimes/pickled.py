@@ -18,46 +18,20 @@ from typing import Any
 from everfit.artifact.carried_code import CarriedCode, imports_of
 from everfit.artifact.predictor import Predictor
 from everfit.artifact.runtimes.native import NativePredictor
+from everfit.artifact.runtimes.runtime import Runtime
 from everfit.artifact.schema import InputSchema
 from everfit.core.errors import PackageError
 from everfit.core.settings import is_project_code
 
-_FILE = "estimator.pkl"
-_CODE_FOLDER = "project"
-_OWN = "everfit"
-
-
-class PickledRuntime:
-    """cloudpickle, with the project's own classes by value, so that the service needs no project code."""
-
-    name = "pickle"
-    executes_code = True
-
-    def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:  # noqa: ARG002
-        """As :class:`everfit.artifact.runtimes.runtime.Runtime` promises."""
-        (folder / _FILE).write_bytes(pickle_by_value(estimator, code_folder(folder.parent)))
-        return (_FILE,)
-
-    def load(self, folder: Path, schema: InputSchema) -> Predictor:
-        """As :class:`everfit.artifact.runtimes.runtime.Runtime` promises."""
-        content = (folder / _FILE).read_bytes()
-        return NativePredictor(self.name, unpickle(content, code_folder(folder.parent)), schema)
-
-
-def code_folder(package: Path) -> Path:
-    """Folder of a package's copy of the project's code."""
-    return package / _CODE_FOLDER
+PROJECT_FOLDER = "project"
+"""Folder of a package's copy of the project's code."""
 
 
 def pickle_by_value(thing: Any, code: Path) -> bytes:
     """Pickle an object with every class and function of modules that are not installed, wherever they are within it.
 
-    Args:
-        thing: Any object that cloudpickle can write.
-        code: The package's copy of the project's code, for what is imported only when a function runs.
-
-    Raises:
-        PackageError: If such a module is in neither place.
+    What is imported only when a function runs must be in ``code``, the package's copy of the project's code; otherwise
+    raises :class:`~everfit.core.errors.PackageError`.
     """
     import cloudpickle
 
@@ -81,12 +55,7 @@ def pickle_by_value(thing: Any, code: Path) -> bytes:
 
 
 def unpickle(content: bytes, code: Path) -> Any:
-    """Execute a pickle, whose signature the caller has verified.
-
-    Args:
-        content: The pickle's bytes.
-        code: The package's copy of the project's code, verified too.
-    """
+    """Execute a pickle; the caller has verified its signature, and that of ``code``, the copy of the project's code."""
     return _Unpickler(content, CarriedCode(code)).load()
 
 
@@ -103,23 +72,18 @@ class _Unpickler(pickle.Unpickler):
         found: Callable[..., Any] = super().find_class(module, name)
         if not module.startswith("cloudpickle"):
             return found
+
         # A function takes its builtins from its globals when it is made, the functions within it when they are made.
-        if name == "_make_function":
+        def make(code: CodeType, global_names: dict[str, Any], *rest: Any) -> FunctionType:
+            self._carried.adopt(global_names)
+            return FunctionType(code, global_names, *rest)
 
-            def make(code: CodeType, global_names: dict[str, Any], *rest: Any) -> FunctionType:
-                self._carried.adopt(global_names)
-                return FunctionType(code, global_names, *rest)
+        def set_state(function: FunctionType, state: Any) -> Any:
+            result = found(function, state)
+            self._carried.adopt(function.__globals__)
+            return result
 
-            return make
-        if name == "_function_setstate":
-
-            def set_state(function: FunctionType, state: Any) -> Any:
-                result = found(function, state)
-                self._carried.adopt(function.__globals__)
-                return result
-
-            return set_state
-        return found
+        return {"_make_function": make, "_function_setstate": set_state}.get(name, found)
 
 
 def _carried_module(name: str) -> ModuleType:
@@ -168,7 +132,7 @@ class _Installed:
 
     def __init__(self) -> None:
         self._libraries = tuple(Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib"))
-        self._known: dict[str, bool] = {"__main__": False, "__mp_main__": False, _OWN: True, "": True}
+        self._known: dict[str, bool] = {"__main__": False, "__mp_main__": False, "everfit": True, "": True}
         # To read what all distributions hold takes a quarter of a second.
         self._distributed = cache(importlib.metadata.packages_distributions)
 
@@ -201,3 +165,17 @@ class _Installed:
         if origin and origin not in {"built-in", "frozen", "namespace"}:
             return Path(origin)
         return next((Path(folder) / "__init__.py" for folder in folders or ()), None)
+
+
+def _save(estimator: Any, path: Path, schema: InputSchema) -> bool:  # noqa: ARG001
+    path.write_bytes(pickle_by_value(estimator, path.parents[1] / PROJECT_FOLDER))
+    return True
+
+
+def _load(path: Path, schema: InputSchema) -> Predictor:
+    estimator = unpickle(path.read_bytes(), path.parents[1] / PROJECT_FOLDER)
+    return NativePredictor(PICKLE.name, estimator, schema)
+
+
+PICKLE = Runtime(name="pickle", file="estimator.pkl", save=_save, load=_load, executes_code=True)
+"""cloudpickle, with the project's own classes by value, so that the service needs no project code."""

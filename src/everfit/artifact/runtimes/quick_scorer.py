@@ -45,9 +45,8 @@ class QuickScorer:
                 splits.setdefault(split.feature, []).append((number, split))
         self._features = np.array(list(splits))
         edges = [_edges(split.threshold for _, split in own) for own in splits.values()]
-        self._tables = [
-            _table(ends, own, self._trees, self._word) for ends, own in zip(edges, splits.values(), strict=True)
-        ]
+        parts = zip(edges, splits.values(), strict=True)
+        self._tables = [_table(ends, own, self._trees, self._word) for ends, own in parts]
         self._steps = max(map(len, edges)).bit_length()
         padded = np.full((len(edges), 2**self._steps), np.inf)
         for row, ends in zip(padded, edges, strict=True):
@@ -80,11 +79,7 @@ class QuickScorer:
     def add_up(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum the leaves that rows fall into, tree by tree as LightGBM does, so that the sums are the same bits.
 
-        Args:
-            matrix: At least two rows, float64 of shape ``(rows, columns)``; missing values are NaN.
-
-        Returns:
-            Float64 of shape ``(rows, outputs)``.
+        From at least two rows, float64 of shape ``(rows, columns)``, to float64 of shape ``(rows, outputs)``.
         """
         sums = np.empty((len(matrix), self._outputs))
         chunks = -(-len(matrix) * self._trees // _CHUNK_WORDS)
@@ -115,8 +110,7 @@ class QuickScorer:
     def _find_places(self, rows: NDArray[np.float64]) -> NDArray[np.intp]:
         """Count the edges below each value, by a vectorised binary search; NaN is above all.
 
-        Returns:
-            Shape ``(features, rows)``. Places beyond a table stand for its last row.
+        The shape is ``(features, rows)``; places beyond a table stand for its last row.
         """
         values = rows.T[self._features]
         found = np.repeat(self._last_places, len(rows), axis=1)
@@ -149,16 +143,9 @@ def _edges(thresholds: Iterable[float]) -> NDArray[np.float64]:
 def _table(
     edges: NDArray[np.float64], splits: Sequence[tuple[int, TreeSplit]], trees: int, word: type[np.uint32 | np.uint64]
 ) -> NDArray[Any]:
-    """Make the table of the leaves that remain, by interval and tree.
+    """Make the table of the leaves that remain, shape ``(intervals + 1, trees)``: NaN has the last row.
 
-    Args:
-        edges: Upper end of each interval. NaN has a row of its own after theirs.
-        splits: One feature's, each with its tree's number, in the trees' order.
-        trees: Number of trees.
-        word: Has a bit for each leaf.
-
-    Returns:
-        Shape ``(intervals + 1, trees)``.
+    Each interval has its upper end in ``edges``; ``splits`` are one feature's, with their trees' numbers, in order.
     """
     owners = np.array([tree for tree, _ in splits])
     _, thresholds, default_left, missing, firsts, rights = map(

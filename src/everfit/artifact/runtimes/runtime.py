@@ -1,34 +1,26 @@
-"""Interface of a runtime: a way to store and execute estimators."""
+"""A runtime: a way to store and execute estimators."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from everfit.artifact.predictor import Predictor
 from everfit.artifact.schema import InputSchema
 
 
-class Runtime(Protocol):
-    """A way to store estimators of some libraries, as files in the folder ``model`` of a package."""
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """A way to store estimators of some libraries as one file in the folder ``model`` of a package."""
 
     name: str
-    executes_code: bool
-    """True if loading its files executes code from them."""
-
-    def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:
-        """Write an estimator.
-
-        Args:
-            estimator: The trainer's result.
-            folder: An existing folder.
-            schema: Schema of its training.
-
-        Returns:
-            The names of the files written; empty if this runtime cannot hold the estimator.
-        """
-        ...
-
-    def load(self, folder: Path, schema: InputSchema) -> Predictor:
-        """Read the files that :meth:`save` wrote into ``folder``."""
-        ...
+    file: str
+    """Name of the file; runtimes of the same format share it."""
+    save: Callable[[Any, Path, InputSchema], bool]
+    """Write an estimator to a path; false, without a file, if this runtime cannot hold it."""
+    load: Callable[[Path, InputSchema], Predictor]
+    """Read what ``save`` wrote. Raises :class:`ImportError` if the library is not installed."""
+    executes_code: bool = False
+    """True if loading the file executes code from it."""

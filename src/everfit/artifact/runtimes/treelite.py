@@ -1,16 +1,14 @@
 """Trees of scikit-learn and XGBoost in treelite's own binary format, executed by its library.
 
-The ``treelite`` package imports scipy, which takes a second; the prediction process calls the library alone. See
-``TreeliteGTILPredict`` in treelite's C API.
+See ``TreeliteGTILPredict`` in treelite's C API.
 """
 
 from __future__ import annotations
 
 import ctypes
 import json
-import threading
 import warnings
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,107 +16,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everfit.artifact.predictor import Predictor
-from everfit.artifact.runtimes.shared_library import load_shared_library
-from everfit.artifact.runtimes.xgboost import best_rounds, find_booster
+from everfit.artifact.runtimes.boosters import best_rounds, find_xgboost
+from everfit.artifact.runtimes.runtime import Runtime
+from everfit.artifact.runtimes.shared_library import LibraryPredictor, ThreadBuffers
 from everfit.artifact.schema import InputSchema
-from everfit.core.errors import CorruptPackageError
-from everfit.core.evidence import Arithmetic
 
-_FILE = "treelite.bin"
-_ENSEMBLES = frozenset(
-    {
-        "ExtraTreesClassifier",
-        "ExtraTreesRegressor",
-        "GradientBoostingClassifier",
-        "GradientBoostingRegressor",
-        "HistGradientBoostingClassifier",
-        "HistGradientBoostingRegressor",
-        "IsolationForest",
-        "RandomForestClassifier",
-        "RandomForestRegressor",
-    }
-)
+_FORESTS = frozenset({"ExtraTrees", "GradientBoosting", "HistGradientBoosting", "RandomForest"})
 
 
-class TreeliteRuntime:
-    """treelite's checkpoint."""
+class TreelitePredictor(LibraryPredictor):
+    """Trees in treelite's library. Raises :class:`~everfit.core.errors.CorruptPackageError` if it refuses the file."""
 
-    name = "treelite"
-    executes_code = False
-
-    def save(self, estimator: Any, folder: Path, schema: InputSchema) -> tuple[str, ...]:  # noqa: ARG002
-        """As :class:`everfit.artifact.runtimes.runtime.Runtime` promises."""
-        kind = type(estimator)
-        if kind.__module__.startswith("sklearn.ensemble.") and kind.__name__ in _ENSEMBLES:
-            model = _from_sklearn(estimator)
-        else:
-            booster = find_booster(estimator)
-            if booster is None:
-                return ()
-            model = _from_xgboost(booster)
-        model.serialize(str(folder / _FILE))
-        return (_FILE,)
-
-    def load(self, folder: Path, schema: InputSchema) -> Predictor:
-        """As :class:`everfit.artifact.runtimes.runtime.Runtime` promises.
-
-        Raises:
-            ImportError: If treelite is not installed.
-            CorruptPackageError: If the library refuses the model.
-        """
-        return TreelitePredictor(folder / _FILE, schema)
-
-
-class TreelitePredictor:
-    """Trees in treelite's library."""
-
-    runtime = TreeliteRuntime.name
-    arithmetic: Arithmetic
+    runtime = "treelite"
 
     def __init__(self, file: Path, schema: InputSchema) -> None:
-        self._library: Any = load_shared_library("treelite")
+        super().__init__("treelite", last_error="TreeliteGetLastError")
         self._model, self._config = ctypes.c_void_p(), ctypes.c_void_p()
         self._columns = len(schema.columns)
-        self._positive = schema.task == "binary"
         self._call(self._library.TreeliteDeserializeModelFromFile(str(file).encode(), ctypes.byref(self._model)))
         settings = json.dumps({"predict_type": "default", "nthread": 1}).encode()
         self._call(self._library.TreeliteGTILParseConfig(settings, ctypes.byref(self._config)))
         self._type = self._read_type()
-        self._number = ctypes.c_double if self._type == b"float64" else ctypes.c_float
-        self._width = self._read_width()
+        self._set_width(self._read_width(), schema.task)
         # treelite's softmax computes in float32, whatever the type of the leaves.
         self.arithmetic = "float64" if self._type == b"float64" and schema.task != "multiclass" else "float32"
-        self._pair = schema.task == "multiclass" and self._width == 1
-        self._threads = threading.local()
-        self._predict = self._library.TreeliteGTILPredict
 
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """As :class:`everfit.artifact.predictor.Predictor` promises."""
         given = np.ascontiguousarray(matrix, dtype=self._type.decode())
         predictions = np.zeros((len(given), self._width), dtype=given.dtype)
         if len(given):
-            at, rows = given.ctypes.data_as(ctypes.c_void_p), ctypes.c_uint64(len(given))
-            to = predictions.ctypes.data_as(ctypes.c_void_p)
-            self._call(self._predict(self._model, at, self._type, rows, to, self._config))
-        chances = predictions.astype(np.float64)
-        if self._pair:
-            return np.column_stack([1 - chances[:, 0], chances[:, 0]])
-        if self._width == 1:
-            return chances[:, 0]
-        return chances[:, 1] if self._positive else chances
+            at, to = (array.ctypes.data_as(ctypes.c_void_p) for array in (given, predictions))
+            self._call(self._predict_call(at, len(given), to)())
+        return self._shape(predictions.astype(np.float64))
 
-    def predict_one(self, vector: Sequence[float] | NDArray[np.float64]) -> float | list[float]:
-        """As :class:`everfit.artifact.predictor.Predictor` promises."""
-        try:
-            row = self._threads.row
-        except AttributeError:
-            row = self._threads.row = _TreeliteRow(self._number, self._columns, self._width)
-        row.given[:] = vector
-        if self._predict(self._model, row.given_at, self._type, row.one, row.prediction_at, self._config):
-            self._call(-1)
-        if self._width == 1:
-            return [1 - row.prediction[0], row.prediction[0]] if self._pair else row.prediction[0]
-        return row.prediction[1] if self._positive else list(row.prediction)
+    def _make_buffers(self) -> ThreadBuffers:
+        number = ctypes.c_double if self._type == b"float64" else ctypes.c_float
+        buffers = ThreadBuffers(number, self._columns, self._width)
+        buffers.predict = self._predict_call(ctypes.byref(buffers.given), 1, ctypes.byref(buffers.prediction))
+        return buffers
+
+    def _predict_call(self, at: Any, rows: int, to: Any) -> partial[int]:
+        predict = self._library.TreeliteGTILPredict
+        return partial(predict, self._model, at, self._type, ctypes.c_uint64(rows), to, self._config)
 
     def _read_type(self) -> bytes:
         name = ctypes.c_char_p()
@@ -128,28 +68,27 @@ class TreelitePredictor:
     def _read_width(self) -> int:
         """Return the length of a row's prediction: the shape's last axis, (rows, targets, classes)."""
         shape, axes = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64()
-        self._call(
-            self._library.TreeliteGTILGetOutputShape(
-                self._model, ctypes.c_uint64(1), self._config, ctypes.byref(shape), ctypes.byref(axes)
-            )
-        )
+        read_shape, one = self._library.TreeliteGTILGetOutputShape, ctypes.c_uint64(1)
+        self._call(read_shape(self._model, one, self._config, ctypes.byref(shape), ctypes.byref(axes)))
         return int(shape[axes.value - 1])
 
-    def _call(self, outcome: int) -> None:
-        if outcome:
-            self._library.TreeliteGetLastError.restype = ctypes.c_char_p
-            raise CorruptPackageError("treelite refuses", value=self._library.TreeliteGetLastError().decode())
+
+def _save(estimator: Any, path: Path, schema: InputSchema) -> bool:  # noqa: ARG001
+    module, name = type(estimator).__module__, type(estimator).__name__
+    if module.startswith("sklearn.ensemble.") and (
+        name == "IsolationForest" or name.removesuffix("Classifier").removesuffix("Regressor") in _FORESTS
+    ):
+        model = _from_sklearn(estimator)
+    elif (booster := find_xgboost(estimator)) is not None:
+        model = _from_xgboost(booster)
+    else:
+        return False
+    model.serialize(str(path))
+    return True
 
 
-class _TreeliteRow:
-    """One thread's buffers, kept because allocating them costs more than predicting small models."""
-
-    def __init__(self, number: Any, columns: int, width: int) -> None:
-        self.given = (number * columns)()
-        self.prediction = (number * width)()
-        self.given_at = ctypes.byref(self.given)
-        self.prediction_at = ctypes.byref(self.prediction)
-        self.one = ctypes.c_uint64(1)
+def _load(path: Path, schema: InputSchema) -> Predictor:
+    return TreelitePredictor(path, schema)
 
 
 def _from_sklearn(estimator: Any) -> Any:
@@ -189,3 +128,6 @@ def _from_xgboost(booster: Any) -> Any:
 
     first, last = best_rounds(booster)
     return treelite.frontend.from_xgboost(booster[first:last] if last else booster)
+
+
+TREELITE = Runtime(name=TreelitePredictor.runtime, file="treelite.bin", save=_save, load=_load)
