@@ -90,14 +90,6 @@ def test_mistakes_are_named(orders: Orders) -> None:
         orders.finish(orders.ask(order()).number, state="running", sentence="", now=day(1))
 
 
-def test_the_migrations_make_the_table_that_is_declared(ledger: sa.Engine) -> None:
-    made = sa.inspect(ledger)
-    columns = {each["name"]: (str(each["type"]), each["nullable"]) for each in made.get_columns("orders")}
-    assert columns == {each.name: (str(each.type), bool(each.nullable)) for each in ORDERS.columns}
-    (unique,) = made.get_unique_constraints("orders")
-    assert unique["column_names"] == ["model", "cause"]
-
-
 def test_a_training_by_hand_is_listed_once_and_is_no_order(orders: Orders) -> None:
     asked = orders.ask(order())
     given: dict[str, Any] = {"run_id": "r7", "reason": "a try", "actor": "ada", "started_at": day(31), "now": day(32)}

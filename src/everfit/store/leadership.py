@@ -32,10 +32,8 @@ class Leadership(Protocol):
 
 
 class FileLeadership:
-    """A lock on a file, for a ledger in SQLite: all controllers are on one machine then.
-
-    Args:
-        path: The lock's file; it holds the number of the leading process, for readers.
+    """A lock on a file, which holds the leading process's id for readers; for a ledger in SQLite: all controllers are on
+    one machine then.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,19 +41,15 @@ class FileLeadership:
         self._file: int | None = None
 
     def win(self) -> bool:
-        """Take or keep the lock; false while another process has it.
-
-        Raises :class:`LoopError` if the file cannot be opened.
-        """
+        """Take or keep the lock. Raises :class:`LoopError` if the file cannot be opened."""
         if self._file is not None:
             return True
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise LoopError(
-                "the lock of the leading controller must be a file that can be written", value=str(error)
-            ) from error
+            rule = "the lock of the leading controller must be a file that can be written"
+            raise LoopError(rule, value=str(error)) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -85,10 +79,7 @@ class PostgresLeadership:
         self._session: sa.Connection | None = None
 
     def win(self) -> bool:
-        """Take or keep the lock; false while another session has it.
-
-        Raises :class:`LoopError` if the database cannot be reached.
-        """
+        """Take or keep the lock. Raises :class:`LoopError` if the database cannot be reached."""
         if self._session is not None:
             return self.holds()
         try:

@@ -1,6 +1,7 @@
 """The ledger: the loop's decisions in SQL. SQLite by default, PostgreSQL beyond one machine.
 
-Migrations live in ``store/migrations``; opening a ledger brings it up to date.
+Opening a ledger brings it up to date by ``store/migrations``. Those up to 0004 make the tables as they are declared here:
+a change of one leaves its former columns in the migration that makes it.
 
 | table | its one writer |
 | --- | --- |
@@ -126,24 +127,23 @@ def open_ledger(url: str) -> sa.Engine:
     Args:
         url: A SQLAlchemy URL; the folder of an SQLite file is made if it is missing.
     """
+    config = Config()
+    config.set_main_option("script_location", "everfit:store/migrations")
     try:
-        parsed = sa.make_url(url)
         file = sqlite_path(url)
         if file is not None and is_read_only(file):
-            return _open_read_only(file)
-        engine = sa.create_engine(parsed)
+            return _open_read_only(file, config)
+        engine = sa.create_engine(url)
         if engine.dialect.name == "sqlite":
             sa.event.listen(engine, "connect", _prepare_sqlite)
-        config = _migrations()
         with nullcontext() if file is None else creation_lock(file), engine.begin() as connection:
             if engine.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except (sa.exc.SQLAlchemyError, OSError, ImportError) as error:
-        raise StoreError(
-            f"the ledger could not be opened: {error}", value=url, remedy="Check [stores] ledger in everfit.toml."
-        ) from error
+        rule, remedy = f"the ledger could not be opened: {error}", "Check [stores] ledger in everfit.toml."
+        raise StoreError(rule, value=url, remedy=remedy) from error
     return engine
 
 
@@ -152,32 +152,20 @@ def is_writable(ledger: sa.Engine) -> bool:
     return not (ledger.url.database or "").startswith("file:")
 
 
-def _open_read_only(file: Path) -> sa.Engine:
-    """Open a ledger that can be neither written nor migrated.
-
-    Raises :class:`StoreError` if it would have to be migrated first.
-    """
+def _open_read_only(file: Path, config: Config) -> sa.Engine:
+    """Open a ledger that can be neither written nor migrated; raises :class:`StoreError` if it needs a migration."""
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=f"file:{file}"),
         creator=lambda: sqlite3.connect(read_only_uri(file), uri=True, check_same_thread=False),
         poolclass=sa.pool.QueuePool,
     )
-    newest = ScriptDirectory.from_config(_migrations()).get_heads()
     with engine.connect() as connection:
         found = MigrationContext.configure(connection).get_current_heads()
-    if set(found) != set(newest):
-        raise StoreError(
-            "the ledger was written by another version of Everfit, and its folder cannot be written to migrate it",
-            value=str(file),
-            remedy="Run the command once where the folder can be written.",
-        )
+    if set(found) != set(ScriptDirectory.from_config(config).get_heads()):
+        rule = "the ledger was written by another version of Everfit, and its folder cannot be written to migrate it"
+        remedy = "Run the command once where the folder can be written."
+        raise StoreError(rule, value=str(file), remedy=remedy)
     return engine
-
-
-def _migrations() -> Config:
-    config = Config()
-    config.set_main_option("script_location", "everfit:store/migrations")
-    return config
 
 
 def require_writable(ledger: sa.Engine) -> None:
@@ -192,15 +180,10 @@ def require_writable(ledger: sa.Engine) -> None:
             connection.rollback()
     except sa.exc.SQLAlchemyError as error:
         reason = getattr(error, "orig", None) or error
-        raise StoreError(
-            "the ledger must be writable",
-            value=str(reason),
-            remedy="Wait for the process that holds its lock, or end it.",
-        ) from error
+        remedy = "Wait for the process that holds its lock, or end it."
+        raise StoreError("the ledger must be writable", value=str(reason), remedy=remedy) from error
 
 
-def _prepare_sqlite(connection: object, _record: object) -> None:
-    cursor = connection.cursor()  # type: ignore[attr-defined]
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA busy_timeout = 10000")
-    cursor.close()
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA busy_timeout = 10000")
