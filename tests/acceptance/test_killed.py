@@ -14,10 +14,10 @@ from tests.acceptance.shop import everfit
 from tests.acceptance.test_walk import ROW, service
 from tests.serving.load import load
 from tests.serving.test_deployment import wait_for
+from tests.store.recent_predictions import recent_predictions
 
 from everfit.journal.tables import scan_predictions
 from everfit.serving.worker_report import read_reports
-from everfit.store.prediction_log import recent_predictions
 
 KILLS = 20
 

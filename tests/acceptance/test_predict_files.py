@@ -14,8 +14,7 @@ from tests.acceptance.shop import Answer, everfit
 from tests.serving.orders import ROW, Shop, make_shop, trees
 from tests.serving.process import running
 from tests.serving.test_feedback import known
-
-from everfit.store.prediction_log import recent_predictions
+from tests.store.recent_predictions import recent_predictions
 
 ROWS = 2_500
 FIELDS = list(ROW)

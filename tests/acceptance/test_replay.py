@@ -18,11 +18,11 @@ import pytest
 from tests.acceptance.shop import everfit, make_project, orders
 from tests.acceptance.test_walk import service
 from tests.serving.test_deployment import wait_for
+from tests.store.recent_predictions import recent_predictions
 
 from everfit.core.clock import to_us
 from everfit.journal.tables import scan_outcomes, scan_predictions
 from everfit.store.controller_report import ControllerReport, write_controller_report
-from everfit.store.prediction_log import recent_predictions
 
 START, END = datetime(2026, 1, 15, tzinfo=UTC), datetime(2026, 1, 16, tzinfo=UTC)
 STEP = timedelta(minutes=10)

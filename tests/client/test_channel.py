@@ -14,11 +14,11 @@ import pytest
 from tests.serving.orders import NOW, ROW, Shop
 from tests.serving.process import running
 from tests.serving.test_faults import clear_disk, fill_disk
+from tests.store.recent_predictions import recent_predictions
 
 import everfit as ef
 from everfit.core.errors import NotReadyError, RequestError, SettingsError
 from everfit.store.deployment import Deployed, ModelDeployment
-from everfit.store.prediction_log import recent_predictions
 
 
 def recorded(shop: Shop) -> list[str]:

@@ -11,6 +11,7 @@ import msgspec
 
 from everfit.store.journal_records import (
     OUTCOMES,
+    PREDICTIONS,
     PUSHES,
     Outcome,
     Outcomes,
@@ -19,8 +20,7 @@ from everfit.store.journal_records import (
     PushedRows,
     Route,
 )
-from everfit.store.prediction_log import PredictionLog
-from everfit.store.record_log import RecordLog
+from everfit.store.record_log import PredictionLog, RecordLog
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 LAYOUT = PredictionLayout(
@@ -49,7 +49,7 @@ class Service:
     """Writes what the prediction service would."""
 
     def __init__(self, journal: Path, *, seal_bytes: int = 64 << 20) -> None:
-        self.log = PredictionLog(journal, seal_bytes=seal_bytes)
+        self.log = PredictionLog(journal / PREDICTIONS, seal_bytes=seal_bytes)
         self.outcome_log = RecordLog[Outcomes](journal / OUTCOMES)
         self.push_log = RecordLog[PushedRows](journal / PUSHES)
         self._numbers: dict[PredictionLayout, int] = {}

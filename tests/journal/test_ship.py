@@ -193,7 +193,7 @@ def test_a_torn_record_is_cut_and_counted(journal: Path, lake: Path) -> None:
 
 def test_what_cannot_be_understood_is_set_aside_and_keeps_nobody_waiting(journal: Path, lake: Path) -> None:
     writer = SegmentWriter(journal / "predictions")
-    writer.append(b"\x93\x01\x02\x03")
+    writer.write([b"\x93\x01\x02\x03"])
     writer.close()
     (journal / "predictions" / "0000000000000000-no.sealed").write_bytes(b"no segment at all")
     service = Service(journal)

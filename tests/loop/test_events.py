@@ -23,6 +23,7 @@ from everfit.loop.loop import Loop
 from everfit.runtime.controller import Controller
 from everfit.runtime.launcher import Launcher
 from everfit.runtime.workflows import Engine
+from everfit.store.leadership import FileLeadership
 from everfit.system import System
 from everfit.wiring import open_system
 
@@ -30,7 +31,7 @@ MODEL, WHO, WHY = "late", "a person", "a test"
 NOW = datetime(2026, 1, 21, 20, tzinfo=UTC)
 
 
-class Lead:
+class Lead(FileLeadership):
     """A leadership that others have for the first call, and that is lost after so many questions."""
 
     def __init__(self, holds: int) -> None:

@@ -30,8 +30,8 @@ from everfit.loop.retrain_job import REQUEST, order_folder, run_training
 from everfit.loop.training_record import TrainingOutcome, TrainingRequest
 from everfit.runtime.launcher import Launcher
 from everfit.runtime.workflows import Engine
-from everfit.store.journal_records import PredictionLayout, Predictions
-from everfit.store.prediction_log import PredictionLog
+from everfit.store.journal_records import PREDICTIONS, PredictionLayout, Predictions
+from everfit.store.record_log import PredictionLog
 from everfit.system import System
 from everfit.wiring import open_system
 
@@ -152,7 +152,7 @@ class Town:
             Launcher(root=folder),
             open_engine=partial(Engine, sqlite_url(self.system.state / "loop.db")),
         )
-        self._log = PredictionLog(self.system.journal)
+        self._log = PredictionLog(self.system.journal / PREDICTIONS)
         self._layouts: dict[str, int] = {}
         self._served_until = TRAINED
 

@@ -27,9 +27,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from tests.serving.orders import ROW, Shop
 from tests.serving.test_arrow import ipc, requests_of
+from tests.store.recent_predictions import recent_predictions
 
 from everfit.serving.http.asgi import AsgiApp
-from everfit.store.prediction_log import recent_predictions
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:

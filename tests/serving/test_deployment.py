@@ -16,10 +16,10 @@ import pytest
 from tests.serving.load import load
 from tests.serving.orders import ROW, Shop, make_shop, trees
 from tests.serving.process import Service, running
+from tests.store.recent_predictions import recent_predictions
 
 from everfit.serving.inference.variants import Variants
 from everfit.store.deployment import Deployed
-from everfit.store.prediction_log import recent_predictions
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ import httpx
 import pytest
 from tests.serving.orders import ROW, Shop
 from tests.serving.process import Service, running
+from tests.store.recent_predictions import recent_predictions
 
 from everfit.store.journal_records import OUTCOMES, Outcomes
-from everfit.store.prediction_log import recent_predictions
 from everfit.store.record_log import recent_records
 
 

@@ -6,10 +6,10 @@ import threading
 from pathlib import Path
 
 from tests.serving.orders import NOW, Shop
+from tests.store.recent_predictions import recent_predictions
 
 from everfit.serving.inference.served_model import RowPredictions
 from everfit.serving.prediction_logger import PredictionLogger
-from everfit.store.prediction_log import recent_predictions
 
 THREADS, EACH = 6, 400
 

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.store.recent_predictions import recent_predictions
 
 from everfit.core.errors import StoreError
 from everfit.store.journal_records import PREDICTIONS, Outcome, Outcomes, PredictionLayout, Predictions
-from everfit.store.prediction_log import PredictionLog, recent_predictions
-from everfit.store.record_log import RecordLog, recent_records, records_of
+from everfit.store.record_log import PredictionLog, RecordLog, recent_records, records_of
 from everfit.store.segments import SegmentWriter, read_segment, sealed_segments
 
 LAYOUT = PredictionLayout(
@@ -52,13 +52,13 @@ def test_records_come_back(tmp_path: Path) -> None:
 
 def test_what_is_no_such_record_is_named(tmp_path: Path) -> None:
     writer = SegmentWriter(tmp_path)
-    writer.append(b"\xc1")
+    writer.write([b"\xc1"])
     with pytest.raises(StoreError, match="could not be decoded"):
         list(recent_records(tmp_path, Outcomes))
 
 
 def test_every_segment_has_the_layouts_of_its_predictions(tmp_path: Path) -> None:
-    log = PredictionLog(tmp_path, seal_bytes=400)
+    log = PredictionLog(tmp_path / PREDICTIONS, seal_bytes=400)
     first, second = log.describe(LAYOUT), log.describe(LAYOUT)
     for number in range(20):
         log.append(predictions((first, second)[number % 2], f"{number}"))
@@ -70,7 +70,7 @@ def test_every_segment_has_the_layouts_of_its_predictions(tmp_path: Path) -> Non
 
 
 def test_layouts_are_told_while_others_seal_and_write(tmp_path: Path) -> None:
-    log = PredictionLog(tmp_path, seal_bytes=1, seal_after_s=0)
+    log = PredictionLog(tmp_path / PREDICTIONS, seal_bytes=1, seal_after_s=0)
     numbers: list[int] = []
 
     def write(turn: int) -> None:

@@ -22,7 +22,6 @@ from everfit.store.segments import (
     read_segment,
     seal_abandoned,
     sealed_segments,
-    segments,
 )
 
 WRITER = """
@@ -31,7 +30,7 @@ from pathlib import Path
 from everfit.store.segments import SegmentWriter
 writer = SegmentWriter(Path(sys.argv[1]), seal_bytes=20_000)
 for number in range(10_000_000):
-    writer.append(f"{sys.argv[2]}-{number}".encode() * 5)
+    writer.write([f"{sys.argv[2]}-{number}".encode() * 5])
     sys.stdout.write(f"{number}\\n")
     sys.stdout.flush()
 """
@@ -49,14 +48,15 @@ def written(folder: Path, *content: bytes) -> Path:
 
 
 def test_frames_come_back_in_order_over_many_segments(tmp_path: Path) -> None:
-    writer = SegmentWriter(tmp_path, seal_bytes=100, preamble=lambda: [b"first"])
+    writer = SegmentWriter(tmp_path, seal_bytes=100)
+    writer.preamble.append(b"first")
     for number in range(30):
-        writer.append(b"%03d" % number)
+        writer.write([b"%03d" % number])
     assert len(sealed_segments(tmp_path)) > 1
     found = payloads(tmp_path)
     assert [each for each in found if each != b"first"] == [b"%03d" % number for number in range(30)]
-    assert found.count(b"first") == len(segments(tmp_path))
-    for path in segments(tmp_path):
+    assert found.count(b"first") == len(list(tmp_path.iterdir()))
+    for path in tmp_path.iterdir():
         assert read_segment(path).frames[0] == b"first"
 
 
@@ -69,11 +69,11 @@ def test_any_cut_leaves_the_whole_frames_before_it(tmp_path_factory: pytest.Temp
     path.unlink()
     found = payloads(folder)
     assert found == [b"payload %d" % number for number in range(len(found))]
-    abandoned = seal_abandoned(folder)
+    (abandoned,) = seal_abandoned(folder)
     assert payloads(folder) == found
-    assert read_segment(abandoned[0].path).torn_bytes == 0
+    assert read_segment(abandoned).torn_bytes == 0
     whole = len(b"everfit segment 1\n") + sum(8 + len(each) for each in found)
-    assert abandoned[0].path.stat().st_size == whole
+    assert abandoned.stat().st_size == whole
 
 
 def test_zeros_at_the_end_are_no_frames(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_zeros_at_the_end_are_no_frames(tmp_path: Path) -> None:
     with torn.open("ab") as file:
         file.write(bytes(4096))
     assert read_segment(torn).frames == [b"one"]
-    assert [each.torn_bytes for each in seal_abandoned(tmp_path)] == [4096]
+    assert list(seal_abandoned(tmp_path).values()) == [4096]
 
 
 def test_a_changed_byte_ends_what_can_be_read(tmp_path: Path) -> None:
@@ -98,16 +98,16 @@ def test_a_changed_byte_ends_what_can_be_read(tmp_path: Path) -> None:
 
 def test_the_living_are_left_alone(tmp_path: Path) -> None:
     writer = SegmentWriter(tmp_path)
-    writer.append(b"one")
-    assert seal_abandoned(tmp_path) == ()
-    writer.append(b"two")
+    writer.write([b"one"])
+    assert seal_abandoned(tmp_path) == {}
+    writer.write([b"two"])
     writer.close()
     assert payloads(tmp_path) == [b"one", b"two"]
 
 
 def test_what_is_no_segment_is_said_when_it_is_read(tmp_path: Path) -> None:
     (tmp_path / "0001.open").write_bytes(b"something else altogether")
-    (path,) = [each.path for each in seal_abandoned(tmp_path)]
+    (path,) = seal_abandoned(tmp_path)
     assert path.read_bytes() == b"something else altogether"
     with pytest.raises(StoreError, match="header"):
         read_segment(path)
@@ -126,7 +126,7 @@ def test_nothing_is_written_to_a_segment_that_is_sealed_at_its_birth(tmp_path: P
     try:
         for number in range(300):
             writer = SegmentWriter(tmp_path)
-            writer.append(b"%d" % number)
+            writer.write([b"%d" % number])
             writer.close()
     finally:
         stop.set()
@@ -138,7 +138,7 @@ def test_a_write_that_fails_and_cannot_be_undone_ends_the_segment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = SegmentWriter(tmp_path)
-    writer.append(b"before")
+    writer.write([b"before"])
     write = os.write
 
     def half(number: int, content: bytes) -> int:
@@ -152,17 +152,17 @@ def test_a_write_that_fails_and_cannot_be_undone_ends_the_segment(
         patch.setattr(os, "write", half)
         patch.setattr(os, "ftruncate", refuse)
         with pytest.raises(StoreError, match="No space left"):
-            writer.append(b"torn")
-    writer.append(b"after")
+            writer.write([b"torn"])
+    writer.write([b"after"])
     writer.close()
     assert payloads(tmp_path) == [b"before", b"after"]
-    assert [each.torn_bytes > 0 for each in seal_abandoned(tmp_path)] == [True]
+    assert [torn_bytes > 0 for torn_bytes in seal_abandoned(tmp_path).values()] == [True]
     assert payloads(tmp_path) == [b"before", b"after"]
 
 
 def test_a_failed_write_leaves_nothing_of_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = SegmentWriter(tmp_path)
-    writer.append(b"before")
+    writer.write([b"before"])
     write = os.write
 
     def half(number: int, content: bytes) -> int:
@@ -172,11 +172,11 @@ def test_a_failed_write_leaves_nothing_of_itself(tmp_path: Path, monkeypatch: py
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", half)
         with pytest.raises(StoreError, match="No space left"):
-            writer.append(b"torn")
-    writer.append(b"after")
+            writer.write([b"torn"])
+    writer.write([b"after"])
     writer.close()
     assert payloads(tmp_path) == [b"before", b"after"]
-    assert len(segments(tmp_path)) == 1
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -13,7 +13,7 @@ import polars as pl
 from everfit.core.errors import StoreError
 from everfit.store.journal_records import PREDICTIONS, PredictionLayout, Predictions
 from everfit.store.lake import PLACE, SEGMENT, SegmentRows
-from everfit.store.prediction_log import with_layouts
+from everfit.store.record_log import with_layouts
 from everfit.store.timestamps import INSTANT
 from everfit.store.type_inference import untyped_column
 

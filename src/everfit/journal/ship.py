@@ -108,7 +108,7 @@ class _Shipping:
     set_aside: list[str] = field(default_factory=list)
 
     def run(self) -> ShippedLog:
-        self.torn_bytes += sum(one.torn_bytes for one in seal_abandoned(self.folder))
+        self.torn_bytes += sum(seal_abandoned(self.folder).values())
         sealed = sealed_segments(self.folder)
         task = f"ship {self.log.name}"
         self.progress.start(task, len(sealed))

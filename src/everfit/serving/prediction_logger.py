@@ -17,6 +17,7 @@ from everfit.store.group_commit import GroupCommit
 from everfit.store.journal_records import (
     FAILURES,
     OUTCOMES,
+    PREDICTIONS,
     PUSHES,
     Failures,
     Outcomes,
@@ -25,8 +26,7 @@ from everfit.store.journal_records import (
     PushedRows,
     Route,
 )
-from everfit.store.prediction_log import PredictionLog
-from everfit.store.record_log import RecordLog, encode_record
+from everfit.store.record_log import PredictionLog, RecordLog, encode_record
 
 Durability = Literal["batch", "sync"]
 _Callback = Callable[[StoreError | None], None]
@@ -60,7 +60,7 @@ class PredictionLogger:
         self.durability = durability
         self.lost_rows = 0
         """Predicted rows whose record could not be written."""
-        self._predictions = PredictionLog(journal, seal_after_s=seal_after_s)
+        self._predictions = PredictionLog(journal / PREDICTIONS, seal_after_s=seal_after_s)
         self._outcomes = RecordLog[Outcomes](journal / OUTCOMES, seal_after_s=seal_after_s)
         self._pushes = RecordLog[PushedRows](journal / PUSHES, seal_after_s=seal_after_s)
         self._failures = RecordLog[Failures](journal / FAILURES, seal_after_s=seal_after_s)

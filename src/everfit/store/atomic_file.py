@@ -10,14 +10,19 @@ def replace_file(path: Path, content: bytes, *, durable: bool = False) -> None:
     """Write a file beside another one, and rename it into its place. Raises :class:`OSError` if it cannot be written.
 
     Args:
-        path: The file.
-        content: All of it.
         durable: Sync it to the disk first, so that it survives a power failure.
     """
     fresh = path.with_suffix(f".{os.getpid()}.new")
-    with fresh.open("wb") as file:
-        file.write(content)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
+    fresh.write_bytes(content)
+    if durable:
+        sync_to_disk(fresh)
     fresh.replace(path)
+
+
+def sync_to_disk(path: Path) -> None:
+    """Put a file's content, or the names in a folder, on the disk. Raises :class:`OSError` if the disk refuses."""
+    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

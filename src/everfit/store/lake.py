@@ -8,7 +8,6 @@ transactions, would have to be kept for as long as a forgotten segment may come 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from urllib.parse import unquote
 import polars as pl
 
 from everfit.core.errors import StoreError
+from everfit.store.atomic_file import sync_to_disk
 from everfit.store.delta import LakeTable, append_rows, delta_error
 
 SEGMENT, PLACE = "segment", "place"
@@ -218,11 +218,7 @@ def _sync(folder: Path, version: int) -> None:
     actions = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     files = [folder / unquote(action["add"]["path"]) for action in actions if "add" in action]
     for path in (*files, log, log.parent, folder, folder.parent):
-        number = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
+        sync_to_disk(path)
 
 
 def united(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
-from typing import Protocol
 
 import sqlalchemy as sa
 
@@ -15,25 +14,9 @@ _LOCK_KEY = 0x45564552_46495400
 """The advisory lock's number on PostgreSQL: "EVERFIT" in ASCII."""
 
 
-class Leadership(Protocol):
-    """A lock that ends with the process that holds it."""
-
-    def win(self) -> bool:
-        """Take or keep the lock; false while another controller has it."""
-        ...
-
-    def holds(self) -> bool:
-        """Return true while this controller has the lock."""
-        ...
-
-    def give_up(self) -> None:
-        """Release the lock."""
-        ...
-
-
 class FileLeadership:
-    """A lock on a file, which holds the leading process's id for readers; for a ledger in SQLite: all controllers are on
-    one machine then.
+    """A lock on a file, which holds the leading process's id; for a ledger in SQLite, where all controllers are on one
+    machine.
     """
 
     def __init__(self, path: Path) -> None:
@@ -112,3 +95,7 @@ class PostgresLeadership:
             self._session.invalidate()
             self._session.close()
             self._session = None
+
+
+Leadership = FileLeadership | PostgresLeadership
+"""A lock that ends with the process that holds it."""

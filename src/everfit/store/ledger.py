@@ -1,7 +1,7 @@
 """The ledger: the loop's decisions in SQL. SQLite by default, PostgreSQL beyond one machine.
 
-Opening a ledger brings it up to date by ``store/migrations``. Those up to 0004 make the tables as they are declared here:
-a change of one leaves its former columns in the migration that makes it.
+Opening a ledger brings it up to date by ``store/migrations``. Those up to 0004 make the tables as they are declared
+here: a change of one leaves its former columns in the migration that makes it.
 
 | table | its one writer |
 | --- | --- |

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from everfit.core.errors import StoreError
+from everfit.store.journal_records import PredictionLayout, Predictions
 from everfit.store.segments import Segment, SegmentWriter, frames_of
 
 Record = TypeVar("Record")
@@ -16,44 +17,35 @@ Record = TypeVar("Record")
 encode_record = msgspec.msgpack.Encoder().encode
 
 
-class RecordLog(Generic[Record]):
-    """Writer of records. Thread-safe.
-
-    Args:
-        folder: The log's folder.
-        seal_bytes: See :class:`everfit.store.segments.SegmentWriter`.
-        seal_after_s: See there, in seconds.
-        preamble: See there.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        seal_bytes: int = 64 << 20,
-        seal_after_s: float = 60.0,
-        preamble: Callable[[], Iterable[bytes]] = tuple,
-    ) -> None:
-        writer = SegmentWriter(folder, seal_bytes=seal_bytes, seal_after_s=seal_after_s, preamble=preamble)
-        self._append = writer.append
-        self.write = writer.write
-        self.sync = writer.sync
-        self.seal_if_old = writer.seal_if_old
-        self.close = writer.close
+class RecordLog(SegmentWriter, Generic[Record]):
+    """Writer of records. Thread-safe."""
 
     def append(self, record: Record) -> None:
-        """Hand a record to the operating system; ``sync`` hands it to the disk.
+        """Hand a record to the operating system; as :meth:`SegmentWriter.write`."""
+        self.write((encode_record(record),))
 
-        Raises :class:`StoreError` if it could not be written; nothing of it is kept then.
+
+class PredictionLog(RecordLog[Predictions]):
+    """Log of predictions: written by the prediction service before the response is sent, read by the journal."""
+
+    def describe(self, layout: PredictionLayout) -> int:
+        """Write a version's layout before the first of its predictions, and return its number.
+
+        Raises :class:`StoreError` if it cannot be written.
         """
-        self._append(encode_record(record))
+        with self._lock:
+            number = len(self.preamble)
+            payload = encode_record(msgspec.structs.replace(layout, number=number))
+            # Before it is written: another thread may begin a new segment at any moment, and that must have it too.
+            self.preamble.append(payload)
+        self.write((payload,))
+        return number
 
 
 def records_of(segment: Segment, kind: Any) -> Iterator[tuple[str, Any]]:
     """Yield the records of one segment with its name, in order. Raises :class:`StoreError` if one cannot be decoded.
 
     Args:
-        segment: Its frames.
         kind: The records' type, or a union of types.
     """
     return _decoded(((segment.name, payload) for payload in segment.frames), kind)
@@ -71,3 +63,23 @@ def _decoded(frames: Iterable[tuple[str, bytes]], kind: Any) -> Iterator[tuple[s
             yield segment, decode(payload)
         except msgspec.DecodeError as error:
             raise StoreError(f"a record could not be decoded: {error}", value=segment) from error
+
+
+def with_layouts(
+    records: Iterable[tuple[str, PredictionLayout | Predictions]],
+) -> Iterator[tuple[str, PredictionLayout, Predictions]]:
+    """Yield predictions with their segment's name and their layout.
+
+    Raises :class:`StoreError` if a prediction's layout does not stand before it.
+
+    Args:
+        records: All records of whole segments, in order, with their segments' names.
+    """
+    layouts: dict[tuple[str, int], PredictionLayout] = {}
+    for segment, record in records:
+        if isinstance(record, PredictionLayout):
+            layouts[segment, record.number] = record
+        elif (segment, record.layout) in layouts:
+            yield segment, layouts[segment, record.layout], record
+        else:
+            raise StoreError("a prediction's layout must stand before it", value=segment)

@@ -12,7 +12,9 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from io import BufferedRandom
 from pathlib import Path
 from uuid import uuid4
 from zlib import crc32
@@ -21,6 +23,7 @@ from msgspec import Struct
 
 from everfit.core.clock import SystemClock
 from everfit.core.errors import StoreError
+from everfit.store.atomic_file import sync_to_disk
 
 OPEN, SEALED = ".open", ".sealed"
 
@@ -62,59 +65,40 @@ def read_segment(path: Path) -> Segment:
     return Segment(name=path.stem, frames=frames, torn_bytes=len(content) - place)
 
 
-def segments(folder: Path) -> tuple[Path, ...]:
-    """Return all segments of a log, open ones included, oldest first."""
-    # Open ones first: one that is sealed between the two listings is in both then, not in neither.
-    found = {path.stem: path for suffix in (OPEN, SEALED) for path in folder.glob(f"*{suffix}")}
-    return tuple(found[stem] for stem in sorted(found))
-
-
 def sealed_segments(folder: Path) -> tuple[Path, ...]:
     """Return the segments that are complete, oldest first."""
     return tuple(sorted(folder.glob(f"*{SEALED}")))
 
 
-class Abandoned(Struct, frozen=True, kw_only=True):
-    """A segment whose writer is dead, now sealed."""
+def seal_abandoned(folder: Path) -> dict[Path, int]:
+    """Seal the segments whose writers are dead; return their paths, and the bytes cut off the end of each.
 
-    path: Path
-    torn_bytes: int
-    """Bytes cut off its end: an unfinished write, which was not acknowledged."""
-
-
-def seal_abandoned(folder: Path) -> tuple[Abandoned, ...]:
-    """Seal the segments whose writers are dead, cutting torn frames; those of living writers are left alone.
-
-    A file that is no segment is only renamed: reading it raises. Raises :class:`StoreError` if one cannot be read or
-    sealed.
+    Such bytes are an unfinished write, which was not acknowledged. A file that is no segment is only renamed: reading
+    it raises. Raises :class:`StoreError` if one cannot be read or sealed.
     """
+    sealed = {}
     with _explained(folder):
-        return tuple(filter(None, (_seal_if_abandoned(path) for path in sorted(folder.glob(f"*{OPEN}")))))
+        for path in sorted(folder.glob(f"*{OPEN}")):
+            # Sealed since it was listed, or its writer lives.
+            with suppress(FileNotFoundError, BlockingIOError), path.open("r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_at(file.fileno(), path):
+                    torn_bytes = _cut_torn(file, path)
+                    sealed[path.rename(path.with_suffix(SEALED))] = torn_bytes
+    return sealed
 
 
-def _seal_if_abandoned(path: Path) -> Abandoned | None:
-    try:
-        file = path.open("r+b")
-    except FileNotFoundError:  # sealed since it was listed
-        return None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return None
-        if not _is_at(file.fileno(), path):
-            return None
-        begun = file.read(len(_HEADER))
-        if _HEADER.startswith(begun):
-            torn = read_segment(path).torn_bytes
-            file.truncate(file.seek(0, os.SEEK_END) - torn)
-            if not file.seek(0, os.SEEK_END):
-                file.write(_HEADER)
-            file.flush()
-            os.fsync(file.fileno())
-        else:
-            torn = 0
-        return Abandoned(path=path.rename(path.with_suffix(SEALED)), torn_bytes=torn)
+def _cut_torn(file: BufferedRandom, path: Path) -> int:
+    """Cut what is no whole frame off a segment's end, and return its size in bytes."""
+    if not _HEADER.startswith(file.read(len(_HEADER))):
+        return 0
+    torn_bytes = read_segment(path).torn_bytes
+    file.truncate(file.seek(0, os.SEEK_END) - torn_bytes)
+    if not file.seek(0, os.SEEK_END):
+        file.write(_HEADER)
+    file.flush()
+    os.fsync(file.fileno())
+    return torn_bytes
 
 
 def _is_at(number: int, path: Path) -> bool:
@@ -132,29 +116,18 @@ class SegmentWriter:
         folder: The log's folder; made if it is missing. Several writers, of several processes, may share it.
         seal_bytes: A segment is sealed once it is larger.
         seal_after_s: A segment is sealed once it is older, in seconds; see :meth:`seal_if_old`.
-        preamble: Payloads that every new segment begins with.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        seal_bytes: int = 64 << 20,
-        seal_after_s: float = 60.0,
-        preamble: Callable[[], Iterable[bytes]] = tuple,
-    ) -> None:
+    def __init__(self, folder: Path, *, seal_bytes: int = 64 << 20, seal_after_s: float = 60.0) -> None:
+        self.preamble: list[bytes] = []
+        """Payloads that every new segment begins with."""
         self._folder = folder
         self._seal_bytes = seal_bytes
         self._seal_after_s = seal_after_s
-        self._preamble = preamble
         self._lock = threading.Lock()
         self._file: _OpenSegment | None = None
         with _explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
-
-    def append(self, payload: bytes) -> None:
-        """Hand one frame to the operating system; as :meth:`write`."""
-        self.write((payload,))
 
     def write(self, payloads: Sequence[bytes]) -> None:
         """Hand frames to the operating system, all in one call; :meth:`sync` hands them to the disk.
@@ -162,14 +135,16 @@ class SegmentWriter:
         Raises :class:`StoreError` if they could not be written, for example because the disk is full; nothing of them
         is left then.
         """
-        frames = b"".join([_FRAME.pack(len(payload), crc32(payload)) + payload for payload in payloads])
+        frames = _framed(payloads)
         with self._lock:
             file = self._file or self._begin()
             try:
                 file.write(frames)
             except OSError as error:
                 if file.torn:
-                    self._abandon()
+                    # Left to seal_abandoned: frames after its torn end could not be read again.
+                    self._file = None
+                    os.close(file.number)
                 raise _unwritable(self._folder, error) from error
             if file.size >= self._seal_bytes:
                 self._seal()
@@ -210,22 +185,8 @@ class SegmentWriter:
 
     def _begin(self) -> _OpenSegment:
         with _explained(self._folder):
-            file = _OpenSegment(self._folder)
-            try:
-                for payload in self._preamble():
-                    file.write(_FRAME.pack(len(payload), crc32(payload)) + payload)
-            except OSError:
-                # Frames after a partial preamble could not be decoded.
-                os.close(file.number)
-                raise
-        self._file = file
-        return file
-
-    def _abandon(self) -> None:
-        """Leave the segment to :func:`seal_abandoned`: frames after its torn end could not be read again."""
-        file, self._file = self._file, None
-        if file is not None:
-            os.close(file.number)
+            self._file = _OpenSegment(self._folder, _HEADER + _framed(self.preamble))
+        return self._file
 
     def _seal(self) -> None:
         file, self._file = self._file, None
@@ -237,17 +198,15 @@ class SegmentWriter:
 class _OpenSegment:
     """A segment's file while it is written."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, content: bytes) -> None:
         self.began_s = time.monotonic()
         self.size = self.synced = 0
         self.torn = False
         self.path, self.number = _create(folder)
-        while not _is_at(self.number, self.path):  # taken for abandoned before it was locked
-            os.close(self.number)
-            self.path, self.number = _create(folder)
         try:
-            self.write(_HEADER)
-            _sync_folder(folder)
+            self.write(content)
+            # Its name, too, so that it is found after a power failure.
+            sync_to_disk(folder)
         except OSError:
             os.close(self.number)
             raise
@@ -275,34 +234,27 @@ class _OpenSegment:
 
 
 def _create(folder: Path) -> tuple[Path, int]:
-    # Listed in the order of time; unique though many processes begin one at once.
-    path = folder / f"{SystemClock().now_us():016d}-{uuid4().hex[:12]}{OPEN}"
-    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
-    fcntl.flock(number, fcntl.LOCK_EX)
-    return path, number
+    while True:
+        # Listed in the order of time; unique though many processes begin one at once.
+        path = folder / f"{SystemClock().now_us():016d}-{uuid4().hex[:12]}{OPEN}"
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        fcntl.flock(number, fcntl.LOCK_EX)
+        if _is_at(number, path):
+            return path, number
+        os.close(number)  # taken for abandoned before it was locked
 
 
-def _sync_folder(folder: Path) -> None:
-    """Sync a new file's name to the disk, so that the file can be found after a power failure."""
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+def _framed(payloads: Iterable[bytes]) -> bytes:
+    return b"".join([_FRAME.pack(len(payload), crc32(payload)) + payload for payload in payloads])
 
 
-class _explained:  # noqa: N801 - reads as a statement; a class costs less than a generator
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
     """Raise errors of the operating system as :class:`StoreError`."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            raise _unwritable(self._folder, error) from error
+    try:
+        yield
+    except OSError as error:
+        raise _unwritable(folder, error) from error
 
 
 def _unwritable(folder: Path, error: OSError) -> StoreError:
@@ -319,18 +271,18 @@ def frames_of(folder: Path) -> Iterator[tuple[str, bytes]]:
     A segment that is shipped between the listing and the reading is left out: to read all rows, read the log first and
     the lake afterwards.
     """
-    for path in segments(folder):
-        segment = _read_by_any_name(path)
-        if segment is not None:
-            for payload in segment.frames:
-                yield segment.name, payload
+    # Open ones first: one that is sealed between the two listings is in both then, not in neither.
+    found = {path.stem: path for suffix in (OPEN, SEALED) for path in folder.glob(f"*{suffix}")}
+    for _, path in sorted(found.items()):
+        segment = _read_if_there(path) or _read_if_there(path.with_suffix(SEALED))
+        for payload in segment.frames if segment else ():
+            yield path.stem, payload
 
 
-def _read_by_any_name(path: Path) -> Segment | None:
-    for name in (path, path.with_suffix(SEALED)):
-        try:
-            return read_segment(name)
-        except StoreError as error:
-            if not isinstance(error.__cause__, FileNotFoundError):
-                raise
-    return None
+def _read_if_there(path: Path) -> Segment | None:
+    try:
+        return read_segment(path)
+    except StoreError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
