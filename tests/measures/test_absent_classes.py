@@ -11,10 +11,8 @@ from everfit.core.class_names import read_class
 from everfit.core.evidence import Task
 from everfit.measures.class_alignment import aligned, union_of
 from everfit.measures.interval import bootstrap_intervals, paired_bootstrap
-from everfit.measures.metric import Metric
-from everfit.measures.quality import metrics_of
+from everfit.measures.quality import Metric, metrics_of
 from everfit.measures.row_loss import LEAST_CHANCE, LossKind, row_losses
-from everfit.measures.scoring_rules import SMALLEST
 from everfit.measures.weighting import Floats
 
 _CLASSES = ("b", "a", "d", "c")
@@ -33,7 +31,7 @@ def draw(task: Task, seed: int, rows: int) -> tuple[Floats, Floats]:
 
 def worst(metric: Metric) -> float:
     if metric.name == "log_loss":
-        return -float(np.log(SMALLEST))
+        return -float(np.log(np.finfo(np.float64).eps))
     return 0.0 if metric.greater_is_better else 1.0
 
 

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from everfit.core.errors import DataError
 from everfit.measures.competing_risks import WAITING, Incidence, cumulative_incidence
 from everfit.measures.weighting import Floats
 
@@ -57,7 +56,7 @@ def test_it_is_the_product_and_sum_of_the_definition(drawn: list[tuple[int, int]
     waiting, happened = by_hand(ages, codes, until)
     place = found.place(np.array([float(until)]))
     assert found.waiting[place] == pytest.approx([waiting], abs=1e-12)
-    assert found.happened(np.array([float(until)]))[0] == pytest.approx(happened, abs=1e-12)
+    assert found.incidence[found.place(np.array([float(until)]))][0] == pytest.approx(happened, abs=1e-12)
 
 
 @given(rows)
@@ -125,7 +124,7 @@ def test_the_curves_are_those_that_were_simulated() -> None:
     drawn = [simulate(rng, 400) for _ in range(400)]
     found = [cumulative_incidence(*each, kinds=2) for each in drawn]
     at = np.array([2.0])
-    values = np.array([each.happened(at)[0] for each in found])
+    values = np.array([each.incidence[each.place(at)][0] for each in found])
     assert values.mean(axis=0) == pytest.approx([0.3 * (1 - np.exp(-2)), 0.7 * (1 - np.exp(-1))], abs=0.006)
 
 
@@ -139,20 +138,6 @@ def simulate(rng: np.random.Generator, size: int) -> tuple[Floats, Codes]:
 
 def test_nothing_known_is_no_curve() -> None:
     found = cumulative_incidence(np.array([1.0, 2.0]), np.array([WAITING, WAITING]), kinds=2)
-    assert found.happened(np.array([5.0])).tolist() == [[0.0, 0.0]]
+    assert found.incidence[found.place(np.array([5.0]))].tolist() == [[0.0, 0.0]]
     ages, codes = np.array([1.0, 2.0]), np.array([WAITING, WAITING])
     assert found.influence(np.array([1.0]), np.array([1.0, 0.0]), ages, codes).tolist() == [0.0, 0.0]
-
-
-@pytest.mark.parametrize(
-    ("ages", "codes", "said"),
-    [
-        ([1.0], [0, 1], "an age and a code"),
-        ([np.nan], [0], "finite"),
-        ([1.0], [2], "-1 .. 1"),
-        ([1.0], [-2], "-1 .. 1"),
-    ],
-)
-def test_what_is_no_row_is_refused(ages: list[float], codes: list[int], said: str) -> None:
-    with pytest.raises(DataError, match=said):
-        cumulative_incidence(np.array(ages), np.array(codes), kinds=2)

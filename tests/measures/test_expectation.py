@@ -5,10 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from everfit.core.errors import DataError
 from everfit.measures.expectation import expected_metric
-from everfit.measures.metric import Metric
-from everfit.measures.quality import metric_for
+from everfit.measures.quality import Metric, metric_for
 from everfit.measures.weighting import Floats
 
 BINARY_MEANS = ("log_loss", "brier", "accuracy")
@@ -68,8 +66,3 @@ def test_weights_are_repetitions() -> None:
     metric = metric_for("roc_auc", "binary")
     weighed = expected_metric(metric, chances, predicted, times.astype(np.float64))
     assert weighed == pytest.approx(expected_metric(metric, chances.repeat(times), predicted.repeat(times)))
-
-
-def test_each_prediction_needs_its_chances() -> None:
-    with pytest.raises(DataError, match="needs its chances"):
-        expected_metric(metric_for("log_loss", "multiclass"), np.ones((2, 2)), np.ones((2, 3)))

@@ -7,8 +7,7 @@ import pytest
 
 from everfit.measures import interval
 from everfit.measures.interval import bootstrap_interval, bootstrap_intervals, paired_bootstrap
-from everfit.measures.metric import Metric
-from everfit.measures.quality import metric_for, metrics_of
+from everfit.measures.quality import Metric, metric_for, metrics_of
 from everfit.measures.weighting import Floats
 
 LOG_LOSS = metric_for("log_loss", "binary")

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as arrays
 from sklearn.isotonic import IsotonicRegression
 
 from everfit.core.errors import DataError
-from everfit.measures.isotonic import isotonic
+from everfit.measures.calibration import isotonic
 from everfit.measures.weighting import Floats
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from everfit.measures.multiple_testing import alpha_per_window, holm
+from everfit.measures.confidence import alpha_per_window, holm
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.floats(0.001, 0.2))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from everfit.measures.chi_squared import ChiSquared, chi_squared
 from everfit.measures.overdispersion import Dispersion, dispersion, effective_rows
+from everfit.measures.two_sample_tests import ChiSquared, chi_squared
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 3, 9, 60, 250])

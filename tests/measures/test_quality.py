@@ -14,8 +14,7 @@ from sklearn import metrics as sk
 from everfit.core.errors import DefinitionError
 from everfit.core.evidence import Task
 from everfit.measures.calibration import calibration_error_on
-from everfit.measures.metric import Metric
-from everfit.measures.quality import METRICS, metric_for, metrics_of
+from everfit.measures.quality import METRICS, Metric, metric_for, metrics_of
 from everfit.measures.regression_metrics import pinball_on
 from everfit.measures.weighting import Floats
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from everfit.measures.proportion import clopper_pearson_low
-from everfit.measures.quantile_bounds import quantile_bounds
+from everfit.measures.confidence import clopper_pearson_low, quantile_bounds
 
 
 @pytest.mark.parametrize(("rows", "quantile"), [(150, 0.9), (2_000, 0.99)])

@@ -11,7 +11,7 @@ PREDICTION = "prediction"
 """For binary models and regressions; ``prediction.<class>`` for each class of a multiclass model."""
 LABEL = "label"
 """Null while unknown. Text in the journal; in rollouts and monitoring a number, as
-:class:`everfit.measures.metric.Metric` has it.
+:class:`everfit.measures.quality.Metric` has it.
 """
 KNOWN_AT = "label_known_at"
 """When the label became known."""

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from everfit.core.rollout import LossComparison, Rollout
 from everfit.delivery.scoring import ENTRY, Scoring
-from everfit.measures.confidence_sequence import upper_sequence
-from everfit.measures.design_effect import design_effect
+from everfit.measures.confidence import upper_sequence
+from everfit.measures.overdispersion import design_effect
 from everfit.measures.row_loss import LOSS_WORDS
 from everfit.measures.weighting import Floats
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from everfit.core.records import Verdict
 from everfit.core.rollout import LossComparison, PredictionDistance, RolloutState, StageEvidence, VersionMetrics
-from everfit.measures.proportion import clopper_pearson_low
+from everfit.measures.confidence import clopper_pearson_low
 
 MOST_FAILING = 0.0005
 """Share of rows that the challenger may fail on beyond the champion's share; chosen: one row in two thousand may be the

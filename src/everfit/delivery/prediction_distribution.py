@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from everfit.core.rollout import PredictionDistance
-from everfit.measures.kolmogorov_smirnov import kolmogorov_smirnov
+from everfit.measures.distances import kolmogorov_smirnov
 from everfit.measures.weighting import Floats
 
 _LEAST_ROWS = 50

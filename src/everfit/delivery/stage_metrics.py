@@ -11,7 +11,7 @@ from everfit.definitions.rollout import Canary, RolloutPlan
 from everfit.delivery.comparison import compare_arms, compare_pairs
 from everfit.delivery.prediction_distribution import prediction_distance
 from everfit.delivery.scoring import Scoring
-from everfit.measures.quantile_bounds import quantile_bounds
+from everfit.measures.confidence import quantile_bounds
 
 ROUTES = ("champion", "canary", "shadow", "stand_in")
 """Routes of the rollout's traffic; requests that name a version themselves are not a random sample."""
@@ -39,7 +39,7 @@ def stage_evidence(
     Args:
         answers: Predictions of both versions since the rollout began: columns of the journal (``id``, ``version``,
             ``route``, ``row``, ``recorded_at``, ``event_time``, ``latency_us``, the predictions), ``label``: float64 as
-            :class:`everfit.measures.metric.Metric` has it, null while unknown, and ``label_known_at``.
+            :class:`everfit.measures.quality.Metric` has it, null while unknown, and ``label_known_at``.
         failures: Rows that could not be predicted: ``version``, ``route``, ``recorded_at``, ``problem``.
         rollout: The present state.
         scoring: The loss.

@@ -14,7 +14,7 @@ from everfit.core.errors import DefinitionError
 from everfit.core.evidence import Evidence, SourceFreshness
 from everfit.core.records import Verdict
 from everfit.gates.verdict import decide, percent, refuse, skip
-from everfit.measures.proportion import wilson_interval
+from everfit.measures.confidence import wilson_interval
 
 
 def features_of(evidence: Evidence) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.core.errors import SourceError
 from everfit.core.evidence import ID
 from everfit.gates.verdict import percent
-from everfit.measures.proportion import wilson_interval
+from everfit.measures.confidence import wilson_interval
 
 MOST_CATEGORIES = 100
 """Columns of names with more values than this are identifiers rather than categories; their values are not listed."""

@@ -15,7 +15,7 @@ from everfit.core.columns import LABEL
 from everfit.core.evidence import Evidence
 from everfit.core.records import Verdict
 from everfit.gates.verdict import decide, percent, refuse
-from everfit.measures.proportion import wilson_interval
+from everfit.measures.confidence import wilson_interval
 
 
 @dataclass(frozen=True, kw_only=True)

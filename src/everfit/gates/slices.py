@@ -15,8 +15,7 @@ from everfit.core.evidence import Evidence
 from everfit.core.records import Verdict
 from everfit.gates.verdict import decide, refuse, skip
 from everfit.measures.interval import bootstrap_interval
-from everfit.measures.metric import Metric
-from everfit.measures.quality import metric_for
+from everfit.measures.quality import Metric, metric_for
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,12 +17,6 @@ from numpy.typing import NDArray
 from everfit.core.errors import DataError
 from everfit.measures.weighting import Floats
 
-FINE = 100
-COARSE = 10
-MOST_CATEGORIES = 200
-MOST_KNOWN = 10_000
-_LEAST_ROWS = 20
-
 Category = str | int | bool
 """Types of a category; a missing one is ``None``."""
 
@@ -79,7 +73,7 @@ class Categories(Struct, frozen=True, kw_only=True, tag="categories"):
         return len(self.values) + 1
 
 
-def bins_of(values: Floats, *, fine: int = FINE, coarse: int = COARSE) -> Bins:
+def bins_of(values: Floats, *, fine: int = 100, coarse: int = 10) -> Bins:
     """Make bins at the quantiles of a reference.
 
     A value that fills a whole fine bin or more, such as the zeros of a zero-inflated column, gets a bin of its own;
@@ -88,8 +82,7 @@ def bins_of(values: Floats, *, fine: int = FINE, coarse: int = COARSE) -> Bins:
 
     Args:
         values: The reference, shape ``(rows,)``, float64; infinite and NaN are left out.
-        fine: Largest number of fine bins, the spikes apart.
-        coarse: Largest number of coarse bins, the spikes apart.
+        fine: Largest number of fine bins, the spikes apart; so is ``coarse``.
 
     Raises:
         DataError: If there is no finite value.
@@ -107,8 +100,8 @@ def bins_of(values: Floats, *, fine: int = FINE, coarse: int = COARSE) -> Bins:
     ranks = -(-rows * np.arange(1, fine) // fine) - 1
     at_ranks = ordered[ranks]
     spikes = np.unique(at_ranks[1:][at_ranks[1:] == at_ranks[:-1]])
-    with np.errstate(over="ignore"):  # there is nothing below the least number
-        below = np.nextafter(spikes, -np.inf)
+    with np.errstate(over="ignore", invalid="ignore"):  # there is nothing below the least number
+        below, spread = np.nextafter(spikes, -np.inf), float(ordered.std())
     edges = np.unique(np.concatenate([at_ranks, below[np.isfinite(below)]]))
     ends = np.concatenate([[0], np.searchsorted(ordered, edges, side="right"), [rows]])
     return Bins(
@@ -116,7 +109,7 @@ def bins_of(values: Floats, *, fine: int = FINE, coarse: int = COARSE) -> Bins:
         coarse=_coarse_starts(ends, ~np.isin(edges, spikes), coarse),
         centres=tuple(_centres(ordered, edges, ends).tolist()),
         median=float(ordered[(rows - 1) // 2]),
-        scale=_scale(ordered),
+        scale=spread if np.isfinite(spread) and spread > 0 else 1.0,
     )
 
 
@@ -140,17 +133,8 @@ def _centres(ordered: Floats, edges: Floats, ends: NDArray[np.int64]) -> Floats:
     return centres
 
 
-def _scale(ordered: Floats) -> float:
-    with np.errstate(over="ignore", invalid="ignore"):
-        spread = float(ordered.std())
-    return spread if np.isfinite(spread) and spread > 0 else 1.0
-
-
 def categories_of(
-    values: Iterable[Category | None] | Mapping[Category, int],
-    *,
-    most: int = MOST_CATEGORIES,
-    known: int = MOST_KNOWN,
+    values: Iterable[Category | None] | Mapping[Category, int], *, most: int = 200, known: int = 10_000
 ) -> Categories:
     """Select the categories of a reference, their number bounded.
 
@@ -169,7 +153,7 @@ def categories_of(
     counts.pop(None, None)
     ranked = sorted((value for value in counts if value is not None), key=lambda value: (-counts[value], str(value)))
     rows = sum(counts.values())
-    least = max(2, min(_LEAST_ROWS, rows // 100))
+    least = max(2, min(20, rows // 100))
     most = min(most, sum(count >= least for count in counts.values()))
     return Categories(
         values=tuple(ranked[:most]),

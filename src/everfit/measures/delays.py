@@ -77,7 +77,8 @@ class Delays:
 
     def chance_known_by_class(self, ages_s: Floats) -> Floats:
         """Return the same for each class, shape ``(rows, classes)``; NaN for a class that was never seen."""
-        return _share(self.incidence.happened(ages_s), self.incidence.incidence[-1])
+        curves = self.incidence.incidence
+        return _share(curves[self.incidence.place(ages_s)], curves[-1])
 
     def age_known_s(self, share: float) -> float | None:
         """Return the age by which this share of all outcomes has come, and of those of each class.
@@ -99,11 +100,10 @@ class Delays:
         if not len(ages_s):  # as in most cohorts of an old model: nothing to forecast, nothing to be uncertain of
             return 0.0, 1.0
         influence = self.incidence.influence(ages_s, value, self.ages_s, self.codes)
-        alone = float((influence**2).sum())
-        together = np.bincount(self.blocks, weights=influence)
-        count = len(np.unique(self.blocks))
+        alone, count = float((influence**2).sum()), len(np.unique(self.blocks))
         if count < _LEAST_BLOCKS or alone <= 0:
             return alone, 1.0
+        together = np.bincount(self.blocks, weights=influence)
         return alone, max(1.0, float((together**2).sum()) / alone * count / (count - 1))
 
     def _delay(self, value: str | None, curve: Floats, labelled: int) -> Delay:
@@ -134,24 +134,17 @@ def delays_of(
         classes: The label's values in the order of the codes; empty for a regression.
         history: Older rows are left out. It bounds the longest delay that can be observed.
 
-    Raises:
-        DataError: If the shapes differ, an age is not finite, or a code is unknown.
     """
     recent = asked_ago_s <= history.total_seconds()
-    ages, seen = ages_s[recent], codes[recent]
+    ages, seen, asked_ago = ages_s[recent], codes[recent], asked_ago_s[recent]
+    oldest = asked_ago.max(initial=0.0)
     return Delays(
         incidence=cumulative_incidence(ages, seen, kinds=max(1, len(classes))),
         classes=tuple(classes),
         ages_s=ages,
         codes=seen,
-        blocks=_blocks(asked_ago_s[recent]),
+        blocks=(asked_ago * (_BLOCKS / oldest if oldest > 0 else 0.0)).astype(np.int64).clip(max=_BLOCKS - 1),
     )
-
-
-def _blocks(ages_s: Floats) -> NDArray[np.int64]:
-    """Return the time block of each row, from its age."""
-    oldest = ages_s.max(initial=0.0)
-    return (ages_s * (_BLOCKS / oldest if oldest > 0 else 0.0)).astype(np.int64).clip(max=_BLOCKS - 1)
 
 
 def _share(part: Floats, whole: Floats) -> Floats:

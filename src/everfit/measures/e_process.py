@@ -24,6 +24,8 @@ BETS = (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.7)
 """Betting fractions, in units of the greatest, which would lose all to a loss of 0; the stake is split among them."""
 _SUM = 2.109742801236892
 """Of ``1 / (t * log(t) ** 2)`` over all whole ``t`` from 2."""
+Stakes = Callable[[int, int], Floats]
+"""What is put in at each of some steps, from their number and the first: shape ``(steps,)``."""
 _CHUNK = 128
 """Steps at a time: no product of so many factors is too small for a float, even if nearly all is bet and lost."""
 
@@ -32,9 +34,6 @@ def lifetime_stakes(steps: int, first: int = 0) -> Floats:
     """New stakes that add up to 1 over an endless life.
 
     So the probability of *ever* crossing ``1 / alpha`` under the null hypothesis is at most ``alpha``.
-
-    >>> float(lifetime_stakes(3).sum()) < 1.0
-    True
     """
     times = np.arange(first, first + steps, dtype=np.float64) + 2.0
     stakes: Floats = 1.0 / (_SUM * times * np.log(times) ** 2)
@@ -47,11 +46,7 @@ def steady_stakes(steps: int, first: int = 0) -> Floats:  # noqa: ARG001 - alike
 
 
 def betting_evidence(
-    losses: Floats,
-    bound: float | Floats,
-    *,
-    stakes: Callable[[int, int], Floats] = lifetime_stakes,
-    bets: Sequence[float] = BETS,
+    losses: Floats, bound: float | Floats, *, stakes: Stakes = lifetime_stakes, bets: Sequence[float] = BETS
 ) -> Floats:
     """Return the logarithm of the wealth after each loss.
 
@@ -98,12 +93,7 @@ def betting_evidence(
 
 
 def reversed_evidence(
-    losses: Floats,
-    bound: Floats,
-    blocks: NDArray[np.integer],
-    *,
-    stakes: Callable[[int, int], Floats] = lifetime_stakes,
-    bets: Sequence[float] = BETS,
+    losses: Floats, bound: Floats, blocks: NDArray[np.integer], *, stakes: Stakes = lifetime_stakes
 ) -> Floats:
     """Return the log wealth of bets on *lower* losses, after each block: evidence against "the mean is still so high".
 
@@ -117,7 +107,6 @@ def reversed_evidence(
         bound: For each loss, the least that the mean is held to be, in (0, 1); that of a block's first loss counts.
         blocks: The block of each loss, in ascending order.
         stakes: As for :func:`betting_evidence`, by block.
-        bets: See :data:`BETS`.
 
     Returns:
         Shape ``(blocks,)``, one value for each block with a loss. By Ville's inequality the null hypothesis may be
@@ -131,11 +120,11 @@ def reversed_evidence(
     """
     first = np.flatnonzero(np.diff(blocks, prepend=blocks[:1] - 1))
     bounds = np.repeat(bound[first], np.diff(first, append=len(losses)))
-    factors = np.log1p(np.array(bets)[:, None] * ((1.0 - losses) / (1.0 - bounds) - 1.0))
+    factors = np.log1p(np.array(BETS)[:, None] * ((1.0 - losses) / (1.0 - bounds) - 1.0))
     grown = np.add.reduceat(factors, first, axis=1) if len(first) else factors
-    found, held = np.empty(grown.shape), np.full(len(bets), -math.inf)
+    found, held = np.empty(grown.shape), np.full(len(BETS), -math.inf)
     for number, stake in enumerate(np.log(stakes(len(first), 0))):
         held = np.logaddexp(held, stake) + grown[:, number]
         found[:, number] = held
-    evidence: Floats = np.logaddexp.reduce(found, axis=0) - math.log(len(bets))
+    evidence: Floats = np.logaddexp.reduce(found, axis=0) - math.log(len(BETS))
     return evidence

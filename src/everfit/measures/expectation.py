@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from everfit.core.errors import DataError
-from everfit.measures.metric import Metric
+from everfit.measures.quality import Metric
 from everfit.measures.weighting import Floats
 
 
@@ -13,10 +12,9 @@ def expected_metric(metric: Metric, chances: Floats, predicted: Floats, weight: 
     """Return the metric of predictions with each class of each row weighted by its probability.
 
     Every row occurs once per class, weighted by the probability of that class: the expected confusion at every
-    threshold. For means of losses (log loss, Brier score, accuracy) it is the expectation itself;
-    for ratios such as the area under the curve, the ratio of expectations, which differs by less than one part in the
-    number of rows. It is as accurate as the probabilities are
-    calibrated.
+    threshold. For means of losses (log loss, Brier score, accuracy) it is the expectation itself; for ratios such as
+    the area under the curve, the ratio of expectations, which differs by less than one part in the number of rows. It
+    is as accurate as the probabilities are calibrated.
 
     Sources: Kivimäki, Białek, Nurminen, Kuberski 2024, "Confidence-based estimators for predictive performance in model
     monitoring" (arXiv 2407.08649) for accuracy, and Kivimäki, Białek, Kuberski, Nurminen 2025, "Performance estimation
@@ -28,19 +26,14 @@ def expected_metric(metric: Metric, chances: Floats, predicted: Floats, weight: 
         predicted: The model's predictions, of the same shape.
         weight: The rows' weights, shape ``(rows,)``.
 
-    Raises:
-        DataError: If the shapes differ.
-
     >>> from everfit.measures.quality import metric_for
     >>> predicted, calibrated = np.array([0.9, 0.2]), np.array([0.7, 0.4])
     >>> round(expected_metric(metric_for("accuracy", "binary"), calibrated, predicted), 9)
     0.65
     """
-    if chances.shape != predicted.shape:
-        raise DataError("each prediction needs its chances", value=(chances.shape, predicted.shape))
-    each = np.column_stack([1.0 - chances, chances]) if chances.ndim == 1 else chances
-    rows, classes = each.shape
+    shares = np.column_stack([1.0 - chances, chances]) if chances.ndim == 1 else chances
+    rows, classes = shares.shape
     if weight is not None:
-        each = each * weight[:, None]
+        shares = shares * weight[:, None]
     truth = np.repeat(np.arange(classes, dtype=np.float64), rows)
-    return metric.compute(truth, np.concatenate([predicted] * classes), each.T.reshape(-1))
+    return metric.compute(truth, np.concatenate([predicted] * classes), shares.T.reshape(-1))

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from everfit.measures.metric import Metric
+from everfit.measures.quality import Metric
 from everfit.measures.weighting import Floats
 
 MOST_ROWS = 100_000
@@ -50,30 +50,10 @@ class PairedDifference:
 
 
 def bootstrap_interval(
-    metric: Metric,
-    truth: Floats,
-    predicted: Floats,
-    *,
-    resamples: int,
-    seed: int,
-    level: float = 0.95,
-    weight: Floats | None = None,
+    metric: Metric, truth: Floats, predicted: Floats, *, resamples: int, seed: int, weight: Floats | None = None
 ) -> Interval:
-    """Return a metric with its bootstrap interval.
-
-    Args:
-        metric: The metric to measure.
-        truth: Shape ``(rows,)``; see :class:`Metric`.
-        predicted: Shape ``(rows,)`` or ``(rows, classes)``.
-        resamples: Number of resamples, drawn with replacement.
-        seed: The same seed gives the same interval.
-        level: The interval's confidence. Where a metric's resamples are biased (a calibration error only grows when
-            rows repeat), the interval is widened to hold the value itself.
-        weight: The rows' weights, shape ``(rows,)``, not negative; all 1 by default.
-    """
-    return bootstrap_intervals([metric], truth, predicted, resamples=resamples, seed=seed, level=level, weight=weight)[
-        0
-    ]
+    """Return a metric with its bootstrap interval; see :func:`bootstrap_intervals`."""
+    return bootstrap_intervals([metric], truth, predicted, resamples=resamples, seed=seed, weight=weight)[0]
 
 
 def bootstrap_intervals(
@@ -83,10 +63,21 @@ def bootstrap_intervals(
     *,
     resamples: int,
     seed: int,
-    level: float = 0.95,
     weight: Floats | None = None,
 ) -> tuple[Interval, ...]:
-    """Measure many metrics on the same resamples, cheaper than one by one; see :func:`bootstrap_interval`."""
+    """Return metrics with their 95 % bootstrap intervals, from the same resamples.
+
+    Where a metric's resamples are biased (a calibration error only grows when rows repeat), the interval is widened to
+    hold the value itself.
+
+    Args:
+        metrics: The metrics to measure.
+        truth: Shape ``(rows,)``; see :class:`Metric`.
+        predicted: Shape ``(rows,)`` or ``(rows, classes)``.
+        resamples: Number of resamples, drawn with replacement.
+        seed: The same seed gives the same intervals.
+        weight: The rows' weights, shape ``(rows,)``, not negative; all 1 by default.
+    """
     rows = len(truth)
     chosen = _rows_to_resample(predicted, seed)
     weighings = [metric.on(truth[chosen], predicted[chosen]) for metric in metrics]
@@ -98,7 +89,7 @@ def bootstrap_intervals(
     for place, metric in enumerate(metrics):
         value = metric.compute(truth, predicted, weight)
         values = _full_size(drawn[:, place], value, rows)
-        low, high = _range(values, level)
+        low, high = _range(values, 0.95)
         low, high = float(np.fmin(low, value)), float(np.fmax(high, value))
         error = float(values.std()) if len(values) else math.nan
         intervals.append(Interval(value=value, low=low, high=high, standard_error=error, rows=rows))
@@ -119,7 +110,7 @@ def paired_bootstrap(
     """Return the paired difference of ``a`` and ``b``, from resamples of the same rows for both.
 
     A row that is hard for one is hard for both, so the paired difference is known far better than either value.
-    Arguments as for :func:`bootstrap_interval`; the interval is not widened.
+    Arguments as for :func:`bootstrap_intervals`; the interval is not widened.
     """
     rows = len(truth)
     chosen = _rows_to_resample(a + b, seed)

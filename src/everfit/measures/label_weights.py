@@ -27,15 +27,15 @@ def judging_weights(delays: Delays, ages_s: Floats, codes: NDArray[np.int64]) ->
     every age as in the mature cohort, but cannot correct for high values that take longer.
 
     Args:
-        delays: As of the same instant.
-        ages_s: Of each row at that instant, seconds, shape ``(rows,)``.
+        delays: As of the instant of the ages.
+        ages_s: Of each row, shape ``(rows,)``.
         codes: The classes, 0 for every outcome of a regression; all known.
 
     Returns:
         Shape ``(rows,)``, about one on average (for a regression at least one), at most :data:`MOST_WEIGHT`.
     """
     aim = delays.chance_known(ages_s) if delays.classes else np.ones(len(ages_s))
-    return _capped(aim, _chance(delays, ages_s, codes))
+    return _weights(aim, delays, ages_s, codes)
 
 
 def inverse_weights(delays: Delays, ages_s: Floats, codes: NDArray[np.int64]) -> Floats:
@@ -49,18 +49,12 @@ def inverse_weights(delays: Delays, ages_s: Floats, codes: NDArray[np.int64]) ->
     """
     if delays.labelled < LEAST_OUTCOMES:
         return np.ones(len(ages_s))
-    return _capped(np.ones(len(ages_s)), _chance(delays, ages_s, codes))
+    return _weights(np.ones(len(ages_s)), delays, ages_s, codes)
 
 
-def _chance(delays: Delays, ages_s: Floats, codes: NDArray[np.int64]) -> Floats:
-    """Probability that a row of its class is known by its age."""
-    chances: Floats = delays.chance_known_by_class(ages_s)[np.arange(len(ages_s)), codes]
-    return chances
-
-
-def _capped(aim: Floats, chance: Floats) -> Floats:
+def _weights(aim: Floats, delays: Delays, ages_s: Floats, codes: NDArray[np.int64]) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = aim / chance
+        found = aim / delays.chance_known_by_class(ages_s)[np.arange(len(ages_s)), codes]
     # Of a class that history does not hold, nothing is known that a weight could mend.
     capped: Floats = np.minimum(np.where(np.isnan(found), 1.0, found), MOST_WEIGHT)
     return capped

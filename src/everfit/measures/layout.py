@@ -1,4 +1,4 @@
-"""SketchLayout of a sketch: the cells that the columns of a table are counted in."""
+"""Layout of a sketch: the cells that the columns of a table are counted in."""
 
 from __future__ import annotations
 
@@ -53,11 +53,7 @@ class SketchLayout:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> SketchLayout:
-        """Decode the result of :meth:`to_bytes`.
-
-        Raises:
-            msgspec.DecodeError: If it is something else.
-        """
+        """Decode the result of :meth:`to_bytes`. Raises ``msgspec.DecodeError`` if it is something else."""
         return cls(dict(msgspec.msgpack.decode(data, type=list[tuple[str, Form]])))
 
     @cached_property
@@ -88,10 +84,12 @@ class SketchLayout:
     @cached_property
     def places(self) -> Mapping[str, Mapping[Category | None, int]]:
         """The cell of each known value of each categorical column, within the column."""
-        found: dict[str, Mapping[Category | None, int]] = {}
-        for name, form in self.columns.items():
-            if isinstance(form, Categories):
-                place: dict[Category | None, int] = dict.fromkeys(form.tail, form.other)
-                place |= {value: cell for cell, value in enumerate(form.values)}
-                found[name] = place | {None: form.cells}
-        return found
+        return {
+            name: {
+                **dict.fromkeys(form.tail, form.other),
+                **{value: cell for cell, value in enumerate(form.values)},
+                None: form.cells,
+            }
+            for name, form in self.columns.items()
+            if isinstance(form, Categories)
+        }

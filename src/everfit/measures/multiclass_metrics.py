@@ -13,11 +13,6 @@ def likeliest(predicted: Floats) -> NDArray[np.intp]:
     """Index of the likeliest class, the first of equals; shape ``(rows,)``.
 
     A binary probability, shape ``(rows,)``, means class 1 where it is above one half.
-
-    >>> likeliest(np.array([0.2, 0.5, 0.7])).tolist()
-    [0, 0, 1]
-    >>> likeliest(np.array([[0.2, 0.5, 0.3]])).tolist()
-    [1]
     """
     if predicted.ndim == 1:
         return (predicted > 0.5).astype(np.intp)

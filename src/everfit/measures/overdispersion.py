@@ -1,4 +1,4 @@
-"""Overdispersion: the excess of the differences between windows over that of windows of independent rows.
+"""Overdispersion: the excess of the differences between windows or days over those of independent rows.
 
 Rows of one day are dependent, so a stationary year's days differ by more than sampling error, and a test that assumes
 independent rows raises false alarms. The excess is estimated from the reference, cut into windows like those to be
@@ -15,11 +15,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from everfit.measures.chi_squared import ChiSquared, chi_squared
-from everfit.measures.rank_shift import rank_shift
+from everfit.measures.two_sample_tests import ChiSquared, Counts, chi_squared, rank_shift
 from everfit.measures.weighting import Floats
-
-Counts = NDArray[np.int64]
 
 
 class Dispersion(Struct, frozen=True, kw_only=True):
@@ -62,18 +59,14 @@ class Dispersion(Struct, frozen=True, kw_only=True):
         return min(1.0, inside + float(chdtrc(rest, high * high)))
 
     def shift_p_value(self, shift: float, rows: float) -> float:
-        """Return the corrected two-sided p-value of a :func:`~everfit.measures.rank_shift.rank_shift`."""
+        """Return the corrected two-sided p-value of a :func:`~everfit.measures.two_sample_tests.rank_shift`."""
         from scipy.special import fdtrc
 
         return float(fdtrc(1, self.blocks, shift * shift / (1.0 + self.shift_excess * rows)))
 
 
 def effective_rows(reference: int, window: int) -> float:
-    """Return the number of rows which, against an exact reference, are as uncertain as these two samples.
-
-    >>> effective_rows(1_000, 1_000)
-    500.0
-    """
+    """Return the number of rows which, against an exact reference, are as uncertain as these two samples."""
     return reference * window / max(reference + window, 1)
 
 
@@ -85,9 +78,6 @@ def dispersion(blocks: Sequence[Counts], *, ordered: int = 0) -> Dispersion:
             rows as the windows to be judged, and covers the same hours and weekdays, is best.
         ordered: Number of the cells, the first ones, that are bins in ascending order; 0 for categories.
 
-    >>> calm = dispersion([np.array([50, 50]), np.array([51, 49]), np.array([49, 51])])
-    >>> calm.excess
-    0.0
     >>> round(dispersion([np.array([50, 50]), np.array([80, 20]), np.array([20, 80])]).excess, 2)
     0.53
     """
@@ -100,6 +90,37 @@ def dispersion(blocks: Sequence[Counts], *, ordered: int = 0) -> Dispersion:
     return Dispersion(
         blocks=max(len(held), 1), excess=_per_row(surplus, rows), shift_excess=_per_row(shifts - 1.0, rows)
     )
+
+
+def design_effect(values: Floats, blocks: NDArray[np.integer]) -> float:
+    """Return the number of dependent rows of a block that carry as much information as one independent row.
+
+    It is the variance of block means over that of means of as many independent rows; at least 1. Source: Kish 1965,
+    "Survey Sampling", chapter 8. An excess that chance alone may explain counts as 1.
+
+    Args:
+        values: Shape ``(rows,)``.
+        blocks: The day, or other time block, of each row; shape ``(rows,)``.
+
+    >>> dice = np.random.default_rng(0)
+    >>> day = np.repeat(np.arange(40), 100)
+    >>> 10 < design_effect(dice.normal(size=4_000) + dice.normal(size=40)[day] * 0.5, day) < 50
+    True
+    """
+    from scipy.special import chdtrc
+
+    names, place = np.unique(blocks, return_inverse=True)
+    rows = np.bincount(place)
+    # The first and last day are cut off; what they hold says little of a day.
+    kept = rows >= len(values) / max(len(names), 1) / 2
+    spread = float(values.var(ddof=1)) if len(values) > 1 else 0.0
+    if kept.sum() < 5 or spread <= 0:
+        return 1.0
+    means = np.bincount(place, weights=values)[kept] / rows[kept]
+    centre = float(np.average(means, weights=rows[kept]))
+    statistic = float((rows[kept] * (means - centre) ** 2).sum()) / spread
+    degrees = int(kept.sum()) - 1
+    return max(1.0, statistic / degrees) if chdtrc(degrees, statistic) < 0.05 else 1.0
 
 
 def _per_row(surplus: Floats, rows: Floats) -> float:

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from everfit.measures.multiclass_metrics import likeliest
 from everfit.measures.scoring_rules import chance_of_truth
 from everfit.measures.weighting import Floats
 
@@ -58,13 +59,9 @@ class RowLosses(NamedTuple):
 
 
 def row_losses(kind: LossKind, truth: Floats, predicted: Floats) -> RowLosses:
-    """Losses of labelled rows, in their order.
+    """Losses of labelled rows, in their order; for the arguments see :class:`everfit.measures.quality.Metric`.
 
-    Args:
-        kind: The loss.
-        truth: Shape ``(rows,)``; see :class:`everfit.measures.metric.Metric`. A class without a column, -1, has the
-            largest loss.
-        predicted: Shape ``(rows,)`` or ``(rows, classes)``.
+    A class without a column, -1, has the largest loss.
 
     >>> row_losses("pairs", np.array([1.0, 0.0, 1.0, 0.0]), np.array([0.6, 0.2, 0.4, 0.9])).values.tolist()
     [0.0, 1.0]
@@ -74,32 +71,11 @@ def row_losses(kind: LossKind, truth: Floats, predicted: Floats) -> RowLosses:
     return RowLosses(MEAN_LOSSES[kind](truth, predicted), np.arange(len(truth)))
 
 
-def _log_loss(truth: Floats, predicted: Floats) -> Floats:
-    losses: Floats = -np.log(np.clip(chance_of_truth(truth, predicted), LEAST_CHANCE, 1.0))
-    return losses
-
-
-def _error(truth: Floats, predicted: Floats) -> Floats:
-    likeliest = (predicted > 0.5) if predicted.ndim == 1 else predicted.argmax(axis=1)
-    wrong: Floats = (likeliest != truth).astype(np.float64)
-    return wrong
-
-
-def _brier(truth: Floats, predicted: Floats) -> Floats:
-    squares: Floats = (1.0 - chance_of_truth(truth, predicted)) ** 2
-    return squares
-
-
-def _deviation(truth: Floats, predicted: Floats) -> Floats:
-    distance: Floats = np.abs(predicted - truth)
-    return distance
-
-
 MEAN_LOSSES: Mapping[str, Callable[[Floats, Floats], Floats]] = {
-    "log_loss": _log_loss,
-    "brier": _brier,
-    "error": _error,
-    "deviation": _deviation,
+    "log_loss": lambda truth, predicted: -np.log(np.clip(chance_of_truth(truth, predicted), LEAST_CHANCE, 1.0)),
+    "brier": lambda truth, predicted: (1.0 - chance_of_truth(truth, predicted)) ** 2,
+    "error": lambda truth, predicted: (likeliest(predicted) != truth).astype(np.float64),
+    "deviation": lambda truth, predicted: np.abs(predicted - truth),
 }
 """Those that are of single rows, by kind: from truth and predictions to losses."""
 

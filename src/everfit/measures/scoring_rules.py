@@ -6,25 +6,22 @@ import numpy as np
 
 from everfit.measures.weighting import Floats, Weighing, mean_of
 
-SMALLEST = float(np.finfo(np.float64).eps)
-"""Probabilities are kept this far from 0 and 1, so that one confident mistake does not make the loss infinite."""
-
 
 def log_loss_on(truth: Floats, predicted: Floats) -> Weighing:
     """Mean of ``-log(probability given to the true class)``, in nats.
 
-    Source: Good 1952, "Rational decisions". Probabilities are cut at 2.2e-16.
+    Source: Good 1952, "Rational decisions". Probabilities are kept 2.2e-16 from 0 and 1, so that one confident mistake
+    does not make the loss infinite.
 
     Args:
         truth: 0 or 1, or the class's index, shape ``(rows,)``; -1 is a class that has no column and so probability 0.
         predicted: The probability of class 1, shape ``(rows,)``, or of each class, shape ``(rows, classes)``.
 
-    >>> round(log_loss_on(np.array([0.0, 1.0]), np.array([0.5, 0.5]))(np.ones(2)), 4)
-    0.6931
     >>> round(log_loss_on(np.array([2.0]), np.array([[0.25, 0.25, 0.5]]))(np.ones(1)), 4)
     0.6931
     """
-    return mean_of(-np.log(np.clip(chance_of_truth(truth, predicted), SMALLEST, 1.0 - SMALLEST)))
+    smallest = float(np.finfo(np.float64).eps)
+    return mean_of(-np.log(np.clip(chance_of_truth(truth, predicted), smallest, 1.0 - smallest)))
 
 
 def brier_on(truth: Floats, predicted: Floats) -> Weighing:
@@ -40,10 +37,7 @@ def brier_on(truth: Floats, predicted: Floats) -> Weighing:
 
 
 def chance_of_truth(truth: Floats, predicted: Floats) -> Floats:
-    """Probability given to the true class, shape ``(rows,)``; 0 where that class has no column.
-
-    Arguments as for :func:`log_loss_on`.
-    """
+    """Probability given to the true class, shape ``(rows,)``; 0 where it has no column. See :func:`log_loss_on`."""
     if predicted.ndim == 1:
         chance: Floats = np.where(truth > 0, predicted, 1.0 - predicted)
     else:

@@ -24,11 +24,7 @@ def weigh(weighing: Weighing, weight: Floats | None, rows: int) -> float:
 
 
 def ratio(numerator: float, denominator: float) -> float:
-    """Return the quotient, NaN where the denominator is not positive.
-
-    >>> ratio(1.0, 4.0), ratio(1.0, 0.0)
-    (0.25, nan)
-    """
+    """Return the quotient, NaN where the denominator is not positive."""
     return float(numerator) / float(denominator) if denominator > 0 else float("nan")
 
 
@@ -37,9 +33,6 @@ def total(weight: Floats, values: Floats) -> float:
 
     Not ``weight @ values``: BLAS splits a long product among threads, which costs a hundred times more than the sum
     when the cores are busy, and lets the last digit depend on how many there are.
-
-    >>> total(np.array([2.0, 1.0]), np.array([1.0, 4.0]))
-    6.0
     """
     return float((weight * values).sum())
 
@@ -50,8 +43,4 @@ def mean_of(values: Floats) -> Weighing:
     >>> mean_of(np.array([1.0, 4.0]))(np.array([2.0, 1.0]))
     2.0
     """
-
-    def weighing(weight: Floats) -> float:
-        return ratio(total(weight, values), float(weight.sum()))
-
-    return weighing
+    return lambda weight: ratio(total(weight, values), float(weight.sum()))

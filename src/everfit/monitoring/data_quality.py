@@ -12,7 +12,7 @@ from everfit.core.duration import format_duration, format_roughly
 from everfit.core.evidence import SourceFreshness
 from everfit.core.finding import Finding
 from everfit.measures.bins import Bins
-from everfit.measures.proportion import wilson_interval
+from everfit.measures.confidence import wilson_interval
 from everfit.measures.sketch import ColumnSketch, Sketch
 
 LEAST_ROWS = 50

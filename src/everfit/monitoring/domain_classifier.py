@@ -84,7 +84,7 @@ def _judge(rows: Floats, label: NDArray[np.int64], held: NDArray[np.bool_], seed
     """Return the area under the ROC curve on rows held back, and its distance from one half in standard errors."""
     from sklearn.ensemble import ExtraTreesClassifier
 
-    from everfit.measures.rank_shift import rank_shift
+    from everfit.measures.two_sample_tests import rank_shift
 
     # On some thousand rows ten times as fast as boosting, most of all beside a busy machine's other threads.
     classifier = ExtraTreesClassifier(

@@ -21,15 +21,11 @@ from numpy.typing import NDArray
 
 from everfit.core.errors import DataError
 from everfit.measures.bins import Bins
-from everfit.measures.chi_squared import chi_squared, pool
-from everfit.measures.jensen_shannon import jensen_shannon
-from everfit.measures.kolmogorov_smirnov import kolmogorov_smirnov
-from everfit.measures.multiple_testing import alpha_per_window, holm
+from everfit.measures.confidence import alpha_per_window, holm
+from everfit.measures.distances import jensen_shannon, kolmogorov_smirnov, psi, psi_by_chance, wasserstein
 from everfit.measures.overdispersion import Dispersion, dispersion, effective_rows
-from everfit.measures.psi import psi, psi_by_chance
-from everfit.measures.rank_shift import rank_shift
 from everfit.measures.sketch import ColumnSketch, Sketch
-from everfit.measures.wasserstein import wasserstein
+from everfit.measures.two_sample_tests import chi_squared, pool, rank_shift
 
 ALPHA = alpha_per_window(0.05, 365)
 """For daily windows: the chance of any alarm in a stationary year is at most one in twenty."""
@@ -89,7 +85,7 @@ def drift(
         importance: How much the model uses each column, not negative, in any unit; all alike by default. A column that
             is not named, such as the predictions, counts like the most important one.
         alpha: The chance that any column is called significant without a change; see
-            :mod:`everfit.measures.multiple_testing` for how to spread it over windows.
+            :mod:`everfit.measures.confidence` for how to spread it over windows.
         worthwhile: The least ``effect`` that counts as drift.
         dispersions: From :func:`dispersions`: how much more real windows differ than independent rows would.
 

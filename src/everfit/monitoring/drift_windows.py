@@ -16,7 +16,7 @@ from everfit.core.columns import TIME
 from everfit.core.finding import Finding, Severity
 from everfit.definitions.watch import Drift, Season
 from everfit.measures.bins import Bins
-from everfit.measures.multiple_testing import alpha_per_window
+from everfit.measures.confidence import alpha_per_window
 from everfit.measures.overdispersion import Dispersion
 from everfit.measures.sketch import ColumnSketch, Sketch
 from everfit.monitoring.data_quality import LEAST_ROWS

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from everfit.core.columns import LABEL, TIME
 from everfit.core.finding import EstimatedDrop
-from everfit.measures.metric import Metric
+from everfit.measures.quality import Metric
 from everfit.measures.weighting import Floats
 from everfit.monitoring.loss_estimation import (
     LOSSES,

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from everfit.core.finding import Finding
 from everfit.definitions.watch import Drift
-from everfit.measures.multiple_testing import alpha_per_window
+from everfit.measures.confidence import alpha_per_window
 from everfit.measures.weighting import Floats
 from everfit.monitoring.data_quality import LEAST_ROWS
 from everfit.monitoring.domain_classifier import domain_drift

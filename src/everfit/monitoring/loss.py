@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from everfit.measures.isotonic import isotonic
+from everfit.measures.calibration import isotonic
 from everfit.measures.row_loss import LEAST_CHANCE, LOSS_KINDS, MEAN_LOSSES, LossKind, row_losses
 from everfit.measures.weighting import Floats
 from everfit.monitoring.performance import Scale
@@ -58,7 +58,7 @@ class RowLoss:
         """Return the losses of labelled rows, in their order.
 
         Args:
-            truth: Shape ``(rows,)``; see :class:`everfit.measures.metric.Metric`.
+            truth: Shape ``(rows,)``; see :class:`everfit.measures.quality.Metric`.
             predicted: Shape ``(rows,)`` or ``(rows, classes)``.
         """
         values, rows = row_losses(self.kind, truth, predicted)

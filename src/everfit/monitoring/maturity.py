@@ -22,9 +22,9 @@ from msgspec import Struct
 
 from everfit.core.class_names import NEW_CLASSES
 from everfit.measures.competing_risks import WAITING
+from everfit.measures.confidence import wilson_interval
 from everfit.measures.delays import Delays
 from everfit.measures.label_weights import judging_weights
-from everfit.measures.proportion import wilson_interval
 from everfit.measures.weighting import Floats
 from everfit.monitoring.delays import ages_of_s, class_codes, known_then
 from everfit.monitoring.performance import LEAST_LABELLED

@@ -16,10 +16,9 @@ from everfit.core.class_names import ClassValue, places_by_name
 from everfit.core.columns import ID, KNOWN_AT, LABEL, PREDICTION, TIME
 from everfit.core.evidence import Task
 from everfit.measures.class_alignment import union_of
+from everfit.measures.confidence import wilson_interval
 from everfit.measures.interval import bootstrap_interval, paired_bootstrap
-from everfit.measures.metric import Metric
-from everfit.measures.proportion import wilson_interval
-from everfit.measures.quality import metric_for
+from everfit.measures.quality import Metric, metric_for
 from everfit.measures.weighting import Floats
 from everfit.monitoring.prediction_frame import NEW_CLASS, UNKNOWN, chances, prediction_columns, predictions_of
 

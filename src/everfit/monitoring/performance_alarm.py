@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.core.finding import Finding
-from everfit.measures.confidence_sequence import upper_sequence
-from everfit.measures.design_effect import design_effect
+from everfit.measures.confidence import upper_sequence
 from everfit.measures.e_process import betting_evidence, lifetime_stakes, reversed_evidence, steady_stakes
+from everfit.measures.overdispersion import design_effect
 from everfit.measures.weighting import Floats
 from everfit.monitoring.loss import Losses, loss_for
 from everfit.monitoring.performance import Scale
@@ -88,7 +88,7 @@ def performance_alarm(
     A label enters when its row has the age at which nine in ten labels used to be known (thirty days at most), or when
     it becomes known if that is later, since the first labels to come are not like the rest. Rows of a day are dependent
     (a storm makes all flights late): as many rows as have the information of one independent row
-    (:func:`everfit.measures.design_effect.design_effect`, on the hold-out) count as one, by their mean.
+    (:func:`everfit.measures.overdispersion.design_effect`, on the hold-out) count as one, by their mean.
 
     The test is on the loss beyond the expected loss of such predictions: a week of hard rows is no drop as long as the
     version predicts how hard they are. That also removes most of the dependence within days.

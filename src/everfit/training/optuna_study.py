@@ -18,7 +18,7 @@ from everfit.core.records import Trial
 from everfit.core.settings import TrainingSettings
 from everfit.definitions.model import Model
 from everfit.definitions.space import Choice, Float, Parameter
-from everfit.measures.metric import Metric
+from everfit.measures.quality import Metric
 
 _WARM_STARTS = 3
 _STATES = {"pruned": optuna.trial.TrialState.PRUNED, "failed": optuna.trial.TrialState.FAIL}

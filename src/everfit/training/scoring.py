@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from everfit.core.records import Score, SliceScore
 from everfit.definitions.model import Model
 from everfit.measures.interval import bootstrap_intervals
-from everfit.measures.metric import Metric
-from everfit.measures.quality import metric_for, metrics_of
+from everfit.measures.quality import Metric, metric_for, metrics_of
 
 MIN_SLICE_ROWS = 50
 MOST_SLICES = 20

@@ -16,8 +16,7 @@ from everfit.core.progress import Progress
 from everfit.core.records import Trial
 from everfit.core.settings import TrainingSettings
 from everfit.definitions.model import Model
-from everfit.measures.metric import Metric
-from everfit.measures.quality import metric_for
+from everfit.measures.quality import Metric, metric_for
 from everfit.training.trainer import Pruned, Rows, TrialHandle, fit, predict_rows
 
 if TYPE_CHECKING:

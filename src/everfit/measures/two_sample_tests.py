@@ -1,7 +1,11 @@
-"""Two-sample chi-squared test of homogeneity."""
+"""Two-sample tests on cells: chi-squared for any change, Wilcoxon-Mann-Whitney for a shift.
+
+Both take the rows in each cell of a reference and of a window, int64 of shape ``(cells,)``.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +49,7 @@ class ChiSquared:
         return _tail(self.degrees, self.least) if self.degrees else 1.0
 
 
-def chi_squared(reference: Counts, window: Counts, *, least_expected: float = LEAST_EXPECTED) -> ChiSquared:
+def chi_squared(reference: Counts, window: Counts) -> ChiSquared:
     """Test two samples for equal shares in every cell.
 
     Both are treated as samples: to take the reference for exact, as is often done, makes a column of many categories
@@ -55,16 +59,11 @@ def chi_squared(reference: Counts, window: Counts, *, least_expected: float = LE
     The larger sample decides which cells are rare, so that pooling does not depend on the smaller one, except for
     outbursts, which chance does not explain.
 
-    Args:
-        reference: Rows in each cell, shape ``(cells,)``, int64.
-        window: The same of the other sample.
-        least_expected: Pool cells where fewer rows are expected in the smaller sample, if shares are equal.
-
     >>> found = chi_squared(np.array([50, 50]), np.array([70, 30]))
     >>> round(found.statistic, 4), found.degrees, round(found.p_value, 5)
     (8.3333, 1, 0.00389)
     """
-    reference, window = pool(reference, window, least_expected=least_expected)
+    reference, window = pool(reference, window)
     n, m = int(reference.sum()), int(window.sum())
     degrees = len(reference) - 1
     if degrees < 1 or n == 0 or m == 0:
@@ -76,7 +75,7 @@ def chi_squared(reference: Counts, window: Counts, *, least_expected: float = LE
     return ChiSquared(statistic=statistic, deviance=deviance, degrees=degrees, p_value=_tail(degrees, statistic))
 
 
-def pool(reference: Counts, window: Counts, *, least_expected: float = LEAST_EXPECTED) -> tuple[Counts, Counts]:
+def pool(reference: Counts, window: Counts) -> tuple[Counts, Counts]:
     """Add up the rare cells of both samples into one, which comes last; cells empty in both are left out.
 
     >>> [sample.tolist() for sample in pool(np.array([90, 5, 5, 0]), np.array([9, 1, 0, 0]))]
@@ -85,7 +84,7 @@ def pool(reference: Counts, window: Counts, *, least_expected: float = LEAST_EXP
     both = reference + window
     smaller, larger = sorted((reference, window), key=lambda sample: int(sample.sum()))
     expected = larger * (smaller.sum() / max(int(larger.sum()), 1))
-    rare = ((expected < least_expected) & (smaller < _OUTBURST * least_expected)) | (both == 0)
+    rare = ((expected < LEAST_EXPECTED) & (smaller < _OUTBURST * LEAST_EXPECTED)) | (both == 0)
     if not both[rare].any():
         return reference[~rare], window[~rare]
     pooled = (np.append(sample[~rare], sample[rare].sum()) for sample in (reference, window))
@@ -104,3 +103,32 @@ def _tail(degrees: int, statistic: float) -> float:
     from scipy.special import chdtrc
 
     return float(chdtrc(degrees, statistic))
+
+
+def rank_shift(reference: Counts, window: Counts) -> float:
+    """Return the standardised Wilcoxon-Mann-Whitney statistic on ascending bins, all rows of a bin being tied.
+
+    Its whole power is spent on one alternative, values went up or down, where a chi-squared test on ten bins spreads it
+    over nine: a shift of a fifth of a standard deviation, the commonest drift, is found in half the rows.
+
+    Source: Mann, Whitney 1947, with the variance for ties of Lehmann 1975, "Nonparametrics", page 20; no continuity
+    correction.
+
+    Returns:
+        About standard normal where nothing has changed, positive where the window's values are greater; 0 if a sample
+        has no rows or all rows share a bin.
+
+    >>> round(rank_shift(np.array([50, 50]), np.array([30, 70])), 4)
+    2.8795
+    """
+    n, m = int(reference.sum()), int(window.sum())
+    rows = n + m
+    # As floats, since the cube of a large bin is more than an int64 holds.
+    both = (reference + window).astype(np.float64)
+    ties = float((both * (both * both - 1.0)).sum())
+    variance = n * m / 12.0 * (rows + 1 - ties / (rows * (rows - 1))) if rows > 1 else 0.0
+    # All in one bin leaves nothing but a rounding error.
+    if variance <= 1e-9 * n * m * rows:
+        return 0.0
+    before = reference.cumsum() - reference / 2.0
+    return (float((window * before).sum()) - n * m / 2.0) / math.sqrt(variance)
