@@ -20,9 +20,8 @@ class AliasConflict(Struct, frozen=True, kw_only=True):
 
     remedy: Remedy
     version: int
-    """The registry's champion."""
+    """The registry's."""
     deployed: int
-    """The deployed champion."""
     sentence: str
 
 
@@ -33,28 +32,20 @@ def find_alias_conflict(
     *,
     recorded_champion: int | None = None,
 ) -> AliasConflict | None:
-    """Decide how to resolve an alias that does not name the deployed champion.
+    """Decide how to resolve an alias that does not name the deployed champion; ``None`` if there is no conflict.
 
     Args:
         registry_champion: The version with the alias; an alias that was removed changes nothing.
-        deployed_champion: The version in production.
         rollouts: The model's, oldest first.
         recorded_champion: The newest in the ledger's history of aliases. Everfit writes there before it moves an alias,
             so that a move without an entry came from outside.
-
-    Returns:
-        ``None`` if they agree, or there is nothing to compare.
     """
     if registry_champion is None or deployed_champion is None or registry_champion == deployed_champion:
         return None
     remedy, why = _remedy(registry_champion, deployed_champion, rollouts[-1] if rollouts else None, recorded_champion)
-    return AliasConflict(
-        remedy=remedy,
-        version=registry_champion,
-        deployed=deployed_champion,
-        sentence=f"The registry names version {registry_champion} the champion, but version "
-        f"{deployed_champion} is deployed: {why}.",
-    )
+    names = f"The registry names version {registry_champion} the champion"
+    sentence = f"{names}, but version {deployed_champion} is deployed: {why}."
+    return AliasConflict(remedy=remedy, version=registry_champion, deployed=deployed_champion, sentence=sentence)
 
 
 def _remedy(named: int, deployed: int, last: Rollout | None, recorded: int | None) -> tuple[Remedy, str]:

@@ -11,6 +11,9 @@ from msgspec import Struct
 from everfit.core.clock import from_us, to_us
 from everfit.store.ledger import AUDIT
 
+_PLAIN = ("actor", "action", "model", "version", "reason")
+"""Columns that hold the values of a line as they are."""
+
 
 class AuditLine(Struct, frozen=True, kw_only=True):
     """One audited action."""
@@ -34,13 +37,8 @@ class Audit:
 
     def append(self, line: AuditLine) -> None:
         """Add a line. Idempotent: an equal line, as when a step runs again after a crash, is added once."""
-        row = {
+        row = {name: getattr(line, name) for name in _PLAIN} | {
             "at_us": to_us(line.at),
-            "actor": line.actor,
-            "action": line.action,
-            "model": line.model,
-            "version": line.version,
-            "reason": line.reason,
             "details": msgspec.json.encode(line.details, order="sorted").decode(),
         }
         same = [AUDIT.c[name].is_(None) if value is None else AUDIT.c[name] == value for name, value in row.items()]
@@ -71,7 +69,5 @@ class Audit:
 
 
 def _line(row: sa.RowMapping) -> AuditLine:
-    values = {name: row[name] for name in ("actor", "action", "model", "version", "reason")}
-    return AuditLine(
-        at=from_us(row["at_us"]), details=msgspec.json.decode(row["details"], type=dict[str, str]), **values
-    )
+    details = msgspec.json.decode(row["details"], type=dict[str, str])
+    return AuditLine(at=from_us(row["at_us"]), details=details, **{name: row[name] for name in _PLAIN})

@@ -13,7 +13,7 @@ from everfit.measures.overdispersion import design_effect
 from everfit.measures.row_loss import LOSS_WORDS
 from everfit.measures.weighting import Floats
 
-FIRST = 100
+_FIRST = 100
 """Fewest rows with a bound: the bounds assume that means of this many are normal."""
 _FEWEST_GROUPS = 20
 _FARTHEST = 3.0
@@ -30,7 +30,6 @@ def compare_pairs(mature: pl.DataFrame, rollout: Rollout, scoring: Scoring, *, a
     Args:
         mature: Predictions of both as :meth:`Scoring.mature` returns them.
         rollout: Names the two versions.
-        scoring: The loss.
         alpha: Probability that a challenger which is no worse is ever found worse.
 
     Returns:
@@ -50,15 +49,8 @@ def compare_pairs(mature: pl.DataFrame, rollout: Rollout, scoring: Scoring, *, a
     differences = challenger - champion
     differ = differences != 0
     bound = _lower_bound(differences[differ], _hours(pairs)[rows[differ]], alpha, scoring)
-    return LossComparison(
-        loss=LOSS_WORDS[scoring.kind],
-        paired=True,
-        rows=pairs.height,
-        challenger=float(challenger.mean()),
-        champion=float(champion.mean()),
-        worse_by=float(differences.mean()),
-        at_least=None if bound is None else bound * float(differ.mean()),
-    )
+    at_least = None if bound is None else bound * float(differ.mean())
+    return _comparison(scoring, challenger, champion, paired=True, rows=pairs.height, at_least=at_least)
 
 
 def compare_arms(mature: pl.DataFrame, rollout: Rollout, scoring: Scoring, *, alpha: float) -> LossComparison | None:
@@ -74,7 +66,6 @@ def compare_arms(mature: pl.DataFrame, rollout: Rollout, scoring: Scoring, *, al
     Args:
         mature: The predictions of the present stage, as for :func:`compare_pairs`.
         rollout: Names the two versions, and the canary's share.
-        scoring: The loss.
         alpha: As for :func:`compare_pairs`.
 
     Returns:
@@ -89,16 +80,23 @@ def compare_arms(mature: pl.DataFrame, rollout: Rollout, scoring: Scoring, *, al
     (losses,) = _clipped(scoring, scoring.losses(rows).values)
     before = np.concatenate([losses[:1], losses.cumsum()[:-1] / np.arange(1, len(losses))])
     weight = np.where(is_canary, 1.0 / rollout.share, -1.0 / (1.0 - rollout.share))
-    challenger, champion = float(losses[is_canary].mean()), float(losses[~is_canary].mean())
-    enough = is_canary.sum() >= FIRST
+    count = int(is_canary.sum())
+    bound = _lower_bound(weight * (losses - before), _hours(rows), alpha, scoring) if count >= _FIRST else None
+    return _comparison(scoring, losses[is_canary], losses[~is_canary], paired=False, rows=count, at_least=bound)
+
+
+def _comparison(
+    scoring: Scoring, challenger: Floats, champion: Floats, *, paired: bool, rows: int, at_least: float | None
+) -> LossComparison:
+    own, other = float(challenger.mean()), float(champion.mean())
     return LossComparison(
         loss=LOSS_WORDS[scoring.kind],
-        paired=False,
-        rows=int(is_canary.sum()),
-        challenger=challenger,
-        champion=champion,
-        worse_by=challenger - champion,
-        at_least=_lower_bound(weight * (losses - before), _hours(rows), alpha, scoring) if enough else None,
+        paired=paired,
+        rows=rows,
+        challenger=own,
+        champion=other,
+        worse_by=own - other,
+        at_least=at_least,
     )
 
 
@@ -109,7 +107,7 @@ def _lower_bound(differences: Floats, hours: NDArray[np.int64], alpha: float, sc
     """
     group = int(np.ceil(max(design_effect(differences, hours), scoring.design_effect)))
     count = len(differences) // group
-    first = max(FIRST // group, _FEWEST_GROUPS)
+    first = max(_FIRST // group, _FEWEST_GROUPS)
     if count < first:
         return None
     means = differences[: count * group].reshape(count, group).mean(axis=1)

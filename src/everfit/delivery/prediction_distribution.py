@@ -25,9 +25,8 @@ def prediction_distance(
     holds for every distribution and number of rows. Of several classes the one that differs most counts.
 
     Args:
-        challenger: Its predictions.
+        challenger: Its predictions, in ``columns``.
         champion: The champion's.
-        columns: The columns of predictions.
 
     Returns:
         ``None`` where either has fewer than 50.

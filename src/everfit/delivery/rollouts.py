@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from everfit.core.errors import StoreError
 from everfit.core.event_log import log_event
-from everfit.core.rollout import Rollout, Transition, TransitionRecord, apply_transition
+from everfit.core.rollout import Rollout, RolloutState, Transition, TransitionRecord, apply_transition
 from everfit.definitions.rollout import RolloutPlan, Shadow
 from everfit.delivery.manual_steps import supersede
 from everfit.delivery.state_machine import POLICY
@@ -43,13 +43,12 @@ class Rollouts:
         A version that is being rolled out, or was for the same order, is not rolled out again.
 
         Args:
-            version: The challenger.
             previous: The champion that it may replace.
             cause: Why, as a sentence.
             order: The training order that it came from.
-            actor: The person, or the policy.
         """
         first, waits = plan.stages[0], plan.approval == "required"
+        state: RolloutState = "waiting_approval" if waits else "shadow" if isinstance(first, Shadow) else "canary"
         begun = Rollout(
             number=0,
             model=model,
@@ -57,13 +56,12 @@ class Rollouts:
             previous=previous,
             order=order,
             cause=cause,
-            state="waiting_approval" if waits else "shadow" if isinstance(first, Shadow) else "canary",
+            state=state,
             share=0.0 if waits else first.share,
             began_at=now,
             entered_at=now,
+            history=(TransitionRecord(at=now, actor=actor, action="begin", state=state, stage=0, sentence=cause),),
         )
-        entry = TransitionRecord(at=now, actor=actor, action="begin", state=begun.state, stage=0, sentence=cause)
-        begun = replace(begun, history=(entry,))
         superseded: list[Rollout] = []
         with self._engine.begin() as connection:
             for known in reversed(_read(connection, ROLLOUTS.c.model == model, ROLLOUTS.c.version == version)):
@@ -72,9 +70,8 @@ class Rollouts:
             for running in _read(connection, ROLLOUTS.c.running == model):
                 superseded.append(apply_transition(running, supersede(running, version, actor=actor), now))
                 _write(connection, superseded[-1], len(running.history))
-            number = connection.execute(ROLLOUTS.insert().values(**_row(begun))).inserted_primary_key
-            assert number is not None
-        begun = replace(begun, number=int(number[0]))
+            insert = ROLLOUTS.insert().returning(ROLLOUTS.c.number).values(**_row(begun))
+            begun = replace(begun, number=connection.execute(insert).scalar_one())
         for rollout in (*superseded, begun):
             _log_transition(rollout)
         return begun
@@ -82,8 +79,7 @@ class Rollouts:
     def apply(self, number: int, transition: Transition, *, now: datetime) -> Rollout:
         """Apply a transition once; it is dropped if another one, such as a person's, was applied before it.
 
-        Raises:
-            StoreError: If there is no such rollout.
+        Raises :class:`StoreError` if there is no such rollout.
         """
         with self._engine.begin() as connection:
             before = _one(connection, number)
@@ -100,11 +96,7 @@ class Rollouts:
             return _read(connection, ROLLOUTS.c.model == model)
 
     def one(self, number: int) -> Rollout:
-        """Return a rollout by its number.
-
-        Raises:
-            StoreError: If there is none.
-        """
+        """Return a rollout by its number. Raises :class:`StoreError` if there is none."""
         with self._engine.connect() as connection:
             return _one(connection, number)
 

@@ -39,16 +39,15 @@ class Scoring:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of predictions."""
-        if self.task == "multiclass":
-            return tuple(f"prediction.{value}" for value in self.classes)
-        return ("prediction",)
+        return self._columns(self.classes)
 
     @property
     def shared_columns(self) -> tuple[str, ...]:
         """The columns with probabilities of the classes that both versions know."""
-        if self.task == "multiclass" and self.shared is not None:
-            return tuple(f"prediction.{value}" for value in self.shared)
-        return self.columns
+        return self._columns(self.classes if self.shared is None else self.shared)
+
+    def _columns(self, classes: Sequence[object]) -> tuple[str, ...]:
+        return tuple(f"prediction.{value}" for value in classes) if self.task == "multiclass" else ("prediction",)
 
     def mature(self, answers: pl.DataFrame, now: datetime) -> pl.DataFrame:
         """Return the predictions whose label counts by now, in the order of :data:`ENTRY`."""
@@ -58,12 +57,7 @@ class Scoring:
         return known.filter(pl.col(ENTRY) <= now).sort(ENTRY, "id")
 
     def losses(self, answers: pl.DataFrame, *, suffix: str = "") -> RowLosses:
-        """Return the losses of labelled predictions.
-
-        Args:
-            answers: With ``label`` and the columns of predictions.
-            suffix: Of the names of those columns.
-        """
+        """Return the losses by ``label`` of the predictions in the columns, whose names end with ``suffix``."""
         truth = answers["label"].cast(pl.Float64).to_numpy()
         chosen = answers.select(pl.col(f"{name}{suffix}").cast(pl.Float64) for name in self.columns).to_numpy()
         return row_losses(self.kind, truth, chosen[:, 0] if len(self.columns) == 1 else chosen)

@@ -41,8 +41,6 @@ def stage_evidence(
             ``route``, ``row``, ``recorded_at``, ``event_time``, ``latency_us``, the predictions), ``label``: float64 as
             :class:`everfit.measures.quality.Metric` has it, null while unknown, and ``label_known_at``.
         failures: Rows that could not be predicted: ``version``, ``route``, ``recorded_at``, ``problem``.
-        rollout: The present state.
-        scoring: The loss.
     """
     began, entered = pl.col("recorded_at") >= rollout.began_at, pl.col("recorded_at") >= rollout.entered_at
     ours = pl.col("version").is_in([rollout.version, rollout.previous]) & pl.col("route").is_in(ROUTES)

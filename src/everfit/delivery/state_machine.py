@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from everfit.core.duration import format_roughly
 from everfit.core.rollout import Action, Rollout, RolloutState, StageEvidence, Transition
 from everfit.definitions.rollout import RolloutPlan, Shadow
@@ -20,60 +22,39 @@ def advance(rollout: Rollout, plan: RolloutPlan, evidence: StageEvidence, now: d
     once it has enough rows and has lasted long enough, or when its longest time is over: then no guardrail was
     violated, however few rows there were.
 
-    Args:
-        rollout: The present state.
-        evidence: Collected since the rollout began.
-
     Returns:
         One of the actions ``stay``, ``next``, ``promote``, ``keep``, ``roll_back`` and ``refuse``.
     """
     if rollout.ended or rollout.effective == "waiting_approval":
-        return stay(rollout, _why_nothing(rollout))
-    found = guardrail_violations(evidence, rollout.effective, p99_ms=plan.p99_ms)
+        return _stay(rollout, _why_nothing(rollout))
+    found = list(guardrail_violations(evidence, rollout.effective, p99_ms=plan.p99_ms))
     if found:
-        return take_back(rollout, " ".join(verdict.sentence for verdict in found[:2]))
+        return take_back(rollout, " ".join(found[:2]))
     if rollout.state == "paused":
-        return stay(rollout, _why_nothing(rollout))
+        return _stay(rollout, _why_nothing(rollout))
     if rollout.state == "watching":
         return _watch(rollout, plan, evidence, now)
     return _try(rollout, plan, evidence, now)
 
 
-def stay(rollout: Rollout, sentence: str) -> Transition:
-    """Return the transition that changes nothing."""
-    return within_stage(rollout, "stay", rollout.state, sentence=sentence)
-
-
 def take_back(rollout: Rollout, sentence: str, *, actor: str = POLICY) -> Transition:
     """Return the transition after which the previous champion receives all traffic again."""
     if rollout.effective == "watching":
-        return within_stage(rollout, "roll_back", "rolled_back", actor=actor, sentence=sentence)
-    return within_stage(rollout, "refuse", "refused", actor=actor, sentence=sentence)
-
-
-def promote(rollout: Rollout, sentence: str, *, actor: str = POLICY) -> Transition:
-    """Return the transition that makes the challenger the champion, with the previous one in shadow."""
-    return within_stage(rollout, "promote", "watching", actor=actor, sentence=sentence)
+        return within_stage(rollout, "roll_back", "rolled_back", sentence, actor=actor)
+    return within_stage(rollout, "refuse", "refused", sentence, actor=actor)
 
 
 def enter(
-    rollout: Rollout, plan: RolloutPlan, stage: int, action: Action, sentence: str, actor: str = POLICY
+    rollout: Rollout, plan: RolloutPlan, stage: int, action: Action, sentence: str, *, actor: str = POLICY
 ) -> Transition:
     """Return the transition into a stage of the plan."""
     entered = plan.stages[stage]
-    return Transition(
-        place=len(rollout.history),
-        action=action,
-        actor=actor,
-        state="shadow" if isinstance(entered, Shadow) else "canary",
-        stage=stage,
-        share=entered.share,
-        sentence=sentence,
-    )
+    state: RolloutState = "shadow" if isinstance(entered, Shadow) else "canary"
+    return replace(within_stage(rollout, action, state, sentence, actor=actor), stage=stage, share=entered.share)
 
 
 def within_stage(
-    rollout: Rollout, action: Action, state: RolloutState, *, actor: str = POLICY, sentence: str
+    rollout: Rollout, action: Action, state: RolloutState, sentence: str, *, actor: str = POLICY
 ) -> Transition:
     """Return a transition that keeps the stage's number."""
     return Transition(
@@ -85,6 +66,10 @@ def within_stage(
         share=rollout.share if state in {"canary", "paused"} else 0.0,
         sentence=sentence,
     )
+
+
+def _stay(rollout: Rollout, sentence: str) -> Transition:
+    return within_stage(rollout, "stay", rollout.state, sentence)
 
 
 def _try(rollout: Rollout, plan: RolloutPlan, evidence: StageEvidence, now: datetime) -> Transition:
@@ -101,19 +86,19 @@ def _try(rollout: Rollout, plan: RolloutPlan, evidence: StageEvidence, now: date
             f"{rollout.version} violated no guardrail."
         )
     else:
-        return stay(rollout, f"Version {rollout.version} is in {name}, with {rows} for {format_roughly(lasted)}.")
+        return _stay(rollout, f"Version {rollout.version} is in {name}, with {rows} for {format_roughly(lasted)}.")
     sentence += _label_summary(evidence)
     if number + 1 < len(plan.stages):
         return enter(rollout, plan, number + 1, "next", sentence)
-    return promote(rollout, sentence)
+    return within_stage(rollout, "promote", "watching", sentence)
 
 
 def _watch(rollout: Rollout, plan: RolloutPlan, evidence: StageEvidence, now: datetime) -> Transition:
     lasted = now - rollout.entered_at
     if lasted >= plan.watching:
         sentence = f"Version {rollout.version} was watched for {format_roughly(lasted)} and not shown to be worse."
-        return within_stage(rollout, "keep", "kept", sentence=sentence + _label_summary(evidence))
-    return stay(rollout, f"Version {rollout.version} has been watched for {format_roughly(lasted)} of {plan.watch}.")
+        return within_stage(rollout, "keep", "kept", sentence + _label_summary(evidence))
+    return _stay(rollout, f"Version {rollout.version} has been watched for {format_roughly(lasted)} of {plan.watch}.")
 
 
 def _label_summary(evidence: StageEvidence) -> str:

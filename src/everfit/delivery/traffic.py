@@ -19,15 +19,8 @@ def deployment_for(
 ) -> ModelDeployment:
     """Map a rollout's state to the traffic assignment. Idempotent.
 
-    If a third version was deployed in the meantime it stays: the rollout is about two others.
-
-    Args:
-        present: The present assignment.
-        rollout: The present state.
-        packages: The packages of the challenger and of the previous champion, by version.
-
-    Raises:
-        UnknownVersionError: If no version is deployed yet, or a package is missing.
+    If a third version was deployed in the meantime it stays: the rollout is about two others. Raises
+    :class:`UnknownVersionError` if no version is deployed yet, or the package of one of the two is missing.
     """
     if present is None:
         raise UnknownVersionError("a version is rolled out beside a champion, and there is none", value=rollout.model)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import monotonic
 
 from everfit.core.clock import Clock
 from everfit.core.errors import EverfitError
@@ -20,7 +21,7 @@ from everfit.core.settings import ServingSettings
 from everfit.serving.app import App
 from everfit.serving.feature_push import FeaturePush
 from everfit.serving.feedback import Feedback
-from everfit.serving.http.connection import Connection, ConnectionLimits, sweep
+from everfit.serving.http.connection import Connection
 from everfit.serving.http.listener import BACKLOG
 from everfit.serving.http.response_queue import ResponseQueue
 from everfit.serving.http.responses import Response
@@ -171,15 +172,9 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        limits = ConnectionLimits(
-            body_bytes=self.settings.max_body_bytes,
-            receive_s=self.settings.receive_seconds,
-            idle_s=self.settings.idle_seconds,
-            connections=self.settings.max_connections,
-        )
         response_queue = ResponseQueue(self.prediction_logger)
         server = await loop.create_server(
-            lambda: Connection(self.app.handle, limits, self._connections, response_queue),
+            lambda: Connection(self.app.handle, self.settings, self._connections, response_queue),
             sock=listener,
             backlog=BACKLOG,
         )
@@ -233,7 +228,8 @@ class Worker:
     async def _housekeeping(self, parent: int | None) -> None:
         while True:
             await asyncio.sleep(_REPORT_S)
-            sweep(self._connections)
+            for connection in tuple(self._connections):
+                connection.sweep(monotonic())
             self._write_report()
             if parent is not None and os.getppid() != parent:
                 _log.error("the service's supervisor is gone; this worker ends")

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from everfit.core.errors import EverfitError, RequestTooLargeError, StoreError
 from everfit.serving.http.connection import HttpRequest
-from everfit.serving.http.responses import Response, error_info, error_response
+from everfit.serving.http.responses import Response, body_too_large, error_info, error_response
 
 if TYPE_CHECKING:
     from everfit.serving.worker import Worker
@@ -98,9 +98,7 @@ async def _read_body(receive: Receive, max_bytes: int) -> bytes | None:
         parts.append(event.get("body", b""))
         size += len(parts[-1])
         if size > max_bytes:
-            rule = f"a request's body may have at most {max_bytes} bytes"
-            remedy = "Send the rows in several requests, or raise [serving] max_body_bytes."
-            raise RequestTooLargeError(rule, value=size, place="body", remedy=remedy)
+            raise body_too_large(max_bytes, size)
         if not event.get("more_body", False):
             return parts[0] if len(parts) == 1 else b"".join(parts)
 

@@ -10,13 +10,15 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from time import monotonic
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import httptools
-from msgspec import Struct
 
 from everfit.serving.http.response_queue import ResponseQueue
-from everfit.serving.http.responses import JSON, Response, http_error
+from everfit.serving.http.responses import JSON, Response, body_too_large, error_info, error_response, http_error
+
+if TYPE_CHECKING:
+    from everfit.core.settings import ServingSettings
 
 _LONGEST_PATH_BYTES = 4096
 _MOST_HEAD_BYTES = 32 * 1024
@@ -35,17 +37,6 @@ _ENDS = {
 }
 """The end of a response's head, by whether the connection stays open and whether the client must be told so."""
 _OK_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "
-
-
-class ConnectionLimits(Struct, frozen=True, kw_only=True):
-    """Limits of each connection, and their number."""
-
-    body_bytes: int
-    receive_s: float
-    """Time within which a request must arrive whole, and its response be read, in seconds."""
-    idle_s: float
-    """Time after which an idle connection is closed, in seconds."""
-    connections: int
 
 
 class HttpRequest(NamedTuple):
@@ -74,20 +65,18 @@ class Connection(asyncio.Protocol):
     """One client connection. Responses are sent in the order of the requests.
 
     Args:
-        handle: Handles a request.
-        limits: Limits of the connection.
+        settings: Limits of the connection.
         connections: Every open connection, this one included while it is open.
-        response_queue: Sends the responses.
     """
 
     def __init__(
-        self, handle: Handle, limits: ConnectionLimits, connections: set[Connection], response_queue: ResponseQueue
+        self, handle: Handle, settings: ServingSettings, connections: set[Connection], response_queue: ResponseQueue
     ) -> None:
         self.held = 0
         """Number of responses that wait for the disk; kept by the response queue."""
         self._unsent = 0
         self._handle = handle
-        self._limits = limits
+        self._settings = settings
         self._connections = connections
         self._response_queue = response_queue
         self._parser = httptools.HttpRequestParser(self)
@@ -110,7 +99,7 @@ class Connection(asyncio.Protocol):
         """See :class:`asyncio.Protocol`."""
         self._transport = cast("asyncio.Transport", transport)
         self._connections.add(self)
-        if len(self._connections) > self._limits.connections:
+        if len(self._connections) > self._settings.max_connections:
             self._fail(http_error(503, "the service has as many connections as it takes", (b"retry-after", b"1")))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
@@ -186,7 +175,7 @@ class Connection(asyncio.Protocol):
         """Apply a header that changes how the message is read."""
         text = value.strip().lower()
         if name == b"content-length":
-            if int(text) > self._limits.body_bytes:
+            if int(text) > self._settings.max_body_bytes:
                 self._error = self._too_large(int(text))
         elif name == b"connection":
             # RFC 9112, 9.3: a client of HTTP/1.0 keeps a connection only if the response says so.
@@ -221,7 +210,7 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         """Add a piece of the body."""
         self._body_bytes += len(body)
-        if self._body_bytes > self._limits.body_bytes:
+        if self._body_bytes > self._settings.max_body_bytes:
             if not self._input_ended:
                 self._fail(self._too_large(self._body_bytes))
         else:
@@ -289,12 +278,12 @@ class Connection(asyncio.Protocol):
             if since_s > _LINGER_S:
                 self._transport.abort()
         elif self._write_paused:
-            if since_s > self._limits.receive_s:
+            if since_s > self._settings.receive_seconds:
                 self._transport.abort()
         elif self._receiving:
-            if since_s > self._limits.receive_s:
-                self._fail(http_error(408, f"a request must arrive within {self._limits.receive_s:g} seconds"))
-        elif not self.is_busy and since_s > self._limits.idle_s:
+            if since_s > self._settings.receive_seconds:
+                self._fail(http_error(408, f"a request must arrive within {self._settings.receive_seconds:g} seconds"))
+        elif not self.is_busy and since_s > self._settings.idle_seconds:
             self._close()
 
     def _begin(self) -> None:
@@ -306,9 +295,7 @@ class Connection(asyncio.Protocol):
         self._expects = self._upgrades = False
 
     def _too_large(self, size: int) -> Response:
-        most = self._limits.body_bytes
-        rule = f"a request's body may have at most {most} bytes, but got {size}. Send the rows in several requests"
-        return http_error(413, rule + ", or raise [serving] max_body_bytes.", field="body", value=size)
+        return error_response(error_info(body_too_large(self._settings.max_body_bytes, size)))
 
     def _fail(self, response: Response) -> None:
         """Send an error, then close: the rest of this request cannot be told from the next one."""
@@ -370,10 +357,3 @@ def _origin_form(target: bytes) -> bytes:
 
 def _shown(value: bytes) -> str:
     return value[:100].decode("latin-1")
-
-
-def sweep(connections: set[Connection], now_s: float | None = None) -> None:
-    """Close every connection whose time limit has passed."""
-    now_s = monotonic() if now_s is None else now_s
-    for connection in tuple(connections):
-        connection.sweep(now_s)

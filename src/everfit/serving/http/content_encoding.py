@@ -5,7 +5,8 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
-from everfit.core.errors import InvalidRequestError, RequestTooLargeError, UnsupportedEncodingError
+from everfit.core.errors import InvalidRequestError, UnsupportedEncodingError
+from everfit.serving.http.responses import body_too_large
 
 if TYPE_CHECKING:
     from everfit.serving.http.connection import HttpRequest
@@ -17,18 +18,14 @@ _WINDOWS = {b"gzip": _GZIP, b"x-gzip": _GZIP, b"deflate": _ZLIB}
 def decode_body(http: HttpRequest, max_bytes: int) -> bytes:
     """Return a request's body without its content coding; never more than ``max_bytes`` are decompressed.
 
-    Raises:
-        UnsupportedEncodingError: If the coding is not one of gzip and deflate, or there are several.
-        InvalidRequestError: If the body is not in its stated coding.
-        RequestTooLargeError: If the body is larger.
+    Raises :class:`UnsupportedEncodingError` if the coding is not one of gzip and deflate, or there are several,
+    :class:`InvalidRequestError` if the body is not in its stated coding, and :class:`RequestTooLargeError` if it is
+    larger.
     """
     window = _WINDOWS.get(http.encoding)
     if window is None:
-        raise UnsupportedEncodingError(
-            "a body's content-encoding must be one of gzip and deflate, or none",
-            value=http.encoding[:100].decode("latin-1"),
-            place="content-encoding",
-        )
+        rule, shown = "a body's content-encoding must be one of gzip and deflate, or none", http.encoding[:100]
+        raise UnsupportedEncodingError(rule, value=shown.decode("latin-1"), place="content-encoding")
     if not http.body:
         return b""
     # Many clients send deflate without the zlib header that RFC 9110, 8.4.1.2, asks for.
@@ -45,11 +42,7 @@ def _inflate(packed: bytes, window: int, max_bytes: int) -> bytes:
     inflater = zlib.decompressobj(window)
     body = inflater.decompress(packed, max_bytes + 1)
     if len(body) > max_bytes:
-        raise RequestTooLargeError(
-            f"a request's body may have at most {max_bytes} bytes once it is decompressed",
-            remedy="Send the rows in several requests, or raise [serving] max_body_bytes.",
-            place="body",
-        )
+        raise body_too_large(max_bytes, when=" once it is decompressed")
     if not inflater.eof or inflater.unused_data:
         raise InvalidRequestError("must be compressed as one piece, and whole", place="body")
     return body

@@ -24,7 +24,6 @@ from everfit.core.errors import (
 _log = logging.getLogger(__name__)
 
 JSON = b"application/json"
-ACCEPTED_ENCODINGS = b"gzip, deflate"
 encode_json = msgspec.json.Encoder().encode
 
 _STATUS: Mapping[type[EverfitError], int] = {
@@ -53,6 +52,13 @@ class Response(NamedTuple):
 def json_response(content: Any) -> Response:
     """Return a response of status 200 with a value as JSON."""
     return Response(200, encode_json(content))
+
+
+def body_too_large(most: int, size: int | None = None, when: str = "") -> RequestTooLargeError:
+    """Return the error for a body of more than ``most`` bytes."""
+    rule = f"a request's body may have at most {most} bytes{when}"
+    remedy = "Send the rows in several requests, or raise [serving] max_body_bytes."
+    return RequestTooLargeError(rule, value=size, remedy=remedy, place="body")
 
 
 class ErrorInfo(NamedTuple):
@@ -90,10 +96,9 @@ def error_info(error: Exception) -> ErrorInfo:
         if not isinstance(error, OverloadedError):
             _log.warning("the service cannot respond: %s", error)
         return ErrorInfo(status, str(error), headers=((b"retry-after", b"1"),))
-    details: dict[str, Any] = {}
     if isinstance(error, UnsupportedEncodingError):
-        return ErrorInfo(status, str(error), {"value": error.value}, ((b"accept-encoding", ACCEPTED_ENCODINGS),))
-    if isinstance(error, InvalidRequestError | RequestTooLargeError):
-        expected = error.rule.removeprefix("must be ")
-        details = {"field": error.place, "value": error.value, "expected": expected}
-    return ErrorInfo(status, str(error), details)
+        return ErrorInfo(status, str(error), {"value": error.value}, ((b"accept-encoding", b"gzip, deflate"),))
+    if isinstance(error, UnknownModelError):
+        return ErrorInfo(status, str(error))
+    expected = error.rule.removeprefix("must be ")
+    return ErrorInfo(status, str(error), {"field": error.place, "value": error.value, "expected": expected})
