@@ -38,9 +38,6 @@ class Channel:
         url: ``http://host:port`` or ``https://…``, perhaps with a path before the service's own.
         timeout_s: Longest wait for the connection, and then for each piece of the response.
         token: Sent with every request as ``Authorization: Bearer``; ``None`` sends none.
-
-    Raises:
-        SettingsError: If the address is not of that form, or the token not printable ASCII without blanks.
     """
 
     def __init__(self, url: str, *, timeout_s: float, token: str | None = None) -> None:
@@ -61,10 +58,8 @@ class Channel:
     def request(self, method: str, path: str, body: bytes | None = None, *, retries: int) -> ServiceResponse:
         """Send a request, and repeat it up to ``retries`` times while the service responds 503 or cannot be reached.
 
-        The request must be idempotent. It is not repeated after a timeout.
-
-        Raises:
-            NotReadyError: If there was no response.
+        The request must be idempotent. It is not repeated after a timeout. Raises :class:`NotReadyError` if there was
+        no response.
         """
         pause_s = _FIRST_PAUSE_S
         while True:
@@ -89,30 +84,26 @@ class Channel:
             self._idle.pop().close()
 
     def _send_once(self, method: str, path: str, body: bytes | None) -> ServiceResponse:
-        connection = self._take()
-        if connection is not None:
-            try:
-                return self._exchange(connection, method, path, body)
-            except TimeoutError:
-                raise
-            except (OSError, HTTPException):
-                # The service has closed this idle connection, and so most likely the others: not counted as a retry.
-                self.close()
+        try:
+            return self._exchange(self._idle.pop(), method, path, body)
+        except TimeoutError:
+            raise
+        except IndexError:  # no connection is idle
+            pass
+        except (OSError, HTTPException):
+            # The service has closed this idle connection, and so most likely the others: not counted as a retry.
+            self.close()
         fresh = self._connection(self._host, self._port, timeout=self._timeout_s)
         return self._exchange(fresh, method, path, body)
-
-    def _take(self) -> HTTPConnection | None:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return None
 
     def _exchange(self, connection: HTTPConnection, method: str, path: str, body: bytes | None) -> ServiceResponse:
         headers = self._headers | ({"Content-Type": "application/json"} if body is not None else {})
         try:
             connection.request(method, self._prefix + path, body, headers)
             received = connection.getresponse()
-            retry_after_s = _seconds(received.getheader("Retry-After"))
+            # HTTP allows a date too; the service sends seconds, and without them there is still the pause.
+            seconds = received.getheader("Retry-After", "")
+            retry_after_s = min(float(seconds), _LONGEST_RETRY_AFTER_S) if seconds.isdecimal() else 0.0
             response = ServiceResponse(received.status, received.read(), retry_after_s)
         except BaseException:  # whatever it was, part of a response may be left in the connection
             connection.close()
@@ -122,20 +113,10 @@ class Channel:
         return response
 
     def _unreachable(self, problem: Exception) -> NotReadyError:
+        service = f"the prediction service at {self.url}"
         if isinstance(problem, TimeoutError):
-            return NotReadyError(
-                f"the prediction service at {self.url} must answer within {self._timeout_s:g} s",
-                remedy="Send fewer rows at once, or wait longer: timeout_s.",
-            )
+            remedy = "Send fewer rows at once, or wait longer: timeout_s."
+            return NotReadyError(f"{service} must answer within {self._timeout_s:g} s", remedy=remedy)
         reason = str(problem) or type(problem).__name__
-        return NotReadyError(
-            f"the prediction service at {self.url} could not be reached: {reason}",
-            remedy="Start it with 'everfit serve', or give another address.",
-        )
-
-
-def _seconds(retry_after: str | None) -> float:
-    # HTTP allows a date too; the service sends seconds, and without them there is still the pause.
-    if retry_after is None or not retry_after.isdecimal():
-        return 0.0
-    return min(float(retry_after), _LONGEST_RETRY_AFTER_S)
+        remedy = "Start it with 'everfit serve', or give another address."
+        return NotReadyError(f"{service} could not be reached: {reason}", remedy=remedy)

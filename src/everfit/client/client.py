@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from types import TracebackType
 from typing import Any, TypeVar, overload
 from urllib.parse import quote
 from uuid import uuid4
@@ -14,8 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from everfit.client.channel import Channel
-from everfit.client.encode import encode, plain_id, plain_outcome, plain_row, plain_rows
-from everfit.client.frames import Rows, rows_of, single_row
+from everfit.client.encode import Rows, encode, plain_id, plain_outcomes, plain_row, plain_rows, single_row
 from everfit.client.records import ModelDescription, Prediction, PushResult, Value
 from everfit.client.service_errors import error_of, unexpected_response
 from everfit.core.errors import NotReadyError
@@ -120,8 +118,7 @@ class Client:
         if id is not None or ids is None:
             # Chosen here, so that a repeated request is one prediction.
             body["id"] = str(uuid4()) if id is None else id
-        response = self._request("POST", f"/predict/{quote(model, safe='')}", _Predictions, body)
-        predictions = _by_row(response)
+        predictions = _by_row(self._request("POST", f"/predict/{quote(model, safe='')}", _Predictions, body))
         return predictions if row is None else predictions[0]
 
     def report(self, model: str, id: str, value: float | str | bool | None, known_at: datetime | None = None) -> None:  # noqa: A002
@@ -155,8 +152,8 @@ class Client:
         Raises:
             EverfitError: As :meth:`report`; RequestTooLargeError if there are more than the service takes at once.
         """
-        plain = [plain_outcome(row, f"outcomes[{number}]") for number, row in enumerate(rows_of(rows, "outcomes"))]
-        return self._request("POST", f"/outcomes/{quote(model, safe='')}", _Reported, {"outcomes": plain}).outcomes
+        body = {"outcomes": plain_outcomes(rows)}
+        return self._request("POST", f"/outcomes/{quote(model, safe='')}", _Reported, body).outcomes
 
     def push(self, view: str, rows: Rows) -> PushResult:
         """Push feature rows: on the disk and online when this returns.
@@ -204,9 +201,7 @@ class Client:
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _request(self, method: str, path: str, kind: type[_T], body: Mapping[str, Any] | None = None) -> _T:

@@ -1,8 +1,11 @@
-"""Conversion of Python's values to those of the service's JSON."""
+"""Rows as users have them, as the values of the service's JSON.
+
+pandas' and Polars' data frames are recognised by their methods: neither library is imported here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from math import isfinite
@@ -10,49 +13,61 @@ from typing import Any
 
 import msgspec
 
-from everfit.client.frames import Rows, rows_of
 from everfit.core.errors import InvalidRequestError, TimestampError
 
+Rows = Any
+"""Mappings by name, one row or several; a pandas or Polars data frame, or a row of a pandas frame."""
 _PLAIN = frozenset((str, int, bool, type(None)))
 
 
 def encode(body: Mapping[str, Any]) -> bytes:
-    """Return a request's body.
-
-    Raises:
-        InvalidRequestError: If a value has no form in JSON.
-    """
+    """Return a request's body. Raises :class:`InvalidRequestError` if a value has no form in JSON."""
     try:
         return msgspec.json.encode(body)
     except (TypeError, UnicodeEncodeError) as problem:
         raise InvalidRequestError(f"must be text, numbers, booleans, instants and dates: {problem}") from problem
 
 
+def single_row(rows: Rows) -> Mapping[str, Any] | None:
+    """Return the row if this is one: a mapping, or a row of a pandas frame (a Series by column name)."""
+    if isinstance(rows, Mapping):
+        return rows
+    if hasattr(rows, "to_dict") and hasattr(rows, "index") and not hasattr(rows, "columns"):
+        return _named(rows.to_dict())
+    return None
+
+
+def plain_rows(rows: Rows, name: str) -> list[dict[str, Any]]:
+    """Return rows of :func:`plain_row`, whose places are ``name[0]``, ``name[1]``, ….
+
+    Raises :class:`InvalidRequestError` if they are neither a data frame nor an iterable of mappings.
+    """
+    return [plain_row(row, f"{name}[{number}]") for number, row in enumerate(_rows_of(rows, name))]
+
+
 def plain_row(row: Mapping[str, Any], place: str) -> dict[str, Any]:
     """Return a row as JSON values; NaN, which frames have for a missing number, is null.
 
-    Raises:
-        TimestampError: If an instant has no time zone.
-        InvalidRequestError: If a number is infinite.
+    Raises :class:`TimestampError` if an instant has no time zone, and :class:`InvalidRequestError` if a number is
+    infinite.
     """
     return {name: value if type(value) in _PLAIN else _plain(value, f"{place}.{name}") for name, value in row.items()}
 
 
-def plain_outcome(row: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """Return an outcome as JSON values; NaN is an error, since null takes an outcome back.
-
-    Raises:
-        TimestampError: If an instant has no time zone.
-        InvalidRequestError: If a value is NaN or infinite.
+def plain_outcomes(rows: Rows) -> list[dict[str, Any]]:
+    """Return outcomes as :func:`plain_rows`. Raises :class:`InvalidRequestError` also if a value is NaN: null takes an
+    outcome back.
     """
-    plain = plain_row(row, place)
-    if plain.get("value") is None and row.get("value") is not None:
-        rule = "must be a finite number, or None to take the outcome back"
-        remedy = "Leave rows out whose outcome is not known yet: frame.dropna(subset=['value'])."
-        raise InvalidRequestError(rule, value=row["value"], place=f"{place}.value", remedy=remedy)
-    if "id" in plain:
-        plain["id"] = plain_id(plain["id"])
-    return plain
+    outcomes = []
+    for number, row in enumerate(_rows_of(rows, "outcomes")):
+        place = f"outcomes[{number}]"
+        plain = plain_row(row, place)
+        if plain.get("value") is None and row.get("value") is not None:
+            rule = "must be a finite number, or None to take the outcome back"
+            remedy = "Leave rows out whose outcome is not known yet: frame.dropna(subset=['value'])."
+            raise InvalidRequestError(rule, value=row["value"], place=f"{place}.value", remedy=remedy)
+        outcomes.append(plain | ({"id": plain_id(plain["id"])} if "id" in plain else {}))
+    return outcomes
 
 
 def plain_id(value: Any) -> Any:
@@ -61,14 +76,31 @@ def plain_id(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def plain_rows(rows: Rows, name: str) -> list[dict[str, Any]]:
-    """Return rows of :func:`plain_row`, whose places are ``name[0]``, ``name[1]``, ….
+def _rows_of(rows: Rows, place: str) -> Iterable[Mapping[str, Any]]:
+    if hasattr(rows, "collect_schema") and hasattr(rows, "collect"):
+        raise _no_rows(place, rows, "Collect it first: frame.collect().")
+    if hasattr(rows, "to_dicts"):
+        return list(rows.to_dicts())
+    if hasattr(rows, "iloc") and hasattr(rows, "columns"):
+        return [_named(row) for row in rows.to_dict("records")]
+    if isinstance(rows, str | bytes) or not isinstance(rows, Iterable):
+        raise _no_rows(place, rows, "")
+    found = []
+    for number, given in enumerate(rows):
+        row = single_row(given)
+        if row is None:
+            raise InvalidRequestError("must be a row: a mapping of values by name", value=f"item {number}", place=place)
+        found.append(row)
+    return found
 
-    Raises:
-        TimestampError: As :func:`plain_row`.
-        InvalidRequestError: As :func:`plain_row`.
-    """
-    return [plain_row(row, f"{name}[{number}]") for number, row in enumerate(rows_of(rows, name))]
+
+def _named(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(name): value for name, value in row.items()}
+
+
+def _no_rows(place: str, rows: object, remedy: str) -> InvalidRequestError:
+    rule = "must be rows: a list of mappings, or a pandas or Polars data frame"
+    return InvalidRequestError(rule, value=type(rows).__name__, place=place, remedy=remedy)
 
 
 def _plain(value: Any, place: str) -> Any:
