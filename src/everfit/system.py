@@ -27,16 +27,6 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class LedgerTables:
-    """Readers and writers of the ledger's tables, one object per table."""
-
-    orders: Orders
-    rollouts: Rollouts
-    audit: Audit
-    incidents: Incidents
-
-
-@dataclass(frozen=True)
 class System:
     """The running parts of one project, put together by :mod:`everfit.wiring`."""
 
@@ -53,16 +43,10 @@ class System:
     deployment: DeploymentRecord
     signer: Signer
     trust: Trust
-    connect_registry: Callable[[], Registry]
     connect_ledger: Callable[[], Engine]
-    open_tables: Callable[[Engine], LedgerTables]
+    connect_registry: Callable[[Engine], Registry]
     recorded_project: Callable[[Package], Project]
     """The definitions as they were when a package was made, from the code that is kept in it."""
-
-    @cached_property
-    def registry(self) -> Registry:
-        """The registry; connected when first used, since MLflow takes seconds to import."""
-        return self.connect_registry()
 
     @cached_property
     def ledger(self) -> Engine:
@@ -70,25 +54,34 @@ class System:
         return self.connect_ledger()
 
     @cached_property
-    def _tables(self) -> LedgerTables:
-        return self.open_tables(self.ledger)
+    def registry(self) -> Registry:
+        """The registry; connected when first used, since MLflow takes seconds to import."""
+        return self.connect_registry(self.ledger)
 
-    @property
+    @cached_property
     def orders(self) -> Orders:
         """Orders to retrain, and trainings by hand."""
-        return self._tables.orders
+        from everfit.triggers.orders import Orders
 
-    @property
+        return Orders(self.ledger)
+
+    @cached_property
     def rollouts(self) -> Rollouts:
         """Rollouts of versions."""
-        return self._tables.rollouts
+        from everfit.delivery.rollouts import Rollouts
 
-    @property
+        return Rollouts(self.ledger)
+
+    @cached_property
     def audit(self) -> Audit:
         """Append-only log of manual and automatic changes."""
-        return self._tables.audit
+        from everfit.delivery.audit import Audit
 
-    @property
+        return Audit(self.ledger)
+
+    @cached_property
     def incidents(self) -> Incidents:
         """Incidents, open and resolved."""
-        return self._tables.incidents
+        from everfit.monitoring.incidents import Incidents
+
+        return Incidents(self.ledger)

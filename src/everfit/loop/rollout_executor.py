@@ -32,7 +32,7 @@ _ORDER_ENDS: dict[RolloutState, OrderState] = {
     "rolled_back": "taken_back",
     "superseded": "cancelled",
 }
-"""How a rollout that has come to a state ends its training order."""
+"""State of the training order of a rollout, by the state that the rollout has come to."""
 
 
 def begin_rollout(

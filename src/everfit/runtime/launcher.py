@@ -11,17 +11,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Launcher:
-    """Command line and environment of this project's processes.
-
-    Args:
-        interpreter: The Python executable; this one by default.
-        code: A folder that is put first on the path; none by default.
-        environment: Variables besides those of this process.
-    """
+    """Command line of this project's processes, with an interpreter and variables besides those of this process."""
 
     root: Path
     interpreter: str = sys.executable
-    code: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def command(self, *words: str) -> list[str]:
@@ -31,10 +24,4 @@ class Launcher:
     @property
     def variables(self) -> dict[str, str]:
         """Environment variables of the processes."""
-        path = [str(self.code)] if self.code else []
-        before = os.environ.get("PYTHONPATH", "")
-        return {
-            **os.environ,
-            **self.environment,
-            **({"PYTHONPATH": os.pathsep.join([*path, before]).strip(os.pathsep)} if path else {}),
-        }
+        return {**os.environ, **self.environment}

@@ -24,12 +24,7 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessLimits:
-    """Limits of a child process.
-
-    Args:
-        time_s: Seconds.
-        memory_mib: Resident memory of it and its own children together, in MiB.
-    """
+    """Limits of a child process: its time in seconds, and the resident memory of it and its own children in MiB."""
 
     time_s: float
     memory_mib: float
@@ -48,10 +43,8 @@ def run_child(
     Its standard input is a pipe that is closed when this process ends; then it ends, too (:func:`die_with_parent`).
 
     Args:
-        launcher: Starts it.
         words: The command, after ``everfit``.
         log: File that its output is appended to.
-        limits: Its limits.
         cancelled: Called many times a second; returns the reason why it must stop, or an empty text.
 
     Raises:
@@ -77,19 +70,16 @@ def run_child(
             _end(process)
     rule = "the training process must end well; it printed: "
     if process.returncode < 0:
-        raise TrainingKilledError(rule + tail(log), value=f"signal {-process.returncode}")
+        raise TrainingKilledError(rule + _tail(log), value=f"signal {-process.returncode}")
     if process.returncode > 0:
-        raise TrainingError(rule + tail(log), value=f"exit code {process.returncode}")
+        raise TrainingError(rule + _tail(log), value=f"exit code {process.returncode}")
 
 
 def _supervise(process: subprocess.Popen[bytes], limits: ProcessLimits, cancelled: Callable[[], str]) -> None:
     began_s = next_poll_s = time.monotonic()
     while True:
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(_POLL_S)
-        except subprocess.TimeoutExpired:
-            pass
-        else:
             return
         if time.monotonic() - began_s > limits.time_s:
             raise TrainingStoppedError(
@@ -107,8 +97,7 @@ def _supervise(process: subprocess.Popen[bytes], limits: ProcessLimits, cancelle
                 value=f"{used_mib:,.0f} MiB",
                 remedy="Allow more, or train on fewer rows or columns.",
             )
-        reason = cancelled()
-        if reason:
+        if reason := cancelled():
             raise TrainingStoppedError(f"the training was stopped: {reason}")
 
 
@@ -131,15 +120,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.kill()
     process.wait(_GRACE_S)
     for child in below:
-        try:
+        with suppress(psutil.NoSuchProcess):
             child.kill()
-        except psutil.NoSuchProcess:
-            continue
     if process.stdin is not None:
         process.stdin.close()
 
 
-def tail(log: Path) -> str:
+def _tail(log: Path) -> str:
     """Return the last lines of a child's output."""
     with log.open("rb") as file:
         file.seek(max(file.seek(0, os.SEEK_END) - _TAIL_BYTES, 0))

@@ -15,6 +15,7 @@ from types import FrameType
 from everfit.core.event_log import log_event
 from everfit.runtime.launcher import Launcher
 
+_POLL_S = 0.05
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
 _STABLE_S = 30.0
 """A process that ran this long counts as stable."""
@@ -41,34 +42,24 @@ class ProcessSpec:
 
 
 def worker_specs(listener: int, workers: int, *words: str) -> list[ProcessSpec]:
-    """Return the processes of the prediction service's workers.
+    """Return the processes of so many prediction workers, with further options as ``words``.
 
-    Args:
-        listener: Descriptor of the socket that they share: a worker's death does not drop requests that wait.
-        workers: Their number.
-        *words: Options for each.
+    They share the listener, a socket's descriptor: a worker's death does not drop requests that wait.
     """
+    common = "--listener", str(listener), *words
     return [
-        ProcessSpec(
-            name=f"worker {slot}",
-            words=("worker", "--slot", str(slot), "--listener", str(listener), *words),
-            descriptors=(listener,),
-        )
+        ProcessSpec(name=f"worker {slot}", words=("worker", "--slot", str(slot), *common), descriptors=(listener,))
         for slot in range(workers)
     ]
 
 
 class Supervisor:
-    """Runs child processes until SIGTERM or SIGINT.
-
-    Args:
-        launcher: Starts them.
-        specs: All of them.
-    """
+    """Runs child processes until SIGTERM or SIGINT."""
 
     def __init__(self, launcher: Launcher, specs: Sequence[ProcessSpec]) -> None:
         self._launcher = launcher
-        self._slots = [_Slot(spec) for spec in specs]
+        self._specs = specs
+        self._children: list[_Child] = []
         self._stopping = False
 
     def run(self, announce: Callable[[], object]) -> int:
@@ -90,116 +81,92 @@ class Supervisor:
                 signal.signal(number, handler)
 
     def _run(self, announce: Callable[[], object]) -> int:
-        for slot in self._slots:
-            self._start(slot)
-        for slot in self._slots:
-            while not slot.is_ready(0.2):
+        for spec in self._specs:
+            self._children.append(_Child(self._launcher, spec))
+        for child in self._children:
+            while not child.is_ready(0.2):
                 if self._stopping:
                     return 0
-                code = slot.exit_code()
+                code = child.process.poll()
                 if code is None:
                     continue
                 if code >= 0:
                     return code
                 # Killed from outside: it may well be able to start.
-                self._restart_if_ended(slot)
-                time.sleep(0.05)
+                child.restart_if_ended()
+                time.sleep(_POLL_S)
         announce()
         while not self._stopping:
-            for slot in self._slots:
-                self._restart_if_ended(slot)
-            time.sleep(0.05)
+            for child in self._children:
+                child.restart_if_ended()
+            time.sleep(_POLL_S)
         return 0
 
     def _asked_to_stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self._stopping = True
 
-    def _start(self, slot: _Slot) -> None:
-        ready, writer = os.pipe()
+    def _end(self) -> None:
+        log_event(_log, "stopping", "stopping: every process finishes what it has begun")
+        for child in self._children:
+            child.process.terminate()
+        deadline_s = time.monotonic() + _GRACE_S
+        for child in self._children:
+            child.wait(deadline_s)
+
+
+class _Child:
+    """A supervised process and its restarts."""
+
+    def __init__(self, launcher: Launcher, spec: ProcessSpec) -> None:
+        self._launcher = launcher
+        self._spec = spec
+        self._pause_s = _FIRST_PAUSE_S
+        self._start()
+
+    def _start(self) -> None:
+        self._ready, writer = os.pipe()
         try:
-            slot.process = subprocess.Popen(  # noqa: S603 - our own command
-                self._launcher.command(*slot.spec.words, "--ready", str(writer)),
+            self.process = subprocess.Popen(  # noqa: S603 - our own command
+                self._launcher.command(*self._spec.words, "--ready", str(writer)),
                 env=self._launcher.variables,
-                pass_fds=(*slot.spec.descriptors, writer),
+                pass_fds=(*self._spec.descriptors, writer),
                 # A terminal's Ctrl-C reaches the supervisor alone, which passes it on.
                 start_new_session=True,
             )
         finally:
             os.close(writer)
-        slot.began(ready)
-        name, pid = slot.spec.name, slot.process.pid
-        log_event(_log, "process_started", f"{name} starts as process {pid}", child=name, child_pid=pid)
-
-    def _restart_if_ended(self, slot: _Slot) -> None:
-        code = slot.exit_code()
-        if code is None:
-            return
-        now_s = time.monotonic()
-        if slot.due_s is None:
-            pause_s = slot.pause()
-            slot.due_s = now_s + pause_s
-            message = f"{slot.spec.name} ended with {code}; another one starts in {pause_s:.1f} s"
-            log_event(_log, "process_ended", message, level=logging.ERROR, child=slot.spec.name, code=code)
-        elif now_s >= slot.due_s and not self._stopping:
-            self._start(slot)
-
-    def _end(self) -> None:
-        log_event(_log, "stopping", "stopping: every process finishes what it has begun")
-        for slot in self._slots:
-            slot.terminate()
-        deadline_s = time.monotonic() + _GRACE_S
-        for slot in self._slots:
-            slot.wait(deadline_s)
-
-
-class _Slot:
-    """A supervised process and its restarts."""
-
-    def __init__(self, spec: ProcessSpec) -> None:
-        self.spec = spec
-        self.process: subprocess.Popen[bytes] | None = None
-        self.due_s: float | None = None
-        self._ready = -1
-        self._began_s = 0.0
-        self._pause_s = _FIRST_PAUSE_S
-
-    def began(self, ready: int) -> None:
-        if self._ready >= 0:
-            os.close(self._ready)
-        self._ready = ready
         self._began_s = time.monotonic()
-        self.due_s = None
+        self._due_s: float | None = None
+        name, pid = self._spec.name, self.process.pid
+        log_event(_log, "process_started", f"{name} starts as process {pid}", child=name, child_pid=pid)
 
     def is_ready(self, wait_s: float) -> bool:
         readable, _, _ = select.select([self._ready], [], [], wait_s)
         # The pipe's end without a byte means that the process died.
         return bool(readable) and os.read(self._ready, 1) == b"+"
 
-    def exit_code(self) -> int | None:
-        return None if self.process is None else self.process.poll()
-
-    def pause(self) -> float:
-        """Return the wait before the next start: it doubles, unless the process had been stable."""
-        if time.monotonic() - self._began_s >= _STABLE_S:
-            self._pause_s = _FIRST_PAUSE_S
-        pause_s = self._pause_s
-        self._pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-        return pause_s
-
-    def terminate(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
+    def restart_if_ended(self) -> None:
+        """Start the process again after a pause, which doubles unless it had been stable."""
+        code, now_s = self.process.poll(), time.monotonic()
+        if code is None:
+            return
+        if self._due_s is None:
+            pause_s = _FIRST_PAUSE_S if now_s - self._began_s >= _STABLE_S else self._pause_s
+            self._pause_s, self._due_s = min(2 * pause_s, _LONGEST_PAUSE_S), now_s + pause_s
+            name = self._spec.name
+            message = f"{name} ended with {code}; another one starts in {pause_s:.1f} s"
+            log_event(_log, "process_ended", message, level=logging.ERROR, child=name, code=code)
+        elif now_s >= self._due_s:
+            os.close(self._ready)
+            self._start()
 
     def wait(self, deadline_s: float) -> None:
-        if self.process is None:
-            return
+        """Wait for the process to end; kill it at a deadline, in seconds as of ``time.monotonic``."""
         try:
             self.process.wait(max(deadline_s - time.monotonic(), 0.1))
         except subprocess.TimeoutExpired:
-            message = f"{self.spec.name} did not end in time and is killed"
-            log_event(_log, "process_killed", message, level=logging.ERROR, child=self.spec.name)
+            message = f"{self._spec.name} did not end in time and is killed"
+            log_event(_log, "process_killed", message, level=logging.ERROR, child=self._spec.name)
             self.process.kill()
             self.process.wait()
-        if self._ready >= 0:
-            os.close(self._ready)
-            self._ready = -1
+        os.close(self._ready)

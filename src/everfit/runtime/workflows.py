@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -39,27 +40,19 @@ _BATCH = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Workflow(Generic[A]):
-    """A function that survives crashes.
-
-    Args:
-        name: Stored with what runs: it must not change while something does.
-        argument: A msgspec struct; stored as JSON.
-        run: The function.
-    """
+    """A function that survives crashes."""
 
     name: str
+    """Stored with what runs: it must not change while something does."""
     argument: type[A]
+    """A msgspec struct; stored as JSON."""
     run: Callable[[A], object]
 
 
 def step(name: str, function: Callable[[], T], returns: type[T], *, attempts: int = 3) -> T:
-    """Run a function once within a workflow, and record its result.
+    """Run a function once within a workflow, and record its result under a name, as JSON of the type ``returns``.
 
-    Args:
-        name: Its name in the record.
-        function: The function.
-        returns: The type of its result, which is stored as JSON.
-        attempts: How often it is tried if it raises, as with a locked database; the pauses grow.
+    If it raises, as with a locked database, it is tried up to ``attempts`` times; the pauses grow.
     """
     options: StepOptions = {"name": name}
     if attempts > 1:
@@ -89,9 +82,7 @@ class Engine:
             "log_level": "WARNING",
         }
         DBOS(config=config)
-        self._functions = {
-            workflow.name: DBOS.workflow(name=workflow.name)(_as_function(workflow)) for workflow in workflows
-        }
+        self._functions = {one.name: DBOS.workflow(name=one.name)(_as_function(one)) for one in workflows}
         try:
             DBOS.launch()
         except (SQLAlchemyError, OSError) as error:
@@ -121,15 +112,11 @@ class Engine:
         """Delete workflows that ended more than ``keep`` ago, by the wall clock; return how many."""
         # DBOS stamps rows with the machine's time, also in a replay.
         before, deleted = (SystemClock().now() - keep).isoformat(), 0
-        while True:
-            ended = DBOS.list_workflows(
-                status=_ENDED, completed_before=before, limit=_BATCH, load_input=False, load_output=False
-            )
-            if ended:
-                DBOS.delete_workflows([status.workflow_id for status in ended])
+        listed = partial(DBOS.list_workflows, status=_ENDED, completed_before=before, limit=_BATCH)
+        while ended := listed(load_input=False, load_output=False):
+            DBOS.delete_workflows([status.workflow_id for status in ended])
             deleted += len(ended)
-            if len(ended) < _BATCH:
-                return deleted
+        return deleted
 
     def close(self) -> None:
         """Release the database; workflows that run go on when an engine is next opened."""
