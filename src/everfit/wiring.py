@@ -25,7 +25,7 @@ from everfit.serving.worker_report import last_follows_replay
 from everfit.store.deployment import DeploymentRecord
 from everfit.store.replay_clock import CLOCK_FILE, FollowedClock, read_clock
 from everfit.store.sqlite_online import OnlineStore
-from everfit.system import LedgerTables, System
+from everfit.system import System
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -43,13 +43,9 @@ if TYPE_CHECKING:
 STATE_FOLDER = ".everfit"
 
 
-def find_root(folder: Path | None = None) -> Path:
-    """The project's folder: the given one, or the nearest one upwards that holds everfit.toml.
-
-    Raises:
-        ProjectError: If there is none.
-    """
-    start = (folder or Path.cwd()).resolve()
+def find_root(folder: Path | str | None = None) -> Path:
+    """Return the given folder, or the nearest one upwards, that holds everfit.toml. Raises :class:`ProjectError`."""
+    start = Path(folder or "").resolve()
     for candidate in (start,) if folder else (start, *start.parents):
         if (candidate / SETTINGS_FILE).is_file():
             return candidate
@@ -61,11 +57,7 @@ def find_root(folder: Path | None = None) -> Path:
 
 
 def load_settings(root: Path, flags: Mapping[str, Any] | None = None) -> Settings:
-    """Read everfit.toml, the variables and the flags.
-
-    Raises:
-        SettingsError: If the file is not TOML, or any setting is unknown or unusable.
-    """
+    """Read everfit.toml, the variables and the flags. Raises :class:`SettingsError`."""
     path = root / SETTINGS_FILE
     try:
         file = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -88,19 +80,15 @@ def load_project(folder: Path | str | None = None, flags: Mapping[str, Any] | No
     """
     from everfit.definitions.project import collect_project
 
-    root = find_root(None if folder is None else Path(folder))
+    root = find_root(folder)
     settings = load_settings(root, flags)
     module = import_definitions(root, settings.project.module)
-    _keep_on_path(root)
-    return collect_project(vars(module), root=root, settings=settings)
-
-
-def _keep_on_path(root: Path) -> None:
-    """Let the project's functions import its modules while they run; the last project opened is the one on the path."""
-    if sys.path and sys.path[-1] != str(root) and (Path(sys.path[-1]) / SETTINGS_FILE).is_file():
+    # The project's functions may import its modules while they run; the last project opened is the one on the path.
+    if sys.path[-1] != str(root) and (Path(sys.path[-1]) / SETTINGS_FILE).is_file():
         sys.path.pop()
     if str(root) not in sys.path:
         sys.path.append(str(root))
+    return collect_project(vars(module), root=root, settings=settings)
 
 
 def open_system(
@@ -115,34 +103,30 @@ def open_system(
     from everfit.store.reader import Reader
 
     project = load_project(folder, flags)
-    state = project.root / STATE_FOLDER
-    clock = clock or project_clock(project.root)
+    root, settings = project.root, project.settings
+    state, lake, clock = root / STATE_FOLDER, root / settings.stores.lake, clock or project_clock(root)
     signer, trust = open_keys(state / "keys")
-    journal, lake = state / "journal", project.root / project.settings.stores.lake
     return System(
         project=project,
-        connect_ledger=lambda: connect_ledger(project.root, project.settings),
-        open_tables=open_ledger_tables,
         clock=clock,
         state=state,
-        journal=journal,
+        journal=state / "journal",
         lake=lake,
-        reader=Reader(project.root, project.settings.paths, pushes=(lake, journal)),
-        online=OnlineStore(online_path(project.root, project.settings)),
+        reader=Reader(root, settings.paths, pushes=(lake, state / "journal")),
+        online=_online_store(root, settings),
         deployment=DeploymentRecord(state / "deployment.json"),
         signer=signer,
         trust=trust,
-        connect_registry=lambda: open_registry(project.root, project.settings, clock),
-        recorded_project=lambda package: load_recorded(package, trust, project),
+        connect_ledger=partial(_open_ledger, anchor_url(settings.stores.ledger, root)),
+        connect_registry=partial(_open_registry, anchor_url(settings.stores.tracking, root), state, clock),
+        recorded_project=partial(_load_recorded, project, trust),
     )
 
 
-def load_recorded(package: Package, trust: Trust, project: Project) -> Project:
-    """The definitions as they were when a package was made; its data is still the project's own.
+def _load_recorded(project: Project, trust: Trust, package: Package) -> Project:
+    """Return the definitions as they were when a package was made; its data is still the project's own.
 
-    Raises:
-        UntrustedPackageError: If no trusted key signed the package: importing its code would execute it.
-        ProjectError: If the recorded code cannot be imported.
+    Raises :class:`UntrustedPackageError` if no trusted key signed the package, since importing its code executes it.
     """
     from everfit.definitions.project import collect_project
 
@@ -157,11 +141,9 @@ def load_recorded(package: Package, trust: Trust, project: Project) -> Project:
 
 
 def deployed_versions(root: Path) -> dict[str, int]:
-    """The champion that is deployed of every model, by name.
+    """Return the champion that is deployed of every model, by name.
 
-    Raises:
-        NotReadyError: If nothing was promoted yet.
-        StoreError: If the deployment record cannot be understood.
+    Raises :class:`NotReadyError` if nothing was promoted yet, and :class:`StoreError`.
     """
     record = DeploymentRecord(root / STATE_FOLDER / "deployment.json").read()
     if record is None or not record.models:
@@ -175,19 +157,16 @@ def deployed_versions(root: Path) -> dict[str, int]:
 def open_worker(folder: Path | str | None = None, *, slot: int = 0, clock: Clock | None = None) -> Worker:
     """Put a prediction worker together, without the project's code, MLflow or the ledger.
 
-    Raises:
-        ProjectError: If there is no project.
-        SettingsError: If a setting is wrong.
-        StoreError: If the online store or the journal cannot be opened.
+    Raises :class:`ProjectError` or :class:`SettingsError`, or :class:`StoreError` if online store or journal cannot be
+    opened.
     """
     from everfit.serving.inference.model_loader import ModelLoader
     from everfit.serving.prediction_logger import PredictionLogger
     from everfit.serving.worker import Worker
 
-    root = find_root(None if folder is None else Path(folder))
+    root = find_root(folder)
     settings = load_settings(root)
-    serving, state = settings.serving, root / STATE_FOLDER
-    online = OnlineStore(online_path(root, settings))
+    serving, state, online = settings.serving, root / STATE_FOLDER, _online_store(root, settings)
     return Worker(
         ModelLoader(
             DeploymentRecord(state / "deployment.json"),
@@ -208,29 +187,19 @@ def open_worker(folder: Path | str | None = None, *, slot: int = 0, clock: Clock
 
 
 def asgi_app() -> AsgiApp:
-    """Return the prediction service of the current folder's project as an ASGI application; see docs/howto/serve.md.
-
-    Raises:
-        ProjectError: If there is no project.
-        SettingsError: If a setting is wrong.
-        StoreError: If the online store or the journal cannot be opened.
-    """
+    """Return the prediction service of the current folder's project as an ASGI application; see docs/howto/serve.md."""
     from everfit.serving.http.asgi import AsgiApp
 
     return AsgiApp(open_worker())
 
 
 def open_controller(folder: Path | str | None = None, *, in_replay: bool = False) -> Controller:
-    """Put the controller of the loop together; arguments and errors are those of :func:`load_project`.
-
-    Args:
-        in_replay: Take the time from a replay.
-    """
+    """Put the controller of the loop together, perhaps with the time of a replay."""
     from everfit.loop.loop import Loop
     from everfit.runtime.workflows import Engine
     from everfit.store.leadership import FileLeadership, PostgresLeadership
 
-    root = find_root(None if folder is None else Path(folder))
+    root = find_root(folder)
     system = open_system(root, clock=follow_replay(root) if in_replay else None)
     ledger = anchor_url(system.project.settings.stores.ledger, root)
     if ledger.startswith("sqlite"):
@@ -248,76 +217,42 @@ def open_controller(folder: Path | str | None = None, *, in_replay: bool = False
 
 
 def follow_replay(root: Path) -> Clock:
-    """The clock of a system that takes its time from a replay; hand it to :func:`open_system`, :func:`open_worker`.
-
-    Raises:
-        StoreError: If the clock's file cannot be opened.
-    """
+    """Return the clock of a system that takes its time from a replay; raises :class:`StoreError`."""
     return FollowedClock(root / STATE_FOLDER / CLOCK_FILE)
 
 
 def project_clock(root: Path) -> Clock:
-    """The clock that a project lives by: the replay's, if its service took the time from a replay last."""
-    state = root / STATE_FOLDER
-    if not (state / CLOCK_FILE).is_file() or last_follows_replay(state / "workers") is False:
+    """Return the clock that a project lives by: the replay's, if its service took the time from a replay last."""
+    file = root / STATE_FOLDER / CLOCK_FILE
+    if not file.is_file() or last_follows_replay(root / STATE_FOLDER / "workers") is False:
         return SystemClock()
-    if not os.access(state / CLOCK_FILE, os.W_OK):
-        instant = read_clock(state / CLOCK_FILE)
+    if not os.access(file, os.W_OK):
+        instant = read_clock(file)
         return SystemClock() if instant is None else FixedClock(instant)
-    clock = FollowedClock(state / CLOCK_FILE)
+    clock = FollowedClock(file)
     return clock if clock.has_begun else SystemClock()
 
 
-def connect_ledger(root: Path, settings: Settings) -> Engine:
-    """Open the ledger's database.
-
-    Raises:
-        StoreError: If it cannot be opened or migrated.
-    """
+def _open_ledger(url: str) -> Engine:
     from everfit.store.ledger import open_ledger
 
-    return open_ledger(anchor_url(settings.stores.ledger, root))
+    return open_ledger(url)
 
 
-def open_ledger_tables(ledger: Engine) -> LedgerTables:
-    """Build the writers of the ledger's tables: the only place that does."""
-    from everfit.delivery.audit import Audit
-    from everfit.delivery.rollouts import Rollouts
-    from everfit.monitoring.incidents import Incidents
-    from everfit.triggers.orders import Orders
-
-    return LedgerTables(
-        orders=Orders(ledger), rollouts=Rollouts(ledger), audit=Audit(ledger), incidents=Incidents(ledger)
-    )
-
-
-def open_registry(root: Path, settings: Settings, clock: Clock) -> Registry:
-    """Connect MLflow and the ledger."""
+def _open_registry(tracking: str, state: Path, clock: Clock, ledger: Engine) -> Registry:
     from everfit.registry.history import AliasHistory
     from everfit.registry.registry import Registry
 
-    tracking = anchor_url(settings.stores.tracking, root)
-    state = root / STATE_FOLDER
     is_server = tracking.startswith(("http://", "https://"))
-    return Registry(
-        tracking,
-        artifacts=None if is_server else state / "artifacts",
-        history=AliasHistory(connect_ledger(root, settings)),
-        cache=state / "cache",
-        clock=clock,
-    )
+    artifacts, history = None if is_server else state / "artifacts", AliasHistory(ledger)
+    return Registry(tracking, artifacts=artifacts, history=history, cache=state / "cache", clock=clock)
 
 
-def online_path(root: Path, settings: Settings) -> Path:
-    """The file of the online store.
-
-    Raises:
-        SettingsError: If its URL is not an SQLite file's.
-    """
+def _online_store(root: Path, settings: Settings) -> OnlineStore:
     file = sqlite_path(anchor_url(settings.stores.online, root))
     if file is None:
         raise SettingsError("[stores] online must be the URL of an SQLite file", value=settings.stores.online)
-    return file
+    return OnlineStore(file)
 
 
 def actor() -> str:
@@ -332,15 +267,11 @@ def actor() -> str:
 def import_definitions(root: Path, name: str) -> ModuleType:
     """Import a project's module with its folder first on the path.
 
-    Raises:
-        ProjectError: If there is no such module, or it raises while it is imported.
+    Raises :class:`ProjectError` if there is no such module, or it raises while it is imported.
     """
     if not (root / f"{name}.py").is_file() and not (root / name / "__init__.py").is_file():
-        raise ProjectError(
-            "[project] module must name a Python module beside everfit.toml",
-            value=name,
-            place=str(root / SETTINGS_FILE),
-        )
+        rule = "[project] module must name a Python module beside everfit.toml"
+        raise ProjectError(rule, value=name, place=str(root / SETTINGS_FILE))
     _forget_foreign_modules(root)
     sys.path.insert(0, str(root))
     try:
@@ -351,9 +282,8 @@ def import_definitions(root: Path, name: str) -> ModuleType:
         frames = traceback.extract_tb(error.__traceback__)
         own = [frame for frame in frames if frame.filename.startswith(str(root))]
         place = f"{own[-1].filename}:{own[-1].lineno}" if own else str(root / f"{name}.py")
-        raise ProjectError(
-            f"the project's module could not be imported: {type(error).__name__}: {error}", place=place
-        ) from error
+        rule = f"the project's module could not be imported: {type(error).__name__}: {error}"
+        raise ProjectError(rule, place=place) from error
     finally:
         sys.path.remove(str(root))
 

@@ -175,8 +175,6 @@ def event_roles(
         schema: Types of the columns of its events' source.
         label: Type of its label; ``pl.Null`` is skipped.
     """
-    import polars as pl
-
     place = f"model {model.name}"
     keys = {key for view in model.views for key in view.keys}
     feature: Role = "feature" if model.frame == "matrix" else "data frame feature"
@@ -187,13 +185,11 @@ def event_roles(
     for part in model.features:
         if isinstance(part, str):
             yield feature, part, schema[part], f"{place}, features"
-    if label != pl.Null:
+    if column_type(label).name != "empty":
         yield "label", "the label", label, f"{place}, label"
 
 
 def key_fits(have: PolarsDataType, stated: PolarsDataType) -> bool:
     """Return ``True`` if keys of a type can be cast to the type of their entity without loss."""
-    import polars as pl
-
-    kinds = column_type(have).name, column_type(stated).name
-    return have in (stated, pl.Null) or (kinds[0] == kinds[1] and kinds[0] in ("integer", "text"))
+    kind = column_type(have).name
+    return have == stated or kind == "empty" or (kind in ("integer", "text") and kind == column_type(stated).name)

@@ -150,7 +150,7 @@ def deploy_beside(system: System, version: ModelVersion, *, canary_share: float 
     open_package(system.registry.fetch(version), trust=system.trust)
     deployed = _deployed(system, version)
 
-    def beside(present: ModelDeployment | None) -> ModelDeployment:
+    def _beside(present: ModelDeployment | None) -> ModelDeployment:
         if present is None:
             raise UnknownVersionError(
                 "there must be a champion before another version receives traffic",
@@ -161,7 +161,7 @@ def deploy_beside(system: System, version: ModelVersion, *, canary_share: float 
             return replace(present, shadow=deployed)
         return replace(present, canary=deployed, canary_share=canary_share)
 
-    system.deployment.change(version.model, beside, changed_at=system.clock.now())
+    system.deployment.change(version.model, _beside, changed_at=system.clock.now())
 
 
 def deploy_alone(system: System, version: ModelVersion) -> ModelVersion:

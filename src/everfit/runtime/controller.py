@@ -52,8 +52,6 @@ class Controller:
     """The controller of one project's loop.
 
     Args:
-        leadership: The lock of the leading controller.
-        rounds: What it leads.
         pause_s: Shortest time from the end of one round to the next.
         in_replay: Make a round whenever the replay's clock rests, and none while it runs.
     """
@@ -71,15 +69,10 @@ class Controller:
         self._stopping = True
 
     def run(self, ready: Callable[[], object] = lambda: None) -> None:
-        """Stand by until no other controller leads, then lead until stopped.
+        """Stand by until no other controller leads, then lead until stopped; call ``ready`` once it does either.
 
-        Workflows that are under way at the end go on when a controller next leads.
-
-        Args:
-            ready: Called once, when it leads or stands by.
-
-        Raises:
-            LoopError: If the loop's database cannot be used.
+        Workflows that are under way at the end go on when a controller next leads. Raises :class:`LoopError` if the
+        loop's database cannot be used.
         """
         standing_by = not self._leadership.win()
         if standing_by:
