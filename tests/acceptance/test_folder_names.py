@@ -27,7 +27,7 @@ def test_tables_files_and_databases_of_any_folder(tmp_path: Path, name: str) -> 
 
     import everfit as ef
     from everfit.core.sqlite_url import anchor_url, sqlite_path, sqlite_url
-    from everfit.store.lake import SegmentRows, append, scan_tables, table_sizes
+    from everfit.store.lake import SegmentRows, append, scan_tables, tables_under
     from everfit.store.reader import Reader
     from everfit.store.table_tailer import TableTailer
 
@@ -43,7 +43,8 @@ def test_tables_files_and_databases_of_any_folder(tmp_path: Path, name: str) -> 
         append(root / "lake", "log/m", [SegmentRows(segment=f"s{place}", table="log/m", rows=rows)])
     base = {"at": pl.Datetime("us", "UTC"), "n": pl.Int64()}
     assert sorted(scan_tables(root / "lake", "log", [], base=base).collect()["n"]) == [0, 1, 2]
-    assert table_sizes(root / "lake", "log")["log/m"].rows == 3
+    ((folder, table),) = tables_under(root / "lake", "log")
+    assert (folder, table.actions()["num_records"].sum()) == ("log/m", 3)
     follower = TableTailer(root / "lake", "log", base, lambda column: column in base, "at")
     assert follower.grown()[0].height == 3
     append_rows(root / "lake" / "log" / "m", rows)

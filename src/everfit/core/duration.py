@@ -12,7 +12,7 @@ _TERM = re.compile(r"(\d+)(ms|s|m|h|d|w)")
 
 
 def parse_duration(text: str | timedelta, *, name: str = "duration") -> timedelta:
-    """Return a positive duration. Raises :class:`DefinitionError` if it is not a positive duration.
+    """Return a positive duration. Raises :class:`DefinitionError` if it is none.
 
     Args:
         text: One or more terms of a whole number and a unit (``ms s m h d w``), largest first: ``"1d12h"``.
@@ -25,9 +25,8 @@ def parse_duration(text: str | timedelta, *, name: str = "duration") -> timedelt
         span = text
     else:
         terms = _TERM.findall(text) if isinstance(text, str) else []
-        if not terms or "".join(number + unit for number, unit in terms) != text:
-            raise DefinitionError(f"{name} must be a positive duration such as '3h'", value=text)
-        span = timedelta(seconds=sum(int(number) * _SECONDS[unit] for number, unit in terms))
+        is_whole = "".join(map("".join, terms)) == text
+        span = timedelta(seconds=sum(int(number) * _SECONDS[unit] for number, unit in terms) if is_whole else 0)
     if span <= timedelta(0):
         raise DefinitionError(f"{name} must be a positive duration such as '3h'", value=text)
     return span
@@ -42,8 +41,7 @@ def format_duration(span: timedelta) -> str:
     left_ms = round(span.total_seconds() * 1000)
     parts = []
     for unit in ("d", "h", "m", "s", "ms"):
-        size_ms = round(_SECONDS[unit] * 1000)
-        count, left_ms = divmod(left_ms, size_ms)
+        count, left_ms = divmod(left_ms, round(_SECONDS[unit] * 1000))
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"

@@ -94,17 +94,19 @@ class Transition(Struct, frozen=True, kw_only=True):
         """False for ``stay``."""
         return self.action != "stay"
 
-    def recorded(self, at: datetime) -> TransitionRecord:
-        """Its entry in the history."""
-        return TransitionRecord(
-            at=at, actor=self.actor, action=self.action, state=self.state, stage=self.stage, sentence=self.sentence
-        )
-
 
 def apply_transition(rollout: Rollout, transition: Transition, now: datetime) -> Rollout:
     """Return the rollout after a transition; unchanged, if it was applied already or overtaken by another."""
     if not transition.changes or rollout.ended or len(rollout.history) != transition.place:
         return rollout
+    entry = TransitionRecord(
+        at=now,
+        actor=transition.actor,
+        action=transition.action,
+        state=transition.state,
+        stage=transition.stage,
+        sentence=transition.sentence,
+    )
     return replace(
         rollout,
         state=transition.state,
@@ -112,7 +114,7 @@ def apply_transition(rollout: Rollout, transition: Transition, now: datetime) ->
         share=transition.share,
         halted=rollout.state if transition.action == "pause" else None,
         entered_at=now,
-        history=(*rollout.history, transition.recorded(now)),
+        history=(*rollout.history, entry),
     )
 
 

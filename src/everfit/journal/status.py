@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
 from msgspec import Struct
 
 from everfit.journal.logs import LOGS, Log
 from everfit.journal.ship import BROKEN
-from everfit.store.lake import table_sizes
+from everfit.store.lake import tables_under
 from everfit.store.segments import OPEN, SEALED
 
 
@@ -71,15 +72,17 @@ def _log_status(log: Log, journal: Path) -> LogStatus:
 
 
 def _lake_status(log: Log, lake: Path) -> list[LakeStatus]:
-    found: dict[str, LakeStatus] = {}
-    for table, size in table_sizes(lake, log.name).items():
-        name = table.split("/")[1]
-        before = found.get(name) or LakeStatus(log=log.name, name=name, rows=0, files=0, size_bytes=0)
-        found[name] = LakeStatus(
+    files: dict[str, list[pl.DataFrame]] = {}
+    for table, opened in tables_under(lake, log.name):
+        files.setdefault(table.split("/")[1], []).append(opened.actions().select("num_records", "size_bytes"))
+    sizes = {name: pl.concat(parts) for name, parts in files.items()}
+    return [
+        LakeStatus(
             log=log.name,
             name=name,
-            rows=before.rows + size.rows,
-            files=before.files + size.files,
-            size_bytes=before.size_bytes + size.size_bytes,
+            rows=int(size["num_records"].sum()),
+            files=size.height,
+            size_bytes=int(size["size_bytes"].sum()),
         )
-    return list(found.values())
+        for name, size in sizes.items()
+    ]

@@ -11,25 +11,19 @@ from pathlib import Path
 
 @contextmanager
 def creation_lock(database: Path) -> Iterator[None]:
-    """Hold the lock of a database file; it ends with the process that holds it.
+    """Hold the lock of a database file, a file beside it; it ends with the process that holds it.
 
     Neither Alembic nor MLflow locks anything while it creates its tables: of two processes that open a fresh project,
     one fails on a table that the other has just made. In a folder that cannot be written nothing can be created, so
     nothing is locked. Raises :class:`OSError` if the folder can be made or written only in part.
-
-    Args:
-        database: The file, which need not exist; the lock is a file beside it.
     """
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(database.with_name(f"{database.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except PermissionError:
-        yield
-        return
-    except OSError:
-        if os.access(database.parent, os.W_OK):
+    except OSError as error:
+        if not isinstance(error, PermissionError) and os.access(database.parent, os.W_OK):
             raise
-        yield  # a read-only file system
+        yield  # nothing can be written there, or the file system is read-only
         return
     try:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -75,11 +75,9 @@ class DeploymentRecord:
         except FileNotFoundError:
             return None
         except (msgspec.DecodeError, OSError) as error:
-            raise StoreError(
-                f"the deployment record could not be read: {error}",
-                value=str(self._path),
-                remedy="Promote a version again: everfit promote MODEL VERSION.",
-            ) from error
+            remedy = "Promote a version again: everfit promote MODEL VERSION."
+            rule = f"the deployment record could not be read: {error}"
+            raise StoreError(rule, value=str(self._path), remedy=remedy) from error
 
     def of(self, model: str) -> ModelDeployment | None:
         """Return a model's traffic assignment, or ``None`` if it was never deployed.
@@ -111,7 +109,11 @@ class DeploymentRecord:
             changed = Deployment(
                 number=present.number + 1 if present else 1, changed_at=changed_at, models=tuple(models.values())
             )
-            self._write(changed)
+            try:
+                replace_file(self._path, msgspec.json.format(msgspec.json.encode(changed)), durable=True)
+            except OSError as error:
+                rule = f"the deployment record could not be written: {error}"
+                raise StoreError(rule, value=str(self._path)) from error
         _log_deployment(changed.number, wanted)
         return changed
 
@@ -122,12 +124,6 @@ class DeploymentRecord:
         except OSError:
             return 0, 0
         return status.st_mtime_ns, status.st_ino
-
-    def _write(self, changed: Deployment) -> None:
-        try:
-            replace_file(self._path, msgspec.json.format(msgspec.json.encode(changed)), durable=True)
-        except OSError as error:
-            raise StoreError(f"the deployment record could not be written: {error}", value=str(self._path)) from error
 
     def folder_of(self, deployed: Deployed) -> Path:
         """Return the package's folder as an absolute path."""

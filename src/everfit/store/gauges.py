@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -11,7 +13,7 @@ from msgspec import Struct
 from everfit.store.atomic_file import replace_file
 
 
-class Gauge(Struct, frozen=True, kw_only=True):
+class Gauge(NamedTuple):
     """A number for every combination of labels."""
 
     name: str
@@ -27,47 +29,29 @@ class Sample(Struct, frozen=True, array_like=True):
     value: float
 
 
+_SCORE = ("model", "version", "route", "metric")
+
 GAUGES: tuple[Gauge, ...] = (
+    Gauge("everfit_model_score", "A version's metric on the outcomes that are known, at the last evaluation.", _SCORE),
+    Gauge("everfit_model_reference_score", "The same metric on the version's hold-out.", _SCORE),
     Gauge(
-        name="everfit_model_score",
-        help="A version's metric on the outcomes that are known, at the last evaluation.",
-        labels=("model", "version", "route", "metric"),
+        "everfit_model_estimated_score",
+        "The metric as estimated without outcomes, on the newest window of predictions.",
+        _SCORE,
     ),
     Gauge(
-        name="everfit_model_reference_score",
-        help="The same metric on the version's hold-out.",
-        labels=("model", "version", "route", "metric"),
+        "everfit_model_label_coverage",
+        "The share of a version's predictions whose outcome is known.",
+        ("model", "version", "route"),
     ),
     Gauge(
-        name="everfit_model_estimated_score",
-        help="The metric as estimated without outcomes, on the newest window of predictions.",
-        labels=("model", "version", "route", "metric"),
+        "everfit_model_drift",
+        "Distance of a column from its reference, roughly in standard deviations.",
+        ("model", "version", "column"),
     ),
-    Gauge(
-        name="everfit_model_label_coverage",
-        help="The share of a version's predictions whose outcome is known.",
-        labels=("model", "version", "route"),
-    ),
-    Gauge(
-        name="everfit_model_drift",
-        help="Distance of a column from its reference, roughly in standard deviations.",
-        labels=("model", "version", "column"),
-    ),
-    Gauge(
-        name="everfit_model_source_age_seconds",
-        help="Age of the newest row of a view's source.",
-        labels=("model", "source", "view"),
-    ),
-    Gauge(
-        name="everfit_model_open_incidents",
-        help="Incidents that are open.",
-        labels=("model", "severity"),
-    ),
-    Gauge(
-        name="everfit_model_looked_at_seconds",
-        help="Time of the last evaluation, in seconds since 1970.",
-        labels=("model",),
-    ),
+    Gauge("everfit_model_source_age_seconds", "Age of the newest row of a view's source.", ("model", "source", "view")),
+    Gauge("everfit_model_open_incidents", "Incidents that are open.", ("model", "severity")),
+    Gauge("everfit_model_looked_at_seconds", "Time of the last evaluation, in seconds since 1970.", ("model",)),
 )
 
 
@@ -81,8 +65,6 @@ def read_samples(folder: Path) -> list[Sample]:
     """Return the samples of all models; files that cannot be decoded are left out."""
     found: list[Sample] = []
     for path in sorted(folder.glob("*.json")):
-        try:
+        with suppress(OSError, msgspec.DecodeError):
             found += msgspec.json.decode(path.read_bytes(), type=list[Sample])
-        except (OSError, msgspec.DecodeError):
-            continue
     return found

@@ -8,7 +8,8 @@ transactions, would have to be kept for as long as a forgotten segment may come 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -51,34 +52,36 @@ def append(lake: Path, table: str, parts: Sequence[SegmentRows]) -> int:
         Rows added; those of segments that the table has already are not.
     """
     folder = lake / table
-    present = [dict(opened.schema()) for opened in _open(_variants(folder))]
-    known = shipped_segments(lake, table, [part.segment for part in parts])
-    shapes: list[dict[str, pl.DataType]] = [*present]
+    tables = _open(_variants(folder))
+    known = _shipped(tables, parts)
+    shapes = [dict(opened.schema()) for opened in tables]
     members: list[list[pl.DataFrame]] = [[] for _ in shapes]
     for part in parts:
         if part.segment in known or part.rows.is_empty():
             continue
-        number = next((number for number, shape in enumerate(shapes) if _fits(part.rows.schema, shape)), len(shapes))
+        types = part.rows.schema
+        number = next((number for number, shape in enumerate(shapes) if _fits(types, shape)), len(shapes))
         if number == len(shapes):
-            shapes.append(dict(part.rows.schema))
+            shapes.append(dict(types))
             members.append([])
-        shapes[number] = _refined(shapes[number], part.rows.schema)
+        # A column of nothing but nulls takes the type of the first values.
+        shapes[number] = {name: types[name] if kind == pl.Null else kind for name, kind in shapes[number].items()}
         members[number].append(part.rows)
     for number, (shape, frames) in enumerate(zip(shapes, members, strict=True)):
         if frames:
             settled = pl.Schema({name: pl.Float64() if kind == pl.Null else kind for name, kind in shape.items()})
             rows = pl.concat([frame.select(settled.names()).cast(settled) for frame in frames])
-            _write(_variant(folder, number), rows)
+            variant = _variant(folder, number)
+            with _naming(variant):
+                _sync(variant, append_rows(variant, rows))
     return sum(frame.height for frames in members for frame in frames)
 
 
-def shipped_segments(lake: Path, table: str, segments: Iterable[str]) -> set[str]:
-    """Return those of the segments that a table has already. Raises :class:`StoreError` if the table cannot be read."""
-    wanted = pl.col(SEGMENT).is_in(sorted(set(segments)))
-    found: set[str] = set()
-    for opened in _open(_variants(lake / table)):
-        found |= set(opened.scan().filter(wanted).select(SEGMENT).unique().collect().to_series())
-    return found
+def _shipped(tables: Iterable[LakeTable], parts: Iterable[SegmentRows]) -> set[str]:
+    """Return those of the parts' segments that tables have already."""
+    wanted = pl.col(SEGMENT).is_in(sorted({part.segment for part in parts}))
+    found = (table.scan().filter(wanted).select(SEGMENT).unique().collect() for table in tables)
+    return {segment for rows in found for segment in rows.to_series()}
 
 
 def scan_tables(lake: Path, under: str, unshipped: Sequence[SegmentRows], *, base: Schema) -> pl.LazyFrame:
@@ -95,72 +98,37 @@ def scan_tables(lake: Path, under: str, unshipped: Sequence[SegmentRows], *, bas
         Every column that any table has. Where tables disagree on a type, numbers become wide enough and all else
         becomes text. It goes on reading the versions that are the newest now.
     """
-    folder = lake / under
-    frames = [pl.LazyFrame(schema=base)]
     # Opened once: the same version must say which segments it has and give their rows.
-    tables = {path: table for path in _tables_under(folder) for table in _open([path])}
+    tables = _open(_tables_under(lake / under))
     waiting: dict[str, list[SegmentRows]] = {}
     for part in unshipped:
-        if part.table == under or part.table.startswith(f"{under}/"):
+        if f"{part.table}/".startswith(f"{under}/"):
             waiting.setdefault(part.table, []).append(part)
-    frames += [table.scan() for table in tables.values()]
+    frames = [pl.LazyFrame(schema=base), *(table.scan() for table in tables)]
     for name, parts in waiting.items():
-        wanted = pl.col(SEGMENT).is_in(sorted({part.segment for part in parts}))
-        has: set[str] = set()
-        for path, table in tables.items():
-            if _is_variant(path, lake / name):
-                has |= set(table.scan().filter(wanted).select(SEGMENT).unique().collect().to_series())
+        has = _shipped((table for table in tables if _is_variant(table.folder, lake / name)), parts)
         frames += [part.rows.lazy() for part in parts if part.segment not in has]
     return united(frames)
 
 
 def tables_under(
-    lake: Path, under: str = "", *, known: Mapping[str, LakeTable] | None = None
-) -> tuple[tuple[str, LakeTable], ...]:
-    """Return all tables at or below a folder of the lake, by their folder within the lake.
+    lake: Path, under: str, *, known: Mapping[str, LakeTable] | None = None
+) -> Iterator[tuple[str, LakeTable]]:
+    """Yield all tables at or below a folder of the lake, with their folder within the lake.
 
     Raises :class:`StoreError` if one cannot be read.
 
     Args:
-        under: A folder within it.
         known: An earlier call's tables: these are updated, which is faster than opening them.
     """
-    found = []
     for path in _tables_under(lake / under):
         name = path.relative_to(lake).as_posix()
-        opened = [_updated(path, known[name])] if known and name in known else _open([path])
-        found += [(name, table) for table in opened]
-    return tuple(found)
-
-
-def _updated(folder: Path, table: LakeTable) -> LakeTable:
-    try:
-        table.update()
-    except (delta_error(), OSError) as error:
-        raise _broken(folder, error) from error
-    return table
-
-
-@dataclass(frozen=True, kw_only=True)
-class TableSize:
-    """Size of a table."""
-
-    rows: int
-    files: int
-    size_bytes: int
-
-
-def table_sizes(lake: Path, under: str) -> dict[str, TableSize]:
-    """The sizes of all tables at or below a folder of the lake, by their folder within the lake; no row is read.
-
-    Raises :class:`StoreError` if one cannot be read.
-    """
-    sizes = {}
-    for name, table in tables_under(lake, under):
-        files = table.actions()
-        rows, size_bytes = int(files["num_records"].sum()), int(files["size_bytes"].sum())
-        sizes[name] = TableSize(rows=rows, files=files.height, size_bytes=size_bytes)
-    return sizes
+        if known and name in known:
+            with _naming(path):
+                known[name].update()
+            yield name, known[name]
+        else:
+            yield from ((name, table) for table in _open([path]))
 
 
 def _tables_under(folder: Path) -> list[Path]:
@@ -186,30 +154,24 @@ def _is_variant(path: Path, folder: Path) -> bool:
 def _open(folders: Iterable[Path]) -> list[LakeTable]:
     tables = []
     for folder in folders:
-        try:
+        with _naming(folder), suppress(delta_error("TableNotFoundError")):  # its first commit is still being written
             tables.append(LakeTable(folder))
-        except delta_error("TableNotFoundError"):  # its first commit is still being written
-            continue
-        except (delta_error(), OSError) as error:
-            raise _broken(folder, error) from error
     return tables
+
+
+@contextmanager
+def _naming(folder: Path) -> Iterator[None]:
+    """Name the table in errors of deltalake or of the disk."""
+    try:
+        yield
+    except (delta_error(), OSError) as error:
+        raise StoreError(f"a table of the lake could not be read or written: {error}", value=str(folder)) from error
 
 
 def _fits(rows: Mapping[str, pl.DataType], shape: Mapping[str, pl.DataType]) -> bool:
     return rows.keys() == shape.keys() and all(
         dtype == shape[name] or pl.Null in (dtype, shape[name]) for name, dtype in rows.items()
     )
-
-
-def _refined(shape: Mapping[str, pl.DataType], rows: Mapping[str, pl.DataType]) -> dict[str, pl.DataType]:
-    return {name: rows[name] if dtype == pl.Null else dtype for name, dtype in shape.items()}
-
-
-def _write(folder: Path, rows: pl.DataFrame) -> None:
-    try:
-        _sync(folder, append_rows(folder, rows))
-    except (delta_error(), OSError) as error:
-        raise _broken(folder, error) from error
 
 
 def _sync(folder: Path, version: int) -> None:
@@ -237,7 +199,3 @@ def united(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
         for frame in frames
     ]
     return pl.concat(agreed, how="diagonal_relaxed")
-
-
-def _broken(folder: Path, error: Exception) -> StoreError:
-    return StoreError(f"a table of the lake could not be read or written: {error}", value=str(folder))
