@@ -176,12 +176,11 @@ def test_both_ends_of_the_ttl_count() -> None:
     assert joined["v.x"].to_list() == [None, 1.0, 1.0, None]
 
 
-def test_a_null_in_the_newest_row_stays_and_is_told_from_no_row() -> None:
+def test_a_null_in_the_newest_row_stays() -> None:
     rows = _rows(("a", ORIGIN, ORIGIN, 1.0), ("a", ORIGIN + timedelta(seconds=1), ORIGIN, None))
     events = pl.concat([_ask(ORIGIN + timedelta(minutes=1)), _ask(ORIGIN, key="unknown")])
-    joined = point_in_time_join(events, [_view(rows, flag_found=True)], time="t")
+    joined = point_in_time_join(events, [_view(rows)], time="t")
     assert joined["v.x"].to_list() == [None, None]
-    assert joined["v.__found"].to_list() == [True, False]
 
 
 def test_a_date_is_its_midnight_and_other_units_are_exact() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -28,24 +27,16 @@ def view_rows(
     reader: Reader,
     *,
     since: datetime | None = None,
-    until: datetime | None = None,
     as_of: datetime | None = None,
     keep_infinite: bool = False,
 ) -> pl.LazyFrame:
-    """The view's rows with event times in ``[since, until)``, as they were known at ``as_of``.
+    """The view's rows with event times from ``since`` on, as they were known at ``as_of``.
 
-    The computation sees only source rows that were known at ``as_of`` and lie before ``until``, and, given ``since``,
-    no further back than the view's look-back. A source row is known at its ``created``, or at its event time if the
-    source has none; a null there means not known yet. Rows that were pushed to the view are among its rows, known at
-    their own ``created``. A value that its source says to be known later is null in rows of before that time. An
-    infinite value is missing.
-
-    Args:
-        reader: Reads the view's source and what was pushed to it.
-        since: First event time, inclusive; aware.
-        until: Last event time, exclusive; aware.
-        as_of: Nothing known later is used; aware.
-        keep_infinite: Leave infinite values as they are, to count them.
+    The computation sees only source rows that were known at ``as_of`` and, given ``since``, no further back than the
+    view's look-back. A source row is known at its ``created``, or at its event time if the source has none; a null
+    there means not known yet. Rows that were pushed to the view are among its rows, known at their own ``created``. A
+    value that its source says to be known later is null in rows of before that time. An infinite value is missing,
+    unless ``keep_infinite`` leaves it there to be counted.
 
     Returns:
         The keys in their entities' types, integers as Int64 where they may be larger than those, the timestamp and
@@ -58,19 +49,32 @@ def view_rows(
         DefinitionError: If a feature is of a type that no model takes.
         TimestampError: If a time column, or an argument, has no time zone.
     """
-    for name, bound in (("since", since), ("until", until), ("as_of", as_of)):
-        if bound is not None and bound.tzinfo is None:
-            raise TimestampError(f"{name} must have a time zone", value=bound, remedy="Give it tzinfo=UTC.")
+    require_zone(since=since, as_of=as_of)
     place = f"feature view {view.name}"
-    rows = reader.scan(view.source, keep_infinite=keep_infinite)
-    rows = _source_rows(rows, view, since=since, until=until, as_of=as_of, place=place)
-    rows = rows if view.transform is None else _compute(view, rows, place=place)
-    rows = _shape(rows, view, since=since, until=until, as_of=as_of, place=place)
+    rows = _source_rows(reader.scan(view.source, keep_infinite=keep_infinite), view, since, as_of, place=place)
+    if view.transform is not None:
+        rows = run_users(view.transform, rows, error=SourceError, what="its function", place=place)
+        if not isinstance(rows, pl.LazyFrame):
+            rule = "a feature view's function must return a LazyFrame"
+            raise SourceError(rule, value=type(rows).__name__, place=place)
+    rows = _shape(rows, view, place=place)
     pushed = reader.pushed(view.name)
     if pushed is not None:
-        rows = _with_pushed(rows, pushed, view, since=since, until=until, as_of=as_of)
+        rows = _with_pushed(rows, pushed, view)
+    times = dict.fromkeys((view.timestamp, known_time(view, rows) or view.timestamp))
+    keep = [pl.col(name).is_not_null() for name in (*times, *view.keys)]
+    keep += [] if since is None else [pl.col(view.timestamp) >= pl.lit(since, dtype=INSTANT)]
+    keep += [] if as_of is None else [pl.col(name) <= pl.lit(as_of, dtype=INSTANT) for name in times]
+    rows = rows.filter(*keep)
     settled = plain_values(rows.collect_schema(), keep_infinite=keep_infinite)
     return rows.with_columns(settled) if settled else rows
+
+
+def require_zone(**instants: datetime | None) -> None:
+    """Refuse instants without a time zone. Raises :class:`TimestampError`."""
+    for name, instant in instants.items():
+        if instant is not None and instant.tzinfo is None:
+            raise TimestampError(f"{name} must have a time zone", value=instant, remedy="Give it tzinfo=UTC.")
 
 
 def known_time(view: FeatureView, rows: pl.LazyFrame) -> str | None:
@@ -80,57 +84,37 @@ def known_time(view: FeatureView, rows: pl.LazyFrame) -> str | None:
 
 def feature_names(view: FeatureView, rows: pl.LazyFrame) -> tuple[str, ...]:
     """The features among the columns of :func:`view_rows`, in order."""
-    return tuple(
-        name for name in rows.collect_schema() if name not in {*view.keys, view.timestamp, view.created, _KNOWN}
-    )
-
-
-def _compute(view: FeatureView, rows: pl.LazyFrame, *, place: str) -> pl.LazyFrame:
-    assert view.transform is not None
-    computed = run_users(view.transform, rows, error=SourceError, what="its function", place=place)
-    if not isinstance(computed, pl.LazyFrame):
-        raise SourceError(
-            "a feature view's function must return a LazyFrame", value=type(computed).__name__, place=place
-        )
-    return computed
+    others = {*view.keys, view.timestamp, view.created, _KNOWN}
+    return tuple(name for name in rows.collect_schema() if name not in others)
 
 
 def _source_rows(
-    rows: pl.LazyFrame,
-    view: FeatureView,
-    *,
-    since: datetime | None,
-    until: datetime | None,
-    as_of: datetime | None,
-    place: str,
+    rows: pl.LazyFrame, view: FeatureView, since: datetime | None, as_of: datetime | None, *, place: str
 ) -> pl.LazyFrame:
-    """Return the rows of the source that the computation may see."""
+    """Return the rows of the source that the computation may see, without values that are known later.
+
+    A view looks at a row at its time as the view has it; if it computes nothing, when the row is known, if later.
+    """
     schema = rows.collect_schema()
     require_columns([view.timestamp], schema, place=f"{place}, source {view.source.name}")
-    event = to_instant(view.timestamp, schema[view.timestamp], place=place)
-    rows = hide_unknown(rows, view.source, at=seen_at(view, rows))
-    keep = []
+    event, created = to_instant(view.timestamp, schema[view.timestamp], place=place), view.source.created
+    later = view.created if view.transform is None and view.created in schema else None
+    seen_at = pl.max_horizontal(event, instant_of(rows, later)) if later else event
+    rows = hide_unknown(rows, view.source, at=seen_at)
+    keep = [] if since is None else [event >= pl.lit(since - view.look_back, dtype=INSTANT)]
     if as_of is not None:
-        known = view.source.created
-        keep.append((to_instant(known, schema[known], place=place) if known else event) <= _literal(as_of))
-    if since is not None:
-        keep.append(event >= _literal(since - view.look_back))
-    if until is not None:
-        keep.append(event < _literal(until))
+        known = to_instant(created, schema[created], place=place) if created else event
+        keep.append(known <= pl.lit(as_of, dtype=INSTANT))
     return rows.filter(*keep) if keep else rows
 
 
-def _shape(
-    rows: pl.LazyFrame,
-    view: FeatureView,
-    *,
-    since: datetime | None,
-    until: datetime | None,
-    as_of: datetime | None,
-    place: str,
-) -> pl.LazyFrame:
-    """Exactly the view's columns, in their types, and none of the rows that only the computation needed."""
-    schema = _schema(rows, place)
+def _shape(rows: pl.LazyFrame, view: FeatureView, *, place: str) -> pl.LazyFrame:
+    """Exactly the view's columns, in their types."""
+    try:
+        schema = rows.collect_schema()
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).partition("\n")[0]
+        raise SourceError(f"its computation must fit the source's columns: {reason}", place=place) from error
     times = [view.timestamp, *([view.created] if view.created else [])]
     require_columns([*view.keys, *times, *(view.features or ())], schema, place=place)
     own = {*view.keys, *times}
@@ -143,20 +127,10 @@ def _shape(
         require_type("data frame feature", feature, schema[feature], place=place)
     keys = [_key(entity, schema[entity.key], place=place) for entity in view.entities]
     instants = [to_instant(column, schema[column], place=place).alias(column) for column in times]
-    return rows.select(*keys, *instants, *features).filter(
-        *_within(view, view.created, since=since, until=until, as_of=as_of)
-    )
+    return rows.select(*keys, *instants, *features)
 
 
-def _with_pushed(
-    rows: pl.LazyFrame,
-    pushed: pl.LazyFrame,
-    view: FeatureView,
-    *,
-    since: datetime | None,
-    until: datetime | None,
-    as_of: datetime | None,
-) -> pl.LazyFrame:
+def _with_pushed(rows: pl.LazyFrame, pushed: pl.LazyFrame, view: FeatureView) -> pl.LazyFrame:
     """Add pushed rows, in the types that the computed ones have."""
     known = view.created or _KNOWN
     if not view.created:
@@ -169,33 +143,11 @@ def _with_pushed(
         for column, dtype in rows.collect_schema().items()
         for name in (names.get(column, f"{FEATURE}{column}"),)
     ]
-    within = _within(view, known, since=since, until=until, as_of=as_of)
-    return pl.concat([rows, pushed.select(own).filter(*within)])
-
-
-def _within(
-    view: FeatureView, created: str | None, *, since: datetime | None, until: datetime | None, as_of: datetime | None
-) -> Sequence[pl.Expr]:
-    event = pl.col(view.timestamp)
-    keep = [event.is_not_null(), *(pl.col(key).is_not_null() for key in view.keys)]
-    if since is not None:
-        keep.append(event >= _literal(since))
-    if until is not None:
-        keep.append(event < _literal(until))
-    if as_of is not None:
-        keep.append(event <= _literal(as_of))
-    if created:
-        known = pl.col(created)
-        keep.append(known.is_not_null() if as_of is None else known <= _literal(as_of))
-    return keep
+    return pl.concat([rows, pushed.select(own)])
 
 
 def _key(entity: Entity, dtype: pl.DataType, *, place: str) -> pl.Expr:
-    """The key in its entity's type; only casts that keep every value or fail.
-
-    Raises:
-        SourceError: If the types mean different things.
-    """
+    """The key in its entity's type, with casts that keep every value or fail; else raises :class:`SourceError`."""
     wanted = _key_type(entity, dtype)
     if dtype == wanted == entity.dtype:
         return pl.col(entity.key)
@@ -218,29 +170,6 @@ def _key_type(entity: Entity, dtype: pl.DataType) -> pl.DataType | DataTypeClass
         own = entity.dtype() if isinstance(entity.dtype, type) else entity.dtype
         return own if own != pl.UInt64 and common_type(own, dtype) == own else pl.Int64()
     return entity.dtype
-
-
-def _schema(rows: pl.LazyFrame, place: str) -> pl.Schema:
-    try:
-        return rows.collect_schema()
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).partition("\n")[0]
-        raise SourceError(f"its computation must fit the source's columns: {reason}", place=place) from error
-
-
-def seen_at(view: FeatureView, rows: pl.LazyFrame) -> pl.Expr:
-    """When a view looks at a row of its source: what is known later is null in it.
-
-    That is the row's time as the view has it; in a view that computes nothing, the time at which it is known, if later.
-    """
-    event = instant_of(rows, view.timestamp)
-    if view.transform is not None or not view.created or view.created not in rows.collect_schema():
-        return event
-    return pl.max_horizontal(event, instant_of(rows, view.created))
-
-
-def _literal(instant: datetime) -> pl.Expr:
-    return pl.lit(instant, dtype=INSTANT)
 
 
 def horizon(view: FeatureView, first_event: datetime) -> datetime | None:

@@ -16,9 +16,8 @@ from everfit.store.reader import Reader
 def measure_freshness(views: Iterable[FeatureView], reader: Reader, *, at: datetime) -> tuple[SourceFreshness, ...]:
     """Return the age at ``at`` of each view's newest row that was known then, and counts of infinite values.
 
-    Raises:
-        SourceError: If a source cannot be read or lacks a column.
-        TimestampError: If an instant has no time zone.
+    Raises :class:`SourceError` if a source cannot be read or lacks a column, :class:`TimestampError` if an instant has
+    no time zone.
     """
     found = []
     for view in views:
@@ -28,26 +27,18 @@ def measure_freshness(views: Iterable[FeatureView], reader: Reader, *, at: datet
 
 
 def _measure(view: FeatureView, reader: Reader, *, at: datetime) -> SourceFreshness:
-    newest, height, infinite = None, 0, {}
+    ttl, newest, height, infinite = view.time_to_live, None, 0, {}
     # A live source has its newest row within the ttl, so that the view need not be computed for all time.
-    for reach in (view.time_to_live, 16 * view.time_to_live, None):
+    for reach in (ttl, 16 * ttl, None):
         since = None if reach is None else at - reach
         rows = view_rows(view, reader, since=since, as_of=at, keep_infinite=True)
         schema = rows.collect_schema()
         numbers = [name for name in feature_names(view, rows) if schema[name].is_float()]
-        newest, height, *counts = (
-            rows.select(
-                pl.col(view.timestamp).max().alias("__newest"),
-                pl.len().alias("__rows"),
-                *(pl.col(name).is_infinite().sum() for name in numbers),
-            )
-            .collect()
-            .row(0)
-        )
+        found = pl.col(view.timestamp).max().alias("__newest"), pl.len().alias("__rows")
+        counted = rows.select(*found, *(pl.col(name).is_infinite().sum() for name in numbers)).collect()
+        newest, height, *counts = counted.row(0)
         infinite = {name: count for name, count in zip(numbers, counts, strict=True) if count}
         if newest is not None:
             break
     age = None if newest is None else at - newest
-    return SourceFreshness(
-        source=view.source.name, view=view.name, age=age, ttl=view.time_to_live, rows=height, infinite=infinite
-    )
+    return SourceFreshness(source=view.source.name, view=view.name, age=age, ttl=ttl, rows=height, infinite=infinite)

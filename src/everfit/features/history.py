@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 import polars as pl
 
 from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.core.duration import format_duration
-from everfit.core.errors import DataError, DefinitionError, DuplicateError, EmptyWindowError, TimestampError
+from everfit.core.errors import DataError, DefinitionError, DuplicateError, EmptyWindowError
 from everfit.core.evidence import ID, TrainingFrame
 from everfit.core.progress import SILENT, Progress
 from everfit.core.records import FrameManifest, SourceVersion
@@ -18,9 +17,9 @@ from everfit.definitions.column_types import event_roles, require_type
 from everfit.definitions.model import Model
 from everfit.definitions.on_demand import OnDemand
 from everfit.definitions.view import FeatureView
-from everfit.features.compute import feature_names, horizon, known_time, view_rows
+from everfit.features.compute import feature_names, horizon, known_time, require_zone, view_rows
 from everfit.features.join import ViewRows, point_in_time_join
-from everfit.features.label_values import plain_labels
+from everfit.features.labels import label_value, plain_labels, used_columns
 from everfit.store.digest import frame_digest
 from everfit.store.known_values import count_unknown, hide_unknown, latest_known
 from everfit.store.plain_values import plain_label, plain_values
@@ -42,15 +41,14 @@ def build_frame(
 ) -> TrainingFrame:
     """Build the rows that a model can be trained on, without anything that was not known at ``as_of``.
 
+    Labels known later are null, events and feature rows later are absent.
+
     Args:
         reader: Reads its sources.
-        as_of: The present of this frame; aware. Labels known later are null, events and feature rows later are absent.
+        as_of: The present of this frame; aware.
         start: First event time, inclusive; by default that of the first event.
         end: Last event time, exclusive; by default ``as_of``.
         progress: Called for each view.
-
-    Returns:
-        One row per event, labelled or not, ordered by event time and id; see :class:`TrainingFrame`.
 
     Raises:
         SourceError: If a source cannot be read or lacks a column.
@@ -62,19 +60,17 @@ def build_frame(
         EmptyWindowError: If there is no event in the window.
     """
     end = as_of if end is None else end
-    for name, bound in (("as_of", as_of), ("start", start), ("end", end)):
-        if bound is not None and bound.tzinfo is None:
-            raise TimestampError(f"{name} must have a time zone", value=bound, remedy="Give it tzinfo=UTC.")
+    require_zone(as_of=as_of, start=start, end=end)
     progress.start(_TASK, total=len(model.views) + 2)
     with reader.naming_damage(model.events.source, *(view.source for view in model.views)):
         events = _read_events(model, reader, as_of=as_of, start=start, end=end)
         progress.advance(_TASK, note=f"{events.height} events")
-        first: datetime = events[TIME][0]
+        start = events[TIME][0] if start is None else start
         events = _with_features(model, reader, events, as_of=as_of, progress=progress)
     data, features = _arrange(model, events)
     manifest = FrameManifest(
         model=model.name,
-        start=first if start is None else start,
+        start=start,
         end=end,
         as_of=as_of,
         sources=_versions(model, reader, as_of),
@@ -94,18 +90,10 @@ def features_of(
 ) -> pl.DataFrame:
     """Return the features of given requests, as a training frame built at ``as_of`` has them.
 
-    Args:
-        reader: Reads the views' sources.
-        asked: The request's fields, and its time in :data:`~everfit.core.evidence.TIME`, aware.
-        as_of: As for :func:`build_frame`; each row sees nothing later than its own time.
-        progress: Called for each view.
-
-    Returns:
-        One row for each, in order: the features of views and on-demand transformations, ``name.feature``.
-
-    Raises:
-        SourceError: If a source cannot be read or lacks a column.
-        DataError: If an on-demand function fails, or returns another number of rows.
+    ``asked`` has the request's fields, and its time in :data:`~everfit.core.evidence.TIME`, aware; each row sees
+    nothing later than its own time. For each there is one row, in order: the features of views and on-demand
+    transformations, ``name.feature``. Raises :class:`DataError` if an on-demand function fails, or returns another
+    number of rows.
     """
     progress.start(_TASK, total=len(model.views))
     with reader.naming_damage(*(view.source for view in model.views)):
@@ -120,8 +108,7 @@ def _with_features(
     first = asked[TIME].min() or as_of
     assert isinstance(first, datetime)
     for view in model.views:
-        rows = joinable(view, reader, first=first, as_of=as_of)
-        asked = point_in_time_join(asked, [rows], time=TIME)
+        asked = point_in_time_join(asked, [joinable(view, reader, first=first, as_of=as_of)], time=TIME)
         progress.advance(_TASK, note=view.name)
     for part in model.on_demand:
         asked = pl.concat([asked, _on_demand(part, asked.select(model.request))], how="horizontal")
@@ -131,16 +118,11 @@ def _with_features(
 def describe_query(model: Model) -> str:
     """Describe the frame's query in one line."""
     events, label = model.events, model.label
-    value = label.value if isinstance(label.value, str) else str(label.value)
     parts = [f"events {events.source.name} by {events.id} at {events.timestamp}"]
-    if events.where is not None:
-        parts.append(f"where {events.where}")
-    parts.append(f"label {value} known at {label.known_at}")
-    parts += [
-        f"view {view.name} of {view.source.name}, ttl {format_duration(view.time_to_live)}" for view in model.views
-    ]
-    parts += [f"on demand {part.name}" for part in model.on_demand]
-    return "; ".join(parts)
+    parts += [] if events.where is None else [f"where {events.where}"]
+    parts.append(f"label {label.value} known at {label.known_at}")
+    parts += [f"view {one.name} of {one.source.name}, ttl {format_duration(one.time_to_live)}" for one in model.views]
+    return "; ".join([*parts, *(f"on demand {part.name}" for part in model.on_demand)])
 
 
 def _read_events(
@@ -155,10 +137,8 @@ def _read_events(
     if taken:
         rule = f"a request field must not be called one of {', '.join(_OWN)}"
         raise DefinitionError(rule, value=taken[0], place=place)
-    value = pl.col(model.label.value) if isinstance(model.label.value, str) else model.label.value
-    used = [events.id, events.timestamp, *model.request, model.label.known_at, *model.label.columns]
-    used += [] if events.where is None else events.where.meta.root_names()
-    require_columns(used, schema, place=place)
+    value = label_value(model)
+    require_columns([*model.request, *used_columns(model)], schema, place=place)
     time = to_instant(events.timestamp, schema[events.timestamp], place=place)
     known = to_instant(model.label.known_at, schema[model.label.known_at], place=f"model {model.name}, label")
     known = latest_known(rows, events.source, known, model.label.columns)
@@ -168,11 +148,9 @@ def _read_events(
         require_type("data frame feature" if role == "feature" else role, name, dtype, place=where)
     rows = hide_unknown(rows, events.source, at=moment)
     rows = rows if events.where is None else rows.filter(events.where)
-    inside = [time < pl.lit(end, dtype=INSTANT), time <= moment]
-    if start is not None:
-        inside.append(time >= pl.lit(start, dtype=INSTANT))
-    if events.source.created is not None:
-        inside.append(to_instant(events.source.created, schema[events.source.created], place=place) <= moment)
+    created, inside = events.source.created, [time < pl.lit(end, dtype=INSTANT), time <= moment]
+    inside += [] if start is None else [time >= pl.lit(start, dtype=INSTANT)]
+    inside += [] if created is None else [to_instant(created, schema[created], place=place) <= moment]
     chosen = rows.filter(pl.all_horizontal(inside) | time.is_null()).select(
         pl.col(events.id).alias(ID),
         time.alias(TIME),
@@ -186,11 +164,8 @@ def _read_events(
     frame = frame.with_columns(plain_labels(model, frame[LABEL]))
     frame = _in_64_bits(model, frame)
     if frame.is_empty():
-        raise EmptyWindowError(
-            f"there must be events from {start or 'the beginning'} until {end}",
-            place=place,
-            remedy=_extent(rows, time),
-        )
+        rule = f"there must be events from {start or 'the beginning'} until {end}"
+        raise EmptyWindowError(rule, place=place, remedy=_extent(rows, time))
     return frame
 
 
@@ -207,11 +182,7 @@ def _require_known_request(model: Model, rows: pl.LazyFrame, time: pl.Expr) -> N
 
 
 def _in_64_bits(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
-    """Request fields of unsigned integers as requests carry them.
-
-    Raises:
-        DataError: If a value is larger than Int64 can hold.
-    """
+    """Request fields of unsigned integers as requests carry them; :class:`DataError` if Int64 cannot hold a value."""
     wide = [name for name in model.request if frame.schema[name] == pl.UInt64]
     for name in wide:
         beyond = frame[name].filter(frame[name] > 2**63 - 1)
@@ -224,8 +195,7 @@ def _in_64_bits(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
 
 def _check_events(model: Model, frame: pl.DataFrame, *, place: str) -> None:
     for column, name in ((ID, model.events.id), (TIME, model.events.timestamp)):
-        missing = frame[column].null_count()
-        if missing:
+        if missing := frame[column].null_count():
             raise DataError(f"{name} must not be null, but {missing} of {frame.height} rows have none", place=place)
     if frame[ID].n_unique() < frame.height:
         doubles = frame.filter(pl.col(ID).is_duplicated())[ID].unique(maintain_order=True)
@@ -239,9 +209,7 @@ def _check_events(model: Model, frame: pl.DataFrame, *, place: str) -> None:
 
 def _extent(rows: pl.LazyFrame, time: pl.Expr) -> str:
     first, last = rows.select(time.min().alias("first"), time.max().alias("last")).collect().row(0)
-    if first is None:
-        return "The source has no events that pass its filter."
-    return f"The source has events from {first} to {last}."
+    return f"The source has {'no events that pass its filter' if first is None else f'events from {first} to {last}'}."
 
 
 def joinable(view: FeatureView, reader: Reader, *, first: datetime, as_of: datetime) -> ViewRows:
@@ -266,19 +234,16 @@ def _on_demand(part: OnDemand, request: pl.DataFrame) -> pl.DataFrame:
         raise DataError("it must return a Polars DataFrame", value=type(features).__name__, place=place)
     if features.height != request.height:
         raise DataError(f"it must return {request.height} rows, one for each", value=features.height, place=place)
-    features = features.with_columns(plain_values(features.schema))
-    return features.select(pl.all().name.prefix(f"{part.name}."))
+    return features.with_columns(plain_values(features.schema)).select(pl.all().name.prefix(f"{part.name}."))
 
 
 def _arrange(model: Model, joined: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """The columns in the model's order, each once, and the names of the features among them."""
     features: list[str] = []
     for part in model.features:
-        if isinstance(part, str):
-            features.append(part)
-        else:
-            features += [name for name in joined.columns if name.startswith(f"{part.name}.")]
-    computed: Sequence[str] = [name for name in features if name not in model.request]
+        own = [part] if isinstance(part, str) else [name for name in joined.columns if name.startswith(f"{part.name}.")]
+        features += own
+    computed = [name for name in features if name not in model.request]
     return joined.select(ID, TIME, *model.request, *computed, LABEL, KNOWN_AT), tuple(features)
 
 

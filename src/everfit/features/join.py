@@ -12,11 +12,11 @@ values are fetched afterwards, for the rows that won.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -54,20 +54,15 @@ class ViewRows:
     rereadable: bool = False
     """True if reading ``rows`` twice gives the same rows in the same order, as scans of files do. Then keys and times
     are read first and features last, a few columns at a time; otherwise all is read once and held."""
-    flag_found: bool = False
-    """Add ``name.__found``: true where a row was in reach, though its values may be null."""
 
 
 def point_in_time_join(events: pl.DataFrame, views: Sequence[ViewRows], *, time: str) -> pl.DataFrame:
-    """Add the features of every view to the events.
+    """Add the features of every view to the events: ``view.feature``, null where no row was in reach.
 
     Args:
         events: One row for each moment; its rows come back complete, once each and in the same order.
         views: Joined one after the other.
         time: The events' column with ``t``, an aware instant or a date; a null matches nothing.
-
-    Returns:
-        The events' columns, then ``view.feature`` for each view in turn, null where no row was in reach.
 
     Raises:
         SourceError: If a column is missing, or a key has another type among the events than in the view.
@@ -90,7 +85,8 @@ def _features_at(events: pl.DataFrame, moments: _Moments, view: ViewRows) -> pl.
         rows = rows.select(*view.keys, view.time, *([view.created] if view.created else []), *view.features)
         rows = rows.collect().lazy()
     winners = _winners(_entries(rows, codes, slots, view, schema), slots, rows, view)
-    return _fetch(rows, _by_event(winners, slots, view), view)
+    found = _gather(rows, _by_event(winners, slots, view), view.features)
+    return found.select(pl.all().name.prefix(f"{view.name}."))
 
 
 class _Moments:
@@ -112,7 +108,6 @@ class _Codes:
     def __init__(self, usable: pl.DataFrame, events: int) -> None:
         self._keys = usable.columns
         self._low: int | None = None
-        self._table = pl.LazyFrame()
         self._size: int
         if len(self._keys) == 1 and usable.height and usable.dtypes[0].is_integer():
             low, high = usable.select(pl.all().min().alias("low"), pl.all().max().alias("high")).row(0)
@@ -176,7 +171,7 @@ class _Slots:
 
 def _search(ordered: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.int64]:
     """``np.searchsorted``, several times faster: it finds the few ordered ones among the many values instead."""
-    if not bool(np.all(values[1:] >= values[:-1])):
+    if not (values[1:] >= values[:-1]).all():
         ascending, order = _sort(values)
         found = np.empty(len(values), dtype=np.int64)
         found[order] = _search(ordered, ascending)
@@ -219,8 +214,7 @@ def _sort(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int6
     return both, order
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Entries:
+class _Entries(NamedTuple):
     """View rows and the slots they enter; aligned arrays."""
 
     slot: NDArray[np.int64]
@@ -228,16 +222,14 @@ class _Entries:
     known: NDArray[np.int64]
     row: NDArray[np.uint32]
 
-    def __getitem__(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> _Entries:
-        return _Entries(
-            slot=self.slot[chosen], event=self.event[chosen], known=self.known[chosen], row=self.row[chosen]
-        )
+    def take(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> _Entries:
+        return _Entries(self.slot[chosen], self.event[chosen], self.known[chosen], self.row[chosen])
 
 
 def _entries(rows: pl.LazyFrame, codes: _Codes, slots: _Slots, view: ViewRows, schema: pl.Schema) -> _Entries:
     """The rows that may win, the newest of each slot with those that tie with it."""
     if not len(slots):
-        return _concat([])
+        return _concat()
     place = f"view {view.name}"
     event = to_instant(view.time, schema[view.time], place=place).alias(_EVENT)
     wanted = [*view.keys, event, pl.col(_ROW)]
@@ -250,7 +242,7 @@ def _entries(rows: pl.LazyFrame, codes: _Codes, slots: _Slots, view: ViewRows, s
     oldest = slots.oldest(view.ttl)
     with ThreadPoolExecutor(2) as pool:
         parts = list(pool.map(lambda chunk: _enter(chunk, slots, oldest, view), narrow.iter_slices(_CHUNK)))
-    return _newest(_concat(parts), len(slots))
+    return _newest(_concat(*parts), len(slots))
 
 
 def _enter(chunk: pl.DataFrame, slots: _Slots, oldest: NDArray[np.int64], view: ViewRows) -> _Entries:
@@ -268,12 +260,8 @@ def _enter(chunk: pl.DataFrame, slots: _Slots, oldest: NDArray[np.int64], view: 
     newest[~fresh] = _FOREVER
     won = np.flatnonzero(event == np.repeat(newest, sizes))
     chosen = order[won]
-    return _Entries(
-        slot=np.searchsorted(ends, won, side="right"),
-        event=event[won],
-        known=created[chosen],
-        row=chunk[_ROW].to_numpy()[chosen],
-    )
+    slot = np.searchsorted(ends, won, side="right")
+    return _Entries(slot=slot, event=event[won], known=created[chosen], row=chunk[_ROW].to_numpy()[chosen])
 
 
 def _newest(entries: _Entries, slots: int) -> _Entries:
@@ -286,7 +274,7 @@ def _newest(entries: _Entries, slots: int) -> _Entries:
         np.maximum.at(best, entries.slot, column)
         winning = column == best[entries.slot]
         if not winning.all():
-            entries = entries[winning]
+            entries = entries.take(winning)
     return entries
 
 
@@ -296,16 +284,11 @@ def _winners(entries: _Entries, slots: _Slots, rows: pl.LazyFrame, view: ViewRow
     tied = counts[entries.slot] > 1
     if not tied.any():
         return entries
-    ties = entries[tied]
-    values = _gather(rows, pl.Series(ties.row), view.features)
-    ordered = values.with_columns(pl.Series(_CODE, ties.slot)).with_row_index(_ROW)
-    chosen = (
-        ordered.sort(_CODE, *view.features, nulls_last=False, maintain_order=True)
-        .unique(_CODE, keep="last", maintain_order=True)[_ROW]
-        .to_numpy()
-        .astype(np.int64)
-    )
-    return _concat([entries[~tied], ties[chosen]])
+    ties = entries.take(tied)
+    values = _gather(rows, pl.Series(ties.row), view.features).with_columns(pl.Series(_CODE, ties.slot))
+    ordered = values.with_row_index(_ROW).sort(_CODE, *view.features, nulls_last=False, maintain_order=True)
+    chosen = ordered.unique(_CODE, keep="last", maintain_order=True)[_ROW].to_numpy().astype(np.int64)
+    return _concat(entries.take(~tied), ties.take(chosen))
 
 
 def _by_event(winners: _Entries, slots: _Slots, view: ViewRows) -> pl.Series:
@@ -331,47 +314,29 @@ def _by_event(winners: _Entries, slots: _Slots, view: ViewRows) -> pl.Series:
     return row.set(row < 0, None)
 
 
-def _fetch(rows: pl.LazyFrame, wanted: pl.Series, view: ViewRows) -> pl.DataFrame:
-    """The features of the wanted rows, under their full names; null where no row is wanted."""
-    out = _gather(rows, wanted, view.features).select(pl.all().name.prefix(f"{view.name}."))
-    if view.flag_found:
-        out = out.with_columns(wanted.is_not_null().alias(f"{view.name}.__found"))
-    return out
-
-
 def _gather(rows: pl.LazyFrame, index: pl.Series, columns: Sequence[str]) -> pl.DataFrame:
-    """Some rows of some columns, holding only a few whole columns at a time."""
-    parts = [rows.select(group).collect().select(pl.all().gather(index)) for group in _groups(columns)]
+    """Some rows of some columns, null for null, holding only a few whole columns at a time."""
+    groups = (list(columns[at : at + _COLUMNS_AT_ONCE]) for at in range(0, len(columns), _COLUMNS_AT_ONCE))
+    parts = [rows.select(group).collect().select(pl.all().gather(index)) for group in groups]
     return pl.concat(parts, how="horizontal")
 
 
-def _groups(columns: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(columns), _COLUMNS_AT_ONCE):
-        yield list(columns[start : start + _COLUMNS_AT_ONCE])
-
-
-def _concat(parts: Sequence[_Entries]) -> _Entries:
-    empty = np.empty(0, dtype=np.int64)
-    return _Entries(
-        slot=np.concatenate([empty, *(part.slot for part in parts)]),
-        event=np.concatenate([empty, *(part.event for part in parts)]),
-        known=np.concatenate([empty, *(part.known for part in parts)]),
-        row=np.concatenate([empty.astype(np.uint32), *(part.row for part in parts)]),
-    )
+def _concat(*parts: _Entries) -> _Entries:
+    none = np.empty(0, dtype=np.int64)
+    columns = zip(_Entries(none, none, none, none.astype(np.uint32)), *parts, strict=True)
+    return _Entries(*(np.concatenate(column) for column in columns))
 
 
 def _same_keys(events: pl.DataFrame, view: ViewRows, schema: pl.Schema) -> tuple[pl.DataFrame, pl.LazyFrame]:
     """The events' keys and the view's rows, brought to one type per key.
 
-    Raises:
-        SourceError: If the types mean different things: text here and numbers there.
+    :class:`SourceError` if the types mean different things: text here and numbers there.
     """
     require_columns(view.keys, events.columns, place=f"events, keys of view {view.name}")
-    left, right = [], []
+    casts = []
     for key in view.keys:
         ours, theirs = events.schema[key], schema[key]
         if ours == theirs:
-            left.append(pl.col(key))
             continue
         common = _common_key(ours, theirs)
         if common is None:
@@ -380,9 +345,8 @@ def _same_keys(events: pl.DataFrame, view: ViewRows, schema: pl.Schema) -> tuple
                 place=f"view {view.name}",
                 remedy="Cast one of them where the data is made, or declare the entity's dtype accordingly.",
             )
-        left.append(pl.col(key).cast(common))
-        right.append(pl.col(key).cast(common))
-    return events.select(left), view.rows.with_columns(right) if right else view.rows
+        casts.append(pl.col(key).cast(common))
+    return events.select(view.keys).with_columns(casts), view.rows.with_columns(casts) if casts else view.rows
 
 
 def _common_key(ours: pl.DataType, theirs: pl.DataType) -> pl.DataType | None:

@@ -14,9 +14,6 @@ from everfit.features.labels import scan_label_times
 from everfit.store.reader import Reader
 from everfit.store.timestamps import INSTANT
 
-_MOST_TIME = 0.02
-"""Share of the time that counting may take; chosen."""
-
 
 class LabelCounts(Struct, frozen=True, kw_only=True):
     """Counts of labels that are known."""
@@ -42,9 +39,6 @@ class LabelCounter:
 
     Labels that become known in the future are cached by known time, so that a later instant needs no reading. Counting
     takes at most 2 % of the time: a source that always changes is read less often instead.
-
-    Args:
-        reader: Reads its events.
     """
 
     def __init__(self, model: Model, reader: Reader) -> None:
@@ -57,25 +51,17 @@ class LabelCounter:
     ) -> LabelCounts:
         """Count the labels that are known at ``now``.
 
-        Args:
-            as_of: The champion's; by default every label counts as ``known_since``.
-            trained_until: The champion's; by default every event counts as later.
-
-        Raises:
-            SourceError: If the source cannot be read or lacks a column.
-            TimestampError: If one of its times has no time zone.
+        ``as_of`` and ``trained_until`` are the champion's; without a champion, every label counts as ``known_since``
+        and every event as later. Raises the errors of :func:`~everfit.features.labels.scan_label_times`.
         """
-        began_s = time.monotonic()
+        began_s, cached = time.monotonic(), self._cached
         fingerprint = self._reader.fingerprint(self._model.events.source)
-        cached = self._cached
-        if cached is None or now < cached.read_at or cached.since != (as_of, trained_until):
-            stale = True
-        else:
-            stale = (fingerprint is None or fingerprint != cached.fingerprint) and began_s >= self._next_s
-        if stale or cached is None:
+        changed = cached is None or fingerprint is None or fingerprint != cached.fingerprint
+        other = cached is None or now < cached.read_at or cached.since != (as_of, trained_until)
+        if cached is None or other or (changed and began_s >= self._next_s):
             cached = self._cached = self._read(now, as_of, trained_until, fingerprint)
             ended_s = time.monotonic()
-            self._next_s = ended_s + (ended_s - began_s) / _MOST_TIME
+            self._next_s = ended_s + (ended_s - began_s) / 0.02
         due = cached.future.filter(pl.col("known_at") <= pl.lit(now, dtype=INSTANT))
         return LabelCounts(
             total=cached.known.total + due.height,
@@ -97,10 +83,5 @@ class LabelCounter:
         counts = labels.filter(is_known).select(pl.len().alias("total"), flags.sum().cast(pl.Int64))
         with self._reader.naming_damage(self._model.events.source):
             counted, future = pl.collect_all([counts, labels.filter(~is_known).sort("known_at")])
-        return _Cached(
-            read_at=now,
-            since=(as_of, trained_until),
-            fingerprint=fingerprint,
-            known=LabelCounts(**counted.row(0, named=True)),
-            future=future,
-        )
+        known, since_champion = LabelCounts(**counted.row(0, named=True)), (as_of, trained_until)
+        return _Cached(read_at=now, since=since_champion, fingerprint=fingerprint, known=known, future=future)

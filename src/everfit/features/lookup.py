@@ -16,22 +16,15 @@ from everfit.store.sqlite_online import OnlineStore
 
 
 def look_up(view: FeatureView, key: Sequence[str], online: OnlineStore, *, at: datetime) -> dict[str, Any] | None:
-    """Return the features of one entity as a prediction at ``at`` would see them.
+    """Return the features of one entity, by name, as a prediction at ``at`` would see them.
 
-    Args:
-        key: The key's values as text, in the order of the view's entities.
-        online: The store.
-        at: The instant, aware.
-
-    Returns:
-        Values by feature, or ``None`` if no row is usable: unknown, never materialized, later, or older than the ttl.
-
-    Raises:
-        DefinitionError: If the key has not one value for each entity, or one that is not of its type.
+    ``None`` if no row is usable: unknown, never materialized, later, or older than the ttl. ``key`` has its values as
+    text, in the order of the view's entities. Raises :class:`DefinitionError` if it has not one value for each, or one
+    that is not of its type.
     """
     if len(key) != len(view.entities):
-        names = ", ".join(view.keys)
-        raise DefinitionError(f"a key of {view.name} takes one value for each of: {names}", value=list(key))
+        rule = f"a key of {view.name} takes one value for each of: {', '.join(view.keys)}"
+        raise DefinitionError(rule, value=list(key))
     values = tuple(_read(text, entity) for text, entity in zip(key, view.entities, strict=True))
     state = online.state(view.name)
     ttl_us = view.time_to_live // timedelta(microseconds=1)

@@ -18,10 +18,9 @@ import polars as pl
 from msgspec import Struct
 
 from everfit.core.clock import from_us, to_us
-from everfit.core.errors import TimestampError
 from everfit.core.progress import SILENT, Progress
 from everfit.definitions.view import FeatureView
-from everfit.features.compute import feature_names, horizon, known_time, view_rows
+from everfit.features.compute import feature_names, horizon, known_time, require_zone, view_rows
 from everfit.store.reader import Reader
 from everfit.store.sqlite_online import OnlineStore
 from everfit.store.timestamps import INSTANT
@@ -70,21 +69,12 @@ def materialize(
     A row that is added to a source without known times, with an event time before the watermark, is not noticed;
     neither is a changed function that a view's function calls. Both are what ``full`` is for.
 
-    Args:
-        views: The views, one after the other.
-        reader: Reads their sources.
-        online: Where to write.
-        until: Nothing that became known later is written; aware.
-        full: Write everything again.
-        progress: Called for each view, with rows written.
-
     Raises:
         TimestampError: If ``until`` has no time zone.
         SourceError: If a view does not fit its source.
         StoreError: If the store cannot be written.
     """
-    if until.tzinfo is None:
-        raise TimestampError("until must have a time zone", value=until, remedy="Give it tzinfo=UTC.")
+    require_zone(until=until)
     found = []
     for view in views:
         with reader.naming_damage(view.source):
@@ -98,26 +88,20 @@ def _materialize(
     began = time.perf_counter()
     since = None if full else _watermark(view, reader, online)
     newest, rows_read = _newest(_arrived(view, reader, since=since, until=until), view)
-    features = feature_names(view, newest.lazy().drop(_EVENT, _KNOWN))
-    task = f"materialize {view.name}"
+    task, written = f"materialize {view.name}", 0
     progress.start(task, newest.height)
-    # A name that no view can have, for the rows that will replace the view's.
-    name = view.name if since is not None else f"{view.name}.next"
     if since is None:
-        online.create(name, features, definition=definition_digest(view))
-    written = 0
-    if since is None or until > since:
-        written = _write(newest, name, view, features, online, until=until, progress=progress)
-    if since is None:
+        # A name that no view can have, for the rows that will replace the view's.
+        name = f"{view.name}.next"
+        online.create(name, _features(view, newest), definition=definition_digest(view))
+        written = _write(newest, name, view, online, until=until, progress=progress)
         online.replace(view.name, by=name)
+    elif until > since:
+        written = _write(newest, view.name, view, online, until=until, progress=progress)
     progress.finish(task, f"{written:,} entities")
+    took = time.perf_counter() - began
     return MaterializedView(
-        view=view.name,
-        rows_read=rows_read,
-        entities_written=written,
-        since=since,
-        until=until,
-        seconds=time.perf_counter() - began,
+        view=view.name, rows_read=rows_read, entities_written=written, since=since, until=until, seconds=took
     )
 
 
@@ -147,16 +131,14 @@ def _code(function: object) -> str:
 
 def _watermark(view: FeatureView, reader: Reader, online: OnlineStore) -> datetime | None:
     """Return the watermark; ``None`` if all rows must be written again."""
-    created = view.source.created
+    created, state = view.source.created, online.state(view.name)
     if created is not None and (view.transform is not None or view.created != created):
         return None
-    state = online.state(view.name)
     if state is None or state.watermark_us is None or state.definition != definition_digest(view):
         return None
     # The function may give other columns though its text is the same.
-    if state.features != feature_names(view, view_rows(view, reader)):
-        return None
-    return from_us(state.watermark_us)
+    same = state.features == feature_names(view, view_rows(view, reader))
+    return from_us(state.watermark_us) if same else None
 
 
 def _arrived(view: FeatureView, reader: Reader, *, since: datetime | None, until: datetime) -> pl.LazyFrame:
@@ -164,13 +146,12 @@ def _arrived(view: FeatureView, reader: Reader, *, since: datetime | None, until
     # Without known times, a row arrives at its event time; with them, an old row may arrive late.
     first = since if since is not None and not view.created and horizon(view, since) is not None else None
     rows = view_rows(view, reader, since=first, as_of=until)
-    created = known_time(view, rows)
-    event, known = pl.col(view.timestamp), pl.col(created or view.timestamp)
+    created = known_time(view, rows) or view.timestamp
+    event, known = pl.col(view.timestamp), pl.col(created)
     if since is not None:
         rows = rows.filter(pl.max_horizontal(event, known) > pl.lit(since, dtype=INSTANT))
-    dropped = {view.timestamp, *([created] if created else [])}
     times = [event.to_physical().alias(_EVENT), known.to_physical().alias(_KNOWN)]
-    return rows.with_columns(times).drop(*dropped)
+    return rows.with_columns(times).drop({view.timestamp, created})
 
 
 def _newest(rows: pl.LazyFrame, view: FeatureView) -> tuple[pl.DataFrame, int]:
@@ -183,8 +164,8 @@ def _newest(rows: pl.LazyFrame, view: FeatureView) -> tuple[pl.DataFrame, int]:
     # Joined on the time as well, few rows are left to be told apart by known time and values.
     left = rows.join(latest, on=[*keys, _EVENT], how="inner").collect(engine="streaming")
     order = [by for key in keys for by in _stored_order(key, left.schema[key])]
-    features = [name for name in left.columns if name not in {*keys, _EVENT, _KNOWN, _ROWS}]
     if left.select(keys).is_duplicated().any():
+        features = _features(view, left.drop(_ROWS))
         left = left.sort(*order, _KNOWN, *features, nulls_last=False, maintain_order=True)
         left = left.unique(keys, keep="last", maintain_order=True)
     else:
@@ -197,18 +178,15 @@ def _stored_order(key: str, dtype: pl.DataType) -> list[pl.Expr]:
     return [*([pl.col(key).str.len_bytes()] if dtype == pl.String else []), pl.col(key)]
 
 
+def _features(view: FeatureView, newest: pl.DataFrame) -> tuple[str, ...]:
+    return tuple(name for name in newest.columns if name not in {*view.keys, _EVENT, _KNOWN})
+
+
 def _write(
-    newest: pl.DataFrame,
-    name: str,
-    view: FeatureView,
-    features: Sequence[str],
-    online: OnlineStore,
-    *,
-    until: datetime,
-    progress: Progress,
+    newest: pl.DataFrame, name: str, view: FeatureView, online: OnlineStore, *, until: datetime, progress: Progress
 ) -> int:
     """Write the rows part by part, the watermark with the last one."""
-    written = 0
+    written, features = 0, _features(view, newest)
     last = max(newest.height - 1, 0) // _ROWS_PER_WRITE
     for number in range(last + 1):
         part = newest.slice(number * _ROWS_PER_WRITE, _ROWS_PER_WRITE)

@@ -16,17 +16,12 @@ from everfit.core.progress import SILENT, Progress
 from everfit.definitions.model import Model
 from everfit.features.history import features_of
 from everfit.features.staleness import ViewLag, lag_of
-from everfit.features.value_equality import alike, same_type
 from everfit.store.reader import Reader
+from everfit.store.timestamps import INSTANT
 
 VERSION, SERVED = "version", "feature."
 KNOWN_UNTIL = "known_until"
 """Column: the instant up to which the online store could know history, if that is before the request."""
-TOLERATED = 0.01
-"""Share of rows that may differ."""
-_EXAMPLES = 3
-"""Of each feature."""
-_MUCH = 0.1
 
 
 class FeatureParity(Struct, frozen=True, kw_only=True):
@@ -95,10 +90,6 @@ def compare_features(
         used: The features that each version looks up or computes; rows of other versions are left out.
         as_of: Nothing known later is used.
         progress: Called for each view.
-
-    Raises:
-        SourceError: If a source cannot be read or lacks a column.
-        DataError: If an on-demand function fails.
     """
     served = served.filter(pl.col(VERSION).is_in(list(used))).sort(TIME, ID)
     again = features_of(model, reader, served.select(TIME, *model.request), as_of=as_of, progress=progress)
@@ -121,16 +112,14 @@ def compare_features(
         share_different=different / rows if rows else 0.0,
         features=tuple(sorted(_features(served, used, wrong), key=lambda feature: (feature.equal, feature.feature))),
         differences=_differences(served, wrong, pairs),
-        lags=tuple(
-            lag for view in model.views if (lag := lag_of(view, reader, served, wrong, pairs, as_of=as_of)) is not None
-        ),
-        unknown=tuple(sorted({name for features in used.values() for name in features} - set(again.columns))),
+        lags=tuple(filter(None, (lag_of(view, reader, served, wrong, pairs, as_of=as_of) for view in model.views))),
+        unknown=tuple(sorted(set().union(*used.values()) - set(again.columns))),
     )
 
 
-def parity_finding(report: ParityReport, model: str, *, tolerate: float = TOLERATED) -> Finding | None:
-    """Return the finding of a report; ``None`` while the share of differing rows is at most ``tolerate``."""
-    if report.share_different <= tolerate:
+def parity_finding(report: ParityReport, model: str) -> Finding | None:
+    """Return the finding of a report; ``None`` while at most 1 % of the rows differ."""
+    if report.share_different <= 0.01:
         return None
     worst = report.features[0]
     sentence = (
@@ -143,7 +132,7 @@ def parity_finding(report: ParityReport, model: str, *, tolerate: float = TOLERA
     return Finding(
         kind="parity",
         model=model,
-        severity="critical" if report.share_different >= _MUCH else "warning",
+        severity="critical" if report.share_different >= 0.1 else "warning",
         sentence=sentence,
         numbers={"share_different": report.share_different, "rows": report.rows, "different": report.different},
         since=report.differences[0].asked_at if report.differences else None,
@@ -160,11 +149,8 @@ def _wrong_then(
         return wrong
     then = served[rows]
     again = features_of(model, reader, then.select(pl.col(KNOWN_UNTIL).alias(TIME), *model.request), as_of=as_of)
-    still = {}
-    for name in wrong.columns:
-        right = alike(*same_type(_served(then, name), again[name]))
-        still[name] = wrong[name].scatter(rows, wrong[name][rows] & ~right)
-    return pl.DataFrame(still)
+    right = {name: alike(*same_type(_served(then, name), again[name])) for name in wrong.columns}
+    return pl.DataFrame([column.scatter(rows, column[rows] & ~right[column.name]) for column in wrong])
 
 
 def _served(served: pl.DataFrame, name: str) -> pl.Series:
@@ -188,7 +174,7 @@ def _features(
 def _differences(
     served: pl.DataFrame, wrong: pl.DataFrame, pairs: Mapping[str, tuple[pl.Series, pl.Series]]
 ) -> tuple[Difference, ...]:
-    shown = sorted((row, name) for name in wrong.columns for row in wrong[name].arg_true().head(_EXAMPLES))
+    shown = sorted((row, name) for name in wrong.columns for row in wrong[name].arg_true().head(3))
     return tuple(
         Difference(
             id=served[ID][row],
@@ -204,3 +190,40 @@ def _differences(
 
 def _plain(value: object) -> float | bool | str | None:
     return value if value is None or isinstance(value, float | bool | str) else str(value)
+
+
+def same_type(recorded: pl.Series, computed: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """A column whose type was guessed from its values, beside one that has its own, both in one type.
+
+    Numbers become Float64 with NaN as null, booleans and instants stay what they are where both are, and all else
+    becomes text.
+    """
+    one, other = recorded.dtype, computed.dtype
+    if other.is_numeric() or (other == pl.Boolean and one.is_numeric()):
+        return _numbers(recorded), _numbers(computed)
+    if one == pl.Null:
+        return recorded.cast(other), computed
+    if other == pl.Null:
+        return recorded, computed.cast(one)
+    if one == other == pl.Boolean:
+        return recorded, computed
+    if isinstance(one, pl.Datetime) and isinstance(other, pl.Datetime) and one.time_zone and other.time_zone:
+        return recorded.cast(INSTANT), computed.cast(INSTANT)
+    return recorded.cast(pl.String), computed.cast(pl.String)
+
+
+def alike(one: pl.Series, other: pl.Series) -> pl.Series:
+    """Row by row, for columns of one type: equal, or numbers that differ by at most ``1e-9`` of their size."""
+    equal = one.eq_missing(other)
+    if one.dtype != pl.Float64:
+        return equal
+    pair = pl.DataFrame({"one": one, "other": other})
+    first, second = pl.col("one"), pl.col("other")
+    near = (first - second).abs() <= 1e-9 * pl.max_horizontal(first.abs(), second.abs())
+    # Between the infinite and the finite there is an infinite distance, and an infinite size.
+    finite = first.is_finite() & second.is_finite()
+    return equal | pair.select((finite & near).fill_null(value=False)).to_series()
+
+
+def _numbers(values: pl.Series) -> pl.Series:
+    return values.cast(pl.Float64, strict=False).fill_nan(None)

@@ -19,9 +19,6 @@ _ROW, _THEN, _KNOWN, _NEWEST = "__row", "__then", "__known", "__newest"
 _MOST_ROWS = 1_000
 """Only the oldest so many of the differing rows are searched for in history."""
 
-Pairs = Mapping[str, tuple[pl.Series, pl.Series]]
-"""By feature, the served and the recomputed values, in one type."""
-
 
 class ViewLag(Struct, frozen=True, kw_only=True):
     """Staleness of a view: it was served from older rows than history had."""
@@ -37,33 +34,30 @@ class ViewLag(Struct, frozen=True, kw_only=True):
 
 
 def lag_of(
-    view: FeatureView, reader: Reader, asked: pl.DataFrame, wrong: pl.DataFrame, pairs: Pairs, *, as_of: datetime
+    view: FeatureView,
+    reader: Reader,
+    asked: pl.DataFrame,
+    wrong: pl.DataFrame,
+    pairs: Mapping[str, tuple[pl.Series, pl.Series]],
+    *,
+    as_of: datetime,
 ) -> ViewLag | None:
     """Measure a view's staleness; ``None`` if none of the differing rows is explained by it.
 
-    Args:
-        reader: Reads its source.
-        asked: The keys, and when it was asked in :data:`~everfit.core.evidence.TIME`.
-        wrong: By feature, true where it differs; aligned with ``asked``, as are ``pairs``.
-        pairs: See :data:`Pairs`.
-        as_of: Nothing known later is used.
+    ``asked`` has the keys, and when it was asked in :data:`~everfit.core.evidence.TIME`; ``wrong``, by feature, true
+    where it differs; ``pairs``, by feature, the served and the recomputed values, in one type.
     """
     names = [name for name in wrong.columns if name.startswith(f"{view.name}.")]
     if not names or not wrong.select(pl.any_horizontal(names).any()).item():
         return None
-    served = pl.DataFrame([pairs[name][0].alias(name) for name in names])
-    again = pl.DataFrame([pairs[name][1].alias(name) for name in names])
+    served, again = (pl.DataFrame([pairs[name][place].alias(name) for name in names]) for place in (0, 1))
     differs = wrong.select(pl.any_horizontal(names)).to_series()
     nothing = served.select(pl.all_horizontal(pl.all().is_null())).to_series()
     something = again.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
     looked_for = asked.select(TIME, *view.keys).hstack(served).filter(differs & ~nothing & asked[TIME].is_not_null())
     older = _older(view, reader, looked_for.head(_MOST_ROWS), names, as_of=as_of)
-    lag = ViewLag(
-        view=view.name,
-        behind=len(older),
-        absent=int((differs & nothing & something).sum()),
-        longest_s=max(older).total_seconds() if older else None,
-    )
+    absent, longest_s = int((differs & nothing & something).sum()), max(older).total_seconds() if older else None
+    lag = ViewLag(view=view.name, behind=len(older), absent=absent, longest_s=longest_s)
     return lag if lag.behind or lag.absent else None
 
 

@@ -11,7 +11,7 @@ from everfit.core.evidence import ID
 from everfit.definitions.model import Model
 from everfit.definitions.view import FeatureView
 from everfit.features.compute import horizon, known_time, view_rows
-from everfit.features.label_values import class_text
+from everfit.features.labels import class_text
 from everfit.store.reader import Reader, require_columns
 from everfit.store.timestamps import INSTANT, to_instant
 
