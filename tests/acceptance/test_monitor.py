@@ -115,14 +115,15 @@ def test_the_service_shows_what_the_last_look_saw(watched: Path) -> None:
 def test_figures_are_kept_with_the_run_and_in_the_ledger(watched: Path) -> None:
     from mlflow import MlflowClient
 
-    from everfit.monitoring.performance_store import Performances
-    from everfit.store.ledger import open_ledger
+    from everfit.store.ledger import PERFORMANCES, open_ledger
 
     report = monitor(watched)
     run_id = everfit(watched, "models", "--json").json[0]["run_id"]
     run = MlflowClient(tracking_uri=f"sqlite:///{watched}/.everfit/tracking.db").get_run(run_id)
     assert run.data.metrics["live_log_loss"] == pytest.approx(report["versions"][0]["overall"]["value"])
-    kept = Performances(open_ledger(f"sqlite:///{watched}/.everfit/ledger.db")).of("late", 1)
+    with open_ledger(f"sqlite:///{watched}/.everfit/ledger.db").connect() as connection:
+        kept = connection.execute(PERFORMANCES.select().order_by(PERFORMANCES.c.start_us)).all()
+    assert [(each.model, each.version, each.route) for each in kept] == [("late", 1, "answers")] * len(kept)
     assert [each.value for each in kept] == [each["value"] for each in report["versions"][0]["over_time"]]
 
 

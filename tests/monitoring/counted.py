@@ -1,8 +1,9 @@
-"""A small service whose answers are counted: the same parts as the running system's, on made-up answers."""
+"""Windows counted from rows, and a small service whose answers are: the running system's parts, on made-up answers."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from everfit.artifact.schema import Column, InputSchema
 from everfit.core.columns import KNOWN_AT, LABEL, PREDICTION, TIME
 from everfit.journal.prediction_history import PredictionHistory
 from everfit.monitoring.cache import CachedVersion
-from everfit.monitoring.drift_windows import Counted
+from everfit.monitoring.drift_windows import Counted, newest_windows
+from everfit.monitoring.drift_windows import count as count_window
+from everfit.monitoring.evaluation import CountedBefore, own_rows, versions_by_route
 from everfit.monitoring.performance import Scale
 from everfit.monitoring.prediction_frame import standard_rows
 from everfit.monitoring.reference import HELD_OUT, ReferenceProfile
-from everfit.monitoring.windows import Length
+from everfit.monitoring.windows import WINDOW, Length, placed
 
 HOURS = 24 * 6
 UNTIL = hour(HOURS)
@@ -28,6 +31,27 @@ SCHEMA = InputSchema(
     columns=tuple(Column(name=name, kind="category" if name == "kind" else "number") for name in FEATURES),
     classes=(False, True),
 )  # fmt: skip
+
+
+def count_windows(rows: pl.DataFrame, reference: ReferenceProfile, *, until: datetime) -> tuple[Counted, ...]:
+    """The newest complete windows with rows enough, oldest first, of rows in monitoring's form."""
+    inside = placed(rows, reference.window)
+    parts = inside.partition_by(WINDOW, as_dict=True)
+    newest = newest_windows(inside, reference.window, until=until)
+    return tuple(count_window(window, parts[(window.number,)], reference) for window in newest)
+
+
+def counted_before(
+    rows: pl.DataFrame, references: Mapping[int, ReferenceProfile], *, until: datetime
+) -> dict[tuple[int, str], CountedBefore]:
+    """The windows of every version with a reference."""
+    return {
+        (number, route): CountedBefore(
+            windows=count_windows(own_rows(rows, number, route), references[number], until=until), judged={}
+        )
+        for number, route in versions_by_route(rows)
+        if number in references
+    }
 
 
 def version(window: Length) -> CachedVersion:

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 from msgspec import structs
+from tests.monitoring.counted import counted_before
 from tests.monitoring.lives import DAY
 
 import everfit as ef
@@ -77,6 +78,7 @@ def seen(rows: pl.DataFrame, reference: ReferenceProfile, *, as_of: datetime = E
     rows = rows.with_columns(pl.when(~unknown).then(pl.col(each)).alias(each) for each in (LABEL, KNOWN_AT))
     scope = EvaluationScope(
         model="late", champion=1, references={1: reference}, scale=SCALE,
+        counted=counted_before(rows, {1: reference}, until=as_of),
         watches=(ef.PerformanceDrop(), ef.Drift()), **more,
     )  # fmt: skip
     return build_report(rows, scope, since=as_of - 14 * DAY, as_of=as_of)

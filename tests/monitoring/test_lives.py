@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.monitoring.counted import count_windows, counted_before
 from tests.monitoring.lives import DAY, Life, live
 
 import everfit as ef
 from everfit.core.finding import Finding
-from everfit.monitoring.drift_windows import count_windows, drift_windows
+from everfit.monitoring.drift_windows import drift_windows
 from everfit.monitoring.evaluation import EvaluationScope, build_report
 from everfit.monitoring.performance_alarm import performance_alarm
 from everfit.monitoring.report.report import MonitorReport
@@ -29,15 +30,17 @@ YEARS = int(os.environ.get("EVERFIT_TEST_YEARS", "4"))
 
 def seen(life: Life, as_of: datetime, **more: Any) -> MonitorReport:
     """A look at a life at an instant."""
+    rows, references = life.known(as_of), {1: life.reference}
     scope = EvaluationScope(
         model="late",
         champion=1,
-        references={1: life.reference},
+        references=references,
+        counted=counted_before(rows, references, until=as_of),
         scale=life.reference.scale,
         watches=(ef.PerformanceDrop(alpha=ALPHA), ef.Drift()),
         **more,
     )
-    return build_report(life.known(as_of), scope, since=as_of - 7 * DAY, as_of=as_of)
+    return build_report(rows, scope, since=as_of - 7 * DAY, as_of=as_of)
 
 
 def found(report: MonitorReport, kind: str) -> list[Finding]:
@@ -89,7 +92,8 @@ def test_stationary_years_are_silent(monkeypatch: pytest.MonkeyPatch) -> None:
         assert alarm is not None
         performance += bool(alarm.episodes)
         windows = count_windows(life.rows, life.reference, until=start + timedelta(days=SHIPPED + 365))
-        moved = {name for window in drift_windows(windows, life.reference, ef.Drift()) for name in window.drifted}
+        judged = drift_windows(windows, life.reference, ef.Drift(), judged={})
+        moved = {name for window in judged for name in window.drifted}
         # The company hires, and its couriers grow older: that is no false alarm.
         assert "courier_profile.experience_days" in moved
         drift += bool({name for name in moved if not name.startswith("courier_profile.")})

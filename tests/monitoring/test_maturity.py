@@ -132,7 +132,7 @@ def test_a_cohort_whose_outcomes_are_all_in_is_what_it_is() -> None:
     delays = learn_delays(rows, as_of=later, classes=CLASSES, history=timedelta(days=2000))
     found = cohort(young(rows), delays, as_of=later)
     raw, matured, low, high = share(found)
-    assert found.coverage == 1.0
+    assert found.labelled == found.rows
     assert raw == matured == low == high
 
 
@@ -249,7 +249,8 @@ def test_the_cancel_rate_of_hotel_bookings_is_matured(data_folder: Path) -> None
         held += low <= final <= high
         interval = f"{low:.3f} .. {high:.3f}"
         table.append(
-            f"{as_of:%Y-%m-%d}  {found.rows:5}  {found.coverage:8.3f}  {raw:.3f}  {matured:7.3f}  {interval}  "
+            f"{as_of:%Y-%m-%d}  {found.rows:5}  {found.labelled / found.rows:8.3f}  "
+            f"{raw:.3f}  {matured:7.3f}  {interval}  "
             f"{weighted:8.3f}  {final:.3f}"
         )
     off = [f"{np.mean(each):.4f}" for each in (raw_off, matured_off, weighted_off)]

@@ -17,7 +17,7 @@ from everfit.monitoring.estimate import learn_estimator
 from everfit.monitoring.evaluation import EvaluationScope, build_report
 from everfit.monitoring.maturity import cohort, weights
 from everfit.monitoring.new_classes import new_class_findings
-from everfit.monitoring.performance import Scale, compare, compare_dealt, figure, in_scale
+from everfit.monitoring.performance import Scale, compare, figure, in_scale
 from everfit.monitoring.performance_alarm import performance_alarm
 from everfit.monitoring.prediction_frame import NEW_CLASS, chances, standard_rows
 from everfit.monitoring.reference import HELD_OUT, ReferenceProfile, reference_of
@@ -147,14 +147,11 @@ def test_versions_are_compared_by_class_and_not_by_position() -> None:
     straight = rows(("a", "b", "c", "d"))
     same = answers(("a", "b", "c", "d"), version=1)
     turned = standard_rows(same, schema("d", "c", "b", "a"))
-    found = compare(
-        straight, turned, scale("a", "b", "c", "d"), other_scale=scale("d", "c", "b", "a"), version=1, against=1
-    )
+    own, other = scale("a", "b", "c", "d"), scale("d", "c", "b", "a")
+    found = compare(straight, turned, own, other, version=1, against=1, paired=True)
     assert found is not None
     assert found.worse_by == 0
-    dealt = compare_dealt(
-        straight, turned, scale("a", "b", "c", "d"), other_scale=scale("d", "c", "b", "a"), version=1, against=1
-    )
+    dealt = compare(straight, turned, own, other, version=1, against=1, paired=False)
     assert dealt is not None
     assert dealt.worse_by == pytest.approx(0)
 

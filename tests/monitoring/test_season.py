@@ -8,12 +8,13 @@ from functools import cache
 import numpy as np
 import polars as pl
 import pytest
+from tests.monitoring.counted import count_windows
 from tests.monitoring.lives import DAY
 
 import everfit as ef
 from everfit.core.columns import KNOWN_AT, LABEL, PREDICTION, TIME
 from everfit.core.errors import DefinitionError
-from everfit.monitoring.drift_windows import DriftWindow, count_windows, drift_findings, drift_windows, history_note
+from everfit.monitoring.drift_windows import DriftWindow, drift_findings, drift_windows, history_note
 from everfit.monitoring.performance import Scale
 from everfit.monitoring.reference import HELD_OUT, ReferenceProfile
 
@@ -48,7 +49,7 @@ def made_from(rows: pl.DataFrame) -> ReferenceProfile:
 
 def judged(rows: pl.DataFrame, reference: ReferenceProfile, watch: ef.Drift) -> tuple[DriftWindow, ...]:
     counted = count_windows(rows, reference, until=rows[TIME][-1] + timedelta(seconds=1))
-    return drift_windows(counted, reference, watch)
+    return drift_windows(counted, reference, watch, judged={})
 
 
 def test_a_season_that_comes_back_is_no_news() -> None:

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.journal.records import Service
-from tests.monitoring.counted import FEATURES, SCHEMA, UNTIL, answer, count, version
+from tests.monitoring.counted import FEATURES, SCHEMA, UNTIL, answer, count, count_windows, version
 
 from everfit.journal.label_join import first_predictions
 from everfit.journal.prediction_history import PredictionHistory
 from everfit.journal.ship import ship
 from everfit.journal.tables import scan_predictions
-from everfit.monitoring.drift_windows import Counted, count_windows
+from everfit.monitoring.drift_windows import Counted
 from everfit.monitoring.prediction_frame import standard_rows
 from everfit.monitoring.windows import Length
 

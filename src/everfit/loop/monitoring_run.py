@@ -36,7 +36,7 @@ from everfit.monitoring.evaluation import (
     versions_by_route,
 )
 from everfit.monitoring.performance import Scale
-from everfit.monitoring.performance_store import Performances
+from everfit.monitoring.performance_store import keep_figures
 from everfit.monitoring.prediction_frame import standard_rows
 from everfit.monitoring.report.gauges import samples_of
 from everfit.monitoring.report.report import MonitorReport
@@ -310,7 +310,7 @@ def _record(system: System, report: MonitorReport, freshness: Sequence[SourceFre
         return structs.replace(report, notes=(*report.notes, note))
     incidents, skipped = system.incidents, {*FOUND_BY_LOOP, *not_evaluated(report)}
     incidents.record(report.model, report.findings, now=report.as_of, not_evaluated=skipped)
-    Performances(system.ledger).keep(report)
+    keep_figures(system.ledger, report)
     recorded = structs.replace(report, incidents=incidents.of(report.model, since=report.since))
     write_samples(system.state / "gauges", report.model, samples_of(recorded, freshness))
     known = {version.version: version for version in system.registry.versions(report.model)}

@@ -66,12 +66,10 @@ def compose(unnotified: Sequence[Unnotified], *, settings: AlertSettings, now: d
     ordered = sorted(about, key=lambda one: (one.state == RESOLVED, -_weight(one), one.incident.number))
     models = sorted({one.incident.finding.model for one in ordered})
     fresh = sum(one.state != RESOLVED for one in ordered)
-    parts = [f"{fresh} new" if fresh else "", f"{len(ordered) - fresh} resolved" if fresh < len(ordered) else ""]
-    return Message(
-        title=f"Everfit: {', '.join(filter(None, parts))} in {', '.join(models)}",
-        body="\n".join(_line(one) for one in ordered),
-        about=tuple(ordered),
-    )
+    counts = {"new": fresh, "resolved": len(ordered) - fresh}
+    title = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    body = "\n".join(map(_line, ordered))
+    return Message(title=f"Everfit: {title} in {', '.join(models)}", body=body, about=tuple(ordered))
 
 
 def is_quiet(settings: AlertSettings, now: datetime) -> bool:
@@ -84,14 +82,9 @@ def is_quiet(settings: AlertSettings, now: datetime) -> bool:
 
 
 def send(message: Message, urls: Sequence[str]) -> None:
-    """Send a message to every channel.
+    """Send a message to every channel, given as Apprise writes them, such as ``slack://…`` or ``json://…``.
 
-    Args:
-        message: The alert.
-        urls: Channels as Apprise writes them: ``mailto://…``, ``slack://…``, ``json://…``, …
-
-    Raises:
-        AlertError: If a channel is none, or any of them did not take it.
+    Raises :class:`AlertError` if a channel is none, or any of them did not take it.
     """
     import apprise
 
@@ -123,9 +116,8 @@ def _rank(severity: str) -> int:
 def _line(one: Unnotified) -> str:
     finding = one.incident.finding
     about = f"{finding.model} {finding.subject}".rstrip()
-    if one.state == RESOLVED:
-        return printable(f"{_SIGNS[RESOLVED]} #{one.incident.number} {about}: {finding.kind.replace('_', ' ')} is over")
-    return printable(f"{_SIGNS[one.state]} #{one.incident.number} {about}: {finding.sentence}")
+    what = f"{finding.kind.replace('_', ' ')} is over" if one.state == RESOLVED else finding.sentence
+    return printable(f"{_SIGNS[one.state]} #{one.incident.number} {about}: {what}")
 
 
 def _scheme(url: str) -> str:

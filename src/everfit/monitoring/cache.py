@@ -18,9 +18,8 @@ from everfit.definitions.watch import Drift
 from everfit.monitoring.drift_windows import Judged
 from everfit.monitoring.estimate import Estimate, Estimator, learn_estimator
 from everfit.monitoring.evaluation import ANSWERS, CountedBefore, own_rows
-from everfit.monitoring.importance import importance
 from everfit.monitoring.prediction_frame import standard_rows
-from everfit.monitoring.reference import HELD_OUT, ReferenceProfile, reference_of
+from everfit.monitoring.reference import HELD_OUT, ReferenceProfile, measure_importance, reference_of
 from everfit.monitoring.window_cache import Counts
 from everfit.monitoring.windows import Length
 from everfit.store.timestamps import INSTANT
@@ -43,12 +42,10 @@ class CachedVersion:
     _estimate: tuple[object, Estimate] | None = None
 
     def counted(self, folder: Path, rows: pl.DataFrame, read: ReadBetween, *, until: datetime) -> CountedBefore | None:
-        """Return its windows; only those that were never counted are counted. ``None`` without a reference.
+        """Return its windows where it answers, or as a shadow, of which the folder holds the counts.
 
-        Args:
-            folder: Holds the counts of the version where it answers, or as a shadow.
-            rows: Its predictions there, in the form of :mod:`everfit.monitoring.prediction_frame`, with marks.
-            read: Reads the model's predictions.
+        Only windows of the rows, with marks, that were never counted are read and counted. ``None`` without a
+        reference.
         """
         if self.reference is None:
             return None
@@ -68,12 +65,7 @@ class CachedVersion:
         return None if self.reference is None else learn_estimator(self.reference)
 
     def estimate(self, number: int, counted: CountedBefore, read: ReadBetween) -> Estimate | None:
-        """Return the estimated metric on the newest window of the version's answers; computed once for each window.
-
-        Args:
-            counted: Its windows.
-            read: Reads the model's predictions.
-        """
+        """Return the estimated metric on the newest window of the version's answers; computed once for each window."""
         if not counted.windows or self.estimator is None:
             return None
         window = counted.windows[-1]
@@ -91,27 +83,21 @@ class VersionCache:
     _versions: dict[tuple[object, ...], CachedVersion] = field(default_factory=dict)
 
     def version(self, digest: str, definition: Model, package: Callable[[], Package]) -> CachedVersion:
-        """Return a version's reference.
+        """Return the version with the digest of a package, which is opened if it must be read.
 
-        Args:
-            digest: Of its package.
-            definition: The model as it is now.
-            package: Opens the package, if it must be read.
-
-        Raises:
-            PackageError: If it cannot be read.
+        Raises :class:`PackageError` if it cannot be read.
         """
-        window = window_of(definition)
+        window = _window_of(definition)
         key = (digest, definition.metric, window)
         if key not in self._versions:
             opened = package()
             found = CachedVersion(opened.schema, _reference(opened, definition.metric, window))
-            held = list(self._versions.items())[1 - _MOST_VERSIONS :]
-            self._versions = {**dict(held), key: found}
+            newest = list(self._versions.items())[1 - _MOST_VERSIONS :]
+            self._versions = dict([*newest, (key, found)])
         return self._versions[key]
 
 
-def window_of(definition: Model) -> Length:
+def _window_of(definition: Model) -> Length:
     """Return the length of the windows that are watched for drift."""
     watch = next((watch for watch in definition.watches if isinstance(watch, Drift)), None)
     return (watch.rows or watch.length) if watch else timedelta(days=1)
@@ -119,7 +105,7 @@ def window_of(definition: Model) -> Length:
 
 def counts_folder(state: Path, definition: Model, version: int, route: str) -> Path:
     """Return the folder of a version's counted windows; windows of another length have another one."""
-    window = window_of(definition)
+    window = _window_of(definition)
     length = f"{window}rows" if isinstance(window, int) else f"{window.total_seconds():.0f}s"
     return state / "counts" / definition.name / f"{version}-{route}-{length}"
 
@@ -130,7 +116,7 @@ def _reference(package: Package, metric: str, window: Length) -> ReferenceProfil
     if profile is None:
         return None
     predictor = package.predictor()
-    weights = importance(
+    importance = measure_importance(
         profile.filter(HELD_OUT), package.schema.names, lambda rows: predictor.predict(package.transform(rows))
     )
-    return reference_of(profile, package.schema, metric=metric, importance=weights, window=window)
+    return reference_of(profile, package.schema, metric=metric, importance=importance, window=window)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from itertools import islice
 
 import polars as pl
 
@@ -71,98 +73,82 @@ def column_findings(
     model: str,
     *,
     since: datetime,
-    excused: Sequence[str] = (),
-    novelty: Mapping[str, float] | None = None,
+    excused: Collection[str],
+    novelty: Mapping[str, float],
 ) -> list[Finding]:
-    """Return problems of single columns of a window; for each column the gravest at most.
+    """Return problems of single columns of a window that begins at an instant; for each column the gravest at most.
 
     Args:
-        reference: What the model was made from.
-        window: What came in.
-        since: When the window begins.
         excused: Columns whose gaps are explained by something else, such as a source that stopped.
         novelty: The share of rows with values never met before that is usual in a column; none by default.
     """
-    usual = novelty or {}
     if window.rows < LEAST_ROWS:
         return []
-    found = []
+    found: list[Finding] = []
     for name in reference.layout.columns:
         if name not in excused:
-            columns = reference.column(name), window.column(name)
-            one = next(_column_findings(name, *columns, model, since, usual.get(name, 0.0)), None)
-            found += [one] if one is not None else []
+            finding = partial(Finding, model=model, subject=name, since=since)
+            before, after = reference.column(name), window.column(name)
+            found += islice(_column_findings(name, before, after, novelty.get(name, 0.0), finding), 1)
     return found
 
 
 def _column_findings(
-    name: str, reference: ColumnSketch, window: ColumnSketch, model: str, since: datetime, novelty: float
+    name: str, reference: ColumnSketch, window: ColumnSketch, novelty: float, finding: Callable[..., Finding]
 ) -> Iterator[Finding]:
     missing, usual = window.missing / window.rows, reference.missing / max(reference.rows, 1)
     if missing - usual >= _MUCH:
         whole = window.missing == window.rows
         text = f"{name} is missing in every one" if whole else f"{name} is missing in {missing:.0%}"
-        yield Finding(
+        yield finding(
             kind="missing_values",
-            model=model,
-            subject=name,
             severity="critical" if whole or missing - usual >= 0.5 else "warning",
             sentence=f"{text} of {window.rows:,} rows, where it was {usual:.1%} in what the model was made from.",
             numbers={"missing_share": missing, "usual_share": usual, "rows": window.rows},
-            since=since,
         )
     if isinstance(reference.form, Bins):
-        yield from _numeric_findings(name, reference, window, model, since)
+        yield from _numeric_findings(name, reference, window, finding)
         return
     strangers = int(window.counts[reference.form.unseen])
     share, ordinary = strangers / window.rows, max(novelty, reference.form.novelty)
-    # Strangers come in company: one new aircraft flies often. Twice what is usual is still nothing to speak of.
+    # New categories are clustered: one new aircraft flies often. Twice what is usual is still nothing to speak of.
     tolerated = min(2 * ordinary, (1 + ordinary) / 2)
     if share - ordinary < _WORTH_A_LOOK or wilson_interval(strangers, window.rows, level=_SURE)[0] <= tolerated:
         return
     beside = f", where {ordinary:.1%} are usual" if ordinary else ""
-    yield Finding(
+    yield finding(
         kind="unseen_categories",
-        model=model,
-        subject=name,
         severity="warning",
         sentence=f"{name} has values that the model never met, in {strangers:,} of {window.rows:,} rows "
         f"({share:.1%}){beside}; it treats them as missing.",
         numbers={"unseen_share": share, "usual_share": ordinary, "rows": window.rows},
-        since=since,
     )
 
 
 def _numeric_findings(
-    name: str, reference: ColumnSketch, window: ColumnSketch, model: str, since: datetime
+    name: str, reference: ColumnSketch, window: ColumnSketch, finding: Callable[..., Finding]
 ) -> Iterator[Finding]:
     if not window.finite or not reference.finite:
         return
     if reference.low == reference.high and (window.low, window.high) != (reference.low, reference.high):
-        yield Finding(
+        yield finding(
             kind="constant_alive",
-            model=model,
-            subject=name,
             severity="warning",
             sentence=f"{name} was always {reference.low:g} in what the model was made from, and now lies between "
             f"{window.low:g} and {window.high:g}: the model knows nothing of what that means.",
             numbers={"constant": reference.low, "low": window.low, "high": window.high},
-            since=since,
         )
         return
     reach = _MARGIN * (reference.high - reference.low)
     outside = int(window.counts[0]) * (window.high < reference.low - reach)
     outside += int(window.counts[-1]) * (window.low > reference.high + reach)
     if outside / window.rows >= _WORTH_A_LOOK:
-        yield Finding(
+        yield finding(
             kind="out_of_range",
-            model=model,
-            subject=name,
             severity="warning",
             sentence=f"{name} lies between {window.low:g} and {window.high:g}, all of it outside the "
             f"{reference.low:g} to {reference.high:g} that the model was made from.",
             numbers={"low": window.low, "high": window.high, "known_low": reference.low, "known_high": reference.high},
-            since=since,
         )
 
 
@@ -189,12 +175,6 @@ def clock_findings(rows: pl.DataFrame, model: str) -> list[Finding]:
     ]
 
 
-def views_of(columns: Sequence[str], sources: Mapping[str, str], stale: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns of views whose source is stale.
-
-    Args:
-        columns: Features, those of views named ``view.feature``.
-        sources: The source of each view.
-        stale: Names of sources.
-    """
-    return tuple(name for name in columns if sources.get(name.partition(".")[0]) in set(stale))
+def views_of(columns: Sequence[str], sources: Mapping[str, str], stale: Collection[str]) -> list[str]:
+    """Return the columns, named ``view.feature``, of views whose source is stale, given the source of each view."""
+    return [name for name in columns if sources.get(name.partition(".")[0]) in stale]

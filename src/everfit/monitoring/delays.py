@@ -21,15 +21,9 @@ def learn_delays(
 ) -> Delays:
     """Learn the distribution of label delays from the labels known at an instant.
 
-    Args:
-        rows: In the form of :mod:`everfit.monitoring.prediction_frame`, of a longer time than the
-            cohorts to be matured. What was asked or known later is not used.
-        as_of: The instant.
-        classes: The label's values in the order of the codes; empty for a regression.
-        history: Rows asked longer ago than this are left out. It bounds the longest delay that can be seen.
-
-    Returns:
-        The delays; outcomes of classes that the version does not know are one more class, the last.
+    What was asked or known later is not used, and neither are rows asked longer ago than ``history``, which bounds the
+    longest delay that can be seen. Classes are in the order of the codes, none for a regression; those that the version
+    does not know are one more, the last.
     """
     seen = known_then(rows, as_of=as_of)
     if classes and (seen[LABEL] < 0).any():
@@ -51,10 +45,7 @@ def known_then(rows: pl.DataFrame, *, as_of: datetime) -> pl.DataFrame:
 def class_codes(rows: pl.DataFrame, classes: Sequence[object], *, as_of: datetime | None = None) -> NDArray[np.int64]:
     """Return the class of each row, 0 for every label of a regression, or :data:`WAITING`.
 
-    Args:
-        rows: In the form of :mod:`everfit.monitoring.prediction_frame`.
-        classes: Of :class:`~everfit.measures.delays.Delays`, where all new classes together may be the last.
-        as_of: What was known later counts as unknown.
+    All new classes together may be the last class. What was known later than ``as_of`` counts as unknown.
     """
     known = pl.col(LABEL).is_not_null() & pl.col(KNOWN_AT).is_not_null()
     if as_of is not None:

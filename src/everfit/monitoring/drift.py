@@ -10,7 +10,7 @@ Drift informs. That a model became worse is only known from labels.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,51 +75,48 @@ def drift(
     worthwhile: float = WORTHWHILE,
     dispersions: Mapping[str, Dispersion] | None = None,
 ) -> tuple[ColumnDrift, ...]:
-    """Compare every column of a window with the reference.
+    """Compare every column of a window with the reference, and return them by rank.
 
-    The predictions are judged alike: give them a column of the layout.
+    Raises :class:`DataError` if the layouts differ, or a sketch has no rows.
 
     Args:
-        reference: What the model learnt from, or the same season, or a trailing window.
-        window: What is to be judged, counted in the reference's layout.
         importance: How much the model uses each column, not negative, in any unit; all alike by default. A column that
             is not named, such as the predictions, counts like the most important one.
         alpha: The chance that any column is called significant without a change; see
             :mod:`everfit.measures.confidence` for how to spread it over windows.
         worthwhile: The least ``effect`` that counts as drift.
         dispersions: From :func:`dispersions`: how much more real windows differ than independent rows would.
-
-    Returns:
-        By rank.
-
-    Raises:
-        DataError: If the layouts differ, or a sketch has no rows.
     """
     if reference.layout != window.layout:
         raise DataError("a window must be counted in the layout of its reference")
     if not reference.rows or not window.rows:
         raise DataError("drift needs rows on both sides", value=(reference.rows, window.rows))
-    weights = _weights(tuple(reference.layout.columns), importance or {})
-    known = dispersions or {}
-    pairs = [_Pair(name, reference.column(name), window.column(name), known.get(name)) for name in weights]
-    corrected = holm([pair.p_value() for pair in pairs])
-    found = [
-        pair.compare(p_value=p_value, alpha=alpha, worthwhile=worthwhile, importance=weights[pair.name])
-        for pair, p_value in zip(pairs, corrected, strict=True)
-    ]
-    found.sort(key=lambda one: (not one.drifted, -one.effect * one.importance, one.p_value, one.column))
-    return tuple(replace(one, rank=rank) for rank, one in enumerate(found, start=1))
+    weights, known = importance or {}, dispersions or {}
+    greatest = max(weights.values(), default=0.0)
+    names = sorted(reference.layout.columns)
+    pairs = [_Pair(name, reference.column(name), window.column(name), known.get(name)) for name in names]
+    return ranked(
+        pair.compare(
+            p_value=p_value,
+            alpha=alpha,
+            worthwhile=worthwhile,
+            importance=weights.get(pair.name, greatest) / greatest if greatest > 0 else 1.0,
+        )
+        for pair, p_value in zip(pairs, holm([pair.p_value() for pair in pairs]), strict=True)
+    )
+
+
+def ranked(columns: Iterable[ColumnDrift]) -> tuple[ColumnDrift, ...]:
+    """Return columns in the order of their rank."""
+    ordered = sorted(columns, key=lambda one: (not one.drifted, -one.effect * one.importance, one.p_value))
+    return tuple(replace(column, rank=rank) for rank, column in enumerate(ordered, start=1))
 
 
 def dispersions(blocks: Sequence[Sketch]) -> dict[str, Dispersion]:
-    """Return the overdispersion of each column, from windows of the reference.
+    """Return the overdispersion of each column, from successive windows of the reference such as those to be judged.
 
-    Args:
-        blocks: Sketches of one layout, of successive windows of the reference such as those to be judged: thirty days
-            for daily windows, better two months.
-
-    Raises:
-        DataError: If there are fewer than three.
+    Thirty days are enough for daily windows, two months are better. Raises :class:`DataError` if there are fewer than
+    three windows.
     """
     if len(blocks) < 3:
         raise DataError("dispersion must be learnt from at least three windows", value=len(blocks))
@@ -129,11 +126,6 @@ def dispersions(blocks: Sequence[Sketch]) -> dict[str, Dispersion]:
         bins = len(columns[0].coarse()) if isinstance(columns[0].form, Bins) else 0
         found[name] = dispersion([_cells(column) for column in columns], ordered=bins)
     return found
-
-
-def _weights(columns: Sequence[str], importance: Mapping[str, float]) -> dict[str, float]:
-    greatest = max(importance.values(), default=0.0)
-    return {name: importance.get(name, greatest) / greatest if greatest > 0 else 1.0 for name in columns}
 
 
 def _cells(column: ColumnSketch) -> NDArray[np.int64]:
@@ -160,20 +152,16 @@ class _Pair:
             reference[form.unseen] += once
         return reference, _cells(self.window)
 
-    @property
-    def effective_rows(self) -> float:
-        return effective_rows(self.reference.rows, self.window.rows)
-
     def p_value(self) -> float:
         """Of the chi-squared test and, for numbers, that of ranks: the smaller one, doubled for having had two."""
-        found = chi_squared(*self.cells)
-        spread = self.dispersion.p_value(found, self.effective_rows) if self.dispersion else found.cautious_p_value
+        found, known = chi_squared(*self.cells), self.dispersion
+        rows = effective_rows(self.reference.rows, self.window.rows)
+        spread = known.p_value(found, rows) if known else found.cautious_p_value
         if not isinstance(self.reference.form, Bins):
             return spread
         shift = rank_shift(self.reference.coarse(), self.window.coarse())
-        if self.dispersion:
-            return min(1.0, 2.0 * min(spread, self.dispersion.shift_p_value(shift, self.effective_rows)))
-        return min(1.0, 2.0 * min(spread, math.erfc(abs(shift) / math.sqrt(2.0))))
+        moved = known.shift_p_value(shift, rows) if known else math.erfc(abs(shift) / math.sqrt(2.0))
+        return min(1.0, 2.0 * min(spread, moved))
 
     def compare(self, *, p_value: float, alpha: float, worthwhile: float, importance: float) -> ColumnDrift:
         """Return the comparison, not ranked yet."""
@@ -183,11 +171,10 @@ class _Pair:
         excess = self.dispersion.excess if self.dispersion else 0.0
         chance = psi_by_chance(len(cells[0]), reference.rows, window.rows) + excess
         effect = math.sqrt(max(0.0, index - chance))
-        numeric = isinstance(reference.form, Bins)
-        gap, distance, mean_change = self._numeric() if isinstance(reference.form, Bins) else (None, None, None)
+        gap, distance, mean_change = self._distances()
         return ColumnDrift(
             column=self.name,
-            kind="numeric" if numeric else "categorical",
+            kind="numeric" if isinstance(reference.form, Bins) else "categorical",
             drifted=p_value <= alpha and effect >= worthwhile,
             p_value=p_value,
             effect=effect,
@@ -204,14 +191,14 @@ class _Pair:
             rows=window.rows,
         )
 
-    def _numeric(self) -> tuple[float | None, float | None, float | None]:
-        form = self.reference.form
-        assert isinstance(form, Bins)
-        counts = self.reference.counts, self.window.counts
-        distances = (
-            kolmogorov_smirnov(*counts),
-            wasserstein(*counts, np.array(form.centres)) / form.scale,
-            (self.window.mean - self.reference.mean) / form.scale,
-        )
-        gap, distance, change = (None if math.isnan(one) else one for one in distances)
-        return gap, distance, change
+    def _distances(self) -> Iterator[float | None]:
+        """Yield the three distances of a numeric column; ``None`` where it is another one, or they are undefined."""
+        form, counts = self.reference.form, (self.reference.counts, self.window.counts)
+        distances = [math.nan] * 3
+        if isinstance(form, Bins):
+            distances = [
+                kolmogorov_smirnov(*counts),
+                wasserstein(*counts, np.array(form.centres)) / form.scale,
+                (self.window.mean - self.reference.mean) / form.scale,
+            ]
+        return (None if math.isnan(distance) else distance for distance in distances)

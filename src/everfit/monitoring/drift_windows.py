@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property, reduce
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 import numpy as np
 import polars as pl
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from everfit.core.columns import TIME
-from everfit.core.finding import Finding, Severity
+from everfit.core.finding import Finding
 from everfit.definitions.watch import Drift, Season
 from everfit.measures.bins import Bins
-from everfit.measures.confidence import alpha_per_window
 from everfit.measures.overdispersion import Dispersion
 from everfit.measures.sketch import ColumnSketch, Sketch
 from everfit.monitoring.data_quality import LEAST_ROWS
-from everfit.monitoring.drift import ColumnDrift, dispersions, drift
+from everfit.monitoring.drift import ColumnDrift, dispersions, drift, ranked
 from everfit.monitoring.reference import HELD_OUT, ReferenceProfile, Watched
 from everfit.monitoring.windows import WINDOW, Length, Window, complete_windows, placed
 
@@ -30,7 +29,7 @@ _LEAST_BEFORE = 7
 """Windows that must lie before one that is compared with them."""
 _FEW_ROWS = 10
 """A window of the thinned rows that a version was made from may be small, but not that small."""
-MOST_WINDOWS = 400
+_MOST_WINDOWS = 400
 _NOTICEABLE = 0.1
 """A feature whose share in the answers, or whose effect, is smaller is worth knowing, and no more."""
 _CELLS_SHOWN = 20
@@ -72,79 +71,48 @@ class Distribution(Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counted:
-    """A window's rows, counted in a reference's layouts."""
+class Counted(Window):
+    """A window with its rows counted in a reference's layouts."""
 
-    start: datetime
-    end: datetime
     inputs: Sketch
     answers: Sketch
-    mark: int = 0
-    """See :class:`everfit.monitoring.windows.Window`."""
 
-    def merge(self, other: Counted) -> Counted:
-        """More rows of the same window."""
-        inputs, answers = self.inputs.merge(other.inputs), self.answers.merge(other.answers)
-        return replace(self, inputs=inputs, answers=answers)
+    def add(self, rows: pl.DataFrame, reference: ReferenceProfile) -> Counted:
+        """Return the window with more of its rows counted."""
+        inputs, answers = reference.inputs.count(rows), reference.answers.count(rows)
+        return replace(self, inputs=self.inputs.merge(inputs), answers=self.answers.merge(answers))
 
 
 Judged = dict[tuple[object, ...], DriftWindow]
 """Earlier results of :func:`drift_windows`, by what they depend on."""
 
 
-def newest_windows(rows: pl.DataFrame, length: Length, *, until: datetime) -> tuple[Window, ...]:
+def newest_windows(rows: pl.DataFrame, length: Length, *, until: datetime) -> list[Window]:
     """Return the newest complete windows with rows enough, oldest first; arguments as for :func:`complete_windows`."""
-    newest = complete_windows(rows, length, until=until)[-MOST_WINDOWS:]
-    return tuple(window for window in newest if window.rows >= LEAST_ROWS)
-
-
-def count_windows(rows: pl.DataFrame, reference: ReferenceProfile, *, until: datetime) -> tuple[Counted, ...]:
-    """Count the newest complete windows with rows enough, oldest first.
-
-    Args:
-        rows: In the form of :mod:`everfit.monitoring.prediction_frame`.
-        reference: The version's; its window is how long they are.
-        until: Windows that end later are not complete.
-    """
-    inside = placed(rows, reference.window)
-    parts = inside.partition_by(WINDOW, as_dict=True)
-    return tuple(
-        count(window, parts[(window.number,)], reference)
-        for window in newest_windows(inside, reference.window, until=until)
-    )
+    newest = complete_windows(rows, length, until=until)[-_MOST_WINDOWS:]
+    return [window for window in newest if window.rows >= LEAST_ROWS]
 
 
 def count(window: Window, rows: pl.DataFrame, reference: ReferenceProfile) -> Counted:
     """Count one window's rows."""
-    return Counted(
-        start=window.start,
-        end=window.end,
-        inputs=reference.inputs.count(rows),
-        answers=reference.answers.count(rows),
-        mark=window.mark,
-    )
+    return Counted(**vars(window), inputs=reference.inputs.count(rows), answers=reference.answers.count(rows))
 
 
 def drift_windows(
-    windows: Sequence[Counted], reference: ReferenceProfile, watch: Drift, *, judged: Judged | None = None
+    windows: Sequence[Counted], reference: ReferenceProfile, watch: Drift, *, judged: Judged
 ) -> tuple[DriftWindow, ...]:
-    """Hold every window against the reference, or against the weeks before it.
+    """Compare every window, oldest first, with the reference, or with the weeks before it.
 
-    Args:
-        windows: Oldest first.
-        watch: What is worth saying.
-        judged: What was found before for this reference; what is found is added, and what no longer occurs is dropped.
-            The windows must have marks.
+    What was found before for this reference is looked up in ``judged`` by the windows' marks; what is found is added,
+    and what no longer occurs is dropped.
     """
-    known, found = dict(judged or {}), {}
+    known = judged.copy()
+    judged.clear()
     history = _ComparisonWindows(windows, reference, watch.against)
     for place, window in enumerate(windows):
         key = (watch, window.start, window.mark, *(one.mark for _, before in history.served(place) for one in before))
-        found[key] = known.get(key) or _judge(window, history.before(place), reference, watch)
-    if judged is not None:
-        judged.clear()
-        judged.update(found)
-    return tuple(found.values())
+        judged[key] = known.get(key) or _judge(window, history.before(place), reference, watch)
+    return tuple(judged.values())
 
 
 Before = list[tuple[Season, Sequence[Counted]]]
@@ -179,17 +147,11 @@ class _ComparisonWindows:
     @cached_property
     def learnt(self) -> tuple[Counted, ...]:
         """Windows of the reference; predictions are those on the hold-out."""
-        rows, reference = placed(self.reference.rows, self.reference.window), self.reference
+        reference, rows = self.reference, placed(self.reference.rows, self.reference.window)
         parts = rows.partition_by(WINDOW, as_dict=True)
-        present = complete_windows(rows, reference.window, until=reference.rows[TIME][-1])
         return tuple(
-            Counted(
-                start=window.start,
-                end=window.end,
-                inputs=reference.inputs.count(part),
-                answers=reference.answers.count(part.filter(HELD_OUT)),
-            )
-            for window in present
+            replace(count(window, part, reference), answers=reference.answers.count(part.filter(HELD_OUT)))
+            for window in complete_windows(rows, reference.window, until=reference.rows[TIME][-1])
             for part in [parts[(window.number,)]]
         )
 
@@ -200,38 +162,27 @@ def _about(windows: Sequence[Counted], moment: datetime) -> list[Counted]:
 
 
 def _judge(window: Counted, before: Before, reference: ReferenceProfile, watch: Drift) -> DriftWindow:
-    # Windows of rows come as often as they like: alpha is spent on a year of daily ones.
-    a_year = 365 if isinstance(reference.window, int) else _YEAR / reference.window
-    alpha = alpha_per_window(watch.alpha, a_year)
-    # A look at all columns together (everfit.monitoring.joint_drift) counts as one more.
-    width = len(reference.inputs.layout.columns) + len(reference.answers.layout.columns) + 1
-    inputs = [(season, [one.inputs for one in some]) for season, some in before]
-    answers = [(season, [one.answers for one in some]) for season, some in before]
-    parts: tuple[tuple[Watched, Sketch, list[tuple[Season, list[Sketch]]], Mapping[str, float]], ...] = (
-        (reference.answers, window.answers, answers, {}),
-        (reference.inputs, window.inputs, inputs, reference.importance),
-    )
+    alpha = reference.window_level(watch.alpha)
     columns: list[ColumnDrift] = []
     compared_with = watch.against
-    for watched, sketch, earlier, importance in parts:
-        base = _base(watched, earlier, watch)
-        own = len(watched.layout.columns)
-        if base is not None and own:
+    answers = [(season, [one.answers for one in windows]) for season, windows in before]
+    inputs = [(season, [one.inputs for one in windows]) for season, windows in before]
+    for watched, sketch, base, importance in (
+        (reference.answers, window.answers, _base(reference.answers, answers, watch), {}),
+        (reference.inputs, window.inputs, _base(reference.inputs, inputs, watch), reference.importance),
+    ):
+        if base is not None and watched.layout.columns:
             compared_with, against, spread = base
             columns += drift(
                 against,
                 sketch,
                 importance=importance,
-                alpha=alpha * own / width,
+                alpha=alpha * len(watched.layout.columns) / reference.tests,
                 worthwhile=watch.effect,
                 dispersions=spread,
             )
     return DriftWindow(
-        start=window.start,
-        end=window.end,
-        rows=window.inputs.rows,
-        columns=_ranked(columns),
-        against=compared_with,
+        start=window.start, end=window.end, rows=window.inputs.rows, columns=ranked(columns), against=compared_with
     )
 
 
@@ -251,9 +202,7 @@ def _base(
 def history_note(windows: Sequence[DriftWindow], watch: Drift) -> str | None:
     """Return a sentence on windows that were not compared with what was asked for; ``None`` if all were."""
     alone = [window for window in windows if not window.columns]
-    other = [one for one in windows if one.columns and one.against != watch.against]
-    if not alone and not other:
-        return None
+    other = [window for window in windows if window.columns and window.against != watch.against]
     said = []
     if other:
         said.append(
@@ -265,60 +214,44 @@ def history_note(windows: Sequence[DriftWindow], watch: Drift) -> str | None:
             f"{len(alone):,} window{'s' * (len(alone) > 1)} from {alone[0].start:%Y-%m-%d} had nothing to be "
             f"compared with, neither a year before nor in the four weeks before; {_LEAST_BEFORE} windows are needed."
         )
-    return " ".join(said)
-
-
-def _ranked(columns: Sequence[ColumnDrift]) -> tuple[ColumnDrift, ...]:
-    ordered = sorted(columns, key=lambda one: (not one.drifted, -one.effect * one.importance, one.p_value))
-    return tuple(structs.replace(column, rank=rank) for rank, column in enumerate(ordered, start=1))
+    return " ".join(said) or None
 
 
 def drift_findings(
-    windows: Sequence[DriftWindow], answers: Sequence[str], model: str, *, excused: Sequence[str]
+    windows: Sequence[DriftWindow], answers: Collection[str], model: str, *, excused: Sequence[str]
 ) -> list[Finding]:
-    """Return the columns that moved in the newest window.
+    """Return the columns that moved in the newest window, the version's answers among them.
 
-    Args:
-        windows: Oldest first.
-        answers: The columns that hold the version's answers.
-        excused: Columns of which something graver is said.
+    Windows come oldest first. Of columns that are excused something graver is said.
     """
-    if not windows:
-        return []
-    newest = windows[-1]
-    found = []
-    for column in newest.columns:
-        if not column.drifted or column.column in excused:
-            continue
-        since = newest.start
-        for window in reversed(windows):
-            if column.column not in window.drifted:
-                break
-            since = window.start
-        is_answer = column.column in answers
-        matters = column.importance >= _NOTICEABLE and column.effect >= _NOTICEABLE
-        severity: Severity = "warning" if matters else "info"
-        what = "The distribution of the predictions" if is_answer else column.column
-        found.append(
-            Finding(
-                kind="prediction_drift" if is_answer else "drift",
-                model=model,
-                subject=column.column,
-                severity=severity,
-                sentence=f"{what} has moved since {since:%Y-%m-%d}, by about {column.effect:.2f} standard deviations"
-                f"{_direction(column)}{_BESIDE[newest.against]}{_use(column, is_answer)}",
-                numbers={
-                    "effect": column.effect,
-                    "psi": column.psi,
-                    "p_value": column.p_value,
-                    "importance": column.importance,
-                    "missing_share": column.missing_share,
-                    "rows": column.rows,
-                },
-                since=since,
-            )
-        )
-    return found
+    return [
+        _drift_finding(column, windows, model, is_answer=column.column in answers)
+        for column in (windows[-1].columns if windows else ())
+        if column.drifted and column.column not in excused
+    ]
+
+
+def _drift_finding(column: ColumnDrift, windows: Sequence[DriftWindow], model: str, *, is_answer: bool) -> Finding:
+    *_, first = takewhile(lambda window: column.column in window.drifted, reversed(windows))
+    matters = column.importance >= _NOTICEABLE and column.effect >= _NOTICEABLE
+    what = "The distribution of the predictions" if is_answer else column.column
+    return Finding(
+        kind="prediction_drift" if is_answer else "drift",
+        model=model,
+        subject=column.column,
+        severity="warning" if matters else "info",
+        sentence=f"{what} has moved since {first.start:%Y-%m-%d}, by about {column.effect:.2f} standard deviations"
+        f"{_direction(column)}{_BESIDE[windows[-1].against]}{_use(column, is_answer)}",
+        numbers={
+            "effect": column.effect,
+            "psi": column.psi,
+            "p_value": column.p_value,
+            "importance": column.importance,
+            "missing_share": column.missing_share,
+            "rows": column.rows,
+        },
+        since=first.start,
+    )
 
 
 def _direction(each: ColumnDrift) -> str:

@@ -8,7 +8,6 @@ accuracy 0.731, real 0.595.) Do not roll back, and do not close an incident, on 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -28,6 +27,7 @@ from everfit.monitoring.loss_estimation import (
     PerformanceEstimation,
 )
 from everfit.monitoring.performance import LEAST_LABELLED, RESAMPLES, Figure, Scale, figure
+from everfit.monitoring.prediction_frame import by_time
 from everfit.monitoring.reference import ReferenceProfile
 
 LEAST_HELD_OUT = 200
@@ -61,52 +61,32 @@ class Reconciled(Struct, frozen=True, kw_only=True):
     estimated: Estimate
     realised: Figure
 
-    @property
-    def off_by(self) -> float | None:
-        """Realised less estimated, in the metric's own unit."""
-        if self.realised.value is None or self.estimated.value is None:
-            return None
-        return self.realised.value - self.estimated.value
-
-    @property
-    def held(self) -> bool | None:
-        """True if the realised metric lies in the interval; if not, the inputs alone do not explain it."""
-        low, high, value = self.estimated.low, self.estimated.high, self.realised.value
-        return None if value is None or low is None or high is None else low <= value <= high
-
 
 @dataclass(frozen=True)
 class Estimator:
-    """Estimator of a version's metric, learnt on its hold-out.
-
-    Args:
-        scale: How to score.
-        method: Turns expectations into a metric.
-        expect: Learnt on the whole hold-out.
-        held_out: Its labelled rows, ordered by the time of asking.
-        expected: Expectation of each of them, learnt on the others; see :func:`learn_estimator`.
-    """
+    """Estimator of a version's metric, learnt on its hold-out."""
 
     scale: Scale
     method: PerformanceEstimation
     expect: Expectation
+    """Learnt on the whole hold-out."""
     held_out: pl.DataFrame
+    """Its labelled rows, ordered by event time."""
     expected: Floats
+    """Expectation of each of them, learnt on the others; see :func:`learn_estimator`."""
 
     def estimate(
         self, rows: pl.DataFrame, *, start: datetime, end: datetime, weight: pl.Series | None = None
     ) -> Estimate:
-        """Return the expected metric of some rows.
+        """Return the expected metric of the rows of a stretch of time; outcomes are not used.
 
-        Args:
-            rows: In the form of :mod:`everfit.monitoring.prediction_frame`; outcomes are not looked at.
-            start: Of the stretch of time in which they were asked.
-            end: Its end; how long it is tells how much of a week's or a storm's fortune its rows share.
-            weight: How much each row counts, aligned with ``rows``.
+        The length of the stretch tells how much of a week's or a storm's fortune its rows share. Weights are aligned
+        with the rows.
         """
         value = low = high = None
         if rows.height >= LEAST_LABELLED:
-            found = self._metric(self.expect(rows), rows, weight)
+            counted = None if weight is None else weight.to_numpy().astype(np.float64)
+            found = self.method.metric(self.expect(rows), rows, counted)
             if math.isfinite(found):
                 value = found
                 reach = self._reach(rows.height, end - start)
@@ -118,9 +98,7 @@ class Estimator:
 
     def over_time(self, rows: pl.DataFrame, *, every: timedelta) -> tuple[Estimate, ...]:
         """Return the estimate for each length of event time, oldest first."""
-        parts = rows.with_columns(pl.col(TIME).dt.truncate(every).alias("__start")).partition_by("__start")
-        starts = sorted((part["__start"][0], part) for part in parts)
-        return tuple(self.estimate(part, start=start, end=start + every) for start, part in starts)
+        return tuple(self.estimate(part, start=start, end=start + every) for start, part in by_time(rows, every))
 
     def reconcile(
         self,
@@ -131,16 +109,10 @@ class Estimator:
         weight: pl.Series | None = None,
         resamples: int = RESAMPLES,
     ) -> Reconciled:
-        """Return the estimate beside the realised metric, on labelled rows.
+        """Return the estimate beside the realised metric, on labelled rows; arguments as for :func:`figure`.
 
-        Args:
-            rows: In the form of :mod:`everfit.monitoring.prediction_frame`.
-            start: As for :meth:`estimate`.
-            end: Likewise.
-            weight: Aligned with ``rows``; while outcomes are still coming, that of
-                :func:`everfit.monitoring.maturity.weights`, since a class that becomes known sooner would otherwise
-                pass for a surprise.
-            resamples: Of the truth's bootstrap.
+        While outcomes are still coming, weights must be those of :func:`everfit.monitoring.maturity.weights`, since a
+        class that becomes known sooner would otherwise pass for a surprise.
         """
         known = rows[LABEL].is_not_null()
         labelled, own = rows.filter(known), None if weight is None else weight.filter(known)
@@ -148,10 +120,6 @@ class Estimator:
             estimated=self.estimate(labelled, start=start, end=end, weight=own),
             realised=figure(labelled, self.scale, start=start, end=end, weight=own, resamples=resamples),
         )
-
-    def _metric(self, expected: Floats, rows: pl.DataFrame, weight: pl.Series | None) -> float:
-        counted = None if weight is None else weight.to_numpy().astype(np.float64)
-        return self.method.metric(expected, rows, counted)
 
     def _reach(self, rows: int, length: timedelta) -> float | None:
         """Return the half-width of the interval of an estimate on so many rows within such a time.
@@ -181,7 +149,7 @@ class Estimator:
         for start in (chosen * size).tolist():
             chunk, expected = self.held_out[start : start + size], self.expected[start : start + size]
             realised = self.scale.measure.compute(*self.scale.read(chunk))
-            found.append(realised - self._metric(expected, chunk, None))
+            found.append(realised - self.method.metric(expected, chunk, None))
         off: Floats = np.array(found)
         return off[np.isfinite(off)]
 
@@ -207,28 +175,18 @@ def learn_estimator(reference: ReferenceProfile) -> Estimator | None:
 
     Binary and multiclass models: what chances turned out to be, by isotonic calibration; any of their metrics.
     Regressions: a model of the loss. The error of the estimator is learnt on fifths of the hold-out, each estimated
-    from the other four, in order of time.
-
-    Returns:
-        ``None`` if the hold-out has too few outcomes, or the metric is no mean of losses (``r2``).
+    from the other four, in order of time. ``None`` if the hold-out has too few outcomes, or the metric is no mean of
+    losses (``r2``).
     """
-    scale = reference.scale
-    rows = reference.held_out.filter(pl.col(LABEL).is_not_null())
+    scale, rows = reference.scale, reference.labelled
     if rows.height < LEAST_HELD_OUT or (scale.task == "regression" and scale.metric not in LOSSES):
         return None
     method: PerformanceEstimation = (
         DirectLossEstimation(scale, reference.features) if scale.task == "regression" else ConfidenceEstimation(scale)
     )
-    return Estimator(scale, method, method.learn(rows), rows, _cross_fitted(method, rows))
-
-
-def _cross_fitted(method: PerformanceEstimation, rows: pl.DataFrame) -> Floats:
-    fold = np.arange(rows.height) * _FOLDS // rows.height
-    parts: Sequence[Floats] = [
-        method.learn(rows.filter(pl.Series(fold != held)))(rows.filter(pl.Series(fold == held)))
-        for held in range(_FOLDS)
-    ]
-    return np.concatenate(parts)
+    fold = pl.Series(np.arange(rows.height) * _FOLDS // rows.height)
+    parts = [method.learn(rows.filter(fold != held))(rows.filter(fold == held)) for held in range(_FOLDS)]
+    return Estimator(scale, method, method.learn(rows), rows, np.concatenate(parts))
 
 
 def _within(measure: Metric, low: float, high: float) -> tuple[float, float]:

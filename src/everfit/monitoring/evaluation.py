@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -29,13 +29,12 @@ from everfit.monitoring.drift_windows import (
     Distribution,
     DriftWindow,
     Judged,
-    count_windows,
     distribution,
     drift_findings,
     drift_windows,
     history_note,
 )
-from everfit.monitoring.estimate import Estimator, Reconciled, learn_estimator
+from everfit.monitoring.estimate import learn_estimator
 from everfit.monitoring.labels import label_findings, report_findings
 from everfit.monitoring.maturity import cohort, weights
 from everfit.monitoring.new_classes import new_class_findings
@@ -46,17 +45,16 @@ from everfit.monitoring.performance import (
     Scale,
     by_slice,
     compare,
-    compare_dealt,
     coverage,
     figure,
     over_time,
 )
 from everfit.monitoring.performance_alarm import Alarm, alarm_finding, performance_alarm
+from everfit.monitoring.prediction_frame import by_time
 from everfit.monitoring.reference import ReferenceProfile
 from everfit.monitoring.report.report import CohortReport, MonitorReport, VersionReport
 
 ANSWERS, SHADOW = "answers", "shadow"
-CHAMPION, CANARY = "champion", "canary"
 _A_DAY = timedelta(days=1)
 _MOST_DISTRIBUTIONS = 6
 _NEARLY_ALL = 0.98
@@ -75,51 +73,42 @@ class CountedBefore:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationScope:
-    """Inputs of an evaluation beside the rows.
-
-    Args:
-        champion: The version that answers now; ``None`` if none does.
-        references: What each version was made from, by its number; versions without one are only measured.
-        scale: How to score; the champion's.
-        scales: How to score each version, by its number, where that need not be ``scale``.
-        watches: What is watched.
-        slices: Columns by whose values metrics are broken down.
-        every: How long a stretch of time a figure covers.
-        freshness: How old the sources of its views are.
-        sources: The source of each view, by name.
-        reports: Outcomes as they were reported: ``id`` and ``value``.
-        counted: What was counted before, of versions as they answer or shadow; the rest is counted from the rows.
-    """
+    """Inputs of an evaluation beside the rows."""
 
     model: str
     champion: int | None
     references: Mapping[int, ReferenceProfile]
+    """By version; those without one are only measured."""
     scale: Scale
+    """The champion's."""
     watches: Sequence[Watch]
     scales: Mapping[int, Scale] = field(default_factory=dict)
+    """By version, where that need not be ``scale``."""
     slices: Sequence[str] = ()
-    every: timedelta = timedelta(days=1)
+    """Columns by whose values metrics are broken down."""
+    every: timedelta = _A_DAY
+    """Length of time that a figure covers."""
     freshness: Sequence[SourceFreshness] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
+    """The source of each view, by name."""
     reports: pl.DataFrame | None = None
+    """Outcomes as they were reported: ``id`` and ``value``."""
     counted: Mapping[tuple[int, str], CountedBefore] = field(default_factory=dict)
+    """Windows of versions with a reference, where they respond or as a shadow."""
 
 
 def build_report(rows: pl.DataFrame, scope: EvaluationScope, *, since: datetime, as_of: datetime) -> MonitorReport:
-    """Return the report on all versions.
+    """Return the report on all versions, by the model's predictions with the labels known at ``as_of``.
 
-    Args:
-        rows: The model's predictions in the form of :mod:`everfit.monitoring.prediction_frame`, with the
-            labels known at ``as_of``, each version's by its own scale.
-        scope: What to hold them against.
-        since: What was asked earlier is left out of figures and plots; alarms see everything.
+    Rows are in the form of :mod:`everfit.monitoring.prediction_frame`, each version's by its own scale. What was asked
+    before ``since`` is left out of figures and plots; alarms see everything.
     """
     recent = rows.filter(pl.col(TIME) >= since)
     parts = {
         (version, route): _Part(own_rows(rows, version, route), scope, version, route, since, as_of)
         for version, route in versions_by_route(recent)
     }
-    champion = next((part for (version, route), part in parts.items() if _is_champion(scope, version, route)), None)
+    champion = None if scope.champion is None else parts.get((scope.champion, ANSWERS))
     return MonitorReport(
         model=scope.model,
         task=scope.scale.task,
@@ -129,7 +118,7 @@ def build_report(rows: pl.DataFrame, scope: EvaluationScope, *, since: datetime,
         since=since,
         champion=scope.champion,
         versions=tuple(part.report(rows) for part in parts.values()),
-        findings=_findings(rows, recent, champion, scope, as_of=as_of),
+        findings=_findings(rows, champion, scope, since=since, as_of=as_of),
         notes=() if champion is None else champion.notes,
     )
 
@@ -141,29 +130,26 @@ def present_findings(
 
     Args:
         asked: All predictions of the model: :data:`TIME` and :data:`RECORDED_AT`.
-        rows: The champion's predictions, as for :func:`build_report`; features are not needed where windows were
-            counted before. ``None`` if there is no champion.
-        scope: What to hold them against.
-        since: As for :func:`build_report`.
+        rows: The champion's predictions, without features. ``None`` if there is no champion.
     """
     champion = None
     if scope.champion is not None and rows is not None and (rows[TIME] >= since).any():
         champion = _Part(rows, scope, scope.champion, ANSWERS, since, as_of)
-    return _findings(asked, asked.filter(pl.col(TIME) >= since), champion, scope, as_of=as_of)
+    return _findings(asked, champion, scope, since=since, as_of=as_of)
 
 
 def _findings(
-    asked: pl.DataFrame, recent: pl.DataFrame, champion: _Part | None, scope: EvaluationScope, *, as_of: datetime
+    asked: pl.DataFrame, champion: _Part | None, scope: EvaluationScope, *, since: datetime, as_of: datetime
 ) -> tuple[Finding, ...]:
     findings = [
         *stale_sources(scope.freshness, scope.model, now=as_of),
         *infinite_values(scope.freshness, scope.model),
         *_silence(asked, scope.model, as_of=as_of),
-        *clock_findings(recent, scope.model),
+        *clock_findings(asked.filter(pl.col(TIME) >= since), scope.model),
         *(report_findings(scope.reports, scope.model) if scope.reports is not None else ()),
     ]
     if champion is not None:
-        findings += champion.findings([finding.subject for finding in findings if finding.kind == "stale_source"])
+        findings += champion.findings({finding.subject for finding in findings if finding.kind == "stale_source"})
     return gravest_first(findings)
 
 
@@ -175,10 +161,6 @@ def gravest_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 def own_rows(rows: pl.DataFrame, version: int, route: str) -> pl.DataFrame:
     """Return a version's rows, where it responds or as a shadow."""
     return rows.filter(pl.col(VERSION) == version, (pl.col(ROUTE) == SHADOW) == (route == SHADOW))
-
-
-def _is_champion(scope: EvaluationScope, version: int, route: str) -> bool:
-    return version == scope.champion and route == ANSWERS
 
 
 def versions_by_route(rows: pl.DataFrame) -> list[tuple[int, str]]:
@@ -227,6 +209,7 @@ class _Part:
         weight = self.weight(recent)
         overall = figure(recent, scale, start=self.since, end=self.as_of, weight=weight)
         slices = [column for column in scope.slices if column in recent.columns]
+        estimator = None if self.reference is None else learn_estimator(self.reference)
         return VersionReport(
             version=self.version,
             route=self.route,
@@ -235,36 +218,36 @@ class _Part:
             reference=None if self.reference is None else _on_hold_out(self.reference),
             overall=overall,
             over_time=over_time(recent, scale, every=scope.every, weight=weight),
-            estimates=self.estimator.over_time(recent, every=scope.every) if self.estimator else (),
-            reconciled=self.reconciled(recent, weight),
+            estimates=estimator.over_time(recent, every=scope.every) if estimator else (),
+            reconciled=estimator.reconcile(recent, start=self.since, end=self.as_of, weight=weight)
+            if estimator
+            else None,
             coverage=coverage(recent, every=scope.every),
             delays=(self.delays.overall, *self.delays.by_class),
             cohorts=self.cohorts(recent),
-            slices=by_slice(recent, scale, slices, overall=overall),
+            slices=by_slice(recent, scale, slices, overall),
             alarm=self.alarm,
             drift=self.drift,
-            distributions=self.distributions(),
+            distributions=tuple(self.distributions()),
             comparison=self.comparison(all_rows),
         )
 
-    def findings(self, stale: Sequence[str]) -> list[Finding]:
+    def findings(self, stale: Collection[str]) -> list[Finding]:
         model, reference = self.scope.model, self.reference
         if reference is None:
             return []
         found: list[Finding] = []
         if self.windows:
-            newest = self.windows[-1]
+            newest, inputs = self.windows[-1], reference.inputs
             excused = views_of(reference.features, self.scope.sources, stale)
-            inputs = reference.inputs
             found += column_findings(
                 inputs.sketch, newest.inputs, model, since=newest.start, excused=excused, novelty=inputs.novelty
             )
-            graver = [*excused, *(one.subject for one in found)]
-            found += drift_findings(self.drift, tuple(reference.answers.layout.columns), model, excused=graver)
-        if self.alarm is not None:
-            dropped = alarm_finding(self.alarm, model, self.version)
-            found += [] if dropped is None else [dropped]
-        known = reference.held_out.filter(pl.col(LABEL).is_not_null())
+            graver = [*excused, *(finding.subject for finding in found)]
+            found += drift_findings(self.drift, reference.answers.layout.columns, model, excused=graver)
+        dropped = None if self.alarm is None else alarm_finding(self.alarm, model, self.version)
+        found += [] if dropped is None else [dropped]
+        known = reference.labelled
         delays = (known[KNOWN_AT] - known[TIME]).dt.total_microseconds().drop_nulls().sort().to_numpy() / 1e6
         found += new_class_findings(self.rows.filter(pl.col(TIME) >= self.since), self.scale, model, self.version)
         silence = _A_DAY if isinstance(reference.window, int) else reference.window
@@ -283,28 +266,16 @@ class _Part:
     def weight(self, rows: pl.DataFrame) -> pl.Series | None:
         """Return the weight of each row, where so many labels are missing that they could bias a metric."""
         known = rows[LABEL].is_not_null().sum()
-        if not rows.height or known < LEAST_LABELLED or known / rows.height >= _NEARLY_ALL:
+        if known < LEAST_LABELLED or known / rows.height >= _NEARLY_ALL:
             return None
         return weights(rows, self.delays, as_of=self.as_of).fill_null(0.0)
-
-    @cached_property
-    def estimator(self) -> Estimator | None:
-        return None if self.reference is None else learn_estimator(self.reference)
-
-    def reconciled(self, rows: pl.DataFrame, weight: pl.Series | None) -> Reconciled | None:
-        if self.estimator is None or not rows.height:
-            return None
-        return self.estimator.reconcile(rows, start=self.since, end=self.as_of, weight=weight)
 
     def cohorts(self, rows: pl.DataFrame) -> tuple[CohortReport, ...]:
         if self.scale.task == "regression" or self.delays.labelled < LEAST_LABELLED:
             return ()
-        every = self.scope.every
-        parts = rows.with_columns(pl.col(TIME).dt.truncate(every).alias("__start")).partition_by("__start")
-        starts = sorted(((part["__start"][0], part.drop("__start")) for part in parts), key=lambda one: one[0])
         return tuple(
-            CohortReport(start=start, end=start + every, cohort=cohort(part, self.delays, as_of=self.as_of))
-            for start, part in starts
+            CohortReport(start=start, end=start + self.scope.every, cohort=cohort(part, self.delays, as_of=self.as_of))
+            for start, part in by_time(rows, self.scope.every)
         )
 
     @property
@@ -319,13 +290,9 @@ class _Part:
     def before(self) -> CountedBefore | None:
         return self.scope.counted.get((self.version, self.route))
 
-    @cached_property
+    @property
     def windows(self) -> tuple[Counted, ...]:
-        if self.reference is None:
-            return ()
-        if self.before is not None:
-            return self.before.windows
-        return count_windows(self.rows, self.reference, until=self.as_of)
+        return self.before.windows if self.before else ()
 
     @property
     def drift_watch(self) -> Drift | None:
@@ -338,49 +305,40 @@ class _Part:
 
     @cached_property
     def drift(self) -> tuple[DriftWindow, ...]:
-        watch = self.drift_watch
-        if watch is None or self.reference is None:
+        if self.drift_watch is None or self.reference is None or self.before is None:
             return ()
-        judged = self.before.judged if self.before else None
-        found = drift_windows(self.windows, self.reference, watch, judged=judged)
-        return tuple(one for one in found if one.end > self.since)
+        found = drift_windows(self.windows, self.reference, self.drift_watch, judged=self.before.judged)
+        return tuple(window for window in found if window.end > self.since)
 
     @cached_property
     def alarm(self) -> Alarm | None:
-        watch = next((one for one in self.scope.watches if isinstance(one, PerformanceDrop)), None)
+        watch = next((watch for watch in self.scope.watches if isinstance(watch, PerformanceDrop)), None)
         if watch is None or self.reference is None:
             return None
         return performance_alarm(self.rows, self.reference, by=watch.by, alpha=watch.alpha, run_length=watch.run_length)
 
-    def distributions(self) -> tuple[Distribution, ...]:
+    def distributions(self) -> Iterator[Distribution]:
         if self.reference is None or not self.drift:
-            return ()
-        newest, found = self.windows[-1], []
-        for column in self.drift[-1].columns[:_MOST_DISTRIBUTIONS]:
-            is_input = column.column in self.reference.inputs.layout.columns
-            watched = self.reference.inputs if is_input else self.reference.answers
-            after = newest.inputs if is_input else newest.answers
-            found.append(distribution(column.column, watched.sketch.column(column.column), after.column(column.column)))
-        return tuple(found)
+            return
+        newest, inputs, answers = self.windows[-1], self.reference.inputs, self.reference.answers
+        for name in [column.column for column in self.drift[-1].columns[:_MOST_DISTRIBUTIONS]]:
+            is_input = name in inputs.layout.columns
+            before, after = (inputs.sketch, newest.inputs) if is_input else (answers.sketch, newest.answers)
+            yield distribution(name, before.column(name), after.column(name))
 
     def comparison(self, all_rows: pl.DataFrame) -> Comparison | None:
         """Compare with the champion: a shadow on the same rows, a canary on rows assigned at random."""
         champion = self.scope.champion
         if champion is None or champion == self.version:
             return None
-        theirs = all_rows.filter(pl.col(VERSION) == champion)
+        own, theirs = self.rows, own_rows(all_rows, champion, ANSWERS)
+        if self.route == ANSWERS:
+            own, theirs = own.filter(pl.col(ROUTE) == "canary"), theirs.filter(pl.col(ROUTE) == "champion")
         other = self.scope.scales.get(champion, self.scope.scale)
-        versions = {"version": self.version, "against": champion}
-        if self.route == SHADOW:
-            answers = theirs.filter(pl.col(ROUTE) != SHADOW)
-            return compare(self.rows, answers, self.scale, other_scale=other, **versions)
-        own = self.rows.filter(pl.col(ROUTE) == CANARY)
-        answers = theirs.filter(pl.col(ROUTE) == CHAMPION)
-        return compare_dealt(own, answers, self.scale, other_scale=other, **versions)
+        paired = self.route == SHADOW
+        return compare(own, theirs, self.scale, other, version=self.version, against=champion, paired=paired)
 
 
 def _on_hold_out(reference: ReferenceProfile) -> Figure | None:
     rows = reference.held_out
-    if rows.is_empty():
-        return None
-    return figure(rows, reference.scale, start=rows[TIME][0], end=rows[TIME][-1])
+    return None if rows.is_empty() else figure(rows, reference.scale, start=rows[TIME][0], end=rows[TIME][-1])

@@ -40,35 +40,27 @@ class Changes(Struct, frozen=True, kw_only=True):
 def reconcile(
     before: Sequence[Incident], findings: Sequence[Finding], *, now: datetime, next_number: int = 1
 ) -> Changes:
-    """Hold present findings against the incidents on record.
+    """Compare present findings, of which the first with one key counts, with the incidents on record.
 
-    Args:
-        before: The incidents that are open, and those that ended within :data:`REOPENS_WITHIN`, oldest first.
-        findings: What is found now; of several with one key, the first counts.
-        next_number: The number of the first incident that opens.
+    Those are the open ones, and those that ended within :data:`REOPENS_WITHIN`, oldest first.
     """
     found: dict[str, Finding] = {}
     for finding in findings:
         found.setdefault(finding.key, finding)
-    reopened: list[Incident] = []
-    worsened: list[Incident] = []
-    ongoing: list[Incident] = []
-    resolved: list[Incident] = []
+    parts: dict[str, list[Incident]] = {"reopened": [], "worsened": [], "ongoing": [], "resolved": []}
     # An open incident first, then the one that ended last.
     for incident in sorted(before, key=lambda incident: (incident.resolved_at is None, incident.number), reverse=True):
         is_open = incident.resolved_at is None
-        if incident.key not in found:
-            resolved += [replace(incident, resolved_at=now, updated_at=now)] if is_open else []
-            continue
-        finding = found.pop(incident.key)
-        same = replace(incident, finding=finding, resolved_at=None, updated_at=now, looks=incident.looks + 1)
-        grew = SEVERITIES.index(finding.severity) > SEVERITIES.index(incident.finding.severity)
-        (reopened if not is_open else worsened if grew else ongoing).append(same)
-    opened = [
+        if present := found.pop(incident.key, None):
+            same = replace(incident, finding=present, resolved_at=None, updated_at=now, looks=incident.looks + 1)
+            grew = SEVERITIES.index(present.severity) > SEVERITIES.index(incident.finding.severity)
+            parts["reopened" if not is_open else "worsened" if grew else "ongoing"].append(same)
+        elif is_open:
+            parts["resolved"].append(replace(incident, resolved_at=now, updated_at=now))
+    opened = (
         Incident(number=number, key=finding.key, finding=finding, opened_at=now, updated_at=now)
         for number, finding in enumerate(found.values(), start=next_number)
-    ]
-    parts = {"reopened": reopened, "worsened": worsened, "ongoing": ongoing, "resolved": resolved}
+    )
     return Changes(opened=tuple(opened), **{name: tuple(reversed(part)) for name, part in parts.items()})
 
 
@@ -81,58 +73,40 @@ class Incidents:
     def record(
         self, model: str, findings: Sequence[Finding], *, now: datetime, not_evaluated: Collection[FindingKind] = ()
     ) -> Changes:
-        """Record a model's findings, all or nothing.
-
-        Args:
-            findings: What was found.
-            not_evaluated: Incidents of these kinds stay as they are.
-        """
+        """Record a model's findings, all or nothing; incidents of kinds that were not evaluated stay as they are."""
         recent = sa.or_(INCIDENTS.c.resolved_at_us.is_(None), INCIDENTS.c.resolved_at_us > to_us(now - REOPENS_WITHIN))
         with self._engine.begin() as connection:
-            known = _read(connection, INCIDENTS.c.model == model, recent)
+            known = map(_incident, _rows(connection, INCIDENTS.c.model == model, recent))
             before = [incident for incident in known if incident.finding.kind not in not_evaluated]
             last = connection.execute(sa.select(sa.func.max(INCIDENTS.c.number))).scalar() or 0
             changes = reconcile(before, findings, now=now, next_number=last + 1)
             if changes.opened:
                 connection.execute(INCIDENTS.insert(), [_row(incident) for incident in changes.opened])
             for incident in (*changes.reopened, *changes.worsened, *changes.ongoing, *changes.resolved):
-                connection.execute(
-                    INCIDENTS.update().where(INCIDENTS.c.number == incident.number).values(**_row(incident))
-                )
+                connection.execute(_update(incident.number).values(**_row(incident)))
         _log_changes(changes)
         return changes
 
     def unnotified(self, model: str) -> tuple[Unnotified, ...]:
         """Return a model's incidents whose present state was not notified yet, oldest first."""
-        query = sa.select(INCIDENTS.c.number, INCIDENTS.c.announced).where(INCIDENTS.c.model == model)
         with self._engine.connect() as connection:
-            notified = {row.number: row.announced for row in connection.execute(query)}
-            incidents = _read(connection, INCIDENTS.c.model == model, INCIDENTS.c.announced != RESOLVED)
-        return tuple(Unnotified(incident=incident, notified=notified[incident.number]) for incident in incidents)
+            rows = _rows(connection, INCIDENTS.c.model == model, INCIDENTS.c.announced != RESOLVED)
+        return tuple(Unnotified(incident=_incident(row), notified=row["announced"]) for row in rows)
 
     def mark_notified(self, about: Sequence[Unnotified]) -> None:
         """Record that people were notified of the present state of these."""
         with self._engine.begin() as connection:
             for one in about:
-                connection.execute(
-                    INCIDENTS.update().where(INCIDENTS.c.number == one.incident.number).values(announced=one.state)
-                )
+                connection.execute(_update(one.incident.number).values(announced=one.state))
 
     def one(self, number: int) -> Incident:
-        """An incident by its number, open or ended.
-
-        Raises:
-            StoreError: If there is none.
-        """
+        """An incident by its number, open or ended. Raises :class:`StoreError` if there is none."""
         with self._engine.connect() as connection:
-            found = _read(connection, INCIDENTS.c.number == number)
-        if not found:
-            raise StoreError(
-                "there must be an incident with that number",
-                value=number,
-                remedy="'everfit incidents list' shows them all.",
-            )
-        return found[0]
+            rows = _rows(connection, INCIDENTS.c.number == number)
+        if not rows:
+            remedy = "'everfit incidents list' shows them all."
+            raise StoreError("there must be an incident with that number", value=number, remedy=remedy)
+        return _incident(rows[0])
 
     def notified(self, number: int) -> str:
         """The state of an incident that people were notified of last: a severity, ``resolved``, or empty if none."""
@@ -149,31 +123,22 @@ class Incidents:
                 newest finding all the same; a time in which it had ended and was then re-opened is not on record.
         """
         conditions = [INCIDENTS.c.model == model]
+        ended = INCIDENTS.c.resolved_at_us
         if since is not None:
-            ended = INCIDENTS.c.resolved_at_us
             conditions.append(sa.or_(ended.is_(None), ended >= to_us(since)))
         if as_of is not None:
             conditions.append(INCIDENTS.c.opened_at_us <= to_us(as_of))
         with self._engine.connect() as connection:
-            found = _read(connection, *conditions)
-        if as_of is None:
-            return found
+            found = tuple(map(_incident, _rows(connection, *conditions)))
         return tuple(
-            replace(incident, resolved_at=None)
-            if incident.resolved_at is not None and incident.resolved_at > as_of
-            else incident
-            for incident in found
+            replace(one, resolved_at=None) if as_of and one.resolved_at and one.resolved_at > as_of else one
+            for one in found
         )
 
 
 def _log_changes(changes: Changes) -> None:
-    parts = {
-        "opened": changes.opened,
-        "reopened": changes.reopened,
-        "worsened": changes.worsened,
-        "ended": changes.resolved,
-    }
-    for change, incidents in parts.items():
+    parts = {"opened": changes.opened, "reopened": changes.reopened, "worsened": changes.worsened}
+    for change, incidents in (parts | {"ended": changes.resolved}).items():
         for incident in incidents:
             finding = incident.finding
             log_event(
@@ -190,19 +155,24 @@ def _log_changes(changes: Changes) -> None:
             )
 
 
-def _read(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> tuple[Incident, ...]:
+def _rows(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> Sequence[sa.RowMapping]:
     query = sa.select(INCIDENTS).where(*conditions).order_by(INCIDENTS.c.number)
-    return tuple(
-        Incident(
-            number=row["number"],
-            key=row["key"],
-            finding=msgspec.json.decode(row["finding"], type=Finding),
-            opened_at=from_us(row["opened_at_us"]),
-            updated_at=from_us(row["updated_at_us"]),
-            resolved_at=None if row["resolved_at_us"] is None else from_us(row["resolved_at_us"]),
-            looks=row["looks"],
-        )
-        for row in connection.execute(query).mappings()
+    return connection.execute(query).mappings().all()
+
+
+def _update(number: int) -> sa.Update:
+    return INCIDENTS.update().where(INCIDENTS.c.number == number)
+
+
+def _incident(row: sa.RowMapping) -> Incident:
+    return Incident(
+        number=row["number"],
+        key=row["key"],
+        finding=msgspec.json.decode(row["finding"], type=Finding),
+        opened_at=from_us(row["opened_at_us"]),
+        updated_at=from_us(row["updated_at_us"]),
+        resolved_at=None if row["resolved_at_us"] is None else from_us(row["resolved_at_us"]),
+        looks=row["looks"],
     )
 
 

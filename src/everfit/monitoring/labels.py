@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.core.duration import format_roughly
-from everfit.core.finding import Finding
+from everfit.core.finding import Finding, FindingKind, Severity
 from everfit.measures.weighting import Floats
+from everfit.monitoring.prediction_frame import by_time
 
 LEAST_EXPECTED = 30.0
 """Fewer outcomes than this that fail to come may be chance."""
@@ -23,10 +24,9 @@ _MUCH = 0.05
 def label_findings(
     rows: pl.DataFrame, delays_s: Floats, model: str, *, as_of: datetime, window: timedelta
 ) -> list[Finding]:
-    """Return problems of the label feed.
+    """Return problems of the label feed, by rows with the labels known at ``as_of``.
 
     Args:
-        rows: Predictions in the form of :mod:`everfit.monitoring.prediction_frame`, with what was known at ``as_of``.
         delays_s: How long outcomes used to take, seconds, in ascending order.
         window: No outcome in so long, though many were due, is a stop.
     """
@@ -50,8 +50,7 @@ def _stopped(
     since = last or rows[TIME].min()
     assert isinstance(since, datetime)
     waiting = rows.filter(pl.col(LABEL).is_null())
-    due = _come_by(waiting, delays_s, as_of) - _come_by(waiting, delays_s, since)
-    expected = float(due.sum())
+    expected = float((_come_by(waiting, delays_s, as_of) - _come_by(waiting, delays_s, since)).sum())
     if expected < LEAST_EXPECTED:
         return None
     never = "None has come yet" if last is None else f"The last one came {format_roughly(as_of - last)} ago"
@@ -68,7 +67,7 @@ def _stopped(
 
 def _forgotten(rows: pl.DataFrame, delays_s: Floats, model: str, *, as_of: datetime) -> list[Finding]:
     found = []
-    for start, cohort in _months(rows):
+    for start, cohort in by_time(rows, "1mo"):
         expected = float(_come_by(cohort, delays_s, as_of).mean())
         known = cohort[LABEL].is_not_null().mean()
         share = float(known) if isinstance(known, float) else 0.0
@@ -89,13 +88,6 @@ def _forgotten(rows: pl.DataFrame, delays_s: Floats, model: str, *, as_of: datet
     return found
 
 
-def _months(rows: pl.DataFrame) -> list[tuple[datetime, pl.DataFrame]]:
-    # A request without an event time belongs to no month.
-    dated = rows.filter(pl.col(TIME).is_not_null())
-    parts = dated.with_columns(pl.col(TIME).dt.truncate("1mo").alias("__month")).partition_by("__month")
-    return sorted(((part["__month"][0], part) for part in parts), key=lambda one: one[0])
-
-
 def _come_by(rows: pl.DataFrame, delays_s: Floats, instant: datetime) -> NDArray[np.float64]:
     """Return the chance that each row's label was known by an instant, from earlier delays."""
     ages = rows.select((pl.lit(instant) - pl.col(TIME)).dt.total_microseconds() / 1e6).to_series().to_numpy()
@@ -106,8 +98,7 @@ def _come_by(rows: pl.DataFrame, delays_s: Floats, instant: datetime) -> NDArray
 def report_findings(outcomes: pl.DataFrame, model: str) -> list[Finding]:
     """Return findings on labels that were reported more than once, alike or in contradiction.
 
-    Args:
-        outcomes: Reports or labels: ``id`` and ``value``, one row each; a null value takes back.
+    A report or label has an ``id`` and a ``value``; a null value takes back.
     """
     given = outcomes.filter(pl.col("value").is_not_null())
     if given.height < LEAST_EXPECTED or given["id"].n_unique() == given.height:
@@ -116,27 +107,20 @@ def report_findings(outcomes: pl.DataFrame, model: str) -> list[Finding]:
     ids = by_id.height
     again = by_id.filter((pl.col("reports") > 1) & (pl.col("values") == 1)).height
     against = by_id.filter(pl.col("values") > 1).height
-    found = []
-    if again / ids >= _WORTH_A_LOOK:
-        found.append(
-            Finding(
-                kind="duplicate_labels",
-                model=model,
-                severity="info",
-                sentence=f"The outcomes of {again:,} of {ids:,} predictions ({again / ids:.0%}) were reported more "
-                "than once, alike each time; each counts once.",
-                numbers={"ids": ids, "doubled": again},
-            )
+    once = "reported more than once, alike each time; each counts once."
+    last = "changed after they had been reported; the last report counts."
+    problems: tuple[tuple[FindingKind, Severity, str, int, float, str], ...] = (
+        ("duplicate_labels", "info", "doubled", again, _WORTH_A_LOOK, once),
+        ("contradicting_labels", "warning", "changed", against, _MUCH, last),
+    )
+    return [
+        Finding(
+            kind=kind,
+            model=model,
+            severity=severity,
+            sentence=f"The outcomes of {count:,} of {ids:,} predictions ({count / ids:.0%}) were {what}",
+            numbers={"ids": ids, name: count},
         )
-    if against / ids >= _MUCH:
-        found.append(
-            Finding(
-                kind="contradicting_labels",
-                model=model,
-                severity="warning",
-                sentence=f"The outcomes of {against:,} of {ids:,} predictions ({against / ids:.0%}) were changed after "
-                "they had been reported; the last report counts.",
-                numbers={"ids": ids, "changed": against},
-            )
-        )
-    return found
+        for kind, severity, name, count, least, what in problems
+        if count / ids >= least
+    ]

@@ -9,7 +9,7 @@ comes with what rows that were predicted alike used to cost.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,6 +24,7 @@ from everfit.monitoring.performance import Scale
 _FARTHEST = 3.0
 """Errors are clipped at this many times the 95 % quantile of the reference's."""
 _EXACT = frozenset({"log_loss", "brier", "accuracy", "roc_auc", "mae"})
+_NAMES: Mapping[LossKind, str] = {"pairs": "roc_auc", "deviation": "mae", "error": "accuracy"}
 
 
 @dataclass(frozen=True)
@@ -40,27 +41,18 @@ class Losses:
 
 @dataclass(frozen=True)
 class RowLoss:
-    """Loss that stands for a metric, as it was on a reference.
-
-    Args:
-        kind: Which one.
-        reach: The most that it can be, in the unit of ``name``.
-        name: What it measures: the metric itself where it is a mean of losses, else its representative.
-        expect: From predictions to the loss that they had on the reference.
-    """
+    """Loss that stands for a metric, as it was on a reference."""
 
     kind: LossKind
     reach: float
+    """The most that it can be, in the unit of ``name``."""
     name: str
+    """What it measures: the metric itself where it is a mean of losses, else its representative."""
     expect: Callable[[Floats], Floats]
+    """From predictions to the loss that they had on the reference."""
 
     def of(self, truth: Floats, predicted: Floats) -> Losses:
-        """Return the losses of labelled rows, in their order.
-
-        Args:
-            truth: Shape ``(rows,)``; see :class:`everfit.measures.quality.Metric`.
-            predicted: Shape ``(rows,)`` or ``(rows, classes)``.
-        """
+        """Return the losses of labelled rows, in their order; arguments as for :func:`row_losses`."""
         values, rows = row_losses(self.kind, truth, predicted)
         if self.kind == "pairs":
             return Losses(values, np.zeros(len(values)), rows)
@@ -68,30 +60,19 @@ class RowLoss:
 
 
 def loss_for(scale: Scale, truth: Floats, predicted: Floats) -> RowLoss:
-    """Return the loss that stands for a model's metric.
-
-    Args:
-        truth: Of the reference's held-out rows, shape ``(rows,)``.
-        predicted: Theirs.
-    """
+    """Return the loss that stands for a model's metric, by the truth and predictions of the reference's hold-out."""
     kind = LOSS_KINDS[scale.metric]
-    name = scale.metric if scale.metric in _EXACT else {"pairs": "roc_auc", "deviation": "mae"}.get(kind, kind)
-    reach = 1.0
-    if kind == "log_loss":
-        reach = -math.log(LEAST_CHANCE)
+    name = scale.metric if scale.metric in _EXACT else _NAMES.get(kind, kind)
+    if kind == "pairs":
+        return RowLoss(kind, 1.0, name, np.zeros_like)
     if kind == "deviation":
         far = float(np.quantile(np.abs(truth - predicted), 0.95)) if len(truth) else 0.0
         reach = _FARTHEST * far if far > 0 else 1.0
-    named = "accuracy" if name == "error" else name
-    if kind == "pairs":
-        return RowLoss(kind, reach, named, np.zeros_like)
-    if predicted.ndim == 1 and kind != "deviation":
-        return RowLoss(kind, reach, named, _expect_binary(kind, truth, predicted))
-    if kind == "deviation":
-        return RowLoss(
-            kind, reach, named, _expect_binned(np.minimum(MEAN_LOSSES["deviation"](truth, predicted), reach), predicted)
-        )
-    return RowLoss(kind, reach, named, partial(_expect_classes, kind))
+        losses = np.minimum(MEAN_LOSSES["deviation"](truth, predicted), reach)
+        return RowLoss(kind, reach, name, _expect_binned(losses, predicted))
+    reach = -math.log(LEAST_CHANCE) if kind == "log_loss" else 1.0
+    expect = _expect_binary(kind, truth, predicted) if predicted.ndim == 1 else partial(_expect_classes, kind)
+    return RowLoss(kind, reach, name, expect)
 
 
 def _expect_binary(kind: LossKind, truth: Floats, predicted: Floats) -> Callable[[Floats], Floats]:
@@ -110,8 +91,8 @@ def _expect_binary(kind: LossKind, truth: Floats, predicted: Floats) -> Callable
 def _expect_classes(kind: LossKind, predicted: Floats) -> Floats:
     """Return the expected loss by the chances as predicted."""
     rows, classes = predicted.shape
-    each = [MEAN_LOSSES[kind](np.full(rows, float(place)), predicted) for place in range(classes)]
-    expected: Floats = (predicted * np.array(each).T).sum(axis=1)
+    losses = [MEAN_LOSSES[kind](np.full(rows, float(place)), predicted) for place in range(classes)]
+    expected: Floats = (predicted * np.array(losses).T).sum(axis=1)
     return expected
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -19,7 +18,7 @@ from everfit.measures.regression_metrics import error_columns
 from everfit.measures.weighting import Floats, mean_of, weigh
 from everfit.monitoring.feature_matrix import FeatureMatrix
 from everfit.monitoring.performance import Scale
-from everfit.monitoring.prediction_frame import prediction_columns, predictions_of
+from everfit.monitoring.prediction_frame import predictions_of
 
 LOSSES = {"mae": "absolute", "rmse": "error", "pinball_10": "pinball_10", "pinball_90": "pinball_90", "bias": "error"}
 """Column of :func:`~everfit.measures.regression_metrics.error_columns` that a metric averages; ``rmse``, its square."""
@@ -29,27 +28,14 @@ Expectation = Callable[[pl.DataFrame], Floats]
 """From rows to the expectation of each, in the form that its method needs; one entry per row."""
 
 
-class PerformanceEstimation(Protocol):
-    """Method of estimating a metric without labels."""
-
-    def learn(self, labelled: pl.DataFrame) -> Expectation:
-        """Learn from labelled rows in the form of :mod:`everfit.monitoring.prediction_frame`."""
-        ...
-
-    def metric(self, expected: Floats, rows: pl.DataFrame, weight: Floats | None) -> float:
-        """Return the model's metric on rows with these expectations; NaN where it is undefined."""
-        ...
-
-
 class ConfidenceEstimation:
     """Confidence-based estimation: a classifier's chances by isotonic calibration, class by class."""
 
     def __init__(self, scale: Scale) -> None:
         self._scale = scale
-        self._measure = scale.measure
 
     def learn(self, labelled: pl.DataFrame) -> Expectation:
-        """See :class:`PerformanceEstimation`; expects the chance of each class, shaped as the predictions are."""
+        """Learn to expect the chance of each class, shaped as the predictions are."""
         truth, said = self._scale.read(labelled)
         if said.ndim == 1:
             known = truth >= 0
@@ -68,27 +54,23 @@ class ConfidenceEstimation:
         return expect
 
     def metric(self, expected: Floats, rows: pl.DataFrame, weight: Floats | None) -> float:
-        """See :class:`PerformanceEstimation`."""
-        return expected_metric(self._measure, expected, _answers(rows, self._scale), weight)
+        """Return the metric of rows with such expectations; NaN where it is undefined."""
+        return expected_metric(self._scale.measure, expected, _answers(rows, self._scale), weight)
 
 
 class DirectLossEstimation:
     """Direct loss estimation: a regression's losses by a small model on its features and predictions.
 
     Source: the direct loss estimation of NannyML (Perrakis et al., documentation of release 0.6), with the loss itself
-    as the label.
-
-    Args:
-        scale: The model's, with one of the metrics in :data:`LOSSES`.
-        features: The columns that tell which rows are hard.
+    as the label. The metric must be one of :data:`LOSSES`.
     """
 
     def __init__(self, scale: Scale, features: Sequence[str]) -> None:
         self._scale = scale
-        self._columns = (*features, *prediction_columns(scale.task, scale.classes))
+        self._columns = (*features, *scale.columns)
 
     def learn(self, labelled: pl.DataFrame) -> Expectation:
-        """See :class:`PerformanceEstimation`; expects the loss of each row, shape ``(rows,)``."""
+        """Learn to expect the loss of each row, shape ``(rows,)``."""
         from sklearn.ensemble import HistGradientBoostingRegressor
 
         matrix = FeatureMatrix(labelled, self._columns)
@@ -114,10 +96,14 @@ class DirectLossEstimation:
         return expect
 
     def metric(self, expected: Floats, rows: pl.DataFrame, weight: Floats | None) -> float:  # noqa: ARG002
-        """See :class:`PerformanceEstimation`."""
+        """Return the metric of rows with such expectations; NaN where it is undefined."""
         mean = weigh(mean_of(expected), weight, len(expected))
         return math.sqrt(mean) if self._scale.metric == "rmse" else mean
 
 
 def _answers(rows: pl.DataFrame, scale: Scale) -> Floats:
-    return predictions_of(rows, prediction_columns(scale.task, scale.classes))
+    return predictions_of(rows, scale.columns)
+
+
+PerformanceEstimation = ConfidenceEstimation | DirectLossEstimation
+"""Method of estimating a metric without labels."""

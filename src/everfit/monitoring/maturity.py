@@ -66,68 +66,51 @@ class Cohort(Struct, frozen=True, kw_only=True):
     @property
     def shown(self) -> ClassShare:
         """The class whose share stands for the cohort in a plot: of a binary label, the positive one."""
-        known = [share for share in self.classes if share.value != NEW_CLASSES]
-        return known[-1]
-
-    @property
-    def coverage(self) -> float:
-        """The share of rows whose outcome is known."""
-        return self.labelled / self.rows if self.rows else 0.0
+        return [share for share in self.classes if share.value != NEW_CLASSES][-1]
 
 
 def cohort(rows: pl.DataFrame, delays: Delays, *, as_of: datetime) -> Cohort:
-    """Return what is known of some rows, and the expected shares of their classes.
+    """Return what was known of some rows at an instant, and the expected shares of their classes.
 
-    Args:
-        rows: The cohort, in the form of :mod:`everfit.monitoring.prediction_frame`.
-        delays: Learnt from a longer history, of the same instant.
-        as_of: What was asked or known later is not looked at.
+    Delays are learnt from a longer history, of the same instant.
     """
     seen = known_then(rows, as_of=as_of)
     codes = class_codes(seen, delays.classes)
     waiting = codes == WAITING
     ages = ages_of_s(seen, pl.lit(as_of))[waiting]
     forecast = delays.incidence.ahead[delays.incidence.place(ages)]
-    known = np.bincount(codes[~waiting], minlength=delays.incidence.kinds).astype(np.float64)
+    known = np.bincount(codes[~waiting], minlength=delays.incidence.kinds)
     expected = known + forecast.sum(axis=0)
     learnt = delays.labelled >= LEAST_LABELLED and expected.sum() > 0
-    shares = []
-    for code, value in enumerate(delays.classes):
-        hits, labelled = int(known[code]), int(known.sum())
-        low, high = wilson_interval(hits, labelled)
-        matured = _matured(code, expected, forecast, ages, delays) if learnt else (None, None, None)
+    labelled, shares = int(known.sum()), []
+    for code, (value, hits) in enumerate(zip(delays.classes, known.tolist(), strict=False)):
+        raw_low, raw_high = wilson_interval(hits, labelled)
+        matured, low, high = _matured(code, expected, forecast, ages, delays) if learnt else (None, None, None)
         shares.append(
             ClassShare(
                 value=str(value),
                 labelled=hits,
                 raw=hits / labelled if labelled else None,
-                raw_low=low,
-                raw_high=high,
-                matured=matured[0],
-                low=matured[1],
-                high=matured[2],
+                raw_low=raw_low,
+                raw_high=raw_high,
+                matured=matured,
+                low=low,
+                high=high,
             )
         )
     return Cohort(
         as_of=as_of,
         rows=seen.height,
-        labelled=int(known.sum()),
+        labelled=labelled,
         reach=float(expected.sum()) / seen.height if learnt else None,
         classes=tuple(shares),
     )
 
 
 def weights(rows: pl.DataFrame, delays: Delays, *, as_of: datetime) -> pl.Series:
-    """Return the weight of each labelled row, so that a young cohort's metrics are unbiased; see
-    :func:`~everfit.measures.label_weights.judging_weights`.
+    """Return :func:`~everfit.measures.label_weights.judging_weights`, so that a young cohort's metrics are unbiased.
 
-    Args:
-        rows: In the form of :mod:`everfit.monitoring.prediction_frame`.
-        delays: Learnt from a longer history, of the same instant.
-        as_of: What was known later counts as unknown.
-
-    Returns:
-        Aligned with ``rows``; null where no outcome was known.
+    They are aligned with the rows; null where no outcome was known at the instant.
     """
     codes = class_codes(rows, delays.classes, as_of=as_of)
     known = codes != WAITING

@@ -17,19 +17,15 @@ _LONGEST = 40
 
 
 def new_class_findings(rows: pl.DataFrame, scale: Scale, model: str, version: int) -> list[Finding]:
-    """The finding that outcomes are of classes that the version does not know; none where there are none.
-
-    Args:
-        rows: The version's predictions in the form of :mod:`everfit.monitoring.prediction_frame`.
-    """
+    """Return the finding that outcomes are of classes that the version does not know; none where there are none."""
     new = rows.filter(pl.col(NEW_CLASS).is_not_null()) if NEW_CLASS in rows.columns else rows.clear()
     if new.is_empty():
         return []
     counted = new[NEW_CLASS].value_counts().sort("count", NEW_CLASS, descending=[True, False])
     labelled = int(rows[LABEL].is_not_null().sum())
     named = ", ".join(f"{_short(name)!r} on {count:,}" for name, count in counted.head(_SHOWN).iter_rows())
-    rest = counted.height - _SHOWN
-    more = f" and {rest:,} more" if rest > 0 else ""
+    more = f" and {counted.height - _SHOWN:,} more" if counted.height > _SHOWN else ""
+    classes = "a class" if counted.height == 1 else f"{counted.height:,} classes"
     share = new.height / labelled
     remedy = (
         "A binary model cannot learn a third class: correct these outcomes, or change the label's definition."
@@ -42,17 +38,13 @@ def new_class_findings(rows: pl.DataFrame, scale: Scale, model: str, version: in
             model=model,
             version=version,
             severity="critical" if share >= _MUCH else "warning",
-            sentence=f"{new.height:,} of {labelled:,} outcomes ({share:.1%}) are of {_classes(counted.height)} that "
+            sentence=f"{new.height:,} of {labelled:,} outcomes ({share:.1%}) are of {classes} that "
             f"version {version} did not learn: {named}{more} outcomes. It knows {quoted(scale.classes, most=_SHOWN)}, "
             f"so that these count as the worst possible. {remedy}",
             numbers={"rows": new.height, "labelled": labelled, "share": share, "classes": counted.height},
             since=new[TIME].min(),  # type: ignore[arg-type]
         )
     ]
-
-
-def _classes(count: int) -> str:
-    return "a class" if count == 1 else f"{count:,} classes"
 
 
 def _short(name: str) -> str:

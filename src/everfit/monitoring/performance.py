@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -16,11 +17,17 @@ from everfit.core.class_names import ClassValue, places_by_name
 from everfit.core.columns import ID, KNOWN_AT, LABEL, PREDICTION, TIME
 from everfit.core.evidence import Task
 from everfit.measures.class_alignment import union_of
-from everfit.measures.confidence import wilson_interval
 from everfit.measures.interval import bootstrap_interval, paired_bootstrap
 from everfit.measures.quality import Metric, metric_for
 from everfit.measures.weighting import Floats
-from everfit.monitoring.prediction_frame import NEW_CLASS, UNKNOWN, chances, prediction_columns, predictions_of
+from everfit.monitoring.prediction_frame import (
+    NEW_CLASS,
+    UNKNOWN,
+    by_time,
+    chances,
+    prediction_columns,
+    predictions_of,
+)
 
 RESAMPLES = 200
 LEAST_LABELLED = 30
@@ -82,12 +89,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """Task, metric and classes: what scores rows.
-
-    Args:
-        metric: What is measured.
-        classes: The label's values; empty for a regression.
-    """
+    """Task, metric and classes, none for a regression: what scores rows."""
 
     task: Task
     metric: str
@@ -98,26 +100,20 @@ class Scale:
         """The metric itself."""
         return metric_for(self.metric, self.task)
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the predictions."""
+        return prediction_columns(self.task, self.classes)
+
     def read(self, rows: pl.DataFrame) -> tuple[Floats, Floats]:
         """Truth and prediction of labelled rows."""
-        columns = prediction_columns(self.task, self.classes)
-        return rows[LABEL].cast(pl.Float64).to_numpy(), predictions_of(rows, columns)
-
-
-def shared_scale(scale: Scale, other: Scale) -> Scale:
-    """The scale on which two versions are compared: every class that either knows."""
-    return Scale(task=scale.task, metric=scale.metric, classes=union_of(scale.classes, other.classes))
+        return rows[LABEL].cast(pl.Float64).to_numpy(), predictions_of(rows, self.columns)
 
 
 def in_scale(rows: pl.DataFrame, own: Scale, wanted: Scale) -> pl.DataFrame:
-    """Rows of a version on a scale that has other classes or another order of them.
+    """Return a version's rows, by its own scale, on a scale that has other classes or another order of them.
 
-    Args:
-        rows: In the form of :mod:`everfit.monitoring.prediction_frame`, by the version's own scale.
-        wanted: For a binary model, the same two classes.
-
-    Returns:
-        The rows, with their truth and chances in the classes wanted; what the version does not know has no chance.
+    A class that the version does not know has no chance. For a binary model, the same two classes must be wanted.
     """
     if own.classes == wanted.classes:
         return rows
@@ -129,13 +125,12 @@ def in_scale(rows: pl.DataFrame, own: Scale, wanted: Scale) -> pl.DataFrame:
         return rows.with_columns(flipped.alias(LABEL), (1.0 - pl.col(PREDICTION)).alias(PREDICTION))
     places = {float(place): float(wanted.classes.index(value)) for place, value in enumerate(own.classes)}
     others = {name: float(place) for name, place in places_by_name(wanted.classes).items()}
-    columns = prediction_columns(wanted.task, wanted.classes)
     return rows.with_columns(
         pl.when(truth < 0)
         .then(pl.col(NEW_CLASS).replace_strict(others, default=UNKNOWN, return_dtype=pl.Float64))
         .otherwise(truth.replace_strict(places, default=None, return_dtype=pl.Float64))
         .alias(LABEL),
-        *chances(rows.columns, columns),
+        *chances(rows.columns, wanted.columns),
     )
 
 
@@ -148,16 +143,9 @@ def figure(
     weight: pl.Series | None = None,
     resamples: int = RESAMPLES,
 ) -> Figure:
-    """Return the metric of some rows.
+    """Return the metric of the rows of a stretch of time; those without an outcome count for the coverage only.
 
-    Args:
-        rows: In the form of :mod:`everfit.monitoring.prediction_frame`; rows without an outcome count for the
-            coverage only.
-        scale: How to score.
-        start: For the record.
-        end: For the record.
-        weight: How much each row counts, aligned with ``rows``.
-        resamples: Of the bootstrap.
+    Weights are aligned with the rows; resamples are those of the bootstrap.
     """
     known = rows[LABEL].is_not_null()
     labelled = rows.filter(known)
@@ -181,33 +169,21 @@ def figure(
     )
 
 
-def over_time(
-    rows: pl.DataFrame, scale: Scale, *, every: timedelta, weight: pl.Series | None = None, resamples: int = RESAMPLES
-) -> tuple[Figure, ...]:
+def over_time(rows: pl.DataFrame, scale: Scale, *, every: timedelta, weight: pl.Series | None) -> tuple[Figure, ...]:
     """Return the metric of each length of event time; arguments as for :func:`figure`."""
-    if rows.is_empty():
-        return ()
-    weighed = rows if weight is None else rows.with_columns(weight.alias("__weight"))
-    parts = weighed.with_columns(pl.col(TIME).dt.truncate(every).alias("__start")).partition_by(
-        "__start", as_dict=True, maintain_order=True
+    parts = by_time(rows if weight is None else rows.with_columns(weight.alias("__weight")), every)
+    return tuple(
+        figure(part, scale, start=start, end=start + every, weight=None if weight is None else part["__weight"])
+        for start, part in parts
     )
-    found = []
-    for (start,), part in sorted(parts.items(), key=lambda item: item[0][0]):
-        assert isinstance(start, datetime)
-        own = None if weight is None else part["__weight"]
-        found.append(figure(part, scale, start=start, end=start + every, weight=own, resamples=resamples))
-    return tuple(found)
 
 
-def by_slice(
-    rows: pl.DataFrame, scale: Scale, columns: Sequence[str], *, overall: Figure, resamples: int = RESAMPLES
-) -> tuple[SliceFigure, ...]:
+def by_slice(rows: pl.DataFrame, scale: Scale, columns: Sequence[str], overall: Figure) -> tuple[SliceFigure, ...]:
     """Return the metric for the most frequent values of each column, those worse than the whole first."""
     found = []
     for column in columns:
         for value in rows[column].drop_nulls().value_counts(sort=True).head(MOST_SLICES)[column]:
-            part = rows.filter(pl.col(column) == value)
-            own = figure(part, scale, start=overall.start, end=overall.end, resamples=resamples)
+            own = figure(rows.filter(pl.col(column) == value), scale, start=overall.start, end=overall.end)
             found.append(SliceFigure(column=column, value=str(value), figure=own, worse=_is_worse(own, overall, scale)))
     return tuple(sorted(found, key=lambda one: (not one.worse, one.column, -one.figure.rows)))
 
@@ -215,84 +191,78 @@ def by_slice(
 def _is_worse(part: Figure, overall: Figure, scale: Scale) -> bool:
     if part.low is None or part.high is None or overall.value is None:
         return False
-    best = part.low if not scale.measure.greater_is_better else part.high
+    best = part.high if scale.measure.greater_is_better else part.low
     return scale.measure.worse_by(best, overall.value) > 0
+
+
+class _Difference(NamedTuple):
+    """Fields of a :class:`Comparison` that are measured."""
+
+    rows: int
+    rows_against: int
+    worse_by: float
+    low: float
+    high: float
+    chance_worse: float
 
 
 def compare(
     rows: pl.DataFrame,
     others: pl.DataFrame,
     scale: Scale,
+    other_scale: Scale,
     *,
     version: int,
     against: int,
-    other_scale: Scale | None = None,
-    resamples: int = RESAMPLES,
+    paired: bool,
 ) -> Comparison | None:
-    """Compare two versions on the labelled rows that both predicted; ``None`` where these are too few.
+    """Compare two versions on the rows that both predicted, or on rows assigned by the hash of the id, as for a canary.
 
-    Arguments as for :func:`compare_dealt`.
-    """
-    rows, others, scale = _on_one_scale(rows, others, scale, other_scale)
-    columns = list(prediction_columns(scale.task, scale.classes))
-    theirs = {name: f"__{name}" for name in columns}
-    both = rows.filter(pl.col(LABEL).is_not_null()).join(others.select(ID, *columns).rename(theirs), on=ID, how="inner")
-    if both.height < LEAST_LABELLED:
-        return None
-    truth, own = scale.read(both)
-    other = predictions_of(both, list(theirs.values()))
-    found = paired_bootstrap(scale.measure, truth, own, other, resamples=resamples, seed=0)
-    return Comparison(
-        version=version,
-        against=against,
-        paired=True,
-        rows=both.height,
-        rows_against=both.height,
-        metric=scale.metric,
-        worse_by=found.difference,
-        low=found.low,
-        high=found.high,
-        chance_worse=found.chance_worse,
-    )
-
-
-def compare_dealt(
-    rows: pl.DataFrame,
-    others: pl.DataFrame,
-    scale: Scale,
-    *,
-    version: int,
-    against: int,
-    other_scale: Scale | None = None,
-    resamples: int = RESAMPLES,
-) -> Comparison | None:
-    """Compare two versions on rows assigned by the hash of the id, as for a canary.
-
-    Within a stretch of constant share it is as good as chance who answered which row. The share grows from stage to
-    stage, and days differ: each day of ``others`` therefore counts as much as it does in ``rows``.
+    Both are compared over every class that either knows; which one does not know a row's class is charged for it.
 
     Args:
-        rows: Of ``version``, in the form of :mod:`everfit.monitoring.prediction_frame`.
-        others: Of ``against``; days on which ``version`` answered nothing are left out.
-        scale: How to score ``rows``.
-        against: The other's.
-        other_scale: How to score ``others``, if that is another way. Both are compared over every class that either
-            knows; which one does not know a row's class is charged for it.
-        resamples: Of the bootstrap.
+        rows: Of ``version``, in the form of :mod:`everfit.monitoring.prediction_frame`, by ``scale``.
+        others: Of ``against``, by ``other_scale``.
+        paired: True for the same rows.
 
     Returns:
         ``None`` where too few outcomes are known, or the metric is undefined on either side.
     """
-    rows, others, scale = _on_one_scale(rows, others, scale, other_scale)
+    if scale.task == "binary" and set(scale.classes) != set(other_scale.classes):
+        return None  # another label: there is nothing to compare
+    both = replace(scale, classes=union_of(scale.classes, other_scale.classes))
+    own, theirs = in_scale(rows, scale, both), in_scale(others, other_scale, both)
+    found = (_paired if paired else _assigned)(own.filter(pl.col(LABEL).is_not_null()), theirs, both)
+    if found is None:
+        return None
+    return Comparison(version=version, against=against, paired=paired, metric=scale.metric, **found._asdict())
+
+
+def _paired(rows: pl.DataFrame, others: pl.DataFrame, scale: Scale) -> _Difference | None:
+    theirs = {name: f"__{name}" for name in scale.columns}
+    both = rows.join(others.select(ID, *theirs).rename(theirs), on=ID, how="inner")
+    if both.height < LEAST_LABELLED:
+        return None
+    other = predictions_of(both, list(theirs.values()))
+    found = paired_bootstrap(scale.measure, *scale.read(both), other, resamples=RESAMPLES, seed=0)
+    return _Difference(both.height, both.height, found.difference, found.low, found.high, found.chance_worse)
+
+
+def _assigned(rows: pl.DataFrame, others: pl.DataFrame, scale: Scale) -> _Difference | None:
+    """Compare rows that were assigned at random within a stretch of constant share.
+
+    The share grows from stage to stage, and days differ: each day of ``others`` therefore counts as much as it does in
+    ``rows``, and days without any of either are left out.
+    """
     day = pl.col(TIME).dt.truncate("1d").alias("__day")
-    own, theirs = (frame.filter(pl.col(LABEL).is_not_null()).with_columns(day) for frame in (rows, others))
+    own, theirs = rows.with_columns(day), others.filter(pl.col(LABEL).is_not_null()).with_columns(day)
     days = own.group_by("__day").len("__own").join(theirs.group_by("__day").len("__theirs"), on="__day")
     own = own.join(days, on="__day", how="semi")
     theirs = theirs.join(days, on="__day").with_columns((pl.col("__own") / pl.col("__theirs")).alias("__weight"))
     if min(own.height, theirs.height) < LEAST_LABELLED:
         return None
     a, b = (
-        bootstrap_interval(scale.measure, *scale.read(one), resamples=resamples, seed=seed, weight=weight)
+        bootstrap_interval(scale.measure, *scale.read(one), resamples=RESAMPLES, seed=seed, weight=weight)
         for seed, (one, weight) in enumerate([(own, None), (theirs, theirs["__weight"].to_numpy())])
     )
     worse_by = scale.measure.worse_by(a.value, b.value)
@@ -300,29 +270,8 @@ def compare_dealt(
     if not math.isfinite(worse_by) or not error > 0:
         return None
     reach = NormalDist().inv_cdf(0.975) * error
-    return Comparison(
-        version=version,
-        against=against,
-        paired=False,
-        rows=own.height,
-        rows_against=theirs.height,
-        metric=scale.metric,
-        worse_by=worse_by,
-        low=worse_by - reach,
-        high=worse_by + reach,
-        chance_worse=NormalDist().cdf(worse_by / error),
-    )
-
-
-def _on_one_scale(
-    rows: pl.DataFrame, others: pl.DataFrame, scale: Scale, other_scale: Scale | None
-) -> tuple[pl.DataFrame, pl.DataFrame, Scale]:
-    if other_scale is None or other_scale.classes == scale.classes:
-        return rows, others, scale
-    if scale.task == "binary" and set(scale.classes) != set(other_scale.classes):
-        return rows.clear(), others.clear(), scale  # another label: there is nothing to compare
-    both = shared_scale(scale, other_scale)
-    return in_scale(rows, scale, both), in_scale(others, other_scale, both), both
+    chance_worse = NormalDist().cdf(worse_by / error)
+    return _Difference(own.height, theirs.height, worse_by, worse_by - reach, worse_by + reach, chance_worse)
 
 
 class Coverage(Struct, frozen=True, kw_only=True):
@@ -340,30 +289,11 @@ class Coverage(Struct, frozen=True, kw_only=True):
         """Labelled rows among all."""
         return self.labelled / self.rows if self.rows else 0.0
 
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Of the share, 95 %."""
-        return wilson_interval(self.labelled, self.rows)
-
 
 def coverage(rows: pl.DataFrame, *, every: timedelta) -> tuple[Coverage, ...]:
     """Return the label coverage of each length of time, oldest first."""
-    found = (
-        rows.group_by(pl.col(TIME).dt.truncate(every).alias("start"))
-        .agg(
-            pl.len().alias("rows"),
-            pl.col(LABEL).is_not_null().sum().alias("labelled"),
-            (pl.col(KNOWN_AT) - pl.col(TIME)).filter(pl.col(LABEL).is_not_null()).median().alias("delay"),
-        )
-        .sort("start")
-    )
-    return tuple(
-        Coverage(
-            start=row["start"],
-            end=row["start"] + every,
-            rows=row["rows"],
-            labelled=row["labelled"],
-            median_delay_s=None if row["delay"] is None else row["delay"].total_seconds(),
-        )
-        for row in found.iter_rows(named=True)
-    )
+    labelled = pl.col(LABEL).is_not_null()
+    delay = (pl.col(KNOWN_AT) - pl.col(TIME)).filter(labelled).median().dt.total_microseconds() / 1e6
+    stretches = rows.group_by(pl.col(TIME).dt.truncate(every).alias("start"))
+    found = stretches.agg(rows=pl.len(), labelled=labelled.sum(), median_delay_s=delay).sort("start")
+    return tuple(Coverage(end=row["start"] + every, **row) for row in found.iter_rows(named=True))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -23,7 +24,6 @@ from everfit.measures.overdispersion import design_effect
 from everfit.measures.weighting import Floats
 from everfit.monitoring.loss import Losses, loss_for
 from everfit.monitoring.performance import Scale
-from everfit.monitoring.prediction_frame import prediction_columns
 from everfit.monitoring.reference import ReferenceProfile
 
 _REFERENCE_SHARE = 0.2
@@ -76,14 +76,13 @@ class Alarm(Struct, frozen=True, kw_only=True):
     @property
     def current(self) -> Episode | None:
         """The one that goes on."""
-        last = self.episodes[-1] if self.episodes else None
-        return last if last is not None and last.recovered_at is None else None
+        return self.episodes[-1] if self.episodes and self.episodes[-1].recovered_at is None else None
 
 
 def performance_alarm(
     rows: pl.DataFrame, reference: ReferenceProfile, *, by: float | None, alpha: float, run_length: int | None = None
 ) -> Alarm | None:
-    """Test sequentially that the version is no worse than on its hold-out.
+    """Test sequentially that the version is no worse than on its hold-out; ``None`` if that is too small.
 
     A label enters when its row has the age at which nine in ten labels used to be known (thirty days at most), or when
     it becomes known if that is later, since the first labels to come are not like the rest. Rows of a day are dependent
@@ -102,14 +101,10 @@ def performance_alarm(
         by: The tolerance, in the loss's own unit; a twentieth of the hold-out's loss by default.
         alpha: The probability of a false alarm over the version's life.
         run_length: Instead, the mean number of steps to a false alarm: the e-detector of Shin, Ramdas, Rinaldo 2022.
-
-    Returns:
-        ``None`` if the hold-out is too small to compare with.
     """
-    held_out = reference.held_out.filter(pl.col(LABEL).is_not_null())
+    held_out, scale = reference.labelled, reference.scale
     if held_out.height < _LEAST_HELD_OUT:
         return None
-    scale = reference.scale
     truth, predicted = scale.read(held_out)
     loss = loss_for(scale, truth, predicted)
     known = loss.of(truth, predicted)
@@ -122,29 +117,21 @@ def performance_alarm(
     # No easier than the easiest: what bets can lose is bounded by how hard rows are expected to be.
     hardest = float(known.expected.max())
     after = _means(found.values - np.minimum(found.expected, hardest), group)
-    places = found.rows[group - 1 :: group]
     said = upper_sequence(np.append(before, after), _REFERENCE_SHARE * alpha, first=max(len(before), 2))
     tolerated = _RELATIVE * usual if by is None else by
     # What is held before a step must not know of it.
     bounds = np.maximum(said[len(before) - 1 : -1], float(surprise.mean())) + tolerated
     span = hardest + loss.reach
-    steps = np.clip((after + hardest) / span, 0.0, 1.0)
-    scaled = np.clip((bounds + hardest) / span, 1e-9, 1.0 - 1e-9)
-    level = math.log(run_length or 1.0 / ((1.0 - _REFERENCE_SHARE) * alpha))
-    asked, entry = entered[TIME], entered[_ENTRY]
-    times = entry.dt.epoch("us").to_numpy()[places[: len(steps)]]
-    episodes, evidence = _episodes(steps, scaled, times, level, steady_stakes if run_length else lifetime_stakes)
+    places = found.rows[group - 1 :: group]
+    episodes, evidence = _SequentialTest(
+        losses=np.clip((after + hardest) / span, 0.0, 1.0),
+        bounds=np.clip((bounds + hardest) / span, 1e-9, 1.0 - 1e-9),
+        entered_us=entered[_ENTRY].dt.epoch("us").to_numpy()[places[: len(after)]],
+        level=math.log(run_length or 1.0 / ((1.0 - _REFERENCE_SHARE) * alpha)),
+        stakes=steady_stakes if run_length else lifetime_stakes,
+    ).episodes()
     return Alarm(
-        episodes=tuple(
-            Episode(
-                since=asked[int(places[since])],
-                alarmed_at=entry[int(places[alarmed])],
-                recovered_at=None if recovered is None else entry[int(places[recovered])],
-                surprise=float(after[since : recovered and recovered + 1].mean()),
-                loss=_mean_loss(found, places, since, recovered),
-            )
-            for since, alarmed, recovered in episodes
-        ),
+        episodes=tuple(_episode(*steps, entered, found, places, after) for steps in episodes),
         evidence=math.exp(min(evidence, 700.0)),
         outcomes=entered.height,
         group=group,
@@ -156,66 +143,80 @@ def performance_alarm(
     )
 
 
-def _episodes(
-    losses: Floats,
-    bounds: Floats,
-    entered_us: NDArray[np.int64],
-    level: float,
-    stakes: Callable[[int, int], Floats],
-) -> tuple[list[tuple[int, int, int | None]], float]:
-    """Return the first step, the alarm and the recovery of each episode, and the log evidence in the end.
+@dataclass(frozen=True, kw_only=True)
+class _SequentialTest:
+    """Bets at some level on scaled losses, with the bound of the mean of each."""
 
-    After a recovery a new life begins, with new stakes.
-    """
-    found: list[tuple[int, int, int | None]] = []
-    start, size = 0, _FIRST_STEPS
-    while start < len(losses):
-        evidence = betting_evidence(losses[start : start + size], bounds[start : start + size], stakes=stakes)
-        crossed = np.flatnonzero(evidence >= level)
+    losses: Floats
+    bounds: Floats
+    entered_us: NDArray[np.int64]
+    level: float
+    stakes: Callable[[int, int], Floats]
+
+    def episodes(self) -> tuple[list[tuple[int, int, int | None]], float]:
+        """Return the first step, the alarm and the recovery of each episode, and the log evidence in the end.
+
+        After a recovery a new life begins, with new stakes.
+        """
+        found: list[tuple[int, int, int | None]] = []
+        start, size = 0, _FIRST_STEPS
+        while start < len(self.losses):
+            evidence = self._evidence(slice(start, start + size))
+            crossed = np.flatnonzero(evidence >= self.level)
+            if not len(crossed):
+                if start + size >= len(self.losses):
+                    return found, float(evidence[-1])
+                size *= 2
+                continue
+            quiet = np.flatnonzero(evidence[: crossed[0]] < 0.0)
+            since, alarmed = start + (int(quiet[-1]) + 1 if len(quiet) else 0), start + int(crossed[0])
+            recovered = self._recovery(alarmed)
+            found.append((since, alarmed, recovered))
+            if recovered is None:
+                return found, float(self._evidence(slice(start, None))[-1])
+            start, size = recovered + 1, _FIRST_STEPS
+        return found, -math.inf
+
+    def _evidence(self, steps: slice) -> Floats:
+        return betting_evidence(self.losses[steps], self.bounds[steps], stakes=self.stakes)
+
+    def _recovery(self, alarmed: int) -> int | None:
+        """Return the step at which "still worse than tolerated" is rejected; ``None`` if it is not.
+
+        Whole days from the alarm on are tested, so that better nights are no recovery. A day is complete once a later
+        step has entered.
+        """
+        days = (self.entered_us[alarmed + 1 :] - self.entered_us[alarmed]) // _DAY_US
+        complete = int(np.searchsorted(days, days[-1])) if len(days) else 0
+        after = slice(alarmed + 1, alarmed + 1 + complete)
+        evidence = reversed_evidence(self.losses[after], self.bounds[after], days[:complete], stakes=self.stakes)
+        crossed = np.flatnonzero(evidence >= self.level)
         if not len(crossed):
-            if start + size >= len(losses):
-                return found, float(evidence[-1])
-            size *= 2
-            continue
-        quiet = np.flatnonzero(evidence[: crossed[0]] < 0.0)
-        since, alarmed = start + (int(quiet[-1]) + 1 if len(quiet) else 0), start + int(crossed[0])
-        recovered = _recovery(losses, bounds, entered_us, alarmed, level, stakes)
-        found.append((since, alarmed, recovered))
-        if recovered is None:
-            evidence = betting_evidence(losses[start:], bounds[start:], stakes=stakes)
-            return found, float(evidence[-1])
-        start, size = recovered + 1, _FIRST_STEPS
-    return found, -math.inf
+            return None
+        day = np.unique(days[:complete])[crossed[0]]
+        return alarmed + int(np.searchsorted(days, day, side="right"))
 
 
-def _recovery(
-    losses: Floats,
-    bounds: Floats,
-    entered_us: NDArray[np.int64],
+def _episode(
+    since: int,
     alarmed: int,
-    level: float,
-    stakes: Callable[[int, int], Floats],
-) -> int | None:
-    """Return the step at which "still worse than tolerated" is rejected; ``None`` if it is not.
-
-    Whole days from the alarm on are looked at, so that better nights are no recovery. A day is complete once a later
-    step has entered.
-    """
-    days = (entered_us[alarmed + 1 :] - entered_us[alarmed]) // _DAY_US
-    complete = int(np.searchsorted(days, days[-1])) if len(days) else 0
-    after = slice(alarmed + 1, alarmed + 1 + complete)
-    evidence = reversed_evidence(losses[after], bounds[after], days[:complete], stakes=stakes)
-    crossed = np.flatnonzero(evidence >= level)
-    if not len(crossed):
-        return None
-    day = np.unique(days[:complete])[crossed[0]]
-    return alarmed + int(np.searchsorted(days, day, side="right"))
-
-
-def _mean_loss(found: Losses, places: NDArray[np.intp], since: int, recovered: int | None) -> float:
+    recovered: int | None,
+    entered: pl.DataFrame,
+    found: Losses,
+    places: NDArray[np.intp],
+    after: Floats,
+) -> Episode:
+    """Return the episode between some steps; ``places`` are the last row of each in ``entered``."""
+    entry = entered[_ENTRY]
     first = np.searchsorted(found.rows, places[since - 1], side="right") if since else 0
-    last = len(found.rows) if recovered is None else int(np.searchsorted(found.rows, places[recovered], side="right"))
-    return float(found.values[first:last].mean())
+    last = len(found.rows) if recovered is None else np.searchsorted(found.rows, places[recovered], side="right")
+    return Episode(
+        since=entered[TIME][int(places[since])],
+        alarmed_at=entry[int(places[alarmed])],
+        recovered_at=None if recovered is None else entry[int(places[recovered])],
+        loss=float(found.values[first:last].mean()),
+        surprise=float(after[since : recovered and recovered + 1].mean()),
+    )
 
 
 def _means(values: Floats, group: int) -> Floats:
@@ -230,11 +231,13 @@ def alarm_finding(alarm: Alarm, model: str, version: int) -> Finding | None:
     episode = alarm.current
     if episode is None:
         return None
-    # These two are known by what is good about them.
-    better = alarm.loss in {"roc_auc", "accuracy"}
     shown = {"since_then": episode.loss, "hold_out": alarm.reference}
-    shown = {name: 1.0 - value if better else value for name, value in shown.items()}
+    if alarm.loss in {"roc_auc", "accuracy"}:  # these two are known by what is good about them
+        shown = {name: 1.0 - value for name, value in shown.items()}
     shown |= {"unexpected": episode.surprise, "tolerated": alarm.tolerated}
+    promise = f"The chance of ever saying so without cause is at most {alarm.alpha:.0%}."
+    if alarm.run_length is not None:
+        promise = f"Such is said without cause once in {alarm.run_length:,} outcomes, on average."
     return Finding(
         kind="performance_drop",
         model=model,
@@ -243,16 +246,10 @@ def alarm_finding(alarm: Alarm, model: str, version: int) -> Finding | None:
         sentence=f"Version {version} has become worse: its {alarm.loss.replace('_', ' ')} is "
         f"{shown['since_then']:.4f} since {episode.since:%Y-%m-%d}, against {shown['hold_out']:.4f} on its hold-out. "
         f"{episode.surprise:.4f} of it is not explained by harder rows, and {alarm.tolerated:.4f} is tolerated. "
-        f"{_promise(alarm)}",
+        f"{promise}",
         numbers=shown | {"evidence": alarm.evidence, "outcomes": alarm.outcomes},
         since=episode.since,
     )
-
-
-def _promise(alarm: Alarm) -> str:
-    if alarm.run_length is not None:
-        return f"Such is said without cause once in {alarm.run_length:,} outcomes, on average."
-    return f"The chance of ever saying so without cause is at most {alarm.alpha:.0%}."
 
 
 def _waiting(held_out: pl.DataFrame) -> timedelta:
@@ -263,6 +260,5 @@ def _waiting(held_out: pl.DataFrame) -> timedelta:
 def _in_order(rows: pl.DataFrame, scale: Scale, wait: timedelta) -> pl.DataFrame:
     """Return labelled rows in the order of entry. They come ordered by event time and id: a stable sort is enough."""
     entry = pl.max_horizontal(pl.col(KNOWN_AT), pl.col(TIME) + wait).alias(_ENTRY)
-    known = rows.lazy().filter(pl.col(LABEL).is_not_null())
-    found = known.select(entry, TIME, LABEL, *prediction_columns(scale.task, scale.classes))
-    return found.sort(_ENTRY, maintain_order=True).collect()
+    known = rows.lazy().filter(pl.col(LABEL).is_not_null()).select(entry, TIME, LABEL, *scale.columns)
+    return known.sort(_ENTRY, maintain_order=True).collect()

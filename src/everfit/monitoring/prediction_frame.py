@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -38,32 +39,20 @@ def predictions_of(rows: pl.DataFrame, columns: Sequence[str]) -> NDArray[np.flo
 
 
 def chances(there: Sequence[str], columns: Sequence[str]) -> list[pl.Expr]:
-    """Return the chance of each class in rows of versions with different classes.
+    """Return the columns wanted, of the chance of each class, from those of versions with different classes.
 
-    It is 0 for a class that a version does not know, and null where it gave no class a chance.
-
-    Args:
-        there: The columns that the rows have.
-        columns: The classes' columns that are wanted.
+    A chance is 0 for a class that a version does not know, and null where it gave no class a chance.
     """
     present = [name for name in columns if name in there]
     given = pl.any_horizontal(pl.col(name).is_not_null() for name in present) if present else pl.lit(False)
-    return [
-        (
-            pl.when(given).then(pl.col(name).cast(pl.Float64).fill_null(0.0))
-            if name in present
-            else pl.when(given).then(0.0)
-        ).alias(name)
-        for name in columns
-    ]
+    known = {name: pl.col(name).cast(pl.Float64).fill_null(0.0) for name in present}
+    return [pl.when(given).then(known.get(name, 0.0)).alias(name) for name in columns]
 
 
 def truth_codes(values: pl.Series, task: Task, classes: Sequence[Any]) -> pl.Series:
     """Return labels as numbers: 0 or 1, the class's place, or the value; -1 for another class, null without one.
 
-    Args:
-        values: Text as the journal keeps it, or the label's own type.
-        classes: The label's values in the order of the schema; empty for a regression.
+    Values are text as the journal keeps it, or of the label's own type; a regression has no classes.
     """
     if task == "regression":
         return values.cast(pl.Float64, strict=False).alias(LABEL)
@@ -80,16 +69,11 @@ def _as_text(values: pl.Series) -> pl.Series:
 
 
 def standard_rows(joined: pl.DataFrame, schema: InputSchema, *, slices: Sequence[str] = ()) -> pl.DataFrame:
-    """Return predictions of the journal, joined with their labels, in monitoring's form.
+    """Return what :func:`everfit.journal.label_join.join_labels` returns in monitoring's form, ordered by event time.
 
-    Args:
-        joined: As :func:`everfit.journal.label_join.join_labels` returns them.
-        slices: Columns to keep beside the features.
-
-    Returns:
-        :data:`ID`, :data:`TIME`, :data:`RECORDED_AT`, :data:`VERSION`, :data:`ROUTE`, the predictions, :data:`LABEL`,
-        :data:`NEW_CLASS`, :data:`KNOWN_AT`, then the features under the schema's names and the slices, and :data:`MARK`
-        where it is given; ordered by event time.
+    It has :data:`ID`, :data:`TIME`, :data:`RECORDED_AT`, :data:`VERSION`, :data:`ROUTE`, the predictions,
+    :data:`LABEL`, :data:`NEW_CLASS`, :data:`KNOWN_AT`, then the features under the schema's names and the slices, and
+    :data:`MARK` where it is given.
     """
     there = set(joined.columns)
     answers = prediction_columns(schema.task, schema.classes)
@@ -100,8 +84,8 @@ def standard_rows(joined: pl.DataFrame, schema: InputSchema, *, slices: Sequence
                 return pl.col(f"{prefix}{name}").alias(name)
         return pl.lit(None).alias(name)
 
-    names = dict.fromkeys((*schema.names, *slices))
     truth = truth_codes(joined[LABEL], schema.task, schema.classes)
+    new = pl.when(truth < 0).then(_as_text(joined[LABEL])) if schema.classes else pl.lit(None, pl.String)
     return joined.select(
         ID,
         TIME,
@@ -110,10 +94,15 @@ def standard_rows(joined: pl.DataFrame, schema: InputSchema, *, slices: Sequence
         ROUTE,
         *(pl.col(one) if one in there else pl.lit(None, pl.Float64).alias(one) for one in answers),
         truth,
-        pl.when(truth < 0).then(_as_text(joined[LABEL])).alias(NEW_CLASS)
-        if schema.classes
-        else pl.lit(None, pl.String).alias(NEW_CLASS),
+        new.alias(NEW_CLASS),
         KNOWN_AT,
-        *(column(name) for name in names),
+        *(column(name) for name in dict.fromkeys((*schema.names, *slices))),
         *([MARK] if MARK in there else []),
     ).sort(TIME, ID)
+
+
+def by_time(rows: pl.DataFrame, every: timedelta | str) -> list[tuple[datetime, pl.DataFrame]]:
+    """Return the rows of each length of event time with its start, oldest first; a row without a time is left out."""
+    dated = rows.filter(pl.col(TIME).is_not_null()).with_columns(pl.col(TIME).dt.truncate(every).alias("__start"))
+    parts = dated.partition_by("__start", as_dict=True, include_key=False)
+    return sorted(((start, part) for (start,), part in parts.items()), key=lambda one: one[0])

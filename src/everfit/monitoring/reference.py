@@ -1,20 +1,24 @@
-"""ReferenceProfile of a version: the rows that it was trained on, and its predictions on the hold-out."""
+"""Reference of a version: the rows that it was trained on, its predictions on the hold-out, and feature importance."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from everfit.artifact.schema import InputSchema
 from everfit.core.columns import LABEL, TIME
 from everfit.measures.bins import bins_of, categories_of
+from everfit.measures.confidence import alpha_per_window
 from everfit.measures.layout import Form, SketchLayout
 from everfit.measures.overdispersion import Dispersion
 from everfit.measures.sketch import Column, Sketch
+from everfit.measures.weighting import Floats
 from everfit.monitoring.drift import dispersions
 from everfit.monitoring.performance import Scale
 from everfit.monitoring.prediction_frame import prediction_columns, truth_codes
@@ -22,15 +26,15 @@ from everfit.monitoring.windows import WINDOW, Length, placed
 
 HELD_OUT = "held_out"
 _LEAST_BLOCKS = 7
+_YEAR = timedelta(days=365)
+_MOST_ROWS = 2_000
+"""Rows that importance is measured on."""
 
 
 class Watched:
-    """Columns whose distribution is watched, with that of a reference.
+    """Columns whose distribution is watched, with that of a reference's rows; one without a single value is left out.
 
-    Args:
-        rows: The reference's; the columns, and :data:`TIME`.
-        columns: Their names. One without a single value is left out.
-        window: How long the windows are that will be compared with it.
+    Windows of some length will be compared with it.
     """
 
     def __init__(self, rows: pl.DataFrame, columns: Sequence[str], *, window: Length) -> None:
@@ -43,13 +47,12 @@ class Watched:
     def count(self, rows: pl.DataFrame) -> Sketch:
         """Count rows in the reference's layout."""
         sketch = Sketch(self.layout)
-        sketch.add(columns_of(rows, self.layout))
+        sketch.add(_columns_of(rows, self.layout))
         return sketch
 
     @cached_property
     def novelty(self) -> Mapping[str, float]:
-        """Usual share of unseen categories in each column: of the later half's rows, the share whose value
-        the earlier half does not have.
+        """Usual share of unseen categories in each column: of the later half's rows, those new to the earlier half.
 
         Good's estimate from what occurs only once (:attr:`everfit.measures.bins.Categories.novelty`) takes rows for
         drawn from one urn. Over time aircraft come and go, and each comes often: in two months of flights, six times as
@@ -72,27 +75,27 @@ class Watched:
 
 @dataclass(frozen=True)
 class ReferenceProfile:
-    """Profile of a version's package, in monitoring's form.
-
-    Args:
-        rows: :data:`TIME`, :data:`LABEL`, :data:`KNOWN_AT`, :data:`HELD_OUT`, the predictions (null where the version
-            learnt from the row), the features and slices; ordered by event time.
-        scale: How to score.
-        features: The columns that the model uses.
-        importance: How much it uses each of them.
-        window: How long the windows are that are compared with it.
-    """
+    """Profile of a version's package, in monitoring's form."""
 
     rows: pl.DataFrame
+    """:data:`TIME`, :data:`LABEL`, :data:`KNOWN_AT`, :data:`HELD_OUT`, the predictions (null where the version learnt
+    from the row), the features and slices; ordered by event time."""
     scale: Scale
     features: tuple[str, ...]
     importance: Mapping[str, float]
+    """How much the model uses each feature."""
     window: Length
+    """Length of the windows that are compared with it."""
 
     @cached_property
     def held_out(self) -> pl.DataFrame:
         """The rows that the version did not learn from, with its answers."""
         return self.rows.filter(pl.col(HELD_OUT))
+
+    @cached_property
+    def labelled(self) -> pl.DataFrame:
+        """Those of them whose outcome is known."""
+        return self.held_out.filter(pl.col(LABEL).is_not_null())
 
     @cached_property
     def inputs(self) -> Watched:
@@ -102,26 +105,25 @@ class ReferenceProfile:
     @cached_property
     def answers(self) -> Watched:
         """Distribution of the predictions on the hold-out."""
-        columns = prediction_columns(self.scale.task, self.scale.classes)
+        columns = self.scale.columns
         there = [name for name in columns if name in self.held_out.columns]
         return Watched(self.held_out, there, window=self.window)
 
+    @property
+    def tests(self) -> int:
+        """Number of tests of a window: one for each column, and one for all together."""
+        return len(self.inputs.layout.columns) + len(self.answers.layout.columns) + 1
+
+    def window_level(self, alpha: float) -> float:
+        """Return the level of all tests of a window together, where ``alpha`` is that of a year without any change."""
+        # Windows of rows come as often as they like: alpha is spent on a year of daily ones.
+        return alpha_per_window(alpha, 365 if isinstance(self.window, int) else _YEAR / self.window)
+
 
 def reference_of(
-    profile: pl.DataFrame,
-    schema: InputSchema,
-    *,
-    metric: str,
-    importance: Mapping[str, float],
-    window: Length,
+    profile: pl.DataFrame, schema: InputSchema, *, metric: str, importance: Mapping[str, float], window: Length
 ) -> ReferenceProfile:
-    """Return a package's profile as a reference.
-
-    Args:
-        profile: As :func:`everfit.training.profile.profile_rows` made it.
-        importance: See :class:`ReferenceProfile`.
-        window: See :class:`ReferenceProfile`.
-    """
+    """Return the profile of a package, as :func:`everfit.training.profile.profile_rows` made it, as a reference."""
     rows = profile.with_columns(truth_codes(profile[LABEL], schema.task, schema.classes))
     if schema.task == "multiclass":
         # Answers are the candidate's. Once fitted again on all rows, the version may know a class that the candidate
@@ -139,7 +141,23 @@ def reference_of(
     )
 
 
-def columns_of(rows: pl.DataFrame, layout: SketchLayout) -> dict[str, Column]:
+def measure_importance(
+    rows: pl.DataFrame, features: Sequence[str], predict: Callable[[pl.DataFrame], Floats]
+) -> dict[str, float]:
+    """Return the mean absolute change of predictions, in their unit, when a feature's values are permuted among rows.
+
+    The model must not have learnt from the rows. Unlike the loss of accuracy of Breiman 2001 ("Random forests") it
+    needs no labels; both are discussed by Fisher, Rudin, Dominici 2019, "All models are wrong, but many are useful".
+    """
+    if rows.is_empty():
+        return dict.fromkeys(features, 0.0)
+    few = rows.gather_every(max(1, -(-rows.height // _MOST_ROWS)))
+    usual = predict(few)
+    order = np.random.default_rng(0).permutation(few.height)
+    return {name: float(np.abs(predict(few.with_columns(few[name][order])) - usual).mean()) for name in features}
+
+
+def _columns_of(rows: pl.DataFrame, layout: SketchLayout) -> dict[str, Column]:
     """Return a frame's columns as a sketch takes them; an absent column, or text for a number, counts as missing."""
     found: dict[str, Column] = {}
     for name in layout.columns:

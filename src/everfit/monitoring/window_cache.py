@@ -42,11 +42,7 @@ class _Kept(Struct, frozen=True, kw_only=True, array_like=True):
 
 
 class Counts:
-    """Windows of one version where it responds, or as a shadow.
-
-    Args:
-        folder: Holds a file for each window; made if it is missing.
-    """
+    """Windows of one version where it responds, or as a shadow; the folder holds a file for each."""
 
     def __init__(self, folder: Path, reference: ReferenceProfile) -> None:
         self._folder = folder
@@ -54,45 +50,35 @@ class Counts:
         self._held: dict[int, Counted] = {}
 
     def windows(self, rows: pl.DataFrame, read: Read, *, until: datetime) -> tuple[Counted, ...]:
-        """Return the newest complete windows with rows enough, oldest first; new ones are counted.
+        """Return the newest complete windows with rows enough, oldest first; new ones are read and counted.
 
-        Args:
-            rows: All rows of the version, with :data:`MARK`, in the form of
-                :mod:`everfit.monitoring.prediction_frame`; features are not needed.
-            read: Reads the rows of windows that must be counted.
-            until: See :func:`everfit.monitoring.windows.complete_windows`.
-
-        Raises:
-            StoreError: If the folder cannot be read or written.
+        All rows of the version are given, with :data:`MARK`; features are not needed. Raises :class:`StoreError` if
+        the folder cannot be read or written.
         """
         inside = placed(rows, self._reference.window)
         present = newest_windows(inside, self._reference.window, until=until)
         known = {window.number: self._known(window) for window in present}
-        missing = [window for window in present if known[window.number] is None]
-        counted = self._count(inside, missing, read)
-        found = {window.number: known[window.number] or counted[window.number] for window in present}
-        self._held = found
-        return tuple(found.values())
+        counted = self._count(inside, [window for window in present if known[window.number] is None], read)
+        self._held = {number: window or counted[number] for number, window in known.items()}
+        return tuple(self._held.values())
 
     def _count(self, rows: pl.DataFrame, missing: Sequence[Window], read: Read) -> dict[int, Counted]:
         """Count windows piece by piece, and keep them."""
         if not missing:
             return {}
-        none = rows.clear()
-        found = {window.number: count(window, none, self._reference) for window in missing}
+        found = {window.number: count(window, rows.clear(), self._reference) for window in missing}
         seen = dict.fromkeys(found, 0)
-        by_number = {window.number: window for window in missing}
         wanted = rows.filter(pl.col(WINDOW).is_in(list(found))).select(ID, MARK, WINDOW, TIME).sort(TIME)
         for piece in wanted.iter_slices(_MOST_ROWS):
             whole = read(piece[TIME][0], piece[TIME][-1])
             members = whole.join(piece.select(ID, MARK, WINDOW), on=[ID, MARK], how="inner")
             for (number,), part in members.partition_by(WINDOW, as_dict=True).items():
-                found[number] = found[number].merge(count(by_number[number], part, self._reference))
+                found[number] = found[number].add(part, self._reference)
                 seen[number] += part.height
         for window in missing:
             # What cannot be read now is not to be missed for ever.
             if seen[window.number] == window.rows:
-                self._keep(window, found[window.number])
+                self._keep(found[window.number])
         return found
 
     def _known(self, window: Window) -> Counted | None:
@@ -115,12 +101,11 @@ class Counts:
             return None
         if kept.mark != window.mark:
             return None
-        return Counted(start=window.start, end=window.end, inputs=inputs, answers=answers, mark=kept.mark)
+        return Counted(**vars(window), inputs=inputs, answers=answers)
 
-    def _keep(self, window: Window, count: Counted) -> None:
-        kept = _Kept(mark=window.mark, inputs=count.inputs.to_bytes(), answers=count.answers.to_bytes())
-        content = msgspec.msgpack.encode(kept)
-        path = self._path(window)
+    def _keep(self, count: Counted) -> None:
+        kept = _Kept(mark=count.mark, inputs=count.inputs.to_bytes(), answers=count.answers.to_bytes())
+        content, path = msgspec.msgpack.encode(kept), self._path(count)
         own = path.with_name(f".{uuid4().hex}")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)

@@ -63,11 +63,7 @@ for (const part of document.querySelectorAll("details")) part.addEventListener("
 
 
 def write_page(report: MonitorReport) -> str:
-    """The page's HTML.
-
-    Args:
-        report: What was found.
-    """
+    """Return the page's HTML."""
     from plotly.offline import get_plotlyjs
 
     body = "".join(_sections(report))
@@ -118,11 +114,10 @@ def _numbers(report: MonitorReport, version: VersionReport) -> str:
         (_number(reference.value if reference else None), "on its hold-out"),
         (f"{overall.coverage:.0%}", f"of {overall.rows:,} outcomes known"),
     ]
-    if report.served is not None and report.served.rows:
-        same = report.served.rows - report.served.different
-        shown.append(
-            (f"{same / report.served.rows:.1%}", f"of {report.served.rows:,} predictions had the right features")
-        )
+    served = report.served
+    if served is not None and served.rows:
+        same = (served.rows - served.different) / served.rows
+        shown.append((f"{same:.1%}", f"of {served.rows:,} predictions had the right features"))
     cells = "".join(
         f"<div class=card><b>{as_html(value)}</b><span>{as_html(name)}</span></div>" for value, name in shown
     )

@@ -3,48 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from html import escape
 from typing import TYPE_CHECKING
 
 from everfit.core.printable import printable
 from everfit.monitoring.drift_windows import Distribution
-from everfit.monitoring.performance import Comparison
-from everfit.monitoring.report.report import MonitorReport, ServedFeature, VersionReport
+from everfit.monitoring.estimate import Estimate
+from everfit.monitoring.maturity import ClassShare
+from everfit.monitoring.performance import Comparison, Coverage, Figure
+from everfit.monitoring.report.report import CohortReport, MonitorReport, ServedFeature, VersionReport
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-INK, FAINT, BLUE, AMBER, RED, GREEN = (
-    "#5b6470",
-    "rgba(128,136,150,.25)",
-    "#2f6fed",
-    "#d98a00",
-    "#d1383d",
-    "#2e9e5b",
-)
+INK, FAINT = "#5b6470", "rgba(128,136,150,.25)"
+BLUE, AMBER, RED, GREEN = "#2f6fed", "#d98a00", "#d1383d", "#2e9e5b"
 OTHERS = ("#8a5cd1", "#1a9aa8", "#b0568a")
 """For other versions, so that none is taken for an alarm."""
+_DASHED = {"color": INK, "dash": "dash", "width": 1}
 
 
 def performance_plot(report: MonitorReport, version: VersionReport) -> go.Figure:
     """Draw a version's metric over time, with estimate, hold-out and other versions."""
-    import plotly.graph_objects as go
-
     known = [point for point in version.over_time if point.value is not None]
-    when = [point.start + (point.end - point.start) / 2 for point in known]
-    figure = go.Figure()
-    figure.add_scatter(x=when, y=[point.high for point in known], line_width=0, hoverinfo="skip", showlegend=False)
+    figure = _figure()
+    _add_band(figure, _middles(known), known)
     figure.add_scatter(
-        x=when,
-        y=[point.low for point in known],
-        line_width=0,
-        fill="tonexty",
-        fillcolor="rgba(47,111,237,.15)",
-        hoverinfo="skip",
-        showlegend=False,
-    )
-    figure.add_scatter(
-        x=when,
+        x=_middles(known),
         y=[point.value for point in known],
         mode="lines+markers",
         line={"color": BLUE, "width": 2},
@@ -56,9 +42,9 @@ def performance_plot(report: MonitorReport, version: VersionReport) -> go.Figure
     )
     others = [other for other in report.versions if other is not version]
     for other, colour in zip(others, OTHERS * len(others), strict=False):
-        scored = [figure for figure in other.over_time if figure.value is not None]
+        scored = [point for point in other.over_time if point.value is not None]
         figure.add_scatter(
-            x=[point.start + (point.end - point.start) / 2 for point in scored],
+            x=_middles(scored),
             y=[point.value for point in scored],
             mode="lines",
             line={"color": colour, "width": 1},
@@ -68,7 +54,7 @@ def performance_plot(report: MonitorReport, version: VersionReport) -> go.Figure
         )
     guessed = [estimate for estimate in version.estimates if estimate.value is not None]
     figure.add_scatter(
-        x=[point.start + (point.end - point.start) / 2 for point in guessed],
+        x=_middles(guessed),
         y=[point.value for point in guessed],
         mode="lines",
         line={"color": AMBER, "width": 1.5, "dash": "dot"},
@@ -76,10 +62,10 @@ def performance_plot(report: MonitorReport, version: VersionReport) -> go.Figure
         customdata=[[point.low, point.high] for point in guessed],
         hovertemplate="expected %{y:.4f} (%{customdata[0]:.4f} … %{customdata[1]:.4f})<extra></extra>",
     )
-    if version.reference is not None and version.reference.value is not None:
-        figure.add_hline(y=version.reference.value, line={"color": INK, "dash": "dash", "width": 1})
-        low, high = version.reference.low, version.reference.high
-        figure.add_hrect(y0=low, y1=high, fillcolor=FAINT, line_width=0, layer="below")
+    reference = version.reference
+    if reference is not None and reference.value is not None:
+        figure.add_hline(y=reference.value, line=_DASHED)
+        figure.add_hrect(y0=reference.low, y1=reference.high, fillcolor=FAINT, line_width=0, layer="below")
     for episode in version.alarm.episodes if version.alarm else ():
         end = episode.recovered_at or report.as_of
         figure.add_vrect(x0=episode.since, x1=end, fillcolor="rgba(209,56,61,.14)", line_width=0, layer="below")
@@ -88,10 +74,8 @@ def performance_plot(report: MonitorReport, version: VersionReport) -> go.Figure
 
 def comparisons_plot(names: Sequence[str], found: Sequence[Comparison]) -> go.Figure:
     """Draw the differences from the champion."""
-    import plotly.graph_objects as go
-
     colours = [RED if part.low > 0 else GREEN if part.high < 0 else BLUE for part in found]
-    figure = go.Figure()
+    figure = _figure()
     for name, one, colour in zip(names, found, colours, strict=True):
         figure.add_scatter(
             x=[one.worse_by],
@@ -99,27 +83,17 @@ def comparisons_plot(names: Sequence[str], found: Sequence[Comparison]) -> go.Fi
             mode="markers",
             marker={"size": 10, "color": colour},
             showlegend=False,
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [one.high - one.worse_by],
-                "arrayminus": [one.worse_by - one.low],
-                "color": colour,
-                "thickness": 2,
-                "width": 6,
-            },
+            error_x=_error([one.worse_by - one.low], [one.high - one.worse_by], color=colour, width=6),
             hovertemplate=f"%{{x:+.4f}} ({one.low:+.4f} … {one.high:+.4f})<extra></extra>",
         )
-    figure.add_vline(x=0, line={"color": INK, "dash": "dash", "width": 1})
+    figure.add_vline(x=0, line=_DASHED)
     return figure
 
 
 def served_plot(wrong: Sequence[ServedFeature]) -> go.Figure:
     """Draw the share of predictions in which each feature differs from history."""
-    import plotly.graph_objects as go
-
     shown = list(reversed(wrong))
-    figure = go.Figure()
+    figure = _figure()
     figure.add_bar(
         x=[served.different / served.rows for served in shown],
         y=[as_html(served.feature) for served in shown],
@@ -134,11 +108,9 @@ def served_plot(wrong: Sequence[ServedFeature]) -> go.Figure:
 
 def coverage_plot(version: VersionReport) -> go.Figure:
     """Draw the label coverage."""
-    import plotly.graph_objects as go
-
-    figure = go.Figure()
+    figure = _figure()
     figure.add_bar(
-        x=[part.start + (part.end - part.start) / 2 for part in version.coverage],
+        x=_middles(version.coverage),
         y=[part.share for part in version.coverage],
         marker_color=BLUE,
         customdata=[[part.labelled, part.rows] for part in version.coverage],
@@ -150,32 +122,21 @@ def coverage_plot(version: VersionReport) -> go.Figure:
 
 def rates_plot(version: VersionReport) -> go.Figure:
     """Draw the share of the last class, as known and as expected in the end."""
-    import plotly.graph_objects as go
-
-    found = [(report.start + (report.end - report.start) / 2, report.cohort.shown) for report in version.cohorts]
-    matured = [(when, share) for when, share in found if share.matured is not None]
-    when = [start for start, _ in matured]
-    figure = go.Figure()
-    figure.add_scatter(x=when, y=[part.high for _, part in matured], line_width=0, hoverinfo="skip", showlegend=False)
+    cohorts = version.cohorts
+    mature = [report for report in cohorts if report.cohort.shown.matured is not None]
+    matured = [report.cohort.shown for report in mature]
+    figure = _figure()
+    _add_band(figure, _middles(mature), matured)
     figure.add_scatter(
-        x=when,
-        y=[part.low for _, part in matured],
-        line_width=0,
-        fill="tonexty",
-        fillcolor="rgba(47,111,237,.15)",
-        hoverinfo="skip",
-        showlegend=False,
-    )
-    figure.add_scatter(
-        x=[start for start, _ in found],
-        y=[part.raw for _, part in found],
+        x=_middles(cohorts),
+        y=[report.cohort.shown.raw for report in cohorts],
         mode="lines",
         name="known",
         line={"color": "rgba(128,136,150,.8)", "width": 1, "dash": "dot"},
     )
     figure.add_scatter(
-        x=when,
-        y=[part.matured for _, part in matured],
+        x=_middles(mature),
+        y=[share.matured for share in matured],
         mode="lines",
         name="expected in the end",
         line={"color": BLUE, "width": 2},
@@ -186,14 +147,12 @@ def rates_plot(version: VersionReport) -> go.Figure:
 
 def heat_plot(version: VersionReport) -> go.Figure:
     """Draw the drift of each column over time."""
-    import plotly.graph_objects as go
-
     newest = version.drift[-1].columns
     names = [column.column for column in sorted(newest, key=lambda one: one.importance)]
     when = [window.start for window in version.drift]
     by_window = [{column.column: column for column in window.columns} for window in version.drift]
     effects = [[found[name].effect if name in found else None for found in by_window] for name in names]
-    figure = go.Figure()
+    figure = _figure()
     figure.add_heatmap(
         x=when,
         y=[as_html(name) for name in names],
@@ -220,9 +179,7 @@ def heat_plot(version: VersionReport) -> go.Figure:
 
 def distribution_plot(found: Distribution) -> go.Figure:
     """Draw a column before and after."""
-    import plotly.graph_objects as go
-
-    figure = go.Figure()
+    figure = _figure()
     for name, shares, colour in (("before", found.before, FAINT), ("now", found.after, BLUE)):
         figure.add_bar(x=[as_html(label) for label in found.labels], y=list(shares), name=name, marker_color=colour)
     figure.update_layout(title={"text": as_html(found.column), "font": {"size": 14}}, barmode="group", bargap=0.15)
@@ -233,32 +190,49 @@ def distribution_plot(found: Distribution) -> go.Figure:
 
 def slices_plot(version: VersionReport) -> go.Figure:
     """Draw the metric by slice, with its interval."""
-    import plotly.graph_objects as go
-
     shown = [column for column in reversed(version.slices) if column.figure.value is not None]
     values = [part.figure.value or 0.0 for part in shown]
-    figure = go.Figure()
+    figure = _figure()
     figure.add_scatter(
         x=values,
         y=[as_html(f"{row.column} = {row.value}") for row in shown],
         mode="markers",
         marker={"size": 8, "color": [RED if part.worse else BLUE for part in shown]},
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": [(part.figure.high or value) - value for part, value in zip(shown, values, strict=True)],
-            "arrayminus": [value - (part.figure.low or value) for part, value in zip(shown, values, strict=True)],
-            "color": "rgba(128,136,150,.6)",
-            "thickness": 2,
-            "width": 0,
-        },
+        error_x=_error(
+            [value - (part.figure.low or value) for part, value in zip(shown, values, strict=True)],
+            [(part.figure.high or value) - value for part, value in zip(shown, values, strict=True)],
+            color="rgba(128,136,150,.6)",
+            width=0,
+        ),
         customdata=[part.figure.labelled for part in shown],
         hovertemplate="%{y}: %{x:.4f} on %{customdata:,} rows<extra></extra>",
         showlegend=False,
     )
     if version.overall.value is not None:
-        figure.add_vline(x=version.overall.value, line={"color": INK, "dash": "dash", "width": 1})
+        figure.add_vline(x=version.overall.value, line=_DASHED)
     return figure
+
+
+def _figure() -> go.Figure:
+    import plotly.graph_objects as go
+
+    return go.Figure()
+
+
+def _middles(stretches: Sequence[Figure | Estimate | Coverage | CohortReport]) -> list[datetime]:
+    return [stretch.start + (stretch.end - stretch.start) / 2 for stretch in stretches]
+
+
+def _add_band(figure: go.Figure, when: Sequence[datetime], points: Sequence[Figure | ClassShare]) -> None:
+    """Draw the intervals of some points as a band: between a line that is not seen, and another one."""
+    line = {"x": when, "line_width": 0, "hoverinfo": "skip", "showlegend": False}
+    figure.add_scatter(y=[point.high for point in points], **line)
+    figure.add_scatter(y=[point.low for point in points], fill="tonexty", fillcolor="rgba(47,111,237,.15)", **line)
+
+
+def _error(below: Sequence[float], above: Sequence[float], *, color: str, width: int) -> dict[str, object]:
+    bars = {"type": "data", "symmetric": False, "array": above, "arrayminus": below}
+    return {**bars, "color": color, "thickness": 2, "width": width}
 
 
 def as_html(text: str) -> str:

@@ -71,11 +71,6 @@ class Served(Struct, frozen=True, kw_only=True):
     features: tuple[ServedFeature, ...]
     """The least alike first."""
 
-    @property
-    def share_different(self) -> float:
-        """Among the rows."""
-        return self.different / self.rows if self.rows else 0.0
-
 
 class MonitorReport(Struct, frozen=True, kw_only=True):
     """Report on one model."""
