@@ -35,8 +35,7 @@ from everfit.features.history import build_frame
 from everfit.gates.judge import judge
 from everfit.loop.training_record import ChampionPackage, JudgedCandidate, TrainingRequest
 from everfit.system import System
-from everfit.training.candidate import Candidate
-from everfit.training.champion_predictions import ChampionPredictions
+from everfit.training.candidate import Candidate, ChampionPredictions
 from everfit.training.evidence import gather_evidence
 from everfit.training.profile import profile_rows
 from everfit.training.refit import fit_without_holdout, refit

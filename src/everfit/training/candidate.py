@@ -1,12 +1,16 @@
-"""Result of a training."""
+"""Result of a training, and the champion's predictions that it is compared with."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from everfit.artifact.fitted_model import Fitted
-from everfit.core.evidence import LabelUse, Task
+from everfit.core.class_names import ClassValue
+from everfit.core.evidence import LabelUse
 from everfit.core.records import Score, SliceScore, TimeSplit, Trial
 
 
@@ -15,7 +19,6 @@ class Candidate:
     """An estimator that was fitted without the hold-out, with its scores there."""
 
     model: str
-    task: Task
     metric: str
     labels: LabelUse
     """Labels that were used for training."""
@@ -27,4 +30,22 @@ class Candidate:
     scores: tuple[Score, ...]
     """On the hold-out, the model's own metric first."""
     slices: tuple[SliceScore, ...]
-    fit_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChampionPredictions:
+    """The champion's predictions of the hold-out, or the reason why there are none; all defaults without a champion."""
+
+    prediction: NDArray[np.float64] | None = None
+    """In the columns of ``classes``."""
+    problem: str = ""
+    """Reason why there is no prediction; empty if there is one."""
+    refitted: bool = False
+    """``True`` if they are of the champion refitted without the hold-out, on which the champion itself was trained."""
+    classes: tuple[ClassValue, ...] = ()
+    """In the order of the prediction's columns; empty if they are the candidate's."""
+    version: int | None = None
+    learnt: tuple[ClassValue, ...] = ()
+    """The classes that the champion itself learned."""
+    request: Mapping[str, str] | None = None
+    """Type and use of its request fields."""

@@ -19,18 +19,11 @@ from everfit.core.evidence import Arithmetic, Evidence, Paired, SourceFreshness,
 from everfit.core.settings import TrainingSettings
 from everfit.definitions.model import Model
 from everfit.measures.class_alignment import aligned, union_of
-from everfit.training.candidate import Candidate
-from everfit.training.champion_predictions import ChampionPredictions
+from everfit.measures.weighting import Floats
+from everfit.training.candidate import Candidate, ChampionPredictions
 from everfit.training.labels import WEIGHT, judging, labels_to_come, learnable
 from everfit.training.trainer import encode_labels, encode_rows, fit, predict_rows
 
-MOST_ROWS_AGAIN = 20_000
-"""Number of rows of the two fits that test the repeatability of training: the newest training rows."""
-
-_LEAST_OF_A_CLASS = 20
-"""Number of rows of a class that vanished; chosen so that estimators with inner splits by class can be fitted."""
-
-Floats = NDArray[np.float64]
 _NO_CHAMPION = ChampionPredictions()
 
 
@@ -54,7 +47,7 @@ def gather_evidence(
     split, schema = candidate.split, candidate.fitted.schema
     holdout = judging(model, frame, by=frame.manifest.as_of, since=split.holdout_from)
     learning = learnable(model, frame, by=split.holdout_from, before=split.holdout_from)
-    held_out = encode_rows(schema, holdout)
+    held_out, learnt = encode_rows(schema, holdout), encode_labels(schema, learning[LABEL])
     since_holdout = frame.data.filter(pl.col(TIME) >= split.holdout_from)
     predicted, of_champion, paired = candidate.fitted.predict(held_out.X), champion.prediction, None
     if of_champion is not None and champion.classes:
@@ -74,9 +67,7 @@ def gather_evidence(
         truth=held_out.y.astype(np.float64),
         weight=held_out.weight,
         predicted=predicted,
-        baseline=baseline_prediction(
-            model.task, encode_labels(schema, learning[LABEL]), rows=holdout.height, classes=len(schema.classes)
-        ),
+        baseline=baseline_prediction(model.task, learnt, rows=holdout.height, classes=len(schema.classes)),
         champion=of_champion,
         champion_version=champion.version,
         champion_problem=champion.problem,
@@ -101,14 +92,13 @@ def gather_evidence(
 def _fit_twice(
     model: Model, frame: TrainingFrame, candidate: Candidate, learning: pl.DataFrame, holdout: pl.DataFrame
 ) -> tuple[Floats, Floats]:
-    rows = newest_of_every_class(model, learning, MOST_ROWS_AGAIN)
+    rows = newest_of_every_class(model, learning, 20_000)
     schema = infer_schema(model, frame, rows)
     encoded, held_out = encode_rows(schema, rows), encode_rows(schema, holdout)
 
     def predictions() -> Floats:
         fitted = fit(model, schema, encoded, candidate.params, seed=candidate.seed)
-        place = f"model {model.name}"
-        return predict_rows(fitted, held_out.inputs_of(fitted), rows="rows of the hold-out", place=place)
+        return predict_rows(fitted, held_out.inputs_of(fitted), rows="rows of the hold-out", model=model.name)
 
     return predictions(), predictions()
 
@@ -139,7 +129,8 @@ def newest_of_every_class(model: Model, rows: pl.DataFrame, count: int) -> pl.Da
     older = rows.head(rows.height - count)
     lacking = older.filter(~pl.col(LABEL).is_in(newest[LABEL].unique().implode()))
     after = pl.len().over(LABEL) - pl.int_range(pl.len()).over(LABEL)
-    return pl.concat([lacking.filter(after <= _LEAST_OF_A_CLASS), newest])
+    # Of a class that vanished, enough rows for estimators with inner splits by class.
+    return pl.concat([lacking.filter(after <= 20), newest])
 
 
 def baseline_prediction(task: Task, labels: NDArray[Any], *, rows: int, classes: int) -> Floats:

@@ -15,7 +15,6 @@ from everfit.artifact.model_frame import canonical_rows
 from everfit.artifact.schema import InputSchema
 
 _SHOWN_COLUMNS = 6
-_FILL = ""
 
 
 def describe_gaps(inputs: Any, schema: InputSchema) -> str:
@@ -55,20 +54,12 @@ def describe_inputs(inputs: Any, schema: InputSchema) -> str:
 def with_fills(schema: InputSchema, rows: pl.DataFrame, predict: Callable[[Any], NDArray[np.float64]]) -> InputSchema:
     """Return the schema with an empty text as fill value, for columns whose missing values the estimator rejects.
 
-    Only columns without missing values in training are concerned. CatBoost, for example, rejects a missing category,
-    and accepts any text that it has never seen.
-
-    Args:
-        schema: The estimator's inputs.
-        rows: The rows that it was fitted on.
-        predict: The estimator's predictions of encoded inputs.
+    Only columns without missing values in training, ``rows``, are concerned. CatBoost, for example, rejects a missing
+    category, and accepts any text that it has never seen.
     """
     sample = canonical_rows(schema, rows)
-    full = [
-        column.name
-        for column in schema.columns
-        if column.kind in {"text", "category"} and sample[column.name].null_count() == 0
-    ]
+    texts = [column.name for column in schema.columns if column.kind in {"text", "category"}]
+    full = [name for name in texts if sample[name].null_count() == 0]
     first = sample.head(1)
     if first.is_empty() or not full or _answers(schema, _without(first, full), predict):
         return schema
@@ -84,7 +75,7 @@ def _without(row: pl.DataFrame, names: list[str]) -> pl.DataFrame:
 
 
 def _filled(schema: InputSchema, name: str) -> InputSchema:
-    columns = [replace(column, fill=_FILL) if column.name == name else column for column in schema.columns]
+    columns = (replace(column, fill="") if column.name == name else column for column in schema.columns)
     return replace(schema, columns=tuple(columns))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -22,6 +23,7 @@ MATURE = 0.9
 """Rows are mature at the age by which this share of the labels is known, overall and for each class."""
 WEIGHT = "label_weight"
 """The column with the weight of a row."""
+_ALIKE = pl.lit(1.0).alias(WEIGHT)
 
 
 def learnable(model: Model, frame: TrainingFrame, *, by: datetime, before: datetime | None = None) -> pl.DataFrame:
@@ -38,15 +40,13 @@ def learnable(model: Model, frame: TrainingFrame, *, by: datetime, before: datet
     Raises:
         EmptyWindowError: If the model uses mature labels and there are none.
     """
-    rows = frame.data if before is None else frame.data.filter(pl.col(TIME) < before)
-    known = known_by(rows, by)
+    known = known_by(frame.data if before is None else frame.data.filter(pl.col(TIME) < before), by)
     if model.labels == "known":
-        return known.with_columns(pl.lit(1.0).alias(WEIGHT))
+        return known.with_columns(_ALIKE)
     history = _LabelDelays.learn(model, frame, by=by)
     if model.labels == "mature":
-        return _mature(model, known, history).with_columns(pl.lit(1.0).alias(WEIGHT))
-    weight = inverse_weights(history.delays, history.ages_s(known), history.codes(known))
-    return known.with_columns(pl.Series(WEIGHT, weight))
+        return _mature(model, known, history).with_columns(_ALIKE)
+    return history.weighted(known, inverse_weights)
 
 
 def judging(
@@ -54,34 +54,23 @@ def judging(
 ) -> pl.DataFrame:
     """Return the labelled rows of a window for scoring, with weights that correct for labels not known yet.
 
-    Args:
-        model: The definition; its ``labels`` are not used.
-        frame: As for :func:`learnable`.
-        by: Labels that became known later are ignored.
-        since: First event time, inclusive.
-        before: Last event time, exclusive; the frame's by default.
-
-    Returns:
-        Rows of the frame, in order, with :data:`WEIGHT`, see
-        :func:`~everfit.measures.label_weights.judging_weights`; 1 if nearly all labels are known.
+    They do not depend on the model's ``labels``. The first event time is ``since``, inclusive. :data:`WEIGHT` is that
+    of :func:`~everfit.measures.label_weights.judging_weights`; 1 if nearly all labels are known.
     """
     rows = frame.data.filter(pl.col(TIME) >= since)
     rows = rows if before is None else rows.filter(pl.col(TIME) < before)
     known = known_by(rows, by)
     if known.height >= NEARLY_ALL * rows.height:
-        return known.with_columns(pl.lit(1.0).alias(WEIGHT))
-    history = _LabelDelays.learn(model, frame, by=by)
-    weight = judging_weights(history.delays, history.ages_s(known), history.codes(known))
-    return known.with_columns(pl.Series(WEIGHT, weight))
+        return known.with_columns(_ALIKE)
+    return _LabelDelays.learn(model, frame, by=by).weighted(known, judging_weights)
 
 
 def labels_to_come(model: Model, frame: TrainingFrame, *, by: datetime, since: datetime) -> float:
     """Return the expected number of labels still to come for events since an instant; arguments as :func:`judging`."""
     rows = frame.data.filter(pl.col(TIME) >= since)
     waiting = rows.filter((pl.col(LABEL).is_null() | (pl.col(KNOWN_AT) > by)).fill_null(value=True))
-    history = _LabelDelays.learn(model, frame, by=by)
-    incidence = history.delays.incidence
-    return float(incidence.ahead[incidence.place(history.ages_s(waiting))].sum())
+    incidence = _LabelDelays.learn(model, frame, by=by).delays.incidence
+    return float(incidence.ahead[incidence.place(_seconds(waiting, pl.lit(by)))].sum())
 
 
 def known_by(rows: pl.DataFrame, instant: datetime) -> pl.DataFrame:
@@ -90,8 +79,7 @@ def known_by(rows: pl.DataFrame, instant: datetime) -> pl.DataFrame:
 
 
 def _mature(model: Model, known: pl.DataFrame, history: _LabelDelays) -> pl.DataFrame:
-    age_s = history.delays.age_known_s(MATURE)
-    place = f"model {model.name}"
+    age_s, place = history.delays.age_known_s(MATURE), f"model {model.name}"
     remedy = "Use labels='known' or 'weighted', or widen the window."
     if age_s is None:
         rule = "label delays must be known, so that mature labels can be selected"
@@ -100,13 +88,12 @@ def _mature(model: Model, known: pl.DataFrame, history: _LabelDelays) -> pl.Data
     # By age alone: known labels of younger rows would favour classes with short delays.
     rows = known.filter(pl.col(TIME) <= until)
     if rows[LABEL].n_unique() < 2:
-        raise EmptyWindowError(
+        rule = (
             f"there must be mature labels of more than one value: {MATURE:.0%} of each class are known after "
-            f"{age_s / 86_400:.3g} days, so of events until {until:%Y-%m-%d %H:%M}",
-            value=f"{rows.height} of {known.height} labelled rows",
-            remedy=remedy,
-            place=place,
+            f"{age_s / 86_400:.3g} days, so of events until {until:%Y-%m-%d %H:%M}"
         )
+        found = f"{rows.height} of {known.height} labelled rows"
+        raise EmptyWindowError(rule, value=found, remedy=remedy, place=place)
     return rows
 
 
@@ -130,11 +117,12 @@ class _LabelDelays:
         ages = np.where(known.to_numpy(), _seconds(asked, pl.col(KNOWN_AT)), asked_ago)
         return cls(by=by, classes=classes, delays=delays_of(ages, codes, asked_ago, classes=classes.to_list()))
 
-    def ages_s(self, rows: pl.DataFrame) -> Floats:
-        return _seconds(rows, pl.lit(self.by))
-
-    def codes(self, rows: pl.DataFrame) -> NDArray[np.int64]:
-        return _codes(rows[LABEL], self.classes)
+    def weighted(
+        self, rows: pl.DataFrame, weights: Callable[[Delays, Floats, NDArray[np.int64]], Floats]
+    ) -> pl.DataFrame:
+        """Add the weights of labelled rows."""
+        ages_s, codes = _seconds(rows, pl.lit(self.by)), _codes(rows[LABEL], self.classes)
+        return rows.with_columns(pl.Series(WEIGHT, weights(self.delays, ages_s, codes)))
 
 
 def _codes(labels: pl.Series, classes: pl.Series) -> NDArray[np.int64]:

@@ -20,7 +20,6 @@ from everfit.definitions.model import Model
 from everfit.definitions.space import Choice, Float, Parameter
 from everfit.measures.quality import Metric
 
-_WARM_STARTS = 3
 _STATES = {"pruned": optuna.trial.TrialState.PRUNED, "failed": optuna.trial.TrialState.FAIL}
 
 
@@ -54,7 +53,7 @@ def create_study(
     for trial in known:
         study.add_trial(optuna.trial.create_trial(params=trial.params, distributions=space, value=trial.value))
     study.enqueue_trial(dict(untuned))
-    for trial in known[:_WARM_STARTS]:
+    for trial in known[:3]:
         if trial.params != untuned:
             study.enqueue_trial(dict(trial.params))
     return study, space
@@ -75,13 +74,12 @@ def tell(study: optuna.Study, trial: optuna.trial.Trial, done: Trial) -> None:
 
 def _fits(params: Mapping[str, Any], space: Mapping[str, Parameter]) -> bool:
     """Return ``True`` if parameters of an earlier study are in the present space."""
-    return params.keys() == space.keys() and all(_inside(params[name], parameter) for name, parameter in space.items())
-
-
-def _inside(value: Any, parameter: Parameter) -> bool:
-    if isinstance(parameter, Choice):
-        return value in parameter.options
-    return isinstance(value, int | float) and parameter.low <= value <= parameter.high
+    return params.keys() == space.keys() and all(
+        params[name] in parameter.options
+        if isinstance(parameter, Choice)
+        else isinstance(params[name], int | float) and parameter.low <= params[name] <= parameter.high
+        for name, parameter in space.items()
+    )
 
 
 @contextmanager

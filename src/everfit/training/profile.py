@@ -12,44 +12,30 @@ from everfit.training.candidate import Candidate
 from everfit.training.split import holdout_rows
 from everfit.training.trainer import predict_rows
 
-MOST_ROWS = 25_000
-"""Largest number of rows of the hold-out, and of the training rows."""
-
 
 def profile_rows(frame: TrainingFrame, candidate: Candidate, *, extra: tuple[str, ...] = ()) -> pl.DataFrame:
     """Return labelled rows, sampled evenly over time, those of the hold-out with the candidate's predictions.
 
-    Args:
-        frame: The frame that the candidate was trained on.
-        candidate: The candidate.
-        extra: Columns to keep beside the features, such as those of slices.
-
     Returns:
-        Event time, label, the time at which it was known, the features before encoding, ``extra``;
-        :data:`everfit.artifact.package.HELD_OUT`, and ``prediction``, or ``prediction.<class>`` for each class, null
-        for training rows. Ordered by event time.
+        Event time, label, the time at which it was known, the features before encoding, ``extra`` columns such as those
+        of slices; :data:`everfit.artifact.package.HELD_OUT`, and ``prediction``, or ``prediction.<class>`` for each
+        class, null for training rows. Ordered by event time.
     """
     schema, split = candidate.fitted.schema, candidate.split
     names = list(dict.fromkeys([TIME, LABEL, KNOWN_AT, *frame.features, *extra]))
     held_out = _thin(holdout_rows(frame.data, split)).select(names)
     learnt = frame.data.filter(pl.col(LABEL).is_not_null() & (pl.col(TIME) < split.holdout_from))
-    predicted = predict_rows(
-        candidate.fitted, encode_inputs(schema, held_out), rows="rows of the profile", place=f"model {candidate.model}"
-    )
+    inputs = encode_inputs(schema, held_out)
+    predicted = predict_rows(candidate.fitted, inputs, rows="rows of the profile", model=candidate.model)
     if predicted.ndim == 1:
         answers = [pl.Series(PREDICTION, predicted)]
     else:
         classes = zip(schema.classes, predicted.T, strict=True)
         answers = [pl.Series(f"{PREDICTION}.{label}", column) for label, column in classes]
-    return pl.concat(
-        [
-            _thin(learnt).select(names).with_columns(pl.lit(False).alias(HELD_OUT)),
-            held_out.with_columns(pl.lit(True).alias(HELD_OUT), *answers),
-        ],
-        how="diagonal",
-    )
+    learnt = _thin(learnt).select(names).with_columns(pl.lit(False).alias(HELD_OUT))
+    return pl.concat([learnt, held_out.with_columns(pl.lit(True).alias(HELD_OUT), *answers)], how="diagonal")
 
 
 def _thin(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return every n-th row, so that no time of day or season is left out."""
-    return rows if rows.height <= MOST_ROWS else rows.gather_every(-(-rows.height // MOST_ROWS))
+    """Return at most 25,000 rows, every n-th, so that no time of day or season is left out."""
+    return rows.gather_every(max(1, -(-rows.height // 25_000)))

@@ -22,19 +22,14 @@ from everfit.training.trainer import encode_rows, fit
 def refit(model: Model, frame: TrainingFrame, candidate: Candidate) -> Fitted:
     """Fit a candidate's parameters on all rows that may be used, the hold-out included.
 
-    Raises:
-        TrainingError: If the trainer fails.
+    As the other functions here, it raises :class:`TrainingError` if the trainer fails.
     """
     rows = learnable(model, frame, by=frame.manifest.as_of)
     return _fit(model, frame, rows, candidate.params, seed=candidate.seed)
 
 
 def refit_as_recorded(model: Model, frame: TrainingFrame, lineage: Lineage) -> Fitted:
-    """Fit with the parameters that a package records, on the rows that it was fitted on.
-
-    Raises:
-        TrainingError: If the trainer fails.
-    """
+    """Fit with the parameters that a package records, on the rows that it was fitted on."""
     if lineage.refitted or lineage.split is None:
         rows = learnable(model, frame, by=frame.manifest.as_of)
     else:
@@ -50,9 +45,6 @@ def fit_without_holdout(
     A champion that was refitted on all rows was fitted on rows of the next candidate's hold-out, where its scores are
     too good. Refitted without them, it can be compared with the candidate. ``features`` are the columns that the
     package's estimator takes; the frame may have others by now.
-
-    Raises:
-        TrainingError: If the trainer fails.
     """
     rows = learnable(model, frame, by=holdout_from, before=holdout_from)
     return _fit(model, replace(frame, features=features), rows, lineage.params, seed=lineage.seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -10,60 +10,43 @@ import polars as pl
 from numpy.typing import NDArray
 
 from everfit.core.records import Score, SliceScore
+from everfit.core.settings import TrainingSettings
 from everfit.definitions.model import Model
 from everfit.measures.interval import bootstrap_intervals
 from everfit.measures.quality import Metric, metric_for, metrics_of
+from everfit.measures.weighting import Floats
 
 MIN_SLICE_ROWS = 50
 MOST_SLICES = 20
 
 
 def score(
-    model: Model,
-    truth: NDArray[np.float64],
-    predicted: NDArray[np.float64],
-    *,
-    weight: NDArray[np.float64],
-    resamples: int,
-    seed: int,
+    model: Model, truth: Floats, predicted: Floats, weight: Floats, settings: TrainingSettings
 ) -> tuple[Score, ...]:
     """Return every metric of the task with its bootstrap interval, weighted, the model's own metric first."""
     own = metric_for(model.metric, model.task)
     metrics = [own, *(metric for metric in metrics_of(model.task) if metric.name != own.name)]
-    return _scores(metrics, truth, predicted, weight, resamples=resamples, seed=seed)
+    return _scores(metrics, truth, predicted, weight, settings)
 
 
 def score_slices(
-    model: Model,
-    rows: pl.DataFrame,
-    truth: NDArray[np.float64],
-    predicted: NDArray[np.float64],
-    *,
-    weight: NDArray[np.float64],
-    resamples: int,
-    seed: int,
+    model: Model, rows: pl.DataFrame, truth: Floats, predicted: Floats, weight: Floats, settings: TrainingSettings
 ) -> tuple[SliceScore, ...]:
     """Return the model's own metric on each slice of at least 50 rows; numbers are sliced by their quartiles."""
-    metric = metric_for(model.metric, model.task)
-    found = []
+    metrics, found = [metric_for(model.metric, model.task)], []
     for column in model.slices:
         for value, inside in _slices(rows[column]):
-            arrays = truth[inside], predicted[inside], weight[inside]
-            (part,) = _scores([metric], *arrays, resamples=resamples, seed=seed)
+            (part,) = _scores(metrics, truth[inside], predicted[inside], weight[inside], settings)
             found.append(SliceScore(column=column, value=value, score=part))
     return tuple(found)
 
 
 def _scores(
-    metrics: list[Metric],
-    truth: NDArray[np.float64],
-    predicted: NDArray[np.float64],
-    weight: NDArray[np.float64],
-    *,
-    resamples: int,
-    seed: int,
+    metrics: Sequence[Metric], truth: Floats, predicted: Floats, weight: Floats, settings: TrainingSettings
 ) -> tuple[Score, ...]:
-    intervals = bootstrap_intervals(metrics, truth, predicted, resamples=resamples, seed=seed, weight=weight)
+    intervals = bootstrap_intervals(
+        metrics, truth, predicted, resamples=settings.bootstrap, seed=settings.seed, weight=weight
+    )
     return tuple(
         Score(
             metric=metric.name,

@@ -32,14 +32,10 @@ class Parts:
 def split_by_time(model: Model, frame: TrainingFrame, *, holdout_share: float, validation_share: float) -> Parts:
     """Split the labelled rows of a frame.
 
-    The newest rows are the hold-out, the newest of the rest the validation part. Rows of one instant stay together. A
-    row whose label became known after the next part had begun is in no part: it was not available for training at that
-    time. The bounds do not depend on the model's ``labels``, so that all of its options are scored on the same rows.
-
-    Args:
-        frame: Point-in-time correct rows.
-        holdout_share: Share of the labelled rows in the hold-out.
-        validation_share: Share of the remaining rows in the validation part.
+    The newest rows are the hold-out, the newest of the rest the validation part, by ``validation_share`` of the rest.
+    Rows of one instant stay together. A row whose label became known after the next part had begun is in no part: it
+    was not available for training at that time. The bounds do not depend on the model's ``labels``, so that all of its
+    options are scored on the same rows.
 
     Raises:
         EmptyWindowError: If a part would be empty.
@@ -47,12 +43,8 @@ def split_by_time(model: Model, frame: TrainingFrame, *, holdout_share: float, v
     """
     place, labelled = f"model {model.name}", frame.data.filter(pl.col(LABEL).is_not_null())
     if labelled.is_empty():
-        raise EmptyWindowError(
-            "there must be labelled rows to train on",
-            value=f"0 of {frame.data.height} rows",
-            remedy="Widen the window, or wait until labels are known.",
-            place=place,
-        )
+        found, remedy = f"0 of {frame.data.height} rows", "Widen the window, or wait until labels are known."
+        raise EmptyWindowError("there must be labelled rows to train on", value=found, remedy=remedy, place=place)
     _require_variety(labelled[LABEL], "the labels", place)
     holdout_from = _boundary(labelled, 1 - holdout_share)
     before = labelled.filter(pl.col(TIME) < holdout_from)
@@ -64,12 +56,9 @@ def split_by_time(model: Model, frame: TrainingFrame, *, holdout_share: float, v
     }
     for name, rows in parts.items():
         if rows.is_empty():
-            raise EmptyWindowError(
-                f"the {name} part must hold labelled rows",
-                value=f"0 of {labelled.height} rows",
-                remedy="Widen the window, or change [training] holdout_share and validation_share.",
-                place=place,
-            )
+            rule, found = f"the {name} part must hold labelled rows", f"0 of {labelled.height} rows"
+            remedy = "Widen the window, or change [training] holdout_share and validation_share."
+            raise EmptyWindowError(rule, value=found, remedy=remedy, place=place)
     _require_variety(parts["training"][LABEL], "the training part's labels", place)
     train, validation, holdout = parts.values()
     split = TimeSplit(
@@ -91,8 +80,7 @@ def holdout_rows(frame: pl.DataFrame, split: TimeSplit) -> pl.DataFrame:
 
 
 def _boundary(rows: pl.DataFrame, share: float) -> datetime:
-    place = min(int(rows.height * share), rows.height - 1)
-    instant: datetime = rows[TIME][place]
+    instant: datetime = rows[TIME][min(int(rows.height * share), rows.height - 1)]
     return instant
 
 

@@ -30,11 +30,6 @@ def train(
 ) -> Candidate:
     """Find the best parameters, fit with them on all rows before the hold-out, and score on the hold-out.
 
-    Args:
-        frame: Point-in-time correct rows.
-        settings: Budgets, shares, seed.
-        warm_start: Trials of the last study.
-
     Raises:
         EmptyWindowError: If there are too few labelled rows for three parts, or too few mature ones.
         LabelError: If the labels are all of one class.
@@ -45,33 +40,24 @@ def train(
         model, frame, holdout_share=settings.holdout_share, validation_share=settings.validation_share
     )
     # Tuning must not know the categories of the validation rows.
-    tuning_schema = infer_schema(model, frame, parts.train)
-    params, trials = tune(
-        model,
-        tuning_schema,
-        encode_rows(tuning_schema, parts.train),
-        encode_rows(tuning_schema, parts.validation),
-        settings=settings,
-        warm_start=warm_start,
-        progress=progress,
-    )
+    schema = infer_schema(model, frame, parts.train)
+    rows, valid = encode_rows(schema, parts.train), encode_rows(schema, parts.validation)
+    params, trials = tune(model, schema, rows, valid, settings=settings, warm_start=warm_start, progress=progress)
     progress.start("fitting", total=1)
     schema = infer_schema(model, frame, parts.learning)
     began = time.monotonic()
     fitted = fit(model, schema, encode_rows(schema, parts.learning), params, seed=settings.seed)
-    fit_seconds = time.monotonic() - began
-    progress.finish("fitting", note=f"{parts.learning.height:,} rows of {model.labels} labels in {fit_seconds:.1f} s")
+    took_s = time.monotonic() - began
+    progress.finish("fitting", note=f"{parts.learning.height:,} rows of {model.labels} labels in {took_s:.1f} s")
     held_out = encode_rows(fitted.schema, parts.holdout)
     truth = held_out.y.astype(np.float64)
-    predicted = predict_rows(fitted, held_out.X, rows="rows of the hold-out", place=f"model {model.name}")
+    predicted = predict_rows(fitted, held_out.X, rows="rows of the hold-out", model=model.name)
     progress.start("scoring", total=1)
-    weight, resamples, seed = held_out.weight, settings.bootstrap, settings.seed
-    scores = score(model, truth, predicted, weight=weight, resamples=resamples, seed=seed)
-    slices = score_slices(model, parts.holdout, truth, predicted, weight=weight, resamples=resamples, seed=seed)
+    scores = score(model, truth, predicted, held_out.weight, settings)
+    slices = score_slices(model, parts.holdout, truth, predicted, held_out.weight, settings)
     progress.finish("scoring", note=f"{scores[0].metric} {scores[0].value:.4f}")
     return Candidate(
         model=model.name,
-        task=model.task,
         metric=model.metric,
         labels=model.labels,
         fitted=fitted,
@@ -81,5 +67,4 @@ def train(
         trials=trials,
         scores=scores,
         slices=slices,
-        fit_seconds=fit_seconds,
     )

@@ -18,6 +18,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -35,8 +36,6 @@ from everfit.definitions.model import Model
 from everfit.definitions.trainer_arguments import chosen_arguments
 from everfit.training.inputs import describe_gaps, describe_inputs, with_fills
 from everfit.training.labels import WEIGHT
-
-_PROBED_ROWS = 64
 
 
 class TrialHandle(Protocol):
@@ -104,14 +103,7 @@ def fit(
 ) -> Fitted:
     """Call the trainer, with Python's and NumPy's global generators seeded.
 
-    Args:
-        model: The definition with the trainer.
-        schema: The schema that encoded the rows.
-        rows: The training rows.
-        params: The tuned parameters, by argument.
-        seed: Seed of all random numbers.
-        valid: The validation rows; the trainer gets those of classes with training rows.
-        trial: The tuner's handle, while tuning.
+    Of the validation rows it gets those of classes with training rows.
 
     Raises:
         DefinitionError: If the trainer has an argument that is neither tuned nor available.
@@ -135,16 +127,12 @@ def fit(
     arguments = chosen_arguments(function, offered, params, place=place)
     random.seed(seed)
     np.random.seed(seed)
-    with explaining(
-        f"the trainer {function.__name__} must not raise",
-        TrainingError,
-        place=f"model {model.name}",
-        remedy=lambda: describe_inputs(rows.X, schema),
-        but=Pruned,
-    ):
+    rule, own_model = f"the trainer {function.__name__} must not raise", f"model {model.name}"
+    inputs = partial(describe_inputs, rows.X, schema)
+    with explaining(rule, TrainingError, place=own_model, remedy=inputs, but=Pruned):
         estimator = function(**arguments)
     predictor = adapt(estimator, schema, place=place)
-    _probe(predictor, schema, rows.X[:_PROBED_ROWS], place=place)
+    _probe(predictor, schema, rows.X[:64], place=place)
     if rows.raw is not None:
         schema = with_fills(schema, rows.raw, predictor.predict)
     return Fitted(estimator=estimator, schema=schema, predict=predictor.predict, arithmetic=predictor.arithmetic)
@@ -178,18 +166,21 @@ def _of_known_classes(schema: InputSchema, rows: Rows) -> Rows | None:
 def adapt(estimator: Any, schema: InputSchema, *, place: str) -> NativePredictor:
     """Return a predictor with the shape of predictions that :class:`everfit.artifact.fitted_model.Fitted` requires.
 
-    Raises:
-        TrainingError: If it has no method for the task's predictions, or has other classes than the training labels.
+    Raises :class:`TrainingError` if it has no method for the task's predictions, or has other classes than the training
+    labels.
     """
     classification = schema.task != "regression"
-    kind = type(estimator).__name__
     if classification and _predicts_only_labels(estimator):
         raise _no_probabilities(estimator, schema, place)
     if not any(callable(getattr(estimator, name, None)) for name in ("predict", "predict_proba")[: 1 + classification]):
-        needed = "predict_proba" if classification else "predict"
-        raise TrainingError(f"a trainer must return something with {needed}", value=kind, place=place)
-    if classification:
-        _require_classes(estimator, schema, place)
+        rule = f"a trainer must return something with {'predict_proba' if classification else 'predict'}"
+        raise TrainingError(rule, value=type(estimator).__name__, place=place)
+    known, wanted = getattr(estimator, "classes_", None), list(range(len(schema.classes)))
+    if classification and known is not None:
+        found = np.asarray(known).tolist()
+        if not all(isinstance(label, int | float) for label in found) or sorted(found) != wanted:
+            rule = f"the estimator must know the classes {wanted}"
+            raise TrainingError(rule, value=found, remedy="Fit it on y unchanged.", place=place)
     return NativePredictor("fitted", estimator, schema)
 
 
@@ -211,57 +202,33 @@ def _no_probabilities(estimator: Any, schema: InputSchema, place: str) -> Traini
     )
 
 
-def _require_classes(estimator: Any, schema: InputSchema, place: str) -> None:
-    known = getattr(estimator, "classes_", None)
-    if known is None:
-        return
-    wanted = list(range(len(schema.classes)))
-    found = np.asarray(known).tolist()
-    if not all(isinstance(label, int | float) for label in found) or sorted(found) != wanted:
-        raise TrainingError(
-            f"the estimator must know the classes {wanted}",
-            value=found,
-            remedy="Fit it on y unchanged.",
-            place=place,
-        )
-
-
-def predict_rows(fitted: Fitted, inputs: Any, *, rows: str, place: str) -> NDArray[np.float64]:
+def predict_rows(fitted: Fitted, inputs: Any, *, rows: str, model: str) -> NDArray[np.float64]:
     """Predict rows that the estimator was not fitted on; they may lack values that the training rows had.
 
-    Args:
-        fitted: The estimator.
-        inputs: The rows, encoded by its schema.
-        rows: Description of the rows, for the message.
-        place: The model, for the message.
-
-    Returns:
-        As :class:`everfit.artifact.fitted_model.Fitted`.
-
-    Raises:
-        TrainingError: If the estimator raises, or a prediction is not a finite number.
+    ``inputs`` are encoded by its schema; ``rows`` describes them. Raises :class:`TrainingError` if the estimator
+    raises, or a prediction is not a finite number.
     """
-    with explaining(
-        f"the estimator must predict the {len(inputs)} {rows}",
-        TrainingError,
-        place=place,
-        remedy=lambda: describe_gaps(inputs, fitted.schema) or describe_inputs(inputs, fitted.schema),
-    ):
+    rule, place = f"the estimator must predict the {len(inputs)} {rows}", f"model {model}"
+
+    def remedy() -> str:
+        return describe_gaps(inputs, fitted.schema) or describe_inputs(inputs, fitted.schema)
+
+    with explaining(rule, TrainingError, place=place, remedy=remedy):
         predicted = fitted.predict(inputs)
-    if not np.isfinite(predicted).all():
-        broken = predicted[~np.isfinite(predicted)]
-        raise TrainingError(f"predictions of the {rows} must be finite numbers", value=float(broken[0]), place=place)
+    _require_finite(predicted, f"predictions of the {rows}", place)
     return predicted
+
+
+def _require_finite(predicted: NDArray[np.float64], what: str, place: str) -> None:
+    broken = predicted[~np.isfinite(predicted)]
+    if len(broken):
+        raise TrainingError(f"{what} must be finite numbers", value=float(broken[0]), place=place)
 
 
 def _probe(predictor: NativePredictor, schema: InputSchema, matrix: Any, *, place: str) -> None:
     """Predict a few training rows, so that wrong predictions are found at once."""
-    with explaining(
-        "the estimator must predict the rows it was fitted on",
-        TrainingError,
-        place=place,
-        remedy=lambda: describe_inputs(matrix, schema),
-    ):
+    rule, inputs = "the estimator must predict the rows it was fitted on", partial(describe_inputs, matrix, schema)
+    with explaining(rule, TrainingError, place=place, remedy=inputs):
         raw = predictor.predict_raw(matrix)
         if schema.task != "regression" and raw.ndim == 1 and raw.dtype.kind != "f":
             raise _no_probabilities(predictor.estimator, schema, place)
@@ -269,14 +236,8 @@ def _probe(predictor: NativePredictor, schema: InputSchema, matrix: Any, *, plac
     shape = (len(matrix), len(schema.classes)) if schema.task == "multiclass" else (len(matrix),)
     if answer.shape != shape:
         raise TrainingError(f"predictions must have the shape {shape}", value=answer.shape, place=place)
-    if not np.isfinite(answer).all():
-        raise TrainingError(
-            "predictions must be finite numbers", value=float(answer[~np.isfinite(answer)][0]), place=place
-        )
+    _require_finite(answer, "predictions", place)
     if schema.task != "regression" and (answer.min() < 0 or answer.max() > 1):
-        raise TrainingError(
-            "predictions of classes must be probabilities between 0 and 1",
-            value=float(answer.min() if answer.min() < 0 else answer.max()),
-            remedy="Return something with predict_proba.",
-            place=place,
-        )
+        rule = "predictions of classes must be probabilities between 0 and 1"
+        worst = float(answer.min() if answer.min() < 0 else answer.max())
+        raise TrainingError(rule, value=worst, remedy="Return something with predict_proba.", place=place)

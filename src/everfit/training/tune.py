@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,21 +42,10 @@ def tune(
     The first trial takes every parameter's default, then come the best of ``warm_start``, then what the tree-structured
     Parzen estimator suggests (Bergstra et al. 2011), which also learns from all of ``warm_start``. A trial that raises
     counts as failed and the search goes on. With one worker the outcome depends on the seed alone, unless the time
-    runs out.
+    runs out. Trials of ``warm_start`` outside the present space are left out.
 
-    Args:
-        schema: The schema that encoded the rows.
-        train: Rows to fit on.
-        valid: Rows to score on.
-        settings: Limits, workers and seed.
-        warm_start: Trials of the last study; those outside the present space are left out.
-        progress: Receives each trial, with the best metric so far.
-
-    Returns:
-        The best parameters, and all trials in order.
-
-    Raises:
-        TrainingError: If every trial failed, with the first cause.
+    Returns the best parameters, and all trials in order. Raises :class:`TrainingError` if every trial failed, with the
+    first cause.
     """
     untuned: Params = {name: parameter.untuned for name, parameter in model.learner.space.items()}
     if settings.trials == 0 or not untuned:
@@ -67,16 +57,18 @@ def tune(
     with optuna_study.quiet():
         study, space = optuna_study.create_study(model, metric, settings, untuned, warm_start if is_own else ())
         search = _Search(model, schema, train, valid, metric, settings, optuna_study.OptunaHandle)
+        deadline, trials = time.monotonic() + settings.seconds, search.trials
         progress.start(_TASK, total=settings.trials)
-        while search.wants_more():
-            asked = [study.ask(space) for _ in range(search.batch())]
-            for trial, outcome in zip(asked, search.run(asked), strict=True):
-                search.note(outcome)
-                optuna_study.tell(study, trial, outcome[0])
+        while len(trials) < settings.trials and (not trials or time.monotonic() < deadline):
+            asked = [study.ask(space) for _ in range(min(settings.workers, settings.trials - len(trials)))]
+            for trial, (done, cause) in zip(asked, search.run(asked), strict=True):
+                trials.append(done)
+                search.first_cause = search.first_cause or cause
+                optuna_study.tell(study, trial, done)
                 progress.advance(_TASK, note=search.best_so_far())
         progress.finish(_TASK, note=search.best_so_far())
     # The next study begins with these trials, and must not take values of another metric for its own.
-    return search.winner(), tuple(trial if is_own else replace(trial, value=None) for trial in search.trials)
+    return search.winner(), tuple(trial if is_own else replace(trial, value=None) for trial in trials)
 
 
 def _metric_on(model: Model, valid: Rows) -> Metric:
@@ -93,31 +85,19 @@ def _metric_on(model: Model, valid: Rows) -> Metric:
     return metric if defined else metric_for("log_loss", model.task)
 
 
+@dataclass
 class _Search:
     """The trials so far."""
 
-    def __init__(
-        self,
-        model: Model,
-        schema: InputSchema,
-        train: Rows,
-        valid: Rows,
-        metric: Metric,
-        settings: TrainingSettings,
-        handle: Callable[[optuna.trial.Trial], TrialHandle],
-    ) -> None:
-        self._model, self._schema, self._train, self._valid = model, schema, train, valid
-        self._metric, self._settings, self._handle = metric, settings, handle
-        self._deadline = time.monotonic() + settings.seconds
-        self._first_cause: TrainingError | None = None
-        self.trials: list[Trial] = []
-
-    def wants_more(self) -> bool:
-        in_time = time.monotonic() < self._deadline or not self.trials
-        return len(self.trials) < self._settings.trials and in_time
-
-    def batch(self) -> int:
-        return min(self._settings.workers, self._settings.trials - len(self.trials))
+    model: Model
+    schema: InputSchema
+    train: Rows
+    valid: Rows
+    metric: Metric
+    settings: TrainingSettings
+    handle: Callable[[optuna.trial.Trial], TrialHandle]
+    trials: list[Trial] = field(default_factory=list)
+    first_cause: TrainingError | None = None
 
     def run(self, asked: Sequence[optuna.trial.Trial]) -> list[tuple[Trial, TrainingError | None]]:
         if len(asked) == 1:
@@ -131,16 +111,13 @@ class _Search:
         began = time.monotonic()
         value, cause, state = None, None, "complete"
         try:
-            seed, handle = self._settings.seed, self._handle(trial)
-            fitted = fit(
-                self._model, self._schema, self._train, trial.params, seed=seed, valid=self._valid, trial=handle
-            )
-            predicted = predict_rows(
-                fitted, self._valid.inputs_of(fitted), rows="validation rows", place=f"model {self._model.name}"
-            )
-            value = self._metric.compute(self._valid.y.astype(np.float64), predicted, self._valid.weight)
+            seed, handle = self.settings.seed, self.handle(trial)
+            fitted = fit(self.model, self.schema, self.train, trial.params, seed=seed, valid=self.valid, trial=handle)
+            inputs = self.valid.inputs_of(fitted)
+            predicted = predict_rows(fitted, inputs, rows="validation rows", model=self.model.name)
+            value = self.metric.compute(self.valid.y.astype(np.float64), predicted, self.valid.weight)
             if not np.isfinite(value):
-                cause, value = TrainingError(f"{self._metric.name} on the validation rows must be finite"), None
+                cause, value = TrainingError(f"{self.metric.name} on the validation rows must be finite"), None
         except Pruned:
             state = "pruned"
         except TrainingError as error:
@@ -154,23 +131,18 @@ class _Search:
         )
         return done, cause
 
-    def note(self, outcome: tuple[Trial, TrainingError | None]) -> None:
-        done, cause = outcome
-        self.trials.append(done)
-        self._first_cause = self._first_cause or cause
-
     def best(self) -> Trial | None:
         complete = [trial for trial in self.trials if trial.value is not None]
-        return min(complete, key=lambda trial: self._metric.loss(trial.value or 0.0)) if complete else None
+        return min(complete, key=lambda trial: self.metric.loss(trial.value or 0.0)) if complete else None
 
     def best_so_far(self) -> str:
         best = self.best()
-        return f"{self._metric.name} {best.value:.4f}" if best and best.value is not None else "no trial has worked yet"
+        return f"{self.metric.name} {best.value:.4f}" if best and best.value is not None else "no trial has worked yet"
 
     def winner(self) -> Params:
         best = self.best()
         if best is None:
-            raise self._first_cause or TrainingError(
-                "at least one trial must finish", value="all were pruned", place=f"model {self._model.name}"
-            )
+            place = f"model {self.model.name}"
+            pruned = TrainingError("at least one trial must finish", value="all were pruned", place=place)
+            raise self.first_cause or pruned
         return best.params
