@@ -18,6 +18,7 @@ from tests.store.recent_predictions import recent_predictions
 
 from everfit.journal.tables import scan_predictions
 from everfit.serving.worker_report import read_reports
+from everfit.store.lake import scan_tables
 
 KILLS = 20
 
@@ -49,7 +50,7 @@ def test_twenty_kills_lose_and_double_nothing(own: Path) -> None:
                 assert everfit(own, "journal", "ship").code == 0
             _kill(state, len(killed) % 2, killed)
     answered = told[0].answered
-    early = scan_predictions(lake, state / "journal", "late", include_unshipped=False).collect()["id"]
+    early = scan_tables(lake, "predictions/late", (), base={}).collect()["id"]
     late = [each for _, found in recent_predictions(state / "journal") for each in found.ids]
     recorded = Counter([*early, *late])
     sys.stdout.write(f"{len(answered)} answers, {told[0].dropped} hang-ups, {len(early)} + {len(late)} recorded\n")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.journal.records import Service, hour
 
 from everfit.core.errors import TimestampError
-from everfit.journal import outcome_rows, prediction_rows
+from everfit.journal import prediction_rows
 from everfit.journal.label_join import (
     first_predictions,
     join_labels,
@@ -21,6 +21,7 @@ from everfit.journal.label_join import (
     latest_outcomes,
     repeated_reports,
 )
+from everfit.journal.logs import OUTCOME
 from everfit.journal.ship import ship
 from everfit.journal.tables import scan_outcomes, scan_predictions
 from everfit.store.timestamps import INSTANT
@@ -53,7 +54,7 @@ def outcomes(rows: list[tuple[str, int, int, str | None]]) -> pl.DataFrame:
         {"id": key, "value": value, "known_at": hour(known), "recorded_at": hour(at), "segment": "s", "place": place}
         for place, (key, at, known, value) in enumerate(rows)
     ]
-    return pl.DataFrame(base, schema=outcome_rows.BASE)
+    return pl.DataFrame(base, schema=OUTCOME)
 
 
 def told(rows: list[tuple[str, int, int, str | None]], as_of: int) -> dict[str, tuple[str, datetime]]:

@@ -14,8 +14,11 @@ import pytest
 from tests.journal.records import START, Service, hour, variant
 
 from everfit.core.errors import StoreError
+from everfit.journal.prediction_rows import BASE
 from everfit.journal.ship import ship
-from everfit.journal.tables import scan_outcomes, scan_predictions, scan_pushes
+from everfit.journal.tables import scan_outcomes, scan_predictions
+from everfit.store.lake import scan_tables
+from everfit.store.pushed_rows import scan_pushed
 from everfit.store.segments import SegmentWriter, sealed_segments
 
 WRITER = """
@@ -58,6 +61,10 @@ sys.stdin.read()
 """
 
 
+def shipped(lake: Path) -> pl.DataFrame:
+    return scan_tables(lake, "predictions/late", (), base=BASE).collect()
+
+
 def ids(lake: Path, journal: Path) -> list[str]:
     return sorted(scan_predictions(lake, journal, "late").select("id").collect().to_series())
 
@@ -67,7 +74,7 @@ def test_predictions_become_rows_with_their_types(journal: Path, lake: Path) -> 
     service.predict("a", "b", at=1)
     service.stop()
     (logs, *_) = ship(journal, lake).logs
-    assert (logs.segments, logs.rows, logs.torn_bytes, logs.set_aside) == (1, 2, 0, ())
+    assert (logs.segments, logs.rows, logs.torn_bytes, logs.set_aside) == (1, 2, 0, [])
     frame = scan_predictions(lake, journal, "late").sort("row").collect()
     assert frame.drop("segment").rows(named=True)[1] == {
         "id": "b",
@@ -107,7 +114,7 @@ def test_what_is_being_written_is_left_but_read(journal: Path, lake: Path) -> No
     service.predict("a")
     assert ship(journal, lake).rows == 0
     assert ids(lake, journal) == ["a"]
-    assert scan_predictions(lake, journal, "late", include_unshipped=False).collect().is_empty()
+    assert shipped(lake).is_empty()
     assert scan_predictions(lake, journal, "other").collect().is_empty()
 
 
@@ -127,7 +134,7 @@ def test_a_segment_that_comes_back_is_not_shipped_twice(journal: Path, lake: Pat
     assert (again.rows, [each.segments for each in again.logs]) == (0, [1, 1, 1, 0])
     assert ids(lake, journal) == ["a", "b", "c"]
     assert scan_outcomes(lake, journal, "late").collect().height == 1
-    assert scan_pushes(lake, journal, "load").collect().height == 1
+    assert scan_pushed(lake, journal, "load").collect().height == 1
 
 
 @pytest.mark.parametrize("place", ["delete", "write"])
@@ -149,7 +156,7 @@ def test_a_shipper_killed_at_any_step_doubles_and_loses_nothing(
     assert ids(lake, journal) == wanted
     ship(journal, lake)
     assert ids(lake, journal) == wanted
-    assert scan_predictions(lake, journal, "late", include_unshipped=False).collect().height == 10
+    assert shipped(lake).height == 10
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -169,7 +176,7 @@ def test_everything_acknowledged_is_in_the_lake_once(journal: Path, lake: Path, 
         rest = process.communicate()[0].split("\n")[:-1]
         acknowledged[name] = int(rest[-1]) if rest else acknowledged[name]
     ship(journal, lake)
-    found = scan_predictions(lake, journal, "late", include_unshipped=False).select("id").collect().to_series()
+    found = shipped(lake)["id"]
     assert found.is_unique().all()
     for name, last in acknowledged.items():
         assert {f"{name}-{number}" for number in range(last + 1)} <= set(found)
@@ -186,7 +193,7 @@ def test_a_torn_record_is_cut_and_counted(journal: Path, lake: Path) -> None:
     path.with_suffix(".open").write_bytes(content[:-3])
     path.unlink()
     log = ship(journal, lake).logs[0]
-    assert (log.rows, log.segments, log.set_aside) == (1, 1, ())
+    assert (log.rows, log.segments, log.set_aside) == (1, 1, [])
     assert 0 < log.torn_bytes < len(content) / 2
     assert ids(lake, journal) == ["a"]
 
@@ -207,7 +214,7 @@ def test_what_cannot_be_understood_is_set_aside_and_keeps_nobody_waiting(journal
     broken = {path.stem for path in (journal / "predictions").glob("*.broken")}
     assert broken == {Path(name).stem for name in log.set_aside}
     assert ids(lake, journal) == ["b"]
-    assert ship(journal, lake).logs[0].set_aside == ()
+    assert ship(journal, lake).logs[0].set_aside == []
 
 
 def test_a_segment_that_was_damaged_is_kept_for_what_could_not_be_read(journal: Path, lake: Path) -> None:
@@ -220,7 +227,7 @@ def test_a_segment_that_was_damaged_is_kept_for_what_could_not_be_read(journal: 
     content[content.index(b"\xa1b")] ^= 1
     path.write_bytes(content)
     log = ship(journal, lake).logs[0]
-    assert (log.rows, log.set_aside) == (1, (path.name,))
+    assert (log.rows, log.set_aside) == (1, [path.name])
     assert log.torn_bytes > 0
     assert path.with_suffix(".broken").read_bytes() == content
 

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import polars as pl
 from msgspec import Struct
 
@@ -59,12 +60,7 @@ def find_prediction(lake: Path, journal: Path, prediction_id: str) -> list[Found
     """Return every prediction with an id, oldest first, whether it was shipped or not.
 
     There are several if a version answered in shadow as well, or if a caller asked twice with an id of its own.
-
-    Args:
-        prediction_id: The id that the answer bore.
-
-    Raises:
-        StoreError: If the log or a table cannot be read.
+    Raises :class:`StoreError` if the log or a table cannot be read.
     """
     asked = pl.col("id") == prediction_id
     # The log first, as ever; each table by itself, since only its own columns were asked for and used.
@@ -81,29 +77,14 @@ def find_prediction(lake: Path, journal: Path, prediction_id: str) -> list[Found
 
 def _outcomes(lake: Path, journal: Path, model: str, asked: pl.Expr) -> tuple[ReportedOutcome, ...]:
     reports = scan_outcomes(lake, journal, model).filter(asked).sort("recorded_at", SEGMENT, PLACE).collect()
-    return tuple(
-        ReportedOutcome(value=row["value"], known_at=row["known_at"], recorded_at=row["recorded_at"])
-        for row in reports.rows(named=True)
-    )
+    return msgspec.convert(reports.rows(named=True), tuple[ReportedOutcome, ...])
 
 
 def _found(row: dict[str, Any], outcomes: tuple[ReportedOutcome, ...]) -> FoundPrediction:
-    chances = _under(row, f"{PREDICTION}.")
-    return FoundPrediction(
-        id=row["id"],
-        model=row["model"],
-        version=row["version"],
-        digest=row["digest"],
-        route=row["route"],
-        row=row["row"],
-        recorded_at=row["recorded_at"],
-        event_time=row["event_time"],
-        latency_us=row["latency_us"],
-        prediction=chances or row[PREDICTION],
-        request=_under(row, REQUEST),
-        features=_under(row, FEATURE),
-        outcomes=outcomes,
-    )
+    own = {name: row[name] for name in FoundPrediction.__struct_fields__ if name in row}
+    prediction = _under(row, f"{PREDICTION}.") or row[PREDICTION]
+    request, features = _under(row, REQUEST), _under(row, FEATURE)
+    return FoundPrediction(**own | {"prediction": prediction}, request=request, features=features, outcomes=outcomes)
 
 
 def _under(row: dict[str, Any], prefix: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The label join: predictions with their labels, as they were known at an instant. Pure functions of frames.
 
-There are two sources of labels: outcomes that were reported to the service, and the events' source. What was reported
-counts. Stored outcomes have ``value`` and ``known_at``; here they become :data:`~everfit.core.columns.LABEL` and
-:data:`~everfit.core.columns.KNOWN_AT`.
+There are two sources of labels: outcomes that were reported to the service, with the columns of
+:data:`everfit.journal.logs.OUTCOME`, and the events' source: ``id``, ``value`` as text and ``known_at``. What was
+reported counts. An ``as_of`` without a time zone raises :class:`TimestampError`.
 """
 
 from __future__ import annotations
@@ -20,17 +20,8 @@ from everfit.store.timestamps import INSTANT
 def latest_outcomes(outcomes: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:
     """Return the reported outcome of every id, as it was known.
 
-    Of several reports of an id the last recorded counts. If that took the outcome back, there is none.
-
-    Args:
-        outcomes: Columns as :data:`everfit.journal.outcome_rows.BASE`.
-        as_of: Nothing recorded or known later is used; aware.
-
-    Returns:
-        ``id``, ``value``, ``known_at`` and ``recorded_at``; every id once at most.
-
-    Raises:
-        TimestampError: If ``as_of`` has no time zone.
+    Of several reports of an id the last recorded counts. If that took the outcome back, there is none. Columns are
+    ``id``, ``value``, ``known_at`` and ``recorded_at``; every id is there once at most.
     """
     moment = _moment(as_of)
     return (
@@ -46,18 +37,8 @@ def known_labels(outcomes: pl.DataFrame, source: pl.DataFrame, as_of: datetime) 
     """Return the label of every id that has one, as it was known.
 
     A reported outcome counts more than the source's label, even if that became known later. Of several labels of the
-    source the last that became known counts; of those that became known together, the greatest as text.
-
-    Args:
-        outcomes: Columns as :data:`everfit.journal.outcome_rows.BASE`.
-        source: ``id``, ``value`` as text and ``known_at``; a null value is no label.
-        as_of: Nothing recorded or known later is used; aware.
-
-    Returns:
-        ``id``, ``label`` as text and ``label_known_at``; every id once.
-
-    Raises:
-        TimestampError: If ``as_of`` has no time zone.
+    source the last that became known counts; of those that became known together, the greatest as text. A null value of
+    the source is no label. Columns are ``id``, ``label`` as text and ``label_known_at``; every id is there once.
     """
     reported = latest_outcomes(outcomes.lazy(), as_of).drop("recorded_at").collect()
     labels = source.filter(pl.col("known_at") <= _moment(as_of), pl.col("value").is_not_null())
@@ -70,12 +51,7 @@ def known_labels(outcomes: pl.DataFrame, source: pl.DataFrame, as_of: datetime) 
 
 
 def join_labels(predictions: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
-    """Return predictions with ``label`` and ``label_known_at``, null where none was known; in their order.
-
-    Args:
-        predictions: With ``id``.
-        labels: As :func:`known_labels` returns them.
-    """
+    """Return predictions with the columns of :func:`known_labels`, null where none was known; in their order."""
     return predictions.join(labels, on=ID, how="left", maintain_order="left")
 
 
@@ -84,13 +60,8 @@ def repeated_reports(
 ) -> pl.DataFrame | None:
     """Return all reports of labels, ``id`` and ``value``, corrections among them; ``None`` if none can be repeated.
 
-    An outcome that was reported through the API and is in the source as well counts as one report.
-
-    Args:
-        outcomes: Columns as :data:`everfit.journal.outcome_rows.BASE`.
-        source: As for :func:`known_labels`.
-        predictions: With ``id``; labels of other events in the source are left out.
-        as_of: Nothing recorded later is used; aware.
+    An outcome that was reported through the API and is in the source as well counts as one report. Labels of other
+    events than those of ``predictions`` are left out.
     """
     reported = outcomes.filter(pl.col("recorded_at") <= _moment(as_of)).select(ID, "value")
     if not reported.height and source[ID].n_unique() == source.height:
@@ -102,12 +73,7 @@ def repeated_reports(
 def first_predictions(predictions: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:
     """Return the predictions that had been made; an id that was requested twice counts once for each route, the first.
 
-    Args:
-        predictions: Columns as :data:`everfit.journal.prediction_rows.BASE`, and any others.
-        as_of: Nothing recorded later is used; aware.
-
-    Raises:
-        TimestampError: If ``as_of`` has no time zone.
+    Columns are :data:`everfit.journal.prediction_rows.BASE`, and any others.
     """
     return (
         predictions.filter(pl.col(RECORDED_AT) <= _moment(as_of))

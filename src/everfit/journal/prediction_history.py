@@ -1,17 +1,17 @@
-"""In-memory history of a model's predictions, kept up with the lake."""
+"""In-memory history of a model's predictions, kept up with the lake; its errors are :class:`StoreError`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
 from everfit.core.columns import PREDICTION
-from everfit.journal import outcome_rows, prediction_rows
 from everfit.journal.label_join import first_predictions
-from everfit.journal.logs import OUTCOME_LOG, PREDICTION_LOG
+from everfit.journal.logs import OUTCOME, OUTCOME_LOG, PREDICTION_LOG
+from everfit.journal.prediction_rows import BASE
 from everfit.store.lake import united
 from everfit.store.table_tailer import TableTailer
 from everfit.store.timestamps import in_years
@@ -38,15 +38,10 @@ class PredictionHistory:
         columns: Sequence[str] | None = (),
         include_unshipped: bool = False,
     ) -> None:
-        kept = {*_KEEP, *(f"{kind}.{name}" for name in columns or () for kind in ("feature", "request"))}
-
-        def wanted(name: str) -> bool:
-            return columns is None or name in kept or name.partition(".")[0] == PREDICTION
-
-        self._wanted: Callable[[str], bool] = wanted
+        self._kept = None if columns is None else {*_KEEP, *_columns_of(columns)}
         self._journal, self._include_unshipped, self.model = journal, include_unshipped, model
-        self._predictions = TableTailer(lake, f"predictions/{model}", prediction_rows.BASE, wanted, "event_time")
-        self._reported = TableTailer(lake, f"outcomes/{model}", outcome_rows.BASE, lambda _: True, "recorded_at")
+        self._predictions = TableTailer(lake, f"predictions/{model}", BASE, self._is_wanted, "event_time")
+        self._reported = TableTailer(lake, f"outcomes/{model}", OUTCOME, lambda _: True, "recorded_at")
         self._shipped = self._outcomes = pl.DataFrame()
         self._unshipped: list[pl.LazyFrame] = []
         self._repeats = False
@@ -58,11 +53,7 @@ class PredictionHistory:
         """Rows of both that are left out, since their event or known time breaks the rule for instants."""
 
     def catch_up(self) -> None:
-        """Read what was added since the last call.
-
-        Raises:
-            StoreError: If the lake or the log cannot be read.
-        """
+        """Read what was added since the last call."""
         # The log first: what is shipped in between is in the tables then, and recognised by its segment's name.
         both = PREDICTION_LOG, OUTCOME_LOG
         waiting = [part for log in both for part in log.unshipped(self._journal)] if self._include_unshipped else []
@@ -85,7 +76,7 @@ class PredictionHistory:
                 continue
             self.left_out += part.rows.height - kept.height
         for frame in self._unshipped:
-            few = frame.select(name for name in frame.collect_schema() if self._wanted(name)).collect()
+            few = frame.select(name for name in frame.collect_schema() if self._is_wanted(name)).collect()
             self.rows = _in_order(self.rows, few)
 
     def as_of(self, as_of: datetime) -> pl.DataFrame:
@@ -94,25 +85,26 @@ class PredictionHistory:
         return first_predictions(made.lazy(), as_of).sort("event_time", "id").collect() if self._repeats else made
 
     def between(self, first: datetime, last: datetime, columns: Sequence[str]) -> pl.DataFrame:
-        """Return predictions with event times between two instants, both included, with ``mark`` and more columns.
-
-        Args:
-            first: The earliest event time.
-            last: The latest.
-            columns: Features or request fields.
-        """
-        more = {f"{kind}.{name}" for name in columns for kind in ("feature", "request")}
+        """Return predictions with event times in ``[first, last]``, with ``mark`` and more features or fields."""
+        more = _columns_of(columns)
 
         def wanted(name: str) -> bool:
-            return self._wanted(name) or name in more
+            return name in more or self._is_wanted(name)
 
         unshipped = [
-            frame.select(name for name in frame.collect_schema() if wanted(name)).filter(
-                pl.col("event_time").is_between(first, last)
+            frame.filter(pl.col("event_time").is_between(first, last)).select(
+                name for name in frame.collect_schema() if wanted(name)
             )
             for frame in self._unshipped
         ]
         return _marked(united([self._predictions.between(first, last, wanted), *unshipped]).collect())
+
+    def _is_wanted(self, name: str) -> bool:
+        return self._kept is None or name in self._kept or name.partition(".")[0] == PREDICTION
+
+
+def _columns_of(names: Sequence[str]) -> set[str]:
+    return {f"{kind}.{name}" for name in names for kind in ("feature", "request")}
 
 
 def _has(rows: pl.DataFrame, segment: str) -> bool:

@@ -33,7 +33,8 @@ BASE: dict[str, pl.DataType] = {
     SEGMENT: pl.String(),
     PLACE: pl.Int64(),
 }
-"""The columns that every prediction has: ``row`` is the place within its request."""
+"""The columns that every prediction has: ``row`` is the place within its request, whose time is the event time unless the
+request has a field for that."""
 
 _TYPES: dict[str, pl.DataType] = {
     "string": pl.String(),
@@ -50,10 +51,8 @@ def prediction_rows(records: Iterable[tuple[str, PredictionLayout | Predictions]
 
     Columns: :data:`BASE`; ``prediction``, or ``prediction.<class>`` for each class of a multiclass model; the fields
     ``request.<name>`` in their types; the features as used, ``feature.<name>``. The log does not say the types of
-    features, so their values do; see :func:`everfit.store.type_inference.untyped_column`.
-
-    Raises:
-        StoreError: If a record does not have its layout's form.
+    features, so their values do; see :func:`everfit.store.type_inference.untyped_column`. Raises :class:`StoreError` if
+    a record does not have its layout's form.
     """
     gathered: dict[tuple[str, str], _Gathered] = {}
     tables: dict[tuple[str, int], str] = {}
@@ -62,11 +61,9 @@ def prediction_rows(records: Iterable[tuple[str, PredictionLayout | Predictions]
         table = tables.get((segment, layout.number))
         if table is None:
             table = tables[segment, layout.number] = f"{PREDICTIONS}/{layout.model}/{_layout_digest(layout)}"
-        whole = gathered.get((segment, table))
-        if whole is None:
-            whole = gathered[segment, table] = _Gathered(layout)
+            gathered.setdefault((segment, table), _Gathered(layout))
         place = places[segment] = places.get(segment, -1) + 1
-        whole.add(segment, place, layout, record)
+        gathered[segment, table].add(segment, place, layout, record)
     return [
         SegmentRows(segment=segment, table=table, rows=whole.frame()) for (segment, table), whole in gathered.items()
     ]
@@ -81,35 +78,18 @@ def _layout_digest(layout: PredictionLayout) -> str:
 @dataclass
 class _Gathered:
     layout: PredictionLayout
-    base: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in BASE})
+    base: list[tuple[Any, ...]] = field(default_factory=list)
     request: list[Sequence[Any]] = field(default_factory=list)
     features: list[Sequence[Any]] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
 
     def add(self, segment: str, place: int, layout: PredictionLayout, record: Predictions) -> None:
-        """Add a record.
-
-        Raises:
-            StoreError: If its parts differ in length.
-        """
-        rows = len(record.ids)
-        if not rows == len(record.rows) == len(record.features) == len(record.values):
+        """Add a record. Raises :class:`StoreError` if its parts differ in length."""
+        if not len(record.ids) == len(record.rows) == len(record.features) == len(record.values):
             raise StoreError("a record must have a request, features and an answer for every id", value=segment)
-        constant = {
-            "model": layout.model,
-            "version": layout.version,
-            "digest": layout.digest,
-            "route": record.route,
-            "recorded_at": record.recorded_us,
-            "latency_us": record.latency_us,
-            SEGMENT: segment,
-            PLACE: place,
-        }
-        base = self.base
-        for name, value in constant.items():
-            base[name] += (value,) * rows
-        base["id"] += record.ids
-        base["row"] += range(rows)
+        version = (layout.model, layout.version, layout.digest, record.route)
+        rest = (record.recorded_us, record.recorded_us, record.latency_us, segment, place)
+        self.base += [(row_id, *version, row, *rest) for row, row_id in enumerate(record.ids)]
         self.request += record.rows
         self.features += record.features
         self.values += record.values
@@ -132,17 +112,11 @@ class _Gathered:
         answers = [
             pl.Series(name, values, dtype=pl.Float64, strict=False) for name, values in zip(names, chances, strict=True)
         ]
-        recorded = pl.Series("recorded_at", self.base["recorded_at"], dtype=pl.Int64).cast(INSTANT)
-        asked = next((one for one in request if one.name == f"{REQUEST}{layout.event_time}"), None)
-        own = {
-            "recorded_at": recorded,
-            "event_time": recorded if asked is None else asked.cast(INSTANT),
-        }
-        base = [
-            own[name].alias(name) if name in own else pl.Series(name, self.base[name], dtype=dtype)
-            for name, dtype in BASE.items()
-        ]
-        return pl.DataFrame([*base, *answers, *request, *features])
+        base = pl.DataFrame(self.base, schema=BASE, orient="row")
+        for column in request:
+            if column.name == f"{REQUEST}{layout.event_time}":
+                base = base.with_columns(column.cast(INSTANT).alias("event_time"))
+        return base.hstack([*answers, *request, *features])
 
 
 def _columns(rows: Sequence[Sequence[Any]], width: int) -> list[Sequence[Any]]:

@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 import polars as pl
@@ -27,20 +29,18 @@ from everfit.store.segments import read_segment, seal_abandoned, sealed_segments
 BROKEN = ".broken"
 """Suffix of a segment that could not be decoded."""
 
-_ROWS_PER_COMMIT = 200_000
 
-
-class ShippedLog(Struct, frozen=True, kw_only=True):
+class ShippedLog(Struct, kw_only=True):
     """Result of shipping one log."""
 
     log: str
-    segments: int
+    segments: int = 0
     """Shipped, and deleted."""
-    rows: int
+    rows: int = 0
     """Added to tables; those that were there already, since an earlier shipping was interrupted, do not count."""
-    torn_bytes: int
+    torn_bytes: int = 0
     """Cut off the ends of segments whose writers died while they wrote, or unreadable in the middle of one."""
-    set_aside: tuple[str, ...]
+    set_aside: list[str] = []
     """Segments that could not be understood, or only in part, now called ``….broken``."""
 
 
@@ -56,24 +56,19 @@ class Shipped(Struct, frozen=True, kw_only=True):
         return sum(log.rows for log in self.logs)
 
 
-def ship(journal: Path, lake: Path, *, rows_per_commit: int = _ROWS_PER_COMMIT, progress: Progress = SILENT) -> Shipped:
+def ship(journal: Path, lake: Path, *, rows_per_commit: int = 200_000, progress: Progress = SILENT) -> Shipped:
     """Ship every sealed segment.
 
-    A segment that cannot be decoded is set aside, and the others are shipped.
+    A segment that cannot be decoded is set aside, and the others are shipped. Raises :class:`StoreError` if another
+    process is shipping the same journal, or the disk refuses; nothing is lost then, and the next call goes on.
 
     Args:
-        journal: The journal's folder, with a folder for each log.
-        lake: The lake's folder; made if it is missing.
         rows_per_commit: Gather segments until there are so many rows.
-        progress: Hears of each log, in segments.
-
-    Raises:
-        StoreError: If another process is shipping the same journal, or the disk refuses; nothing is lost then, and the
-            next call goes on.
+        progress: Receives each log's progress, in segments.
     """
     began = time.perf_counter()
     with _alone(journal):
-        logs = tuple(_Shipping(log, journal / log.name, lake, rows_per_commit, progress).run() for log in LOGS)
+        logs = tuple(_Shipping(log, journal / log.name, lake, rows_per_commit).run(progress) for log in LOGS)
     return Shipped(logs=logs, seconds=time.perf_counter() - began)
 
 
@@ -100,32 +95,24 @@ class _Shipping:
     folder: Path
     lake: Path
     rows_per_commit: int
-    progress: Progress
     waiting: list[tuple[Path, Sequence[SegmentRows]]] = field(default_factory=list)
-    segments: int = 0
-    rows: int = 0
-    torn_bytes: int = 0
-    set_aside: list[str] = field(default_factory=list)
 
-    def run(self) -> ShippedLog:
-        self.torn_bytes += sum(seal_abandoned(self.folder).values())
+    def __post_init__(self) -> None:
+        self.result = ShippedLog(log=self.log.name)
+
+    def run(self, progress: Progress) -> ShippedLog:
+        self.result.torn_bytes += sum(seal_abandoned(self.folder).values())
         sealed = sealed_segments(self.folder)
         task = f"ship {self.log.name}"
-        self.progress.start(task, len(sealed))
+        progress.start(task, len(sealed))
         for path in sealed:
             self._take(path)
             if sum(part.rows.height for _, parts in self.waiting for part in parts) >= self.rows_per_commit:
                 self._commit()
-            self.progress.advance(task)
+            progress.advance(task)
         self._commit()
-        self.progress.finish(task, f"{self.rows:,} rows of {self.segments:,} segments")
-        return ShippedLog(
-            log=self.log.name,
-            segments=self.segments,
-            rows=self.rows,
-            torn_bytes=self.torn_bytes,
-            set_aside=tuple(self.set_aside),
-        )
+        progress.finish(task, f"{self.result.rows:,} rows of {self.result.segments:,} segments")
+        return self.result
 
     def _take(self, path: Path) -> None:
         """Read a segment; it is deleted, or set aside, once its rows are in the lake."""
@@ -135,29 +122,23 @@ class _Shipping:
         except (StoreError, pl.exceptions.PolarsError, ValueError, TypeError) as error:
             if isinstance(error.__cause__, OSError):  # the disk's fault, not the segment's
                 raise
-            self._set_aside(path)
+            path.rename(path.with_suffix(BROKEN))
+            self.result.set_aside.append(path.name)
             return
-        self.torn_bytes += segment.torn_bytes
+        self.result.torn_bytes += segment.torn_bytes
         self.waiting.append((path, parts))
         if segment.torn_bytes:
-            self.set_aside.append(path.name)
+            self.result.set_aside.append(path.name)
 
     def _commit(self) -> None:
-        tables: dict[str, list[SegmentRows]] = {}
-        for _, parts in self.waiting:
-            for part in parts:
-                tables.setdefault(part.table, []).append(part)
-        for table, parts in tables.items():
-            self.rows += append(self.lake, table, parts)
+        every = sorted((part for _, parts in self.waiting for part in parts), key=attrgetter("table"))
+        for table, parts in groupby(every, key=attrgetter("table")):
+            self.result.rows += append(self.lake, table, tuple(parts))
         for path, _ in self.waiting:
-            if path.name in self.set_aside:
+            if path.name in self.result.set_aside:
                 # A sealed segment's writer had finished it, so what cannot be read was damaged later: keep it.
                 path.rename(path.with_suffix(BROKEN))
             else:
                 os.unlink(path)
-        self.segments += len(self.waiting)
+        self.result.segments += len(self.waiting)
         self.waiting.clear()
-
-    def _set_aside(self, path: Path) -> None:
-        path.rename(path.with_suffix(BROKEN))
-        self.set_aside.append(path.name)

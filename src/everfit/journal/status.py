@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import polars as pl
 from msgspec import Struct
 
 from everfit.journal.logs import LOGS, Log
@@ -27,14 +26,14 @@ class LogStatus(Struct, frozen=True, kw_only=True):
     unshipped_bytes: int
 
 
-class LakeStatus(Struct, frozen=True, kw_only=True):
+class LakeStatus(Struct, kw_only=True):
     """Size in the lake of one model's predictions or outcomes, or of one view's pushes."""
 
     log: str
     name: str
-    rows: int
-    files: int
-    size_bytes: int
+    rows: int = 0
+    files: int = 0
+    size_bytes: int = 0
 
 
 class JournalStatus(Struct, frozen=True, kw_only=True):
@@ -45,11 +44,7 @@ class JournalStatus(Struct, frozen=True, kw_only=True):
 
 
 def journal_status(journal: Path, lake: Path) -> JournalStatus:
-    """Return the present sizes.
-
-    Raises:
-        StoreError: If the log or a table cannot be read.
-    """
+    """Return the present sizes. Raises :class:`StoreError` if the log or a table cannot be read."""
     return JournalStatus(
         logs=tuple(_log_status(log, journal) for log in LOGS),
         lake=tuple(status for log in LOGS for status in _lake_status(log, lake)),
@@ -72,17 +67,11 @@ def _log_status(log: Log, journal: Path) -> LogStatus:
 
 
 def _lake_status(log: Log, lake: Path) -> list[LakeStatus]:
-    files: dict[str, list[pl.DataFrame]] = {}
+    found: dict[str, LakeStatus] = {}
     for table, opened in tables_under(lake, log.name):
-        files.setdefault(table.split("/")[1], []).append(opened.actions().select("num_records", "size_bytes"))
-    sizes = {name: pl.concat(parts) for name, parts in files.items()}
-    return [
-        LakeStatus(
-            log=log.name,
-            name=name,
-            rows=int(size["num_records"].sum()),
-            files=size.height,
-            size_bytes=int(size["size_bytes"].sum()),
-        )
-        for name, size in sizes.items()
-    ]
+        name, files = table.split("/")[1], opened.actions()
+        status = found.setdefault(name, LakeStatus(log=log.name, name=name))
+        status.rows += int(files["num_records"].sum())
+        status.files += files.height
+        status.size_bytes += int(files["size_bytes"].sum())
+    return list(found.values())
