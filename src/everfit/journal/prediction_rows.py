@@ -33,8 +33,9 @@ BASE: dict[str, pl.DataType] = {
     SEGMENT: pl.String(),
     PLACE: pl.Int64(),
 }
-"""The columns that every prediction has: ``row`` is the place within its request, whose time is the event time unless the
-request has a field for that."""
+"""The columns that every prediction has: ``row`` is the place within its request. The event time is that of the request
+unless this has a field for it.
+"""
 
 _TYPES: dict[str, pl.DataType] = {
     "string": pl.String(),

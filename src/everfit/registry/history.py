@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
+from msgspec.structs import asdict
 
 from everfit.core.clock import from_us, to_us
 from everfit.core.records import AliasChange
@@ -17,29 +18,18 @@ class AliasHistory:
 
     def append(self, change: AliasChange) -> None:
         """Add a change."""
-        row = {
-            "model": change.model,
-            "alias": change.alias,
-            "version": change.version,
-            "changed_at_us": to_us(change.changed_at),
-            "actor": change.actor,
-            "reason": change.reason,
-        }
+        row = asdict(change)
+        row["changed_at_us"] = to_us(row.pop("changed_at"))
         with self._engine.begin() as connection:
             connection.execute(ALIAS_CHANGES.insert().values(**row))
 
     def of(self, model: str) -> tuple[AliasChange, ...]:
         """Return all changes of one model, oldest first."""
-        query = sa.select(ALIAS_CHANGES).where(ALIAS_CHANGES.c.model == model).order_by(ALIAS_CHANGES.c.number)
+        table = ALIAS_CHANGES.c
+        query = sa.select(table.alias, table.version, table.changed_at_us, table.actor, table.reason)
         with self._engine.connect() as connection:
-            return tuple(
-                AliasChange(
-                    model=row["model"],
-                    alias=row["alias"],
-                    version=row["version"],
-                    changed_at=from_us(row["changed_at_us"]),
-                    actor=row["actor"],
-                    reason=row["reason"],
-                )
-                for row in connection.execute(query).mappings()
-            )
+            rows = connection.execute(query.where(table.model == model).order_by(table.number)).all()
+        return tuple(
+            AliasChange(model=model, alias=alias, version=version, changed_at=from_us(us), actor=actor, reason=reason)
+            for alias, version, us, actor, reason in rows
+        )

@@ -16,11 +16,7 @@ from everfit.store.read_only import is_read_only, read_only_uri
 
 
 def connect(tracking_uri: str) -> MlflowClient:
-    """Return a client of a tracking store and of the registry in it.
-
-    Raises:
-        StoreError: If the store cannot be opened.
-    """
+    """Return a client of a tracking store and its registry. Raises :class:`StoreError` if it cannot be opened."""
     # The first use of a database announces 65 migrations, line by line; an error is logged as well as raised.
     for name in ("mlflow.store.db.utils", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -30,9 +26,8 @@ def connect(tracking_uri: str) -> MlflowClient:
     elif file is not None and "%" in tracking_uri:
         # MLflow takes what follows "sqlite:///" for a folder and makes it; it leaves other drivers' URLs alone.
         tracking_uri = tracking_uri.replace("sqlite:///", "sqlite+pysqlite:///", 1)
-    lock = nullcontext() if file is None else creation_lock(file)
     try:
-        with lock:
+        with nullcontext() if file is None else creation_lock(file):
             client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
             client.search_registered_models(max_results=1)
     except (MlflowException, SQLAlchemyError, OSError) as error:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +18,6 @@ from types import MappingProxyType
 import msgspec
 from mlflow.entities import Metric, Param
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
-from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from everfit.core.clock import Clock
@@ -30,11 +30,8 @@ from everfit.registry.mlflow_client import connect
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 _log = logging.getLogger(__name__)
 
-DIGEST_TAG = "everfit.digest"
-ORDER_TAG = "everfit.order"
-GATES_TAG = "everfit.gates"
-PACKAGE_FOLDER = "model"
-REPORT_FILE = "gate_report.json"
+_DIGEST_TAG, _ORDER_TAG, _GATES_TAG = "everfit.digest", "everfit.order", "everfit.gates"
+_PACKAGE_FOLDER, _REPORT_FILE = "model", "gate_report.json"
 
 
 class Registry:
@@ -43,7 +40,6 @@ class Registry:
     Args:
         tracking_uri: MLflow's tracking URI, which is also its registry's.
         artifacts: Where packages are kept when MLflow is a database without a server; ``None`` leaves it to the server.
-        history: The ledger's record of alias changes.
         cache: A folder for packages that are downloaded from a server.
     """
 
@@ -57,12 +53,7 @@ class Registry:
         self._clock = clock
 
     def start_run(self, model: str, *, tags: Mapping[str, str], started_at: datetime | None = None) -> str:
-        """Open a run in the model's experiment and return its id.
-
-        Args:
-            tags: Of the run, by name.
-            started_at: When its work began, for a run that is opened at its end; now by default.
-        """
+        """Open a run in the model's experiment and return its id; one may be opened when its work has ended."""
         experiment = self._client.get_experiment_by_name(model)
         if experiment is None:
             location = self._artifacts.joinpath(model).as_uri() if self._artifacts else None
@@ -79,7 +70,7 @@ class Registry:
         if experiment is None:
             return None
         found = self._client.search_runs(
-            [experiment.experiment_id], f"tags.`{ORDER_TAG}` = '{order}'", max_results=1, order_by=["start_time DESC"]
+            [experiment.experiment_id], f"tags.`{_ORDER_TAG}` = '{order}'", max_results=1, order_by=["start_time DESC"]
         )
         return str(found[0].info.run_id) if found else None
 
@@ -96,9 +87,7 @@ class Registry:
         """Close a run.
 
         Args:
-            run_id: The run.
             status: ``FINISHED`` or ``FAILED``.
-            params: The chosen parameters.
             metrics: The hold-out's metrics.
             report: The gates' verdicts, kept as ``gate_report.json``.
             note: What went wrong, if anything.
@@ -112,13 +101,13 @@ class Registry:
         if report is not None:
             text = msgspec.json.format(msgspec.json.encode(report)).decode()
             if self._artifacts is None:
-                self._client.log_text(run_id, text, REPORT_FILE)
+                self._client.log_text(run_id, text, _REPORT_FILE)
             else:
                 # Not the run's own location: that is absolute, and the state folder may have been moved since.
                 place = self._local_artifacts(report.model, run_id)
                 place.mkdir(parents=True, exist_ok=True)
-                place.joinpath(REPORT_FILE).write_text(text, encoding="utf-8")
-            self._client.set_tag(run_id, GATES_TAG, "passed" if report.passed else "failed")
+                place.joinpath(_REPORT_FILE).write_text(text, encoding="utf-8")
+            self._client.set_tag(run_id, _GATES_TAG, "passed" if report.passed else "failed")
         if note:
             self._client.set_tag(run_id, "mlflow.note.content", note)
         self._client.set_terminated(run_id, status=status)
@@ -126,30 +115,27 @@ class Registry:
     def register(self, model: str, *, package: Path, digest: str, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
         """Register a package as a version; the same package is the same version, however often it is registered.
 
-        Args:
-            package: The package's folder.
-            digest: Its digest.
-            run_id: The run that made it.
-            tags: Lineage: run, code, data and order, each as text.
+        ``tags`` are its lineage: run, code, data and order, each as text.
         """
         for version in self.versions(model):
             if version.digest == digest:
                 return version
-        self._ensure_model(model)
+        with _ignored("RESOURCE_ALREADY_EXISTS"):
+            self._client.create_registered_model(model)
         if self._artifacts is None:
-            self._client.log_artifacts(run_id, str(package), PACKAGE_FOLDER)
-            source = f"{self._client.get_run(run_id).info.artifact_uri}/{PACKAGE_FOLDER}"
+            self._client.log_artifacts(run_id, str(package), _PACKAGE_FOLDER)
+            source = f"{self._client.get_run(run_id).info.artifact_uri}/{_PACKAGE_FOLDER}"
         else:
             # Where MLflow would put it, unless the state folder has been moved since the first run.
-            folder = self._local_folder(model, run_id)
+            folder = self._local_artifacts(model, run_id) / _PACKAGE_FOLDER
             shutil.copytree(package, folder, dirs_exist_ok=True)
             source = folder.as_uri()
-        made = self._client.create_model_version(model, source=source, run_id=run_id, tags={**tags, DIGEST_TAG: digest})
-        message = f"{model}: version {made.version} is registered"
-        order = tags.get(ORDER_TAG)
-        number = None if order is None else int(order)
-        log_event(_log, "version_registered", message, model=model, version=int(made.version), order=number)
-        return self.version(model, int(made.version))
+        tags = {**tags, _DIGEST_TAG: digest}
+        number = int(self._client.create_model_version(model, source=source, run_id=run_id, tags=tags).version)
+        order = int(tags[_ORDER_TAG]) if _ORDER_TAG in tags else None
+        message = f"{model}: version {number} is registered"
+        log_event(_log, "version_registered", message, model=model, version=number, order=order)
+        return self.version(model, number)
 
     def versions(self, model: str) -> tuple[ModelVersion, ...]:
         """Return all versions of a model, oldest first; none if the model is not registered."""
@@ -157,16 +143,8 @@ class Registry:
         aliases = self._aliases(model)
         return tuple(sorted((_as_record(raw, aliases) for raw in found), key=lambda version: version.version))
 
-    def models(self) -> tuple[str, ...]:
-        """Return the names of all registered models."""
-        return tuple(sorted(model.name for model in self._client.search_registered_models(max_results=1000)))
-
     def version(self, model: str, which: int | str) -> ModelVersion:
-        """Return a version by its number or by an alias.
-
-        Raises:
-            UnknownVersionError: If there is none.
-        """
+        """Return a version by its number or by an alias. Raises :class:`UnknownVersionError` if there is none."""
         known = self.versions(model)
         for version in known:
             if str(which) == str(version.version) or which in version.aliases:
@@ -189,8 +167,7 @@ class Registry:
     def set_champion(self, model: str, which: int | str, *, actor: str, reason: str) -> ModelVersion:
         """Make a version the champion; the champion until now becomes ``previous``.
 
-        Raises:
-            UnknownVersionError: If there is no such version.
+        Raises :class:`UnknownVersionError` if there is no such version.
         """
         chosen, champion = self.version(model, which), self.champion(model)
         if champion is not None and champion.version == chosen.version:
@@ -205,11 +182,10 @@ class Registry:
     def roll_back(self, model: str, *, actor: str, reason: str) -> ModelVersion:
         """Make the previous champion the champion again, and the present one ``previous``.
 
-        Raises:
-            RegistryError: If there was no champion before this one.
+        Raises :class:`RegistryError` if there was no champion before this one.
         """
-        champion = self.champion(model)
-        before = next((version for version in self.versions(model) if PREVIOUS in version.aliases), None)
+        versions = {alias: version for version in self.versions(model) for alias in version.aliases}
+        champion, before = versions.get(CHAMPION), versions.get(PREVIOUS)
         if champion is None or before is None:
             raise RegistryError(
                 f"a rollback of {model} needs a champion and one before it",
@@ -225,22 +201,21 @@ class Registry:
 
     def passed_gates(self, version: ModelVersion) -> bool:
         """Return true if the run of a version has a gate report, and all gates passed."""
-        return bool(version.run_id) and self._client.get_run(version.run_id).data.tags.get(GATES_TAG) == "passed"
+        return bool(version.run_id) and self._client.get_run(version.run_id).data.tags.get(_GATES_TAG) == "passed"
 
     def gate_report(self, model: str, run_id: str) -> GateReport | None:
         """Return the gate report of a model's run; ``None`` if it ended before there was one.
 
-        Raises:
-            RegistryError: If there is no such run, or its report cannot be read.
+        Raises :class:`RegistryError` if there is no such run, or its report cannot be read.
         """
         try:
-            if GATES_TAG not in self._client.get_run(run_id).data.tags:
+            if _GATES_TAG not in self._client.get_run(run_id).data.tags:
                 return None
             if self._artifacts is not None:
-                content = self._local_artifacts(model, run_id).joinpath(REPORT_FILE).read_bytes()
+                content = self._local_artifacts(model, run_id).joinpath(_REPORT_FILE).read_bytes()
             else:
                 with tempfile.TemporaryDirectory(prefix="everfit-report-") as folder:
-                    content = Path(self._client.download_artifacts(run_id, REPORT_FILE, folder)).read_bytes()
+                    content = Path(self._client.download_artifacts(run_id, _REPORT_FILE, folder)).read_bytes()
             return msgspec.json.decode(content, type=GateReport)
         except (MlflowException, OSError, msgspec.DecodeError) as error:
             raise RegistryError(f"the run's gate report could not be read: {error}", value=run_id) from error
@@ -249,15 +224,15 @@ class Registry:
         """Return a local folder with the version's package, which is verified when it is opened."""
         if self._artifacts is not None:
             # Not version.location: that is absolute, and the state folder may have been moved since.
-            return self._local_folder(version.model, version.run_id)
+            return self._local_artifacts(version.model, version.run_id) / _PACKAGE_FOLDER
         folder = self._cache / version.digest.removeprefix("sha256:")
         if not folder.is_dir():
             self._cache.mkdir(parents=True, exist_ok=True)
             partial = folder.with_suffix(".partial")
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
-            self._client.download_artifacts(version.run_id, PACKAGE_FOLDER, str(partial))
-            partial.joinpath(PACKAGE_FOLDER).rename(folder)
+            self._client.download_artifacts(version.run_id, _PACKAGE_FOLDER, str(partial))
+            partial.joinpath(_PACKAGE_FOLDER).rename(folder)
             partial.rmdir()
         return folder
 
@@ -277,15 +252,9 @@ class Registry:
             if present.get(alias) == version:
                 continue
             # The history is written first, so that no alias moves without a reason on record.
+            now = self._clock.now()
             self._history.append(
-                AliasChange(
-                    model=model,
-                    alias=alias,
-                    version=version,
-                    changed_at=self._clock.now(),
-                    actor=actor,
-                    reason=reason,
-                )
+                AliasChange(model=model, alias=alias, version=version, changed_at=now, actor=actor, reason=reason)
             )
             if version is None:
                 self._client.delete_registered_model_alias(model, alias)
@@ -296,35 +265,25 @@ class Registry:
             log_event(_log, "alias_moved", message, model=model, version=version, alias=alias, actor=actor)
         return {alias: self.version(model, number) for alias, number in target.items() if number is not None}
 
-    def _local_folder(self, model: str, run_id: str) -> Path:
-        return self._local_artifacts(model, run_id) / PACKAGE_FOLDER
-
     def _local_artifacts(self, model: str, run_id: str) -> Path:
         assert self._artifacts is not None
         return self._artifacts / model / run_id / "artifacts"
 
     def _aliases(self, model: str) -> dict[str, int]:
-        found = self._registered(model)
-        return {} if found is None else {alias: int(number) for alias, number in dict(found.aliases).items()}
-
-    def _ensure_model(self, model: str) -> None:
-        if self._registered(model) is not None:
-            return
-        try:
-            self._client.create_registered_model(model)
-        except MlflowException as error:
-            # Another training registered its first version in between.
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-
-    def _registered(self, model: str) -> RegisteredModel | None:
-        try:
+        aliases: dict[str, str] = {}
+        with _ignored("RESOURCE_DOES_NOT_EXIST"):
             # A search for the name takes three times as long.
-            return self._client.get_registered_model(model)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return None
+            aliases = dict(self._client.get_registered_model(model).aliases)
+        return {alias: int(number) for alias, number in aliases.items()}
+
+
+@contextmanager
+def _ignored(error_code: str) -> Iterator[None]:
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != error_code:
+            raise
 
 
 def _as_record(found: MlflowVersion, aliases: Mapping[str, int]) -> ModelVersion:
@@ -332,10 +291,10 @@ def _as_record(found: MlflowVersion, aliases: Mapping[str, int]) -> ModelVersion
     return ModelVersion(
         model=found.name,
         version=number,
-        digest=found.tags.get(DIGEST_TAG, ""),
+        digest=found.tags.get(_DIGEST_TAG, ""),
         run_id=found.run_id or "",
         location=found.source,
         created_at=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
         aliases=tuple(sorted(alias for alias, pointed in aliases.items() if pointed == number)),
-        tags={key: value for key, value in found.tags.items() if key != DIGEST_TAG},
+        tags={key: value for key, value in found.tags.items() if key != _DIGEST_TAG},
     )
