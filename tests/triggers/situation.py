@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from everfit.core.finding import Finding, Incident
 from everfit.core.order import OrderRecord, RetrainOrder
+from everfit.definitions.policy import Policy
+from everfit.triggers.decide import consider
 from everfit.triggers.facts import Champion, Facts
 
 TRAINED = datetime(2013, 3, 1, tzinfo=UTC)
@@ -60,3 +63,8 @@ def record(number: int, cause: str, state: Any, *, asked: float, ended: float | 
     """An order of the policy, asked and ended so many days after the champion was trained."""
     order = RetrainOrder(model="late", cause=cause, reason="It was due.", asked_at=day(asked), actor="policy")
     return OrderRecord(number=number, order=order, state=state, ended_at=None if ended is None else day(ended))
+
+
+def decide(policy: Policy, known: Facts, history: Sequence[OrderRecord], now: datetime) -> RetrainOrder | None:
+    """The order that the policy gives, if there is one."""
+    return consider(policy, known, history, now).order

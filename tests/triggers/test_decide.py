@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.triggers.situation import CHAMPION, DAY, day, drifted, drop, facts, record
+from tests.triggers.situation import CHAMPION, DAY, day, decide, drifted, drop, facts, record
 
 import everfit as ef
 from everfit.core.errors import DefinitionError
@@ -12,7 +12,7 @@ from everfit.core.finding import EstimatedDrop
 from everfit.core.order import OrderRecord
 from everfit.definitions.policy import Policy
 from everfit.definitions.trigger import AnyOf, Trigger
-from everfit.triggers.decide import by_hand, consider, decide
+from everfit.triggers.decide import by_hand, consider
 from everfit.triggers.facts import Facts
 
 DROP = "late/performance_drop/v3#12"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from everfit.core.columns import LABEL
-from everfit.core.errors import EverfitError
 from everfit.core.evidence import TrainingFrame
 from everfit.core.records import Problem
 from everfit.definitions.model import Model
 from everfit.definitions.trainer_arguments import argument_errors
-from everfit.design.problems import error, from_exception, warning
+from everfit.design.problems import caught, error, from_exception, warning
 from everfit.measures.quality import metric_for
 
 FEW_ROWS = 200
@@ -16,18 +15,15 @@ FEW_ROWS = 200
 
 def check_model(model: Model) -> list[Problem]:
     """Check that the model has a trainer with valid arguments, and a metric of its task."""
-    place, problems = f"model {model.name}", []
-    try:
+    place = f"model {model.name}"
+    problems: list[Problem] = []
+    with caught(problems, f"{place}, metric"):
         metric_for(model.metric, model.task)
-    except EverfitError as raised:
-        problems.append(from_exception(f"{place}, metric", raised))
-    try:
+    with caught(problems, place):
         learner = model.learner
-    except EverfitError as raised:
-        return [*problems, from_exception(place, raised)]
-    where = f"{place}, trainer {learner.function.__name__}"
-    errors = argument_errors(learner.function, learner.space, place=where)
-    problems.extend(from_exception(where, refused) for refused in errors)
+        where = f"{place}, trainer {learner.function.__name__}"
+        errors = argument_errors(learner.function, learner.space, place=where)
+        problems += [from_exception(where, refused) for refused in errors]
     return problems
 
 
@@ -36,20 +32,14 @@ def check_labels(model: Model, frame: TrainingFrame) -> list[Problem]:
     place = f"model {model.name}, label"
     labels = frame.data[LABEL].drop_nulls()
     if labels.is_empty():
-        return [
-            error(place, "there must be labelled rows", f"0 of {frame.data.height}", "Check known_at and the window.")
-        ]
+        value, remedy = f"0 of {frame.data.height}", "Check known_at and the window."
+        return [error(place, "there must be labelled rows", value, remedy)]
     if labels.n_unique() < 2:
         remedy = "Check the expression and its units, or widen the window."
         return [error(place, "a label must take more than one value", f"always {labels[0]!r}", remedy)]
     if len(labels) < FEW_ROWS:
-        return [
-            warning(
-                place,
-                f"there should be {FEW_ROWS} labelled rows or more: with fewer, every metric is uncertain",
-                len(labels),
-            )
-        ]
+        rule = f"there should be {FEW_ROWS} labelled rows or more: with fewer, every metric is uncertain"
+        return [warning(place, rule, len(labels))]
     return []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
 import numpy as np
@@ -49,41 +50,32 @@ def check_view_against_label(model: Model, view: FeatureView, reader: Reader, *,
     schema = rows.collect_schema()
     if not {view.timestamp, model.label.known_at, *label_columns} <= set(schema):
         return []
-    instant = rows.select(pl.col(view.timestamp).cast(pl.Int64).median().cast(pl.Int64).cast(schema[view.timestamp]))
-    cut = instant.collect().item()
-    span = view.look_back * 2
-    recent = rows.filter(pl.col(view.timestamp) <= cut)
+    time = pl.col(view.timestamp)
+    cut = rows.select(time.cast(pl.Int64).median().cast(pl.Int64).cast(schema[view.timestamp])).collect().item()
+    recent = rows.filter(time <= cut)
     if view.lookback is not None:
-        recent = recent.filter(pl.col(view.timestamp) >= cut - span)
-    unknown = pl.col(model.label.known_at).is_null() | (pl.col(model.label.known_at) > cut)
-    blanked = recent.with_columns(
-        pl.when(unknown).then(None).otherwise(pl.col(name)).alias(name) for name in label_columns
-    )
-    order = [view.timestamp, *view.keys]
+        recent = recent.filter(time >= cut - view.look_back * 2)
+    known = pl.col(model.label.known_at) <= cut
+    blanked = recent.with_columns(pl.when(known).then(pl.col(name)) for name in label_columns)
     place = f"feature view {view.name}"
     as_is, as_known = (
-        run_users(view.transform, known, error=SourceError, what="its function", place=place).collect().sort(order)
-        for known in (recent, blanked)
+        run_users(view.transform, frame, error=SourceError, what="its function", place=place)
+        .collect()
+        .sort(view.timestamp, *view.keys)
+        for frame in (recent, blanked)
     )
     if as_is.equals(as_known):
         return []
-    return [
-        error(
-            f"feature view {view.name}",
-            f"a row at {view.timestamp} must use only outcomes that are known by then",
-            f"it changes if {', '.join(label_columns)} after {cut} is set to null",
-            f"Compute it at the time at which outcomes are known: timestamp={model.label.known_at!r}.",
-        )
-    ]
+    rule = f"a row at {view.timestamp} must use only outcomes that are known by then"
+    value = f"it changes if {', '.join(label_columns)} after {cut} is set to null"
+    remedy = f"Compute it at the time at which outcomes are known: timestamp={model.label.known_at!r}."
+    return [error(place, rule, value, remedy)]
 
 
 def _label_in_request(model: Model) -> list[Problem]:
     used = set(model.label.columns) | {model.label.known_at}
-    return [
-        error(f"model {model.name}, request", "the label must not be a request field", name, "Remove it from request.")
-        for name in model.request
-        if name in used
-    ]
+    place, rule = f"model {model.name}, request", "the label must not be a request field"
+    return [error(place, rule, name, "Remove it from request.") for name in model.request if name in used]
 
 
 def _early_labels(model: Model, rows: pl.DataFrame) -> list[Problem]:
@@ -95,8 +87,7 @@ def _early_labels(model: Model, rows: pl.DataFrame) -> list[Problem]:
     return [error(f"model {model.name}, label", "no label may be known before its event", value, remedy)]
 
 
-def _late_instants(model: Model, rows: pl.DataFrame) -> list[Problem]:
-    problems = []
+def _late_instants(model: Model, rows: pl.DataFrame) -> Iterator[Problem]:
     for name in model.request:
         dtype = rows.schema.get(name)
         if not isinstance(dtype, pl.Datetime) or name == model.events.timestamp:
@@ -107,29 +98,19 @@ def _late_instants(model: Model, rows: pl.DataFrame) -> list[Problem]:
         if late and close > rows.height / 2:
             value = f"{name} is later than the event in {late} of {rows.height} rows and coincides with the label"
             remedy = "It is known only with the outcome: remove it from request."
-            problems.append(error(f"model {model.name}, request", "a field must be known at the event", value, remedy))
-    return problems
+            yield error(f"model {model.name}, request", "a field must be known at the event", value, remedy)
 
 
-def _almost_perfect(model: Model, frame: TrainingFrame, rows: pl.DataFrame) -> list[Problem]:
-    problems = []
+def _almost_perfect(model: Model, frame: TrainingFrame, rows: pl.DataFrame) -> Iterator[Problem]:
     truth = rows[LABEL]
     if model.task == "binary" and model.label.positive is not None:
         truth = truth == model.label.positive
     for name in frame.features:
         strength = _strength(rows[name], truth, task=model.task)
         if strength >= ALMOST_PERFECT:
-            value = f"{strength:.4f} on {rows.height} rows"
+            place, rule = f"model {model.name}, feature {name}", "no single feature should predict the label alone"
             remedy = "Make sure that it is known at the event, or remove it."
-            problems.append(
-                warning(
-                    f"model {model.name}, feature {name}",
-                    "no single feature should predict the label alone",
-                    value,
-                    remedy,
-                )
-            )
-    return problems
+            yield warning(place, rule, f"{strength:.4f} on {rows.height} rows", remedy)
 
 
 def _strength(values: pl.Series, truth: pl.Series, *, task: str) -> float:
@@ -142,11 +123,7 @@ def _strength(values: pl.Series, truth: pl.Series, *, task: str) -> float:
     if not (values.dtype.is_numeric() or values.dtype == pl.Boolean):
         # The score of a category is the label's rate in the other half of the rows, so that no row scores itself.
         half = len(values) // 2
-        rates = (
-            pl.DataFrame({"value": values[:half], "target": target[:half]})
-            .group_by("value")
-            .agg(pl.col("target").mean())
-        )
+        rates = pl.DataFrame({"value": values[:half], "target": target[:half]}).group_by("value").mean()
         scored = pl.DataFrame({"value": values[half:]}).join(rates, on="value", how="left", maintain_order="left")
         score, target = scored["target"].fill_null(target[:half].mean()).to_numpy(), target[half:]
         if target.min() == target.max():

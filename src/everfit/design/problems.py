@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from everfit.core.errors import EverfitError
 from everfit.core.records import Problem
@@ -23,6 +24,15 @@ def from_exception(place: str, raised: EverfitError) -> Problem:
     """Return the problem that an error states."""
     value = "" if raised.value is None else str(raised.value)
     return error(raised.place or place, raised.rule, value, raised.remedy)
+
+
+@contextmanager
+def caught(problems: list[Problem], place: str) -> Iterator[None]:
+    """Add the error that the block raises to the problems."""
+    try:
+        yield
+    except EverfitError as raised:
+        problems.append(from_exception(place, raised))
 
 
 def missing_columns(place: str, wanted: Iterable[str], have: Iterable[str]) -> list[Problem]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from everfit.core.errors import EverfitError
 from everfit.definitions.column_types import event_roles, key_fits, require_type
-from everfit.design.problems import error, from_exception, missing_columns, warning
+from everfit.design.problems import caught, error, missing_columns, warning
 from everfit.store.known_values import count_unknown, instant_of, known_rows
 from everfit.store.plain_values import count_infinite
 from everfit.store.timestamps import require_instant
@@ -27,17 +26,17 @@ if TYPE_CHECKING:
 def check_source(source: Source, reader: Reader, *, as_of: datetime) -> list[Problem]:
     """Check that a source can be read, and has times with a zone, the same columns everywhere, and finite values."""
     place = f"source {source.name}"
+    problems: list[Problem] = []
     try:
-        rows = known_rows(reader.scan(source, keep_infinite=True), source, as_of)
-        with reader.naming_damage(source):
-            first = rows.select(source.timestamp).head(1).collect()
-            if first.is_empty():
-                return [error(place, f"a source must have a row that was known at {as_of}", 0)]
-            return [*_gaps(source, reader), *infinite_values(place, count_infinite(rows))]
-    except EverfitError as raised:
-        return [from_exception(place, raised)]
+        with caught(problems, place):
+            rows = known_rows(reader.scan(source, keep_infinite=True), source, as_of)
+            with reader.naming_damage(source):
+                if rows.select(source.timestamp).head(1).collect().is_empty():
+                    return [error(place, f"a source must have a row that was known at {as_of}", 0)]
+                problems += [*_gaps(source, reader), *infinite_values(place, count_infinite(rows))]
     except pl.exceptions.PolarsError as raised:
-        return [error(place, f"the source must be readable: {raised}")]
+        problems.append(error(place, f"the source must be readable: {raised}"))
+    return problems
 
 
 def infinite_values(place: str, counts: Mapping[str, int]) -> list[Problem]:
@@ -49,14 +48,12 @@ def infinite_values(place: str, counts: Mapping[str, int]) -> list[Problem]:
     ]
 
 
-def _gaps(source: Source, reader: Reader) -> list[Problem]:
-    """Return a warning for each column that some files lack."""
-    problems = []
+def _gaps(source: Source, reader: Reader) -> Iterator[Problem]:
+    """Yield a warning for each column that some files lack."""
     for column, files in reader.gaps(source).items():
         value = f"{column} is not in {', '.join(files[:3])}" + (f" and {len(files) - 3} more" if files[3:] else "")
         remedy = "Its values are missing there; if that is wrong, write those files again."
-        problems.append(warning(f"source {source.name}", "every file should have the same columns", value, remedy))
-    return problems
+        yield warning(f"source {source.name}", "every file should have the same columns", value, remedy)
 
 
 def check_view(view: FeatureView, reader: Reader) -> list[Problem]:
@@ -121,58 +118,38 @@ def check_events(model: Model, reader: Reader, *, as_of: datetime) -> list[Probl
     problems = missing_columns(place, wanted, schema)
     for place_of, column in ((f"{place}, events", events.timestamp), (f"{place}, label", model.label.known_at)):
         if column in schema:
-            problems += _refused(partial(require_instant, column, schema[column], place=place_of))
+            with caught(problems, place_of):
+                require_instant(column, schema[column], place=place_of)
     if not problems:
-        label = _label_type(model, schema)
-        if label is None:
-            return [
-                error(f"{place}, label", "the label must be computable from the source's columns", model.label.value)
-            ]
-        for role, name, dtype, where in event_roles(model, schema, label):
-            problems += _refused(partial(require_type, role, name, dtype, place=where))
-    if not problems:
+        value = pl.col(model.label.value) if isinstance(model.label.value, str) else model.label.value
         try:
-            with reader.naming_damage(model.events.source):
-                problems += _check_ids(model, reader, as_of=as_of)
-        except EverfitError as raised:
-            problems.append(from_exception(place, raised))
+            label = pl.LazyFrame(schema=schema).select(value.alias("label")).collect_schema()["label"]
+        except pl.exceptions.PolarsError:
+            rule = "the label must be computable from the source's columns"
+            return [error(f"{place}, label", rule, model.label.value)]
+        for role, name, dtype, where in event_roles(model, schema, label):
+            with caught(problems, where):
+                require_type(role, name, dtype, place=where)
+    if not problems:
+        with caught(problems, place), reader.naming_damage(events.source):
+            problems += _check_ids(model, reader, as_of=as_of)
     return problems
 
 
-def _refused(rule: Callable[[], object]) -> list[Problem]:
-    try:
-        rule()
-    except EverfitError as raised:
-        return [from_exception("", raised)]
-    return []
-
-
-def _label_type(model: Model, schema: pl.Schema) -> pl.DataType | None:
-    value = pl.col(model.label.value) if isinstance(model.label.value, str) else model.label.value
-    try:
-        return pl.LazyFrame(schema=schema).select(value.alias("label")).collect_schema()["label"]
-    except pl.exceptions.PolarsError:
-        return None
-
-
-def _check_ids(model: Model, reader: Reader, *, as_of: datetime) -> list[Problem]:
-    place, events = f"model {model.name}", model.events
+def _check_ids(model: Model, reader: Reader, *, as_of: datetime) -> Iterator[Problem]:
+    place, events = f"model {model.name}, events", model.events
     rows = known_rows(reader.scan(events.source), events.source, as_of)
     if events.where is not None:
         rows = rows.filter(events.where)
     ids = rows.select(events.id).collect().to_series()
-    problems = []
     if ids.null_count():
-        problems.append(
-            error(f"{place}, events", f"the id {events.id} must never be null", f"{ids.null_count()} nulls")
-        )
+        yield error(place, f"the id {events.id} must never be null", f"{ids.null_count()} nulls")
     doubled = ids.drop_nulls().filter(ids.drop_nulls().is_duplicated())
     if len(doubled):
         shown = ", ".join(map(str, doubled.unique(maintain_order=True).head(3)))
         remedy = "Use a column that identifies one row, or remove duplicates in the source."
         value = f"{len(doubled)} rows share an id, such as {shown}"
-        problems.append(error(f"{place}, events", f"the id {events.id} must be unique", value, remedy))
-    return problems
+        yield error(place, f"the id {events.id} must be unique", value, remedy)
 
 
 def _schema(source: Source, reader: Reader) -> pl.Schema | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
+from operator import attrgetter
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
@@ -30,25 +31,16 @@ class Decision(Struct, frozen=True, kw_only=True):
     sentence: str
 
 
-def decide(policy: Policy, facts: Facts, history: Sequence[OrderRecord], now: datetime) -> RetrainOrder | None:
-    """Return the order of :func:`consider`, if there is one."""
-    return consider(policy, facts, history, now).order
-
-
 def consider(policy: Policy, facts: Facts, history: Sequence[OrderRecord], now: datetime) -> Decision:
     """Decide whether to order a retraining now. Deterministic.
 
-    If the clock was set back, orders later than ``now`` count as just given, until the clock has caught up or a person
-    orders a retraining.
-
-    Args:
-        facts: The model's present state.
-        history: All its orders, people's included.
+    ``history`` has all orders, people's included. If the clock was set back, those later than ``now`` count as just
+    given, until the clock has caught up or a person orders a retraining.
     """
     if facts.champion is None:
         return Decision(sentence="No version is deployed yet, so there is nothing to retrain.")
-    own = (record for record in history if record.order.model == facts.model)
-    known = sorted(own, key=lambda record: record.number)
+    own = [record for record in history if record.order.model == facts.model]
+    known = sorted(own, key=attrgetter("number"))
     unfinished = next((record for record in known if not record.ended), None)
     if unfinished is not None:
         return Decision(sentence=f"Order {unfinished.number} is {unfinished.state}: {unfinished.order.reason}")
@@ -56,15 +48,17 @@ def consider(policy: Policy, facts: Facts, history: Sequence[OrderRecord], now: 
     asking = [signal for signal in found if signal.cause]
     if not asking:
         waiting = "; ".join(dict.fromkeys(signal.sentence for signal in found))
-        return Decision(
-            sentence=f"No trigger holds: {waiting or 'the policy has none, so only people order trainings'}."
-        )
+        waiting = waiting or "the policy has none, so only people order trainings"
+        return Decision(sentence=f"No trigger holds: {waiting}.")
     fresh = [replace(signal, cause=cause) for signal in asking if (cause := _cause(signal, known))]
     if not fresh:
         return Decision(sentence=_spent(asking[0], known))
     enough = facts.labels_since >= policy.least_labels
     ready = [signal for signal in fresh if enough or not signal.needs_labels]
-    holds = [(signal, _held(policy, known, signal, now)) for signal in ready or fresh]
+    holds = [
+        (signal, _cooling_down(policy, known, signal, now) or _over_budget(policy, known, signal, now))
+        for signal in ready or fresh
+    ]
     free = next((signal for signal, held in holds if held is None), None)
     if free is None or not ready:
         signal, held = holds[0]
@@ -77,9 +71,7 @@ def consider(policy: Policy, facts: Facts, history: Sequence[OrderRecord], now: 
 def by_hand(model: str, *, reason: str, actor: str, ticket: str, now: datetime) -> RetrainOrder:
     """Return a person's order, to which no cool-down, budget or minimum of labels applies.
 
-    Args:
-        reason: Why, in the person's words.
-        ticket: An idempotency key, such as a UUID: two requests with one ticket are one order.
+    ``ticket`` is an idempotency key, such as a UUID: two requests with one ticket are one order.
     """
     return RetrainOrder(model=model, cause=f"manual/{ticket}", reason=reason, asked_at=now, actor=actor)
 
@@ -114,11 +106,6 @@ def _spent(signal: Signal, history: Sequence[OrderRecord]) -> str:
     last = _orders_for(signal, history)[-1]
     outcome = f": {last.sentence}" if last.sentence else "."
     return f"{signal.sentence}; that was ordered already, and order {last.number} was {last.state}{outcome}"
-
-
-def _held(policy: Policy, history: Sequence[OrderRecord], signal: Signal, now: datetime) -> str | None:
-    """Return the reason why nothing may be ordered for a signal now, if there is one."""
-    return _cooling_down(policy, history, signal, now) or _over_budget(policy, history, signal, now)
 
 
 def _cooling_down(policy: Policy, history: Sequence[OrderRecord], signal: Signal, now: datetime) -> str | None:
@@ -170,7 +157,7 @@ def _few_labels(policy: Policy, champion: Champion, labels: int) -> str:
 
 
 def _ahead(last: OrderRecord, now: datetime) -> str:
-    ahead: timedelta = last.order.asked_at - now
+    ahead = last.order.asked_at - now
     if ahead <= timedelta(0):
         return ""
     return f" That order is dated {format_roughly(ahead)} ahead: the clock was set back. Order one by hand to go on."

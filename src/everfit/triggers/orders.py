@@ -29,7 +29,10 @@ _PHRASES: dict[OrderState, str] = {
 
 
 class Orders:
-    """The orders in the ledger. Every method is idempotent, and may be called again after a crash."""
+    """The orders in the ledger. Every method is idempotent, and may be called again after a crash.
+
+    A method with an order's number raises :class:`StoreError` if there is none.
+    """
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -39,19 +42,11 @@ class Orders:
         return self._insert(order, {"state": "open", "sentence": ""})
 
     def begin(self, number: int, *, now: datetime) -> OrderRecord:
-        """Record that an open order is being carried out.
-
-        Raises:
-            StoreError: If there is no such order.
-        """
+        """Record that an open order is being carried out."""
         return self._change(number, ("open",), state="running", started_at_us=to_us(now))
 
     def deliver(self, number: int, *, version: int, run_id: str | None = None) -> OrderRecord:
-        """Record that its candidate passed, is a version, and is rolled out.
-
-        Raises:
-            StoreError: If there is no such order.
-        """
+        """Record that its candidate passed, is a version, and is rolled out."""
         return self._change(number, ("open", "running"), state="delivering", version=version, run_id=run_id)
 
     def finish(
@@ -64,25 +59,15 @@ class Orders:
         version: int | None = None,
         run_id: str | None = None,
     ) -> OrderRecord:
-        """Record an order's end. The first one counts; but what was shipped may be taken back later.
+        """Record an order's end, with the result and its numbers as a sentence.
 
-        Args:
-            number: The order's.
-            state: One that ends it.
-            sentence: The result, with its numbers.
-            version: The registered version; by default the one on record stays.
-            run_id: Likewise.
-
-        Raises:
-            MisuseError: If the state does not end an order.
-            StoreError: If there is no such order.
+        The first one counts; but what was shipped may be taken back later. A version or run on record stays by default.
+        Raises :class:`MisuseError` if the state does not end an order.
         """
         _require_end(state)
-        values: dict[str, object] = {"state": state, "sentence": sentence, "ended_at_us": to_us(now)}
-        values |= {} if version is None else {"version": version}
-        values |= {} if run_id is None else {"run_id": run_id}
+        given = {name: value for name, value in (("version", version), ("run_id", run_id)) if value is not None}
         before = (*UNFINISHED, "shipped") if state == "taken_back" else UNFINISHED
-        return self._change(number, before, **values)
+        return self._change(number, before, state=state, sentence=sentence, ended_at_us=to_us(now), **given)
 
     def keep(
         self,
@@ -99,18 +84,13 @@ class Orders:
     ) -> OrderRecord:
         """Record a training by hand once it has ended; it has a number in the sequence of orders.
 
-        It is recorded at its end and not before, so that no controller takes it for an order to carry out.
+        It is recorded at its end and not before, so that no controller takes it for an order to carry out; and once for
+        each run, whatever is kept of it later. Raises :class:`MisuseError` if the state does not end an order.
 
         Args:
-            run_id: The training's run; recorded once, whatever is kept of it later.
             state: ``registered``, ``refused``, ``failed`` or ``cancelled``.
             sentence: The result, with its numbers.
             reason: Why it was started, in the person's words.
-            started_at: When it was started.
-            version: The registered version, if there is one.
-
-        Raises:
-            MisuseError: If the state does not end an order.
         """
         _require_end(state)
         order = RetrainOrder(model=model, cause=f"{HAND}{run_id}", reason=reason, asked_at=started_at, actor=actor)
@@ -126,22 +106,16 @@ class Orders:
         return self._read(ORDERS.c.model == model)
 
     def one(self, number: int) -> OrderRecord:
-        """Return an order, or a training by hand, by its number.
-
-        Raises:
-            StoreError: If there is none.
-        """
+        """Return an order, or a training by hand, by its number. Raises :class:`StoreError` if there is none."""
         found = self._read(ORDERS.c.number == number)
         if not found:
-            raise _unknown(number)
+            remedy = "'everfit orders list' shows them all."
+            raise StoreError("there must be an order with that number", value=number, remedy=remedy)
         return found[0]
 
-    def open(self, model: str | None = None) -> tuple[OrderRecord, ...]:
-        """The orders that have not ended, of one model or of all, oldest first."""
-        conditions: list[sa.ColumnElement[bool]] = [ORDERS.c.state.in_(UNFINISHED)]
-        if model is not None:
-            conditions.append(ORDERS.c.model == model)
-        return self._read(*conditions)
+    def open(self) -> tuple[OrderRecord, ...]:
+        """Return the orders of all models that have not ended, oldest first."""
+        return self._read(ORDERS.c.state.in_(UNFINISHED))
 
     def _insert(self, order: RetrainOrder, values: dict[str, object]) -> OrderRecord:
         row = {"model": order.model, "cause": order.cause, "order": msgspec.json.encode(order).decode(), **values}
@@ -150,10 +124,9 @@ class Orders:
             with self._engine.begin() as connection:
                 connection.execute(ORDERS.insert().values(**row))
         except sa.exc.IntegrityError:
-            known = self._read(*same)
-            if not known:
-                raise
-            return known[0]
+            if known := self._read(*same):
+                return known[0]
+            raise
         record = self._read(*same)[0]
         _log_state(record)
         return record
@@ -172,12 +145,6 @@ class Orders:
         query = sa.select(ORDERS).where(*conditions).order_by(ORDERS.c.number)
         with self._engine.connect() as connection:
             return tuple(_record(row) for row in connection.execute(query).mappings())
-
-
-def _unknown(number: int) -> StoreError:
-    return StoreError(
-        "there must be an order with that number", value=number, remedy="'everfit orders list' shows them all."
-    )
 
 
 def _require_end(state: OrderState) -> None:

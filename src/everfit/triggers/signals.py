@@ -6,7 +6,7 @@ once; if that order was in vain and the condition still lasts, it may be ordered
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import product
@@ -50,14 +50,7 @@ def signals(
 ) -> tuple[Signal, ...]:
     """Evaluate a trigger or a combination; each signal with a cause is reason enough to retrain.
 
-    Args:
-        trigger: A trigger or a combination.
-        facts: The model's present state.
-        champion: That of the facts.
-        history: The model's orders, oldest first.
-
-    Raises:
-        DefinitionError: If it is a trigger of no known kind.
+    ``history`` has the model's orders, oldest first. Raises :class:`DefinitionError` if a trigger is of no known kind.
     """
     return _Signals(facts, champion, history, now).of(trigger)
 
@@ -75,10 +68,6 @@ class _Signals:
                 return tuple(signal for part in parts for signal in self.of(part))
             case AllOf(parts=parts):
                 return tuple(_together(signals) for signals in product(*map(self.of, parts)))
-        return (self._alone(trigger),)
-
-    def _alone(self, trigger: Trigger) -> Signal:
-        match trigger:
             case PerformanceDrop():
                 found = self._performance_drop()
             case Drift():
@@ -95,7 +84,7 @@ class _Signals:
                 found = self._stale_model(trigger)
             case _:
                 raise DefinitionError("a trigger must be one that everfit knows", value=trigger)
-        return found
+        return (found,)
 
     @property
     def _dropped(self) -> Incident | None:
@@ -108,8 +97,7 @@ class _Signals:
     @property
     def _settled_at(self) -> datetime:
         """When the champion or a later order was last decided on: schedules count from here."""
-        settled = (record for record in reversed(self.history) if record.state != "failed")
-        last = next(settled, None)
+        last = next((record for record in reversed(self.history) if record.state != "failed"), None)
         return self.champion.as_of if last is None else max(self.champion.as_of, last.order.asked_at)
 
     def _performance_drop(self) -> Signal:
@@ -123,9 +111,8 @@ class _Signals:
         if not drifts:
             return Signal(sentence="nothing has drifted")
         drifts.sort(key=lambda incident: (-_weight(incident), incident.number))
-        first = drifts[0]
         if trigger.anyway:
-            return self._of_incident(first, _first_sentence(first))
+            return self._of_incident(drifts[0], _first_sentence(drifts[0]))
         # Monitoring warns of a shift that is large enough, in a column that the model uses enough, to be noticed.
         felt = [incident for incident in drifts if incident.finding.severity != "info"]
         if not felt:
@@ -133,15 +120,12 @@ class _Signals:
         moved, dropped, estimated = _first_sentence(felt[0]), self._dropped, self.facts.estimated_drop
         if dropped is not None:
             # The drop's cause, so that one problem is not ordered once as drift and once as a drop.
-            return self._of_incident(dropped, f"{moved}. {_first_sentence(dropped)}", also=felt)
+            return self._of_incident(dropped, f"{moved}. {_first_sentence(dropped)}", felt)
         if estimated is not None and estimated.at_least > 0:
             expected = f"its {estimated.metric} is expected to be worse by {estimated.worse_by:.4f}"
-            return self._of_incident(
-                felt[0],
-                f"{moved}, and {expected}, at least {estimated.at_least:.4f}",
-                also=felt[1:],
-                numbers={"expected_worse_by": estimated.worse_by, "expected_worse_by_at_least": estimated.at_least},
-            )
+            sentence = f"{moved}, and {expected}, at least {estimated.at_least:.4f}"
+            numbers = {"expected_worse_by": estimated.worse_by, "expected_worse_by_at_least": estimated.at_least}
+            return self._of_incident(felt[0], sentence, felt[1:], numbers)
         return Signal(sentence=f"{felt[0].finding.subject} has drifted, but that was not shown to matter")
 
     def _every(self, trigger: Every) -> Signal:
@@ -196,9 +180,8 @@ class _Signals:
         self,
         incident: Incident,
         sentence: str,
-        *,
         also: Sequence[Incident] = (),
-        numbers: dict[str, float] | None = None,
+        numbers: Mapping[str, float] | None = None,
     ) -> Signal:
         # An incident of no version, such as drift, may outlast its retraining: for another champion it is a new cause.
         of = "" if incident.finding.version is not None else f"/v{self.champion.version}"
@@ -207,7 +190,7 @@ class _Signals:
             sentence=sentence,
             again=IN_VAIN,
             findings=(incident.key, *(other.key for other in also)),
-            numbers=incident.finding.numbers | (numbers or {}),
+            numbers={**incident.finding.numbers, **(numbers or {})},
             incident=incident.number,
         )
 
