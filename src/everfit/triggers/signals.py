@@ -63,6 +63,7 @@ class _Signals:
     now: datetime
 
     def of(self, trigger: Trigger) -> tuple[Signal, ...]:
+        """Evaluate as :func:`signals`. Raises what it raises."""
         match trigger:
             case AnyOf(parts=parts):
                 return tuple(signal for part in parts for signal in self.of(part))
