@@ -68,19 +68,18 @@ class Reader:
         Args:
             keep_infinite: Leave infinite values as they are, to count them.
         """
-        place = f"source {source.name}"
         try:
             rows = self._open(source)
             schema = rows.collect_schema()
         except (pl.exceptions.PolarsError, OSError) as error:
             raise self._unreadable(source, error) from error
+        place = f"source {source.name}"
         declared = [column for column in (source.timestamp, source.created, *source.known_at.values()) if column]
         require_columns(source.known_at, schema, place=f"{place}, known_at")
         require_columns(declared, schema, place=place)
         for column in declared:
             require_instant(column, schema[column], place=place)
-        settled = [*aware_to_utc(schema), *plain_values(schema, keep_infinite=keep_infinite)]
-        return rows.with_columns(settled) if settled else rows
+        return rows.with_columns(*aware_to_utc(schema), *plain_values(schema, keep_infinite=keep_infinite))
 
     def version(self, source: Source) -> SourceVersion:
         """Exactly which rows the source holds now.
@@ -97,9 +96,8 @@ class Reader:
             version = f"delta:{self._delta_version(source)}"
         else:
             version = frame_digest(canonical_order(self.scan(source).collect()))
-        return SourceVersion(
-            name=source.name, kind=source.kind, location=_location(source), version=version, files=files
-        )
+        location = _location(source)
+        return SourceVersion(name=source.name, kind=source.kind, location=location, version=version, files=files)
 
     def fingerprint(self, source: Source) -> object:
         """Return a value that changes whenever the source's rows may have changed; ``None`` for queries and functions.
@@ -195,6 +193,7 @@ class Reader:
     def _query(self, source: Source) -> pl.LazyFrame:
         from sqlalchemy import create_engine
         from sqlalchemy.exc import SQLAlchemyError
+        from sqlalchemy.pool import NullPool
 
         url = anchor_url(self._fill(source.url or "", source), self._root)
         file = sqlite_path(url)
@@ -202,32 +201,24 @@ class Reader:
         if file is not None and not file.is_file():
             raise self._missing(source, file)
         try:
-            engine = create_engine(url)
-            try:
-                with engine.connect() as connection:
-                    rows = pl.read_database(source.query or "", connection, infer_schema_length=None)
-            finally:
-                engine.dispose()
+            with create_engine(url, poolclass=NullPool).connect() as connection:
+                rows = pl.read_database(source.query or "", connection, infer_schema_length=None)
         except (SQLAlchemyError, ImportError) as error:
             raise self._unreadable(source, error) from error
         return _parse_instants(rows).lazy()
 
     def _call(self, source: Source) -> pl.LazyFrame:
+        assert source.function is not None
         try:
-            rows: object = source.function() if source.function else None
+            rows: object = source.function()
         except EverfitError:
             raise
         except Exception as error:  # the user's own code may raise anything
-            raise SourceError(
-                f"its function must run, but raised {describe_raise(error)}",
-                place=f"source {source.name}, {_location(source)}",
-            ) from error
+            place = f"source {source.name}, {_location(source)}"
+            raise SourceError(f"its function must run, but raised {describe_raise(error)}", place=place) from error
         if not isinstance(rows, pl.LazyFrame | pl.DataFrame):
-            raise SourceError(
-                "a source's function must return a Polars LazyFrame or DataFrame",
-                value=type(rows).__name__,
-                place=f"source {source.name}",
-            )
+            rule = "a source's function must return a Polars LazyFrame or DataFrame"
+            raise SourceError(rule, value=type(rows).__name__, place=f"source {source.name}")
         return rows.lazy()
 
     def _files(self, source: Source) -> list[Path]:
@@ -247,26 +238,21 @@ class Reader:
     def _fill(self, text: str, source: Source, *, escaped: bool = False) -> str:
         for name in _PLACEHOLDER.findall(text):
             if name not in self._paths:
-                raise SourceError(
-                    f"{{{name}}} in a source must be set under [paths]",
-                    value=text,
-                    place=f"source {source.name}",
-                    remedy=f'Add {name} = "…" under [paths] in everfit.toml, or set EVERFIT_PATHS_{name.upper()}.',
-                )
+                remedy = f'Add {name} = "…" under [paths] in everfit.toml, or set EVERFIT_PATHS_{name.upper()}.'
+                rule = f"{{{name}}} in a source must be set under [paths]"
+                raise SourceError(rule, value=text, place=f"source {source.name}", remedy=remedy)
         paths = {name: escape(path) for name, path in self._paths.items()} if escaped else self._paths
         return _PLACEHOLDER.sub(lambda match: paths[match[1]], text)
 
     def _missing(self, source: Source, looked: Path) -> SourceError:
         remedy = f"{_location(source)!r} leads there; correct it, or the setting under [paths] that it uses."
-        return SourceError(
-            "there must be a file to read", value=str(looked), place=f"source {source.name}", remedy=remedy
-        )
+        place = f"source {source.name}"
+        return SourceError("there must be a file to read", value=str(looked), place=place, remedy=remedy)
 
     def _unreadable(self, source: Source, error: Exception) -> SourceError:
         reason = _hide_password(str(error).strip().partition("\n")[0])
-        return SourceError(
-            f"{_location(source)} must be readable as {source.kind}: {reason}", place=f"source {source.name}"
-        )
+        rule = f"{_location(source)} must be readable as {source.kind}: {reason}"
+        return SourceError(rule, place=f"source {source.name}")
 
 
 def require_columns(wanted: Iterable[str], present: Iterable[str], *, place: str) -> None:
@@ -306,4 +292,4 @@ def _parse_instants(rows: pl.DataFrame) -> pl.DataFrame:
         for column in rows.iter_columns()
         if column.dtype == pl.String and column.null_count() < rows.height and column.str.contains(_ISO_INSTANT).all()
     ]
-    return rows.with_columns(instants) if instants else rows
+    return rows.with_columns(instants)

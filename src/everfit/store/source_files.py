@@ -7,11 +7,10 @@ have no other schema.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
-from typing import NamedTuple
 
 import polars as pl
 
@@ -23,15 +22,6 @@ from everfit.store.csv_file import CsvFormat, as_text, find_bad_cell, inspect_cs
 _EXACT = 2**53
 _ENDINGS = {"parquet": (".parquet", ".pq"), "csv": (".csv", ".tsv", ".csv.gz", ".tsv.gz")}
 _SHOWN_FILES = 3
-
-
-class _Version(NamedTuple):
-    """Cache key of a file: its path, size and time of change, and the types that its source declares."""
-
-    file: Path
-    size: int
-    changed_ns: int
-    types: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +37,8 @@ class FileSchema:
 class SourceFiles:
     """Reads sources of Parquet and CSV files. It keeps the files' schemas, and no rows."""
 
-    _known: dict[_Version, FileSchema] = field(default_factory=dict)
+    _known: dict[tuple[Path, str], tuple[tuple[int, int], FileSchema]] = field(default_factory=dict)
+    """By file and declared types: the file's size and time of change, and what was found then."""
 
     def scan(self, source: Source, files: Sequence[Path]) -> pl.LazyFrame:
         """The rows of all files, lazily, in the columns of all of them; a column that a file lacks is null there.
@@ -62,11 +53,13 @@ class SourceFiles:
         found = [self._inspect(file, source, place) for file in files]
         for name in source.types:
             if not any(name in part.schema for part in found):
-                rule = "a column whose type the source says must be in a file"
-                raise SourceError(rule, value=name, place=place)
+                raise SourceError("a column whose type the source says must be in a file", value=name, place=place)
         _require_declared(source, found, place)
         wanted = _agree(found, place)
-        parts = [_read(same).select(_cast(same[0].schema, wanted)) for same in _alike(found)]
+        parts = [
+            _read(same).select(_in_type(name, same[0].schema.get(name), dtype) for name, dtype in wanted.items())
+            for same in _alike(found)
+        ]
         return parts[0] if len(parts) == 1 else pl.concat(parts)
 
     def require_readable(self, source: Source, files: Sequence[Path]) -> None:
@@ -90,38 +83,32 @@ class SourceFiles:
 
     def _inspect(self, file: Path, source: Source, place: str) -> FileSchema:
         stat = file.stat()
-        version = _Version(file, stat.st_size, stat.st_mtime_ns, repr(sorted(map(repr, source.types.items()))))
-        known = self._known.get(version)
-        if known is None:
-            for older in [entry for entry in self._known if entry.file == file and entry.types == version.types]:
-                del self._known[older]
-            known = self._known[version] = _inspect(file, source, place)
-        return known
+        key, version = (file, repr(sorted(map(repr, source.types.items())))), (stat.st_size, stat.st_mtime_ns)
+        if key not in self._known or self._known[key][0] != version:
+            self._known[key] = version, _inspect(file, source, place)
+        return self._known[key][1]
 
 
 def find_files(place: Path, pattern: str, *, kind: SourceKind) -> list[Path]:
     """The files that a path, a glob or a folder names, in order.
 
+    A folder stands for the files with its ending that are anywhere in it, but for those whose name, or whose folder's,
+    begins with ``_`` or ``.``, as Spark names what is no data. A glob leaves out hidden and temporary files (``.``,
+    ``~``).
+
     Args:
         place: The path, in which nothing stands for anything else.
         pattern: The path as a glob.
         kind: Which files of a folder are meant.
-
-    A folder stands for the files with its ending that are anywhere in it, but for those whose name, or whose folder's,
-    begins with ``_`` or ``.``, as Spark names what is no data. A glob leaves out hidden and temporary files (``.``,
-    ``~``).
     """
     if place.is_file():
         return [place]
     if place.is_dir():
         inside = (file for file in place.rglob("*") if file.is_file() and file.name.lower().endswith(_ENDINGS[kind]))
-        return sorted(file for file in inside if not _is_hidden(file.relative_to(place)))
+        hidden = ("_", ".")
+        return sorted(f for f in inside if not any(part.startswith(hidden) for part in f.relative_to(place).parts))
     found = (Path(file) for file in glob(pattern, recursive=True))
     return sorted(file for file in found if file.is_file() and not file.name.startswith((".", "~")))
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(("_", ".")) for part in path.parts)
 
 
 def _inspect(file: Path, source: Source, place: str) -> FileSchema:
@@ -145,11 +132,11 @@ def _unreadable(file: Path, error: Exception, place: str) -> SourceError:
 def _require_declared(source: Source, found: Sequence[FileSchema], place: str) -> None:
     """Refuse files without a time that the source names, where others have it."""
     for column in (source.timestamp, source.created):
-        lacking = [part.file.name for part in found if column and column not in part.schema]
+        lacking = [part for part in found if column and column not in part.schema]
         if lacking and len(lacking) < len(found):
-            remedy = f"Its columns are: {', '.join(next(p for p in found if p.file.name == lacking[0]).schema)}."
-            rule = f"the column {column} must be in every file"
-            raise SourceError(rule, value=_shown(lacking), place=place, remedy=remedy)
+            remedy = f"Its columns are: {', '.join(lacking[0].schema)}."
+            names = _shown([part.file.name for part in lacking])
+            raise SourceError(f"the column {column} must be in every file", value=names, place=place, remedy=remedy)
 
 
 def _agree(found: Sequence[FileSchema], place: str) -> pl.Schema:
@@ -192,9 +179,8 @@ def _disagreement(found: Sequence[FileSchema], name: str, place: str) -> SourceE
             where, value = f"{where}, line {cell[0]}", cell[1]
         remedy = f"Correct the file; {as_text(name)}."
     if usual.is_temporal():
-        remedy = (
-            "Write instants as ISO 8601 with a zone in every file, such as 2024-03-01T08:30:00Z, dates as 2024-03-01."
-        )
+        form = "ISO 8601 with a zone in every file, such as 2024-03-01T08:30:00Z, dates as 2024-03-01"
+        remedy = f"Write instants as {form}."
     return SourceError(rule, value=value, place=where, remedy=remedy)
 
 
@@ -212,13 +198,8 @@ def _alike(found: Sequence[FileSchema]) -> list[list[FileSchema]]:
 
 
 def _read(parts: Sequence[FileSchema]) -> pl.LazyFrame:
-    files = [part.file for part in parts]
-    csv = parts[0].csv
+    files, csv = [part.file for part in parts], parts[0].csv
     return pl.scan_parquet(files, glob=False) if csv is None else csv.scan(files)
-
-
-def _cast(have: Mapping[str, pl.DataType], wanted: Mapping[str, pl.DataType]) -> list[pl.Expr]:
-    return [_in_type(name, have.get(name), dtype) for name, dtype in wanted.items()]
 
 
 def _in_type(name: str, have: pl.DataType | None, wanted: pl.DataType) -> pl.Expr:
