@@ -47,14 +47,11 @@ def _shown(file: Path) -> str:
 def run_users(
     function: Callable[[Any], Any], argument: Any, *, error: type[EverfitError], what: str, place: str
 ) -> Any:
-    """Call a function of the project; what it raises becomes an error with file, line, and a description of its input.
+    """Call a function of the project on a Polars frame, lazy or not.
 
-    Raises :class:`EverfitError` of the class ``error``.
+    What it raises becomes an error of the class ``error``, with file, line, and a description of the frame.
 
     Args:
-        function: Takes a Polars frame, lazy or not.
-        argument: The frame.
-        error: Class of the error.
         what: The function in words, for example ``an on-demand function``.
         place: Where it is defined, for the message.
     """
@@ -73,11 +70,10 @@ def explaining(
 ) -> Iterator[None]:
     """Turn what the project's code raises within into an error with its file and line.
 
-    Raises :class:`EverfitError` of the class ``error``.
+    Raises :class:`EverfitError`: of the class ``error``, if the code did not raise one itself.
 
     Args:
         rule: What must hold, as a clause.
-        error: Class of the error for every exception that is not an :class:`EverfitError` already.
         place: The code in words, for the message.
         remedy: Makes the remedy, since it may be expensive.
         but: An exception that is passed on.

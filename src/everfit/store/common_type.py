@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-INSTANT = pl.Datetime("us", "UTC")
+from everfit.store.timestamps import INSTANT
+
 _TEXT = (pl.String, pl.Categorical, pl.Enum)
 _EXACT_IN_FLOAT64 = (pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16, pl.UInt32)
 

@@ -21,7 +21,7 @@ from typing import Literal
 import polars as pl
 
 from everfit.core.errors import SourceError
-from everfit.store.common_type import INSTANT
+from everfit.store.timestamps import INSTANT
 
 Form = Literal["integer", "number", "decimal comma", "boolean", "date", "instant", "naive instant", "empty", "text"]
 """Common form of all cells of a column."""

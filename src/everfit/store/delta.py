@@ -10,8 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import TYPE_CHECKING
@@ -44,11 +42,8 @@ def delta_error(name: str = "DeltaError") -> type[Exception]:
 class LakeTable:
     """A Delta table at one version.
 
-    Raises :class:`TableNotFoundError`, deltalake's, if there is no table yet. Raises :class:`DeltaError`, deltalake's,
-    if it cannot be read.
-
-    Args:
-        folder: The table's folder.
+    Raises deltalake's :class:`TableNotFoundError` if there is no table yet, its :class:`DeltaError` if it cannot be
+    read.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -97,7 +92,7 @@ def scan_delta(folder: Path) -> pl.LazyFrame:
     """The newest rows of a Delta table that others write.
 
     Raises :class:`SourceError` if it is partitioned, and its folder has a name in which only other tables can be read.
-    Raises :class:`DeltaError`, deltalake's, if it cannot be read.
+    Raises deltalake's :class:`DeltaError` if it cannot be read.
     """
     if _UNQUOTED.fullmatch(str(folder)):
         return pl.scan_delta(str(folder))
@@ -111,13 +106,8 @@ def scan_delta(folder: Path) -> pl.LazyFrame:
 def append_rows(folder: Path, rows: pl.DataFrame) -> int:
     """Add rows to a table in one commit, making it if need be.
 
-    Raises :class:`DeltaError`, deltalake's, if they cannot be written. Raises :class:`OSError` if the disk refuses.
-
-    Args:
-        folder: The table's folder.
-
-    Returns:
-        The version that holds them.
+    Returns the version that holds them. Raises deltalake's :class:`DeltaError` if they cannot be written, and
+    :class:`OSError` if the disk refuses.
     """
     from deltalake import DeltaTable, write_deltalake
 
@@ -126,7 +116,9 @@ def append_rows(folder: Path, rows: pl.DataFrame) -> int:
         write_deltalake(folder, rows, mode="append")
         return int(DeltaTable(folder).version())
     for attempt in range(_ATTEMPTS):
-        with _work_copy(folder) as copy:
+        with TemporaryDirectory(prefix="everfit-delta-") as name:
+            copy = Path(name)
+            _copy_log(folder, copy)
             write_deltalake(copy, rows, mode="append")
             version = int(DeltaTable(copy).version())
             try:
@@ -137,14 +129,6 @@ def append_rows(folder: Path, rows: pl.DataFrame) -> int:
             else:
                 return version
     raise AssertionError("the last attempt returns or raises")
-
-
-@contextmanager
-def _work_copy(folder: Path) -> Iterator[Path]:
-    with TemporaryDirectory(prefix="everfit-delta-") as name:
-        copy = Path(name)
-        _copy_log(folder, copy)
-        yield copy
 
 
 def _copy_log(folder: Path, copy: Path) -> None:

@@ -34,12 +34,11 @@ def canonical_order(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _add(digest: _Hash, column: pl.Series) -> None:
-    digest.update(f"{column.name}\x00{_family(column.dtype)}\x00".encode())
+    family = "Categorical" if isinstance(column.dtype, pl.Categorical | pl.Enum) else str(column.dtype)
+    digest.update(f"{column.name}\x00{family}\x00".encode())
     digest.update(np.packbits(column.is_not_null().to_numpy()).tobytes())
     if column.dtype.is_nested():
-        column = pl.Series(
-            column.name, [None if value is None else repr(value) for value in column.to_list()], pl.String
-        )
+        column = pl.Series([None if value is None else repr(value) for value in column.to_list()], dtype=pl.String)
     if isinstance(column.dtype, pl.Categorical | pl.Enum | pl.Decimal):
         column = column.cast(pl.String)
     if column.dtype == pl.String:
@@ -61,7 +60,3 @@ def _bytes_of(column: pl.Series) -> bytes:
     if values.dtype.kind == "f":
         values = np.where(np.isnan(values), np.nan, values)
     return bytes(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
-
-
-def _family(dtype: pl.DataType) -> str:
-    return "Categorical" if isinstance(dtype, pl.Categorical | pl.Enum) else str(dtype)

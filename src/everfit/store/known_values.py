@@ -14,10 +14,7 @@ from everfit.store.timestamps import INSTANT, to_instant
 def known_rows(rows: pl.LazyFrame, source: Source, as_of: datetime) -> pl.LazyFrame:
     """The rows that were known at an instant, with the values that were: others are null.
 
-    Args:
-        rows: As :meth:`everfit.store.reader.Reader.scan` gives them.
-        source: Whose rows they are. A row is known at its ``created``, or at its event time if the source has none.
-        as_of: The instant; aware.
+    A row is known at its ``created``, or at its event time if the source has none.
     """
     moment = pl.lit(as_of, dtype=INSTANT)
     known = instant_of(rows, source.created or source.timestamp)
@@ -25,15 +22,11 @@ def known_rows(rows: pl.LazyFrame, source: Source, as_of: datetime) -> pl.LazyFr
 
 
 def hide_unknown(rows: pl.LazyFrame, source: Source, *, at: pl.Expr) -> pl.LazyFrame:
-    """Null for each value that was not yet known, by the source's ``known_at``.
+    """Null for each value that was not yet known, by the source's ``known_at``, when its row is looked at.
 
     Args:
-        rows: As :meth:`everfit.store.reader.Reader.scan` gives them.
-        source: Whose rows they are.
-        at: When a row is looked at, an aware instant; where it is null, nothing is known.
+        at: An aware instant; where it is null, nothing is known.
     """
-    if not source.known_at:
-        return rows
     return rows.with_columns(
         pl.when(instant_of(rows, known_at) <= at).then(pl.col(column)).alias(column)
         for column, known_at in source.known_at.items()
@@ -42,15 +35,13 @@ def hide_unknown(rows: pl.LazyFrame, source: Source, *, at: pl.Expr) -> pl.LazyF
 
 def count_unknown(rows: pl.LazyFrame, source: Source, columns: Iterable[str], *, at: pl.Expr) -> dict[str, int]:
     """Count the values of some columns that :func:`hide_unknown` would hide; columns without any are left out."""
-    wanted = {name: source.known_at[name] for name in columns if name in source.known_at}
-    if not wanted:
-        return {}
     hidden = [
-        (pl.col(column).is_not_null() & ~(instant_of(rows, known_at) <= at).fill_null(value=False)).sum().alias(column)
-        for column, known_at in wanted.items()
+        (pl.col(name).is_not_null() & ~(instant_of(rows, source.known_at[name]) <= at).fill_null(value=False)).sum()
+        for name in columns
+        if name in source.known_at
     ]
-    counts = rows.select(hidden).collect(engine="streaming").row(0, named=True)
-    return {column: int(count) for column, count in counts.items() if count}
+    counts = rows.select(hidden).collect(engine="streaming").row(0, named=True) if hidden else {}
+    return {name: count for name, count in counts.items() if count}
 
 
 def latest_known(rows: pl.LazyFrame, source: Source, known: pl.Expr, columns: Iterable[str]) -> pl.Expr:

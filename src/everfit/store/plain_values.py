@@ -17,12 +17,7 @@ from everfit.definitions.column_types import column_type
 
 
 def plain_values(schema: Mapping[str, pl.DataType], *, keep_infinite: bool = False) -> list[pl.Expr]:
-    """Expressions that bring the columns of a schema into their form; none where all are.
-
-    Args:
-        schema: Column name to type.
-        keep_infinite: Leave infinite values as they are, to count them.
-    """
+    """Expressions that bring the columns of a schema into their form, but infinite values if they are kept."""
     found = []
     for column, dtype in schema.items():
         if column_type(dtype).name == "decimal":
@@ -41,19 +36,16 @@ def plain_label(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """A label in its form; a number that is not finite is no label."""
     if column_type(dtype).name == "decimal":
         return value.cast(pl.Float64)
-    return pl.when(value.is_finite()).then(value) if dtype.is_float() else value
+    return finite(value) if dtype.is_float() else value
 
 
 def count_infinite(rows: pl.LazyFrame, columns: Iterable[str] | None = None) -> dict[str, int]:
-    """Count the infinite values of each column; columns without any are left out.
-
-    Args:
-        rows: Read with ``keep_infinite``.
-        columns: Which to look at; by default all.
+    """Count the infinite values of each column, or of some, of rows with ``keep_infinite``; columns without any are
+    left out.
     """
     schema = rows.collect_schema()
     wanted = [name for name in (schema if columns is None else columns) if schema[name].is_float()]
     if not wanted:
         return {}
-    counts = rows.select(pl.col(name).is_infinite().sum() for name in wanted).collect(engine="streaming").row(0)
-    return {name: int(count) for name, count in zip(wanted, counts, strict=True) if count}
+    counts = rows.select(pl.col(name).is_infinite().sum() for name in wanted).collect(engine="streaming")
+    return {name: count for name, count in counts.row(0, named=True).items() if count}

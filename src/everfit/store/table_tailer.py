@@ -15,14 +15,8 @@ from everfit.store.delta import LakeTable
 from everfit.store.lake import Schema, tables_under, united
 from everfit.store.timestamps import in_years, out_of_years
 
-
-@dataclass(frozen=True)
-class _File:
-    """A file, with the first and last instant of its rows."""
-
-    uri: str
-    first: datetime
-    last: datetime
+_Span = tuple[datetime, datetime]
+"""The first and last instant of a file's rows."""
 
 
 @dataclass
@@ -46,7 +40,8 @@ class TableTailer:
     left_out: int = 0
     """Rows that were left out, since an instant of theirs lies outside of the years that are allowed."""
     _tables: dict[str, LakeTable] = field(default_factory=dict)
-    _files: dict[str, dict[str, _File]] = field(default_factory=dict)
+    _files: dict[str, dict[str, _Span]] = field(default_factory=dict)
+    """By table and URI."""
 
     def grown(self) -> tuple[pl.DataFrame, bool]:
         """Rows that were added since the last call, in no particular order, and whether these are all there are.
@@ -55,13 +50,13 @@ class TableTailer:
         """
         present = self._uris()
         is_all = not self._files or any(self._files[name].keys() - present.get(name, set()) for name in self._files)
-        known: dict[str, dict[str, _File]] = {} if is_all else self._files
+        known = {} if is_all else self._files
         new = {name: sorted(uris - known.get(name, {}).keys()) for name, uris in present.items()}
         frames = [self._read(uris, self.wanted) for uris in new.values() if uris]
         rows = united([pl.LazyFrame(schema={n: t for n, t in self.base.items() if self.wanted(n)}), *frames])
         try:
             found = rows.collect()
-            spans = {name: {file.uri: file for file in self._spans(uris)} for name, uris in new.items() if uris}
+            spans = {name: self._spans(uris) for name, uris in new.items() if uris}
         except (pl.exceptions.PolarsError, OSError) as error:
             raise StoreError(f"a table of the lake could not be read: {error}", value=self.under) from error
         self.left_out = 0 if is_all else self.left_out
@@ -71,16 +66,10 @@ class TableTailer:
         return found, is_all
 
     def between(self, first: datetime, last: datetime, wanted: Callable[[str], bool]) -> pl.LazyFrame:
-        """Return the known rows in ``[first, last]``, with other columns; only the files with such rows are read.
-
-        Args:
-            first: By :attr:`instant`.
-            last: By :attr:`instant`.
-            wanted: Which columns to read.
-        """
+        """Return the known rows in ``[first, last]``, with other columns; only the files with such rows are read."""
         frames = [pl.LazyFrame(schema={name: kind for name, kind in self.base.items() if wanted(name)})]
         for files in self._files.values():
-            uris = [file.uri for file in files.values() if file.first <= last and file.last >= first]
+            uris = [uri for uri, (begin, end) in files.items() if begin <= last and end >= first]
             if uris:
                 frames.append(self._read(uris, wanted, pl.col(self.instant).is_between(first, last)))
         return united(frames)
@@ -95,15 +84,15 @@ class TableTailer:
         rows = pl.scan_parquet(uris, glob=False, hive_partitioning=False)
         return rows.filter(*conditions).select(name for name in rows.collect_schema() if wanted(name))
 
-    def _spans(self, uris: list[str]) -> list[_File]:
+    def _spans(self, uris: list[str]) -> dict[str, _Span]:
         instant = pl.col(self.instant)
         found = (
             pl.scan_parquet(uris, glob=False, hive_partitioning=False, include_file_paths="__uri")
             .filter(~out_of_years(self.instant))
             .group_by("__uri")
             .agg(instant.min().alias("first"), instant.max().alias("last"))
+            .drop_nulls()
             .collect()
         )
-        # Files of which no row is left have no span, and are not read again.
-        files = {uri: _File(uri, *span) for uri, *span in found.iter_rows() if span[0] is not None}
-        return [files.get(uri, _File(uri, END, EARLIEST)) for uri in uris]
+        # Files of which no row is left have an empty span, and are not read again.
+        return dict.fromkeys(uris, (END, EARLIEST)) | {uri: (first, last) for uri, first, last in found.iter_rows()}

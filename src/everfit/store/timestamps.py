@@ -62,22 +62,17 @@ def require_instant(column: str, dtype: pl.DataType, *, place: str) -> None:
     if dtype == pl.Date or (isinstance(dtype, pl.Datetime) and dtype.time_zone is not None):
         return
     if isinstance(dtype, pl.Datetime):
+        rule = f"{column} must be an instant with a time zone"
         remedy = (
             f'Say which zone it is in where the data is made: pl.col("{column}").dt.replace_time_zone("UTC") if it is '
             f'UTC, else .dt.replace_time_zone("Europe/Paris").dt.convert_time_zone("UTC").'
         )
-        raise TimestampError(
-            f"{column} must be an instant with a time zone", value=str(dtype), place=place, remedy=remedy
-        )
+        raise TimestampError(rule, value=str(dtype), place=place, remedy=remedy)
+    rule = f"{column} must be an instant with a time zone, or a date"
+    remedy = f'Convert it: pl.from_epoch("{column}", time_unit="s").dt.replace_time_zone("UTC") if it counts seconds.'
     if dtype == pl.String:
         remedy = "Write instants as ISO 8601 with a zone, such as 2024-03-01T08:30:00Z, in every row."
-    else:
-        remedy = (
-            f'Convert it: pl.from_epoch("{column}", time_unit="s").dt.replace_time_zone("UTC") if it counts seconds.'
-        )
-    raise TimestampError(
-        f"{column} must be an instant with a time zone, or a date", value=str(dtype), place=place, remedy=remedy
-    )
+    raise TimestampError(rule, value=str(dtype), place=place, remedy=remedy)
 
 
 def aware_to_utc(schema: Mapping[str, pl.DataType]) -> list[pl.Expr]:
