@@ -14,7 +14,7 @@ from everfit.artifact.expressions.expression_types import POLARS_TYPES, Untransl
 from everfit.artifact.expressions.recorder import to_polars
 from everfit.artifact.expressions.row_pipeline import compile_computation
 from everfit.artifact.manifest import RowPath
-from everfit.artifact.request_types import request_frame, request_types
+from everfit.artifact.request_types import REQUEST_TYPES, request_frame
 from everfit.artifact.schema import Computation, InputSchema
 
 _ROWS = 1_000
@@ -22,29 +22,18 @@ _log = logging.getLogger(__name__)
 
 
 def prove_computations(schema: InputSchema, rows: pl.DataFrame) -> dict[str, RowPath]:
-    """Decide how each transformation is executed.
+    """Decide how each transformation is executed, on held-back rows with the request's fields and rows with gaps.
 
     One that is not compiled is computed on a frame of one row, which takes hundreds of times as long: a warning is
     logged, with the reason.
-
-    Args:
-        schema: Schema of the model's inputs.
-        rows: Held-back rows with the request's fields; rows with gaps are made of the first ones.
-
-    Returns:
-        ``python``, ``polars`` or ``code`` by the transformation's name.
     """
     given = _with_gaps(request_frame(schema.request, rows.head(_ROWS)))
     paths: dict[str, RowPath] = {}
     for part in schema.computations:
         paths[part.name], reason = _prove(part, schema, given)
         if reason:
-            _log.warning(
-                "model %s: on-demand %s is not compiled and takes about 0.5 ms a row: %s",
-                schema.model,
-                part.name,
-                reason,
-            )
+            message = "model %s: on-demand %s is not compiled and takes about 0.5 ms a row: %s"
+            _log.warning(message, schema.model, part.name, reason)
     return paths
 
 
@@ -75,13 +64,9 @@ def same_types(part: Computation, schema: InputSchema) -> bool:
     """Return true if the compiler gives every part of every expression the type that Polars gives it.
 
     Values alone would not show it: an Int8 and an Int64 differ only once one of them overflows.
-
-    Raises:
-        Untranslatable: If one of its expressions cannot be compiled.
     """
     fields = {field.name: field.type for field in schema.request}
-    types = request_types()
-    empty = pl.LazyFrame(schema={name: types[kind] for name, kind in fields.items()})
+    empty = pl.LazyFrame(schema={name: REQUEST_TYPES[kind] for name, kind in fields.items()})
     kinds = {kind: getattr(pl, name) for name, kind in POLARS_TYPES.items()}
     kinds |= {"instant": pl.Datetime, "duration": pl.Duration, "null?": pl.Null}
     for text in part.expressions:
@@ -103,7 +88,5 @@ def same(one: Any, other: Any) -> bool:
 
 def _with_gaps(given: pl.DataFrame) -> pl.DataFrame:
     """The rows, the first few again without each field in turn, and one row without any."""
-    few = given.head(4)
-    gaps = [few.with_columns(pl.lit(None).cast(dtype).alias(name)) for name, dtype in given.schema.items()]
-    nothing = given.head(1).select(pl.lit(None).cast(dtype).alias(name) for name, dtype in given.schema.items())
-    return pl.concat([given, *gaps, nothing])
+    gaps = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in given.schema.items()]
+    return pl.concat([given, *(given.head(4).with_columns(gap) for gap in gaps), given.head(1).with_columns(gaps)])

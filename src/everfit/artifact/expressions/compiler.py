@@ -7,7 +7,6 @@ used only where it is proved equal on held-back rows. What is not known here is 
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -18,8 +17,8 @@ from everfit.artifact.expressions import functions
 from everfit.artifact.expressions.expression_types import (
     FIELD_TYPES,
     INTEGERS,
+    NUMBERS,
     POLARS_TYPES,
-    SIGNED,
     Compute,
     Row,
     Typed,
@@ -31,6 +30,7 @@ from everfit.artifact.expressions.stored import list_key
 from everfit.artifact.schema import FieldType
 
 _ARITHMETIC = {"Plus": operator.add, "Minus": operator.sub, "Multiply": operator.mul}
+_WHOLE_DIVISIONS = {"FloorDivide": operator.floordiv, "Modulus": operator.mod}
 _COMPARISONS = {
     "Eq": operator.eq,
     "NotEq": operator.ne,
@@ -39,23 +39,27 @@ _COMPARISONS = {
     "Gt": operator.gt,
     "GtEq": operator.ge,
 }
+_LOGIC = frozenset({"And", "LogicalAnd", "Or", "LogicalOr"})
+_TIMES = frozenset({"instant", "date", "duration"})
+_TIME_ARITHMETIC = {
+    ("instant", "Minus", "instant"): "duration",
+    ("date", "Minus", "date"): "duration",
+    ("instant", "Minus", "duration"): "instant",
+    ("instant", "Plus", "duration"): "instant",
+    ("duration", "Plus", "duration"): "duration",
+    ("duration", "Minus", "duration"): "duration",
+}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CLOSED = {"Both": ("GtEq", "LtEq"), "Left": ("GtEq", "Lt"), "Right": ("Gt", "LtEq"), "None": ("Gt", "Lt")}
+_FAMILIES = frozenset({"Boolean", "Pow", "StringExpr", "TemporalExpr", "Trigonometry"})
 
 
 def compile_expression(tree: Any, fields: Mapping[str, FieldType], lists: Mapping[str, Sequence[Any]]) -> Compute:
-    """Compile an expression.
+    """Compile an expression to a function from a request's values by field name, where an absent field is null.
 
-    Args:
-        tree: Polars expression JSON, decoded.
-        fields: The request's fields.
-        lists: The values of its list literals by :func:`everfit.artifact.expressions.stored.list_key`.
-
-    Returns:
-        From field name to Python value, to the expression's value; an absent field is null.
-
-    Raises:
-        Untranslatable: If a part of it is not known here.
+    ``tree`` is Polars' JSON, decoded; ``lists`` has the values of its list literals by
+    :func:`everfit.artifact.expressions.stored.list_key`. Raises
+    :class:`~everfit.artifact.expressions.expression_types.Untranslatable` if a part of it is not known here.
     """
     return _Compiler(fields, lists).settled(tree)[0]
 
@@ -65,8 +69,7 @@ def typed_parts(
 ) -> list[tuple[Any, str]]:
     """Return every part of an expression that is not a literal, with the type that the compiler gives it.
 
-    Types are those of :mod:`everfit.artifact.expressions.expression_types`; arguments and errors are those of
-    :func:`compile_expression`.
+    Arguments and errors are those of :func:`compile_expression`.
     """
     compiler = _Compiler(fields, lists)
     compiler.settled(tree)
@@ -108,36 +111,34 @@ class _Compiler:
         return (lambda row: row.get(name)), FIELD_TYPES[self._fields[name]]
 
     def _literal(self, body: Any) -> Typed:
-        ((group, content),) = body.items()
-        if group not in {"Dyn", "Scalar"} or not isinstance(content, dict):
-            raise Untranslatable(str(body)[:80])
-        ((kind, value),) = content.items()
-        made = self._constant(group, kind, value)
-        if made is None:
-            raise Untranslatable(f"a literal {kind}")
-        constant, name = made
-        return (lambda _: constant), name
-
-    def _constant(self, group: str, kind: str, value: Any) -> tuple[Any, str] | None:
-        if group == "Dyn":
-            return {"Int": (value, "int?"), "Float": (value, "float?"), "Str": (value, "str")}.get(kind)
-        if kind == "Null":
-            return None, "null?"
-        if kind == "Date":
-            return date(1970, 1, 1) + timedelta(days=value), "date"
-        if kind == "Datetime" and value[1] == "Microseconds" and _is_utc(value[2]):
-            return _EPOCH + timedelta(microseconds=value[0]), "instant"
-        if kind == "Duration" and value[1] == "Microseconds":
-            return timedelta(microseconds=value[0]), "duration"
-        name = POLARS_TYPES.get(kind)
-        return None if name is None or name == "date" else (value, name)
+        match body:
+            case {"Dyn": {"Int": constant}}:
+                kind = "int?"
+            case {"Dyn": {"Float": constant}}:
+                kind = "float?"
+            case {"Dyn": {"Str": constant}}:
+                kind = "str"
+            case {"Scalar": {"Null": _}}:
+                constant, kind = None, "null?"
+            case {"Scalar": {"Date": days}}:
+                constant, kind = date(1970, 1, 1) + timedelta(days=days), "date"
+            case {"Scalar": {"Datetime": [us, "Microseconds", "UTC" | {"inner": "UTC"}]}}:
+                constant, kind = _EPOCH + timedelta(microseconds=us), "instant"
+            case {"Scalar": {"Duration": [us, "Microseconds"]}}:
+                constant, kind = timedelta(microseconds=us), "duration"
+            case {"Scalar": dict(scalar)} if scalar.keys() <= POLARS_TYPES.keys():
+                ((name, constant),) = scalar.items()
+                kind = POLARS_TYPES[name]
+            case _:
+                raise Untranslatable(f"the literal {str(body)[:80]}")
+        return (lambda _: constant), kind
 
     def _cast(self, body: Any) -> Typed:
         compute, source = self.settled(body["expr"])
         literal = body["dtype"].get("Literal") if isinstance(body["dtype"], dict) else None
-        target = POLARS_TYPES.get(literal) if isinstance(literal, str) else None
-        convert = None if target is None else conversion(source, target)
-        if convert is None or target is None:
+        target = POLARS_TYPES.get(literal, "") if isinstance(literal, str) else ""
+        convert = conversion(source, target)
+        if convert is None:
             raise Untranslatable(f"a cast of {source} to {literal}")
         return _strict(compute, convert), target
 
@@ -149,16 +150,18 @@ class _Compiler:
         return (lambda row: then(row) if condition(row) else otherwise(row)), result
 
     def _binaryexpr(self, body: Any) -> Typed:
-        name = body["op"]
-        left, right = self.compile(body["left"]), self.compile(body["right"])
-        if name in {"And", "LogicalAnd", "Or", "LogicalOr"}:
+        name, left, right = body["op"], self.compile(body["left"]), self.compile(body["right"])
+        kinds = {left[1], right[1]}
+        if name in _LOGIC:
             return _logic(name, left, right)
         if name in _COMPARISONS:
             return self._comparison(name, left, right)
-        times = {left[1], right[1]} & {"instant", "date", "duration"}
-        if times:
-            return _time_arithmetic(name, left, right)
-        if {left[1], right[1]} == {"str"} and name == "Plus":
+        if kinds & _TIMES:
+            result = _TIME_ARITHMETIC.get((left[1], name, right[1]))
+            if result is None:
+                raise Untranslatable(f"{name} of {left[1]} and {right[1]}")
+            return _both(left[0], right[0], _ARITHMETIC[name]), result
+        if kinds == {"str"} and name == "Plus":
             return _both(left[0], right[0], operator.add), "str"
         return self._arithmetic(name, left, right)
 
@@ -166,78 +169,59 @@ class _Compiler:
         (one, other), kind = self._alike([left, right])
         if kind == "null?":
             raise Untranslatable("a comparison of nulls")
-        compare = functions.float_order(name) if kind == "f64" else _COMPARISONS[name]
-        return _both(one, other, compare), "bool"
+        return _both(one, other, functions.FLOAT_ORDER[name] if kind == "f64" else _COMPARISONS[name]), "bool"
 
     def _arithmetic(self, name: str, left: Typed, right: Typed) -> Typed:
         (one, other), kind = self._alike([left, right])
-        if kind not in INTEGERS and kind != "f64":
-            raise Untranslatable(f"{name} of {kind}")
-        if name == "TrueDivide":
+        if name == "TrueDivide" and kind in NUMBERS:
             return _both(one, other, functions.divide), "f64"
-        if name in _ARITHMETIC:
-            operate = _ARITHMETIC[name]
-            if kind == "f64":
-                return _both(one, other, operate), kind
-            bits, signed = INTEGERS[kind]
-            wrapped = functions.wrap(bits, signed=signed)
-            return _both(one, other, lambda a, b: wrapped(operate(a, b))), kind
-        if name in {"FloorDivide", "Modulus"} and kind in INTEGERS:
-            bits, signed = INTEGERS[kind]
-            wrapped = functions.wrap(bits, signed=signed)
-            whole = operator.floordiv if name == "FloorDivide" else operator.mod
-            return _both(one, other, lambda a, b: wrapped(whole(a, b)) if b else None), kind
-        if name == "FloorDivide":
-            return _both(one, other, lambda a, b: functions.round_down(functions.divide(a, b))), kind
+        if kind == "f64":
+            if name in _ARITHMETIC:
+                return _both(one, other, _ARITHMETIC[name]), kind
+            if name == "FloorDivide":
+                return _both(one, other, lambda a, b: functions.round_down(functions.divide(a, b))), kind
+        elif kind in INTEGERS:
+            wrapped = functions.wrap(kind)
+            if name in _ARITHMETIC:
+                operate = _ARITHMETIC[name]
+                return _both(one, other, lambda a, b: wrapped(operate(a, b))), kind
+            if name in _WHOLE_DIVISIONS:
+                divide = _WHOLE_DIVISIONS[name]
+                return _both(one, other, lambda a, b: wrapped(divide(a, b)) if b else None), kind
         raise Untranslatable(f"{name} of {kind}")
 
     def _function(self, body: Any) -> Typed:
-        function = body["function"]
-        if isinstance(function, str):
-            group, detail = function, None
-        else:
-            ((group, detail),) = function.items()
-        visit = {
-            "Boolean": self._boolean,
-            "TemporalExpr": self._temporal,
-            "StringExpr": self._text,
-            "Pow": self._power,
-            "Trigonometry": self._real,
-            "Log1p": self._real,
-            "Exp": self._real,
-            "Log": self._log,
-            "Abs": self._sign,
-            "Negate": self._sign,
-            "Floor": self._rounding,
-            "Ceil": self._rounding,
+        (name, options), inputs = _named(body["function"]), body["input"]
+        special: Mapping[str, Callable[[Sequence[Any], Any], Typed]] = {
+            "IsNull": self._is_null,
+            "IsNotNull": self._is_not_null,
+            "IsIn": self._is_in,
+            "IsBetween": self._is_between,
+            "ConvertTimeZone": self._to_zone,
+            "ConcatHorizontal": self._concatenation,
             "FillNull": self._first_known,
             "Coalesce": self._first_known,
             "Clip": self._clip,
-        }.get(group)
-        if visit is None:
-            raise Untranslatable(group)
-        return visit(detail if detail is not None else group, body["input"])
-
-    def _boolean(self, detail: Any, inputs: Sequence[Any]) -> Typed:
-        if isinstance(detail, dict):
-            ((name, options),) = detail.items()
-            if name == "IsIn":
-                return self._is_in(inputs, options)
-            if name == "IsBetween":
-                low, high = _CLOSED[options["closed"]]
-                value, bottom, top = (self.compile(part) for part in inputs)
-                return _logic("And", self._comparison(low, value, bottom), self._comparison(high, value, top))
+        }
+        if name in special:
+            return special[name](inputs, options)
+        operands = [self.settled(part) for part in inputs]
+        kinds = [kind for _, kind in operands]
+        if len(operands) == 1:
+            function, result = functions.unary(name, *kinds, fractional=options.get("fractional", False))
+            return _strict(operands[0][0], function), result
+        if len(operands) != 2 or (name == "Contains" and not options["literal"]):
             raise Untranslatable(name)
-        compute, kind = self.compile(inputs[0])
-        if detail == "IsNull":
-            return (lambda row: compute(row) is None), "bool"
-        if detail == "IsNotNull":
-            return (lambda row: compute(row) is not None), "bool"
-        if detail == "Not" and kind == "bool":
-            return _strict(compute, operator.not_), "bool"
-        if detail in {"IsNan", "IsNotNan"} and kind == "f64":
-            return _strict(compute, math.isnan if detail == "IsNan" else lambda value: not math.isnan(value)), "bool"
-        raise Untranslatable(f"{detail} of {kind}")
+        operate, result = functions.binary(name, *kinds)
+        return _both(operands[0][0], operands[1][0], operate), result
+
+    def _is_null(self, inputs: Sequence[Any], _: Any) -> Typed:
+        compute = self.compile(inputs[0])[0]
+        return (lambda row: compute(row) is None), "bool"
+
+    def _is_not_null(self, inputs: Sequence[Any], _: Any) -> Typed:
+        compute = self.compile(inputs[0])[0]
+        return (lambda row: compute(row) is not None), "bool"
 
     def _is_in(self, inputs: Sequence[Any], options: Any) -> Typed:
         compute, kind = self.compile(inputs[0])
@@ -247,86 +231,37 @@ class _Compiler:
         simple = wanted is not None and values and all(type(value) is wanted for value in values)
         if not simple or (options or {}).get("nulls_equal"):
             raise Untranslatable(f"is_in of {kind}")
-        known = frozenset(values)
-        return _strict(compute, known.__contains__), "bool"
+        return _strict(compute, frozenset(values).__contains__), "bool"
 
-    def _temporal(self, detail: Any, inputs: Sequence[Any]) -> Typed:
+    def _is_between(self, inputs: Sequence[Any], options: Any) -> Typed:
+        low, high = _CLOSED[options["closed"]]
+        value, bottom, top = (self.compile(part) for part in inputs)
+        return _logic("And", self._comparison(low, value, bottom), self._comparison(high, value, top))
+
+    def _to_zone(self, inputs: Sequence[Any], options: Any) -> Typed:
         compute, kind = self.compile(inputs[0])
-        if isinstance(detail, dict):
-            ((name, options),) = detail.items()
-            if name == "ConvertTimeZone" and kind == "instant":
-                return _strict(compute, _to_zone(options["inner"])), "instant"
-            count = functions.total(name, fractional=options["fractional"]) if kind == "duration" else None
-            if count is None:
-                raise Untranslatable(name)
-            return _strict(compute, count), "f64" if options["fractional"] else "i64"
-        if detail == "Date" and kind == "instant":
-            return _strict(compute, lambda value: value.date()), "date"
-        if detail not in functions.TEMPORAL or kind not in {"instant", "date"}:
-            raise Untranslatable(f"{detail} of {kind}")
-        if kind == "date" and detail in {"Hour", "Minute", "Second"}:
-            raise Untranslatable(f"{detail} of {kind}")
-        result, take = functions.TEMPORAL[detail]
-        return _strict(compute, take), result
+        try:
+            zone = ZoneInfo(options["inner"])
+        except ZoneInfoNotFoundError as problem:
+            raise Untranslatable(options["inner"]) from problem
+        if kind != "instant":
+            raise Untranslatable(f"the time zone of {kind}")
+        return _strict(compute, lambda value: value.astimezone(zone)), "instant"
 
-    def _text(self, detail: Any, inputs: Sequence[Any]) -> Typed:
+    def _concatenation(self, inputs: Sequence[Any], options: Any) -> Typed:
         parts = [self.compile(part) for part in inputs]
-        if any(kind != "str" for _, kind in parts):
-            raise Untranslatable(f"{detail} of {[kind for _, kind in parts]}")
-        computes = [compute for compute, _ in parts]
-        if isinstance(detail, dict):
-            ((name, options),) = detail.items()
-            if name == "Contains" and options["literal"]:
-                return _both(computes[0], computes[1], lambda text, piece: piece in text), "bool"
-            if name == "ConcatHorizontal" and not options["ignore_nulls"]:
-                return _joined(computes, options["delimiter"]), "str"
-            raise Untranslatable(name)
-        if detail in functions.TEXT:
-            result, take = functions.TEXT[detail]
-            return _strict(computes[0], take), result
-        if detail in functions.TEXT_PAIRS:
-            return _both(computes[0], computes[1], functions.TEXT_PAIRS[detail]), "bool"
-        raise Untranslatable(str(detail))
+        if options["ignore_nulls"] or any(kind != "str" for _, kind in parts):
+            raise Untranslatable(f"a concatenation of {[kind for _, kind in parts]}")
 
-    def _power(self, detail: Any, inputs: Sequence[Any]) -> Typed:
-        if detail == "Sqrt":
-            return self._real(detail, inputs)
-        (base, kind), (exponent, other) = (self.compile(part) for part in inputs)
-        if detail != "Generic" or kind != "f64" or other not in {"int?", "float?", "f64", *INTEGERS}:
-            raise Untranslatable(f"{detail} of {kind} and {other}")
-        return _both(base, exponent, functions.power), "f64"
+        join = options["delimiter"].join
 
-    def _real(self, detail: Any, inputs: Sequence[Any]) -> Typed:
-        compute, kind = self.settled(inputs[0])
-        if detail not in functions.REAL or (kind != "f64" and kind not in INTEGERS):
-            raise Untranslatable(f"{detail} of {kind}")
-        return _strict(compute, functions.REAL[detail]), "f64"
+        def concatenate(row: Row) -> Any:
+            texts = [compute(row) for compute, _ in parts]
+            return None if None in texts else join(texts)
 
-    def _log(self, _: Any, inputs: Sequence[Any]) -> Typed:
-        (compute, kind), (base, other) = (self.settled(part) for part in inputs)
-        if any(part != "f64" and part not in INTEGERS for part in (kind, other)):
-            raise Untranslatable(f"a logarithm of {kind}")
-        return _both(compute, base, functions.log), "f64"
+        return concatenate, "str"
 
-    def _sign(self, detail: Any, inputs: Sequence[Any]) -> Typed:
-        compute, kind = self.settled(inputs[0])
-        operate: Callable[[Any], Any] = operator.abs if detail == "Abs" else operator.neg
-        if kind == "f64":
-            return _strict(compute, operate), kind
-        if kind not in SIGNED:
-            raise Untranslatable(f"{detail} of {kind}")
-        wrapped = functions.wrap(INTEGERS[kind][0], signed=True)
-        return _strict(compute, lambda value: wrapped(operate(value))), kind
-
-    def _rounding(self, detail: Any, inputs: Sequence[Any]) -> Typed:
-        compute, kind = self.settled(inputs[0])
-        if kind in INTEGERS:
-            return compute, kind
-        if kind != "f64":
-            raise Untranslatable(f"{detail} of {kind}")
-        return _strict(compute, functions.round_down if detail == "Floor" else functions.round_up), kind
-
-    def _first_known(self, _: Any, inputs: Sequence[Any]) -> Typed:
+    def _first_known(self, inputs: Sequence[Any], _: Any) -> Typed:
         computes, kind = self._alike([self.compile(part) for part in inputs])
 
         def first(row: Row) -> Any:
@@ -338,18 +273,14 @@ class _Compiler:
 
         return first, kind
 
-    def _clip(self, options: Any, inputs: Sequence[Any]) -> Typed:
-        parts = [self.compile(part) for part in inputs]
-        kind = parts[0][1]
-        if kind not in {"f64", "i64"} or any(other not in {kind, "int?", "float?"} for _, other in parts[1:]):
-            raise Untranslatable("clip")
-        if kind == "i64" and any(other == "float?" for _, other in parts[1:]):
-            raise Untranslatable("clip of integers at a float")
+    def _clip(self, inputs: Sequence[Any], options: Any) -> Typed:
+        (compute, kind), *bounds = [self.compile(part) for part in inputs]
+        accepted = {"f64": {"f64", "int?", "float?"}, "i64": {"i64", "int?"}}.get(kind, set())
+        if not {other for _, other in bounds} <= accepted or not accepted:
+            raise Untranslatable(f"clip of {kind} at {[other for _, other in bounds]}")
         number = float if kind == "f64" else int
-        bounds = iter(compute for compute, _ in parts[1:])
-        low = next(bounds) if options["has_min"] else None
-        high = next(bounds) if options["has_max"] else None
-        compute = parts[0][0]
+        low = bounds[0][0] if options["has_min"] else None
+        high = bounds[-1][0] if options["has_max"] else None
 
         def clip(row: Row) -> Any:
             value = compute(row)
@@ -371,7 +302,7 @@ class _Compiler:
             kind = "i32" if all(compute({}) is None or abs(compute({})) < 2**31 for compute, _ in parts) else "i64"
         if kind == "float?":
             kind = "f64"
-        return [_as_float(compute) if kind == "f64" and own != "f64" else compute for compute, own in parts], kind
+        return [_strict(compute, float) if kind == "f64" and own != "f64" else compute for compute, own in parts], kind
 
 
 def _strict(compute: Compute, convert: Callable[[Any], Any]) -> Compute:
@@ -390,18 +321,6 @@ def _both(left: Compute, right: Compute, operate: Callable[[Any, Any], Any]) -> 
     def call(row: Row) -> Any:
         one, other = left(row), right(row)
         return None if one is None or other is None else operate(one, other)
-
-    return call
-
-
-def _as_float(compute: Compute) -> Compute:
-    return _strict(compute, float)
-
-
-def _joined(computes: Sequence[Compute], delimiter: str) -> Compute:
-    def call(row: Row) -> Any:
-        texts = [compute(row) for compute in computes]
-        return None if None in texts else delimiter.join(texts)
 
     return call
 
@@ -425,29 +344,9 @@ def _logic(name: str, left: Typed, right: Typed) -> Typed:
     return call, "bool"
 
 
-def _time_arithmetic(name: str, left: Typed, right: Typed) -> Typed:
-    kinds = (left[1], right[1])
-    results = {
-        ("Minus", "instant", "instant"): "duration",
-        ("Minus", "date", "date"): "duration",
-        ("Minus", "instant", "duration"): "instant",
-        ("Plus", "instant", "duration"): "instant",
-        ("Plus", "duration", "duration"): "duration",
-        ("Minus", "duration", "duration"): "duration",
-    }
-    result = results.get((name, *kinds))
-    if result is None:
-        raise Untranslatable(f"{name} of {kinds}")
-    return _both(left[0], right[0], _ARITHMETIC[name]), result
-
-
-def _is_utc(zone: Any) -> bool:
-    return zone in ("UTC", {"inner": "UTC"})
-
-
-def _to_zone(name: str) -> Callable[[datetime], datetime]:
-    try:
-        zone = ZoneInfo(name)
-    except ZoneInfoNotFoundError as problem:
-        raise Untranslatable(name) from problem
-    return lambda value: value.astimezone(zone)
+def _named(function: Any) -> tuple[str, Any]:
+    """Name and options of a function, written ``"Abs"``, ``{"Pow": "Sqrt"}`` or ``{"Boolean": {"IsIn": {…}}}``."""
+    if isinstance(function, str):
+        return function, {}
+    ((name, detail),) = function.items()
+    return _named(detail) if name in _FAMILIES else (name, detail)

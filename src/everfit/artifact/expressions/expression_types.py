@@ -31,6 +31,7 @@ INTEGERS: Mapping[str, tuple[int, bool]] = {
     "i64": (64, True),
     "u32": (32, False),
 }
+NUMBERS = frozenset({*INTEGERS, "f64"})
 POLARS_TYPES = {
     "Boolean": "bool",
     "Float64": "f64",
@@ -52,15 +53,13 @@ class Untranslatable(Exception):  # noqa: N818 - a signal between functions, not
 def common_type(one: str, literal: Compute | None, other: str, other_literal: Compute | None) -> str:
     """Return the type that Polars brings two operands to; a bare integer's type depends on its value.
 
-    Raises:
-        Untranslatable: If there is none.
+    Raises :class:`Untranslatable` if there is none.
     """
     if one == other:
         return one
     if "null?" in {one, other}:
         return other if one == "null?" else one
-    numbers = {*INTEGERS, "f64", "int?", "float?"}
-    if not {one, other} <= numbers:
+    if not {one, other} <= NUMBERS | {"int?", "float?"}:
         raise Untranslatable(f"{one} with {other}")
     if {"f64", "float?"} & {one, other}:
         return "f64"
@@ -68,28 +67,19 @@ def common_type(one: str, literal: Compute | None, other: str, other_literal: Co
         compute, kind = (literal, other) if one == "int?" else (other_literal, one)
         if compute is None:
             raise Untranslatable("a literal among more than two")
-        return fitting_integer(compute({}), kind)
+        return _fitting_integer(compute({}), kind)
     if "u32" in {one, other}:
         return "i64"
     return max(one, other, key=SIGNED.index)
 
 
-def fitting_integer(value: int, kind: str) -> str:
-    """Return the type of a column with a bare integer: the column's if it fits, else the smallest that holds it.
-
-    Raises:
-        Untranslatable: If there is none.
-    """
-    bits, signed = INTEGERS[kind]
-    if not signed:
-        if 0 <= value < 2**bits:
-            return kind
-        raise Untranslatable("a negative literal with an unsigned column")
-    for name in SIGNED[SIGNED.index(kind) :]:
-        bits = INTEGERS[name][0]
-        if -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
+def _fitting_integer(value: int, kind: str) -> str:
+    """Return the type of a column with a bare integer: the column's if it fits, else the smallest that holds it."""
+    for name in SIGNED[SIGNED.index(kind) :] if kind in SIGNED else (kind,):
+        bits, signed = INTEGERS[name]
+        if 0 <= value + (2 ** (bits - 1) if signed else 0) < 2**bits:
             return name
-    raise Untranslatable("a literal beyond 64 bits")
+    raise Untranslatable(f"the literal {value} with a column of type {kind}")
 
 
 def conversion(source: str, target: str) -> Callable[[Any], Any] | None:

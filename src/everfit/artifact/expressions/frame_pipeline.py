@@ -26,10 +26,6 @@ class FramePipeline(RowPipeline):
         return [values[place] for place in self._places]
 
     def encode_all(self, rows: Sequence[Sequence[Any]], used: Sequence[Sequence[Any]]) -> Any:
-        """Build a data frame of many requests.
-
-        Raises:
-            InvalidRequestError: If a value is not of its column's type.
-        """
+        """Build a data frame of many requests."""
         by_place = [*zip(*rows, strict=True), *zip(*used, strict=True), (None,) * len(rows)]
         return self._builder.from_values([by_place[place] for place in self._places])

@@ -9,7 +9,7 @@ import polars as pl
 
 from everfit.artifact.expressions.recorder import to_polars
 from everfit.artifact.expressions.row_pipeline import Compute
-from everfit.artifact.request_types import request_types
+from everfit.artifact.request_types import REQUEST_TYPES
 from everfit.artifact.schema import Computation, InputSchema
 from everfit.store.plain_values import plain_values
 
@@ -17,13 +17,8 @@ from everfit.store.plain_values import plain_values
 def through_polars(part: Computation, schema: InputSchema) -> Compute:
     """Let Polars evaluate a transformation's expressions on a request."""
     texts = zip(part.outputs, part.expressions, strict=True)
-    selected = [to_polars(text).alias(f"{part.name}.{output}") for output, text in texts]
-
-    def compute(request: Mapping[str, Any]) -> Mapping[str, Any]:
-        row = _one_row(schema, request).select(selected)
-        return row.with_columns(plain_values(row.schema)).row(0, named=True)  # type: ignore[no-any-return]
-
-    return compute
+    selected = [to_polars(text).alias(output) for output, text in texts]
+    return through_code(part, schema, lambda row: row.select(selected))
 
 
 def through_code(part: Computation, schema: InputSchema, function: Callable[[Any], Any]) -> Compute:
@@ -38,8 +33,7 @@ def through_code(part: Computation, schema: InputSchema, function: Callable[[Any
 
 
 def _one_row(schema: InputSchema, request: Mapping[str, Any]) -> Any:
-    types = request_types()
     return pl.DataFrame(
         {field.name: [request.get(field.name)] for field in schema.request},
-        schema={field.name: types[field.type] for field in schema.request},
+        schema={field.name: REQUEST_TYPES[field.type] for field in schema.request},
     )

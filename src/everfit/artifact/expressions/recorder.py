@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import polars as pl
@@ -60,20 +60,17 @@ class ExpressionRecorder:
         return made
 
     def _record(self, expressions: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
-        flat: list[pl.Expr] = []
-        for part in expressions:
-            parts = [part] if isinstance(part, str | pl.Expr) else list(part)
-            flat += [pl.col(one) if isinstance(one, str) else one for one in parts]
+        flat = [one for part in expressions for one in ([part] if isinstance(part, str | pl.Expr) else part)]
+        columns = [pl.col(one) if isinstance(one, str) else one for one in flat]
         for name, value in named.items():
-            expression = (
-                value if isinstance(value, pl.Expr) else pl.col(value) if isinstance(value, str) else pl.lit(value)
-            )
-            flat.append(expression.alias(name))
-        return {one.meta.output_name(): self._substitute(_tree(one)) for one in flat}
+            column = pl.col(value) if isinstance(value, str) else value
+            columns.append((column if isinstance(column, pl.Expr) else pl.lit(column)).alias(name))
+        trees = {column.meta.output_name(): column.meta.serialize(format="json") for column in columns}
+        return {name: self._substitute(json.loads(tree)) for name, tree in trees.items()}
 
     def _substitute(self, tree: Any) -> Any:
         if isinstance(tree, dict):
-            if set(tree) == {"Column"}:
+            if tree.keys() == {"Column"}:
                 if tree["Column"] not in self._outputs:
                     raise Unrecordable(tree["Column"])
                 return self._outputs[tree["Column"]]
@@ -84,15 +81,10 @@ class ExpressionRecorder:
 
 
 def record(function: Callable[..., Any], fields: Iterable[str]) -> dict[str, str] | None:
-    """Write an on-demand function as expressions.
+    """Write an on-demand function as expression JSON over the request's fields, by output.
 
-    Args:
-        function: From a frame of the request's fields to a frame of features.
-        fields: The request's fields.
-
-    Returns:
-        Output name to expression JSON over the fields, or ``None`` if the function cannot be written so: it reads
-        values, calls Python per value, or uses a part of Polars that is not computed row by row.
+    ``None`` if it cannot be written so: it reads values, calls Python per value, or uses a part of Polars that is not
+    computed row by row.
     """
     try:
         outcome = function(ExpressionRecorder(fields))
@@ -100,15 +92,20 @@ def record(function: Callable[..., Any], fields: Iterable[str]) -> dict[str, str
         return None
     if not isinstance(outcome, ExpressionRecorder):
         return None
-    expressions = {name: json.dumps(tree, separators=(",", ":")) for name, tree in outcome.outputs.items()}
-    return expressions if all(unknown_node(json.loads(text)) == "" for text in expressions.values()) else None
+    if any(map(unknown_node, outcome.outputs.values())):
+        return None
+    return {name: json.dumps(tree, separators=(",", ":")) for name, tree in outcome.outputs.items()}
 
 
 def literal_lists(expressions: Iterable[str]) -> dict[str, tuple[Any, ...]]:
     """Return the values of the list literals in expressions, by the key of their Arrow bytes."""
     found: dict[str, tuple[Any, ...]] = {}
-    for text in expressions:
-        _find_lists(json.loads(text), found)
+    for tree in _trees_within([json.loads(text) for text in expressions]):
+        match tree:
+            case {"Literal": {"Scalar": {"List": content}}}:
+                values = pl.select(to_polars(json.dumps(tree))).to_series()[0].to_list()
+                plain = all(isinstance(value, str | int | float | bool | None) for value in values)
+                found[list_key(content)] = tuple(values) if plain else ()
     return found
 
 
@@ -117,29 +114,10 @@ def to_polars(expression: str) -> pl.Expr:
     return pl.Expr.deserialize(io.BytesIO(expression.encode()), format="json")
 
 
-def _tree(expression: pl.Expr) -> Any:
-    return json.loads(expression.meta.serialize(format="json"))
-
-
-def _find_lists(tree: Any, found: dict[str, tuple[Any, ...]]) -> None:
+def _trees_within(tree: Any) -> Iterator[Any]:
+    if isinstance(tree, dict):
+        yield tree
+        tree = list(tree.values())
     if isinstance(tree, list):
         for part in tree:
-            _find_lists(part, found)
-    elif isinstance(tree, dict):
-        content = _list_content(tree)
-        if content is None:
-            for part in tree.values():
-                _find_lists(part, found)
-        else:
-            found[list_key(content)] = tuple(_list_values(tree))
-
-
-def _list_content(tree: Mapping[str, Any]) -> list[int] | None:
-    literal = tree.get("Literal")
-    scalar = literal.get("Scalar") if isinstance(literal, dict) else None
-    return scalar["List"] if isinstance(scalar, dict) and "List" in scalar else None
-
-
-def _list_values(tree: Mapping[str, Any]) -> list[Any]:
-    values: list[Any] = pl.select(to_polars(json.dumps(tree))).to_series()[0].to_list()
-    return values if all(isinstance(value, str | int | float | bool | None) for value in values) else []
+            yield from _trees_within(part)

@@ -61,10 +61,8 @@ class RowPipeline:
     def used(self, row: Sequence[Any], looked_up: Sequence[Any]) -> Sequence[Any]:
         """Return the values of :attr:`features`, before they are encoded; infinite ones are missing.
 
-        Args:
-            row: The request's values in the order of its fields: ``str``, ``int``, ``float``, ``bool``, ``datetime``
-                in UTC, ``date`` or ``None``.
-            looked_up: The looked-up values, lookup by lookup.
+        ``row`` has the request's values in the order of its fields: ``str``, ``int``, ``float``, ``bool``,
+        ``datetime`` in UTC, ``date`` or ``None``; ``looked_up`` has those of the lookups, lookup by lookup.
         """
         if not self._compiled and not self._others:
             return looked_up
@@ -78,29 +76,14 @@ class RowPipeline:
         return values
 
     def encode(self, row: Sequence[Any], used: Sequence[Any]) -> list[float]:
-        """Encode a request.
+        """Encode a request and the result of :meth:`used` to one float per column; missing values are NaN.
 
-        Args:
-            row: As for :meth:`used`.
-            used: Its result.
-
-        Returns:
-            One float per column of the schema; missing values are NaN.
-
-        Raises:
-            InvalidRequestError: If a value is not of its column's type.
+        A value that is not of its column's type is an :class:`~everfit.core.errors.InvalidRequestError`.
         """
         return self._encoder.encode((*row, *used, None))
 
     def encode_all(self, rows: Sequence[Sequence[Any]], used: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
-        """Encode many requests, column by column, to what :meth:`encode` gives row by row.
-
-        Returns:
-            Float64 in C order, shape ``(rows, columns)``.
-
-        Raises:
-            InvalidRequestError: If a value is not of its column's type.
-        """
+        """Encode many requests, column by column, to what :meth:`encode` gives row by row: ``(rows, columns)``."""
         by_place = [*zip(*rows, strict=True), *zip(*used, strict=True), (None,) * len(rows)]
         matrix = np.empty((len(rows), len(self._places)), dtype=np.float64)
         for number, (place, codes) in enumerate(zip(self._places, self._encoder.codes, strict=True)):
@@ -129,8 +112,7 @@ class RowPipeline:
 def compile_computation(part: Computation, schema: InputSchema) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
     """Compile the outputs of a transformation to plain Python functions of a request, by column name.
 
-    Raises:
-        Untranslatable: If one of its expressions cannot be compiled.
+    Raises :class:`Untranslatable` if one of its expressions cannot be compiled.
     """
     if not part.expressions:
         raise Untranslatable(part.name)

@@ -9,44 +9,20 @@ from typing import Any
 
 from everfit.core.errors import UntrustedPackageError
 
-_NODES = frozenset({"Alias", "BinaryExpr", "Cast", "Column", "Function", "Literal", "Ternary"})
-_FUNCTIONS = frozenset(
-    [
-        "Abs",
-        "Boolean",
-        "Cbrt",
-        "Ceil",
-        "Clip",
-        "Coalesce",
-        "Exp",
-        "FillNull",
-        "Floor",
-        "Log",
-        "Log1p",
-        "MaxHorizontal",
-        "MinHorizontal",
-        "Negate",
-        "Pow",
-        "Replace",
-        "ReplaceStrict",
-        "Round",
-        "RoundSF",
-        "Sign",
-        "StringExpr",
-        "SumHorizontal",
-        "TemporalExpr",
-        "Trigonometry",
-    ]
-)
+_OPERANDS = {"BinaryExpr": ("left", "right"), "Ternary": ("predicate", "truthy", "falsy"), "Cast": ("expr",)}
+_NODES = frozenset({"Alias", "Column", "Function", "Literal", *_OPERANDS})
+_NUMERIC = {"Abs", "Cbrt", "Ceil", "Exp", "Floor", "Log", "Log1p", "Negate", "Pow", "Round", "RoundSF", "Sign"}
+_HORIZONTAL = {"Coalesce", "MaxHorizontal", "MinHorizontal", "SumHorizontal"}
+_CHOICES = {"Clip", "FillNull", "Replace", "ReplaceStrict"}
+_FAMILIES = {"Boolean", "StringExpr", "TemporalExpr", "Trigonometry"}
+_FUNCTIONS = frozenset(_NUMERIC | _HORIZONTAL | _CHOICES | _FAMILIES)
 
 
 def require_harmless(expression: str, *, place: str) -> None:
     """Refuse an expression that is more than arithmetic on a row's own values.
 
-    Polars' JSON can carry pickled Python functions and paths of shared libraries, which would be executed.
-
-    Raises:
-        UntrustedPackageError: If it contains a node that is not known to be harmless.
+    Polars' JSON can carry pickled Python functions and paths of shared libraries, which would be executed. Raises
+    :class:`~everfit.core.errors.UntrustedPackageError` at a node that is not known to be harmless.
     """
     if problem := unknown_node(json.loads(expression)):
         raise UntrustedPackageError("an expression may only compute on its row's values", value=problem, place=place)
@@ -65,21 +41,10 @@ def unknown_node(tree: Any) -> str:
     if node not in _NODES:
         return str(node)
     if node == "Function":
-        name = body["function"]
-        name = name if isinstance(name, str) else next(iter(name))
+        name = body["function"] if isinstance(body["function"], str) else next(iter(body["function"]))
         if name not in _FUNCTIONS:
             return str(name)
-    return next(filter(None, map(unknown_node, _operands(node, body))), "")
-
-
-def _operands(node: str, body: Any) -> list[Any]:
-    if node == "Function":
-        return list(body["input"])
-    if node == "Alias":
-        return [body[0]]
-    names = {
-        "BinaryExpr": ("left", "right"),
-        "Ternary": ("predicate", "truthy", "falsy"),
-        "Cast": ("expr",),
-    }
-    return [body[name] for name in names.get(node, ())]
+        operands = body["input"]
+    else:
+        operands = body[:1] if node == "Alias" else [body[name] for name in _OPERANDS.get(node, ())]
+    return next(filter(None, map(unknown_node, operands)), "")
