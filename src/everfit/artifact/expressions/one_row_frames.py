@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 from everfit.artifact.expressions.recorder import to_polars
-from everfit.artifact.expressions.row_pipeline import Compute
 from everfit.artifact.request_types import REQUEST_TYPES
 from everfit.artifact.schema import Computation, InputSchema
 from everfit.store.plain_values import plain_values
 
 
-def through_polars(part: Computation, schema: InputSchema) -> Compute:
-    """Let Polars evaluate a transformation's expressions on a request."""
+def through_polars(part: Computation, schema: InputSchema) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    """Let Polars evaluate a transformation's expressions on a request's fields; see :func:`through_code`."""
     texts = zip(part.outputs, part.expressions, strict=True)
     selected = [to_polars(text).alias(output) for output, text in texts]
     return through_code(part, schema, lambda row: row.select(selected))
 
 
-def through_code(part: Computation, schema: InputSchema, function: Callable[[Any], Any]) -> Compute:
-    """Let a transformation's own function compute a request."""
+def through_code(
+    part: Computation, schema: InputSchema, function: Callable[[Any], Any]
+) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    """Let a transformation's own function compute its outputs, in their order, from a request's fields."""
+    types = {field.name: REQUEST_TYPES[field.type] for field in schema.request}
 
-    def compute(request: Mapping[str, Any]) -> Mapping[str, Any]:
-        computed = function(_one_row(schema, request))
-        row = computed.with_columns(plain_values(computed.schema)).row(0, named=True)
-        return {f"{part.name}.{output}": row[output] for output in part.outputs}
+    def compute(request: Mapping[str, Any]) -> Sequence[Any]:
+        row = function(pl.DataFrame({name: [request.get(name)] for name in types}, schema=types)).select(part.outputs)
+        return row.with_columns(plain_values(row.schema)).row(0)  # type: ignore[no-any-return]
 
     return compute
-
-
-def _one_row(schema: InputSchema, request: Mapping[str, Any]) -> Any:
-    return pl.DataFrame(
-        {field.name: [request.get(field.name)] for field in schema.request},
-        schema={field.name: REQUEST_TYPES[field.type] for field in schema.request},
-    )

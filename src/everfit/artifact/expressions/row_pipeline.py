@@ -16,9 +16,6 @@ from everfit.artifact.expressions.expression_types import Untranslatable
 from everfit.artifact.manifest import RowPath
 from everfit.artifact.schema import Computation, InputSchema
 
-Compute = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""From a request's fields to the outputs of one transformation, by column name."""
-
 _NAN = float("nan")
 _INFINITY = float("inf")
 
@@ -30,26 +27,22 @@ class RowPipeline:
         self, schema: InputSchema, paths: Mapping[str, RowPath], functions: Mapping[str, Callable[[Any], Any]]
     ) -> None:
         self._fields = tuple(field.name for field in schema.request)
-        self._compiled: list[Callable[[Mapping[str, Any]], Any]] = []
-        self._others: list[tuple[Compute, tuple[str, ...]]] = []
-        computed: list[str] = []
+        self._others: list[Callable[[Mapping[str, Any]], Sequence[Any]]] = []
+        computed: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
         others: list[str] = []
         for part in schema.computations:
-            names = tuple(f"{part.name}.{output}" for output in part.outputs)
-            path = paths[part.name]
-            if path == "python":
-                functions_by_name = compile_computation(part, schema)
-                self._compiled += functions_by_name.values()
-                computed += functions_by_name
+            if paths[part.name] == "python":
+                computed |= compile_computation(part, schema)
                 continue
             # Here, since it loads Polars.
             from everfit.artifact.expressions.one_row_frames import through_code, through_polars
 
-            compute = (
-                through_polars(part, schema) if path == "polars" else through_code(part, schema, functions[part.name])
+            is_code = paths[part.name] == "code"
+            self._others.append(
+                through_code(part, schema, functions[part.name]) if is_code else through_polars(part, schema)
             )
-            self._others.append((compute, names))
-            others += names
+            others += [f"{part.name}.{output}" for output in part.outputs]
+        self._compiled = list(computed.values())
         looked_up = [f"{lookup.view}.{feature}" for lookup in schema.lookups for feature in lookup.features]
         self.features = (*looked_up, *computed, *others)
         """Looked-up columns, then computed ones: what :meth:`used` returns, by name."""
@@ -68,9 +61,8 @@ class RowPipeline:
             return looked_up
         request = dict(zip(self._fields, row, strict=True))
         values = [*looked_up, *[compute(request) for compute in self._compiled]]
-        for compute_all, names in self._others:
-            found = compute_all(request)
-            values += [found[name] for name in names]
+        for compute_all in self._others:
+            values += compute_all(request)
         if _INFINITY in values or -_INFINITY in values:
             return [None if value in (_INFINITY, -_INFINITY) else value for value in values]
         return values
