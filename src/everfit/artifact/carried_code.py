@@ -20,15 +20,11 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-_OWN = "everfit"
-
 
 class CarriedCode:
-    """The code in a folder as a finder and loader of modules.
+    """The code in a folder, if it exists, as a finder and loader of modules.
 
-    Args:
-        folder: A package's copy of the project's code; read at once, so that what is executed is what was verified. It
-            may be absent: then there is no code.
+    It is read at once, so that what is executed is what was verified.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,7 +38,7 @@ class CarriedCode:
                 self._packages.add(".".join(parts))
             self._sources[".".join(parts)] = (str(file), file.read_bytes())
             self._packages |= {".".join(parts[:size]) for size in range(1, len(parts))}
-        self.tops = {name.partition(".")[0] for name in self._sources if name} - sys.stdlib_module_names - {_OWN}
+        self.tops = {name.partition(".")[0] for name in self._sources if name} - sys.stdlib_module_names - {"everfit"}
         self._builtins: dict[str, Any] = {**vars(builtins), "__import__": self._import}
         self._is_found = False
 
@@ -51,11 +47,7 @@ class CarriedCode:
         return name in self._sources or name in self._packages
 
     def module(self, name: str) -> ModuleType:
-        """Import a module of the copy.
-
-        Raises:
-            ImportError: If it does not exist, or raises this.
-        """
+        """Import a module of the copy."""
         if not self._is_found:
             sys.meta_path.append(self)
             self._is_found = True
@@ -118,8 +110,6 @@ def imports_of(function: FunctionType) -> Iterator[str]:
         for place, step in enumerate(steps):
             if step.opname == "IMPORT_NAME":
                 # The level and the list of names were loaded just before.
-                levels = [
-                    earlier.argval for earlier in steps[max(0, place - 2) : place] if isinstance(earlier.argval, int)
-                ]
-                level = levels[0] if levels else 0
+                before = [earlier.argval for earlier in steps[max(0, place - 2) : place]]
+                level = next((value for value in before if isinstance(value, int)), 0)
                 yield resolve_name("." * level + step.argval, package) if level and package else step.argval

@@ -22,18 +22,10 @@ _INFINITY = float("inf")
 
 
 def encode_frame(schema: InputSchema, frame: pl.DataFrame) -> NDArray[np.float64]:
-    """Encode a frame.
+    """Encode the columns of a schema to float64 in C order, shape ``(rows, columns)``.
 
-    Args:
-        schema: Schema of the estimator's inputs.
-        frame: Has every column of ``schema.columns``; others are ignored.
-
-    Returns:
-        Float64 in C order, shape ``(rows, columns)``. Missing values, and categories that were not seen in training,
-        are NaN.
-
-    Raises:
-        InvalidRequestError: If a column is absent, or its type cannot be what the schema says.
+    Missing values, and categories that were not seen in training, are NaN. Raises
+    :class:`~everfit.core.errors.InvalidRequestError` if a column is absent, or its type cannot be what the schema says.
     """
     matrix = np.empty((frame.height, len(schema.columns)), dtype=np.float64)
     for place, column in enumerate(schema.columns):
@@ -50,7 +42,7 @@ def _codes(column: Column, values: pl.Series) -> NDArray[np.float64]:
     import polars as pl
 
     if not column.categories or values.dtype == pl.Null:
-        return pl.repeat(_NAN, len(values), dtype=pl.Float64, eager=True).to_numpy()
+        return np.full(len(values), _NAN)
     if not isinstance(values.dtype, pl.String | pl.Categorical | pl.Enum):
         raise _wrong_type(column, str(values.dtype))
     codes = {value: float(code) for code, value in enumerate(column.categories)}
@@ -74,11 +66,7 @@ def _wrong_type(column: Column, got: object) -> InvalidRequestError:
 
 
 def encode_inputs(schema: InputSchema, frame: pl.DataFrame) -> Any:
-    """Convert a frame to the estimator's input: a matrix as of :func:`encode_frame`, or a data frame of its own type.
-
-    Raises:
-        InvalidRequestError: If a column is absent, or its type cannot be what the schema says.
-    """
+    """Convert a frame to the estimator's input: a matrix by :func:`encode_frame`, or a data frame of its own type."""
     if schema.frame == "matrix":
         return encode_frame(schema, frame)
     from everfit.artifact.model_frame import FrameBuilder
@@ -106,32 +94,22 @@ def encode_row(schema: InputSchema) -> Callable[[Mapping[str, Any]], Sequence[An
 class RowEncoder:
     """Encodes one row at a time, in about 0.1 µs a column, without Polars or NumPy.
 
-    Args:
-        columns: The schema's columns.
-        places: Position of each column's value in a row; by default the order of the columns.
+    ``places`` are the positions of the columns' values in a row; by default the columns are in order.
     """
 
     def __init__(self, columns: Sequence[Column], places: Sequence[int] | None = None) -> None:
         self._columns = columns
-        self.places = tuple(range(len(columns)) if places is None else places)
         self.codes = [
             {value: float(code) for code, value in enumerate(column.categories)} if column.kind == "category" else None
             for column in columns
         ]
         """Number of each category, by column; ``None`` for other kinds."""
-        self._plan = tuple(zip(self.places, self.codes, strict=True))
+        self._plan = tuple(zip(range(len(columns)) if places is None else places, self.codes, strict=True))
 
     def encode(self, values: Sequence[Any]) -> list[float]:
-        """Encode a row.
+        """Encode Python values, ``None`` for missing, to one float per column of the schema, in its order.
 
-        Args:
-            values: Python values; ``None`` is missing.
-
-        Returns:
-            One float per column of the schema, in its order.
-
-        Raises:
-            InvalidRequestError: If a value cannot be what the schema says.
+        A value that cannot be what the schema says is an :class:`~everfit.core.errors.InvalidRequestError`.
         """
         try:
             return [

@@ -10,7 +10,7 @@ import polars as pl
 
 from everfit.artifact.expressions.recorder import literal_lists, record, to_polars
 from everfit.artifact.request_types import field_type, request_frame
-from everfit.artifact.schema import Column, Computation, InputSchema, RequestField, ViewLookup
+from everfit.artifact.schema import Column, ColumnKind, Computation, InputSchema, RequestField, ViewLookup
 from everfit.core.class_names import ClassValue
 from everfit.core.columns import LABEL
 from everfit.core.errors import DefinitionError, LabelError
@@ -19,7 +19,6 @@ from everfit.core.user_code import run_users
 from everfit.definitions.column_types import require_type
 from everfit.definitions.model import Model
 from everfit.definitions.on_demand import OnDemand
-from everfit.definitions.view import FeatureView
 from everfit.store.plain_values import plain_values
 
 _PROOF_ROWS = 2_000
@@ -31,46 +30,34 @@ _LONE_ROWS = 8
 
 
 def infer_schema(model: Model, frame: TrainingFrame, rows: pl.DataFrame) -> InputSchema:
-    """Infer the schema of a model's inputs.
+    """Infer the schema of a model's inputs, with categories and classes sorted.
 
-    Args:
-        frame: The frame it is trained on, for its columns and types.
-        rows: The rows of training, the only source of categories, classes and examples.
-
-    Returns:
-        The schema, with categories and classes sorted.
-
-    Raises:
-        LabelError: If a binary label has another number of values than two.
-        DefinitionError: If a request field or a feature is of a type that models or requests cannot have, or if an
-            on-demand transformation does not compute every row from that row alone.
+    ``frame`` gives columns and types; ``rows``, those of training, are the only source of categories, classes and
+    examples. Raises :class:`~everfit.core.errors.LabelError` if a binary label has another number of values than two,
+    :class:`~everfit.core.errors.DefinitionError` if a request field or a feature is of a type that models or requests
+    cannot have, or if an on-demand transformation does not compute every row from that row alone.
     """
-    place = f"model {model.name}"
-    types = frame.data.schema
-    request = tuple(
-        RequestField(name=name, type=field_type(name, types[name], place=place), example=_example(rows[name]))
-        for name in frame.request
-    )
-    event_time = model.events.timestamp
+    place, event_time = f"model {model.name}", model.events.timestamp
+    kinds = {name: field_type(name, frame.data.schema[name], place=place) for name in frame.request}
+    request = tuple(RequestField(name=name, type=kind, example=_example(rows[name])) for name, kind in kinds.items())
     return InputSchema(
         model=model.name,
         task=model.task,
         request=request,
         event_time=event_time if event_time in frame.request else "",
-        lookups=tuple(_lookup(view, frame) for view in model.views),
+        lookups=tuple(
+            ViewLookup(
+                view=view.name,
+                keys=view.keys,
+                features=_within(view.name, frame),
+                ttl_us=round(view.time_to_live.total_seconds() * 1e6),
+            )
+            for view in model.views
+        ),
         computations=tuple(_computation(part, frame, request, rows) for part in model.on_demand),
         columns=_columns(model, frame, rows),
         classes=_classes(model, frame.data[LABEL] if model.task == "binary" else rows[LABEL]),
         frame=model.frame,
-    )
-
-
-def _lookup(view: FeatureView, frame: TrainingFrame) -> ViewLookup:
-    return ViewLookup(
-        view=view.name,
-        keys=view.keys,
-        features=_within(view.name, frame),
-        ttl_us=round(view.time_to_live.total_seconds() * 1e6),
     )
 
 
@@ -93,9 +80,8 @@ def _computation(
         return _outputs(made, outputs)
 
     _require_equal(part, expected, compute(given), "give the same on a request's types")
-    lone = [compute(given[place]) for place in range(min(_LONE_ROWS, given.height))]
-    for place, row in enumerate(lone):
-        _require_equal(part, expected[place], row, "compute every row from that row alone")
+    for place in range(min(_LONE_ROWS, given.height)):
+        _require_equal(part, expected[place], compute(given[place]), "compute every row from that row alone")
     found = record(part.function, given.columns)
     if found is not None and set(outputs) <= set(found):
         texts = tuple(found[output] for output in outputs)
@@ -126,19 +112,20 @@ def _equal(one: pl.DataFrame, other: pl.DataFrame) -> bool:
     """Return true if both frames encode to the same numbers, up to their last digits, categories and gaps."""
     if one.columns != other.columns or one.height != other.height:
         return False
-    for name in one.columns:
-        left, right = (
-            column.cast(pl.String if isinstance(column.dtype, pl.String | pl.Categorical | pl.Enum) else pl.Float64)
-            for column in (one[name], other[name])
-        )
-        if left.dtype != right.dtype and not (left.is_null().all() and right.is_null().all()):
-            return False
-        if left.dtype == right.dtype and not _same(left, right):
-            return False
-    return True
+    return all(_same(_encoded(one[name]), _encoded(other[name])) for name in one.columns)
+
+
+def _encoded(values: pl.Series) -> pl.Series:
+    return values.cast(pl.String if _is_text(values.dtype) else pl.Float64)
+
+
+def _is_text(dtype: pl.DataType) -> bool:
+    return isinstance(dtype, pl.String | pl.Categorical | pl.Enum)
 
 
 def _same(left: pl.Series, right: pl.Series) -> bool:
+    if left.dtype != right.dtype:
+        return bool(left.is_null().all() and right.is_null().all())
     if left.dtype != pl.Float64:
         return left.equals(right, null_equal=True)
     # Polars divides one row and many rows by different instructions, whose last digit may differ.
@@ -160,31 +147,31 @@ def _columns(model: Model, frame: TrainingFrame, rows: pl.DataFrame) -> tuple[Co
 def _frame_column(name: str, values: pl.Series, is_declared: bool, *, place: str) -> Column:
     """A column of a data frame, by the type that it has in history and not by the values of some rows."""
     dtype = values.dtype
-    is_text = isinstance(dtype, pl.String | pl.Categorical | pl.Enum)
     if is_declared:
-        if not (is_text or dtype.is_integer()):
+        if not (_is_text(dtype) or dtype.is_integer()):
             raise DefinitionError(
                 "a declared category must be text or an integer", value=f"{name}: {dtype}", place=place
             )
-        known = values.drop_nulls().cast(pl.String if is_text else pl.Int64).unique().sort()
-        return Column(name=name, kind="category", categories=tuple(known.to_list()))
-    if dtype == pl.String:
-        return Column(name=name, kind="text")
-    if dtype.is_integer():
-        return Column(name=name, kind="integer")
-    if isinstance(dtype, pl.Datetime):
-        return Column(name=name, kind="instant")
-    if dtype == pl.Date:
-        return Column(name=name, kind="date")
-    return _column(name, values, place=place)
+        return _category(name, values.cast(pl.String if _is_text(dtype) else pl.Int64))
+    kinds: dict[ColumnKind, bool] = {
+        "text": dtype == pl.String,
+        "integer": dtype.is_integer(),
+        "instant": isinstance(dtype, pl.Datetime),
+        "date": dtype == pl.Date,
+    }
+    kind = next((kind for kind, fits in kinds.items() if fits), None)
+    return Column(name=name, kind=kind) if kind else _column(name, values, place=place)
 
 
 def _column(name: str, values: pl.Series, *, place: str) -> Column:
     kind = require_type("feature", name, values.dtype, place=place).feature
     if kind == "category":
-        categories = values.drop_nulls().cast(pl.String).unique().sort().to_list()
-        return Column(name=name, kind="category", categories=tuple(categories))
+        return _category(name, values.cast(pl.String))
     return Column(name=name, kind="boolean" if kind == "boolean" else "number")
+
+
+def _category(name: str, values: pl.Series) -> Column:
+    return Column(name=name, kind="category", categories=tuple(values.drop_nulls().unique().sort().to_list()))
 
 
 def _classes(model: Model, labels: pl.Series) -> tuple[ClassValue, ...]:
@@ -203,11 +190,8 @@ def _classes(model: Model, labels: pl.Series) -> tuple[ClassValue, ...]:
         return truths if positive == 1 else truths[::-1]
     others = [value for value in values if value != positive]
     if len(others) != 1:
-        raise LabelError(
-            "a binary label must take its positive value and one other",
-            value=sorted(values),
-            place=f"model {model.name}, label",
-        )
+        place = f"model {model.name}, label"
+        raise LabelError("a binary label must take its positive value and one other", value=sorted(values), place=place)
     return (others[0], next(value for value in (*values, positive) if value == positive))
 
 

@@ -100,8 +100,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def content_digest(self) -> str:
         """Return the digest that :attr:`digest` must have; it covers every file through its digest."""
-        bare = msgspec.structs.replace(self, digest="", signature="", key="")
-        return _digest(msgspec.json.encode(bare))
+        return _digest(msgspec.json.encode(msgspec.structs.replace(self, digest="", signature="", key="")))
 
     def to_json(self) -> bytes:
         """Encode as JSON with line breaks, for files."""
@@ -115,8 +114,8 @@ def _digest(content: bytes) -> str:
 def read_manifest(content: bytes, *, place: str) -> Manifest:
     """Read and verify a manifest.
 
-    Raises:
-        CorruptPackageError: If it is no manifest, of another format, or does not match its own digest.
+    Raises :class:`~everfit.core.errors.CorruptPackageError` if it is none, of another format, or does not match its own
+    digest.
     """
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
@@ -125,8 +124,7 @@ def read_manifest(content: bytes, *, place: str) -> Manifest:
     if manifest.format != FORMAT:
         raise CorruptPackageError(f"manifest.json must be of format {FORMAT}", value=manifest.format, place=place)
     # Of what was read and not of what it was parsed into, which has the fields that came after it was written.
-    written = msgspec.json.decode(content)
-    bare = written | {"digest": "", "signature": "", "key": ""}
+    bare = msgspec.json.decode(content) | {"digest": "", "signature": "", "key": ""}
     if manifest.digest != _digest(msgspec.json.encode(bare)):
         raise CorruptPackageError("manifest.json must match its own digest", value=manifest.digest, place=place)
     return manifest

@@ -19,41 +19,31 @@ if TYPE_CHECKING:
     import polars as pl
 
 _EXAMPLE_ROWS = 3
-_TEXT, _ANYTHING = "string", "any"
-# MLflow converts no 64-bit integers to double, and pandas holds numbers and booleans with gaps as objects, which
-# MLflow's types refuse. With "any" the columns arrive as they are, and the package checks their types.
-_PYTHON = "python"
 
 
 def write_mlflow_files(folder: Path, schema: InputSchema, rows: pl.DataFrame, libraries: Mapping[str, str]) -> None:
     """Write MLmodel, the input example, and the environment in the three formats that MLflow expects.
 
-    Args:
-        schema: The signature's inputs are its columns before they are encoded: text for categories.
-        rows: Rows with these columns; the first ones become the example.
-        libraries: Exact versions by distribution name, and ``python``.
+    The signature's inputs are the columns before they are encoded (text for categories), the first rows the example;
+    ``libraries`` has exact versions by distribution name, and ``python``.
     """
-    pins = [f"{name}=={version}" for name, version in sorted(libraries.items()) if name != _PYTHON]
-    python = libraries[_PYTHON]
+    python = libraries["python"]
+    pins = [f"{name}=={version}" for name, version in sorted(libraries.items()) if name != "python"]
     (folder / "requirements.txt").write_text("".join(f"{pin}\n" for pin in pins))
-    _write_yaml(
-        folder / "python_env.yaml",
-        {"python": python, "build_dependencies": [], "dependencies": ["-r requirements.txt"]},
-    )
-    _write_yaml(
-        folder / "conda.yaml",
-        {
-            "name": "everfit",
-            "channels": ["conda-forge"],
-            "dependencies": [f"python={python}", "pip", {"pip": pins}],
-        },
-    )
-    example = {"columns": list(schema.names), "data": _example(schema, rows)}
+    first = rows.select(schema.names).head(_EXAMPLE_ROWS).rows()
+    example = {"columns": list(schema.names), "data": [[_plain(value) for value in row] for row in first]}
     (folder / "input_example.json").write_text(json.dumps(example))
-    _write_yaml(folder / "MLmodel", _mlmodel(schema, python))
+    dependencies = [f"python={python}", "pip", {"pip": pins}]
+    for name, content in {
+        "python_env.yaml": {"python": python, "build_dependencies": [], "dependencies": ["-r requirements.txt"]},
+        "conda.yaml": {"name": "everfit", "channels": ["conda-forge"], "dependencies": dependencies},
+        "MLmodel": _mlmodel(schema, python),
+    }.items():
+        (folder / name).write_text(yaml.safe_dump(content, sort_keys=True))
 
 
 def _mlmodel(schema: InputSchema, python: str) -> dict[str, Any]:
+    shape = [-1, len(schema.classes)] if schema.task == "multiclass" else [-1]
     return {
         "flavors": {
             "python_function": {
@@ -71,7 +61,7 @@ def _mlmodel(schema: InputSchema, python: str) -> dict[str, Any]:
         },
         "signature": {
             "inputs": json.dumps([_input(column) for column in schema.columns]),
-            "outputs": json.dumps([_output(schema)]),
+            "outputs": json.dumps([{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": shape}}]),
             "params": None,
         },
     }
@@ -86,17 +76,10 @@ def _classes(schema: InputSchema) -> dict[str, Any]:
 
 
 def _input(column: Column) -> dict[str, Any]:
+    # MLflow converts no 64-bit integers to double, and pandas holds numbers and booleans with gaps as objects, which
+    # MLflow's types refuse. With "any" the columns arrive as they are, and the package checks their types.
     is_text = column.kind in {"category", "text"} and not any(isinstance(value, int) for value in column.categories)
-    return {"type": _TEXT if is_text else _ANYTHING, "name": column.name, "required": False}
-
-
-def _output(schema: InputSchema) -> dict[str, Any]:
-    shape = [-1, len(schema.classes)] if schema.task == "multiclass" else [-1]
-    return {"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": shape}}
-
-
-def _example(schema: InputSchema, rows: pl.DataFrame) -> list[list[Any]]:
-    return [[_plain(value) for value in row] for row in rows.select(schema.names).head(_EXAMPLE_ROWS).rows()]
+    return {"type": "string" if is_text else "any", "name": column.name, "required": False}
 
 
 def _plain(value: Any) -> Any:
@@ -105,7 +88,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, date):
         return value.isoformat()
     return value if isinstance(value, str | bool | int | float | None) else float(value)
-
-
-def _write_yaml(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(yaml.safe_dump(content, sort_keys=True))

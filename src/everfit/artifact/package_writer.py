@@ -54,19 +54,10 @@ def write_package(
 ) -> Package:
     """Write a package atomically: all of it or, if the process dies, nothing under this name.
 
-    Args:
-        folder: Must not exist yet.
-        fitted: The estimator and its schema.
-        model: The definition, for its on-demand functions.
-        rows: Held-back rows with the request's fields and the features, on which every runtime and every compiled
-            transformation is proved.
-        lineage: Origin of the model.
-        signer: Signs the package.
-        project: The project's folder, whose code is kept; see :meth:`Package.project`.
-        profile: See :meth:`Package.profile`.
-
-    Raises :class:`~everfit.core.errors.PackageError` if the folder exists, or no runtime gives back the estimator's
-    predictions.
+    Every runtime and every compiled transformation is proved on ``rows``, held-back rows with the request's fields and
+    the features. The code in the folder ``project`` is kept (:meth:`Package.project`), and ``profile`` (see
+    :meth:`Package.profile`). Raises :class:`~everfit.core.errors.PackageError` if the folder exists, or no runtime
+    gives back the estimator's predictions.
     """
     if folder.exists():
         raise PackageError("a package is never overwritten", value=str(folder), remedy="Choose another folder.")

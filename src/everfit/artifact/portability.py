@@ -28,10 +28,8 @@ predict_alone(*sys.argv[2:])
 def require_portable(package: Package) -> None:
     """Load a package and predict in a process of its own, without the project's folder on the path.
 
-    A package that executes no code needs no such proof: it holds data, and its libraries are installed.
-
-    Raises:
-        PackageError: If something that it needs did not travel with it.
+    A package that executes no code needs no such proof: it holds data, and its libraries are installed. Raises
+    :class:`~everfit.core.errors.PackageError` if something that it needs did not travel with it.
     """
     if not package.manifest.executes_code:
         return

@@ -35,10 +35,7 @@ class Predictor(Protocol):
         ...
 
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Predict rows.
-
-        Args:
-            matrix: Float64 in C order, shape ``(rows, columns)``; missing values are NaN.
+        """Predict rows, float64 in C order of shape ``(rows, columns)``; missing values are NaN.
 
         Returns:
             Float64: shape ``(rows,)`` with the probability of the positive class or the value, shape
@@ -47,13 +44,9 @@ class Predictor(Protocol):
         ...
 
     def predict_one(self, vector: Sequence[float] | NDArray[np.float64]) -> float | list[float]:
-        """Predict one row as fast as the runtime allows.
-
-        Args:
-            vector: One number per column; missing values are NaN.
+        """Predict one row, a number per column, as fast as the runtime allows; missing values are NaN.
 
         Returns:
-            The probability of the positive class or the value; for multiclass the classes' probabilities in their
-            order.
+            The probability of the positive class or the value; for multiclass the classes' probabilities in order.
         """
         ...

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from everfit.artifact.equivalence import spread
 from everfit.artifact.split_points import find_split_points
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from everfit.artifact.schema import InputSchema
 
     Matrix = NDArray[np.float64]
+    Places = NDArray[np.intp]
 
 _MOST_ROWS = 4_096
 _VALUES = 64
@@ -30,14 +32,9 @@ _LARGE = (1e-40, 1e9, 1e15, 1e30)
 def make_probes(estimator: Any, schema: InputSchema, rows: Matrix, *, largest: float) -> Iterator[Matrix]:
     """Make rows in blocks of one kind each; an estimator may refuse one kind and take the others.
 
-    Args:
-        estimator: Its thresholds are looked for.
-        schema: Of its columns, numbers take any value; categories and booleans only those that requests can have.
-        rows: Rows that occur, float64 of shape ``(rows, columns)``, at least one.
-        largest: The largest magnitude that the estimator takes.
-
-    Returns:
-        Float64 of shape ``(rows, columns)`` in C order, at most some thousand rows a block.
+    They are made of ``rows``, at least one that occurs, float64 of shape ``(rows, columns)``. Numbers take any value up
+    to ``largest``, the largest magnitude that the estimator takes; categories and booleans only those that requests can
+    have. A block has at most some thousand rows, in C order.
     """
     random = np.random.default_rng(0)
     numbers = np.array([place for place, column in enumerate(schema.columns) if column.kind == "number"], dtype=np.intp)
@@ -51,32 +48,23 @@ def make_probes(estimator: Any, schema: InputSchema, rows: Matrix, *, largest: f
         if len(block[0]):
             yield _replaced(rows, *block, random)
     yield _encoded(rows, schema, random)
-    gaps = rows[random.integers(0, len(rows), _COMBINED_ROWS)].copy()
+    gaps = _draw(rows, _COMBINED_ROWS, random)
     gaps[random.random(gaps.shape) < 0.3] = np.nan
     yield gaps
 
 
-def _neighbours(
-    columns: NDArray[np.intp], values: NDArray[np.float64], random: np.random.Generator
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def _draw(rows: Matrix, count: int, random: np.random.Generator) -> Matrix:
+    return rows[random.integers(0, len(rows), count)]
+
+
+def _neighbours(columns: Places, values: Matrix, random: np.random.Generator) -> tuple[Places, Matrix]:
     """Values with those next to them in both precisions, at most so many pairs, drawn at random."""
-    infinity, narrow_infinity = np.inf, np.float32(np.inf)
     with np.errstate(over="ignore"):
         narrow = values.astype(np.float32)
-        up, down = (np.nextafter(narrow, sign * narrow_infinity).astype(np.float64) for sign in (1, -1))
+        up, down = (np.nextafter(narrow, np.float32(end)).astype(np.float64) for end in (np.inf, -np.inf))
     middle = narrow.astype(np.float64)
-    near = np.stack(
-        [
-            values,
-            np.nextafter(values, infinity),
-            np.nextafter(values, -infinity),
-            middle,
-            up,
-            down,
-            (middle + up) / 2,
-            (middle + down) / 2,
-        ]
-    )
+    exact = [values, np.nextafter(values, np.inf), np.nextafter(values, -np.inf)]
+    near = np.stack([*exact, middle, up, down, (middle + up) / 2, (middle + down) / 2])
     places = np.tile(columns, len(near))
     near = near.ravel()
     kept = np.flatnonzero(np.isfinite(near))
@@ -85,40 +73,34 @@ def _neighbours(
     return places[kept], near[kept]
 
 
-def _values(rows: Matrix, numbers: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def _values(rows: Matrix, numbers: Places) -> tuple[Places, Matrix]:
     """Neighbours of values that occur, and what lies between whole numbers."""
-    columns, values = [], []
+    columns, values = [np.empty(0, dtype=np.intp)], [np.empty(0)]
     for column in numbers.tolist():
         known = np.unique(rows[:, column][np.isfinite(rows[:, column])])
-        some = known[np.unique(np.linspace(0, len(known) - 1, _VALUES).astype(np.intp))] if len(known) else known
+        some = known[spread(len(known), _VALUES)]
         values.append(np.concatenate([some, some + 0.5]))
         columns.append(np.full(2 * len(some), column, dtype=np.intp))
-    if not columns:
-        return np.empty(0, dtype=np.intp), np.empty(0)
     return _neighbours(np.concatenate(columns), np.concatenate(values), np.random.default_rng(1))
 
 
-def _large(numbers: NDArray[np.intp], largest: float, *, splits: bool) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def _large(numbers: Places, largest: float, *, splits: bool) -> tuple[Places, Matrix]:
     """Zero and magnitudes far from any value; the utmost only where they are compared, since sums of them overflow."""
     sizes = [size for size in (*_LARGE, largest) if size <= largest] if splits else list(_LARGE[:3])
     values = np.array([0.0, -0.0, *sizes, *(-size for size in sizes)])
     return np.repeat(numbers, len(values)), np.tile(values, len(numbers))
 
 
-def _replaced(
-    rows: Matrix, columns: NDArray[np.intp], values: NDArray[np.float64], random: np.random.Generator
-) -> Matrix:
+def _replaced(rows: Matrix, columns: Places, values: Matrix, random: np.random.Generator) -> Matrix:
     """Rows drawn at random, each with one value replaced."""
-    made = rows[random.integers(0, len(rows), len(values))].copy()
+    made = _draw(rows, len(values), random)
     made[np.arange(len(values)), columns] = values
     return np.ascontiguousarray(made[:_MOST_ROWS])
 
 
-def _combined(
-    rows: Matrix, columns: NDArray[np.intp], points: NDArray[np.float64], random: np.random.Generator
-) -> Matrix:
+def _combined(rows: Matrix, columns: Places, points: Matrix, random: np.random.Generator) -> Matrix:
     """Rows in which every column that is split has a value next to one of its thresholds."""
-    made = rows[random.integers(0, len(rows), _COMBINED_ROWS)].copy()
+    made = _draw(rows, _COMBINED_ROWS, random)
     for column in np.unique(columns):
         own = points[columns == column]
         near = _neighbours(np.full(len(own), column), own, random)[1]
@@ -128,7 +110,7 @@ def _combined(
 
 def _encoded(rows: Matrix, schema: InputSchema, random: np.random.Generator) -> Matrix:
     """Rows with any category and boolean beside any other."""
-    made = rows[random.integers(0, len(rows), _COMBINED_ROWS)].copy()
+    made = _draw(rows, _COMBINED_ROWS, random)
     for place, column in enumerate(schema.columns):
         choices = len(column.categories) if column.kind == "category" else 2
         if column.kind != "number" and choices:

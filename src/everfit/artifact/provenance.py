@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import platform
 import shutil
@@ -12,23 +13,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-_LIBRARIES = (
-    "everfit",
-    "catboost",
-    "cloudpickle",
-    "lightgbm",
-    "msgspec",
-    "numpy",
-    "onnxruntime",
-    "pandas",
-    "polars",
-    "scikit-learn",
-    "scipy",
-    "skops",
-    "treelite",
-    "xgboost",
-    "xgboost-cpu",
-)
+_ESTIMATORS = ("catboost", "lightgbm", "onnxruntime", "scikit-learn", "skops", "treelite", "xgboost", "xgboost-cpu")
+_LIBRARIES = ("everfit", "cloudpickle", "msgspec", "numpy", "pandas", "polars", "scipy", *_ESTIMATORS)
 _IGNORED = frozenset({"__pycache__", "node_modules", "build", "dist"})
 
 
@@ -46,25 +32,23 @@ class CodeVersion(Struct, frozen=True, kw_only=True):
 def code_version(root: Path) -> CodeVersion:
     """Identify a project's code."""
     commit = _git(root, "rev-parse", "HEAD")
-    return CodeVersion(
-        commit=commit,
-        dirty=bool(commit) and _git(root, "status", "--porcelain", "--", ".") != "",
-        digest=_digest(root),
-    )
+    dirty = bool(commit) and _git(root, "status", "--porcelain", "--", ".") != ""
+    total = hashlib.sha256()
+    for relative in _code_files(root):
+        total.update(relative.as_posix().encode() + b"\0" + hashlib.sha256((root / relative).read_bytes()).digest())
+    return CodeVersion(commit=commit, dirty=dirty, digest=f"sha256:{total.hexdigest()}")
 
 
 def library_versions() -> dict[str, str]:
     """Return the versions of Python and of installed libraries that predictions may depend on, by distribution."""
     found = {"python": platform.python_version()}
     for name in _LIBRARIES:
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 
-def code_files(root: Path) -> Iterator[Path]:
+def _code_files(root: Path) -> Iterator[Path]:
     """Yield the project's code by relative path, in order: ``.py``, ``.toml`` and ``.lock`` files, none hidden."""
     for path in sorted(root.rglob("*")):
         relative = path.relative_to(root)
@@ -75,16 +59,9 @@ def code_files(root: Path) -> Iterator[Path]:
 
 def copy_code(root: Path, target: Path) -> None:
     """Keep a copy of the project's code, so that a version can be trained again long after the project moved on."""
-    for relative in code_files(root):
+    for relative in _code_files(root):
         (target / relative).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / relative, target / relative)
-
-
-def _digest(root: Path) -> str:
-    total = hashlib.sha256()
-    for relative in code_files(root):
-        total.update(relative.as_posix().encode() + b"\0" + hashlib.sha256((root / relative).read_bytes()).digest())
-    return f"sha256:{total.hexdigest()}"
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -18,9 +18,6 @@ from numpy.typing import NDArray
 from everfit.artifact.package import Package, open_package
 from everfit.artifact.signing import read_trust
 
-_VARIABLE = "EVERFIT_KEYS"
-_KEYS = ".everfit/keys"
-
 
 class PyfuncModel:
     """Model with the interface that MLflow expects."""
@@ -40,11 +37,7 @@ class PyfuncModel:
         return self._package.schema.positive
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> NDArray[np.float64]:  # noqa: ARG002
-        """Predict rows.
-
-        Args:
-            model_input: A pandas or Polars frame, or a mapping of columns, with the features before they are encoded.
-            params: Unused; MLflow passes it.
+        """Predict a pandas or Polars frame, or a mapping of columns, with the features before they are encoded.
 
         Returns:
             Float64 of shape ``(rows,)``, or ``(rows, classes)`` for multiclass.
@@ -53,26 +46,18 @@ class PyfuncModel:
 
 
 def _load_pyfunc(path: str) -> PyfuncModel:
-    """MLflow's entry point.
-
-    Raises:
-        CorruptPackageError: If the package is not as it was written.
-        UntrustedPackageError: If loading it would execute code that no trusted key signed.
-    """
-    return PyfuncModel(open_package(Path(path), trust=read_trust(Path(os.environ.get(_VARIABLE, _KEYS)))))
+    """MLflow's entry point."""
+    keys = Path(os.environ.get("EVERFIT_KEYS", ".everfit/keys"))
+    return PyfuncModel(open_package(Path(path), trust=read_trust(keys)))
 
 
 def _to_polars(given: Any) -> pl.DataFrame:
     if isinstance(given, pl.DataFrame):
         return given
     columns = {str(name): given[name] for name in getattr(given, "columns", given)}
-    return pl.DataFrame({name: _series(values) for name, values in columns.items()})
-
-
-def _series(values: Any) -> pl.Series:
-    listed = values.tolist() if hasattr(values, "tolist") else list(values)
-    whole = [None if _is_gap(value) else value for value in listed]
-    return pl.Series(whole, strict=False)
+    listed = {name: values.tolist() if hasattr(values, "tolist") else values for name, values in columns.items()}
+    whole = {name: [None if _is_gap(value) else value for value in values] for name, values in listed.items()}
+    return pl.DataFrame({name: pl.Series(values, strict=False) for name, values in whole.items()})
 
 
 def _is_gap(value: Any) -> bool:

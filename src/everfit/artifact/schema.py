@@ -113,7 +113,7 @@ def request_meaning(schema: InputSchema) -> dict[str, str]:
     kinds = {column.name: column.kind for column in schema.columns}
     meaning = {}
     for field in schema.request:
-        parts = [str(field.type)]
+        parts: list[str] = [field.type]
         if field.name == schema.event_time:
             parts.append("the event time")
         views = [lookup.view for lookup in schema.lookups if field.name in lookup.keys]

@@ -13,26 +13,16 @@ _PUBLIC = "trusted"
 
 
 class Trust:
-    """The public keys whose code this system executes.
-
-    Args:
-        keys: Raw Ed25519 public keys, in hexadecimal.
-    """
+    """The public keys whose code this system executes: raw Ed25519 keys, in hexadecimal."""
 
     def __init__(self, keys: Iterable[str] = ()) -> None:
         self._keys = frozenset(keys)
 
     def verify(self, message: bytes, *, signature: str, key: str, place: str) -> None:
-        """Verify that a trusted key signed a message.
+        """Verify that a trusted key signed a message; ``signature`` (empty for none) and ``key`` are hexadecimal.
 
-        Args:
-            message: The signed bytes.
-            signature: Ed25519 signature, in hexadecimal; empty for none.
-            key: The signer's public key, in hexadecimal.
-            place: The verified object, for the error.
-
-        Raises:
-            UntrustedPackageError: If it is unsigned, the key is unknown, or the signature is of another message.
+        Raises :class:`~everfit.core.errors.UntrustedPackageError` if it is unsigned, the key is unknown, or the
+        signature is of another message.
         """
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -53,11 +43,7 @@ class Trust:
 
 
 class Signer:
-    """Signs packages with an Ed25519 private key.
-
-    Args:
-        seed: The private key, 32 bytes.
-    """
+    """Signs packages with an Ed25519 private key, of which ``seed`` are the 32 bytes."""
 
     def __init__(self, seed: bytes) -> None:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -77,12 +63,9 @@ class Signer:
 def open_keys(folder: Path) -> tuple[Signer, Trust]:
     """Read this system's key pair, or make it.
 
-    Args:
-        folder: Holds the private key (mode 0600) and the folder ``trusted`` with one ``.key`` file, a public key in
-            hexadecimal, for every key that is trusted; this system's own is always among them.
-
-    Raises:
-        StoreError: If there is no key, and none can be made.
+    The folder holds the private key (mode 0600) and the folder ``trusted`` with one ``.key`` file, a public key in
+    hexadecimal, for every key that is trusted; this system's own is always among them. Raises
+    :class:`~everfit.core.errors.StoreError` if there is no key, and none can be made.
     """
     try:
         signer = Signer(_private_key(folder))
