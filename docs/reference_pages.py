@@ -444,9 +444,9 @@ LABELS: Mapping[str, str] = {
 
 def service() -> str:
     """Every metric that the prediction service exports, and every label."""
-    from everfit.serving.metrics import describe_metrics
+    from everfit.serving.metrics import ServiceMetrics
 
-    families = describe_metrics()
+    families = tuple(ServiceMetrics().collect())
     rows = [
         (
             f"`{family.name}{'_total' if family.type == 'counter' else ''}`",

@@ -107,10 +107,10 @@ def test_every_kind_of_finding_has_a_meaning_and_the_severities_that_the_source_
 
 
 def test_every_metric_of_the_service_and_every_label_has_a_meaning(rows: Rows) -> None:
-    from everfit.serving.metrics import describe_metrics
+    from everfit.serving.metrics import ServiceMetrics
 
     listed = {row[0].strip("`"): row for row in rows("service")}
-    for family in describe_metrics():
+    for family in ServiceMetrics().collect():
         assert listed[family.name + ("_total" if family.type == "counter" else "")][3]
         for label in labels_of(family):
             assert LABELS[label]

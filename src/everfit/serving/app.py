@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from everfit.serving.http.content_encoding import decode_body
 from everfit.serving.http.responses import ErrorInfo, Response, error_info
@@ -30,25 +30,12 @@ if TYPE_CHECKING:
 _ROUTER = Router(ROUTES)
 _PATHS = sorted({route.path for route in ROUTES if not route.path.startswith("/v2/")})
 """Paths that a response of status 404 names."""
-_CODECS: Mapping[WireProtocol, Codec] = {
-    "everfit": JSON_ROWS,
-    "open_inference": TENSORS,
-    "mlflow": JSON_INVOCATIONS,
-}
+_CODECS: Mapping[WireProtocol, Codec] = {"everfit": JSON_ROWS, "open_inference": TENSORS, "mlflow": JSON_INVOCATIONS}
 """Write the errors of a protocol's routes."""
 
 
 class App:
-    """The service behind HTTP, and its parts for the handlers. All its methods belong to the event loop's thread.
-
-    Args:
-        data_plane: Predicts.
-        prediction_logger: Records predictions and reports.
-        feedback: Takes reported outcomes.
-        feature_push: Takes feature rows.
-        repository: The deployment, as the Open Inference Protocol sees it.
-        metrics: Returns the response of ``/metrics``.
-    """
+    """The service behind HTTP, and its parts for the handlers. All its methods belong to the event loop's thread."""
 
     def __init__(
         self,
@@ -86,9 +73,8 @@ class App:
         if route is None:
             first = next(iter(match.routes.values()))
             rule = f"the method must be {match.allowed}, but got {http.method!r}"
-            return _CODECS[first.protocol].write_error(
-                ErrorInfo(405, rule, headers=((b"allow", match.allowed.encode()),))
-            )
+            info = ErrorInfo(405, rule, headers=((b"allow", match.allowed.encode()),))
+            return _CODECS[first.protocol].write_error(info)
         if http.encoding:
             return self._guard(self._decompress(route, http, match.parameters), _CODECS[route.protocol])
         return self._call(route, http, match.parameters)
@@ -111,7 +97,7 @@ class App:
         except Exception as error:  # noqa: BLE001 - as in _call
             return codec.write_error(error_info(error))
 
-    async def _decompress(self, route: Route, http: HttpRequest, parameters: Any) -> Response:
+    async def _decompress(self, route: Route, http: HttpRequest, parameters: tuple[str, ...]) -> Response:
         with self.admission:
             body = await asyncio.to_thread(decode_body, http, self.settings.max_body_bytes)
         response = self._call(route, http._replace(body=body, encoding=b""), parameters)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable
 
 from msgspec import Struct, field
@@ -50,16 +51,14 @@ class RequestCounters(Struct, kw_only=True):
 
 def sum_counters(parts: Iterable[RequestCounters]) -> RequestCounters:
     """Return the sum of several workers' counters."""
-    total = RequestCounters()
-    for part in parts:
-        total.answered += part.answered
-        total.rows += part.rows
-        total.seconds += part.seconds
-        total.outcomes += part.outcomes
-        total.new_class += part.new_class
-        total.buckets = [one + other for one, other in zip(total.buckets, part.buckets, strict=True)]
-        for status, count in part.refused.items():
-            total.refused[status] = total.refused.get(status, 0) + count
-        for view, count in part.missing.items():
-            total.missing[view] = total.missing.get(view, 0) + count
-    return total
+    parts = list(parts)
+    return RequestCounters(
+        answered=sum(part.answered for part in parts),
+        rows=sum(part.rows for part in parts),
+        seconds=sum(part.seconds for part in parts),
+        buckets=[sum(counts) for counts in zip(*(part.buckets for part in parts), strict=True)],
+        refused=sum((Counter(part.refused) for part in parts), Counter()),
+        missing=sum((Counter(part.missing) for part in parts), Counter()),
+        outcomes=sum(part.outcomes for part in parts),
+        new_class=sum(part.new_class for part in parts),
+    )

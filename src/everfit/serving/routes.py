@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from everfit.serving.http.responses import JSON
@@ -29,50 +29,16 @@ def _v2(
     return Route(OPEN_INFERENCE, method, f"/v2{path}", handler, f"v2{name}", summary, bodies)
 
 
-def _v2_model(path: str, name: str) -> tuple[Route, ...]:
-    """Return the routes of a model, or of one of its versions."""
-    return (
-        _v2(
-            "GET",
-            path,
-            v2.describe,
-            f"{name}_describe_{{model}}",
-            "{model}: return its input and output tensors",
-            _FOUND,
-        ),
-        _v2(
-            "GET",
-            f"{path}/ready",
-            v2.model_ready,
-            f"{name}_ready_{{model}}",
-            "{model}: check that it can predict",
-            _FOUND,
-        ),
-        _v2(
-            "GET",
-            f"{path}/config",
-            v2.configuration,
-            f"{name}_config_{{model}}",
-            "{model}: return its configuration in Triton's form",
-            _FOUND,
-        ),
-        _v2(
-            "GET",
-            f"{path}/stats",
-            v2.statistics,
-            f"{name}_stats_{{model}}",
-            "{model}: return its counters",
-            _FOUND,
-        ),
-        _v2(
-            "POST",
-            f"{path}/infer",
-            v2.infer,
-            f"{name}_infer_{{model}}",
-            "{model}: return predictions",
-            _INFER,
-        ),
-    )
+def _v2_model(path: str, name: str) -> Iterator[Route]:
+    """Yield the routes of a model, or of one of its versions."""
+    for end, handler, operation, summary in (
+        ("", v2.describe, "describe", "return its input and output tensors"),
+        ("/ready", v2.model_ready, "ready", "check that it can predict"),
+        ("/config", v2.configuration, "config", "return its configuration in Triton's form"),
+        ("/stats", v2.statistics, "stats", "return its counters"),
+    ):
+        yield _v2("GET", path + end, handler, f"{name}_{operation}_{{model}}", f"{{model}}: {summary}", _FOUND)
+    yield _v2("POST", f"{path}/infer", v2.infer, f"{name}_infer_{{model}}", "{model}: return predictions", _INFER)
 
 
 ROUTES: tuple[Route, ...] = (

@@ -14,6 +14,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic
 
+from prometheus_client.exposition import generate_latest
+
 from everfit.core.clock import Clock
 from everfit.core.errors import EverfitError
 from everfit.core.event_log import log_event
@@ -28,17 +30,10 @@ from everfit.serving.http.responses import Response
 from everfit.serving.inference.data_plane import DEPLOYMENT, DataPlane
 from everfit.serving.inference.model_loader import LoadedDeployment, ModelLoader, require_something
 from everfit.serving.inference.shadow import ShadowRunner
-from everfit.serving.inference.variants import Variants
-from everfit.serving.metrics import CONTENT_TYPE, render_metrics
+from everfit.serving.metrics import CONTENT_TYPE, ServiceMetrics
 from everfit.serving.prediction_logger import PredictionLogger
 from everfit.serving.protocols.open_inference.repository import ModelRepository
-from everfit.serving.worker_report import (
-    LoadedVersion,
-    WorkerReport,
-    read_reports,
-    resident_bytes,
-    write_report,
-)
+from everfit.serving.worker_report import LoadedVersion, WorkerReport, read_reports, resident_bytes, write_report
 from everfit.store.gauges import read_samples
 from everfit.store.replay_clock import FollowedClock
 from everfit.store.sqlite_online import OnlineStore
@@ -58,9 +53,6 @@ class Worker:
     """Serves predictions until it is stopped.
 
     Args:
-        model_loader: Loads deployed versions.
-        online: Looks features up, and stores pushed rows.
-        prediction_logger: Records predictions.
         clock: The time of a request.
         slot: The worker's number.
         reports: The folder of the workers' reports.
@@ -114,15 +106,10 @@ class Worker:
             self._shadow.dropped_rows = before.dropped_rows
 
     def load(self, *, wait: bool = False) -> None:
-        """Load what is deployed, before requests are accepted.
+        """Load what is deployed, before requests are accepted; with ``wait`` nothing need be deployed yet.
 
-        Args:
-            wait: Allow that nothing is deployed yet.
-
-        Raises:
-            NotReadyError: If nothing was ever deployed.
-            PackageError: If no version can be loaded.
-            StoreError: If the deployment record cannot be read.
+        Raises :class:`NotReadyError` if nothing was ever deployed, :class:`PackageError` if no version can be loaded,
+        and :class:`StoreError` if the deployment record cannot be read.
         """
         self._stamp = self._model_loader.stamp()
         loaded = self._model_loader.load({})
@@ -132,28 +119,28 @@ class Worker:
 
     def _apply(self, loaded: LoadedDeployment) -> None:
         """Serve the loaded versions from now on, and log the new ones."""
-        before = {(entry.model, entry.version, entry.route) for entry in self.report().loaded}
+        before = self._loaded()
         self.data_plane.models, self.data_plane.refused = loaded.models, loaded.refused
         self._deployment = loaded.number
-        for entry in self.report().loaded:
-            if (entry.model, entry.version, entry.route) not in before:
+        for entry in self._loaded():
+            if entry not in before:
+                model, version, route, form = entry.model, entry.version, entry.route, entry.form
+                message = f"{model}: this worker serves version {version} as {route} ({form} runtime)"
                 log_event(
                     _log,
                     "version_loaded",
-                    f"{entry.model}: this worker serves version {entry.version} as {entry.route} "
-                    f"({entry.form} runtime)",
-                    model=entry.model,
-                    version=entry.version,
-                    route=entry.route,
-                    runtime=entry.form,
-                    deployment=self._deployment,
+                    message,
+                    model=model,
+                    version=version,
+                    route=route,
+                    runtime=form,
+                    deployment=loaded.number,
                 )
 
     def run(self, listener: socket.socket, *, announce: Callable[[], object], parent: int | None = None) -> None:
         """Serve until SIGTERM or SIGINT; open requests are finished first.
 
         Args:
-            listener: A listening socket.
             announce: Called once requests are accepted.
             parent: The supervisor's process; the worker ends with it.
         """
@@ -243,12 +230,11 @@ class Worker:
 
     def report(self) -> WorkerReport:
         """Return the state of this worker."""
-        models = self.data_plane.models
         return WorkerReport(
             slot=self._slot,
             pid=os.getpid(),
             deployment=self._deployment,
-            loaded=tuple(entry for name in models for entry in _loaded(models[name])),
+            loaded=self._loaded(),
             refused=self.data_plane.refused,
             counters_by_model=self.app.predictions.counters_by_model,
             lost_rows=self.prediction_logger.lost_rows,
@@ -260,16 +246,15 @@ class Worker:
     def _metrics(self) -> Response:
         reports = read_reports(self._reports) | {self._slot: self.report()}
         samples = read_samples(self._gauges) if self._gauges else ()
-        return Response(200, render_metrics([reports[slot] for slot in sorted(reports)], samples), CONTENT_TYPE)
+        metrics = ServiceMetrics([reports[slot] for slot in sorted(reports)], samples)
+        return Response(200, generate_latest(metrics), CONTENT_TYPE)
 
-
-def _loaded(variants: Variants) -> list[LoadedVersion]:
-    routes = {"champion": variants.champion, "canary": variants.canary, "shadow": variants.shadow}
-    return [
-        LoadedVersion(model=model.name, version=model.version, digest=model.digest, form=model.form, route=route)
-        for route, model in routes.items()
-        if model is not None
-    ]
+    def _loaded(self) -> tuple[LoadedVersion, ...]:
+        return tuple(
+            LoadedVersion(model=model.name, version=model.version, digest=model.digest, form=model.form, route=route)
+            for variants in self.data_plane.models.values()
+            for route, model in variants.by_route.items()
+        )
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

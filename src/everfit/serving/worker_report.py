@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -46,11 +46,7 @@ class WorkerReport(Struct, frozen=True, kw_only=True):
 
 
 def write_report(folder: Path, report: WorkerReport) -> None:
-    """Write the report of a worker's slot.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
+    """Write the report of a worker's slot. Raises ``OSError`` if it cannot be written."""
     path = folder / f"worker-{report.slot}.json"
     fresh = path.with_suffix(f".{os.getpid()}.new")
     fresh.write_bytes(msgspec.json.encode(report))
@@ -59,24 +55,22 @@ def write_report(folder: Path, report: WorkerReport) -> None:
 
 def read_reports(folder: Path) -> dict[int, WorkerReport]:
     """Return the newest report of every slot; reports that cannot be read are left out."""
-    found: dict[int, WorkerReport] = {}
-    for path in folder.glob("worker-*.json"):
-        found |= {report.slot: report for report in _read(path)}
-    return found
+    found = map(_read, folder.glob("worker-*.json"))
+    return {report.slot: report for report in found if report is not None}
 
 
 def last_follows_replay(folder: Path) -> bool | None:
     """Return ``True`` if the newest report's clock is that of a replay; ``None`` if there is no report."""
     newest = max(folder.glob("worker-*.json"), key=lambda path: path.stat().st_mtime_ns, default=None)
-    report = None if newest is None else next(iter(_read(newest)), None)
-    return None if report is None else report.follows_replay
+    report = _read(newest) if newest else None
+    return report.follows_replay if report else None
 
 
-def _read(path: Path) -> Iterator[WorkerReport]:
+def _read(path: Path) -> WorkerReport | None:
     try:
-        yield msgspec.json.decode(path.read_bytes(), type=WorkerReport)
+        return msgspec.json.decode(path.read_bytes(), type=WorkerReport)
     except (OSError, msgspec.DecodeError):
-        return
+        return None
 
 
 def resident_bytes() -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 
 from msgspec import Struct
@@ -24,17 +24,19 @@ class Variants(Struct, frozen=True, kw_only=True):
     shadow: ServedModel | None = None
 
     @property
-    def versions(self) -> Mapping[int, ServedModel]:
+    def by_route(self) -> dict[Route, ServedModel]:
+        """The loaded versions by their routes."""
+        loaded: dict[Route, ServedModel | None]
+        loaded = {"champion": self.champion, "canary": self.canary, "shadow": self.shadow}
+        return {route: model for route, model in loaded.items() if model is not None}
+
+    @property
+    def versions(self) -> dict[int, ServedModel]:
         """Every loaded version by its number."""
-        loaded = (self.shadow, self.canary, self.champion)
-        return {model.version: model for model in loaded if model is not None}
+        return {model.version: model for model in reversed(self.by_route.values())}
 
     def named(self, version: int) -> ServedModel:
-        """Return a loaded version.
-
-        Raises:
-            UnknownModelError: If that version is not loaded.
-        """
+        """Return a loaded version. Raises :class:`UnknownModelError` if that version is not loaded."""
         found = self.versions.get(version)
         if found is None:
             raise UnknownModelError(
@@ -67,17 +69,9 @@ class Variants(Struct, frozen=True, kw_only=True):
         return int.from_bytes(drawn, "big") < self.canary_share * 2.0**64
 
     def assign(self, ids: Sequence[str], version: int | None) -> list[tuple[Route, ServedModel, list[int]]]:
-        """Assign rows to versions.
+        """Return routes and versions with the places of their rows, together every row once.
 
-        Args:
-            ids: The rows' ids.
-            version: The requested version; ``None`` leaves it to the deployment.
-
-        Returns:
-            Route, version and the places of its rows; together every row once.
-
-        Raises:
-            UnknownModelError: If that version is not loaded.
+        A requested version predicts all. Raises :class:`UnknownModelError` if it is not loaded.
         """
         places = list(range(len(ids)))
         if version is not None:
