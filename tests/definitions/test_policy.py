@@ -43,7 +43,6 @@ def test_cron_is_read_in_utc() -> None:
         (lambda: ef.Cron("61 3 * * *"), "be valid and occur"),
         (lambda: ef.Cron("0 0 31 2 *"), "be valid and occur"),
         (lambda: AllOf(()), "at least one trigger"),
-        (lambda: Policy(trigger="weekly"), "must be triggers"),  # type: ignore[arg-type]
         (lambda: Policy(trigger=ef.NewRelease(), cooldown="0s"), "cooldown must be a positive duration"),
         (lambda: Policy(trigger=ef.NewRelease(), budget=0), "budget must be positive"),
         (lambda: Policy(trigger=ef.NewRelease(), least_labels=-1), "least_labels must not be negative"),

@@ -31,7 +31,7 @@ class ColumnType:
     name: str
     """Name of the type for messages."""
     polars: str
-    """The Polars types."""
+    """Names of the Polars types."""
     request: FieldType | None = None
     """The type of a request field; ``None`` if it cannot be one."""
     key: bool = False
@@ -46,9 +46,8 @@ class ColumnType:
 
     def fits(self, role: Role) -> bool:
         """Return ``True`` if a column of this type can have a role."""
-        if role == "feature":
-            return self.feature in ("number", "boolean", "category")
         return {
+            "feature": self.feature in ("number", "boolean", "category"),
             "request field": self.request is not None,
             "key": self.key,
             "data frame feature": bool(self.feature),
@@ -117,41 +116,23 @@ TABLE: tuple[ColumnType, ...] = (
 )
 """In the order of the reference page."""
 _BY_NAME = {row.name: row for row in TABLE}
+_BY_POLARS = {dtype: row for row in TABLE for dtype in row.polars.split(", ")}
 
 
 def column_type(dtype: PolarsDataType) -> ColumnType:
     """Return the row of the table for a Polars type."""
-    import polars as pl
-
-    if dtype == pl.Datetime:
+    name = dtype.base_type().__name__
+    if name == "Datetime":
         return _BY_NAME["instant" if getattr(dtype, "time_zone", None) else "instant without a zone"]
-    if dtype.is_decimal() or dtype in (pl.Int128, pl.UInt128):
-        return _BY_NAME["decimal"]
-    if dtype.is_integer():
-        return _BY_NAME["integer"]
-    if dtype.is_float():
-        return _BY_NAME["number"]
-    for name, types in {
-        "boolean": (pl.Boolean,),
-        "text": (pl.String, pl.Categorical, pl.Enum),
-        "date": (pl.Date,),
-        "empty": (pl.Null,),
-        "time of day": (pl.Time,),
-        "duration": (pl.Duration,),
-        "list": (pl.List, pl.Array),
-        "struct": (pl.Struct,),
-        "binary": (pl.Binary,),
-    }.items():
-        if dtype in types:
-            return _BY_NAME[name]
-    return _BY_NAME["object"]
+    if name in _BY_POLARS:
+        return _BY_POLARS[name]
+    return _BY_NAME["integer" if dtype.is_integer() else "number" if dtype.is_float() else "object"]
 
 
 def require_type(role: Role, column: str, dtype: PolarsDataType, *, place: str) -> ColumnType:
-    """Return the row of the table for a column, if the column can have a role.
+    """Return the row of the table for a column. Raises :class:`DefinitionError` if the column cannot have the role.
 
-    Raises:
-        DefinitionError: If it cannot; the message has the column, its type, the possible types and a conversion.
+    The message has the column, its type, the possible types and a conversion.
     """
     found = column_type(dtype)
     if found.fits(role):
@@ -170,10 +151,7 @@ def event_roles(
 ) -> Iterator[tuple[Role, str, PolarsDataType, str]]:
     """Yield role, name, type and place of the columns of a model's events.
 
-    Args:
-        model: The definition.
-        schema: Types of the columns of its events' source.
-        label: Type of its label; ``pl.Null`` is skipped.
+    ``schema`` has the types of the columns of its events' source, and ``label`` is skipped if it is ``pl.Null``.
     """
     place = f"model {model.name}"
     keys = {key for view in model.views for key in view.keys}

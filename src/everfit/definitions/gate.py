@@ -20,8 +20,6 @@ class Gate(Protocol):
     @property
     def name(self) -> str:
         """Name of the gate in reports, in snake case."""
-        ...
 
     def judge(self, evidence: Evidence) -> Sequence[Verdict]:
         """Return one verdict or more, each with value, threshold and a sentence."""
-        ...

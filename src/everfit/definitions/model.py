@@ -146,9 +146,8 @@ class Model:
                 raise self._wrong("a model must have one trainer", self._trainer.function.__name__)
             if self.labels == "weighted" and "weight" not in inspect.signature(function).parameters:
                 remedy = "Add the argument weight and use it: .fit(X, y, sample_weight=weight)."
-                raise self._wrong(
-                    "with labels='weighted', the trainer must have the argument weight", function.__name__, remedy
-                )
+                rule = "with labels='weighted', the trainer must have the argument weight"
+                raise self._wrong(rule, function.__name__, remedy)
             self._trainer = Trainer(function=function, space=dict(space), frame=frame, categories=tuple(categories))
             return function
 
@@ -156,11 +155,7 @@ class Model:
 
     @property
     def learner(self) -> Trainer:
-        """Return the trainer.
-
-        Raises:
-            DefinitionError: If there is none.
-        """
+        """Return the trainer. Raises :class:`DefinitionError` if there is none."""
         if self._trainer is None:
             raise self._wrong("a model needs a trainer", None, f"Decorate a function with @{self.name}.trainer().")
         return self._trainer
@@ -184,10 +179,10 @@ class Model:
         Raises:
             DefinitionError: If one is not a gate.
         """
-        for candidate in gates:
-            if not isinstance(candidate, Gate):
+        for gate in gates:
+            if not isinstance(gate, Gate):
                 raise self._wrong(
-                    "the arguments of ship_when must be gates", candidate, "Decorate yours with @everfit.gate."
+                    "the arguments of ship_when must be gates", gate, "Decorate yours with @everfit.gate."
                 )
         self.gates = gates
 
@@ -245,16 +240,11 @@ class Model:
         for trigger in triggers:
             if not isinstance(trigger, Trigger):
                 raise self._wrong("the arguments of retrain_when must be triggers such as everfit.Every", trigger)
+        trigger = AnyOf(triggers)
         policy = Policy(
-            trigger=AnyOf(triggers),
-            cooldown=cooldown,
-            budget=budget,
-            per=per,
-            least_labels=least_labels,
-            back_off=back_off,
+            trigger=trigger, cooldown=cooldown, budget=budget, per=per, least_labels=least_labels, back_off=back_off
         )
-        leaves = dict.fromkeys(policy.trigger.leaves)
-        watched = tuple(leaf for leaf in leaves if isinstance(leaf, PerformanceDrop | Drift))
+        watched = tuple(leaf for leaf in dict.fromkeys(trigger.leaves) if isinstance(leaf, PerformanceDrop | Drift))
         self._require_one_of_a_kind((*(self._watches or ()), *watched))
         self.policy, self._watched_by_policy = policy, watched
 
@@ -285,8 +275,7 @@ class Model:
 
     def _require_one_of_a_kind(self, watches: Sequence[Watch]) -> None:
         """Refuse two monitors of a kind with different arguments, so that alarms and retraining agree."""
-        different = set(watches)
-        if len({type(watch) for watch in different}) < len(different):
+        if len({type(watch) for watch in watches}) < len(set(watches)):
             remedy = "Give it in retrain_when only: its triggers are monitored as well."
             raise self._wrong("a kind of monitor must have the same arguments everywhere", tuple(watches), remedy)
 
@@ -297,31 +286,28 @@ class Model:
             remedy = "Leave positive out, or use task='binary'."
             raise self._wrong("only a binary label has a positive class", self.label.positive, remedy)
         names = [part if isinstance(part, str) else part.name for part in self.features]
-        doubles = sorted({name for name in names if names.count(name) > 1})
-        if doubles:
+        if doubles := sorted({name for name in names if names.count(name) > 1}):
             raise self._wrong("features must not be named twice", doubles)
+        parts = {part.name for part in self.features if not isinstance(part, str)}
         for field in self.request:
             # Requests are JSON objects with these keys; msgspec decodes no key that JSON must escape.
             if printable(field) != field or {'"', "\\"} & set(field):
+                rule = "a request field must not hold '\"', a backslash or control characters"
                 remedy = "Rename the column where the source is written, or in a source function."
-                raise self._wrong(
-                    "a request field must not hold '\"', a backslash or control characters", field, remedy
-                )
-        parts = {part.name for part in self.features if not isinstance(part, str)}
-        for name in self.request:
-            part_name = name.partition(".")[0]
-            if "." in name and part_name in parts:
-                remedy = f"Rename the column {name}, or the view or transformation {part_name}."
-                raise self._wrong(f"a request field must not have the name of a feature of {part_name}", name, remedy)
-        for part in self.features:
-            if isinstance(part, str) and part not in self.request:
-                remedy = did_you_mean(part, self.request, otherwise=f"Add {part!r} to request.")
-                raise self._wrong("a feature given by name must be a request field", part, remedy)
-            if isinstance(part, FeatureView):
-                for key in part.keys:
-                    if key not in self.request:
-                        remedy = f"Add {key!r} to request; {part.name} is looked up by it."
-                        raise self._wrong("the keys of every view must be request fields", key, remedy)
+                raise self._wrong(rule, field, remedy)
+            part, dot, _ = field.partition(".")
+            if dot and part in parts:
+                remedy = f"Rename the column {field}, or the view or transformation {part}."
+                raise self._wrong(f"a request field must not have the name of a feature of {part}", field, remedy)
+        for name in names:
+            if name not in parts and name not in self.request:
+                remedy = did_you_mean(name, self.request, otherwise=f"Add {name!r} to request.")
+                raise self._wrong("a feature given by name must be a request field", name, remedy)
+        for view in self.views:
+            for key in view.keys:
+                if key not in self.request:
+                    remedy = f"Add {key!r} to request; {view.name} is looked up by it."
+                    raise self._wrong("the keys of every view must be request fields", key, remedy)
 
     def _wrong(self, rule: str, value: object, remedy: str = "") -> DefinitionError:
         return DefinitionError(rule, value=value, remedy=remedy, place=f"model {self.name}")

@@ -12,21 +12,9 @@ from everfit.definitions.trigger import Trigger
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """Triggers of retraining, and limits on it.
+    """Triggers of retraining, and limits on it, as :meth:`everfit.Model.retrain_when` explains them.
 
-    Args:
-        trigger: The condition for a training order.
-        cooldown: Duration after a training order in which no other is given.
-        budget: Largest number of training orders, manual ones included, in any period of length ``per``; ``None``: no
-            limit.
-        per: Period of the budget, a duration.
-        least_labels: Number of known labels that the events' source must have, of events later than the champion's
-            training rows; a new release does not wait for them.
-        back_off: Longest cool-down: it doubles with every training in a row that did not improve the model, up to this
-            duration.
-
-    Raises:
-        DefinitionError: If an argument is out of range.
+    Raises :class:`DefinitionError` if an argument is out of range.
     """
 
     trigger: Trigger
@@ -37,18 +25,11 @@ class Policy:
     back_off: str = "30d"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.trigger, Trigger):
-            raise DefinitionError(
-                "the conditions of retrain_when must be triggers such as everfit.Every", value=self.trigger
-            )
         for name in ("cooldown", "per", "back_off"):
             parse_duration(getattr(self, name), name=name)
         if self.budget is not None and self.budget < 1:
-            raise DefinitionError(
-                "budget must be positive",
-                value=self.budget,
-                remedy="To never retrain, write retrain_when() without a trigger.",
-            )
+            remedy = "To never retrain, write retrain_when() without a trigger."
+            raise DefinitionError("budget must be positive", value=self.budget, remedy=remedy)
         if self.least_labels < 0:
             raise DefinitionError("least_labels must not be negative", value=self.least_labels)
 

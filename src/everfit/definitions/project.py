@@ -30,35 +30,22 @@ class Project:
         return self.settings.project.name
 
     def model(self, name: str | None = None) -> Model:
-        """Return the model of that name; without a name, the only one.
-
-        Raises:
-            DefinitionError: If there is none, or if no name is given and there are several.
-        """
+        """Return the model of that name; without a name, the only one. Raises :class:`DefinitionError` else."""
         return _pick(self.models, name, kind="model")
 
     def model_names(self, name: str | None = None) -> list[str]:
-        """Return the names of all models; with a name, only that one.
-
-        Raises:
-            DefinitionError: If there is no model of that name.
-        """
+        """Return the names of all models; with a name, only that one. Raises :class:`DefinitionError` if unknown."""
         return [self.model(name).name] if name else list(self.models)
 
     def view(self, name: str) -> FeatureView:
-        """Return the feature view of that name.
-
-        Raises:
-            DefinitionError: If there is none.
-        """
+        """Return the feature view of that name. Raises :class:`DefinitionError` if there is none."""
         return _pick(self.views, name, kind="feature view")
 
 
 def collect_project(namespace: Mapping[str, object], *, root: Path, settings: Settings) -> Project:
     """Collect the definitions of a module, and those that they refer to.
 
-    Raises:
-        DefinitionError: If two different definitions share a name, or there is no model and no view.
+    Raises :class:`DefinitionError` if two different definitions share a name, or there is no model and no view.
     """
     values = list(namespace.values())
     models = [value for value in values if isinstance(value, Model)]
@@ -67,9 +54,8 @@ def collect_project(namespace: Mapping[str, object], *, root: Path, settings: Se
     sources = [value for value in values if isinstance(value, Source)]
     sources += [view.source for view in views] + [model.events.source for model in models]
     if not models and not views:
-        raise DefinitionError(
-            "a project must define a model or a feature view", remedy="See docs/tutorial for a first one."
-        )
+        remedy = "See docs/tutorial for a first one."
+        raise DefinitionError("a project must define a model or a feature view", remedy=remedy)
     return Project(
         root=root,
         settings=settings,
@@ -94,9 +80,7 @@ def _pick(known: Mapping[str, _Named], name: str | None, *, kind: str) -> _Named
     if name is None and len(known) == 1:
         return next(iter(known.values()))
     if name is None or name not in known:
-        listed = ", ".join(sorted(known)) or "none"
-        rule = (
-            f"there must be a {kind} of that name" if name else f"a {kind} must be named, since there are {len(known)}"
-        )
-        raise DefinitionError(rule, value=name, remedy=f"Defined are: {listed}.")
+        several = f"a {kind} must be named, since there are {len(known)}"
+        rule = f"there must be a {kind} of that name" if name else several
+        raise DefinitionError(rule, value=name, remedy=f"Defined are: {', '.join(sorted(known)) or 'none'}.")
     return known[name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from everfit.core.duration import parse_duration
 from everfit.core.errors import DefinitionError
@@ -30,11 +30,10 @@ class _Lasting:
         """Return ``at_most`` as a duration."""
         return None if self.at_most is None else parse_duration(self.at_most, name="at_most")
 
-    def _require_limits(self) -> None:
-        name = type(self).__name__
+    def __post_init__(self) -> None:
+        name, longest = type(self).__name__, self.longest
         if self.requests < 1:
             raise DefinitionError("requests must be positive", value=self.requests, place=name)
-        longest = self.longest
         if longest is not None and longest < self.shortest:
             raise DefinitionError("at_most must not be shorter than at_least", value=self.at_most, place=name)
 
@@ -59,14 +58,7 @@ class Shadow(_Lasting):
     _: KW_ONLY
     at_least: str = "0s"
     at_most: str | None = "7d"
-
-    def __post_init__(self) -> None:
-        self._require_limits()
-
-    @property
-    def share(self) -> float:
-        """Return the share of the ids whose response is the version's."""
-        return 0.0
+    share: ClassVar[float] = 0.0
 
 
 @dataclass(frozen=True)
@@ -94,7 +86,7 @@ class Canary(_Lasting):
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
             raise DefinitionError("the share of a canary must be above 0 and at most 1", value=self.share)
-        self._require_limits()
+        super().__post_init__()
 
 
 Stage = Shadow | Canary
@@ -102,20 +94,9 @@ Stage = Shadow | Canary
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutPlan:
-    """The stages of a rollout, approval before them, and observation after them.
+    """The stages of a rollout, approval before them, and observation after them; see :meth:`everfit.Model.roll_out`.
 
-    Args:
-        stages: One stage or more, in order.
-        watch: Duration after the promotion in which the previous champion runs as shadow, so that both predict the same
-            rows; a version that is shown to be worse is rolled back.
-        approval: ``none``, or ``required``: a person must approve the rollout before its first stage.
-        alpha: Largest probability, over the whole rollout, that a version which is not worse is rolled back because of
-            outcomes.
-        p99_ms: Longest latency of 99 % of the version's rows, in milliseconds; without it, the latency is only compared
-            with the champion's.
-
-    Raises:
-        DefinitionError: If an argument is out of range.
+    Raises :class:`DefinitionError` if an argument is out of range.
     """
 
     stages: tuple[Stage, ...] = (Shadow(200), Canary(0.1, 200), Canary(0.5, 200))

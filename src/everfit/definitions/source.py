@@ -60,15 +60,15 @@ class Source:
         require_name(self.name, of="a source")
         given = [word for word in ("path", "query", "function") if getattr(self, word) is not None]
         if len(given) != 1:
-            raise DefinitionError(
-                "a source takes exactly one of path, query and function",
-                value=given or None,
-                place=f"source {self.name}",
-            )
+            raise self._wrong("a source takes exactly one of path, query and function", given or None)
         if (self.query is None) != (self.url is None):
-            raise DefinitionError("query and url must be given together", place=f"source {self.name}")
-        self._check_known_at()
-        self._check_types()
+            raise self._wrong("query and url must be given together", None)
+        for column, known_at in self.known_at.items():
+            own = (self.timestamp, self.created, *self.known_at.values())
+            if column in own or not isinstance(known_at, str):
+                raise self._wrong("known_at must map columns of values to columns of times", {column: known_at})
+        if self.types:
+            self._check_types()
 
     @property
     def kind(self) -> SourceKind:
@@ -87,26 +87,17 @@ class Source:
         """Return :attr:`types` as instances."""
         return {name: dtype() if isinstance(dtype, type) else dtype for name, dtype in self.types.items()}
 
-    def _check_known_at(self) -> None:
-        for column, known_at in self.known_at.items():
-            own = (self.timestamp, self.created, *self.known_at.values())
-            if column in own or not isinstance(known_at, str):
-                rule = "known_at must map columns of values to columns of times"
-                raise DefinitionError(rule, value={column: known_at}, place=f"source {self.name}")
-
     def _check_types(self) -> None:
-        if not self.types:
-            return
         import polars as pl
 
-        place = f"source {self.name}"
         if self.kind != "csv":
             remedy = "Parquet files, tables and queries have types: cast the columns there."
-            raise DefinitionError(
-                "types may be given for CSV files only", value=dict(self.types), place=place, remedy=remedy
-            )
+            raise self._wrong("types may be given for CSV files only", dict(self.types), remedy)
         for column, given in self.types.items():
             known = isinstance(given, pl.DataType) or (isinstance(given, type) and issubclass(given, pl.DataType))
             if not known or not (given.is_numeric() or given in (pl.String, pl.Boolean, pl.Date, pl.Datetime)):
                 rule = f"the type of {column} must be a number, pl.String, pl.Boolean, pl.Date or pl.Datetime"
-                raise DefinitionError(rule, value=given, place=place)
+                raise self._wrong(rule, given)
+
+    def _wrong(self, rule: str, value: object, remedy: str = "") -> DefinitionError:
+        return DefinitionError(rule, value=value, remedy=remedy, place=f"source {self.name}")

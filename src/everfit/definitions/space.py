@@ -9,8 +9,33 @@ from dataclasses import KW_ONLY, dataclass
 from everfit.core.errors import DefinitionError
 
 
+class _Range:
+    """An interval on a linear or a logarithmic scale."""
+
+    low: float
+    high: float
+    log: bool
+    default: float | None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise DefinitionError("a range must have a finite low below a finite high", value=(self.low, self.high))
+        if self.log and self.low <= 0:
+            raise DefinitionError("a range on a logarithmic scale must start above 0", value=self.low)
+        if self.default is not None and not self.low <= self.default <= self.high:
+            rule = f"the default must be between {self.low} and {self.high} inclusive"
+            raise DefinitionError(rule, value=self.default)
+
+    @property
+    def untuned(self) -> float:
+        """Return the value without tuning."""
+        if self.default is not None:
+            return self.default
+        return math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
+
+
 @dataclass(frozen=True)
-class Float:
+class Float(_Range):
     """A real number in ``[low, high]``.
 
     Args:
@@ -29,17 +54,9 @@ class Float:
     log: bool = False
     default: float | None = None
 
-    def __post_init__(self) -> None:
-        _check_range(self)
-
-    @property
-    def untuned(self) -> float:
-        """Return the value without tuning."""
-        return _middle(self) if self.default is None else self.default
-
 
 @dataclass(frozen=True)
-class Int:
+class Int(_Range):
     """A whole number in ``[low, high]``.
 
     Args:
@@ -58,13 +75,10 @@ class Int:
     log: bool = False
     default: int | None = None
 
-    def __post_init__(self) -> None:
-        _check_range(self)
-
     @property
     def untuned(self) -> int:
         """Return the value without tuning."""
-        return round(_middle(self)) if self.default is None else self.default
+        return round(super().untuned)
 
 
 @dataclass(frozen=True)
@@ -97,19 +111,3 @@ class Choice:
 
 
 Parameter = Float | Int | Choice
-
-
-def _check_range(parameter: Float | Int) -> None:
-    low, high = parameter.low, parameter.high
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise DefinitionError("a range must have a finite low below a finite high", value=(low, high))
-    if parameter.log and low <= 0:
-        raise DefinitionError("a range on a logarithmic scale must start above 0", value=low)
-    if parameter.default is not None and not low <= parameter.default <= high:
-        raise DefinitionError(f"the default must be between {low} and {high} inclusive", value=parameter.default)
-
-
-def _middle(parameter: Float | Int) -> float:
-    if parameter.log:
-        return math.sqrt(parameter.low * parameter.high)
-    return (parameter.low + parameter.high) / 2

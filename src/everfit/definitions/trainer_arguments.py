@@ -14,49 +14,28 @@ OFFERED = ("X", "y", "weight", "X_valid", "y_valid", "categorical", "names", "se
 
 
 def argument_errors(function: Callable[..., Any], tuned: Collection[str], *, place: str) -> tuple[DefinitionError, ...]:
-    """Return every reason why a trainer cannot be called; none if it can.
-
-    Args:
-        function: The trainer.
-        tuned: Names of the tuned parameters.
-        place: The trainer in words, for the errors.
-    """
+    """Return every reason why a trainer cannot be called with tuned parameters of some names; none if it can."""
     parameters = inspect.signature(function).parameters
     known = {*OFFERED, *tuned}
     listed = f"Available are: {', '.join(OFFERED)}; tuned are: {', '.join(tuned) or 'none'}."
-    remedies = {name: _refusal(parameter, known) for name, parameter in parameters.items()}
+    rule = "a trainer's arguments must be tuned parameters or available ones"
     errors = [
-        DefinitionError(
-            "a trainer's arguments must be tuned parameters or available ones",
-            value=name,
-            remedy=f"{remedy} {listed}".lstrip(),
-            place=place,
-        )
-        for name, remedy in remedies.items()
-        if remedy is not None
+        DefinitionError(rule, value=name, remedy=f"{remedy} {listed}".lstrip(), place=place)
+        for name, parameter in parameters.items()
+        if (remedy := _refusal(parameter, known)) is not None
     ]
-    kinds = {parameter.kind for parameter in parameters.values()}
-    missing = [] if inspect.Parameter.VAR_KEYWORD in kinds else [name for name in tuned if name not in parameters]
-    errors += [
-        DefinitionError(
-            "a tuned parameter must be an argument of the trainer",
-            value=name,
-            remedy=f"{did_you_mean(name, parameters)} Add the argument, or remove the parameter.".lstrip(),
-            place=place,
-        )
-        for name in missing
-    ]
+    takes_all = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+    for name in () if takes_all else [name for name in tuned if name not in parameters]:
+        remedy = f"{did_you_mean(name, parameters)} Add the argument, or remove the parameter.".lstrip()
+        rule = "a tuned parameter must be an argument of the trainer"
+        errors.append(DefinitionError(rule, value=name, remedy=remedy, place=place))
     return tuple(errors)
 
 
 def chosen_arguments(
     function: Callable[..., Any], offered: Mapping[str, Any], tuned: Mapping[str, Any], *, place: str
 ) -> dict[str, Any]:
-    """Return the arguments to call a trainer with.
-
-    Raises:
-        DefinitionError: The first of :func:`argument_errors`.
-    """
+    """Return the arguments to call a trainer with. Raises the first of :func:`argument_errors`."""
     for error in argument_errors(function, tuned, place=place):
         raise error
     given = {**offered, **tuned}

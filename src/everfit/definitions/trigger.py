@@ -114,22 +114,18 @@ class Cron(Trigger):
         example = "Write it like '0 3 * * *', daily at 03:00."
         if not isinstance(self.expression, str) or len(self.expression.split()) != 5:
             raise DefinitionError("a cron expression must have five fields", value=self.expression, remedy=example)
-        if not isinstance(self.zone, str) or not _is_zone(self.zone):
-            raise DefinitionError(
-                "the zone of Cron must be a name of the IANA time zone database",
-                value=self.zone,
-                remedy="Write it like 'Europe/Berlin'.",
-            )
+        try:
+            ZoneInfo(self.zone)
+        except (KeyError, ValueError, OSError, TypeError) as error:  # unknown, a path, a folder of zones, or no text
+            rule = "the zone of Cron must be a name of the IANA time zone database"
+            raise DefinitionError(rule, value=self.zone, remedy="Write it like 'Europe/Berlin'.") from error
         if self.within is not None:
             parse_duration(self.within, name="within of Cron")
         try:
             self.after(datetime(2000, 1, 1, tzinfo=UTC))
         except ValueError as error:
-            raise DefinitionError(
-                f"a cron expression must be valid and occur at some time ({error})",
-                value=self.expression,
-                remedy=example,
-            ) from error
+            rule = f"a cron expression must be valid and occur at some time ({error})"
+            raise DefinitionError(rule, value=self.expression, remedy=example) from error
 
     @property
     def window(self) -> timedelta | None:
@@ -160,11 +156,8 @@ class Cron(Trigger):
         # In UTC, since some versions of croniter take naive times as times of this machine's zone.
         from croniter import croniter  # type: ignore[import-untyped]  # 40 ms, with dateutil
 
-        ticks = croniter(self.expression, start.replace(tzinfo=UTC))
-        while True:
-            found = ticks.get_next(datetime) if forwards else ticks.get_prev(datetime)
-            assert isinstance(found, datetime)
-            yield found.replace(tzinfo=None)
+        ticks = croniter(self.expression, start.replace(tzinfo=UTC), ret_type=datetime)
+        yield from (tick.replace(tzinfo=None) for tick in (ticks.all_next() if forwards else ticks.all_prev()))
 
 
 @dataclass(frozen=True)
@@ -234,11 +227,3 @@ def instant_at(wall: datetime, zone: ZoneInfo) -> datetime:
 
 def _parts(trigger: Trigger, kind: type[AnyOf | AllOf]) -> tuple[Trigger, ...]:
     return trigger.parts if isinstance(trigger, kind) else (trigger,)
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # unknown, a path, or a folder of zones
-        return False
-    return True

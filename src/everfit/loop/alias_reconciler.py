@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from datetime import datetime
 
 from everfit.artifact.package import open_package
@@ -14,48 +13,27 @@ from everfit.delivery.alias_conflict import AliasConflict, find_alias_conflict
 from everfit.delivery.audit import AuditLine
 from everfit.delivery.state_machine import POLICY
 from everfit.loop.rollout_executor import begin_rollout, deploy_champion, sync_deployment
+from everfit.registry.registry import CHAMPION
 from everfit.system import System
 
-_CHAMPION = "champion"
-_CHECK_S = 5.0
-"""Shortest time between two questions to the registry: each takes tens of milliseconds."""
 _log = logging.getLogger(__name__)
 
 
-class AliasReconciler:
-    """Reconciliation of one model, every few seconds."""
-
-    def __init__(self, system: System, model: str) -> None:
-        self._system = system
-        self._model = model
-        self._due_s = 0.0
-
-    def reconcile_if_due(self, now: datetime) -> None:
-        """Reconcile unless that was done just now."""
-        if time.monotonic() >= self._due_s:
-            reconcile(self._system, self._model, now)
-            self._due_s = time.monotonic() + _CHECK_S
-
-
 def reconcile(system: System, model: str, now: datetime) -> AliasConflict | None:
-    """Bring the deployment and the registry's alias to the same champion.
+    """Bring the deployment and the registry's alias to the same champion; return the conflict that was resolved.
 
     A version that was made the champion in the registry is delivered like any other: its package must be signed by
     this system, it must have passed its gates, and it goes through the model's stages. The alias is moved back where
     that ends otherwise.
-
-    Returns:
-        The conflict that was found and resolved; ``None`` if they agree.
     """
     registry, present = system.registry, system.deployment.of(model)
     named = registry.champion(model)
     if named is None or present is None or named.version == present.champion.version:
         return None
-    recorded = [change.version for change in registry.history(model) if change.alias == _CHAMPION]
-    rollouts = system.rollouts.of(model)
-    found = find_alias_conflict(
-        named.version, present.champion.version, rollouts, recorded_champion=recorded[-1] if recorded else None
-    )
+    changes = reversed(registry.history(model))
+    recorded = next((change.version for change in changes if change.alias == CHAMPION), None)
+    rollouts, deployed = system.rollouts.of(model), present.champion.version
+    found = find_alias_conflict(named.version, deployed, rollouts, recorded_champion=recorded)
     if found is None or found.remedy == "wait":
         return found
     reason = found.sentence

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from everfit.artifact.encode import encode_inputs, encode_row
-from everfit.artifact.fitted_model import Fitted
 from everfit.artifact.manifest import Lineage
 from everfit.artifact.package import Package, open_package
 from everfit.artifact.package_writer import write_package
@@ -48,15 +48,9 @@ _log = logging.getLogger(__name__)
 def build_candidate(
     system: System, request: TrainingRequest, *, into: Path, progress: Progress = SILENT
 ) -> JudgedCandidate:
-    """Build the training frame of a request, then train and judge a candidate.
+    """Build the training frame of a request, then train and judge a candidate, with its packages in a folder.
 
-    Args:
-        into: A folder for the packages.
-
-    Raises:
-        DataError: If the rows are not what was declared, or too few.
-        TrainingError: If the trainer fails on every trial.
-        PackageError: If the champion's package must not be used.
+    Raises :class:`DataError` if the rows are not what was declared, or too few, and what :func:`train_candidate` does.
     """
     definition = system.project.model(request.model)
     against = "no champion" if request.champion is None else f"champion {request.champion.version}"
@@ -79,9 +73,8 @@ def train_candidate(
 ) -> JudgedCandidate:
     """Train a candidate, package it, judge it and, if every gate passes, refit it on all rows.
 
-    Raises:
-        TrainingError: If the trainer fails on every trial.
-        PackageError: If the champion's package must not be used.
+    Raises :class:`TrainingError` if the trainer fails on every trial, and :class:`PackageError` if the champion's
+    package must not be used.
     """
     settings = system.project.settings.training
     incumbent = open_package(Path(champion.folder), trust=system.trust) if champion else None
@@ -89,28 +82,23 @@ def train_candidate(
     candidate = train(definition, frame, settings=settings, warm_start=past, progress=progress)
     rows = holdout_rows(frame.data, candidate.split)
     lineage = _lineage(system, frame, candidate)
-    profile = profile_rows(frame, candidate, extra=definition.slices)
-
-    def package(name: str, fitted: Fitted, lineage: Lineage) -> Package:
-        return write_package(
-            into / name,
-            fitted=fitted,
-            model=definition,
-            rows=rows,
-            lineage=lineage,
-            signer=system.signer,
-            project=system.project.root,
-            profile=profile,
-        )
-
-    packaged = package("candidate", candidate.fitted, lineage)
+    package = partial(
+        write_package,
+        model=definition,
+        rows=rows,
+        signer=system.signer,
+        project=system.project.root,
+        profile=profile_rows(frame, candidate, extra=definition.slices),
+    )
+    packaged = package(into / "candidate", fitted=candidate.fitted, lineage=lineage)
     require_portable(packaged)
     progress.start("Gates")
     predictions = _champion_predictions(system, champion, incumbent, frame, candidate, rows)
     report = judge(definition, _evidence(system, definition, frame, candidate, rows, packaged, predictions))
     progress.finish("Gates", note="passed" if report.passed else "refused")
     if report.passed and settings.refit:
-        packaged = package("refitted", refit(definition, frame, candidate), structs.replace(lineage, refitted=True))
+        refitted, lineage = refit(definition, frame, candidate), structs.replace(lineage, refitted=True)
+        packaged = package(into / "refitted", fitted=refitted, lineage=lineage)
     judged = JudgedCandidate(
         model=definition.name,
         report=report,

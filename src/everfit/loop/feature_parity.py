@@ -35,8 +35,7 @@ def parity(
         as_of: Nothing that was recorded or known later is used; now by default.
         limit: Only so many predictions are looked at, those recorded last.
 
-    Raises:
-        EmptyWindowError: If nothing was asked, or no version that answered is still there.
+    Raises :class:`EmptyWindowError` if nothing was asked, or no version that answered is still there.
     """
     definition, now = system.project.model(model), as_of or system.clock.now()
     progress.start("Reading")

@@ -39,7 +39,7 @@ from everfit.core.event_log import log_event
 from everfit.core.finding import Finding
 from everfit.core.rollout import Rollout, Transition, last_transition
 from everfit.journal.ship import ship
-from everfit.loop.alias_reconciler import AliasReconciler
+from everfit.loop.alias_reconciler import reconcile
 from everfit.loop.audit_log import ManualStepLog
 from everfit.loop.health import FOUND_BY_MONITORING, ClockCheck, HealthCheck, describe, health_finding
 from everfit.loop.materialize_job import OnlineRefresh
@@ -54,6 +54,8 @@ from everfit.store.controller_report import ControllerReport, write_controller_r
 from everfit.system import System
 
 _CANCEL_CHECK_S = 1.0
+_RECONCILE_S = 5.0
+"""Shortest time between two questions to the registry: each takes tens of milliseconds."""
 _PRUNE_S = 3600.0
 
 _log = logging.getLogger(__name__)
@@ -235,7 +237,7 @@ class ModelLoop:
         self._transition = transition
         self._cache = MonitoringCache()
         self._inputs = PolicyInputs(system, self._definition)
-        self._aliases = AliasReconciler(system, model)
+        self._reconcile_at_s = 0.0
         self._clock = ClockCheck(model)
         self._unrecorded: list[Finding] = []
         """Findings on the loop itself that could not be recorded yet."""
@@ -264,7 +266,9 @@ class ModelLoop:
             watched = watch(self._system, self.name, self._cache, as_of=now, also=also)
         finally:
             # Taking a version back must work, whatever else does not.
-            self._aliases.reconcile_if_due(now)
+            if time.monotonic() >= self._reconcile_at_s:
+                reconcile(self._system, self.name, now)
+                self._reconcile_at_s = time.monotonic() + _RECONCILE_S
             for rollout in self._system.rollouts.of(self.name)[-1:]:
                 self._advance(engine, rollout, now)
         if self._system.project.settings.loop.level != "manual":

@@ -91,17 +91,14 @@ def monitor(
     """Return a report on all versions of a model: a full pass, with the deep checks.
 
     Without ``as_of`` it is about the present: incidents open and end, alerts are sent, and figures are kept. With it,
-    roles, alarms and incidents are shown as they were then, and nothing is recorded.
+    roles, alarms and incidents are shown as they were then, and nothing is recorded. Raises
+    :class:`EmptyWindowError` if there was no prediction by then, :class:`StoreError` if the log, the lake or the ledger
+    cannot be read, and :class:`AlertError` if an alert did not reach its channel; all else is done then.
 
     Args:
         model: Its name; may be left out where there is only one.
         since: Earlier predictions are left out of figures; ninety days before ``as_of`` by default.
         as_of: Nothing that became known later is used; now by default.
-
-    Raises:
-        EmptyWindowError: If there was no prediction by then.
-        StoreError: If the log, the lake or the ledger cannot be read.
-        AlertError: If an alert did not reach its channel; all else is done then.
     """
     definition, now = system.project.model(model), as_of or system.clock.now()
     since = since or now - _LOOK_BACK
@@ -137,18 +134,14 @@ def watch(
 ) -> Evaluation:
     """Evaluate a model's champion without a report, let incidents open and end, and send alerts: a quick pass.
 
-    It finds what :func:`monitor` does, but for the deep checks, so quickly that a loop may call it in every round.
+    It finds what :func:`monitor` does, but for the deep checks, so quickly that a loop may call it in every round. It
+    raises what that does, and :class:`PackageError` if the champion's package cannot be read.
 
     Args:
         model: Its name; may be left out where there is only one.
         cache: The caller's, given to every call.
         as_of: The present, which only goes on.
         also: Findings of the caller.
-
-    Raises:
-        StoreError: If the lake or the ledger cannot be read.
-        PackageError: If the champion's package cannot be read.
-        AlertError: If an alert did not reach its channel; all else is done then.
     """
     definition = system.project.model(model)
     history, deployed = cache.history(system, definition), system.deployment.of(definition.name)

@@ -47,13 +47,7 @@ class PolicyInputs:
         self._labels = LabelCounter(definition, system.reader)
 
     def facts(self, evaluation: Evaluation, now: datetime) -> Facts:
-        """Gather what the policy decides on.
-
-        Raises:
-            PackageError: If the champion's package must not be used.
-            StoreError: If the deployment record cannot be read.
-            SourceError: If the events' source cannot be read while a version is deployed.
-        """
+        """Gather what the policy decides on; raises if champion, deployment record or events' source are unreadable."""
         champion = self._deployed()
         facts = Facts(
             model=self._definition.name,

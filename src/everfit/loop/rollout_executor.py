@@ -38,18 +38,10 @@ _ORDER_ENDS: dict[RolloutState, OrderState] = {
 def begin_rollout(
     system: System, version: ModelVersion, *, cause: str, now: datetime, order: int | None = None, actor: str = POLICY
 ) -> Rollout | None:
-    """Begin to roll a version out; where no version is deployed yet, it becomes the champion at once.
+    """Begin to roll out a version that passed its gates; where none is deployed yet, it is the champion at once.
 
-    Args:
-        version: The challenger; it passed its gates.
-        order: The order that it came from.
-
-    Returns:
-        The rollout; ``None`` if there was no champion beside which it could be tried.
-
-    Raises:
-        PackageError: If the package must not be used.
-        StoreError: If the ledger or the deployment record cannot be written.
+    Returns ``None`` if there was no champion beside which it could be tried. Raises :class:`PackageError` if the
+    package must not be used, and :class:`StoreError` if the ledger or the deployment record cannot be written.
     """
     model, number, present = version.model, version.version, system.deployment.of(version.model)
     if present is None or present.champion.version == number:
@@ -78,8 +70,7 @@ def begin_rollout(
 def execute_transition(system: System, number: int, transition: Transition, *, now: datetime) -> Rollout:
     """Carry a transition of a rollout out, with all that follows from it; one that was overtaken changes nothing.
 
-    Raises:
-        StoreError: If there is no such rollout, or the ledger or the deployment record cannot be written.
+    Raises :class:`StoreError` if there is no such rollout, or the ledger or the deployment record cannot be written.
     """
     rollout = system.rollouts.apply(number, transition, now=now)
     sync_deployment(system, rollout)
@@ -95,9 +86,7 @@ def next_transition(
 ) -> Transition:
     """Decide a rollout's next transition by the evidence of its present stage.
 
-    Raises:
-        StoreError: If the log or the lake cannot be read.
-        PackageError: If a package must not be used.
+    Raises :class:`StoreError` if the log cannot be read, and :class:`PackageError` if a package must not be used.
     """
     from everfit.loop.rollout_evidence import rollout_evidence
 
@@ -126,12 +115,8 @@ def sync_deployment(system: System, rollout: Rollout) -> None:
 def deploy_champion(system: System, version: ModelVersion, *, actor: str, reason: str) -> ModelVersion:
     """Make a version the champion that receives all requests; the version with its aliases is returned.
 
-    The package is verified first. The alias moves before the deployment record, and doing it again completes what a
-    crash left between the two.
-
-    Raises:
-        UnknownVersionError: If the registry has no such version.
-        PackageError: If the package must not be used.
+    The package is verified first, else :class:`PackageError`. The alias moves before the deployment record, and doing
+    it again completes what a crash left between the two.
     """
     open_package(system.registry.fetch(version), trust=system.trust)
     named = system.registry.set_champion(version.model, version.version, actor=actor, reason=reason)
@@ -141,11 +126,8 @@ def deploy_champion(system: System, version: ModelVersion, *, actor: str, reason
 def deploy_beside(system: System, version: ModelVersion, *, canary_share: float | None) -> None:
     """Deploy a version beside the champion: as canary with a share of the ids, or in shadow if that is ``None``.
 
-    It stays until a champion is promoted, even if that is the same again.
-
-    Raises:
-        UnknownVersionError: If there is no champion.
-        PackageError: If the package must not be used.
+    It stays until a champion is promoted, even if that is the same again. Raises :class:`UnknownVersionError` if there
+    is none, and :class:`PackageError` if the package must not be used.
     """
     open_package(system.registry.fetch(version), trust=system.trust)
     deployed = _deployed(system, version)

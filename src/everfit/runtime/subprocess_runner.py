@@ -41,16 +41,13 @@ def run_child(
     """Run a command to its end.
 
     Its standard input is a pipe that is closed when this process ends; then it ends, too (:func:`die_with_parent`).
+    Raises :class:`TrainingStoppedError` if it exceeded a limit or was cancelled, :class:`TrainingKilledError` if a
+    signal from elsewhere ended it, and :class:`TrainingError` if it ended with a failure otherwise.
 
     Args:
         words: The command, after ``everfit``.
         log: File that its output is appended to.
         cancelled: Called many times a second; returns the reason why it must stop, or an empty text.
-
-    Raises:
-        TrainingStoppedError: If it exceeded a limit, or was cancelled.
-        TrainingKilledError: If a signal ended it that was not ours.
-        TrainingError: If it ended with a failure that it did not explain otherwise.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:

@@ -63,14 +63,10 @@ class Supervisor:
         self._stopping = False
 
     def run(self, announce: Callable[[], object]) -> int:
-        """Start the processes, and restart those that end, until a signal to stop.
+        """Start the processes, call ``announce`` once all are ready, and restart those that end, until a signal.
 
-        Args:
-            announce: Called once all of them are ready.
-
-        Returns:
-            0, or the exit code of a process that failed at its first start; its log has the reason. A process that was
-            killed meanwhile is started again.
+        Return 0, or the exit code of a process that failed at its first start; its log has the reason. A process that
+        was killed meanwhile is started again.
         """
         before = {number: signal.signal(number, self._asked_to_stop) for number in (signal.SIGTERM, signal.SIGINT)}
         try:

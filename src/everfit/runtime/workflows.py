@@ -61,14 +61,9 @@ def step(name: str, function: Callable[[], T], returns: type[T], *, attempts: in
 
 
 class Engine:
-    """The workflows of one controller. One per process, since DBOS is.
+    """The workflows of one controller, in the database of an SQLAlchemy URL. One per process, since DBOS is.
 
-    Args:
-        url: The database, as SQLAlchemy writes it: SQLite or PostgreSQL.
-        workflows: All that there are.
-
-    Raises:
-        LoopError: If the database cannot be opened.
+    Raises :class:`LoopError` if the database cannot be opened.
     """
 
     def __init__(self, url: str, workflows: Sequence[Workflow[Any]]) -> None:
