@@ -127,19 +127,34 @@ def example_messages() -> dict[str, str]:
 
 
 class _TextConstants(ast.NodeTransformer):
-    """Replaces names of a module's text constants by their values, such as a remedy that several errors share."""
+    """Replaces names of texts by their values: a module's constants, and what a function assigned to a variable."""
 
     def __init__(self, tree: ast.Module) -> None:
-        self._values = {
-            target.id: node.value
-            for node in tree.body
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
-            for target in node.targets
-            if isinstance(target, ast.Name)
-        }
+        self._values = _assigned_texts(tree.body)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        outer, self._values = self._values, self._values | _assigned_texts(ast.walk(node))
+        self.generic_visit(node)
+        self._values = outer
+        return node
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        return self._values.get(node.id, node) if isinstance(node.ctx, ast.Load) else node
+        above = [value for value in self._values.get(node.id, ()) if value.lineno < node.lineno]
+        return above[-1] if above and isinstance(node.ctx, ast.Load) else node
+
+
+def _assigned_texts(nodes: Iterable[ast.AST]) -> dict[str, list[ast.expr]]:
+    """Return the texts that assignments give to variables, by name, in the order of the source."""
+    found: dict[str, list[ast.expr]] = {}
+    for node in nodes:
+        if isinstance(node, ast.Assign):
+            target, value = node.targets[0], node.value
+            several = isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
+            names, values = (target.elts, value.elts) if several else ([target], [value])  # type: ignore[attr-defined]
+            for name, text in zip(names, values, strict=False):
+                if isinstance(name, ast.Name) and isinstance(text, ast.Constant | ast.JoinedStr):
+                    found.setdefault(name.id, []).append(text)
+    return found
 
 
 def _message(call: ast.Call) -> str | None:
