@@ -138,7 +138,7 @@ def _materializing(store: OnlineStore, folder: Path, *, rows: int) -> float:
     shop = ef.Entity("shop", dtype=pl.Int64)
     view = ef.FeatureView(f"shops_{rows}", entities=[shop], source=source, features=FEATURES, ttl="30d")
     (done,) = materialize([view], Reader(folder, {}), store, until=UNTIL)
-    return done.rows_per_second
+    return done.rows_read / done.seconds
 
 
 def _median(taken: Sequence[int]) -> float:

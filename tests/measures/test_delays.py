@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from everfit.measures.competing_risks import WAITING
-from everfit.measures.delays import LEAST_OUTCOMES, Delays, delays_of
-from everfit.measures.label_weights import MOST_WEIGHT, inverse_weights, judging_weights
+from everfit.measures.delays import LEAST_OUTCOMES, MOST_WEIGHT, Delays, delays_of, inverse_weights, judging_weights
 from everfit.measures.weighting import Floats
 
 CLASSES = ("no", "yes")

@@ -5,8 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from everfit.measures.expectation import expected_metric
-from everfit.measures.quality import Metric, metric_for
+from everfit.measures.quality import Metric, expected_metric, metric_for
 from everfit.measures.weighting import Floats
 
 BINARY_MEANS = ("log_loss", "brier", "accuracy")

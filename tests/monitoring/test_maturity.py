@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from everfit.core.columns import ID, KNOWN_AT, LABEL, PREDICTION, TIME
 from everfit.measures.competing_risks import cumulative_incidence
-from everfit.measures.label_weights import MOST_WEIGHT
+from everfit.measures.delays import MOST_WEIGHT
 from everfit.measures.weighting import Floats
 from everfit.monitoring.delays import known_then, learn_delays
 from everfit.monitoring.maturity import Cohort, cohort, weights

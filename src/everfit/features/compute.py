@@ -38,16 +38,14 @@ def view_rows(
     value that its source says to be known later is null in rows of before that time. An infinite value is missing,
     unless ``keep_infinite`` leaves it there to be counted.
 
-    Returns:
-        The keys in their entities' types, integers as Int64 where they may be larger than those, the timestamp and
-        created columns as ``Datetime("us", "UTC")``, then the features. Where the view has no created column but
-        pushed rows, :func:`known_time` names one that is added.
-        Rows without a key or time are left out; rows are in no particular order.
+    The columns are the keys in their entities' types, integers as Int64 where they may be larger than those, the
+    timestamp and created columns as ``Datetime("us", "UTC")``, then the features. Where the view has no created column
+    but pushed rows, :func:`known_time` names one that is added. Rows without a key or time are left out; rows are in no
+    particular order.
 
-    Raises:
-        SourceError: If a column is missing or a key has a type that its entity's cannot be made from.
-        DefinitionError: If a feature is of a type that no model takes.
-        TimestampError: If a time column, or an argument, has no time zone.
+    Raises :class:`SourceError` if a column is missing or a key has a type that its entity's cannot be made from,
+    :class:`DefinitionError` if a feature is of a type that no model takes, :class:`TimestampError` if a time column, or
+    an argument, has no time zone.
     """
     require_zone(since=since, as_of=as_of)
     place = f"feature view {view.name}"

@@ -41,14 +41,8 @@ def build_frame(
 ) -> TrainingFrame:
     """Build the rows that a model can be trained on, without anything that was not known at ``as_of``.
 
-    Labels known later are null, events and feature rows later are absent.
-
-    Args:
-        reader: Reads its sources.
-        as_of: The present of this frame; aware.
-        start: First event time, inclusive; by default that of the first event.
-        end: Last event time, exclusive; by default ``as_of``.
-        progress: Called for each view.
+    Labels known later are null, events and feature rows later are absent. Event times are in ``[start, end)``: by
+    default from the first event on, until ``as_of``.
 
     Raises:
         SourceError: If a source cannot be read or lacks a column.

@@ -35,11 +35,8 @@ def scan_labels(model: Model, reader: Reader, *, as_of: datetime) -> pl.LazyFram
     """Return every label that was known, without training's checks: duplicates and contradictions are included.
 
     The columns are ``id`` as text, ``value`` in the label's own type, but a class that is stored as a category or a
-    float as text, and ``known_at``; none is null.
-
-    Raises:
-        SourceError: If the source cannot be read or lacks a column.
-        TimestampError: If the known time has no time zone.
+    float as text, and ``known_at``; none is null. Raises :class:`SourceError` if the source cannot be read or lacks a
+    column, :class:`TimestampError` if the known time has no time zone.
     """
     events, moment = model.events, pl.lit(as_of, dtype=INSTANT)
     rows, known = _known_labels(model, reader, model.label.columns)
@@ -90,11 +87,8 @@ def plain_labels(model: Model, labels: pl.Series) -> pl.Series:
     """Labels as training takes them; null where not known.
 
     Of a classification, categories become text, and numbers that are whole, such as 1.0, become Int64; NaN is missing.
-    A regression's labels are left as they are.
-
-    Raises:
-        LabelError: If the task cannot learn labels of this type, if a binary label has more than two values, or if its
-            positive class is not named where it must be, or does not occur.
+    A regression's labels are left as they are. Raises :class:`LabelError` if the task cannot learn labels of this type,
+    if a binary label has more than two values, or if its positive class is not named where it must be, or absent.
     """
     place, dtype = f"model {model.name}, label", labels.dtype
     if labels.null_count() == len(labels):

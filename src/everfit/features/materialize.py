@@ -43,11 +43,6 @@ class MaterializedView(Struct, frozen=True, kw_only=True):
     """The watermark now."""
     seconds: float
 
-    @property
-    def rows_per_second(self) -> float:
-        """Rows of the view read in a second."""
-        return self.rows_read / self.seconds if self.seconds else 0.0
-
 
 def materialize(
     views: Sequence[FeatureView],
@@ -69,10 +64,8 @@ def materialize(
     A row that is added to a source without known times, with an event time before the watermark, is not noticed;
     neither is a changed function that a view's function calls. Both are what ``full`` is for.
 
-    Raises:
-        TimestampError: If ``until`` has no time zone.
-        SourceError: If a view does not fit its source.
-        StoreError: If the store cannot be written.
+    Raises :class:`TimestampError` if ``until`` has no time zone, :class:`SourceError` if a view does not fit its
+    source, :class:`StoreError` if the store cannot be written.
     """
     require_zone(until=until)
     found = []

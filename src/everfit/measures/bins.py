@@ -84,8 +84,7 @@ def bins_of(values: Floats, *, fine: int = 100, coarse: int = 10) -> Bins:
         values: The reference, shape ``(rows,)``, float64; infinite and NaN are left out.
         fine: Largest number of fine bins, the spikes apart; so is ``coarse``.
 
-    Raises:
-        DataError: If there is no finite value.
+    Raises :class:`DataError` if there is no finite value.
 
     >>> bins = bins_of(np.arange(1.0, 101.0), fine=4, coarse=2)
     >>> bins.edges, bins.coarse

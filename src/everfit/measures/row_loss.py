@@ -13,8 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from everfit.measures.multiclass_metrics import likeliest
-from everfit.measures.scoring_rules import chance_of_truth
+from everfit.measures.class_metrics import chance_of_truth, likeliest
 from everfit.measures.weighting import Floats
 
 LEAST_CHANCE = 0.02

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from everfit.measures.calibration import isotonic
-from everfit.measures.expectation import expected_metric
+from everfit.measures.quality import expected_metric
 from everfit.measures.regression_metrics import error_columns
 from everfit.measures.weighting import Floats, mean_of, weigh
 from everfit.monitoring.feature_matrix import FeatureMatrix

@@ -23,8 +23,7 @@ from msgspec import Struct
 from everfit.core.class_names import NEW_CLASSES
 from everfit.measures.competing_risks import WAITING
 from everfit.measures.confidence import wilson_interval
-from everfit.measures.delays import Delays
-from everfit.measures.label_weights import judging_weights
+from everfit.measures.delays import Delays, judging_weights
 from everfit.measures.weighting import Floats
 from everfit.monitoring.delays import ages_of_s, class_codes, known_then
 from everfit.monitoring.performance import LEAST_LABELLED
@@ -108,7 +107,7 @@ def cohort(rows: pl.DataFrame, delays: Delays, *, as_of: datetime) -> Cohort:
 
 
 def weights(rows: pl.DataFrame, delays: Delays, *, as_of: datetime) -> pl.Series:
-    """Return :func:`~everfit.measures.label_weights.judging_weights`, so that a young cohort's metrics are unbiased.
+    """Return :func:`~everfit.measures.delays.judging_weights`, so that a young cohort's metrics are unbiased.
 
     They are aligned with the rows; null where no outcome was known at the instant.
     """

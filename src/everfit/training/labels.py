@@ -15,8 +15,7 @@ from everfit.core.errors import EmptyWindowError
 from everfit.core.evidence import TrainingFrame
 from everfit.definitions.model import Model
 from everfit.measures.competing_risks import WAITING
-from everfit.measures.delays import Delays, delays_of
-from everfit.measures.label_weights import NEARLY_ALL, inverse_weights, judging_weights
+from everfit.measures.delays import NEARLY_ALL, Delays, delays_of, inverse_weights, judging_weights
 from everfit.measures.weighting import Floats
 
 MATURE = 0.9
@@ -35,10 +34,8 @@ def learnable(model: Model, frame: TrainingFrame, *, by: datetime, before: datet
         before: Last event time, exclusive.
 
     Returns:
-        Labelled rows of the frame, in order, with :data:`WEIGHT`: 1, or at least 1 if labels are weighted.
-
-    Raises:
-        EmptyWindowError: If the model uses mature labels and there are none.
+        Labelled rows of the frame, in order, with :data:`WEIGHT`: 1, or at least 1 if labels are weighted. Raises
+        :class:`EmptyWindowError` if the model uses mature labels and there are none.
     """
     known = known_by(frame.data if before is None else frame.data.filter(pl.col(TIME) < before), by)
     if model.labels == "known":
@@ -55,7 +52,7 @@ def judging(
     """Return the labelled rows of a window for scoring, with weights that correct for labels not known yet.
 
     They do not depend on the model's ``labels``. The first event time is ``since``, inclusive. :data:`WEIGHT` is that
-    of :func:`~everfit.measures.label_weights.judging_weights`; 1 if nearly all labels are known.
+    of :func:`~everfit.measures.delays.judging_weights`; 1 if nearly all labels are known.
     """
     rows = frame.data.filter(pl.col(TIME) >= since)
     rows = rows if before is None else rows.filter(pl.col(TIME) < before)

@@ -35,11 +35,8 @@ def split_by_time(model: Model, frame: TrainingFrame, *, holdout_share: float, v
     The newest rows are the hold-out, the newest of the rest the validation part, by ``validation_share`` of the rest.
     Rows of one instant stay together. A row whose label became known after the next part had begun is in no part: it
     was not available for training at that time. The bounds do not depend on the model's ``labels``, so that all of its
-    options are scored on the same rows.
-
-    Raises:
-        EmptyWindowError: If a part would be empty.
-        LabelError: If all labels are equal.
+    options are scored on the same rows. Raises :class:`EmptyWindowError` if a part would be empty, :class:`LabelError`
+    if all labels are equal.
     """
     place, labelled = f"model {model.name}", frame.data.filter(pl.col(LABEL).is_not_null())
     if labelled.is_empty():

@@ -103,12 +103,9 @@ def fit(
 ) -> Fitted:
     """Call the trainer, with Python's and NumPy's global generators seeded.
 
-    Of the validation rows it gets those of classes with training rows.
-
-    Raises:
-        DefinitionError: If the trainer has an argument that is neither tuned nor available.
-        TrainingError: If it raises, or returns something that cannot predict.
-        Pruned: If the trainer ends the trial.
+    Of the validation rows it gets those of classes with training rows. Raises :class:`DefinitionError` if it has an
+    argument that is neither tuned nor available, :class:`TrainingError` if it raises, or returns something that cannot
+    predict, and :class:`Pruned` if it ends the trial.
     """
     function = model.learner.function
     valid = None if valid is None else _of_known_classes(schema, valid)
