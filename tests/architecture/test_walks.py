@@ -122,7 +122,7 @@ def test_a_prediction_and_a_label(tmp_path: Path) -> None:
     named = walk(PREDICTION)
     assert predicted >= named
     # No other file has a part in it, but for what runs at the same time and what opens a thread's connection.
-    opening = {"store/creation_lock.py", "store/read_only.py"}
+    opening = {"store/sqlite_file.py"}
     assert predicted - named - {"core/clock.py", "serving/counters.py"} - opening <= background
     with town(found(tmp_path / "town"), "late.retrain_when()", data=rides(60, change=None)) as living:
         living.live(2 * HOUR)

@@ -40,7 +40,8 @@ def test_time_never_goes_back_within_a_replay_but_another_may_begin_earlier(tmp_
 def test_only_one_leads(tmp_path: Path) -> None:
     with LeadingClock(tmp_path / "clock"), pytest.raises(StoreError, match="only one replay"):
         LeadingClock(tmp_path / "clock")
-    LeadingClock(tmp_path / "clock").close()
+    with LeadingClock(tmp_path / "clock"):
+        pass
 
 
 def test_another_process_follows(tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ def quoted(classes: Sequence[object], *, most: int = 10) -> str:
     shown = [repr(value) for value in classes[:most]]
     rest = len(classes) - len(shown)
     if rest:
-        return f"{', '.join(shown)} and {rest:,} more"
-    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]])) if shown else "none"
+        shown.append(f"{rest:,} more")
+    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]])) or "none"
 
 
 def places_by_name(classes: Sequence[ClassValue]) -> dict[str, int]:
@@ -77,13 +77,10 @@ def read_class(value: object, classes: Sequence[ClassValue], *, new: bool) -> st
         return value if value in classes or (new and 0 < len(value) <= LONGEST_CLASS) else None
     places = places_by_name(classes)
     text = value.lower() if isinstance(value, str) else class_name(value)
-    if text in places:
-        return class_name(classes[places[text]])
     number = _whole(value)
-    if number is None:
-        return None
-    if str(number) in places:
-        return class_name(classes[places[str(number)]])
+    for name in (text, str(number)):
+        if name in places:
+            return class_name(classes[places[name]])
     is_truth = any(isinstance(label, bool) for label in classes)
     return str(number) if new and not is_truth and number in _INT64 else None
 

@@ -101,5 +101,5 @@ def log_event(
 
 def event_fields(record: logging.LogRecord) -> dict[str, Any]:
     """The fields of a line that :func:`log_event` wrote; none for any other."""
-    fields = getattr(record, _ATTRIBUTE, None)
-    return fields if isinstance(fields, dict) else {}
+    fields: dict[str, Any] = getattr(record, _ATTRIBUTE, {})
+    return fields

@@ -11,8 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from everfit.core.errors import StoreError
 from everfit.core.sqlite_url import sqlite_path
-from everfit.store.creation_lock import creation_lock
-from everfit.store.read_only import is_read_only, read_only_uri
+from everfit.store.sqlite_file import creation_lock, is_read_only, read_only_uri
 
 
 def connect(tracking_uri: str) -> MlflowClient:

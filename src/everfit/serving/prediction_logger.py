@@ -69,7 +69,7 @@ class PredictionLogger:
         self._failing: set[str] = set()
         self._logged_s = -_LOG_EVERY_S
         self._unwritten = _Unwritten()
-        self._commits = GroupCommit[_Callback](self._sync, self._notify, idle=self._seal_if_old)
+        self._commits = GroupCommit(self._sync, self._notify, idle=self._seal_if_old)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def log_predictions(

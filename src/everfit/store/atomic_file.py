@@ -7,10 +7,9 @@ from pathlib import Path
 
 
 def replace_file(path: Path, content: bytes, *, durable: bool = False) -> None:
-    """Write a file beside another one, and rename it into its place. Raises :class:`OSError` if it cannot be written.
+    """Write a file beside another one, and rename it into its place; ``durable``, if it is to survive a power failure.
 
-    Args:
-        durable: Sync it to the disk first, so that it survives a power failure.
+    Raises :class:`OSError` if it cannot be written.
     """
     fresh = path.with_suffix(f".{os.getpid()}.new")
     fresh.write_bytes(content)

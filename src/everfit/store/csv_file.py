@@ -77,15 +77,10 @@ def _scan_text(files: list[Path], separator: str) -> pl.LazyFrame:
 
 
 def inspect_csv(file: Path, *, types: Mapping[str, pl.DataType], place: str) -> CsvFormat:
-    """Read a file once and settle how its rows are read.
+    """Read a file, UTF-8, plain or compressed by gzip (``.gz``), once and settle how its rows are read.
 
     Raises :class:`SourceError` if the file is empty, cut off, not UTF-8, has rows with too many or too few cells or an
     unclosed quote, or a cell that is not of its column's type; names the file and, where there is one, the line.
-
-    Args:
-        file: UTF-8, plain or compressed by gzip (``.gz``).
-        types: What some columns are said to hold.
-        place: For errors.
     """
     inspected = _Inspection(file, place)
     if not file.stat().st_size:

@@ -94,8 +94,7 @@ class DeploymentRecord:
 
         Raises :class:`StoreError` if the present record cannot be understood, or the new one not be written.
 
-        Args:
-            decide: Maps the present assignment, ``None`` if there is none, to the new one. Called under the lock.
+        Under the lock ``decide`` maps the present assignment, ``None`` if there is none, to the new one.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.with_suffix(".lock").open("w") as lock:

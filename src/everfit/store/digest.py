@@ -16,10 +16,7 @@ def frame_digest(frame: pl.DataFrame) -> str:
     """Return ``sha256:…`` over the columns' names, types and values, in the order they stand in.
 
     Each column adds its validity, then its values: numbers as little-endian bytes (every NaN alike), instants as
-    integers in their unit, text as lengths and UTF-8.
-
-    Args:
-        frame: Any frame; sort it first if the order of its rows means nothing.
+    integers in their unit, text as lengths and UTF-8. Sort the frame first if the order of its rows means nothing.
     """
     digest = hashlib.sha256(f"everfit frame 1\n{frame.height}\n".encode())
     for column in frame.iter_columns():

@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
 
 from everfit.core.errors import StoreError
 
-Waiter = TypeVar("Waiter")
+Waiter = Callable[[StoreError | None], None]
 
 
-class GroupCommit(Generic[Waiter]):
+class GroupCommit:
     """Thread that syncs as soon as the last sync has ended; waiting to gather more writes only costs time.
 
     Args:
@@ -27,7 +26,7 @@ class GroupCommit(Generic[Waiter]):
         sync: Callable[[], None],
         settle: Callable[[Sequence[Waiter], StoreError | None], None],
         *,
-        idle: Callable[[], None] = lambda: None,
+        idle: Callable[[], None],
         interval_s: float = 0.1,
     ) -> None:
         self._sync = sync

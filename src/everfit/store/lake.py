@@ -44,12 +44,11 @@ def append(lake: Path, table: str, parts: Sequence[SegmentRows]) -> int:
     ``table-2`` and so on, so that nothing is ever cast, lost or refused. Raises :class:`StoreError` if the table cannot
     be read or written; of every segment all or nothing is there then.
 
+    Returns the number of rows that were added; those of segments that the table has already are not.
+
     Args:
         table: The table's folder within it.
         parts: Every segment once, complete.
-
-    Returns:
-        Rows added; those of segments that the table has already are not.
     """
     folder = lake / table
     tables = _open(_variants(folder))
@@ -87,16 +86,14 @@ def _shipped(tables: Iterable[LakeTable], parts: Iterable[SegmentRows]) -> set[s
 def scan_tables(lake: Path, under: str, unshipped: Sequence[SegmentRows], *, base: Schema) -> pl.LazyFrame:
     """Return the rows of all tables under a folder, and those that are not shipped yet, every row once.
 
-    Raises :class:`StoreError` if a table cannot be read.
+    The frame has every column that any table has. Where tables disagree on a type, numbers become wide enough and all
+    else becomes text. It goes on reading the versions that are the newest now. Raises :class:`StoreError` if a table
+    cannot be read.
 
     Args:
         under: A table's folder within it, or one with tables.
         unshipped: The log's rows; read before this is called, so that rows shipped in between are not missed.
         base: Columns, with types, that come first and are there though no row is.
-
-    Returns:
-        Every column that any table has. Where tables disagree on a type, numbers become wide enough and all else
-        becomes text. It goes on reading the versions that are the newest now.
     """
     # Opened once: the same version must say which segments it has and give their rows.
     tables = _open(_tables_under(lake / under))
@@ -116,10 +113,8 @@ def tables_under(
 ) -> Iterator[tuple[str, LakeTable]]:
     """Yield all tables at or below a folder of the lake, with their folder within the lake.
 
-    Raises :class:`StoreError` if one cannot be read.
-
-    Args:
-        known: An earlier call's tables: these are updated, which is faster than opening them.
+    Tables that are ``known`` from an earlier call are updated, which is faster than opening them. Raises
+    :class:`StoreError` if one cannot be read.
     """
     for path in _tables_under(lake / under):
         name = path.relative_to(lake).as_posix()

@@ -27,8 +27,7 @@ from alembic.script import ScriptDirectory
 
 from everfit.core.errors import StoreError
 from everfit.core.sqlite_url import sqlite_path
-from everfit.store.creation_lock import creation_lock
-from everfit.store.read_only import is_read_only, read_only_uri
+from everfit.store.sqlite_file import creation_lock, is_read_only, read_only_uri
 
 METADATA = sa.MetaData()
 _MIGRATION_LOCK = 0x45564552_46495401
@@ -120,12 +119,9 @@ ROLLOUTS = sa.Table(
 
 
 def open_ledger(url: str) -> sa.Engine:
-    """Open the database and migrate it to the newest form.
+    """Open the database at a SQLAlchemy URL and migrate it to the newest form; the folder of an SQLite file is made.
 
     Raises :class:`StoreError` if it cannot be opened or migrated.
-
-    Args:
-        url: A SQLAlchemy URL; the folder of an SQLite file is made if it is missing.
     """
     config = Config()
     config.set_main_option("script_location", "everfit:store/migrations")

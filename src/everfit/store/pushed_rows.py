@@ -1,4 +1,4 @@
-"""PushedRows feature rows as frames: of the log, and of the tables that it is shipped to."""
+"""Pushed feature rows as frames: of the log, and of the tables that it is shipped to."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def pushed_rows(records: Iterable[tuple[str, PushedRows]]) -> list[SegmentRows]:
         columns = _columns(record, segment, place)
         if len(set(map(len, columns.values()))) != 1:
             raise StoreError("a push must have as many values in every column", value=segment)
-        table = f"{PUSHES}/{record.view}/{_layout(record)}"
+        names = msgspec.json.encode((tuple(record.keys), tuple(record.features)))
+        table = f"{PUSHES}/{record.view}/{hashlib.sha256(names).hexdigest()[:12]}"
         whole = gathered.setdefault((segment, table), {name: [] for name in columns})
         for name, values in columns.items():
             whole[name] += values
@@ -61,11 +62,6 @@ def scan_pushed(lake: Path, journal: Path, view: str) -> pl.LazyFrame:
         (segment, record) for segment, record in recent_records(journal / PUSHES, PushedRows) if record.view == view
     )
     return scan_tables(lake, f"{PUSHES}/{view}", waiting, base=_BASE)
-
-
-def _layout(record: PushedRows) -> str:
-    names = msgspec.json.encode((tuple(record.keys), tuple(record.features)))
-    return hashlib.sha256(names).hexdigest()[:12]
 
 
 def _columns(record: PushedRows, segment: str, place: int) -> dict[str, list[Any]]:

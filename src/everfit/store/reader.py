@@ -62,11 +62,8 @@ class Reader:
         """The source's rows, lazily.
 
         Every aware instant comes as ``Datetime("us", "UTC")``; dates stay dates. Decimals come as Float64, infinite
-        values as null. Raises :class:`SourceError` if it cannot be read, or lacks its timestamp or created column.
-        Raises :class:`TimestampError` if one of those holds neither aware instants nor dates.
-
-        Args:
-            keep_infinite: Leave infinite values as they are, to count them.
+        values as null, unless they are to be counted. Raises :class:`SourceError` if it cannot be read, or lacks its
+        timestamp or created column, :class:`TimestampError` if one of those holds neither aware instants nor dates.
         """
         try:
             rows = self._open(source)
@@ -159,8 +156,7 @@ class Reader:
         """
         if source.kind not in {"parquet", "csv"}:
             return {}
-        found = self._source_files.gaps(source, self._files(source))
-        return {column: [file.name for file in files] for column, files in found.items()}
+        return self._source_files.gaps(source, self._files(source))
 
     def _open(self, source: Source) -> pl.LazyFrame:
         if source.kind in {"parquet", "csv"}:

@@ -43,10 +43,9 @@ class PredictionLog(RecordLog[Predictions]):
 
 
 def records_of(segment: Segment, kind: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the records of one segment with its name, in order. Raises :class:`StoreError` if one cannot be decoded.
+    """Yield the records of one type, or a union of types, of a segment with its name, in order.
 
-    Args:
-        kind: The records' type, or a union of types.
+    Raises :class:`StoreError` if one cannot be decoded.
     """
     return _decoded(((segment.name, payload) for payload in segment.frames), kind)
 
@@ -68,12 +67,9 @@ def _decoded(frames: Iterable[tuple[str, bytes]], kind: Any) -> Iterator[tuple[s
 def with_layouts(
     records: Iterable[tuple[str, PredictionLayout | Predictions]],
 ) -> Iterator[tuple[str, PredictionLayout, Predictions]]:
-    """Yield predictions with their segment's name and their layout.
+    """Yield the predictions of whole segments, in order, with their segment's name and their layout.
 
     Raises :class:`StoreError` if a prediction's layout does not stand before it.
-
-    Args:
-        records: All records of whole segments, in order, with their segments' names.
     """
     layouts: dict[tuple[str, int], PredictionLayout] = {}
     for segment, record in records:

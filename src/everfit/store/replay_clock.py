@@ -25,10 +25,8 @@ _WORD = 8
 class FollowedClock:
     """A :class:`everfit.core.clock.Clock` that reads the replay's time. Thread-safe; about 50 ns a call.
 
-    Raises :class:`StoreError` if it cannot be opened.
-
-    Args:
-        path: The replay's file; made, as one that has not begun, if it is missing: the system may be started first.
+    The file is made, as one that has not begun, if it is missing: the system may be started first. Raises
+    :class:`StoreError` if it cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,28 +53,20 @@ class FollowedClock:
         us = self._word[0]
         if us:
             return us
-        raise NotReadyError(
-            "a system that takes its time from a replay knows none before it begins",
-            remedy="Begin one: everfit replay MODEL --from …, or start the system without --replay.",
-        )
+        remedy = "Begin one: everfit replay MODEL --from …, or start the system without --replay."
+        raise NotReadyError("a system that takes its time from a replay knows none before it begins", remedy=remedy)
 
 
 def read_clock(path: Path) -> datetime | None:
-    """Read the instant of a replay's clock once; ``None`` if no replay has begun.
-
-    Raises :class:`OSError` if the file cannot be read.
-    """
+    """Read a replay's clock once; ``None`` if none has begun. Raises :class:`OSError` if the file cannot be read."""
     us = int.from_bytes(path.read_bytes()[:_WORD], sys.byteorder, signed=True)
     return from_us(us) if us else None
 
 
 class LeadingClock(FollowedClock):
-    """Clock that sets the time for all others; only one process at a time can.
+    """Clock that sets the time for all others, of which a process leads one at a time until the ``with`` block ends.
 
     Raises :class:`StoreError` if it cannot be opened, or another replay leads it.
-
-    Args:
-        path: The replay's file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -86,10 +76,9 @@ class LeadingClock(FollowedClock):
         try:
             fcntl.flock(self._number, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            self.close()
-            raise StoreError(
-                "only one replay at a time can lead a system", value=str(path), remedy="Wait until it has ended."
-            ) from error
+            os.close(self._number)
+            rule, remedy = "only one replay at a time can lead a system", "Wait until it has ended."
+            raise StoreError(rule, value=str(path), remedy=remedy) from error
 
     def begin(self, instant: datetime) -> None:
         """Begin a replay; it may be earlier than the end of the last one."""
@@ -99,17 +88,11 @@ class LeadingClock(FollowedClock):
         """Set the time, monotonically."""
         self._word[0] = max(self._word[0], to_us(instant))
 
-    def close(self) -> None:
-        """Release the lock. The time stays as it is."""
-        if self._number >= 0:
-            os.close(self._number)
-            self._number = -1
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        os.close(self._number)
 
 
 def _open(path: Path) -> int:

@@ -45,9 +45,6 @@ class SourceFiles:
 
         Raises :class:`SourceError` if a file cannot be read, lacks a column that the source names, or has a column of a
         type that cannot be brought to that of the other files without loss; names the file and the column.
-
-        Args:
-            files: At least one.
         """
         place = f"source {source.name}"
         found = [self._inspect(file, source, place) for file in files]
@@ -74,11 +71,11 @@ class SourceFiles:
             except (pl.exceptions.PolarsError, OSError) as error:
                 raise _unreadable(file, error, f"source {source.name}") from error
 
-    def gaps(self, source: Source, files: Sequence[Path]) -> dict[str, list[Path]]:
-        """The columns that only some of the files have, with the files that lack them."""
+    def gaps(self, source: Source, files: Sequence[Path]) -> dict[str, list[str]]:
+        """The columns that only some of the files have, with the names of the files that lack them."""
         found = [self._inspect(file, source, f"source {source.name}") for file in files]
         names = dict.fromkeys(name for part in found for name in part.schema)
-        lacking = {name: [part.file for part in found if name not in part.schema] for name in names}
+        lacking = {name: [part.file.name for part in found if name not in part.schema] for name in names}
         return {name: files for name, files in lacking.items() if files}
 
     def _inspect(self, file: Path, source: Source, place: str) -> FileSchema:
@@ -99,7 +96,6 @@ def find_files(place: Path, pattern: str, *, kind: SourceKind) -> list[Path]:
     Args:
         place: The path, in which nothing stands for anything else.
         pattern: The path as a glob.
-        kind: Which files of a folder are meant.
     """
     if place.is_file():
         return [place]

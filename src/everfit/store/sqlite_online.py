@@ -23,13 +23,14 @@ import msgspec
 
 from everfit.core.errors import StoreError
 from everfit.core.instants import AHEAD_US
-from everfit.store.creation_lock import creation_lock
-from everfit.store.read_only import is_read_only, read_only_uri
+from everfit.store.sqlite_file import creation_lock, is_read_only, read_only_uri
 
 _CACHED_ROWS = 20_000
 """Cached rows of a view in a thread: about 15 MB where a row has 16 numbers."""
 _COMMITTING = bytes(8)
 """Stamp while a writer commits, or after one died at it: nothing is cached then."""
+_BUSY_S = 60.0
+"""Longest wait of a writer for another one."""
 _KEYS_PER_QUERY = 512
 _ROWS_PER_STATEMENT = 64
 _FOREVER = 2**63 - 1
@@ -75,17 +76,12 @@ class OnlineStore:
       as they were acknowledged; after a power failure the store may be a few transactions behind, but rows and
       watermarks agree.
 
-    A table per view, ordered by the msgpack of the key, has the values as one msgpack array. Raises
-    :class:`StoreError` if the file cannot be opened, or is not such a store.
-
-    Args:
-        path: The file; it and its folder are made if they are missing.
-        busy_ms: Longest wait of a writer for another one.
+    A table per view, ordered by the msgpack of the key, has the values as one msgpack array. The file and its folder
+    are made if they are missing. Raises :class:`StoreError` if it cannot be opened, or is not such a store.
     """
 
-    def __init__(self, path: Path, *, busy_ms: int = 60_000) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._busy_ms = busy_ms
         self._local = threading.local()
         self._sessions: WeakSet[_Session] = WeakSet()
         self._session()
@@ -239,7 +235,7 @@ class OnlineStore:
             return self._local.session  # type: ignore[no-any-return]
         except AttributeError:
             with _named(self.path):
-                session = self._local.session = _Session(self.path, self._busy_ms)
+                session = self._local.session = _Session(self.path)
             self._sessions.add(session)
             return session
 
@@ -271,7 +267,7 @@ def _plan(state: ViewState, features: tuple[str, ...] | None) -> _Plan:
 class _Session:
     """One thread's connection, with cached plans and rows."""
 
-    def __init__(self, path: Path, busy_ms: int) -> None:
+    def __init__(self, path: Path) -> None:
         read_only = is_read_only(path)
         if not read_only:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -279,7 +275,7 @@ class _Session:
         self.connection = sqlite3.connect(
             read_only_uri(path) if read_only else path,
             uri=read_only,
-            timeout=busy_ms / 1000,
+            timeout=_BUSY_S,
             isolation_level=None,
             check_same_thread=False,
         )
