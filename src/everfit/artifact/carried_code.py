@@ -14,6 +14,7 @@ import importlib
 import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from importlib.util import resolve_name
 from pathlib import Path
@@ -21,7 +22,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 
-class CarriedCode:
+class CarriedCode(Loader):
     """The code in a folder, if it exists, as a finder and loader of modules.
 
     It is read at once, so that what is executed is what was verified.
@@ -63,11 +64,7 @@ class CarriedCode:
         if root != self._prefix or not self.holds(name):
             return None
         origin = self._sources.get(name, (None, b""))[0]
-        return ModuleSpec(fullname, self, origin=origin, is_package=name in self._packages)  # type: ignore[arg-type]
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:  # noqa: ARG002
-        """As :class:`importlib.abc.Loader` says."""
-        return None
+        return ModuleSpec(fullname, self, origin=origin, is_package=name in self._packages)
 
     def exec_module(self, module: ModuleType) -> None:
         """As :class:`importlib.abc.Loader` says."""

@@ -5,7 +5,6 @@ The proof at packaging, the proof at loading and the gate `reload` all measure a
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -56,7 +55,7 @@ class ReferenceRows:
 
     def save(self, path: Path) -> None:
         """Write the rows as NumPy's ``.npz``."""
-        np.savez(path, **dataclasses.asdict(self))
+        np.savez(path, **vars(self))
 
     @classmethod
     def load(cls, path: Path) -> ReferenceRows:

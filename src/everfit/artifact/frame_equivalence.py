@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from everfit.artifact.equivalence import REAL_ROWS, first_line, relative_difference, spread
 from everfit.artifact.fitted_model import Fitted
-from everfit.artifact.input_limits import FramePredictor, InputLimits
-from everfit.artifact.model_frame import FrameBuilder, canonical_rows
+from everfit.artifact.input_limits import InputLimits
+from everfit.artifact.model_frame import FrameBuilder, FramePredictor, canonical_rows
 from everfit.artifact.predictor import BATCH_ROWS, Predictor
 from everfit.artifact.runtime_choice import RuntimeChoice, RuntimeTrial
 from everfit.artifact.schema import InputSchema
@@ -84,7 +84,7 @@ def choose_frame_runtime(fitted: Fitted, reference: Reference, limits: InputLimi
         folder=folder,
         vectors=reference[0].rows(),
         measure=lambda predictor: frame_difference(predictor, schema, reference),
-        wrap=lambda predictor: FramePredictor(predictor, schema, limits, FrameBuilder(schema)),
+        wrap=lambda predictor: FramePredictor(predictor, schema, limits),
     )
     proofs = trial.prove_native()
     return RuntimeChoice(native=proofs[-1].runtime, runtime=proofs[-1].runtime, proofs=tuple(proofs))

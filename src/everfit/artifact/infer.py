@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -97,15 +97,14 @@ def _outputs(computed: pl.DataFrame, outputs: tuple[str, ...]) -> pl.DataFrame:
 
 
 def _require_equal(part: OnDemand, expected: pl.DataFrame, got: pl.DataFrame, must: str) -> None:
-    if _equal(expected, got):
-        return
-    raise DefinitionError(
-        f"an on-demand transformation must {must}",
-        value=got.head(3).to_dicts(),
-        remedy=f"History gave {expected.head(3).to_dicts()}; requests carry Int64, Float64, String, Boolean, Date and "
-        'Datetime("us", "UTC"), one row at a time.',
-        place=f"on-demand {part.name}",
-    )
+    if not _equal(expected, got):
+        raise DefinitionError(
+            f"an on-demand transformation must {must}",
+            value=got.head(3).to_dicts(),
+            remedy=f"History gave {expected.head(3).to_dicts()}; requests carry Int64, Float64, String, Boolean, Date "
+            'and Datetime("us", "UTC"), one row at a time.',
+            place=f"on-demand {part.name}",
+        )
 
 
 def _equal(one: pl.DataFrame, other: pl.DataFrame) -> bool:
@@ -196,12 +195,7 @@ def _classes(model: Model, labels: pl.Series) -> tuple[ClassValue, ...]:
 
 
 def _example(values: pl.Series) -> str | int | float | bool | None:
-    known = values.drop_nulls()
-    if known.is_empty():
-        return None
-    value: Any = known[0]
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
+    value: Any = next(iter(values.drop_nulls()), None)
     if isinstance(value, date):
-        return value.isoformat()
-    return value if isinstance(value, str | int | float | bool) else float(value)
+        return value.isoformat().replace("+00:00", "Z")
+    return value if isinstance(value, str | int | float | bool | None) else float(value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +12,6 @@ from everfit.artifact.predictor import Predictor
 from everfit.artifact.schema import InputSchema
 from everfit.core.errors import InvalidRequestError
 from everfit.core.evidence import Arithmetic
-
-if TYPE_CHECKING:
-    from everfit.artifact.model_frame import FrameBuilder
 
 FLOAT32_MAX = 3.4028234663852886e38
 """Largest number of float32 (IEEE 754 binary32)."""
@@ -78,41 +74,14 @@ class LimitedPredictor:
         if self._largest is not None:
             large = {name: number for name, number in row.items() if abs(number) > self._largest}
             if large:
-                raise _too_large(large, self._largest)
+                raise too_large(large, self._largest)
         missing = [name for name, number in row.items() if number != number]  # noqa: PLR0124 - NaN
         if missing and not self._accepts_missing:
-            raise _not_missing(missing)
+            raise not_missing(missing)
 
 
-class FramePredictor(LimitedPredictor):
-    """Predictor on the data frames of ``builder``, a single row as a frame of one row."""
-
-    def __init__(self, predictor: Predictor, schema: InputSchema, limits: InputLimits, builder: FrameBuilder) -> None:
-        super().__init__(predictor, schema, limits)
-        self._builder = builder
-
-    def predict(self, matrix: Any) -> NDArray[np.float64]:
-        """Predict the rows of a frame; refuse missing values that the estimator does not take.
-
-        So are numbers that float32 cannot hold if the estimator refuses them, as scikit-learn's forests do.
-        """
-        if not self._accepts_missing and (names := self._builder.lacking(matrix)):
-            raise _not_missing(names)
-        try:
-            return self._predictor.predict(matrix)
-        except Exception as refusal:
-            large = self._builder.beyond(matrix, FLOAT32_MAX)
-            if not large:
-                raise
-            raise _too_large(large, FLOAT32_MAX) from refusal
-
-    def predict_one(self, vector: Sequence[Any] | NDArray[np.float64]) -> float | list[float]:
-        """Predict one row: one value per column of the schema, ``None`` where it is missing."""
-        prediction: float | list[float] = self.predict(self._builder.one(list(vector)))[0].tolist()
-        return prediction
-
-
-def _too_large(values: Mapping[str, float], largest: float) -> InvalidRequestError:
+def too_large(values: Mapping[str, float], largest: float) -> InvalidRequestError:
+    """Make the error for numbers that the estimator refuses, by column."""
     return InvalidRequestError(
         f"this model takes numbers between -{largest:.2g} and {largest:.2g}",
         value=values,
@@ -120,7 +89,8 @@ def _too_large(values: Mapping[str, float], largest: float) -> InvalidRequestErr
     )
 
 
-def _not_missing(names: Sequence[str]) -> InvalidRequestError:
+def not_missing(names: Sequence[str]) -> InvalidRequestError:
+    """Make the error for columns without a value, where the estimator takes none."""
     return InvalidRequestError(
         "this model takes no missing values, nor categories that training never saw",
         value=names,

@@ -25,6 +25,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from everfit.artifact.input_limits import FLOAT32_MAX, InputLimits, LimitedPredictor, not_missing, too_large
+from everfit.artifact.predictor import Predictor
 from everfit.artifact.schema import Column, InputSchema
 from everfit.core.errors import InvalidRequestError, PackageError
 
@@ -102,6 +104,34 @@ class FrameBuilder:
                 for number in values[np.abs(values) > limit][:1]:
                     found[column.name] = float(number)
         return found
+
+
+class FramePredictor(LimitedPredictor):
+    """Predictor on data frames, a single row as a frame of one row."""
+
+    def __init__(self, predictor: Predictor, schema: InputSchema, limits: InputLimits) -> None:
+        super().__init__(predictor, schema, limits)
+        self._builder = FrameBuilder(schema)
+
+    def predict(self, matrix: Any) -> NDArray[np.float64]:
+        """Predict the rows of a frame; refuse missing values that the estimator does not take.
+
+        So are numbers that float32 cannot hold if the estimator refuses them, as scikit-learn's forests do.
+        """
+        if not self._accepts_missing and (names := self._builder.lacking(matrix)):
+            raise not_missing(names)
+        try:
+            return self._predictor.predict(matrix)
+        except Exception as refusal:
+            large = self._builder.beyond(matrix, FLOAT32_MAX)
+            if not large:
+                raise
+            raise too_large(large, FLOAT32_MAX) from refusal
+
+    def predict_one(self, vector: Sequence[Any] | NDArray[np.float64]) -> float | list[float]:
+        """Predict one row: one value per column of the schema, ``None`` where it is missing."""
+        prediction: float | list[float] = self.predict(self._builder.one(list(vector)))[0].tolist()
+        return prediction
 
 
 def canonical_rows(schema: InputSchema, frame: pl.DataFrame) -> pl.DataFrame:

@@ -29,7 +29,7 @@ from everfit.artifact.encode import encode_inputs
 from everfit.artifact.equivalence import TOLERANCES, ReferenceRows, difference, first_line
 from everfit.artifact.expressions.row_pipeline import RowPipeline
 from everfit.artifact.expressions.stored import require_harmless
-from everfit.artifact.input_limits import FramePredictor, InputLimits, LimitedPredictor
+from everfit.artifact.input_limits import InputLimits, LimitedPredictor
 from everfit.artifact.manifest import FileRecord, Manifest, read_manifest
 from everfit.artifact.runtimes.catalogue import RUNTIMES
 from everfit.artifact.runtimes.pickled import PROJECT_FOLDER, unpickle
@@ -66,7 +66,6 @@ class Package:
         self.folder = folder
         self.manifest = manifest
         self.schema = schema
-
         self.digest = manifest.digest
         """``sha256:…`` of the manifest, and through it of every file."""
 
@@ -106,10 +105,8 @@ class Package:
             try:
                 return self._load(runtime)
             except Exception as problem:  # noqa: BLE001 - whatever a runtime's library raises: the native one serves
-                reason = f"{type(problem).__name__}: {first_line(problem)}"
-                _log.warning(
-                    "model %s: runtime %s is not used, %s serves: %s", self.schema.model, runtime, native, reason
-                )
+                model, reason = self.schema.model, f"{type(problem).__name__}: {first_line(problem)}"
+                _log.warning("model %s: runtime %s is not used, %s serves: %s", model, runtime, native, reason)
         return self.native()
 
     def native(self) -> Predictor:
@@ -167,20 +164,17 @@ class Package:
         runtime, schema = RUNTIMES[name], self.schema
         limits = InputLimits(accepts_missing=self.manifest.accepts_missing, largest=self.manifest.largest)
         predictor = runtime.load(self.folder / MODEL_FOLDER / runtime.file, schema)
-        if schema.frame != "matrix":
+        if schema.frame == "matrix":
+            found = difference(predictor, ReferenceRows.load(self.folder / REFERENCE), schema.task)
+            if not limits.accepts_missing or limits.largest is not None:
+                predictor = LimitedPredictor(predictor, schema, limits)
+        else:
             # Here, since a matrix needs no data frames.
             from everfit.artifact.frame_equivalence import frame_difference
-            from everfit.artifact.model_frame import FrameBuilder
+            from everfit.artifact.model_frame import FramePredictor
 
-            framed = FramePredictor(predictor, schema, limits, FrameBuilder(schema))
-            self._require_equal(name, frame_difference(framed, schema, self._frame_reference()))
-            return framed
-        self._require_equal(name, difference(predictor, ReferenceRows.load(self.folder / REFERENCE), schema.task))
-        if limits.accepts_missing and limits.largest is None:
-            return predictor
-        return LimitedPredictor(predictor, schema, limits)
-
-    def _require_equal(self, name: str, found: float) -> None:
+            predictor = FramePredictor(predictor, schema, limits)
+            found = frame_difference(predictor, schema, self._frame_reference())
         allowed = TOLERANCES[self.manifest.proof_of(name).arithmetic]
         if not found <= allowed:
             raise PackageError(
@@ -189,6 +183,7 @@ class Package:
                 remedy="Install the library versions of its requirements.txt.",
                 place=f"{self.folder}, runtime {name}",
             )
+        return predictor
 
 
 def open_package(folder: Path, *, trust: Trust) -> Package:

@@ -27,12 +27,10 @@ class Predictor(Protocol):
     @property
     def runtime(self) -> str:
         """The runtime's name, for example ``treelite``."""
-        ...
 
     @property
     def arithmetic(self) -> Arithmetic:
         """Precision of its sums, unless the estimator itself computes with fewer digits."""
-        ...
 
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Predict rows, float64 in C order of shape ``(rows, columns)``; missing values are NaN.
@@ -41,7 +39,6 @@ class Predictor(Protocol):
             Float64: shape ``(rows,)`` with the probability of the positive class or the value, shape
             ``(rows, classes)`` for multiclass.
         """
-        ...
 
     def predict_one(self, vector: Sequence[float] | NDArray[np.float64]) -> float | list[float]:
         """Predict one row, a number per column, as fast as the runtime allows; missing values are NaN.
@@ -49,4 +46,3 @@ class Predictor(Protocol):
         Returns:
             The probability of the positive class or the value; for multiclass the classes' probabilities in order.
         """
-        ...

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from everfit.artifact.expressions import recorder, stored
 from everfit.artifact.expressions.check import prove_computations, same, same_types
-from everfit.artifact.expressions.compiler import compile_expression
+from everfit.artifact.expressions.compiler import ExpressionCompiler
 from everfit.artifact.expressions.expression_types import Untranslatable
 from everfit.artifact.expressions.row_pipeline import compile_computation
 from everfit.artifact.schema import Computation, FieldType, InputSchema, RequestField
@@ -215,4 +215,4 @@ def test_polars_json_that_carries_python_is_refused() -> None:
 
 def test_an_absent_field_is_null() -> None:
     tree = json.loads((f + 1).meta.serialize(format="json"))
-    assert compile_expression(tree, FIELDS, {})({}) is None
+    assert ExpressionCompiler(FIELDS, {}).settled(tree)[0]({}) is None

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from everfit.artifact.expressions.compiler import typed_parts
+from everfit.artifact.expressions.compiler import ExpressionCompiler
 from everfit.artifact.expressions.expression_types import POLARS_TYPES, Untranslatable
 from everfit.artifact.expressions.recorder import to_polars
 from everfit.artifact.expressions.row_pipeline import compile_computation
@@ -69,12 +69,11 @@ def same_types(part: Computation, schema: InputSchema) -> bool:
     empty = pl.LazyFrame(schema={name: REQUEST_TYPES[kind] for name, kind in fields.items()})
     kinds = {kind: getattr(pl, name) for name, kind in POLARS_TYPES.items()}
     kinds |= {"instant": pl.Datetime, "duration": pl.Duration, "null?": pl.Null}
+    compiler = ExpressionCompiler(fields, part.lists)
     for text in part.expressions:
-        for tree, kind in typed_parts(json.loads(text), fields, part.lists):
-            given = empty.select(to_polars(json.dumps(tree)).alias("_")).collect_schema()["_"]
-            if given != kinds[kind]:
-                return False
-    return True
+        compiler.settled(json.loads(text))
+    given = (empty.select(to_polars(json.dumps(tree)).alias("_")).collect_schema()["_"] for tree, _ in compiler.parts)
+    return all(dtype == kinds[kind] for dtype, (_, kind) in zip(given, compiler.parts, strict=True))
 
 
 def same(one: Any, other: Any) -> bool:

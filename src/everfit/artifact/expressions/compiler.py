@@ -7,9 +7,9 @@ used only where it is proved equal on held-back rows. What is not known here is 
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from operator import add, eq, floordiv, ge, gt, le, lt, mod, mul, ne, sub
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -29,16 +29,9 @@ from everfit.artifact.expressions.expression_types import (
 from everfit.artifact.expressions.stored import list_key
 from everfit.artifact.schema import FieldType
 
-_ARITHMETIC = {"Plus": operator.add, "Minus": operator.sub, "Multiply": operator.mul}
-_WHOLE_DIVISIONS = {"FloorDivide": operator.floordiv, "Modulus": operator.mod}
-_COMPARISONS = {
-    "Eq": operator.eq,
-    "NotEq": operator.ne,
-    "Lt": operator.lt,
-    "LtEq": operator.le,
-    "Gt": operator.gt,
-    "GtEq": operator.ge,
-}
+_ARITHMETIC = {"Plus": add, "Minus": sub, "Multiply": mul}
+_WHOLE_DIVISIONS = {"FloorDivide": floordiv, "Modulus": mod}
+_COMPARISONS = {"Eq": eq, "NotEq": ne, "Lt": lt, "LtEq": le, "Gt": gt, "GtEq": ge}
 _LOGIC = frozenset({"And", "LogicalAnd", "Or", "LogicalOr"})
 _TIMES = frozenset({"instant", "date", "duration"})
 _TIME_ARITHMETIC = {
@@ -54,38 +47,21 @@ _CLOSED = {"Both": ("GtEq", "LtEq"), "Left": ("GtEq", "Lt"), "Right": ("Gt", "Lt
 _FAMILIES = frozenset({"Boolean", "Pow", "StringExpr", "TemporalExpr", "Trigonometry"})
 
 
-def compile_expression(tree: Any, fields: Mapping[str, FieldType], lists: Mapping[str, Sequence[Any]]) -> Compute:
-    """Compile an expression to a function from a request's values by field name, where an absent field is null.
+class ExpressionCompiler:
+    """Compiles expressions over a request's fields to functions from its values by field name.
 
-    ``tree`` is Polars' JSON, decoded; ``lists`` has the values of its list literals by
-    :func:`everfit.artifact.expressions.stored.list_key`. Raises
-    :class:`~everfit.artifact.expressions.expression_types.Untranslatable` if a part of it is not known here.
+    ``lists`` has the values of list literals by :func:`~everfit.artifact.expressions.stored.list_key`. Both methods
+    raise :class:`~everfit.artifact.expressions.expression_types.Untranslatable` at a part that is not known here.
     """
-    return _Compiler(fields, lists).settled(tree)[0]
-
-
-def typed_parts(
-    tree: Any, fields: Mapping[str, FieldType], lists: Mapping[str, Sequence[Any]]
-) -> list[tuple[Any, str]]:
-    """Return every part of an expression that is not a literal, with the type that the compiler gives it.
-
-    Arguments and errors are those of :func:`compile_expression`.
-    """
-    compiler = _Compiler(fields, lists)
-    compiler.settled(tree)
-    return compiler.parts
-
-
-class _Compiler:
-    """Compilation of one expression."""
 
     def __init__(self, fields: Mapping[str, FieldType], lists: Mapping[str, Sequence[Any]]) -> None:
         self._fields = fields
         self._lists = lists
         self.parts: list[tuple[Any, str]] = []
+        """Every part that was compiled and is not a literal, with the type that the compiler gives it."""
 
     def settled(self, tree: Any) -> Typed:
-        """Compile a whole expression; a bare literal takes its default type."""
+        """Compile a whole expression, Polars' JSON decoded; a bare literal takes its default type."""
         compute, kind = self.compile(tree)
         if kind == "int?":
             return compute, "i32" if -(2**31) <= compute({}) < 2**31 else "i64"
@@ -162,7 +138,7 @@ class _Compiler:
                 raise Untranslatable(f"{name} of {left[1]} and {right[1]}")
             return _both(left[0], right[0], _ARITHMETIC[name]), result
         if kinds == {"str"} and name == "Plus":
-            return _both(left[0], right[0], operator.add), "str"
+            return _both(left[0], right[0], add), "str"
         return self._arithmetic(name, left, right)
 
     def _comparison(self, name: str, left: Typed, right: Typed) -> Typed:

@@ -24,13 +24,8 @@ FIELD_TYPES: Mapping[FieldType, str] = {
     "instant": "instant",
     "date": "date",
 }
-INTEGERS: Mapping[str, tuple[int, bool]] = {
-    "i8": (8, True),
-    "i16": (16, True),
-    "i32": (32, True),
-    "i64": (64, True),
-    "u32": (32, False),
-}
+INTEGERS = {"i8": 8, "i16": 16, "i32": 32, "i64": 64, "u32": 32}
+"""Bits by type."""
 NUMBERS = frozenset({*INTEGERS, "f64"})
 POLARS_TYPES = {
     "Boolean": "bool",
@@ -73,11 +68,15 @@ def common_type(one: str, literal: Compute | None, other: str, other_literal: Co
     return max(one, other, key=SIGNED.index)
 
 
+def sign_offset(kind: str) -> int:
+    """Return what moves the values of an integer type to those from zero on."""
+    return 2 ** (INTEGERS[kind] - 1) if kind in SIGNED else 0
+
+
 def _fitting_integer(value: int, kind: str) -> str:
     """Return the type of a column with a bare integer: the column's if it fits, else the smallest that holds it."""
     for name in SIGNED[SIGNED.index(kind) :] if kind in SIGNED else (kind,):
-        bits, signed = INTEGERS[name]
-        if 0 <= value + (2 ** (bits - 1) if signed else 0) < 2**bits:
+        if 0 <= value + sign_offset(name) < 2 ** INTEGERS[name]:
             return name
     raise Untranslatable(f"the literal {value} with a column of type {kind}")
 

@@ -27,5 +27,4 @@ class FramePipeline(RowPipeline):
 
     def encode_all(self, rows: Sequence[Sequence[Any]], used: Sequence[Sequence[Any]]) -> Any:
         """Build a data frame of many requests."""
-        by_place = [*zip(*rows, strict=True), *zip(*used, strict=True), (None,) * len(rows)]
-        return self._builder.from_values([by_place[place] for place in self._places])
+        return self._builder.from_values(self._columns(rows, used))

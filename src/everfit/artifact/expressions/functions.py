@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from everfit.artifact.expressions.expression_types import INTEGERS, NUMBERS, SIGNED, Untranslatable
+from everfit.artifact.expressions.expression_types import INTEGERS, NUMBERS, SIGNED, Untranslatable, sign_offset
 
 Unary = Callable[[Any], Any]
 Binary = Callable[[Any, Any], Any]
@@ -130,9 +130,8 @@ def _round_up(value: float) -> float:
 
 def wrap(kind: str) -> Callable[[int], int]:
     """Return the function that wraps around on overflow: modulo 2 to the bits of an integer type."""
-    bits, signed = INTEGERS[kind]
-    mask, half = (1 << bits) - 1, (1 << (bits - 1)) if signed else 0
-    return lambda value: ((value + half) & mask) - half
+    mask, offset = 2 ** INTEGERS[kind] - 1, sign_offset(kind)
+    return lambda value: ((value + offset) & mask) - offset
 
 
 FLOAT_ORDER: Mapping[str, Callable[[float, float], bool]] = {

@@ -19,45 +19,32 @@ class Unrecordable(Exception):  # noqa: N818 - a signal between two functions of
 class ExpressionRecorder:
     """Substitute for a frame that records the expressions which a function selects."""
 
-    def __init__(self, fields: Iterable[str]) -> None:
-        self._outputs: dict[str, Any] = {name: {"Column": name} for name in fields}
-
-    @property
-    def outputs(self) -> dict[str, Any]:
+    def __init__(self, outputs: Mapping[str, Any]) -> None:
+        self.outputs = outputs
         """The JSON tree of every column, over the original fields."""
-        return dict(self._outputs)
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns' names."""
-        return list(self._outputs)
+        self.columns = list(outputs)
 
     def select(self, *expressions: Any, **named: Any) -> ExpressionRecorder:
         """As in Polars."""
-        return self._with(self._record(expressions, named))
+        return ExpressionRecorder(self._record(expressions, named))
 
     def with_columns(self, *expressions: Any, **named: Any) -> ExpressionRecorder:
         """As in Polars."""
-        return self._with({**self._outputs, **self._record(expressions, named)})
+        return ExpressionRecorder({**self.outputs, **self._record(expressions, named)})
 
     def drop(self, *names: str) -> ExpressionRecorder:
         """As in Polars, by name."""
-        return self._with({name: tree for name, tree in self._outputs.items() if name not in names})
+        return ExpressionRecorder({name: tree for name, tree in self.outputs.items() if name not in names})
 
     def rename(self, names: Mapping[str, str]) -> ExpressionRecorder:
         """As in Polars, by name."""
-        return self._with({names.get(name, name): tree for name, tree in self._outputs.items()})
+        return ExpressionRecorder({names.get(name, name): tree for name, tree in self.outputs.items()})
 
     def __getattr__(self, name: str) -> NoReturn:
         raise Unrecordable(name)
 
     def __getitem__(self, key: object) -> NoReturn:
         raise Unrecordable(str(key))
-
-    def _with(self, outputs: Mapping[str, Any]) -> ExpressionRecorder:
-        made = ExpressionRecorder(())
-        made._outputs = dict(outputs)
-        return made
 
     def _record(self, expressions: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
         flat = [one for part in expressions for one in ([part] if isinstance(part, str | pl.Expr) else part)]
@@ -71,9 +58,9 @@ class ExpressionRecorder:
     def _substitute(self, tree: Any) -> Any:
         if isinstance(tree, dict):
             if tree.keys() == {"Column"}:
-                if tree["Column"] not in self._outputs:
+                if tree["Column"] not in self.outputs:
                     raise Unrecordable(tree["Column"])
-                return self._outputs[tree["Column"]]
+                return self.outputs[tree["Column"]]
             return {key: self._substitute(value) for key, value in tree.items()}
         if isinstance(tree, list):
             return [self._substitute(value) for value in tree]
@@ -87,7 +74,7 @@ def record(function: Callable[..., Any], fields: Iterable[str]) -> dict[str, str
     computed row by row.
     """
     try:
-        outcome = function(ExpressionRecorder(fields))
+        outcome = function(ExpressionRecorder({name: {"Column": name} for name in fields}))
     except Exception:  # noqa: BLE001 - the project's own code, on what is no frame: it cannot be written as expressions
         return None
     if not isinstance(outcome, ExpressionRecorder):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everfit.artifact.encode import RowEncoder
-from everfit.artifact.expressions.compiler import compile_expression
+from everfit.artifact.expressions.compiler import ExpressionCompiler
 from everfit.artifact.expressions.expression_types import Untranslatable
 from everfit.artifact.manifest import RowPath
 from everfit.artifact.schema import Computation, InputSchema
@@ -76,15 +76,17 @@ class RowPipeline:
 
     def encode_all(self, rows: Sequence[Sequence[Any]], used: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
         """Encode many requests, column by column, to what :meth:`encode` gives row by row: ``(rows, columns)``."""
-        by_place = [*zip(*rows, strict=True), *zip(*used, strict=True), (None,) * len(rows)]
         matrix = np.empty((len(rows), len(self._places)), dtype=np.float64)
-        for number, (place, codes) in enumerate(zip(self._places, self._encoder.codes, strict=True)):
-            values = by_place[place]
+        for number, (values, codes) in enumerate(zip(self._columns(rows, used), self._encoder.codes, strict=True)):
             if codes is not None:
                 matrix[:, number] = [codes.get(value, _NAN) for value in values]
             else:
                 matrix[:, number] = self._numbers(values, rows, used)
         return matrix
+
+    def _columns(self, rows: Sequence[Sequence[Any]], used: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+        by_place = [*zip(*rows, strict=True), *zip(*used, strict=True), (None,) * len(rows)]
+        return [by_place[place] for place in self._places]
 
     def _numbers(
         self, values: Sequence[Any], rows: Sequence[Sequence[Any]], used: Sequence[Sequence[Any]]
@@ -108,8 +110,8 @@ def compile_computation(part: Computation, schema: InputSchema) -> dict[str, Cal
     """
     if not part.expressions:
         raise Untranslatable(part.name)
-    fields = {field.name: field.type for field in schema.request}
+    compiler = ExpressionCompiler({field.name: field.type for field in schema.request}, part.lists)
     return {
-        f"{part.name}.{output}": compile_expression(json.loads(text), fields, part.lists)
+        f"{part.name}.{output}": compiler.settled(json.loads(text))[0]
         for output, text in zip(part.outputs, part.expressions, strict=True)
     }

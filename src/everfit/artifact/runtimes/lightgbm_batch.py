@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from everfit.artifact.predictor import BATCH_ROWS
 from everfit.artifact.runtimes.lightgbm_trees import read_forest
-from everfit.artifact.runtimes.quick_scorer import QuickScorer
+from everfit.artifact.runtimes.quick_scorer import QuickScorer, word_type
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,22 +33,24 @@ _LOGARITHMS = frozenset({"poisson", "gamma", "tweedie"})
 _LOG_ODDS = frozenset({"binary", "cross_entropy", "multiclassova"})
 
 
+@dataclass(frozen=True, kw_only=True)
 class LightgbmBatch:
-    """A model as tables, faster than the library from ``fewest_rows`` on; ``convert`` makes predictions of sums."""
+    """A model as tables."""
 
-    def __init__(self, forest: Forest, convert: Convert, *, fewest_rows: float) -> None:
-        self._scorer = QuickScorer(forest)
-        self._convert = convert
-        self._columns = forest.columns
-        self._fewest_rows = fewest_rows
+    scorer: QuickScorer
+    convert: Convert
+    """From the trees' sums to predictions."""
+    columns: int
+    fewest_rows: float
+    """Number of rows from which on it is faster than the library."""
 
     def is_faster(self, matrix: NDArray[np.float64]) -> bool:
         """Return true if the tables are faster; rows that do not fit the model are left to the library to refuse."""
-        return len(matrix) >= self._fewest_rows and matrix.shape[1] == self._columns
+        return len(matrix) >= self.fewest_rows and matrix.shape[1] == self.columns
 
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Predict rows, float64 in C order of shape ``(rows, columns)``, to float64 of shape ``(rows, outputs)``."""
-        return self._convert(self._scorer.add_up(matrix))
+        return self.convert(self.scorer.add_up(matrix))
 
 
 def make_batch(text: str) -> LightgbmBatch | None:
@@ -56,8 +59,10 @@ def make_batch(text: str) -> LightgbmBatch | None:
     convert = conversion(forest.objective) if forest else None
     if forest is None or convert is None or not QuickScorer.can_hold(forest):
         return None
-    fewest_rows = _fewest_rows(forest, QuickScorer.word_bytes(forest))
-    return LightgbmBatch(forest, convert, fewest_rows=fewest_rows) if fewest_rows <= BATCH_ROWS else None
+    fewest_rows = _fewest_rows(forest)
+    if fewest_rows > BATCH_ROWS:
+        return None
+    return LightgbmBatch(scorer=QuickScorer(forest), convert=convert, columns=forest.columns, fewest_rows=fewest_rows)
 
 
 def conversion(objective: str) -> Convert | None:
@@ -88,12 +93,14 @@ def _softmax(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     return powers / powers.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
 
 
-def _fewest_rows(forest: Forest, word_bytes: int) -> float:
+def _fewest_rows(forest: Forest) -> float:
     """Return the number of rows from which on tables are faster: more features need more rows, more leaves fewer."""
     trees = len(forest.trees)
     features = len({split.feature for tree in forest.trees for split in tree.splits})
     library = sum(_LIBRARY_LEVEL * math.log2(len(tree.leaves)) for tree in forest.trees)
-    tables = features * (_TABLES_FEATURE + _TABLES_FEATURE_BYTE * word_bytes * trees) + _TABLES_TREE * trees
+    tables = (
+        features * (_TABLES_FEATURE + _TABLES_FEATURE_BYTE * word_type(forest).itemsize * trees) + _TABLES_TREE * trees
+    )
     if tables >= library:
         return math.inf
     return max(2, (_TABLES_CALL + _TABLES_CALL_FEATURE * features) / (library - tables))

@@ -132,19 +132,18 @@ class _Installed:
 
     def __init__(self) -> None:
         self._libraries = tuple(Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib"))
-        self._known: dict[str, bool] = {"__main__": False, "__mp_main__": False, "everfit": True, "": True}
+        self._has_top = cache(self._find)
         # To read what all distributions hold takes a quarter of a second.
         self._distributed = cache(importlib.metadata.packages_distributions)
 
     def has(self, module: str) -> bool:
         """Return true if the module's top-level package is installed."""
-        top = module.partition(".")[0]
-        if top not in self._known:
-            self._known[top] = self._find(top)
-        return self._known[top]
+        return self._has_top(module.partition(".")[0])
 
     def _find(self, top: str) -> bool:
-        if top in sys.stdlib_module_names or top in sys.builtin_module_names:
+        if top in {"__main__", "__mp_main__"}:
+            return False
+        if top in {"everfit", "", *sys.stdlib_module_names, *sys.builtin_module_names}:
             return True
         place = self._place(top)
         # Made while the program runs, like six.moves and the modules of tests.

@@ -38,7 +38,7 @@ class QuickScorer:
     def __init__(self, forest: Forest) -> None:
         self._outputs = forest.outputs
         self._trees = len(forest.trees)
-        self._word = _word(max(len(tree.leaves) for tree in forest.trees))
+        self._word = word_type(forest)
         splits: dict[int, list[tuple[int, TreeSplit]]] = {}
         for number, tree in enumerate(forest.trees):
             for split in tree.splits:
@@ -54,7 +54,7 @@ class QuickScorer:
         self._edges = padded.reshape(-1)
         self._first_places = (np.arange(len(edges)) * 2**self._steps)[:, None]
         self._last_places = self._first_places + 2**self._steps - 1
-        bits = _bits(self._word)
+        bits = 8 * self._word.itemsize
         leaves = np.zeros((self._trees, bits))
         for row, tree in zip(leaves, forest.trees, strict=True):
             row[bits - len(tree.leaves) :] = tree.leaves[::-1]
@@ -69,12 +69,7 @@ class QuickScorer:
         # A feature has four places more than thresholds.
         places = len(thresholds) + 4 * len({feature for feature, _ in thresholds})
         words = places * len(forest.trees)
-        return 1 < width <= _bits(np.uint64) and words * QuickScorer.word_bytes(forest) <= _TABLE_BYTES
-
-    @staticmethod
-    def word_bytes(forest: Forest) -> int:
-        """Return the size of a tree's state: 4 bytes, or 8 if a tree has more than 32 leaves."""
-        return _bits(_word(max(len(tree.leaves) for tree in forest.trees))) // 8
+        return 1 < width <= 64 and words * word_type(forest).itemsize <= _TABLE_BYTES
 
     def add_up(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum the leaves that rows fall into, tree by tree as LightGBM does, so that the sums are the same bits.
@@ -96,7 +91,7 @@ class QuickScorer:
         for table, place in zip(self._tables[1:], places[1:], strict=True):
             table.take(place, axis=0, out=more, mode="clip")
             np.bitwise_and(words, more, out=words)
-        if self._word is np.uint64:
+        if self._word == np.uint64:
             # A float64 has 53 bits: with the bit below the highest one cleared, rounding cannot reach the next power.
             words &= ~(words >> np.uint64(1))
         exponents = words.astype(np.float64).view(np.int64)
@@ -126,12 +121,9 @@ class QuickScorer:
         return found
 
 
-def _word(leaves: int) -> type[np.uint32 | np.uint64]:
-    return np.uint32 if leaves <= _bits(np.uint32) else np.uint64
-
-
-def _bits(word: type[np.uint32 | np.uint64]) -> int:
-    return 8 * np.dtype(word).itemsize
+def word_type(forest: Forest) -> np.dtype[Any]:
+    """Return the type of a tree's state: 4 bytes, or 8 if a tree has more than 32 leaves."""
+    return np.dtype(np.uint32 if max(len(tree.leaves) for tree in forest.trees) <= 32 else np.uint64)
 
 
 def _edges(thresholds: Iterable[float]) -> NDArray[np.float64]:
@@ -141,7 +133,7 @@ def _edges(thresholds: Iterable[float]) -> NDArray[np.float64]:
 
 
 def _table(
-    edges: NDArray[np.float64], splits: Sequence[tuple[int, TreeSplit]], trees: int, word: type[np.uint32 | np.uint64]
+    edges: NDArray[np.float64], splits: Sequence[tuple[int, TreeSplit]], trees: int, word: np.dtype[Any]
 ) -> NDArray[Any]:
     """Make the table of the leaves that remain, shape ``(intervals + 1, trees)``: NaN has the last row.
 

@@ -36,8 +36,14 @@ class TreelitePredictor(LibraryPredictor):
         self._call(self._library.TreeliteDeserializeModelFromFile(str(file).encode(), ctypes.byref(self._model)))
         settings = json.dumps({"predict_type": "default", "nthread": 1}).encode()
         self._call(self._library.TreeliteGTILParseConfig(settings, ctypes.byref(self._config)))
-        self._type = self._read_type()
-        self._set_width(self._read_width(), schema.task)
+        kind = ctypes.c_char_p()
+        self._call(self._library.TreeliteGetInputType(self._model, ctypes.byref(kind)))
+        self._type = kind.value or b"float32"
+        shape, axes = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64()
+        read_shape, one = self._library.TreeliteGTILGetOutputShape, ctypes.c_uint64(1)
+        self._call(read_shape(self._model, one, self._config, ctypes.byref(shape), ctypes.byref(axes)))
+        # A row's predictions are the shape's last axis: (rows, targets, classes).
+        self._set_width(int(shape[axes.value - 1]), schema.task)
         # treelite's softmax computes in float32, whatever the type of the leaves.
         self.arithmetic = "float64" if self._type == b"float64" and schema.task != "multiclass" else "float32"
 
@@ -60,18 +66,6 @@ class TreelitePredictor(LibraryPredictor):
         predict = self._library.TreeliteGTILPredict
         return partial(predict, self._model, at, self._type, ctypes.c_uint64(rows), to, self._config)
 
-    def _read_type(self) -> bytes:
-        name = ctypes.c_char_p()
-        self._call(self._library.TreeliteGetInputType(self._model, ctypes.byref(name)))
-        return name.value or b"float32"
-
-    def _read_width(self) -> int:
-        """Return the length of a row's prediction: the shape's last axis, (rows, targets, classes)."""
-        shape, axes = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64()
-        read_shape, one = self._library.TreeliteGTILGetOutputShape, ctypes.c_uint64(1)
-        self._call(read_shape(self._model, one, self._config, ctypes.byref(shape), ctypes.byref(axes)))
-        return int(shape[axes.value - 1])
-
 
 def _save(estimator: Any, path: Path, schema: InputSchema) -> bool:  # noqa: ARG001
     module, name = type(estimator).__module__, type(estimator).__name__
@@ -80,7 +74,10 @@ def _save(estimator: Any, path: Path, schema: InputSchema) -> bool:  # noqa: ARG
     ):
         model = _from_sklearn(estimator)
     elif (booster := find_xgboost(estimator)) is not None:
-        model = _from_xgboost(booster)
+        import treelite
+
+        first, last = best_rounds(booster)
+        model = treelite.frontend.from_xgboost(booster[first:last] if last else booster)
     else:
         return False
     model.serialize(str(path))
@@ -121,13 +118,6 @@ def _compare_as_float32(model: Any) -> None:
         odd = below.view(np.uint32) % 2 == 1
         moved = np.where(odd, np.nextafter(middle, -np.inf), middle)
         accessor.set_field("threshold", np.where(np.isfinite(moved), moved, thresholds))
-
-
-def _from_xgboost(booster: Any) -> Any:
-    import treelite
-
-    first, last = best_rounds(booster)
-    return treelite.frontend.from_xgboost(booster[first:last] if last else booster)
 
 
 TREELITE = Runtime(name=TreelitePredictor.runtime, file="treelite.bin", save=_save, load=_load)
