@@ -44,9 +44,6 @@ class Lead(FileLeadership):
     def holds(self) -> bool:
         return next(self._holds, False)
 
-    def give_up(self) -> None:
-        """Do nothing."""
-
 
 class Rounds:
     """Rounds that do nothing."""

@@ -13,16 +13,13 @@ from everfit.core.errors import LoopError
 from everfit.store.leadership import FileLeadership
 
 
-def test_one_leads_until_it_gives_up(tmp_path: Path) -> None:
+def test_one_leads_and_the_other_stands_by(tmp_path: Path) -> None:
     one, other = FileLeadership(tmp_path / "lock"), FileLeadership(tmp_path / "lock")
     assert one.win()
     assert one.win()
     assert one.holds()
     assert not other.win()
     assert not other.holds()
-    one.give_up()
-    assert not one.holds()
-    assert other.win()
 
 
 def test_a_process_that_is_killed_leads_no_longer(tmp_path: Path) -> None:

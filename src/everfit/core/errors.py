@@ -104,10 +104,6 @@ class UnknownVersionError(RegistryError):
     """There is no such model, version or alias."""
 
 
-class GateError(RegistryError):
-    """A gate failed."""
-
-
 class StoreError(EverfitError):
     """A store cannot be opened, read or written."""
 

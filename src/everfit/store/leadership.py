@@ -44,14 +44,8 @@ class FileLeadership:
         return True
 
     def holds(self) -> bool:
-        """Return true until :meth:`give_up`."""
+        """Return true once it was won: the lock ends with the process."""
         return self._file is not None
-
-    def give_up(self) -> None:
-        """Release the lock."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
 
 
 class PostgresLeadership:
@@ -87,14 +81,6 @@ class PostgresLeadership:
             self._session = None
             return False
         return True
-
-    def give_up(self) -> None:
-        """Release the lock."""
-        if self._session is not None:
-            # Not close(): the pool would keep the session, and the lock with it.
-            self._session.invalidate()
-            self._session.close()
-            self._session = None
 
 
 Leadership = FileLeadership | PostgresLeadership
