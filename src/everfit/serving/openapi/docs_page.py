@@ -38,11 +38,8 @@ def write_docs_page(document: Json, models: Mapping[str, Variants]) -> bytes:
 
 
 def address_page(page: bytes, host: bytes) -> bytes:
-    """Return the page with the address of its examples.
-
-    Args:
-        page: The result of :func:`write_docs_page`.
-        host: The request's header ``Host``; ignored unless it is a plain name or number, with or without a port.
+    """Return the page with the address of its examples: the request's header ``Host``, if that is a plain name or
+    number, with or without a port.
     """
     return page.replace(_ADDRESS, b"http://" + (host if _HOST.fullmatch(host) else b"127.0.0.1:8080"))
 
@@ -56,9 +53,8 @@ def _model(model: ServedModel) -> str:
     body = json.dumps(model.describe().example, ensure_ascii=False, indent=2)
     # Within single quotes a shell changes nothing but the quote.
     quoted = body.replace("'", "'\\''")
-    curl = (
-        f"curl {_ADDRESS.decode()}/predict/{model.name} \\\n  -H 'content-type: application/json' \\\n  -d '{quoted}'"
-    )
+    url = f"{_ADDRESS.decode()}/predict/{model.name}"
+    curl = f"curl {url} \\\n  -H 'content-type: application/json' \\\n  -d '{quoted}'"
     return (
         f'<section class="model" id="{escape(model.name)}"><h2>{escape(model.name)}</h2>'
         f'<p class="soft">Version {model.version} · {model.schema.task} · {escape(_meaning(model))}</p>'

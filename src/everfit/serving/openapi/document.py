@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import everfit
@@ -34,10 +34,7 @@ _ERRORS = {"everfit": "Refusal", "open_inference": "OpenInferenceRefusal", "mlfl
 class OpenApi:
     """The document and its page, made again only when a deployment or a view changes.
 
-    Args:
-        routes: The service's routes.
-        data_plane: The models that are served.
-        feature_push: The views whose rows can be pushed.
+    Its methods raise :class:`StoreError` if the online store cannot be read.
     """
 
     def __init__(
@@ -46,26 +43,17 @@ class OpenApi:
         self._routes = routes
         self._data_plane = data_plane
         self._feature_push = feature_push
-        self._max_rows = settings.max_rows
-        self._may_control = settings.repository_control
+        self._settings = settings
         self._made_of: tuple[Mapping[str, Variants], Mapping[str, ViewColumns]] | None = None
         self._document = self._page = b""
 
     def document(self) -> Response:
-        """Return the OpenAPI 3.1 document.
-
-        Raises:
-            StoreError: If the online store cannot be read.
-        """
+        """Return the OpenAPI 3.1 document."""
         self._update()
         return Response(200, self._document)
 
     def page(self, http: HttpRequest) -> Response:
-        """Return the document as a page; its examples use the address of the request.
-
-        Raises:
-            StoreError: As :meth:`document`.
-        """
+        """Return the document as a page; its examples use the address of the request."""
         self._update()
         return Response(200, address_page(self._page, http.header(b"host")), _HTML, _PAGE_HEADERS)
 
@@ -83,7 +71,8 @@ class OpenApi:
         # The values of the template's placeholders: for each model, for each view, and of the service.
         of_models = [model_values(variants) for variants in models.values()]
         of_views = [
-            {"view": view, "max_rows": self._max_rows, "row": pushed_row(columns)} for view, columns in views.items()
+            {"view": view, "max_rows": self._settings.max_rows, "row": pushed_row(columns)}
+            for view, columns in views.items()
         ]
         of_service: Json = {
             "models": list(models),
@@ -100,10 +89,7 @@ class OpenApi:
             scopes = of_views if "{view}" in route.operation else [of_service]
             scopes = of_models if "{model}" in route.operation else scopes
             for values in scopes if models or route.tag != MLFLOW else ():
-                path = route.path
-                for name in ("model", "view"):
-                    path = path.replace(f"{{{name}}}", str(values.get(name, f"{{{name}}}")))
-                paths.setdefault(path, {})[route.method.lower()] = self._operation(route, values)
+                paths.setdefault(fill(route.path, values), {})[route.method.lower()] = self._operation(route, values)
         document: Json = fill(template["document"], {"version": everfit.__version__})
         return document | {"paths": paths, "components": {"schemas": schemas}}
 
@@ -116,14 +102,15 @@ class OpenApi:
             described["parameters"] = [template["version_parameter"], *static.get("parameters", ())]
         takes, gives, errors = route.bodies
         if takes:
-            content = dict(_content(takes, static["body"]))
+            content = _content(takes, static["body"])
             if "example" in static:
                 content[JSON.decode()]["example"] = static["example"]
             described["requestBody"] = {"required": not static.get("optional_body"), "content": content}
-        responses = {"200": {"description": "The response.", "content": dict(_content(gives, static.get("answer")))}}
+        responses = {"200": {"description": "The response.", "content": _content(gives, static.get("answer"))}}
         if 403 in errors:  # either the operation is allowed, or it always gives this error
-            errors = tuple(set(errors) - {403}) if self._may_control else (403,)
-            responses = responses if self._may_control else {}
+            may_control = self._settings.repository_control
+            errors = tuple(set(errors) - {403}) if may_control else (403,)
+            responses = responses if may_control else {}
         for status in sorted({*_OF_ANY_REQUEST, *errors}):
             forms = {_ERRORS["everfit"]} if status in _OF_ANY_REQUEST else set()
             forms |= {_ERRORS[route.protocol]} if status in errors else set()
@@ -133,15 +120,12 @@ class OpenApi:
         return filled
 
 
-def _content(media_types: Sequence[bytes], schema: Json | None) -> Iterator[tuple[str, Json]]:
-    for media_type in media_types:
-        name = media_type.decode()
-        if media_type == JSON:
-            yield name, {"schema": schema or {"type": "object"}}
-        elif name.startswith("text/"):
-            yield name, {"schema": {"type": "string"}}
-        else:
-            yield name, {"schema": {"type": "string", "format": "binary"}}
+def _content(media_types: Sequence[bytes], schema: Json | None) -> Json:
+    content: Json = {}
+    for name in map(bytes.decode, media_types):
+        text = {"type": "string"} if name.startswith("text/") else {"type": "string", "format": "binary"}
+        content[name] = {"schema": (schema or {"type": "object"}) if name == JSON.decode() else text}
+    return content
 
 
 def _error(status: int, forms: Sequence[str]) -> Json:
@@ -150,4 +134,4 @@ def _error(status: int, forms: Sequence[str]) -> Json:
         described["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
     schemas = [{"$ref": f"#/components/schemas/{name}"} for name in forms]
     schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
-    return described | {"content": dict(_content([JSON], schema))}
+    return described | {"content": _content([JSON], schema)}

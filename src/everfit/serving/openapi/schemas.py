@@ -13,7 +13,7 @@ from everfit.core.instants import YEARS
 from everfit.serving.feature_push import ViewColumns
 from everfit.serving.inference.served_model import ServedModel
 from everfit.serving.inference.variants import Variants
-from everfit.serving.openapi.template import Json
+from everfit.serving.openapi.template import Json, fill, load_template
 from everfit.serving.protocols.json import RequestDecoder
 from everfit.serving.protocols.open_inference.tensor import FIELD_DATATYPES, datatypes
 from everfit.serving.protocols.tabular_request import KINDS
@@ -56,8 +56,8 @@ def request_row(model: str, decoder: RequestDecoder) -> Json:
     for field in decoder.fields:
         if field.example is not None:
             row["properties"][field.name]["examples"] = [field.example]
-        if field.name == decoder.event_time:
-            row["properties"][field.name]["description"] = f"{YEARS.capitalize()}."
+    if decoder.event_time in row["properties"]:
+        row["properties"][decoder.event_time]["description"] = f"{YEARS.capitalize()}."
     return row
 
 
@@ -83,45 +83,32 @@ def _exact(schema: Any) -> Any:
 
 
 def _tensor(field: RequestField, value: Json, most: int) -> Json:
-    if field.type == "boolean":
-        value = {"enum": [True, False, 1, 0, None]}
-    rows = {"type": "integer", "minimum": 1, "maximum": most}
-    return {
-        "type": "object",
-        "properties": {
-            "name": {"const": field.name},
-            "shape": {
-                "anyOf": [
-                    {"type": "array", "items": rows, "minItems": 1, "maxItems": 1},
-                    {"type": "array", "prefixItems": [rows, {"const": 1}], "minItems": 2, "maxItems": 2},
-                ]
-            },
-            "datatype": {
-                "enum": [datatype for kind in KINDS[field.type] for datatype in datatypes(kind)],
-                "default": FIELD_DATATYPES[field.type],
-            },
-            "parameters": {"type": ["object", "null"]},
-            "data": {"type": "array", "items": {"anyOf": [value, {"type": "array", "items": value}]}},
-        },
-        "required": ["name", "shape", "datatype", "data"],
+    values = {
+        "field": field.name,
+        "rows": {"type": "integer", "minimum": 1, "maximum": most},
+        "datatypes": [datatype for kind in KINDS[field.type] for datatype in datatypes(kind)],
+        "datatype": FIELD_DATATYPES[field.type],
+        "value": {"enum": [True, False, 1, 0, None]} if field.type == "boolean" else value,
     }
+    filled: Json = fill(load_template()["tensor"], values)
+    return filled
 
 
 def _prediction(models: Sequence[ServedModel]) -> Json:
     """Return the schema of one row's prediction by any of a model's versions."""
     kinds: list[Json] = []
     for model in models:
-        kind: Json = {
-            "type": "object",
-            "description": "Each class's probability.",
-            "properties": dict.fromkeys(model.class_names, _PROBABILITY),
-            "required": list(model.class_names),
-            "additionalProperties": False,
-        }
-        if model.schema.task == "regression":
-            kind = {"type": "number", "description": "The predicted number."}
-        elif model.schema.task == "binary":
+        kind: Json = {"type": "number", "description": "The predicted number."}
+        if model.schema.task == "binary":
             kind = _PROBABILITY | {"description": f"The probability of {model.class_names[-1]}."}
+        elif model.schema.task == "multiclass":
+            kind = {
+                "type": "object",
+                "description": "Each class's probability.",
+                "properties": dict.fromkeys(model.class_names, _PROBABILITY),
+                "required": list(model.class_names),
+                "additionalProperties": False,
+            }
         if kind not in kinds:
             kinds.append(kind)
     return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import chain, islice, pairwise
 from operator import le
+from struct import Struct, unpack_from
 from typing import Any
 
 from everfit.serving.protocols.arrow.flatbuffer import Flat
 from everfit.serving.protocols.arrow.type import ArrowType
 
-_VIEW = struct.Struct("<i4xii")
+_VIEW = Struct("<i4xii")
 """Size; then the text itself, or four of its bytes, the buffer's number and the offset."""
 _BITS = tuple(tuple(bool(byte >> bit & 1) for bit in range(8)) for byte in range(256))
 """A byte's bits, the lowest first."""
@@ -20,68 +20,54 @@ _SHORT = 12
 
 
 class ArrayReader:
-    """Reads a batch's arrays one after the other.
+    """Reads the arrays of a batch one after the other; raises ``ValueError`` or ``struct.error`` if one is malformed.
 
     Args:
-        budget: Most texts and their bytes together: overlapping texts must not become more than was sent.
+        data: The batch's buffers.
+        arrays: The number that it must have.
+        spend: Called with the number of texts and of their bytes, so that the reader of all batches can bound them.
     """
 
-    def __init__(self, *, budget: int) -> None:
-        self._budget = budget
-        self._data = memoryview(b"")
-        self._nodes: list[tuple[int, int]] = []
-        self._buffers: list[tuple[int, int]] = []
-        self._more: list[int] = []
-
-    def begin(self, batch: Flat, data: memoryview, *, nodes: int) -> None:
-        """Begin a batch of ``nodes`` arrays.
-
-        Raises:
-            ValueError: If it is compressed or has another number of arrays.
-            struct.error: If it is malformed.
-        """
+    def __init__(self, batch: Flat, data: memoryview, *, arrays: int, spend: Callable[[int], None]) -> None:
         if batch.table(3) is not None:
             raise ValueError("it must not be compressed")
         self._data = data
-        self._nodes = [(size, nulls) for size, nulls in reversed(batch.structs(1, "qq"))]
-        self._buffers = [(place, size) for place, size in reversed(batch.structs(2, "qq"))]
-        self._more = [count for (count,) in reversed(batch.structs(4, "q"))]
-        if len(self._nodes) != nodes:
-            raise ValueError(f"a batch must have {nodes} columns, but got {len(self._nodes)}")
+        # Each is taken from the end.
+        self._nodes = batch.structs(1, "qq")[::-1]
+        self._buffers = batch.structs(2, "qq")[::-1]
+        self._more = batch.structs(4, "q")[::-1]
+        self._spend = spend
+        if len(self._nodes) != arrays:
+            raise ValueError(f"a batch must have {arrays} columns, but got {len(self._nodes)}")
 
     def read(self, kind: ArrowType, rows: int) -> list[Any]:
-        """Return the next array as Python values; null is ``None``.
-
-        Raises:
-            ValueError: If it is malformed, or a value has no Python equivalent.
-            struct.error: If a buffer is too short.
-        """
+        """Return the next array as Python values; null is ``None``."""
         if rows < 0 or not self._nodes or self._nodes.pop()[0] != rows:
             raise ValueError(f"a column must have {rows} rows")
         if kind.layout == "nothing":
             return [None] * rows
         bits = self._buffer()
         is_there = _unpack_bits(bits, rows) if bits else None
-        if kind.layout in {"text", "views"}:
-            self._spend(rows)
-        match kind.layout:
-            case "bits":
-                values: list[Any] = _unpack_bits(self._buffer(), rows)
-            case "text":
-                return self._read_texts(kind.code, rows, is_there)
-            case "views":
-                return self._read_views(rows, is_there)
-            case _:
-                values = list(struct.unpack_from(f"<{rows}{kind.code}", self._buffer()))
+        if kind.layout == "text":
+            return self._read_texts(kind.code, rows, is_there)
+        if kind.layout == "views":
+            return self._read_views(rows, is_there)
+        buffer = self._buffer()
+        is_bits = kind.layout == "bits"
+        values: list[Any] = _unpack_bits(buffer, rows) if is_bits else [*unpack_from(f"<{rows}{kind.code}", buffer)]
         if is_there is not None:
             values = _where(values, is_there)
-        return values if kind.change is None else _change(kind.change, values)
+        if kind.change is None:
+            return values
+        changed = {value: kind.change(value) for value in set(values) if value is not None}
+        return list(map(changed.get, values))
 
     def _read_texts(self, code: str, rows: int, is_there: list[bool] | None) -> list[str | None]:
+        self._spend(rows)
         offsets, data = self._buffer(), self._buffer()
         if not rows:
             return []
-        ends = struct.unpack_from(f"<{rows + 1}{code}", offsets)
+        ends = unpack_from(f"<{rows + 1}{code}", offsets)
         if ends[0] < 0 or ends[-1] > len(data) or not all(map(le, ends, ends[1:])):
             raise ValueError("texts must lie within their buffer, one after the other")
         self._spend(ends[-1] - ends[0])
@@ -96,8 +82,9 @@ class ArrayReader:
         ]
 
     def _read_views(self, rows: int, is_there: list[bool] | None) -> list[str | None]:
+        self._spend(rows)
         views = self._buffer()
-        count = self._more.pop() if self._more else -1
+        count = self._more.pop()[0] if self._more else -1
         if not 0 <= count <= len(self._buffers):
             raise ValueError("a batch must say how many buffers its texts have")
         buffers = [self._buffer() for _ in range(count)]
@@ -126,11 +113,6 @@ class ArrayReader:
             raise ValueError("texts must lie within their buffer")
         return str(data[place : place + size], "utf-8")
 
-    def _spend(self, size: int) -> None:
-        self._budget -= size
-        if self._budget < 0:
-            raise ValueError("texts must not overlap")
-
     def _buffer(self) -> memoryview:
         if not self._buffers:
             raise ValueError("a batch must have all of its buffers")
@@ -138,11 +120,6 @@ class ArrayReader:
         if place < 0 or size < 0 or place + size > len(self._data):
             raise ValueError("a buffer must lie within its batch")
         return self._data[place : place + size]
-
-
-def _change(change: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
-    known = {value: change(value) for value in set(values) if value is not None}
-    return list(map(known.get, values))
 
 
 def _where(values: Iterable[Any], is_there: Iterable[bool]) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 
 class Flat(NamedTuple):
-    """A table. Reading outside of the buffer raises ``struct.error``."""
+    """A table. Reading outside of the buffer, or more than is accepted, raises ``struct.error``."""
 
     buffer: bytes
     place: int
@@ -28,23 +28,14 @@ class Flat(NamedTuple):
         return Flat(self.buffer, _follow(self.buffer, place)) if place else None
 
     def text(self, slot: int, longest: int) -> str:
-        """Return text; empty if the field is absent.
-
-        Raises:
-            struct.error: If it has more bytes than are accepted.
-            UnicodeDecodeError: If it is not UTF-8.
-        """
+        """Return text of at most ``longest`` bytes; empty if the field is absent."""
         start, size = self._vector(slot, 1)
         if size > longest:
             raise error(f"text of {size} bytes")
         return self.buffer[start : start + size].decode()
 
     def tables(self, slot: int, most: int) -> list[Flat]:
-        """Return a vector of tables.
-
-        Raises:
-            struct.error: If there are more than are accepted.
-        """
+        """Return a vector of at most ``most`` tables."""
         start, count = self._vector(slot, 4)
         if count > most:
             raise error(f"{count} tables")

@@ -7,14 +7,15 @@ The format: https://arrow.apache.org/docs/format/Columnar.html.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from everfit.artifact.values import Values
-from everfit.core.errors import InvalidRequestError, RequestTooLargeError
+from everfit.core.errors import InvalidRequestError
 from everfit.serving.protocols.arrow.array import ArrayReader
 from everfit.serving.protocols.arrow.flatbuffer import Flat
 from everfit.serving.protocols.arrow.type import ArrowType, read_index, read_type
+from everfit.serving.protocols.json import require_few
 
 _MAGIC = b"ARROW1"
 _BEGINNING = 0xFFFFFFFF
@@ -33,23 +34,16 @@ class _Field(NamedTuple):
 
 
 def read_table(body: bytes, *, is_file: bool, max_rows: int) -> dict[str, Values]:
-    """Read a request's columns.
+    """Read a request's columns from a stream or a file of uncompressed record batches.
 
-    Args:
-        body: A stream of record batches, or a file of them; uncompressed.
-        is_file: The body is a file.
-        max_rows: Most rows.
-
-    Raises:
-        InvalidRequestError: If it is malformed, compressed, or has a column that no request field can hold, such as
-            instants without a time zone.
-        RequestTooLargeError: If it has more rows.
+    Raises :class:`InvalidRequestError` if it is malformed, compressed, or has a column that no request field can hold,
+    such as instants without a time zone, and :class:`RequestTooLargeError` if it has more than ``max_rows`` rows.
     """
     if is_file != body.startswith(_MAGIC):
         raise InvalidRequestError(f"must be an Arrow {'file' if is_file else 'stream'}", place="body")
     try:
-        table = _TableReader(body, max_rows)
-        return table.read(is_file=is_file)
+        reader = _TableReader(body, max_rows)
+        return reader.read_file() if is_file else reader.read_stream()
     except (struct.error, ValueError, OverflowError) as problem:
         raise InvalidRequestError(f"must be well-formed Arrow IPC: {problem}", place="body") from problem
 
@@ -58,16 +52,14 @@ class _TableReader:
     def __init__(self, body: bytes, max_rows: int) -> None:
         self._body = body
         self._max_rows = max_rows
-        self._fields: list[_Field] | None = None
+        self._columns: dict[_Field, list[Any]] | None = None
+        """Values of each field; ``None`` before the schema."""
         self._dictionaries: dict[int, list[Any]] = {}
-        self._columns: list[list[Any]] = []
         self._rows = 0
-        self._arrays = ArrayReader(budget=len(body))
+        self._budget = len(body)
+        """Most texts and their bytes that may follow: overlapping texts must not become more than was sent."""
 
-    def read(self, *, is_file: bool) -> dict[str, Values]:
-        return self._read_file() if is_file else self._read_stream()
-
-    def _read_stream(self) -> dict[str, Values]:
+    def read_stream(self) -> dict[str, Values]:
         body, place = self._body, 0
         while place < len(body):
             beginning, size = struct.unpack_from("<Ii", body, place)
@@ -78,7 +70,7 @@ class _TableReader:
             place = self._take_message(place + 8, size)
         return self._finish()
 
-    def _read_file(self) -> dict[str, Values]:
+    def read_file(self) -> dict[str, Values]:
         body = self._body
         end = len(body) - len(_MAGIC) - 4
         (size,) = struct.unpack_from("<i", body, max(end, 0))
@@ -86,7 +78,7 @@ class _TableReader:
         schema = footer.table(1)
         if schema is None or not body.endswith(_MAGIC):
             raise ValueError("it must end with its schema and its mark")
-        self._begin(schema)
+        self._columns = _read_fields(schema)
         for blocks in (footer.structs(2, "qi4xq"), footer.structs(3, "qi4xq")):
             before = 0
             for place, size, _ in blocks:
@@ -96,75 +88,63 @@ class _TableReader:
         return self._finish()
 
     def _finish(self) -> dict[str, Values]:
-        if self._fields is None:
+        if self._columns is None:
             raise ValueError("it must begin with a schema")
-        return {
-            field.name: Values(field.type.kind, values, field.type.name)
-            for field, values in zip(self._fields, self._columns, strict=True)
-        }
-
-    def _take_message(self, place: int, size: int) -> int:
-        """Read a message whose metadata begin at a place; return the end of its data."""
-        message = Flat.root(self._slice(place, size))
-        place += size
-        size = message.number(3, "q")
-        self._take(message, memoryview(self._slice(place, size)))
-        return place + size
+        return {field.name: Values(field.type.kind, found, field.type.name) for field, found in self._columns.items()}
 
     def _slice(self, place: int, size: int) -> bytes:
         if place < 0 or not 0 <= size <= len(self._body) - place:
             raise ValueError(f"a part of {size} bytes must be there")
         return self._body[place : place + size]
 
-    def _take(self, message: Flat, data: memoryview) -> None:
+    def _take_message(self, place: int, size: int) -> int:
+        """Read a message whose metadata begin at a place; return the end of its data."""
+        message = Flat.root(self._slice(place, size))
+        place += size
+        size = message.number(3, "q")
+        data = memoryview(self._slice(place, size))
         kind, header = message.number(1, "B"), message.table(2)
-        if header is None or (kind == _SCHEMA) != (self._fields is None):
+        if header is None or (kind == _SCHEMA) != (self._columns is None):
             raise ValueError("it must have one schema, at the beginning")
-        if kind == _SCHEMA:
-            self._begin(header)
+        if self._columns is None:
+            self._columns = _read_fields(header)
         elif kind == _DICTIONARY:
-            self._take_dictionary(header, data)
+            self._take_dictionary(self._columns, header, data)
         elif kind == _BATCH:
-            self._take_batch(header, data)
+            self._take_batch(self._columns, header, data)
         else:
             raise ValueError(f"a message of kind {kind} must not be there")
+        return place + size
 
-    def _begin(self, schema: Flat) -> None:
-        self._fields = _read_fields(schema)
-        self._columns = [[] for _ in self._fields]
-
-    def _take_dictionary(self, header: Flat, data: memoryview) -> None:
+    def _take_dictionary(self, columns: Iterable[_Field], header: Flat, data: memoryview) -> None:
         number, batch = header.number(0, "q"), header.table(1)
-        field = next((field for field in self._fields or () if field.dictionary == number), None)
+        field = next((field for field in columns if field.dictionary == number), None)
         if field is None or batch is None:
             raise ValueError(f"the schema must know dictionary {number}")
-        self._arrays.begin(batch, data, nodes=1)
-        values = self._arrays.read(field.type, batch.number(0, "q"))
+        values = ArrayReader(batch, data, arrays=1, spend=self._spend).read(field.type, batch.number(0, "q"))
         if header.number(2, "B"):
             self._dictionaries.setdefault(number, []).extend(values)
         else:
             self._dictionaries[number] = values
 
-    def _take_batch(self, header: Flat, data: memoryview) -> None:
-        fields = self._fields or []
+    def _take_batch(self, columns: dict[_Field, list[Any]], header: Flat, data: memoryview) -> None:
         rows = header.number(0, "q")
         self._rows += rows
         if rows < 0:
             raise ValueError("a batch must not have fewer than no rows")
-        if self._rows > self._max_rows:
-            raise RequestTooLargeError(
-                f"a request may hold at most {self._max_rows} rows",
-                value=self._rows,
-                remedy="Send them in several requests.",
-                place="body",
-            )
-        self._arrays.begin(header, data, nodes=len(fields))
-        for field, column in zip(fields, self._columns, strict=True):
-            found = self._arrays.read(field.stored, rows)
+        require_few(self._rows, self._max_rows, "body")
+        arrays = ArrayReader(header, data, arrays=len(columns), spend=self._spend)
+        for field, column in columns.items():
+            found = arrays.read(field.stored, rows)
             if field.dictionary is not None:
                 values = self._dictionaries.get(field.dictionary, [])
                 found = [None if place is None else _look_up(values, place) for place in found]
             column.extend(found)
+
+    def _spend(self, size: int) -> None:
+        self._budget -= size
+        if self._budget < 0:
+            raise ValueError("texts must not overlap")
 
 
 def _look_up(values: Sequence[Any], place: int) -> Any:
@@ -173,7 +153,7 @@ def _look_up(values: Sequence[Any], place: int) -> Any:
     return values[place]
 
 
-def _read_fields(schema: Flat) -> list[_Field]:
+def _read_fields(schema: Flat) -> dict[_Field, list[Any]]:
     if schema.number(0, "h"):
         raise ValueError("it must be little-endian")
     fields: dict[str, _Field] = {}
@@ -182,10 +162,11 @@ def _read_fields(schema: Flat) -> list[_Field]:
         place = f"column {name[:100]}"
         if name in fields:
             raise InvalidRequestError("must be given once", place=place)
-        kind = read_type(flat, place)
-        dictionary = flat.table(4)
-        if dictionary is not None and kind.kind != "text":
+        kind, dictionary = read_type(flat, place), flat.table(4)
+        if dictionary is None:
+            fields[name] = _Field(name, kind, None, kind)
+            continue
+        if kind.kind != "text":
             raise InvalidRequestError("must hold its values themselves: only text may be a dictionary", place=place)
-        stored = kind if dictionary is None else read_index(dictionary.table(1), place)
-        fields[name] = _Field(name, kind, None if dictionary is None else dictionary.number(0, "q"), stored)
-    return list(fields.values())
+        fields[name] = _Field(name, kind, dictionary.number(0, "q"), read_index(dictionary.table(1), place))
+    return {field: [] for field in fields.values()}

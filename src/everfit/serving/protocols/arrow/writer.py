@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any, NamedTuple
 
 _Object = Callable[[bytearray], int]
@@ -25,11 +25,7 @@ class _Column(NamedTuple):
 
 
 def write_table(columns: Mapping[str, Sequence[Any]]) -> bytes:
-    """Return a table as a stream.
-
-    Args:
-        columns: At least one, of equal length: ``str``, ``int`` of 64 bits, or ``float``; ``None`` is null.
-    """
+    """Return at least one column of ``str``, ``int`` of 64 bits, or ``float`` as a stream; ``None`` is null."""
     rows = len(next(iter(columns.values())))
     arrays = {name: _column(values) for name, values in columns.items()}
     fields = [
@@ -110,23 +106,22 @@ def _refer(buffer: bytearray, place: int, target: _Object) -> None:
     struct.pack_into("<I", buffer, place, target(buffer) - place)
 
 
+def _text(text: bytes) -> _Object:
+    return _counted(len(text), text + b"\0", align=4)
+
+
 def _pairs(items: Sequence[tuple[int, int]]) -> _Object:
     """Return a vector of structs of two 64-bit integers."""
+    return _counted(len(items), struct.pack(f"<{2 * len(items)}q", *chain.from_iterable(items)), align=8)
+
+
+def _counted(count: int, data: bytes, *, align: int) -> _Object:
+    """Return packed data that follow their number of items, aligned."""
 
     def append(buffer: bytearray) -> int:
-        buffer += bytes((4 - len(buffer)) % 8)
+        buffer += bytes((-len(buffer) - 4) % align)
         start = len(buffer)
-        buffer += struct.pack(f"<I{2 * len(items)}q", len(items), *(number for pair in items for number in pair))
-        return start
-
-    return append
-
-
-def _text(text: bytes) -> _Object:
-    def append(buffer: bytearray) -> int:
-        buffer += bytes(-len(buffer) % 4)
-        start = len(buffer)
-        buffer += struct.pack("<I", len(text)) + text + b"\0"
+        buffer += struct.pack("<I", count) + data
         return start
 
     return append
