@@ -100,7 +100,7 @@ async def _read_body(receive: Receive, max_bytes: int) -> bytes | None:
         if size > max_bytes:
             raise body_too_large(max_bytes, size)
         if not event.get("more_body", False):
-            return parts[0] if len(parts) == 1 else b"".join(parts)
+            return b"".join(parts)
 
 
 async def _send(send: Send, response: Response, method: str) -> None:

@@ -29,13 +29,6 @@ _WATCHED = frozenset(
 )
 """Headers that change how a message is read; the others are only passed on."""
 _CODINGS = frozenset({b"", b"identity"})
-_ENDS = {
-    (True, False): b"\r\n\r\n",
-    (True, True): b"\r\nconnection: keep-alive\r\n\r\n",
-    (False, False): b"\r\nconnection: close\r\n\r\n",
-    (False, True): b"\r\nconnection: close\r\n\r\n",
-}
-"""The end of a response's head, by whether the connection stays open and whether the client must be told so."""
 _OK_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "
 
 
@@ -74,7 +67,8 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self.held = 0
         """Number of responses that wait for the disk; kept by the response queue."""
-        self._unsent = 0
+        self._unsent: deque[tuple[bool, bool]] = deque()
+        """Of each response that is not sent: whether the connection stays open, and whether only the head is sent."""
         self._handle = handle
         self._settings = settings
         self._connections = connections
@@ -269,7 +263,7 @@ class Connection(asyncio.Protocol):
     @property
     def is_busy(self) -> bool:
         """True while a request is being received or a response is not sent."""
-        return self._task is not None or self._receiving or self._unsent > 0
+        return self._task is not None or self._receiving or bool(self._unsent)
 
     def sweep(self, now_s: float) -> None:
         """Close the connection if a time limit has passed; called about once a second."""
@@ -301,15 +295,15 @@ class Connection(asyncio.Protocol):
         """Send an error, then close: the rest of this request cannot be told from the next one."""
         self._input_ended = True
         self._receiving = False
-        self._put(response, keep=False, head_only=False)
+        self._put(response, keep=False)
 
-    def _put(self, response: Response, *, keep: bool, head_only: bool) -> None:
-        self._unsent += 1
-        self._response_queue.put(self, response, keep=keep, head_only=head_only)
+    def _put(self, response: Response, *, keep: bool, head_only: bool = False) -> None:
+        self._unsent.append((keep, head_only))
+        self._response_queue.put(self, response)
 
-    def send(self, response: Response, *, keep: bool, head_only: bool = False) -> None:
-        """Send a response now; called by the response queue."""
-        self._unsent -= 1
+    def send(self, response: Response) -> None:
+        """Send the next response now; called by the response queue, in the order of the requests."""
+        keep, head_only = self._unsent.popleft()
         if self._closing:
             return
         status, body, content_type, headers, _ = response
@@ -321,8 +315,11 @@ class Connection(asyncio.Protocol):
             reason = _REASONS.get(status, b"")
             head = b"HTTP/1.1 %d %b\r\ncontent-type: %b%b" % (status, reason, content_type, more)
             head += b"\r\ncontent-length: " + size
-        end = _ENDS[keep, self._is_http_1_0]
-        self._transport.write(head + end if head_only else head + end + body)
+        if not keep:
+            head += b"\r\nconnection: close\r\n\r\n"
+        else:  # a client of HTTP/1.0 must be told
+            head += b"\r\nconnection: keep-alive\r\n\r\n" if self._is_http_1_0 else b"\r\n\r\n"
+        self._transport.write(head if head_only else head + body)
         self._active_s = monotonic()
         if not keep:
             self._linger()

@@ -7,8 +7,8 @@ the same processor are woken once for all of them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from everfit.core.errors import StoreError
 
@@ -18,29 +18,19 @@ if TYPE_CHECKING:
     from everfit.serving.prediction_logger import PredictionLogger
 
 
-class _Queued(NamedTuple):
-    connection: Connection
-    response: Response
-    keep: bool
-    head_only: bool
-
-
 class ResponseQueue:
     """First-in, first-out queue of responses. It belongs to the event loop's thread."""
 
     def __init__(self, prediction_logger: PredictionLogger) -> None:
         self._prediction_logger = prediction_logger
         self._syncs = prediction_logger.durability == "sync"
-        self._responses: list[_Queued] = []
-        self._call_soon: Callable[..., object] | None = None
+        self._responses: list[tuple[Connection, Response]] = []
 
-    def put(self, connection: Connection, response: Response, *, keep: bool, head_only: bool) -> None:
+    def put(self, connection: Connection, response: Response) -> None:
         """Send a response at the end of this turn of the event loop, or once its record is on the disk."""
         if not self._responses:
-            if self._call_soon is None:
-                self._call_soon = asyncio.get_running_loop().call_soon
-            self._call_soon(self._flush)
-        self._responses.append(_Queued(connection, response, keep, head_only))
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._responses.append((connection, response))
 
     def _flush(self) -> None:
         responses, self._responses = self._responses, []
@@ -50,29 +40,28 @@ class ResponseQueue:
             _send(responses, error)
             return
         if not self._syncs:
-            for connection, response, keep, head_only in responses:
-                connection.send(response, keep=keep, head_only=head_only)
+            _send(responses, None)
             return
-        held: list[_Queued] = []
-        for queued in responses:
+        held = []
+        for connection, response in responses:
             # Only predictions wait for the disk, and responses behind them on the same connection.
-            if queued.response.on_write_error is None and queued.connection.held == 0:
-                _send([queued], None)
+            if response.on_write_error is None and connection.held == 0:
+                connection.send(response)
             else:
-                queued.connection.held += 1
-                held.append(queued)
+                connection.held += 1
+                held.append((connection, response))
         if held:
             self._prediction_logger.when_on_disk(lambda error: _release(held, error))
 
 
-def _release(responses: Sequence[_Queued], error: StoreError | None) -> None:
-    for queued in responses:
-        queued.connection.held -= 1
+def _release(responses: Sequence[tuple[Connection, Response]], error: StoreError | None) -> None:
+    for connection, _ in responses:
+        connection.held -= 1
     _send(responses, error)
 
 
-def _send(responses: Sequence[_Queued], error: StoreError | None) -> None:
-    for connection, response, keep, head_only in responses:
+def _send(responses: Sequence[tuple[Connection, Response]], error: StoreError | None) -> None:
+    for connection, response in responses:
         if error is not None and response.on_write_error is not None:
             response = response.on_write_error(error)  # noqa: PLW2901
-        connection.send(response, keep=keep, head_only=head_only)
+        connection.send(response)
