@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from datetime import datetime
 
+import numpy as np
 import polars as pl
 
-from everfit.core.rollout import LossComparison, Rollout, StageEvidence, VersionMetrics
+from everfit.core.rollout import LossComparison, PredictionDistance, Rollout, StageEvidence, VersionMetrics
 from everfit.definitions.rollout import Canary, RolloutPlan
 from everfit.delivery.comparison import compare_arms, compare_pairs
-from everfit.delivery.prediction_distribution import prediction_distance
 from everfit.delivery.scoring import Scoring
 from everfit.measures.confidence import quantile_bounds
+from everfit.measures.distances import kolmogorov_smirnov
+from everfit.measures.weighting import Floats
 
-ROUTES = ("champion", "canary", "shadow", "stand_in")
+_ROUTES = ("champion", "canary", "shadow", "stand_in")
 """Routes of the rollout's traffic; requests that name a version themselves are not a random sample."""
 _LEAST_TIMED = 100
 _P99, _LATENCY_ALPHA = 0.99, 0.01
+_LEAST_ROWS = 50
+_DISTANCE_ALPHA = 0.001
 _PAIRED_SHARE = 0.5
 """Share of alpha that is spent on rows that both predicted; the rest on randomly assigned ones."""
 
@@ -43,7 +49,7 @@ def stage_evidence(
         failures: Rows that could not be predicted: ``version``, ``route``, ``recorded_at``, ``problem``.
     """
     began, entered = pl.col("recorded_at") >= rollout.began_at, pl.col("recorded_at") >= rollout.entered_at
-    ours = pl.col("version").is_in([rollout.version, rollout.previous]) & pl.col("route").is_in(ROUTES)
+    ours = pl.col("version").is_in([rollout.version, rollout.previous]) & pl.col("route").is_in(_ROUTES)
     made, failed = answers.filter(ours, began), failures.filter(ours, began)
     stage = made.filter(entered)
     challenger = pl.col("version") == rollout.version
@@ -51,7 +57,7 @@ def stage_evidence(
         requests=stage.filter(challenger).height + failed.filter(entered, challenger).height,
         challenger=_metrics(rollout.version, made, stage, failed, scoring),
         champion=_metrics(rollout.previous, made, stage, failed, scoring),
-        distance=prediction_distance(*_sides(stage, rollout), columns=scoring.shared_columns),
+        distance=_distance(stage, rollout, scoring.shared_columns),
         comparisons=_comparisons(made, stage, rollout, plan, scoring, now),
     )
 
@@ -81,13 +87,45 @@ def _metrics(
     )
 
 
-def _sides(stage: pl.DataFrame, rollout: Rollout) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return both versions' predictions: of the same rows, but in a canary, where no row has both."""
+def _distance(stage: pl.DataFrame, rollout: Rollout, columns: Sequence[str]) -> PredictionDistance | None:
+    """Compare the distributions of both versions' predictions; ``None`` where either has fewer than 50.
+
+    They are of the same rows, but in a canary, where no row has both. The bound on the distance is that of Dvoretzky,
+    Kiefer, Wolfowitz 1956 with the constant of Massart 1990, which holds for every distribution and number of rows. Of
+    several classes the one that differs most counts.
+    """
     challenger = stage.filter(pl.col("version") == rollout.version)
     champion = stage.filter(pl.col("version") == rollout.previous)
-    if rollout.effective == "canary":
-        return challenger, champion
-    return challenger.join(champion, on="id", how="semi"), champion.join(challenger, on="id", how="semi")
+    if rollout.effective != "canary":
+        challenger = challenger.join(champion, on="id", how="semi")
+        champion = champion.join(challenger, on="id", how="semi")
+    sides = [[side[name].drop_nulls().drop_nans().to_numpy() for name in columns] for side in (challenger, champion)]
+    pairs = [(own, other) for own, other in zip(*sides, strict=True) if min(len(own), len(other)) >= _LEAST_ROWS]
+    if not pairs:
+        return None
+    alpha = _DISTANCE_ALPHA / (2 * len(pairs))
+    errors = [_error(len(own), alpha) + _error(len(other), alpha) for own, other in pairs]
+    found = zip((_kolmogorov_smirnov(*pair) for pair in pairs), errors, strict=True)
+    distance, error = max(found, key=lambda pair: pair[0] - pair[1])
+    return PredictionDistance(
+        rows=challenger.height,
+        champion_rows=champion.height,
+        distance=distance,
+        at_least=max(distance - error, 0.0),
+        spread=max(float(own.std()) for own, _ in pairs),
+        champion_spread=max(float(other.std()) for _, other in pairs),
+    )
+
+
+def _kolmogorov_smirnov(own: Floats, other: Floats) -> float:
+    values, place = np.unique(np.concatenate([other, own]), return_inverse=True)
+    counts = [np.bincount(part, minlength=len(values)) for part in (place[: len(other)], place[len(other) :])]
+    return kolmogorov_smirnov(*counts)
+
+
+def _error(rows: int, alpha: float) -> float:
+    """Return the largest distance of a sample's distribution from the true one, with probability 1 - alpha."""
+    return math.sqrt(math.log(2.0 / alpha) / (2.0 * rows))
 
 
 def _comparisons(

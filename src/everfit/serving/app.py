@@ -17,6 +17,7 @@ from everfit.serving.protocols.open_inference.codec import TENSORS
 from everfit.serving.routes import ROUTES
 
 if TYPE_CHECKING:
+    from everfit.core.clock import Clock
     from everfit.core.settings import ServingSettings
     from everfit.serving.feature_push import FeaturePush
     from everfit.serving.feedback import Feedback
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from everfit.serving.inference.data_plane import DataPlane
     from everfit.serving.prediction_logger import PredictionLogger
     from everfit.serving.protocols.codec import Codec
-    from everfit.serving.protocols.open_inference.repository import ModelRepository
+    from everfit.store.deployment import DeploymentRecord
 
 _ROUTER = Router(ROUTES)
 _PATHS = sorted({route.path for route in ROUTES if not route.path.startswith("/v2/")})
@@ -44,7 +45,8 @@ class App:
         prediction_logger: PredictionLogger,
         feedback: Feedback,
         feature_push: FeaturePush,
-        repository: ModelRepository,
+        deployment: DeploymentRecord,
+        clock: Clock,
         metrics: Callable[[], Response],
         settings: ServingSettings,
     ) -> None:
@@ -52,7 +54,8 @@ class App:
         self.prediction_logger = prediction_logger
         self.feedback = feedback
         self.feature_push = feature_push
-        self.repository = repository
+        self.deployment = deployment
+        self.clock = clock
         self.metrics = metrics
         self.settings = settings
         self.admission = Admission(settings.max_waiting)

@@ -11,6 +11,7 @@ from everfit.serving.protocols import everfit as own
 from everfit.serving.protocols import mlflow
 from everfit.serving.protocols.arrow.codec import ARROW_FILE, ARROW_STREAM
 from everfit.serving.protocols.open_inference import endpoints as v2
+from everfit.serving.protocols.open_inference import repository
 from everfit.serving.protocols.open_inference.codec import BINARY
 
 _PAGE = Bodies()
@@ -75,13 +76,13 @@ ROUTES: tuple[Route, ...] = (
     _v2(
         "POST",
         "/repository/index",
-        v2.repository_index,
+        repository.index,
         "_repository_index",
         "List the deployed versions and their state",
         _INDEX,
     ),
-    _v2("POST", "/repository/models/{model}/load", v2.load, "_load_model", "Load a model", _CONTROL),
-    _v2("POST", "/repository/models/{model}/unload", v2.unload, "_unload_model", "Unload a model", _CONTROL),
+    _v2("POST", "/repository/models/{model}/load", repository.load, "_load_model", "Load a model", _CONTROL),
+    _v2("POST", "/repository/models/{model}/unload", repository.unload, "_unload_model", "Unload a model", _CONTROL),
     Route(MLFLOW, "POST", "/invocations", mlflow.invoke, "invocations", "Return predictions in MLflow's form", _INVOKE),
     Route(MLFLOW, "GET", "/ping", own.ready, "ping_get", "Check that the service can predict", _READY),
     Route(MLFLOW, "POST", "/ping", own.ready, "ping_post", "Check that the service can predict", _READY),

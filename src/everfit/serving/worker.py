@@ -32,7 +32,6 @@ from everfit.serving.inference.model_loader import LoadedDeployment, ModelLoader
 from everfit.serving.inference.shadow import ShadowRunner
 from everfit.serving.metrics import CONTENT_TYPE, ServiceMetrics
 from everfit.serving.prediction_logger import PredictionLogger
-from everfit.serving.protocols.open_inference.repository import ModelRepository
 from everfit.serving.worker_report import LoadedVersion, WorkerReport, read_reports, resident_bytes, write_report
 from everfit.store.gauges import read_samples
 from everfit.store.replay_clock import FollowedClock
@@ -91,7 +90,8 @@ class Worker:
             feature_push=FeaturePush(
                 self.data_plane, prediction_logger=prediction_logger, online=online, max_rows=max_rows
             ),
-            repository=ModelRepository(model_loader.deployment, self.data_plane, clock),
+            deployment=model_loader.deployment,
+            clock=clock,
             metrics=self._metrics,
             settings=settings,
         )

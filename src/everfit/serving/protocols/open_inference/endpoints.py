@@ -1,19 +1,16 @@
-"""Handlers of the Open Inference Protocol, version 2, with Triton's extensions for binary tensors, statistics,
-configurations and the model repository: https://github.com/kserve/open-inference-protocol.
+"""Handlers of the Open Inference Protocol, version 2, with Triton's extensions for binary tensors, statistics and
+configurations: https://github.com/kserve/open-inference-protocol.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import msgspec
-from msgspec import Struct
+from typing import TYPE_CHECKING, Any
 
 import everfit
-from everfit.core.errors import InvalidRequestError, UnknownModelError
+from everfit.core.errors import UnknownModelError
 from everfit.serving.counters import RequestCounters
-from everfit.serving.http.responses import ErrorInfo, Response, json_response
+from everfit.serving.http.responses import Response, json_response
 from everfit.serving.protocols.open_inference.codec import OUTPUT, TENSORS
 from everfit.serving.protocols.open_inference.tensor import FIELD_DATATYPES
 
@@ -24,19 +21,6 @@ if TYPE_CHECKING:
     from everfit.serving.inference.variants import Variants
 
 _EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository", "statistics")
-_NO_CONTROL = (
-    "callers must be allowed to load and unload models. Set [serving] repository_control = true, "
-    "or the variable EVERFIT_SERVING_REPOSITORY_CONTROL."
-)
-_Body = TypeVar("_Body")
-
-
-class _IndexRequest(Struct):
-    ready: bool = False
-
-
-class _LoadRequest(Struct):
-    parameters: dict[str, Any] | None = None
 
 
 def describe_service(_app: App, _: HttpRequest) -> Response:
@@ -103,36 +87,6 @@ def infer(app: App, http: HttpRequest, model: str, version: str = "") -> Respons
     return app.predictions.handle(TENSORS, http, model, _number(version) if version else None)
 
 
-def repository_index(app: App, http: HttpRequest) -> Response:
-    """Return the deployed versions, with their state. Raises :class:`InvalidRequestError` if the body is neither empty
-    nor a filter.
-    """
-    asked = _read(http.body, _IndexRequest)
-    if asked is None:
-        raise InvalidRequestError('the body must be empty, or such as {"ready": true}')
-    return json_response([entry for entry in app.repository.index() if entry.state == "READY" or not asked.ready])
-
-
-async def load(app: App, http: HttpRequest, model: str) -> Response:
-    """Load a model."""
-    return await _set_loaded(app, http, model, loaded=True)
-
-
-async def unload(app: App, http: HttpRequest, model: str) -> Response:
-    """Unload a model."""
-    return await _set_loaded(app, http, model, loaded=False)
-
-
-async def _set_loaded(app: App, http: HttpRequest, model: str, *, loaded: bool) -> Response:
-    if not app.settings.repository_control:
-        return TENSORS.write_error(ErrorInfo(403, _NO_CONTROL))
-    body = _read(http.body, _LoadRequest)
-    if body is None or any(name != "unload_dependents" for name in body.parameters or ()):
-        raise InvalidRequestError("a model is loaded as it was promoted: neither a config nor files may be given")
-    await app.repository.set_loaded(model, loaded)
-    return json_response({})
-
-
 def _find(app: App, model: str, version: str) -> tuple[Variants, ServedModel]:
     variants = app.data_plane.variants(model)
     return variants, variants.named(_number(version)) if version else variants.champion
@@ -155,14 +109,6 @@ def _number(version: str) -> int:
     if not (version.isascii() and version.isdigit()) or len(version) > 18:
         raise UnknownModelError("a model's version must be a number", value=version[:100])
     return int(version)
-
-
-def _read(body: bytes, kind: type[_Body]) -> _Body | None:
-    """Return a body that may be empty; ``None`` if it cannot be parsed."""
-    try:
-        return msgspec.json.decode(body or b"{}", type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
 
 
 def _output_shape(model: ServedModel) -> list[int]:

@@ -1,20 +1,31 @@
-"""The deployment record as the Open Inference Protocol's model repository."""
+"""Handlers of Triton's model repository extension: the repository is the deployment record."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from everfit.core.clock import Clock
-from everfit.core.errors import NotReadyError, UnknownModelError
-from everfit.serving.inference.data_plane import DataPlane
-from everfit.store.deployment import DeploymentRecord, ModelDeployment
+from everfit.core.errors import InvalidRequestError, NotReadyError, UnknownModelError
+from everfit.serving.http.responses import ErrorInfo, Response, json_response
+from everfit.serving.protocols.open_inference.codec import TENSORS
 
+if TYPE_CHECKING:
+    from everfit.serving.app import App
+    from everfit.serving.http.connection import HttpRequest
+    from everfit.store.deployment import ModelDeployment
+
+_NO_CONTROL = (
+    "callers must be allowed to load and unload models. Set [serving] repository_control = true, "
+    "or the variable EVERFIT_SERVING_REPOSITORY_CONTROL."
+)
 _POLL_S = 0.02
 _TIMEOUT_S = 5.0
 """Longest wait for this worker to apply a change of the deployment."""
+_Body = TypeVar("_Body")
 
 
 class RepositoryEntry(Struct, frozen=True, kw_only=True):
@@ -28,50 +39,78 @@ class RepositoryEntry(Struct, frozen=True, kw_only=True):
     """Reason for ``UNAVAILABLE``."""
 
 
-class ModelRepository:
-    """Lists what is deployed, and loads and unloads models. It belongs to the event loop's thread."""
+class _IndexRequest(Struct):
+    ready: bool = False
 
-    def __init__(self, deployment: DeploymentRecord, data_plane: DataPlane, clock: Clock) -> None:
-        self._deployment = deployment
-        self._data_plane = data_plane
-        self._clock = clock
 
-    def index(self) -> list[RepositoryEntry]:
-        """Return every deployed version. Raises :class:`StoreError` if the deployment record cannot be read."""
-        record = self._deployment.read()
-        return [entry for wanted in (record.models if record else ()) for entry in self._entries(wanted)]
+class _LoadRequest(Struct):
+    parameters: dict[str, Any] | None = None
 
-    def _entries(self, wanted: ModelDeployment) -> list[RepositoryEntry]:
-        variants = self._data_plane.models.get(wanted.model)
-        loaded = variants.versions if variants else {}
-        found = []
-        for deployed in filter(None, (wanted.champion, wanted.canary, wanted.shadow)):
-            version, state, reason = str(deployed.version), "READY", ""
-            if deployed.version not in loaded:
-                problem = self._data_plane.refused.get(f"{wanted.model} version {version}", "is not loaded")
-                state, reason = "UNAVAILABLE", problem if wanted.loaded else "unloaded"
-            found.append(RepositoryEntry(name=wanted.model, version=version, state=state, reason=reason))
-        return found
 
-    async def set_loaded(self, model: str, loaded: bool) -> None:
-        """Load or unload a model in every worker; return once this one has applied it.
+def index(app: App, http: HttpRequest) -> Response:
+    """Return the deployed versions, with their state. Raises :class:`InvalidRequestError` if the body is neither empty
+    nor a filter.
+    """
+    asked = _read(http.body, _IndexRequest)
+    if asked is None:
+        raise InvalidRequestError('the body must be empty, or such as {"ready": true}')
+    record = app.deployment.read()
+    entries = [entry for wanted in (record.models if record else ()) for entry in _entries(app, wanted)]
+    return json_response([entry for entry in entries if entry.state == "READY" or not asked.ready])
 
-        Raises :class:`UnknownModelError` if it was never deployed, :class:`NotReadyError` if it cannot be loaded, or
-        not in time, and :class:`StoreError` if the deployment record cannot be read or written.
-        """
 
-        def _decide(present: ModelDeployment | None) -> ModelDeployment:
-            if present is None:
-                raise UnknownModelError("the model must have been deployed", value=model[:200])
-            return msgspec.structs.replace(present, loaded=loaded)
+async def load(app: App, http: HttpRequest, model: str) -> Response:
+    """Load a model in every worker; respond once this one has applied it."""
+    return await _set_loaded(app, http, model, loaded=True)
 
-        await asyncio.to_thread(self._deployment.change, model, _decide, changed_at=self._clock.now())
-        try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                while (model in self._data_plane.models) != loaded:
-                    await asyncio.sleep(_POLL_S)
-                    if loaded and any(name.startswith(f"{model} version ") for name in self._data_plane.refused):
-                        self._data_plane.variants(model)  # raises the reason
-        except TimeoutError:
-            rule = f"this worker must have followed the deployment within {_TIMEOUT_S:g} seconds; it still may"
-            raise NotReadyError(rule, place=model) from None
+
+async def unload(app: App, http: HttpRequest, model: str) -> Response:
+    """Unload a model in every worker; respond once this one has applied it."""
+    return await _set_loaded(app, http, model, loaded=False)
+
+
+def _entries(app: App, wanted: ModelDeployment) -> list[RepositoryEntry]:
+    variants = app.data_plane.models.get(wanted.model)
+    loaded = variants.versions if variants else {}
+    found = []
+    for deployed in filter(None, (wanted.champion, wanted.canary, wanted.shadow)):
+        version, state, reason = str(deployed.version), "READY", ""
+        if deployed.version not in loaded:
+            problem = app.data_plane.refused.get(f"{wanted.model} version {version}", "is not loaded")
+            state, reason = "UNAVAILABLE", problem if wanted.loaded else "unloaded"
+        found.append(RepositoryEntry(name=wanted.model, version=version, state=state, reason=reason))
+    return found
+
+
+async def _set_loaded(app: App, http: HttpRequest, model: str, *, loaded: bool) -> Response:
+    if not app.settings.repository_control:
+        return TENSORS.write_error(ErrorInfo(403, _NO_CONTROL))
+    body = _read(http.body, _LoadRequest)
+    if body is None or any(name != "unload_dependents" for name in body.parameters or ()):
+        raise InvalidRequestError("a model is loaded as it was promoted: neither a config nor files may be given")
+
+    def decide(present: ModelDeployment | None) -> ModelDeployment:
+        if present is None:
+            raise UnknownModelError("the model must have been deployed", value=model[:200])
+        return replace(present, loaded=loaded)
+
+    data_plane = app.data_plane
+    await asyncio.to_thread(app.deployment.change, model, decide, changed_at=app.clock.now())
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            while (model in data_plane.models) != loaded:
+                await asyncio.sleep(_POLL_S)
+                if loaded and any(name.startswith(f"{model} version ") for name in data_plane.refused):
+                    data_plane.variants(model)  # raises the reason
+    except TimeoutError:
+        rule = f"this worker must have followed the deployment within {_TIMEOUT_S:g} seconds; it still may"
+        raise NotReadyError(rule, place=model) from None
+    return json_response({})
+
+
+def _read(body: bytes, kind: type[_Body]) -> _Body | None:
+    """Return a body that may be empty; ``None`` if it cannot be parsed."""
+    try:
+        return msgspec.json.decode(body or b"{}", type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
