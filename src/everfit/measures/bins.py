@@ -34,7 +34,7 @@ class Bins(Struct, frozen=True, kw_only=True, tag="bins"):
     centres: tuple[float, ...]
     """The reference's mean in each fine bin, ascending; where the reference has no row, the end next to it."""
     median: float
-    """The reference's: moments are taken about it."""
+    """The reference's: sums are taken about it."""
     scale: float
     """The reference's standard deviation; 1 where the column is constant."""
 

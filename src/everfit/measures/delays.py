@@ -140,7 +140,6 @@ def delays_of(
         asked_ago_s: Time from its prediction to the instant, seconds.
         classes: The label's values in the order of the codes; empty for a regression.
         history: Older rows are left out. It bounds the longest delay that can be observed.
-
     """
     recent = asked_ago_s <= history.total_seconds()
     ages, seen, asked_ago = ages_s[recent], codes[recent], asked_ago_s[recent]

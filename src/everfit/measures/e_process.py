@@ -25,7 +25,7 @@ BETS = (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.7)
 _SUM = 2.109742801236892
 """Of ``1 / (t * log(t) ** 2)`` over all whole ``t`` from 2."""
 Stakes = Callable[[int, int], Floats]
-"""What is put in at each of some steps, from their number and the first: shape ``(steps,)``."""
+"""New stakes of some steps, shape ``(steps,)``, from their number and the first of them."""
 _CHUNK = 128
 """Steps at a time: no product of so many factors is too small for a float, even if nearly all is bet and lost."""
 

@@ -33,7 +33,6 @@ class Interval:
     high: float
     standard_error: float
     """The standard deviation of the resampled values."""
-    rows: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +91,7 @@ def bootstrap_intervals(
         low, high = _range(values, 0.95)
         low, high = float(np.fmin(low, value)), float(np.fmax(high, value))
         error = float(values.std()) if len(values) else math.nan
-        intervals.append(Interval(value=value, low=low, high=high, standard_error=error, rows=rows))
+        intervals.append(Interval(value=value, low=low, high=high, standard_error=error))
     return tuple(intervals)
 
 
