@@ -29,7 +29,6 @@ class LabelBalance:
     """
 
     max_ratio: float = 3.0
-
     name: ClassVar[str] = "label_balance"
 
     def judge(self, evidence: Evidence) -> Sequence[Verdict]:

@@ -34,7 +34,6 @@ class DataSchema:
     max_share: float = 0.01
     max_new: float = 0.05
     request: Literal["same", "any"] = "same"
-
     name: ClassVar[str] = "data_schema"
 
     def judge(self, evidence: Evidence) -> Sequence[Verdict]:
