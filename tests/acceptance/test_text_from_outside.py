@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def hostile_calls() -> Iterator[tuple[str, ...]]:
         needed = [each for each in command.params if each.required]
         for parameter in command.params:
             kind = parameter.type_descriptor.annotation
-            if (path, parameter.name) == ("demo", "folder") or kind not in {str, Path}:  # it would run, for minutes
+            if (path, parameter.name) == ("demo", "folder") or kind not in {str, Path, datetime}:  # it would run, for minutes
                 continue
             words = [word for each in needed if each is not parameter for word in _given(each)]
             yield (*path.split(), *words, *_given(parameter, HOSTILE))
@@ -193,10 +194,11 @@ def test_doctor_names_the_extras(tmp_path: Path) -> None:
     code = """
 import importlib.util, sys
 find_spec = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *more: None if name in {"psycopg", "onnxruntime"} else find_spec(name, *more)
+absent = {"psycopg", "onnxruntime", "uvicorn"}
+importlib.util.find_spec = lambda name, *more: None if name in absent else find_spec(name, *more)
 sys.argv = ["everfit", "doctor"]
 from everfit.cli.main import main
 main()
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert "not installed: everfit[onnx], everfit[sql]" in done.stdout
+    assert "not installed: everfit[onnx], everfit[sql], everfit[asgi]" in done.stdout

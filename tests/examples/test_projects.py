@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from everfit.cli.scaffold import scaffold
+from everfit.cli.init import scaffold
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

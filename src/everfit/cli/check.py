@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import typer
+from collections.abc import Iterator
 
-from everfit.cli.instants import read_moment
-from everfit.cli.options import AsJson, AsOf, ProjectFolder
-from everfit.cli.output import FAILED, OK, Styled, bold, print_json, print_line
-from everfit.cli.progress_bars import Bars
+from everfit.cli.options import AsOf, ProjectFolder
+from everfit.cli.output import FAILED, OK, Item, Output, Styled, bold
+from everfit.cli.printing import printed
 from everfit.commands import validate
+from everfit.core.progress import Progress
+from everfit.core.records import DesignCheck
 from everfit.wiring import open_system
 
 
-def check(project: ProjectFolder = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
+@printed
+def check(progress: Progress, project: ProjectFolder = None, as_of: AsOf = None) -> Output:
     """Check the definitions against the data.
 
     All problems are printed at once, with place, value and remedy. Exit code 1 if there is an error.
     """
-    system = open_system(project)
-    with Bars(quiet=as_json) as progress:
-        found = validate.check(system, as_of=read_moment(as_of, name="--as-of"), progress=progress)
-    if as_json:
-        print_json(found)
-        raise typer.Exit(0 if found.passed else 1)
+    found = validate.check(open_system(project), as_of=as_of, progress=progress)
+    return Output(found, _lines(found), code=0 if found.passed else 1)
+
+
+def _lines(found: DesignCheck) -> Iterator[Item]:
     for problem in found.problems:
         colour = "red" if problem.severity == "error" else "yellow"
         value = f", but got {problem.value}" if problem.value else ""
-        print_line(Styled(problem.severity, colour), "  ", bold(problem.place), f": {problem.rule}{value}.", sep="")
+        yield Styled(problem.severity, colour), "", bold(f"{problem.place}:"), f"{problem.rule}{value}."
         if problem.remedy:
-            print_line("       →", problem.remedy)
+            yield "       →", problem.remedy
     errors = sum(problem.severity == "error" for problem in found.problems)
-    summary = f"{len(found.checked)} checks, {errors} errors, {len(found.problems) - errors} warnings"
-    print_line(OK if found.passed else FAILED, f"{summary}.")
-    raise typer.Exit(0 if found.passed else 1)
+    summary = f"{len(found.checked)} checks, {errors} errors, {len(found.problems) - errors} warnings."
+    yield OK if found.passed else FAILED, summary

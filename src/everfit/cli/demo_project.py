@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from everfit.core.errors import ProjectError
@@ -19,12 +19,8 @@ _START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 60.0
 
 
-def example(name: str) -> Path:
-    """Return the folder of an example: inside the installed package, or beside the sources in a checkout.
-
-    Raises:
-        ProjectError: If it does not exist.
-    """
+def _example(name: str) -> Path:
+    """Return the folder of an example: inside the installed package, or beside the sources in a checkout."""
     package = Path(__file__).parent.parent
     for folder in (package / "examples" / name, package.parent.parent / "examples" / name):
         if (folder / "everfit.toml").is_file():
@@ -34,28 +30,17 @@ def example(name: str) -> Path:
 
 @contextmanager
 def copy_of(name: str, folder: Path | None) -> Iterator[Path]:
-    """Yield the folder of a fresh copy of an example.
+    """Yield the folder of a fresh copy of an example in ``folder``; without one, the copy is removed at the end.
 
-    Args:
-        name: Name of the example.
-        folder: Parent folder of the copy; by default the copy is removed at the end.
-
-    Raises:
-        ProjectError: If the example does not exist, or the folder has the state of an earlier copy.
+    Raises :class:`ProjectError` if the folder has the state of an earlier copy.
     """
-    with tempfile.TemporaryDirectory(prefix="everfit-demo-") if folder is None else _kept(folder) as parent:
-        root = Path(parent) / name
+    with nullcontext(folder) if folder else tempfile.TemporaryDirectory(prefix="everfit-demo-") as parent:
+        root = Path(parent).resolve() / name
         if (root / ".everfit").exists():
             raise ProjectError("the folder of a demo must be new", value=str(root), remedy="Choose another folder.")
         ignored = shutil.ignore_patterns("__pycache__", ".everfit")
-        shutil.copytree(example(name), root, dirs_exist_ok=True, ignore=ignored)
+        shutil.copytree(_example(name), root, dirs_exist_ok=True, ignore=ignored)
         yield root
-
-
-@contextmanager
-def _kept(folder: Path) -> Iterator[str]:
-    folder.mkdir(parents=True, exist_ok=True)
-    yield str(folder.resolve())
 
 
 @contextmanager
@@ -64,13 +49,7 @@ def running(
 ) -> Iterator[Started]:
     """Run a command of everfit, such as ``up``, in the background until the block ends.
 
-    Args:
-        *command: Words after ``everfit``.
-        log: File for its log; the terminal by default.
-        environment: Environment variables; by default those of this process.
-
-    Raises:
-        ProjectError: If it does not start.
+    Its log goes to the file ``log``, by default to the terminal; by default, it has the variables of this process.
     """
     line = [sys.executable, "-m", "everfit", *command, "--json", "--project", str(root)]
     with open(os.devnull if log is None else log, "ab") as sink:
@@ -92,11 +71,7 @@ class Started:
         self._name = name
 
     def url(self) -> str:
-        """Wait until the command listens, and return its URL.
-
-        Raises:
-            ProjectError: If it ends before.
-        """
+        """Wait until the command listens, and return its URL. Raises :class:`ProjectError` if it ends before."""
         assert self._process.stdout is not None
         text, deadline = b"", time.monotonic() + _START_TIMEOUT_S
         while not text.endswith(b"}\n") or text.count(b"{") != text.count(b"}"):

@@ -2,20 +2,101 @@
 
 from __future__ import annotations
 
-import typer
+import importlib.util
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
-from everfit.cli.diagnosis import diagnose
-from everfit.cli.options import AsJson, ProjectFolder
-from everfit.cli.output import FAILED, OK, bold, print_json, print_line
+from msgspec import Struct
+
+from everfit.artifact.package import open_package
+from everfit.cli.options import ProjectFolder
+from everfit.cli.output import FAILED, OK, Output, bold
+from everfit.cli.printing import printed
+from everfit.core.errors import EverfitError
+from everfit.system import System
+from everfit.wiring import find_root, open_system
+
+_CORE = ("polars", "mlflow-skinny", "scikit-learn", "optuna", "sqlalchemy", "uvloop")
+_EXTRAS = {
+    "lightgbm": "lightgbm",
+    "xgboost": "xgboost",
+    "onnx": "onnxruntime",
+    "sql": "psycopg",
+    "pandas": "pandas",
+    "asgi": "uvicorn",
+}
+"""A module that each extra installs."""
+_LOW_DISK_BYTES = 1024**3
 
 
-def doctor(project: ProjectFolder = None, as_json: AsJson = False) -> None:
+class Diagnosis(Struct, frozen=True, kw_only=True):
+    """Result of one check."""
+
+    what: str
+    ok: bool
+    sentence: str
+
+
+@printed
+def doctor(project: ProjectFolder = None) -> Output:
     """Check the installation and the project's stores and packages."""
-    findings = diagnose(project)
+    findings = [*_machine(), *_project(project)]
     healthy = all(finding.ok for finding in findings)
-    if as_json:
-        print_json({"healthy": healthy, "findings": findings})
-    else:
-        for finding in findings:
-            print_line(OK if finding.ok else FAILED, bold(finding.what), "", finding.sentence)
-    raise typer.Exit(0 if healthy else 1)
+    text = [(OK if finding.ok else FAILED, bold(finding.what), "", finding.sentence) for finding in findings]
+    return Output({"healthy": healthy, "findings": findings}, text, code=0 if healthy else 1)
+
+
+def _machine() -> Iterator[Diagnosis]:
+    python = f"{platform.python_version()} on {platform.system()}, {os.cpu_count()} cores"
+    yield Diagnosis(what="python", ok=True, sentence=python)
+    for name in _CORE:
+        try:
+            yield Diagnosis(what=name, ok=True, sentence=version(name))
+        except PackageNotFoundError:
+            yield Diagnosis(what=name, ok=False, sentence="is missing; install everfit again")
+    absent = [f"everfit[{extra}]" for extra, module in _EXTRAS.items() if importlib.util.find_spec(module) is None]
+    sentence = f"not installed: {', '.join(absent)}" if absent else "all are installed"
+    yield Diagnosis(what="extras", ok=True, sentence=sentence)
+
+
+def _project(folder: Path | None) -> Iterator[Diagnosis]:
+    try:
+        root = find_root(folder)
+        system = open_system(folder)
+    except EverfitError as error:
+        yield Diagnosis(what="project", ok=False, sentence=str(error))
+        return
+    models = ", ".join(system.project.models) or "no model"
+    yield Diagnosis(what="project", ok=True, sentence=f"{system.project.name} in {root}: {models}")
+    free = shutil.disk_usage(root).free
+    yield Diagnosis(what="disk", ok=free > _LOW_DISK_BYTES, sentence=f"{free / 1e9:.1f} GB free")
+    for what, describe in (("registry", _registry), ("deployment", _packages)):
+        try:
+            yield Diagnosis(what=what, ok=True, sentence=describe(system))
+        except EverfitError as error:
+            yield Diagnosis(what=what, ok=False, sentence=str(error))
+
+
+def _registry(system: System) -> str:
+    counts = {name: len(system.registry.versions(name)) for name in system.project.models}
+    return ", ".join(f"{name}: {count} versions" for name, count in counts.items()) or "empty"
+
+
+def _packages(system: System) -> str:
+    deployment = system.deployment.read()
+    if deployment is None:
+        return "nothing is deployed yet"
+    found = []
+    for model in deployment.models:
+        for deployed in filter(None, (model.champion, model.canary, model.shadow)):
+            package = open_package(system.deployment.folder_of(deployed), trust=system.trust)
+            if deployed is model.champion:
+                served = f"served {package.describe_runtime()}"
+                if package.uncompiled:
+                    served += f"; not compiled, about 0.5 ms a row each: on-demand {', '.join(package.uncompiled)}"
+                found.append(f"{model.model} version {deployed.version}, package verified, {served}")
+    return "; ".join(found)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
-from everfit.cli.instants import read_instant, read_moment
-from everfit.cli.options import AsJson, AsOf, ModelName, ProjectFolder
-from everfit.cli.output import CAUTION, OK, print_json, print_line, print_records, print_rows
-from everfit.cli.progress_bars import Bars
+from everfit.cli.options import AsOf, ModelName, ProjectFolder, instant
+from everfit.cli.output import CAUTION, OK, Item, Output, Table, listing
+from everfit.cli.printing import printed
 from everfit.commands.features import describe_views, online_features
+from everfit.core.progress import Progress
 from everfit.features.parity import ParityReport
 from everfit.loop import feature_parity
 from everfit.wiring import open_system
 
+_SINCE = instant("--since", help="Leave out predictions made earlier.", show_default="all")
+_LIMIT = typer.Option("--limit", min=1, help="Compare at most so many predictions, the newest.")
+_TOLERATE = typer.Option("--tolerate", min=0.0, max=1.0, help="Exit with 1 if a larger share of predictions differs.")
 
-def list_views(project: ProjectFolder = None, as_json: AsJson = False) -> None:
+
+@printed
+def list_views(project: ProjectFolder = None) -> Output:
     """List the feature views: keys, source, ttl, features."""
     found = describe_views(open_system(project))
     columns = ("view", "keys", "source", "ttl", "features", "materialized until")
@@ -24,77 +31,59 @@ def list_views(project: ProjectFolder = None, as_json: AsJson = False) -> None:
         (one.name, ", ".join(one.keys), one.source, one.ttl, ", ".join(one.features), one.materialized_until or "never")
         for one in found
     )
-    print_records(found, columns, rows, as_json=as_json)
+    return listing(found, columns, rows)
 
 
+@printed
 def get(
     view: Annotated[str, typer.Argument(help="The feature view.")],
     key: Annotated[list[str], typer.Argument(help="The key's values, in the order of the view's entities.")],
     at: AsOf = None,
     project: ProjectFolder = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Output:
     """Show the values of one entity in the online store."""
-    values = online_features(open_system(project), view, key, at=read_moment(at, name="--as-of"))
-    if as_json:
-        print_json({"view": view, "key": key, "features": values})
-    elif values is None:
-        print_line(
-            f"{view} has no usable row for {', '.join(key)}: the key is unknown, or its row is not materialized, "
-            "older than the ttl, or later than --as-of."
-        )
-    else:
-        for name, value in values.items():
-            print_line(f"{name} = {value}")
-    if values is None:
-        raise typer.Exit(1)
+    values = online_features(open_system(project), view, key, at=at)
+    document = {"view": view, "key": key, "features": values}
+    if values is not None:
+        return Output(document, [f"{name} = {value}" for name, value in values.items()])
+    absent = (
+        f"{view} has no usable row for {', '.join(key)}: the key is unknown, or its row is not materialized, "
+        "older than the ttl, or later than --as-of."
+    )
+    return Output(document, [absent], code=1)
 
 
+@printed
 def parity(
+    progress: Progress,
     model: ModelName = None,
-    since: Annotated[
-        str | None, typer.Option("--since", help="Leave out predictions made earlier.", show_default="all")
-    ] = None,
-    limit: Annotated[
-        int, typer.Option("--limit", min=1, help="Compare at most so many predictions, the newest.")
-    ] = 10_000,
-    tolerate: Annotated[
-        float,
-        typer.Option("--tolerate", min=0.0, max=1.0, help="Exit with 1 if a larger share of predictions differs."),
-    ] = 0.01,
+    since: Annotated[datetime | None, _SINCE] = None,
+    limit: Annotated[int, _LIMIT] = 10_000,
+    tolerate: Annotated[float, _TOLERATE] = 0.01,
     project: ProjectFolder = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Output:
     """Compare features as served with those from history."""
-    first = read_instant(since, name="--since")
-    system = open_system(project)
-    with Bars(quiet=as_json) as progress:
-        report = feature_parity.parity(system, model, since=first, limit=limit, progress=progress)
-    if as_json:
-        print_json(report)
-    else:
-        _print_parity(report)
-    if report.share_different > tolerate:
-        raise typer.Exit(1)
+    report = feature_parity.parity(open_system(project), model, since=since, limit=limit, progress=progress)
+    return Output(report, _text(report), code=1 if report.share_different > tolerate else 0)
 
 
-def _print_parity(report: ParityReport) -> None:
-    rows = [(one.feature, f"{one.rows:,}", f"{one.different:,}", f"{one.equal:.2%}") for one in report.features]
-    print_rows("", ("feature", "predictions", "different", "equal"), rows)
+def _text(report: ParityReport) -> Iterator[Item]:
+    rows = ((one.feature, f"{one.rows:,}", f"{one.different:,}", f"{one.equal:.2%}") for one in report.features)
+    yield Table(("feature", "predictions", "different", "equal"), rows)
     if report.differences:
         columns = ("requested at", "id", "version", "feature", "served", "history")
-        first = [
+        first = (
             (one.asked_at, one.id, one.version, one.feature, one.served, one.recomputed) for one in report.differences
-        ]
-        print_rows("First differences", columns, first)
+        )
+        yield Table(columns, first, "First differences")
     for lag in report.lags:
         behind = "" if lag.longest_s is None else f", up to {lag.longest_s:,.0f} s older"
-        print_line(
+        yield (
             CAUTION,
             f"{lag.view} lags: {lag.behind:,} predictions used an older value than history has{behind}; "
             f"{lag.absent:,} used none.",
         )
     for name in report.unknown:
-        print_line(CAUTION, f"{name} was served, but the definitions no longer compute it.")
+        yield CAUTION, f"{name} was served, but the definitions no longer compute it."
     mark = CAUTION if report.different else OK
-    print_line(mark, f"{report.different:,} of {report.rows:,} predictions differ ({report.share_different:.2%}).")
+    yield mark, f"{report.different:,} of {report.rows:,} predictions differ ({report.share_different:.2%})."

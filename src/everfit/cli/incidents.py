@@ -7,45 +7,47 @@ from typing import Annotated
 
 import typer
 
-from everfit.cli.options import AsJson, ModelName, ProjectFolder
-from everfit.cli.output import minute, print_facts, print_json, print_records, print_rows, second, spoken
+from everfit.cli.options import ModelName, ProjectFolder
+from everfit.cli.output import Item, Output, Table, facts, listing, minute, numbers_of, second, spoken
+from everfit.cli.printing import printed
 from everfit.commands.incidents import IncidentDetails, incident_details
 from everfit.core.finding import Incident
 from everfit.wiring import open_system
 
 
+@printed
 def list_incidents(
     model: ModelName = None,
     only_open: Annotated[bool, typer.Option("--open", help="Leave out incidents that have ended.")] = False,
     project: ProjectFolder = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Output:
     """List the incidents, open and ended, oldest first."""
     system = open_system(project)
     incidents = [one for name in system.project.model_names(model) for one in system.incidents.of(name)]
     found = sorted((one for one in incidents if one.resolved_at is None or not only_open), key=lambda one: one.number)
     columns = ("incident", "opened (UTC)", "ended (UTC)", "model", "severity", "finding", "about", "sentence")
-    print_records(found, columns, map(_row, found), as_json=as_json)
+    return listing(found, columns, map(_row, found))
 
 
+@printed
 def show(
     number: Annotated[int, typer.Argument(help="The incident's number, as 'everfit incidents list' shows it.")],
     project: ProjectFolder = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Output:
     """Show one incident: finding, numbers, alerts, training orders."""
     details = incident_details(open_system(project), number)
-    if as_json:
-        print_json(details)
-        return
-    print_facts(_facts(details))
+    return Output(details, _text(details))
+
+
+def _text(details: IncidentDetails) -> Iterator[Item]:
+    yield from facts(_facts(details))
     if details.orders:
         rows = [(record.number, record.state, record.version or "–", record.sentence) for record in details.orders]
-        print_rows("Training orders that it caused", ("order", "state", "version", "result"), rows)
+        yield Table(("order", "state", "version", "result"), rows, "Training orders that it caused")
     if details.earlier:
+        earlier = [(*_row(incident)[:3], incident.finding.sentence) for incident in details.earlier]
         columns = ("incident", "opened (UTC)", "ended (UTC)", "sentence")
-        rows_before = [(*_row(incident)[:3], incident.finding.sentence) for incident in details.earlier]
-        print_rows("Earlier incidents of the same finding", columns, rows_before)
+        yield Table(columns, earlier, "Earlier incidents of the same finding")
 
 
 def _row(incident: Incident) -> tuple[object, ...]:
@@ -69,9 +71,9 @@ def _facts(details: IncidentDetails) -> Iterator[tuple[str, object]]:
     yield "severity", finding.severity
     yield "state", "open" if incident.resolved_at is None else f"ended {second(incident.resolved_at)}"
     yield "finding", finding.sentence
-    yield "numbers", ", ".join(f"{name} {value:g}" for name, value in finding.numbers.items())
+    yield "numbers", numbers_of(finding.numbers)
     yield "version", finding.version
-    yield "since", None if finding.since is None else f"{second(finding.since)}, by event time"
+    yield "since", finding.since and f"{second(finding.since)}, by event time"
     yield "opened", second(incident.opened_at)
     yield "updated", f"{second(incident.updated_at)}, found {incident.looks} times"
     yield "alerts", f"last sent when it was {details.notified}" if details.notified else "none was sent"

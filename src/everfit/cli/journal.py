@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
-import typer
+from collections.abc import Iterator
 
-from everfit.cli.options import AsJson, ProjectFolder
-from everfit.cli.output import CAUTION, OK, print_json, print_line, print_rows
-from everfit.cli.progress_bars import Bars
+from everfit.cli.options import ProjectFolder
+from everfit.cli.output import CAUTION, OK, Item, Output, Table
+from everfit.cli.printing import printed
+from everfit.core.progress import Progress
 from everfit.journal import ship as journal_ship
+from everfit.journal.ship import Shipped
 from everfit.journal.status import journal_status
 from everfit.wiring import open_system
 
 
-def ship(project: ProjectFolder = None, as_json: AsJson = False) -> None:
+@printed
+def ship(progress: Progress, project: ProjectFolder = None) -> Output:
     """Move finished segments of the journal to the lake's tables."""
     system = open_system(project)
-    with Bars(quiet=as_json) as progress:
-        shipped = journal_ship.ship(system.journal, system.lake, progress=progress)
-    if as_json:
-        print_json(shipped)
-    else:
-        for log in shipped.logs:
-            for name in log.set_aside:
-                print_line(CAUTION, f"{log.log}/{name} cannot be read, and was set aside.")
-            if log.torn_bytes:
-                print_line(CAUTION, f"{log.log}: an incomplete record of {log.torn_bytes:,} bytes was cut off.")
-        parts = ", ".join(f"{log.rows:,} {log.log}" for log in shipped.logs)
-        print_line(OK, f"Shipped {parts} in {shipped.seconds:.1f} s.")
-    raise typer.Exit(1 if any(log.set_aside for log in shipped.logs) else 0)
+    shipped = journal_ship.ship(system.journal, system.lake, progress=progress)
+    return Output(shipped, _shipped(shipped), code=1 if any(log.set_aside for log in shipped.logs) else 0)
 
 
-def status(project: ProjectFolder = None, as_json: AsJson = False) -> None:
+def _shipped(shipped: Shipped) -> Iterator[Item]:
+    for log in shipped.logs:
+        for name in log.set_aside:
+            yield CAUTION, f"{log.log}/{name} cannot be read, and was set aside."
+        if log.torn_bytes:
+            yield CAUTION, f"{log.log}: an incomplete record of {log.torn_bytes:,} bytes was cut off."
+    parts = ", ".join(f"{log.rows:,} {log.log}" for log in shipped.logs)
+    yield OK, f"Shipped {parts} in {shipped.seconds:.1f} s."
+
+
+@printed
+def status(project: ProjectFolder = None) -> Output:
     """Show what is not shipped yet, and what the lake holds."""
     system = open_system(project)
     found = journal_status(system.journal, system.lake)
-    if as_json:
-        print_json(found)
-        return
-    logs = [
+    logs = (
         (
             log.log,
             log.open_segments,
@@ -47,10 +47,13 @@ def status(project: ProjectFolder = None, as_json: AsJson = False) -> None:
             _size(log.unshipped_bytes),
         )
         for log in found.logs
+    )
+    lake = ((one.log, one.name, f"{one.rows:,}", one.files, _size(one.size_bytes)) for one in found.lake)
+    tables = [
+        Table(("log", "open", "sealed", "set aside", "rows", "size"), logs, "Not shipped yet"),
+        Table(("log", "model or view", "rows", "files", "size"), lake, "In the lake"),
     ]
-    print_rows("Not shipped yet", ("log", "open", "sealed", "set aside", "rows", "size"), logs)
-    lake = [(one.log, one.name, f"{one.rows:,}", one.files, _size(one.size_bytes)) for one in found.lake]
-    print_rows("In the lake", ("log", "model or view", "rows", "files", "size"), lake)
+    return Output(found, tables)
 
 
 def _size(size_bytes: int) -> str:

@@ -10,15 +10,9 @@ from typing import Any
 from everfit.core.event_log import event_fields
 from everfit.core.printable import printable, printable_json, printable_lines
 
-_OURS = "everfit."
-
 
 class LineFormat(logging.Formatter):
-    """Text lines: time in UTC, level, process, part, message.
-
-    Args:
-        process: Name of the process.
-    """
+    """Text lines: time in UTC, level, process, part, message."""
 
     def __init__(self, process: str) -> None:
         super().__init__(f"%(asctime)s %(levelname)-7s {process:<11} %(part)s: %(message)s")
@@ -43,11 +37,7 @@ class LineFormat(logging.Formatter):
 
 
 class JsonFormat(logging.Formatter):
-    """JSON lines: one document for each record.
-
-    Args:
-        process: Name of the process.
-    """
+    """JSON lines: one document for each record."""
 
     def __init__(self, process: str) -> None:
         super().__init__()
@@ -72,12 +62,7 @@ class JsonFormat(logging.Formatter):
 
 
 def keep_log(process: str, *, as_json: bool) -> None:
-    """Write the log of this process to standard error.
-
-    Args:
-        process: Name of the process.
-        as_json: Write JSON lines.
-    """
+    """Write the log of this process to standard error."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormat(process) if as_json else LineFormat(process))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
@@ -86,7 +71,7 @@ def keep_log(process: str, *, as_json: bool) -> None:
 
 
 def _part(record: logging.LogRecord) -> str:
-    return record.name.removeprefix(_OURS)
+    return record.name.removeprefix("everfit.")
 
 
 def _at(record: logging.LogRecord) -> str:

@@ -10,7 +10,7 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import typer
 from typer.core import TyperGroup
@@ -56,7 +56,7 @@ _COMMANDS: Mapping[str, Lazy | Mapping[str, Lazy]] = {
     "worker": Lazy("serve:worker", "Run one worker process of the prediction service.", hidden=True),
     "up": Lazy("up:up", "Serve, monitor, retrain and roll out until stopped."),
     "status": Lazy("status:status", "Show versions in use, trainings, rollouts and open incidents."),
-    "level": Lazy("level:level", "Show the level of automation, and what the next one needs."),
+    "level": Lazy("status:level", "Show the level of automation, and what the next one needs."),
     "controller": Lazy("up:controller", "Run the controller process of the loop.", hidden=True),
     "make-candidate": Lazy("up:make_candidate", "Train the candidate of a training order.", hidden=True),
     "predict": Lazy("predict:predict", "Request predictions from a running service."),
@@ -100,20 +100,8 @@ def command_group() -> TyperGroup:
     return group
 
 
-_OURS = (
-    "everfit",
-    "polars",
-    "numpy",
-    "scipy",
-    "mlflow",
-    "sqlalchemy",
-    "alembic",
-    "deltalake",
-    "optuna",
-    "dbos",
-    "apprise",
-)
-"""Modules whose warnings are for developers of Everfit."""
+_OURS = "everfit|polars|numpy|scipy|mlflow|sqlalchemy|alembic|deltalake|optuna|dbos|apprise"
+"""Modules whose warnings are for developers of Everfit, as a pattern."""
 
 
 def main() -> None:
@@ -128,86 +116,83 @@ def main() -> None:
     if not sys.warnoptions:
         # About how Everfit calls a library: for its developers, who see them in tests, where they are errors. A
         # warning about the project's own code, or by its estimators, is the user's.
-        warnings.filterwarnings("ignore", module=rf"({'|'.join(_OURS)})(\.|$)")
+        warnings.filterwarnings("ignore", module=rf"({_OURS})(\.|$)")
+    sys.exit(_run())
+
+
+def _run() -> int:
+    """Run the command; return the exit code."""
     try:
-        _require_text(sys.argv[1:])
+        for argument in sys.argv[1:]:
+            _require_text(argument)
         if "--json" in sys.argv and "--help" not in sys.argv:
             reserve_stdout()
-        code = command_group()(standalone_mode=False)
+        return command_group()(standalone_mode=False) or 0
     except EverfitError as error:
-        report_error(error)
-        sys.exit(2 if isinstance(error, MisuseError) else 1)
+        _report_error(error)
+        return 2 if isinstance(error, MisuseError) else 1
     except TyperException as error:
-        sys.exit(_report_misuse(error))
+        return _report_misuse(error)
     except KeyboardInterrupt:
         print_error("Stopped.")
-        sys.exit(130)
+        return 130
     except BrokenPipeError:
         # The reader of the output has closed it, as `| head` does.
         sys.stderr.close()
-        sys.exit(1)
+        return 1
     except Exception as error:
         refused = _not_writable(error)
         if refused is None:
             raise
-        report_error(refused)
-        sys.exit(1)
-    sys.exit(code)
+        _report_error(refused)
+        return 1
+
+
+def _require_text(argument: str) -> None:
+    """Refuse an argument that is not text: it could be neither stored nor printed."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError as error:
+        raise MisuseError("an argument must be text in UTF-8", value=argument) from error
 
 
 def _not_writable(error: Exception) -> EverfitError | None:
     """Return an error with a remedy if a library failed because a folder or a database cannot be written."""
+    remedy = "Run it where the project's folder can be written."
     causes: list[BaseException] = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
         causes.append(cause)
     for failure in causes:
         if isinstance(failure, OSError) and failure.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
-            return StoreError(
-                f"this command must be able to write: {failure.strerror}",
-                value=None if failure.filename is None else str(failure.filename),
-                remedy="Run it where the project's folder can be written.",
-            )
+            value = None if failure.filename is None else str(failure.filename)
+            return StoreError(f"this command must be able to write: {failure.strerror}", value=value, remedy=remedy)
         if "readonly database" in str(failure):
-            return StoreError(
-                "the project's databases must not be read-only",
-                remedy="Run it where the project's folder can be written.",
-            )
+            return StoreError("the project's databases must not be read-only", remedy=remedy)
     return None
 
 
-def report_error(error: EverfitError) -> None:
+def _report_error(error: EverfitError) -> None:
     """Print an error on standard error, and with ``--json`` as JSON on standard output."""
+    kind = type(error).__name__
     if "--json" in sys.argv:
-        described: dict[str, str | None] = {"kind": type(error).__name__, "place": error.place, "rule": error.rule}
-        described |= {"value": None if error.value is None else str(error.value), "remedy": error.remedy}
+        value = None if error.value is None else str(error.value)
+        described = {"kind": kind, "place": error.place, "rule": error.rule, "value": value, "remedy": error.remedy}
         print_json({"error": described})
-    print_error(f"{type(error).__name__.removesuffix('Error')}: {error}")
+    print_error(f"{kind.removesuffix('Error')}: {error}")
 
 
 def _report_misuse(error: TyperException) -> int:
     """Print Typer's error about the arguments; return the exit code."""
     message, context = error.format_message(), getattr(error, "ctx", None)
-    if context is not None and message == context.get_help():
-        # A group without a command: the message is its help, on standard error.
-        for line in message.splitlines():
-            print_error(line)
-        return error.exit_code
-    if "--json" in sys.argv:
-        described = {"kind": "MisuseError", "place": "", "rule": message, "value": None, "remedy": ""}
-        print_json({"error": described})
-    if context is not None:
-        for line in context.get_usage().splitlines():
-            print_error(line)
-        print_error(f"Try '{context.command_path} --help' for help.")
-        print_error("")
-    print_error(f"Error: {message}")
+    lines = message.splitlines()
+    # A group without a command gives its help, on standard error.
+    if context is None or message != context.get_help():
+        if "--json" in sys.argv:
+            described = {"kind": "MisuseError", "place": "", "rule": message, "value": None, "remedy": ""}
+            print_json({"error": described})
+        lines = [f"Error: {message}"]
+        if context is not None:
+            lines[:0] = [*context.get_usage().splitlines(), f"Try '{context.command_path} --help' for help.", ""]
+    for line in lines:
+        print_error(line)
     return error.exit_code
-
-
-def _require_text(arguments: Sequence[str]) -> None:
-    """Refuse arguments that are not text: they could be neither stored nor printed."""
-    for argument in arguments:
-        try:
-            argument.encode()
-        except UnicodeEncodeError as error:
-            raise MisuseError("an argument must be text in UTF-8", value=argument) from error

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
-from everfit.cli.instants import read_moment
-from everfit.cli.options import AsJson, ProjectFolder
-from everfit.cli.output import print_records
-from everfit.cli.progress_bars import Bars
+from everfit.cli.options import ProjectFolder, instant
+from everfit.cli.output import Output, listing
+from everfit.cli.printing import printed
+from everfit.core.progress import Progress
 from everfit.loop import materialize_job
 from everfit.wiring import open_system
 
+_UNTIL = instant("--until", now_is_none=True, help="Write nothing that became known later.", show_default="now")
 
+
+@printed
 def materialize(
+    progress: Progress,
     views: Annotated[
         list[str] | None, typer.Argument(help="Feature views; by default all.", show_default=False)
     ] = None,
-    until: Annotated[
-        str | None, typer.Option("--until", help="Write nothing that became known later.", show_default="now")
-    ] = None,
+    until: Annotated[datetime | None, _UNTIL] = None,
     full: Annotated[bool, typer.Option("--full", help="Write all rows again, not only new ones.")] = False,
     project: ProjectFolder = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Output:
     """Write what is new in the sources to the online store."""
-    system = open_system(project)
-    with Bars(quiet=as_json) as progress:
-        moment = read_moment(until, name="--until")
-        done = materialize_job.materialize(system, views, until=moment, full=full, progress=progress)
+    done = materialize_job.materialize(open_system(project), views, until=until, full=full, progress=progress)
     rows = ((one.view, f"{one.rows_read:,}", f"{one.entities_written:,}", f"{one.seconds:.2f} s") for one in done)
-    print_records(done, ("view", "rows read", "entities written", "time"), rows, as_json=as_json)
+    return listing(done, ("view", "rows read", "entities written", "time"), rows)

@@ -2,79 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from everfit.cli.instants import read_instant, read_moment
-from everfit.cli.options import AsJson, AsOf, ModelName, ProjectFolder
-from everfit.cli.output import CAUTION, OK, Styled, bold, minute, print_json, print_line, print_rows, spoken
-from everfit.cli.progress_bars import Bars
+from everfit.cli.options import AsOf, ModelName, ProjectFolder, instant
+from everfit.cli.output import CAUTION, OK, Item, Output, Styled, Table, bold, minute, spoken
+from everfit.cli.printing import printed
+from everfit.core.progress import Progress
 from everfit.loop import monitoring_run
 from everfit.monitoring.report.page import write_page
 from everfit.monitoring.report.report import MonitorReport, VersionReport, compared
 from everfit.wiring import open_system
 
 _SIGNS = {"critical": Styled("‼", "bold red"), "warning": CAUTION, "info": Styled("·", "blue")}
+_SINCE = instant("--since", help="Leave earlier predictions out of the figures.", show_default="90 days ago")
 
 
+@printed
 def monitor(
+    progress: Progress,
     model: ModelName = None,
-    since: Annotated[
-        str | None,
-        typer.Option("--since", help="Leave earlier predictions out of the figures.", show_default="90 days ago"),
-    ] = None,
+    since: Annotated[datetime | None, _SINCE] = None,
     as_of: AsOf = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a page with plots to this file.")] = None,
     fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 if there is a critical finding.")] = False,
     project: ProjectFolder = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Output:
     """Evaluate a model: performance, drift, data quality, coverage.
 
     An evaluation of the present opens and ends incidents, and sends alerts. With --as-of, only what was known at that
     time is shown.
     """
-    first, moment = read_instant(since, name="--since"), read_moment(as_of, name="--as-of")
-    system = open_system(project)
-    with Bars(quiet=as_json) as progress:
-        report = monitoring_run.monitor(system, model, since=first, as_of=moment, progress=progress)
+    report = monitoring_run.monitor(open_system(project), model, since=since, as_of=as_of, progress=progress)
     if html is not None:
         html.parent.mkdir(parents=True, exist_ok=True)
         html.write_text(write_page(report), encoding="utf-8")
-    if as_json:
-        print_json(report)
-    else:
-        _print(report)
-        if html is not None:
-            print_line(OK, f"The page is {html}.")
-    if fail and any(finding.severity == "critical" for finding in report.findings):
-        raise typer.Exit(1)
+    critical = any(finding.severity == "critical" for finding in report.findings)
+    return Output(report, _text(report, html), code=1 if fail and critical else 0)
 
 
-def _print(report: MonitorReport) -> None:
-
-    print_line(bold(report.model), f"as of {minute(report.as_of)} UTC, predictions since {report.since:%Y-%m-%d}")
+def _text(report: MonitorReport, html: Path | None) -> Iterator[Item]:
+    yield bold(report.model), f"as of {minute(report.as_of)} UTC, predictions since {report.since:%Y-%m-%d}"
     columns = ("version", "rows", "outcomes", spoken(report.metric), "95 % interval", "hold-out", "alarm")
-    print_rows("", columns, map(_version_row, report.versions))
+    yield Table(columns, map(_version_row, report.versions))
     for version in report.versions:
         if version.comparison is not None:
-            print_line(compared(version.comparison))
+            yield compared(version.comparison)
     for finding in report.findings:
         title = f"{spoken(finding.kind)} {finding.subject}".rstrip()
-        print_line(_SIGNS[finding.severity], bold(title), "", finding.sentence)
+        yield _SIGNS[finding.severity], bold(title), "", finding.sentence
     if not report.findings:
-        print_line(OK, "No findings.")
+        yield OK, "No findings."
     served = report.served
     if served is not None and served.rows and not served.different:
-        print_line(OK, f"The newest {served.rows:,} predictions used the same features as history has.")
+        yield OK, f"The newest {served.rows:,} predictions used the same features as history has."
     for note in report.notes:
-        print_line(Styled(note, "dim"))
+        yield Styled(note, "dim")
     for incident in report.incidents:
         if incident.resolved_at is None:
             about = f"{spoken(incident.finding.kind)} {incident.finding.subject}"
-            print_line(f"  incident #{incident.number}, open since {minute(incident.opened_at)}: {about}")
+            yield f"  incident #{incident.number}, open since {minute(incident.opened_at)}: {about}"
+    if html is not None:
+        yield OK, f"The page is {html}."
 
 
 def _version_row(version: VersionReport) -> tuple[str, ...]:

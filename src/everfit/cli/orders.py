@@ -7,22 +7,24 @@ from typing import Annotated
 
 import typer
 
-from everfit.cli.options import AsJson, ModelName, ProjectFolder, Reason
+from everfit.cli.options import BY_HAND, ModelName, ProjectFolder, Reason
 from everfit.cli.output import (
+    Item,
+    Output,
     Styled,
+    Table,
     bold,
+    done,
+    facts,
+    gate_lines,
+    listing,
     minute,
-    print_done,
-    print_facts,
-    print_gates,
-    print_json,
-    print_line,
-    print_records,
-    print_rows,
-    print_scores,
+    numbers_of,
+    score_table,
     second,
     spoken,
 )
+from everfit.cli.printing import printed
 from everfit.commands.orders import OrderDetails, cancel_order, give_order, order_details
 from everfit.wiring import actor, open_system
 
@@ -30,16 +32,15 @@ _LOG_LINES = 40
 """Lines of the log's end that are shown; ``--json`` gives more, the file all."""
 
 
-def list_orders(model: ModelName = None, project: ProjectFolder = None, as_json: AsJson = False) -> None:
+@printed
+def list_orders(model: ModelName = None, project: ProjectFolder = None) -> Output:
     """List training orders and trainings by hand, oldest first.
 
     The controller of 'everfit up' executes training orders; a training by hand is one of 'everfit train'.
     """
     system = open_system(project)
-    found = sorted(
-        (record for name in system.project.model_names(model) for record in system.orders.trainings(name)),
-        key=lambda record: record.number,
-    )
+    records = [record for name in system.project.model_names(model) for record in system.orders.trainings(name)]
+    found = sorted(records, key=lambda record: record.number)
     columns = ("order", "ordered (UTC)", "model", "state", "version", "kind", "by", "reason", "result")
     rows = (
         (
@@ -55,39 +56,39 @@ def list_orders(model: ModelName = None, project: ProjectFolder = None, as_json:
         )
         for record in found
     )
-    print_records(found, columns, rows, as_json=as_json)
+    return listing(found, columns, rows)
 
 
+@printed
 def show(
     number: Annotated[int, typer.Argument(help="The order's number, as 'everfit orders list' shows it.")],
     project: ProjectFolder = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Output:
     """Show one training: reason, state, gate report, log, rollouts."""
     details = order_details(open_system(project), number)
-    if as_json:
-        print_json(details)
-        return
-    print_facts(_facts(details))
+    return Output(details, _text(details))
+
+
+def _text(details: OrderDetails) -> Iterator[Item]:
+    yield from facts(_facts(details))
     if details.scores:
-        print_scores(details.scores)
+        yield score_table(details.scores)
     if details.report is not None:
-        print_gates(details.report)
+        yield from gate_lines(details.report)
     transitions = [
         (rollout.number, minute(line.at), line.action, line.state, line.actor, line.sentence)
         for rollout in details.rollouts
         for line in rollout.history
     ]
     if transitions:
-        print_rows("Rollouts", ("rollout", "when (UTC)", "action", "state", "by", "reason"), transitions)
+        yield Table(("rollout", "when (UTC)", "action", "state", "by", "reason"), transitions, "Rollouts")
     if details.log_file is not None:
-        print_line(bold("Log"), "", details.log_file)
-        for text in details.log.splitlines()[-_LOG_LINES:]:
-            print_line(" ", Styled(text, "dim"))
+        yield bold("Log"), "", details.log_file
+        yield from ((" ", Styled(text, "dim")) for text in details.log.splitlines()[-_LOG_LINES:])
 
 
 def _facts(details: OrderDetails) -> Iterator[tuple[str, object]]:
-    record = details.record
+    record, incident = details.record, details.incident
     order = record.order
     kind = "training by hand" if record.by_hand else "training order"
     yield "order", f"{record.number}, {kind} for {order.model}, by {order.actor}"
@@ -95,10 +96,9 @@ def _facts(details: OrderDetails) -> Iterator[tuple[str, object]]:
     yield "reason", order.reason
     yield "cause", order.cause
     yield "findings", ", ".join(order.findings)
-    if details.incident is not None:
-        incident = details.incident
+    if incident is not None:
         yield "incident", f"{incident.number}, {spoken(incident.finding.kind)}: {incident.finding.sentence}"
-    yield "numbers", ", ".join(f"{name} {value:g}" for name, value in order.numbers.items())
+    yield "numbers", numbers_of(order.numbers)
     yield "ordered", second(order.asked_at)
     yield "started", record.started_at and second(record.started_at)
     yield "ended", record.ended_at and second(record.ended_at)
@@ -111,23 +111,22 @@ def _facts(details: OrderDetails) -> Iterator[tuple[str, object]]:
     yield "result", record.sentence or "none yet"
 
 
-def give(
-    model: ModelName = None, reason: Reason = "started by hand", project: ProjectFolder = None, as_json: AsJson = False
-) -> None:
+@printed
+def give(model: ModelName = None, reason: Reason = BY_HAND, project: ProjectFolder = None) -> Output:
     """Create a training order.
 
     The controller of 'everfit up' executes it, and begins a rollout of the version if every gate passes.
     """
     record = give_order(open_system(project), model, actor=actor(), reason=reason)
-    print_done(record, f"Training order {record.number} is created.", as_json=as_json)
+    return done(record, f"Training order {record.number} is created.")
 
 
+@printed
 def cancel(
     number: Annotated[int, typer.Argument(help="The training order's number.")],
-    reason: Reason = "started by hand",
+    reason: Reason = BY_HAND,
     project: ProjectFolder = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Output:
     """Cancel a training order that has not ended."""
     record = cancel_order(open_system(project), number, actor=actor(), reason=reason)
-    print_done(record, f"Training order {record.number} is cancelled.", as_json=as_json)
+    return done(record, f"Training order {record.number} is cancelled.")

@@ -2,44 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from everfit.cli.options import AsJson, ProjectFolder
-from everfit.cli.output import print_done
-from everfit.cli.progress_bars import Bars
-from everfit.cli.row_source import Row, RowSource, open_rows
+from everfit.cli.options import ProjectFolder, RequiredModelName
+from everfit.cli.output import Output, done
+from everfit.cli.printing import printed
+from everfit.cli.row_source import Row, open_rows
 from everfit.cli.service_options import BatchRows, ServiceUrl, id_of, naming_rows, open_client, typed
 from everfit.client.records import ModelDescription
+from everfit.core.progress import Progress
 
 _KNOWN_AT = "known_at"
+_FILE = typer.Argument(help="File with ids and values: .parquet, .csv, .jsonl or .json.", exists=True)
+_VALUE = "Column with the outcomes; an empty value withdraws an earlier outcome."
+_KNOWN_AT_OPTION = typer.Option(
+    "--known-at",
+    help="Column with the time at which the outcome was known; without one, now.",
+    show_default="known_at, if there is one",
+)
 
 
+@printed
 def outcomes(
-    model: Annotated[str, typer.Argument(help="The model's name.")],
-    file: Annotated[
-        Path, typer.Argument(help="File with ids and values: .parquet, .csv, .jsonl or .json.", exists=True)
-    ],
+    progress: Progress,
+    model: RequiredModelName,
+    file: Annotated[Path, _FILE],
     id_column: Annotated[str, typer.Option("--id", help="Column with the predictions' ids.")] = "id",
-    value_column: Annotated[
-        str, typer.Option("--value", help="Column with the outcomes; an empty value withdraws an earlier outcome.")
-    ] = "value",
-    known_at_column: Annotated[
-        str | None,
-        typer.Option(
-            "--known-at",
-            help="Column with the time at which the outcome was known; without one, now.",
-            show_default="known_at, if there is one",
-        ),
-    ] = None,
+    value_column: Annotated[str, typer.Option("--value", help=_VALUE)] = "value",
+    known_at_column: Annotated[str | None, _KNOWN_AT_OPTION] = None,
     batch: BatchRows = 1000,
     url: ServiceUrl = None,
     project: ProjectFolder = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Output:
     """Report outcomes of predictions to a running service.
 
     Reporting the same outcomes again changes nothing; a later value of the same id replaces the earlier one.
@@ -49,12 +46,11 @@ def outcomes(
         known_at_column = _KNOWN_AT
     names = {"id": id_column, "value": value_column} | ({_KNOWN_AT: known_at_column} if known_at_column else {})
     source.require(*names.values())
-    accepted = 0
-    task = f"Reporting to {model}"
-    with open_client(url, project) as client, Bars(quiet=as_json) as progress:
+    accepted, task = 0, f"Reporting to {model}"
+    with open_client(url, project) as client:
         described = client.model(model)
         progress.start(task, source.total)
-        for first, rows in _numbered(source, list(names.values()), batch):
+        for first, rows in source.batches(list(names.values()), batch):
             remedy = f"The {accepted:,} rows before it were accepted; they may be sent again." if accepted else ""
             with naming_rows(source.name, first, len(rows), remedy=remedy):
                 reports = [
@@ -63,14 +59,7 @@ def outcomes(
                 accepted += client.outcomes(model, reports)
             progress.advance(task, len(rows))
         progress.finish(task, note=f"{accepted:,} outcomes")
-    print_done({"model": model, "outcomes": accepted}, f"{accepted:,} outcomes of {model} recorded.", as_json=as_json)
-
-
-def _numbered(source: RowSource, columns: Sequence[str], size: int) -> Iterator[tuple[int, list[Row]]]:
-    first = 1
-    for rows in source.read(columns, size):
-        yield first, rows
-        first += len(rows)
+    return done({"model": model, "outcomes": accepted}, f"{accepted:,} outcomes of {model} recorded.")
 
 
 def _outcome(row: Row, names: dict[str, str], model: ModelDescription, number: int, *, untyped: bool) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """The only module that prints: text, or one JSON document.
 
-Text is never parsed as markup. A command prints parts: plain text, which may come from outside, and `Styled` text; both
-are shown character by character, with control characters escaped (`everfit.core.printable`).
+Text is never parsed as markup. A line has parts: plain text, which may come from outside, and `Styled` text; both are
+shown character by character, with control characters escaped (`everfit.core.printable`).
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,8 +19,7 @@ from everfit.core.printable import printable, printable_json
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from rich.console import Console, JustifyMethod
-    from rich.table import Table
+    from rich.console import Console
     from rich.text import Text
 
     from everfit.core.records import GateReport, Score
@@ -43,10 +42,36 @@ class Styled(NamedTuple):
         return str(self.text)
 
 
+class Table(NamedTuple):
+    """Rows of cells, plain or `Styled`."""
+
+    columns: Sequence[object]
+    """Their heads."""
+    rows: Iterable[Sequence[object]]
+    title: str = ""
+    numbers: Sequence[int] = ()
+    """Places of the columns that are aligned to the right."""
+
+
+Item = object
+"""Part of a text: a :class:`Table`, a tuple of the parts of one line, or the only part of a line."""
+
+
+class Output(NamedTuple):
+    """Output of a command."""
+
+    document: object
+    """Printed as one JSON document with ``--json``."""
+    text: Iterable[Item]
+    """Shown otherwise. A generator is not run for nothing."""
+    code: int = 0
+    """The exit code."""
+
+
 OK = Styled("✓", "green")
 FAILED = Styled("✗", "red")
 CAUTION = Styled("!", "yellow")
-MARKS = {"passed": OK, "failed": FAILED, "skipped": Styled("–", "dim")}
+_MARKS = {"passed": OK, "failed": FAILED, "skipped": Styled("–", "dim")}
 
 
 def bold(text: object) -> Styled:
@@ -69,13 +94,43 @@ def spoken(name: str) -> str:
     return name.replace("_", " ")
 
 
-def text_of(*parts: object, sep: str = " ") -> Text:
-    """Return parts as one line of Rich's.
+def done(document: object, *parts: object) -> Output:
+    """Return the output of a command whose text is one line after a check mark."""
+    return Output(document, [(OK, *parts)])
 
-    Args:
-        *parts: Plain values and `Styled` ones.
-        sep: Stands between two parts.
-    """
+
+def listing(records: object, columns: Sequence[object], rows: Iterable[Sequence[object]]) -> Output:
+    """Return the output of a command whose text is one table."""
+    return Output(records, [Table(columns, rows)])
+
+
+def facts(named: Iterable[tuple[str, object]]) -> Iterator[Item]:
+    """Yield one line for each name and value; a value that is ``None`` or empty is left out."""
+    return ((bold(f"{name:<10}"), value) for name, value in named if value not in (None, ""))
+
+
+def numbers_of(numbers: Mapping[str, float]) -> str:
+    """Return named numbers as text."""
+    return ", ".join(f"{name} {value:g}" for name, value in numbers.items())
+
+
+def gate_lines(report: GateReport) -> Iterator[Item]:
+    """Yield every verdict with its sentence."""
+    passed = sum(verdict.outcome == "passed" for verdict in report.verdicts)
+    word = Styled("passed:", "green") if report.passed else Styled("refused:", "red")
+    yield bold("Gate report"), "", word, f"{passed} of {len(report.verdicts)} gates passed"
+    for verdict in report.verdicts:
+        yield " ", _MARKS[verdict.outcome], bold(verdict.gate), "", verdict.sentence
+
+
+def score_table(scores: Iterable[Score]) -> Table:
+    """Return metrics with their intervals."""
+    rows = ((score.metric, f"{score.value:.4f}", f"{score.low:.4f} … {score.high:.4f}", score.rows) for score in scores)
+    return Table(("metric", "value", "95 % interval", "rows"), rows, "Hold-out")
+
+
+def _text_of(*parts: object, sep: str = " ") -> Text:
+    """Return parts as one line of Rich's, ``sep`` between them."""
     from rich.text import Text
 
     line = Text()
@@ -96,59 +151,46 @@ class Terminal:
     def __init__(self, *, quiet: bool = False, widest: int | None = None) -> None:
         from rich.console import Console
 
-        self.is_live = sys.stdout.isatty() and not quiet
-        self._wraps = self.is_live or widest is not None
-        columns = None if self.is_live else int(os.environ.get("COLUMNS") or _PIPE_COLUMNS)
+        self._is_live = sys.stdout.isatty() and not quiet
+        self._wraps = self._is_live or widest is not None
+        columns = None if self._is_live else int(os.environ.get("COLUMNS") or _PIPE_COLUMNS)
         self._console: Console = Console(highlight=False, markup=False, emoji=False, quiet=quiet, width=columns)
-        if widest is not None:
-            self._console.width = min(self._console.width, widest)
+        self.width = self._console.width = min(self._console.width, widest or self._console.width)
 
-    @property
-    def width(self) -> int:
-        """Width in columns."""
-        return self._console.width
+    def show(self, text: Iterable[Item]) -> None:
+        """Print tables and lines."""
+        for item in text:
+            if isinstance(item, Table):
+                self.table(item)
+            elif isinstance(item, tuple) and not isinstance(item, Styled):
+                self.line(*item)
+            else:
+                self.line(item)
 
     def line(self, *parts: object, sep: str = " ", wrap: bool = True) -> None:
         """Print parts on a line of their own."""
-        self._console.print(text_of(*parts, sep=sep), soft_wrap=not (wrap and self._wraps))
+        self._console.print(_text_of(*parts, sep=sep), soft_wrap=not (wrap and self._wraps))
         sys.stdout.flush()
 
-    def rows(
-        self,
-        title: str,
-        columns: Sequence[object],
-        rows: Iterable[Sequence[object]],
-        *,
-        numbers: Sequence[int] = (),
-    ) -> None:
-        """Print a table; cells that do not fit are wrapped, never cut.
-
-        Args:
-            title: Above it; may be empty.
-            columns: Their heads.
-            rows: Cells, plain or `Styled`.
-            numbers: Places of the columns that are aligned to the right.
-        """
+    def table(self, table: Table) -> None:
+        """Print a table; cells that do not fit are wrapped, never cut."""
         from rich.box import SIMPLE_HEAD
-        from rich.table import Table
+        from rich.table import Table as RichTable
 
-        table = Table(title=text_of(title) if title else None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        cells = [[text_of(cell) for cell in row] for row in rows]
-        heads = [text_of(column) for column in columns]
-        least = _least_widths([heads, *cells], self.width)
-        for place, head in enumerate(heads):
-            justify: JustifyMethod = "right" if place in numbers else "left"
-            table.add_column(head, overflow="fold", justify=justify, min_width=least[place])
+        title = _text_of(table.title) if table.title else None
+        drawn = RichTable(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        heads, *cells = [[_text_of(cell) for cell in row] for row in (table.columns, *table.rows)]
+        for place, (head, least) in enumerate(zip(heads, _least_widths([heads, *cells], self.width), strict=True)):
+            drawn.add_column(
+                head, overflow="fold", justify="right" if place in table.numbers else "left", min_width=least
+            )
         for row in cells:
-            table.add_row(*row)
-        self._print_table(table)
-
-    def _print_table(self, table: Table) -> None:
-        if self.is_live:
-            self._console.print(table)
+            drawn.add_row(*row)
+        if self._is_live:
+            self._console.print(drawn)
             return
         with self._console.capture() as captured:
-            self._console.print(table)
+            self._console.print(drawn)
         # Rich fills every line up with blanks.
         lines = [line.rstrip() for line in captured.get().splitlines()]
         if not self._console.quiet:
@@ -158,11 +200,11 @@ class Terminal:
     @contextmanager
     def busy(self, text: str) -> Iterator[Callable[[str], None]]:
         """Show a text below the lines while the block runs, on a terminal; yield a function that changes it."""
-        if not self.is_live:
+        if not self._is_live:
             yield lambda text: None  # noqa: ARG005
             return
-        with self._console.status(text_of(text)) as status:
-            yield lambda text: status.update(text_of(text))
+        with self._console.status(_text_of(text)) as status:
+            yield lambda text: status.update(_text_of(text))
 
     @contextmanager
     def redrawn(self) -> Iterator[Callable[[Iterable[Sequence[object]]], None]]:
@@ -171,7 +213,7 @@ class Terminal:
         from rich.live import Live
 
         with Live(console=self._console, auto_refresh=False) as live:
-            yield lambda lines: live.update(Group(*(text_of(*line) for line in lines)), refresh=True)
+            yield lambda lines: live.update(Group(*(_text_of(*line) for line in lines)), refresh=True)
 
 
 def _least_widths(lines: Sequence[Sequence[Text]], width: int) -> list[int | None]:
@@ -198,14 +240,9 @@ def reserve_stdout() -> None:
     sys.__stdout__ = own  # type: ignore[misc]
 
 
-def print_line(*parts: object, sep: str = " ") -> None:
-    """Print one line of text.
-
-    Args:
-        *parts: Plain values, from outside or not, and `Styled` ones.
-        sep: Stands between two parts.
-    """
-    Terminal().line(*parts, sep=sep)
+def print_line(*parts: object) -> None:
+    """Print one line of text."""
+    Terminal().line(*parts)
 
 
 def print_error(text: object) -> None:
@@ -220,46 +257,3 @@ def print_json(document: Any) -> None:
     stream = sys.__stdout__ or sys.stdout
     stream.write(printable_json(text.decode()) + "\n")
     stream.flush()
-
-
-def print_records(records: Any, columns: Sequence[object], rows: Iterable[Sequence[object]], *, as_json: bool) -> None:
-    """Print records as one JSON document, or as a table."""
-    if as_json:
-        print_json(records)
-    else:
-        print_rows("", columns, rows)
-
-
-def print_done(document: Any, *parts: object, as_json: bool) -> None:
-    """Print the result of a command as one JSON document, or as a line after a check mark."""
-    if as_json:
-        print_json(document)
-    else:
-        print_line(OK, *parts)
-
-
-def print_rows(title: str, columns: Sequence[object], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table."""
-    Terminal().rows(title, columns, rows)
-
-
-def print_facts(facts: Iterable[tuple[str, object]]) -> None:
-    """Print one line for each name and value; a value that is ``None`` or empty is left out."""
-    for name, value in facts:
-        if value not in (None, ""):
-            print_line(bold(f"{name:<10}"), value)
-
-
-def print_gates(report: GateReport) -> None:
-    """Print every verdict with its sentence."""
-    passed = sum(verdict.outcome == "passed" for verdict in report.verdicts)
-    word = Styled("passed", "green") if report.passed else Styled("refused", "red")
-    print_line(bold("Gate report"), "  ", word, f": {passed} of {len(report.verdicts)} gates passed", sep="")
-    for verdict in report.verdicts:
-        print_line("  ", MARKS[verdict.outcome], " ", bold(verdict.gate), "  ", verdict.sentence, sep="")
-
-
-def print_scores(scores: Iterable[Score]) -> None:
-    """Print metrics with their intervals."""
-    rows = [(one.metric, f"{one.value:.4f}", f"{one.low:.4f} … {one.high:.4f}", one.rows) for one in scores]
-    print_rows("Hold-out", ("metric", "value", "95 % interval", "rows"), rows)

@@ -13,34 +13,29 @@ from typing import Annotated, Any
 
 import typer
 
-from everfit.cli.options import AsJson, ProjectFolder
+from everfit.cli.options import AsJson, ProjectFolder, RequiredModelName
 from everfit.cli.output import CAUTION, OK, bold, print_error, print_json, print_line
 from everfit.cli.prediction_file import PredictionFile
 from everfit.cli.progress_bars import Bars
-from everfit.cli.row_source import Row, RowSource, json_rows, open_rows
+from everfit.cli.row_source import RowSource, json_rows, open_rows
 from everfit.cli.service_options import BatchRows, ServiceUrl, id_of, naming_rows, open_client, typed
 from everfit.client.client import Client
-from everfit.client.records import ModelDescription, Prediction
+from everfit.client.records import Prediction
 from everfit.core.errors import SettingsError
+
+_ROWS = (
+    "A file of rows (.parquet, .csv, .jsonl, .json), one JSON object or a list of them, or - for "
+    "JSON from standard input."
+)
+_OUT = typer.Option("--out", help="Write the predictions to this file: .parquet, .csv or .jsonl.", show_default=False)
+_ID = typer.Option("--id", help="Column with the predictions' ids.", show_default="new ids")
 
 
 def predict(
-    model: Annotated[str, typer.Argument(help="The model's name.")],
-    rows: Annotated[
-        str,
-        typer.Argument(
-            help="A file of rows (.parquet, .csv, .jsonl, .json), one JSON object or a list of them, or - for "
-            "JSON from standard input."
-        ),
-    ] = "-",
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", help="Write the predictions to this file: .parquet, .csv or .jsonl.", show_default=False),
-    ] = None,
-    id_column: Annotated[
-        str | None,
-        typer.Option("--id", help="Column with the predictions' ids.", show_default="new ids"),
-    ] = None,
+    model: RequiredModelName,
+    rows: Annotated[str, typer.Argument(help=_ROWS)] = "-",
+    out: Annotated[Path | None, _OUT] = None,
+    id_column: Annotated[str | None, _ID] = None,
     batch: BatchRows = 1000,
     url: ServiceUrl = None,
     project: ProjectFolder = None,
@@ -51,12 +46,11 @@ def predict(
     with ExitStack() as stack:
         file = None if out is None else stack.enter_context(PredictionFile(out))
         client = stack.enter_context(open_client(url, project))
-        requests = _Requests(client, model, source, id_column, only_fields=is_file)
         tally = _Tally(keep=file is None and as_json)
         progress = stack.enter_context(Bars(quiet=as_json or file is None))
         task = f"Predicting with {model}"
         progress.start(task, source.total)
-        for predictions in requests.send(batch):
+        for predictions in _predictions(client, model, source, id_column, batch, only_fields=is_file):
             tally.add(predictions)
             progress.advance(task, len(predictions))
             if file is not None:
@@ -67,52 +61,38 @@ def predict(
     _conclude(model, tally, out, as_json=as_json)
 
 
-class _Requests:
-    """Requests for predictions of the rows of a source, with the fields that a model takes.
+def _predictions(
+    client: Client, model: str, source: RowSource, id_column: str | None, size: int, *, only_fields: bool
+) -> Iterator[list[Prediction]]:
+    """Request predictions of the rows of a source; yield those of each batch of at most ``size`` rows.
 
-    Raises:
-        SourceError: If a field or the ids are not among the columns.
+    Raises :class:`SourceError` if a field or the ids are not among the columns.
     """
+    types = {field.name: field.type for field in client.model(model).request}
+    named = () if id_column is None else (id_column,)
+    source.require(*(types if only_fields else ()), *named)
+    columns = [column for column in source.columns if column in {*types, *named}]
+    ignored = [column for column in source.columns if column not in columns]
+    if only_fields and ignored:
+        print_error(f"Not sent, since they are no request fields of {model}: {', '.join(ignored)}.")
 
-    def __init__(
-        self, client: Client, model: str, source: RowSource, id_column: str | None, *, only_fields: bool
-    ) -> None:
-        self._client = client
-        self._model: ModelDescription = client.model(model)
-        self._source = source
-        self._id = id_column
-        self._types = {field.name: field.type for field in self._model.request}
-        self._only_fields = only_fields
-        named = () if id_column is None else (id_column,)
-        source.require(*(self._types if only_fields else ()), *named)
-        self._columns = [column for column in source.columns if column in {*self._types, *named}]
-        ignored = [column for column in source.columns if column not in self._columns]
-        if only_fields and ignored:
-            print_error(f"Not sent, since they are no request fields of {model}: {', '.join(ignored)}.")
+    def is_sent(name: str) -> bool:
+        return name in types or (not only_fields and name != id_column)
 
-    def send(self, size: int) -> Iterator[list[Prediction]]:
-        """Yield the predictions of each batch of at most ``size`` rows."""
-        first = 1
-        for rows in self._source.read(self._columns, size):
-            with naming_rows(self._source.name, first, len(rows)):
-                inputs = [self._fields(row, number) for number, row in enumerate(rows)]
-                ids = None if self._id is None else self._ids(rows, self._id)
-                predictions = self._client.predict(self._model.name, inputs, ids=ids)
-            yield predictions
-            first += len(rows)
+    def value_of(text: Any, name: str, number: int) -> Any:
+        return typed(text, types[name], place=f"inputs[{number}].{name}") if source.untyped else text
 
-    def _ids(self, rows: Sequence[Row], column: str) -> list[str]:
-        return [id_of(row, column, place=f"inputs[{number}]") for number, row in enumerate(rows)]
-
-    def _fields(self, row: Row, number: int) -> Row:
-        sent = {
-            name: value
-            for name, value in row.items()
-            if name in self._types or (not self._only_fields and name != self._id)
-        }
-        if not self._source.untyped:
-            return sent
-        return {name: typed(value, self._types[name], place=f"inputs[{number}].{name}") for name, value in sent.items()}
+    for first, rows in source.batches(columns, size):
+        with naming_rows(source.name, first, len(rows)):
+            inputs = [
+                {name: value_of(value, name, number) for name, value in row.items() if is_sent(name)}
+                for number, row in enumerate(rows)
+            ]
+            ids = None
+            if id_column is not None:
+                ids = [id_of(row, id_column, place=f"inputs[{number}]") for number, row in enumerate(rows)]
+            predictions = client.predict(model, inputs, ids=ids)
+        yield predictions
 
 
 class _Tally:
@@ -153,8 +133,8 @@ def _conclude(model: str, tally: _Tally, out: Path | None, *, as_json: bool) -> 
     if tally.kept is not None:
         print_json(_document(tally.kept))
     elif as_json:
-        document: dict[str, Any] = {"model": model, "rows": tally.rows, "versions": tally.versions}
-        print_json(document | {"missing": tally.missing, "out": str(out)})
+        counts = {"rows": tally.rows, "versions": tally.versions, "missing": tally.missing}
+        print_json({"model": model, **counts, "out": str(out)})
     else:
         for view, rows in tally.missing.items():
             print_line(CAUTION, f"{view} had no usable row for {rows:,} predictions; its features were missing.")
@@ -170,7 +150,10 @@ def _document(predictions: Sequence[Prediction]) -> dict[str, Any]:
     for place, one in enumerate(predictions):
         for view in one.missing:
             missing.setdefault(view, []).append(place)
-    document: dict[str, Any] = {"predictions": [one.value for one in predictions]}
-    document |= {"ids": [one.id for one in predictions], "version": versions[0] if versions else None}
-    document |= {"versions": versions} if len(set(versions)) > 1 else {}
-    return document | ({"missing": missing} if missing else {})
+    return {
+        "predictions": [one.value for one in predictions],
+        "ids": [one.id for one in predictions],
+        "version": versions[0] if versions else None,
+        **({"versions": versions} if len(set(versions)) > 1 else {}),
+        **({"missing": missing} if missing else {}),
+    }

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable
 from glob import escape
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import msgspec
@@ -22,9 +21,6 @@ class PredictionFile:
 
     With more than two classes, each has a column ``prediction.CLASS``. Rows are written to the disk as they come, so
     that any number of them fits. An earlier file is replaced when the context ends without an error.
-
-    Raises:
-        SettingsError: If its ending is none of these, or its folder is not there.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,9 +37,7 @@ class PredictionFile:
         self._file = self._rows.open("xb")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._file.close()
         try:
             if kind is None:
@@ -66,13 +60,9 @@ class PredictionFile:
         import polars as pl
 
         kinds: dict[str, Any] = {"id": pl.String(), "version": pl.Int64()}
-        # Polars always reads this path as a pattern.
-        written = escape(str(self._rows))
-        rows = pl.scan_ndjson(written, schema={column: kinds.get(column, pl.Float64()) for column in self._columns})
-        if ending == ".csv":
-            rows.sink_csv(self._whole)
-        else:
-            rows.sink_parquet(self._whole)
+        schema = {column: kinds.get(column, pl.Float64()) for column in self._columns}
+        rows = pl.scan_ndjson(escape(str(self._rows)), schema=schema)  # Polars always reads this path as a pattern
+        (rows.sink_csv if ending == ".csv" else rows.sink_parquet)(self._whole)
         return self._whole
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from everfit.cli.output import print_error
@@ -24,7 +23,17 @@ class Bars(Progress):
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Bars:
-        if not self._quiet and sys.stderr.isatty():
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._rich is not None:
+            self._rich.stop()
+
+    def start(self, task: str, total: int | None = None) -> None:
+        """Show a bar."""
+        if self._quiet or not sys.stderr.isatty():
+            return
+        if self._rich is None:
             from rich import progress as rich
             from rich.console import Console
 
@@ -38,18 +47,7 @@ class Bars(Progress):
                 console=Console(stderr=True, markup=False),
             )
             self._rich.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._rich is not None:
-            self._rich.stop()
-
-    def start(self, task: str, total: int | None = None) -> None:
-        """Show a bar."""
-        if self._rich is not None:
-            self._tasks[task] = self._rich.add_task(printable(task), total=total, note="")
+        self._tasks[task] = self._rich.add_task(printable(task), total=total, note="")
 
     def advance(self, task: str, steps: int = 1, note: str = "") -> None:
         """Extend the bar of a task."""
@@ -59,7 +57,7 @@ class Bars(Progress):
     def finish(self, task: str, note: str = "") -> None:
         """Complete the bar of a task."""
         if self._rich is not None and task in self._tasks:
-            total = self._rich.tasks[self._tasks[task]].total
-            self._rich.update(self._tasks[task], completed=total or 1, total=total or 1, note=printable(note))
+            total = self._rich.tasks[self._tasks[task]].total or 1
+            self._rich.update(self._tasks[task], completed=total, total=total, note=printable(note))
         elif not self._quiet:
             print_error(f"{task}: {note or 'done'}")

@@ -5,69 +5,58 @@ from __future__ import annotations
 import re
 import signal
 import threading
-from types import FrameType
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated
 
 import typer
 
-from everfit.cli.instants import read_instant
-from everfit.cli.options import AsJson, ModelName, ProjectFolder
-from everfit.cli.output import CAUTION, OK, bold, print_json, print_line, print_rows, spoken
-from everfit.cli.progress_bars import Bars
+from everfit.cli.options import ModelName, ProjectFolder, instant
+from everfit.cli.output import CAUTION, OK, Item, Output, Table, bold, spoken
+from everfit.cli.printing import printed
 from everfit.cli.service_options import ServiceUrl, open_client
 from everfit.core.duration import parse_duration
 from everfit.core.errors import SettingsError
+from everfit.core.progress import Progress
 from everfit.replay import replaying
 from everfit.replay.replaying import ReplayPlan
-from everfit.replay.result import Figures, ReplayReport
+from everfit.replay.result import Figures, Period, ReplayReport
 from everfit.wiring import open_system
 
 _INTERRUPTED = 130
+_RETRIES = 12
+"""Half a minute: the supervisor has restarted a killed worker by then."""
+_STEP = "Length of a slice: the most that features and outcomes may be late."
+_WATCH_EVERY = "Event time between two instants at which the replay waits for the controller."
+_CONTROLLER = "Wait for the controller, or use only the service."
+_PATIENCE = "Longest time to wait for the controller at one instant, trainings included."
+_AGAINST = "Compare with the predictions that this version would have made."
 
 
+@printed
 def replay(
-    start: Annotated[str, typer.Option("--from", help="First event time, inclusive, such as 2013-03-01.")],
-    end: Annotated[str, typer.Option("--to", help="Last event time, exclusive.")],
+    progress: Progress,
+    start: Annotated[datetime, instant("--from", help="First event time, inclusive, such as 2013-03-01.")],
+    end: Annotated[datetime, instant("--to", help="Last event time, exclusive.")],
     model: ModelName = None,
     speed: Annotated[str, typer.Option("--speed", help="Speed of event time: max, or a factor such as x3600.")] = "max",
-    step: Annotated[
-        str, typer.Option("--step", help="Length of a slice: the most that features and outcomes may be late.")
-    ] = "30m",
-    watch_every: Annotated[
-        str,
-        typer.Option(
-            "--watch-every", help="Event time between two instants at which the replay waits for the controller."
-        ),
-    ] = "1d",
-    controller: Annotated[
-        bool,
-        typer.Option("--controller/--no-controller", help="Wait for the controller, or use only the service."),
-    ] = True,
-    patience: Annotated[
-        str,
-        typer.Option("--patience", help="Longest time to wait for the controller at one instant, trainings included."),
-    ] = "1h",
-    against: Annotated[
-        int | None, typer.Option("--against", help="Compare with the predictions that this version would have made.")
-    ] = None,
-    by: Annotated[
-        Literal["month", "week", "day"], typer.Option("--by", help="Period of one line of figures.")
-    ] = "month",
+    step: Annotated[str, typer.Option("--step", help=_STEP)] = "30m",
+    watch_every: Annotated[str, typer.Option("--watch-every", help=_WATCH_EVERY)] = "1d",
+    controller: Annotated[bool, typer.Option("--controller/--no-controller", help=_CONTROLLER)] = True,
+    patience: Annotated[str, typer.Option("--patience", help=_PATIENCE)] = "1h",
+    against: Annotated[int | None, typer.Option("--against", help=_AGAINST)] = None,
+    by: Annotated[Period, typer.Option("--by", help="Period of one line of figures.")] = "month",
     url: ServiceUrl = None,
     project: ProjectFolder = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Output:
     """Replay history against the running system.
 
     Requests, features and outcomes are sent at the times of history. The system must have been started with --replay.
     Ctrl-C ends the replay after the present slice; --from continues from there.
     """
-    first, last = read_instant(start, name="--from"), read_instant(end, name="--to")
-    assert first is not None
-    assert last is not None
     plan = ReplayPlan(
-        start=first,
-        end=last,
+        start=start,
+        end=end,
         step=parse_duration(step, name="--step"),
         speed=_speed(speed),
         watch_every=parse_duration(watch_every, name="--watch-every") if controller else None,
@@ -77,28 +66,19 @@ def replay(
     )
     system = open_system(project)
     stopping = threading.Event()
-    before = signal.signal(signal.SIGINT, lambda number, frame: _stop(stopping, frame))  # noqa: ARG005
+
+    def stop(*_: object) -> None:
+        if stopping.is_set():  # the second Ctrl-C ends it at once
+            raise KeyboardInterrupt
+        stopping.set()
+
+    before = signal.signal(signal.SIGINT, stop)
     try:
-        with open_client(url, system.project.root, retries=_RETRIES) as client, Bars(quiet=as_json) as progress:
+        with open_client(url, system.project.root, retries=_RETRIES) as client:
             report = replaying.replay(system, client, model, plan, stop=stopping.is_set, progress=progress)
     finally:
         signal.signal(signal.SIGINT, before)
-    if as_json:
-        print_json(report)
-    else:
-        _print(report)
-    if not report.finished:
-        raise typer.Exit(_INTERRUPTED)
-
-
-_RETRIES = 12
-"""Half a minute: the supervisor has restarted a killed worker by then."""
-
-
-def _stop(stopping: threading.Event, frame: FrameType | None) -> None:  # noqa: ARG001
-    if stopping.is_set():  # the second Ctrl-C ends it at once
-        raise KeyboardInterrupt
-    stopping.set()
+    return Output(report, _text(report), code=0 if report.finished else _INTERRUPTED)
 
 
 def _speed(text: str) -> float | None:
@@ -110,24 +90,23 @@ def _speed(text: str) -> float | None:
     return float(found[1])
 
 
-def _print(report: ReplayReport) -> None:
+def _text(report: ReplayReport) -> Iterator[Item]:
     rows = map(_row, (*report.months, *([report.overall] if report.overall else [])))
     names = list(report.overall.live) if report.overall else []
     columns = ["", "rows", "versions", *map(spoken, names)]
     if report.against is not None:
         columns += [f"{spoken(name)}, version {report.against}" for name in names]
-    print_rows(f"Predictions of {report.model} by their final labels", columns, rows)
-    print_line(
+    yield Table(columns, rows, f"Predictions of {report.model} by their final labels")
+    yield (
         CAUTION if report.failed else OK,
         f"{report.answered:,} of {report.asked:,} rows predicted, {report.outcomes:,} outcomes and "
         f"{report.pushed:,} feature rows sent in {report.seconds:,.1f} s ({report.rows_per_second:,.0f} rows/s).",
     )
     if report.refused_outcomes:
-        print_line(CAUTION, f"{report.refused_outcomes:,} outcomes were refused.")
-    for refusal in report.refusals:
-        print_line(CAUTION, refusal)
+        yield CAUTION, f"{report.refused_outcomes:,} outcomes were refused."
+    yield from ((CAUTION, refusal) for refusal in report.refusals)
     if not report.finished:
-        print_line(CAUTION, f"Stopped. Continue with --from {report.end:%Y-%m-%dT%H:%M:%SZ}.")
+        yield CAUTION, f"Stopped. Continue with --from {report.end:%Y-%m-%dT%H:%M:%SZ}."
 
 
 def _row(figures: Figures) -> tuple[object, ...]:

@@ -6,31 +6,27 @@ from typing import Annotated
 
 import typer
 
-from everfit.cli.options import AsJson, ProjectFolder, Version
-from everfit.cli.output import Styled, print_json, print_line
-from everfit.cli.progress_bars import Bars
+from everfit.cli.options import ProjectFolder, Version
+from everfit.cli.output import Output, Styled
+from everfit.cli.printing import printed
 from everfit.commands import reproduce as command
+from everfit.core.progress import Progress
 from everfit.wiring import open_system
 
 
+@printed
 def reproduce(
+    progress: Progress,
     version: Version = "champion",
     model: Annotated[str | None, typer.Option("--model", help="The model's name, if the project has several.")] = None,
     project: ProjectFolder = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Output:
     """Train a version again as recorded; compare the predictions.
 
     Code, data and seed are those that were recorded with the version.
     """
-    system = open_system(project)
-    with Bars(quiet=as_json) as progress:
-        outcome = command.reproduce(system, model, version, progress=progress)
-    if as_json:
-        print_json(outcome)
-    else:
-        mark = Styled("✓ identical", "green") if outcome.identical else Styled("✗ different", "red")
-        print_line(mark, f" {outcome.model} version {outcome.version}: {outcome.sentence}")
-        for difference in outcome.differences:
-            print_line(f"  • {difference}")
-    raise typer.Exit(0 if outcome.identical else 1)
+    outcome = command.reproduce(open_system(project), model, version, progress=progress)
+    mark = Styled("✓ identical", "green") if outcome.identical else Styled("✗ different", "red")
+    lead = (mark, f" {outcome.model} version {outcome.version}: {outcome.sentence}")
+    differences = (f"  • {difference}" for difference in outcome.differences)
+    return Output(outcome, [lead, *differences], code=0 if outcome.identical else 1)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from everfit.cli.options import AsJson, ModelName, ProjectFolder, Reason, Version
-from everfit.cli.output import minute, print_done, print_records, spoken
+from everfit.cli.options import BY_HAND, ModelName, ProjectFolder, Reason, Version
+from everfit.cli.output import Output, done, listing, minute, spoken
+from everfit.cli.printing import printed
 from everfit.commands.rollouts import change_rollout, roll_out
+from everfit.core.rollout import Rollout
 from everfit.wiring import actor, open_system
 
 
-def list_rollouts(model: ModelName = None, project: ProjectFolder = None, as_json: AsJson = False) -> None:
+@printed
+def list_rollouts(model: ModelName = None, project: ProjectFolder = None) -> Output:
     """List the rollouts with every transition and its reason."""
     system = open_system(project)
     found = [one for name in system.project.model_names(model) for one in system.rollouts.of(name)]
@@ -23,16 +25,13 @@ def list_rollouts(model: ModelName = None, project: ProjectFolder = None, as_jso
         for one in found
         for line in one.history
     )
-    print_records(found, columns, rows, as_json=as_json)
+    return listing(found, columns, rows)
 
 
+@printed
 def begin(
-    model: ModelName = None,
-    version: Version = "challenger",
-    reason: Reason = "started by hand",
-    project: ProjectFolder = None,
-    as_json: AsJson = False,
-) -> None:
+    model: ModelName = None, version: Version = "challenger", reason: Reason = BY_HAND, project: ProjectFolder = None
+) -> Output:
     """Begin the rollout of a registered version.
 
     The controller of 'everfit up' moves it through the model's stages. Without a champion, the version becomes the
@@ -40,60 +39,47 @@ def begin(
     """
     begun = roll_out(open_system(project), model, version, actor=actor(), reason=reason)
     if begun is None:
-        print_done(begun, "The version is the champion: there was none to compare it with.", as_json=as_json)
-    else:
-        print_done(begun, f"Version {begun.version} of {begun.model}: {spoken(begun.state)}.", as_json=as_json)
+        return done(None, "The version is the champion: there was none to compare it with.")
+    return _state_of(begun)
 
 
-def approve(
-    model: ModelName = None, reason: Reason = "started by hand", project: ProjectFolder = None, as_json: AsJson = False
-) -> None:
+@printed
+def approve(model: ModelName = None, reason: Reason = BY_HAND, project: ProjectFolder = None) -> Output:
     """Approve the rollout that waits for approval."""
-    _steer("approve", model, reason, project, as_json=as_json)
+    return _state_of(change_rollout(open_system(project), model, "approve", actor=actor(), reason=reason))
 
 
-def pause(
-    model: ModelName = None, reason: Reason = "started by hand", project: ProjectFolder = None, as_json: AsJson = False
-) -> None:
+@printed
+def pause(model: ModelName = None, reason: Reason = BY_HAND, project: ProjectFolder = None) -> Output:
     """Pause the rollout in its present stage.
 
     A version that is shown to be worse is rolled back all the same.
     """
-    _steer("pause", model, reason, project, as_json=as_json)
+    return _state_of(change_rollout(open_system(project), model, "pause", actor=actor(), reason=reason))
 
 
-def resume(
-    model: ModelName = None, reason: Reason = "started by hand", project: ProjectFolder = None, as_json: AsJson = False
-) -> None:
+@printed
+def resume(model: ModelName = None, reason: Reason = BY_HAND, project: ProjectFolder = None) -> Output:
     """Resume the paused rollout."""
-    _steer("resume", model, reason, project, as_json=as_json)
+    return _state_of(change_rollout(open_system(project), model, "resume", actor=actor(), reason=reason))
 
 
+def _state_of(rollout: Rollout) -> Output:
+    return done(rollout, f"Version {rollout.version} of {rollout.model}: {spoken(rollout.state)}.")
+
+
+@printed
 def audit(
     model: ModelName = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many lines, the newest.")] = 100,
     project: ProjectFolder = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Output:
     """List what was done to models, by whom and why."""
     system = open_system(project)
-    name = system.project.model(model).name if model else None
-    lines = system.audit.read(name, limit=limit)
+    lines = system.audit.read(system.project.model(model).name if model else None, limit=limit)
     columns = ("when (UTC)", "by", "action", "model", "version", "reason")
     rows = (
         (f"{line.at:%Y-%m-%d %H:%M:%S}", line.actor, spoken(line.action), line.model, line.version or "–", line.reason)
         for line in lines
     )
-    print_records(lines, columns, rows, as_json=as_json)
-
-
-def _steer(
-    action: Literal["approve", "pause", "resume"],
-    model: str | None,
-    reason: str,
-    project: Path | None,
-    *,
-    as_json: bool,
-) -> None:
-    rollout = change_rollout(open_system(project), model, action, actor=actor(), reason=reason)
-    print_done(rollout, f"Version {rollout.version} of {rollout.model}: {spoken(rollout.state)}.", as_json=as_json)
+    return listing(lines, columns, rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,12 +30,15 @@ class RowSource(NamedTuple):
     read: Callable[[Sequence[str], int], Iterator[list[Row]]]
     """Yields batches of at most so many rows, with at least these columns; may raise SourceError."""
 
-    def require(self, *columns: str) -> None:
-        """Make sure that columns exist.
+    def batches(self, columns: Sequence[str], size: int) -> Iterator[tuple[int, list[Row]]]:
+        """Yield batches of at most ``size`` rows, each after the number of its first row, from 1."""
+        first = 1
+        for rows in self.read(columns, size):
+            yield first, rows
+            first += len(rows)
 
-        Raises:
-            SourceError: If one does not.
-        """
+    def require(self, *columns: str) -> None:
+        """Make sure that columns exist. Raises :class:`SourceError` if one does not."""
         missing = [column for column in columns if column not in self.columns]
         if missing and self.total != 0:
             remedy = f"There are {', '.join(self.columns) or 'none'}."
@@ -44,8 +48,7 @@ class RowSource(NamedTuple):
 def open_rows(path: Path) -> RowSource:
     """Return the rows of a Parquet, CSV, JSONL or JSON file; only JSON is read as a whole.
 
-    Raises:
-        SourceError: If it cannot be read, or has another format.
+    Raises :class:`SourceError` if it cannot be read, or has another format.
     """
     opener = _OPENERS.get(path.suffix.lower())
     if opener is None:
@@ -57,11 +60,7 @@ def open_rows(path: Path) -> RowSource:
 
 
 def json_rows(text: str | bytes, name: str = "") -> RowSource:
-    """Return the rows of JSON text: one object, or a list of objects.
-
-    Raises:
-        SourceError: If it is neither.
-    """
+    """Return the rows of JSON text: one object, or a list of objects. Raises :class:`SourceError` if it is neither."""
     try:
         found = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError) as problem:
@@ -78,19 +77,21 @@ def _open_parquet(path: Path) -> RowSource:
 
     scan = pl.scan_parquet(path, glob=False)
 
-    def _read(columns: Sequence[str], size: int) -> Iterator[list[Row]]:
+    @contextmanager
+    def _readable() -> Iterator[None]:
         try:
-            for frame in scan.select(columns).collect_batches(chunk_size=size, maintain_order=True):
-                yield from (part.to_dicts() for part in frame.iter_slices(size))
+            yield
         except pl.exceptions.PolarsError as problem:
             raise SourceError(f"the file must be readable: {problem}", place=path.name) from problem
 
-    try:
-        columns = tuple(scan.collect_schema())
+    def _read(columns: Sequence[str], size: int) -> Iterator[list[Row]]:
+        with _readable():
+            for frame in scan.select(columns).collect_batches(chunk_size=size, maintain_order=True):
+                yield from (part.to_dicts() for part in frame.iter_slices(size))
+
+    with _readable():
         total = int(scan.select(pl.len()).collect().item())
-    except pl.exceptions.PolarsError as problem:
-        raise SourceError(f"the file must be readable: {problem}", place=path.name) from problem
-    return RowSource(path.name, columns, total, untyped=False, read=_read)
+        return RowSource(path.name, tuple(scan.collect_schema()), total, untyped=False, read=_read)
 
 
 def _open_csv(path: Path) -> RowSource:
@@ -129,13 +130,8 @@ def _open_lines(path: Path) -> RowSource:
                     raise SourceError(rule, value=str(line[:80]), place=f"{path.name}, row {number}") from problem
 
     first = next(_rows(), None)
-    return RowSource(
-        path.name,
-        tuple(first or ()),
-        0 if first is None else None,
-        untyped=False,
-        read=lambda _, size: _batched(_rows(), size),
-    )
+    total = 0 if first is None else None
+    return RowSource(path.name, tuple(first or ()), total, untyped=False, read=lambda _, size: _batched(_rows(), size))
 
 
 def _batched(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from everfit.cli.logs import keep_log
-from everfit.cli.options import AsJson, FollowReplay, Host, Port, ProjectFolder, Workers
+from everfit.cli.options import AsJson, FollowReplay, Host, Port, ProjectFolder, ProjectRoot, Workers
 from everfit.cli.output import bold, print_json, print_line
 from everfit.runtime.launcher import Launcher
 from everfit.runtime.supervisor import Supervisor, worker_specs
@@ -29,8 +28,7 @@ def serve(
     """Serve the champions over HTTP until stopped."""
     keep_log("supervisor", as_json=as_json)
     root = find_root(project)
-    flags = {"serving.host": host, "serving.port": port, "serving.workers": workers}
-    settings = load_settings(root, flags).serving
+    settings = load_settings(root, serving_flags(host, port, workers)).serving
     models = deployed_versions(root)
     with listen(settings.host, settings.port) as listener:
         url = url_of(listener)
@@ -42,18 +40,25 @@ def serve(
             for name, version in models.items():
                 print_line("Serving", bold(name), f"version {version} at {url}/predict/{name}")
 
-        options = [*(["--replay"] if replay else []), *(["--json"] if as_json else [])]
-        posts = worker_specs(listener.fileno(), settings.workers, *options)
-        code = Supervisor(Launcher(root=root), posts).run(announce)
-    if code:
-        raise typer.Exit(code)
+        specs = worker_specs(listener.fileno(), settings.workers, *child_options(replay=replay, as_json=as_json))
+        raise typer.Exit(Supervisor(Launcher(root=root), specs).run(announce))
+
+
+def serving_flags(host: str | None, port: int | None, workers: int | None) -> dict[str, str | int | None]:
+    """Return the settings that the options of a service stand for."""
+    return {"serving.host": host, "serving.port": port, "serving.workers": workers}
+
+
+def child_options(*, replay: bool, as_json: bool) -> list[str]:
+    """Return the options that every process of a service gets from the command that starts it."""
+    return [*(["--replay"] if replay else []), *(["--json"] if as_json else [])]
 
 
 def worker(
     slot: Annotated[int, typer.Option("--slot", help="Number of the worker.")],
     listener: Annotated[int, typer.Option("--listener", help="Descriptor of the listening socket.")],
     ready: Annotated[int, typer.Option("--ready", help="Descriptor that gets a byte once the worker is ready.")],
-    project: Annotated[Path, typer.Option("--project", help="Folder with everfit.toml.")],
+    project: ProjectRoot,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for a deployment if there is none.")] = False,
     replay: FollowReplay = False,
     as_json: AsJson = False,
@@ -63,9 +68,10 @@ def worker(
     parent = os.getppid()
     one = open_worker(project, slot=slot, clock=follow_replay(find_root(project)) if replay else None)
     one.load(wait=wait)
+    one.run(socket.socket(fileno=listener), announce=lambda: report_ready(ready), parent=parent)
 
-    def announce() -> None:
-        os.write(ready, b"+")
-        os.close(ready)
 
-    one.run(socket.socket(fileno=listener), announce=announce, parent=parent)
+def report_ready(descriptor: int) -> None:
+    """Report to the supervisor that this process is ready."""
+    os.write(descriptor, b"+")
+    os.close(descriptor)

@@ -35,13 +35,8 @@ _PLACE = re.compile(r"(?:^|\$\.)(?:inputs|outcomes)(?:\[(\d+)\])?(?:\.([^`]*))?"
 def open_client(url: str | None, project: Path | None, *, retries: int = 3) -> Client:
     """Return a client of the service at ``url``, by default of the project's service.
 
-    Args:
-        url: URL of the service.
-        retries: Largest number of retries of a call.
-
-    Raises:
-        ProjectError: If no URL is given, and there is no project here.
-        SettingsError: If the URL is not valid.
+    Raises :class:`ProjectError` if no URL is given and there is no project here, :class:`SettingsError` if the URL is
+    not valid.
     """
     if url is None:
         serving = load_settings(find_root(project)).serving
@@ -50,19 +45,12 @@ def open_client(url: str | None, project: Path | None, *, retries: int = 3) -> C
 
 
 def typed(text: Any, kind: str, *, place: str) -> Any:
-    """Return the value of a text, for types that are not text in JSON.
+    """Return the value of a text for a request field of type ``kind``; dates, text and ``None`` stay as they are.
 
-    Args:
-        text: The text; ``None`` stays ``None``.
-        kind: Type of the request field; dates and text stay text.
-        place: The value's place for the error, such as ``inputs[3].distance``.
-
-    Raises:
-        InvalidRequestError: If the text is not a value of the type.
+    Raises :class:`InvalidRequestError` with the value's place, such as ``inputs[3].distance``, for other text.
     """
     if text is None or kind not in _TYPES:
         return text
-
     wanted, words = _TYPES[kind]
     wrong = InvalidRequestError(f"must be {words}", value=text, place=place)
     try:
@@ -76,11 +64,7 @@ def typed(text: Any, kind: str, *, place: str) -> Any:
 
 
 def id_of(row: Mapping[str, Any], column: str, *, place: str) -> str:
-    """Return a row's id as text.
-
-    Raises:
-        InvalidRequestError: If it has none.
-    """
+    """Return a row's id as text. Raises :class:`InvalidRequestError` if it has none."""
     if row.get(column) is None:
         raise InvalidRequestError("must be given: an id", place=f"{place}.{column}")
     return str(row[column])
@@ -88,17 +72,9 @@ def id_of(row: Mapping[str, Any], column: str, *, place: str) -> str:
 
 @contextmanager
 def naming_rows(source: str, first: int, count: int, *, remedy: str = "") -> Iterator[None]:
-    """Add the source and the row number, from 1, to the place of errors that are raised within.
+    """Add the file's name and the number of the row, from 1, to the place of errors about a batch of rows.
 
-    Args:
-        source: Name of the file; empty without one.
-        first: Number of the batch's first row.
-        count: Number of rows in the batch.
-        remedy: A sentence that is added to the remedy.
-
-    Raises:
-        RequestError: As within, with another place.
-        TimestampError: As within, with another place.
+    Raises :class:`RequestError` and :class:`TimestampError` as within, with ``remedy`` behind theirs.
     """
     try:
         yield

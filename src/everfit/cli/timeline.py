@@ -42,15 +42,7 @@ def timeline(
     made: Mapping[int, JudgedCandidate],
     plan: RolloutPlan,
 ) -> tuple[Event, ...]:
-    """Return the events of a model, oldest first.
-
-    Args:
-        incidents: Incidents of the model.
-        orders: Training orders of the model.
-        rollouts: Rollouts of the model.
-        made: Results of trainings by the number of their order.
-        plan: The rollout plan of the model.
-    """
+    """Return the events of a model, oldest first; ``made`` are results of trainings by the number of their order."""
     events = [event for incident in _shown(incidents) for event in _of_incident(incident)]
     events += [event for record in orders for event in _of_order(record, made.get(record.number))]
     events += [event for rollout in rollouts for event in _of_rollout(rollout, plan)]
@@ -106,9 +98,9 @@ def _judged(record: OrderRecord, made: JudgedCandidate, key: str) -> Event:
     count = f"{passed} of {len(verdicts)} gates passed."
     if not made.report.passed:
         return Event(key=key, at=at, what="refused", sentence=f"{count} {record.sentence}")
-    against = next((verdict.sentence for verdict in verdicts if verdict.gate == "beats_champion"), "")
-    version = "" if record.version is None else f" It is version {record.version}."
-    return Event(key=key, at=at, what="gates", sentence=f"{count} {_sentences(against, 1)}{version}")
+    compared = [f"{_first(verdict.sentence)}." for verdict in verdicts if verdict.gate == "beats_champion"]
+    version = [] if record.version is None else [f"It is version {record.version}."]
+    return Event(key=key, at=at, what="gates", sentence=" ".join([count, *compared, *version]))
 
 
 def _of_rollout(rollout: Rollout, plan: RolloutPlan) -> Iterator[Event]:
@@ -141,7 +133,3 @@ def _moved(rollout: Rollout, move: TransitionRecord, plan: RolloutPlan) -> str:
 
 def _first(text: str) -> str:
     return text.partition(". ")[0].removesuffix(".")
-
-
-def _sentences(text: str, count: int) -> str:
-    return ". ".join(text.split(". ")[:count]).rstrip(".") + "." if text else ""

@@ -14,8 +14,9 @@ from typing import Annotated
 import typer
 
 from everfit.cli.logs import keep_log
-from everfit.cli.options import AsJson, FollowReplay, Host, Port, ProjectFolder, Workers
+from everfit.cli.options import AsJson, FollowReplay, Host, Port, ProjectFolder, ProjectRoot, Workers
 from everfit.cli.output import bold, print_json, print_line
+from everfit.cli.serve import child_options, report_ready, serving_flags
 from everfit.loop.retrain_job import run_training
 from everfit.runtime.launcher import Launcher
 from everfit.runtime.subprocess_runner import die_with_parent
@@ -37,31 +38,28 @@ def up(
     A model without a champion is trained first.
     """
     keep_log("supervisor", as_json=as_json)
-    flags = {"serving.host": host, "serving.port": port, "serving.workers": workers}
-    opened = load_project(find_root(project), flags)
-    settings, words = opened.settings, [*(["--replay"] if replay else []), *(["--json"] if as_json else [])]
+    opened = load_project(find_root(project), serving_flags(host, port, workers))
+    settings, options = opened.settings, child_options(replay=replay, as_json=as_json)
     with listen(settings.serving.host, settings.serving.port) as listener:
         url = url_of(listener)
 
         def announce() -> None:
+            level, models = settings.loop.level, sorted(opened.models)
             if as_json:
-                print_json({"url": url, "level": settings.loop.level, "models": sorted(opened.models)})
-                return
-            names = ", ".join(sorted(opened.models))
-            print_line(bold(opened.name), f"is up at {url}, level {settings.loop.level}, with {names}.")
+                print_json({"url": url, "level": level, "models": models})
+            else:
+                print_line(bold(opened.name), f"is up at {url}, level {level}, with {', '.join(models)}.")
 
         specs = [
-            *worker_specs(listener.fileno(), settings.serving.workers, "--wait", *words),
-            ProcessSpec(name="controller", words=("controller", *words)),
+            *worker_specs(listener.fileno(), settings.serving.workers, "--wait", *options),
+            ProcessSpec(name="controller", words=("controller", *options)),
         ]
-        code = Supervisor(Launcher(root=opened.root), specs).run(announce)
-    if code:
-        raise typer.Exit(code)
+        raise typer.Exit(Supervisor(Launcher(root=opened.root), specs).run(announce))
 
 
 def controller(
     ready: Annotated[int, typer.Option("--ready", help="Descriptor that gets a byte once the controller runs.")],
-    project: Annotated[Path, typer.Option("--project", help="Folder with everfit.toml.")],
+    project: ProjectRoot,
     replay: FollowReplay = False,
     as_json: AsJson = False,
 ) -> None:
@@ -79,11 +77,7 @@ def controller(
 
     threading.Thread(target=stop_with_parent, name="parent", daemon=True).start()
 
-    def announce() -> None:
-        os.write(ready, b"+")
-        os.close(ready)
-
-    one.run(announce)
+    one.run(lambda: report_ready(ready))
     logging.shutdown()
     # Not a return: it would wait for steps that run in threads. The next leader runs them again.
     os._exit(0)
@@ -91,7 +85,7 @@ def controller(
 
 def make_candidate(
     folder: Annotated[Path, typer.Option("--folder", help="Folder of the request and the result.")],
-    project: Annotated[Path, typer.Option("--project", help="Folder with everfit.toml.")],
+    project: ProjectRoot,
 ) -> None:
     """Train the candidate of a training order."""
     die_with_parent()

@@ -42,7 +42,7 @@ class Origin(Struct, frozen=True, kw_only=True):
 
 
 class ExplainedAnswer(Struct, frozen=True, kw_only=True):
-    """One answer and its origin."""
+    """One prediction and its origin."""
 
     answer: FoundPrediction
     origin: Origin | None
@@ -51,19 +51,14 @@ class ExplainedAnswer(Struct, frozen=True, kw_only=True):
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
-    """Every answer with one id, oldest first; see :func:`everfit.journal.explain.find_prediction`."""
+    """Every prediction with one id, oldest first; see :func:`everfit.journal.explain.find_prediction`."""
 
     id: str
     answers: tuple[ExplainedAnswer, ...]
 
 
 def explain(system: System, prediction_id: str) -> Explanation:
-    """Return the predictions with an id, and their origin.
-
-    Raises:
-        UnknownPredictionError: If no answer with that id is recorded.
-        StoreError: If the log or the lake cannot be read.
-    """
+    """Return the predictions with an id, and their origin. Raises :class:`UnknownPredictionError` if there is none."""
     found = find_prediction(system.lake, system.journal, prediction_id)
     if not found:
         raise UnknownPredictionError(
@@ -78,14 +73,14 @@ def explain(system: System, prediction_id: str) -> Explanation:
 def _explained(system: System, answer: FoundPrediction) -> ExplainedAnswer:
     try:
         version = system.registry.version(answer.model, answer.version)
-        if version.digest != answer.digest:
-            problem = (
-                f"version {answer.version} of the registry is another package than the one that made this prediction"
-            )
-            return ExplainedAnswer(answer=answer, origin=None, problem=problem)
-        return ExplainedAnswer(answer=answer, origin=_origin(system, version), problem="")
-    except EverfitError as error:  # the registry was reset, or the package is gone: the answer is still the answer
-        return ExplainedAnswer(answer=answer, origin=None, problem=str(error))
+        if version.digest == answer.digest:
+            return ExplainedAnswer(answer=answer, origin=_origin(system, version), problem="")
+        problem = f"version {answer.version} of the registry is another package than the one that made this prediction"
+    except (
+        EverfitError
+    ) as error:  # the registry was reset, or the package is gone: the prediction is shown all the same
+        problem = str(error)
+    return ExplainedAnswer(answer=answer, origin=None, problem=problem)
 
 
 def _origin(system: System, version: ModelVersion) -> Origin:

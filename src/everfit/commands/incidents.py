@@ -25,11 +25,7 @@ class IncidentDetails(Struct, frozen=True, kw_only=True):
 
 
 def incident_details(system: System, number: int) -> IncidentDetails:
-    """Gather what is on record of an incident.
-
-    Raises:
-        StoreError: If there is no such incident.
-    """
+    """Gather what is on record of an incident."""
     incidents = system.incidents
     incident = incidents.one(number)
     model = incident.finding.model

@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from everfit.core.errors import MisuseError
 from everfit.core.finding import Incident
@@ -48,10 +49,7 @@ class OrderDetails(Struct, frozen=True, kw_only=True):
 def give_order(system: System, model: str | None, *, actor: str, reason: str, ticket: str = "") -> OrderRecord:
     """Order a training; the controller carries it out.
 
-    Args:
-        model: Its name; may be left out where there is only one.
-        reason: The reason, for the record.
-        ticket: Orders with the same ticket are one order; by default this is an order of its own.
+    Orders with the same ticket are one order; by default this is an order of its own.
     """
     name, now = system.project.model(model).name, system.clock.now()
     order = by_hand(name, reason=reason, actor=actor, ticket=ticket or uuid4().hex, now=now)
@@ -63,9 +61,7 @@ def give_order(system: System, model: str | None, *, actor: str, reason: str, ti
 def cancel_order(system: System, number: int, *, actor: str, reason: str) -> OrderRecord:
     """Cancel an order that has not ended; its training, if it runs, is stopped.
 
-    Raises:
-        StoreError: If there is no such order.
-        MisuseError: If it has ended, or its version is being rolled out.
+    Raises :class:`MisuseError` if it has ended, or its version is being rolled out.
     """
     sentence = f"{actor} cancelled it: {reason}"
     if system.orders.one(number).state == "delivering":
@@ -87,33 +83,30 @@ def _audit(system: System, record: OrderRecord, action: str, actor: str, reason:
 
 
 def order_details(system: System, number: int) -> OrderDetails:
-    """Gather what is on record of an order.
-
-    Raises:
-        StoreError: If there is no such order.
-        RegistryError: If its gate report cannot be read.
-    """
+    """Gather what is on record of an order."""
     record = system.orders.one(number)
     model, folder = record.order.model, order_folder(system, number)
-    outcome = read_outcome(folder)
-    candidate = None if outcome is None else outcome.candidate
-    report = None if candidate is None else candidate.report
-    if candidate is None and record.run_id is not None:
-        report = system.registry.gate_report(model, record.run_id)
-    rollouts = system.rollouts.of(model) if record.version is not None else ()
-    log = folder / LOG
-    return OrderDetails(
+    outcome, log = read_outcome(folder), folder / LOG
+    found = OrderDetails(
         record=record,
         incident=None if record.order.incident is None else system.incidents.one(record.order.incident),
-        report=report,
-        scores=() if candidate is None else candidate.scores,
-        params={} if candidate is None else candidate.params,
-        trials=None if candidate is None else candidate.trials,
-        trained_rows=None if candidate is None else candidate.manifest.labelled,
         attempts=len(read_attempts(folder)),
         log_file=str(log) if log.is_file() else None,
         log=_end_of(log),
-        rollouts=tuple(rollout for rollout in rollouts if rollout.version == record.version),
+        # A rollout's version is a number: without a version there is none.
+        rollouts=tuple(rollout for rollout in system.rollouts.of(model) if rollout.version == record.version),
+    )
+    candidate = None if outcome is None else outcome.candidate
+    if candidate is None:
+        report = None if record.run_id is None else system.registry.gate_report(model, record.run_id)
+        return replace(found, report=report)
+    return replace(
+        found,
+        report=candidate.report,
+        scores=candidate.scores,
+        params=candidate.params,
+        trials=candidate.trials,
+        trained_rows=candidate.manifest.labelled,
     )
 
 

@@ -22,31 +22,19 @@ def promote(
     """Deploy a version: as the champion, as a canary for a share of the ids, or in shadow.
 
     A rollout of another version is superseded. If the version is itself being rolled out, its rollout continues with
-    the observation that follows every promotion.
-
-    Args:
-        which: Version or alias.
-        canary: Share of the ids, above 0 up to 1; the champion receives the rest.
-        shadow: Only receive a copy of each request, after the response was sent.
-        actor: The person, for the audit.
-        reason: For the audit.
-
-    Raises:
-        UnknownVersionError: If there is no such version, or no champion beside which it could be deployed.
-        PackageError: If the package must not be used.
+    the observation that follows every promotion. A canary receives a share of the ids, above 0 up to 1, the champion
+    the rest; a shadow version receives a copy of each request, after the response was sent.
     """
     chosen = system.registry.version(model, which)
     running, now = system.rollouts.running(model), system.clock.now()
     alone = canary is None and not shadow
     if running is not None:
         if alone and running.version == chosen.version and running.effective != "watching":
-            execute_transition(
-                system, running.number, manual_steps.promote(running, actor=actor, reason=reason), now=now
-            )
+            transition = manual_steps.promote(running, actor=actor, reason=reason)
+            execute_transition(system, running.number, transition, now=now)
             return system.registry.version(model, chosen.version)
-        execute_transition(
-            system, running.number, manual_steps.supersede(running, chosen.version, actor=actor), now=now
-        )
+        transition = manual_steps.supersede(running, chosen.version, actor=actor)
+        execute_transition(system, running.number, transition, now=now)
     if alone:
         chosen = deploy_champion(system, chosen, actor=actor, reason=reason)
     else:
@@ -57,11 +45,7 @@ def promote(
 
 
 def roll_back(system: System, model: str, *, actor: str, reason: str) -> ModelVersion:
-    """Take back the version that is being rolled out; where none is, make the previous champion the champion again.
-
-    Raises:
-        RegistryError: If there was no champion before this one.
-    """
+    """Take back the version that is being rolled out; where none is, make the previous champion the champion again."""
     running = system.rollouts.running(model)
     if running is not None:
         transition = manual_steps.roll_back(running, actor=actor, reason=reason)
@@ -73,13 +57,6 @@ def roll_back(system: System, model: str, *, actor: str, reason: str) -> ModelVe
 
 
 def _record(system: System, version: ModelVersion, action: str, actor: str, reason: str) -> None:
-    system.audit.append(
-        AuditLine(
-            at=system.clock.now(),
-            actor=actor,
-            action=action,
-            model=version.model,
-            version=version.version,
-            reason=reason,
-        )
-    )
+    now, number = system.clock.now(), version.version
+    line = AuditLine(at=now, actor=actor, action=action, model=version.model, version=number, reason=reason)
+    system.audit.append(line)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from everfit.artifact.manifest import Lineage
 from everfit.artifact.package import open_package
@@ -34,17 +33,7 @@ class Reproduction(Struct, frozen=True, kw_only=True):
 def reproduce(
     system: System, model: str | None = None, which: int | str = "champion", *, progress: Progress = SILENT
 ) -> Reproduction:
-    """Train a version again from its recorded code, data, parameters and seed, and compare the predictions.
-
-    Args:
-        model: Its name; may be left out where there is only one.
-        which: The version's number or alias.
-
-    Raises:
-        UnknownVersionError: If there is no such version.
-        UntrustedPackageError: If its recorded code was not signed by this system.
-        DataError: If the recorded data cannot be read any more.
-    """
+    """Train a version again from its recorded code, data, parameters and seed, and compare the predictions."""
     name = system.project.model(model).name
     version = system.registry.version(name, which)
     package = open_package(system.registry.fetch(version), trust=system.trust)
@@ -53,34 +42,28 @@ def reproduce(
     frame = build_frame(
         definition, system.reader, start=recorded.start, end=recorded.end, as_of=recorded.as_of, progress=progress
     )
-    differences = _differences(lineage, frame.manifest, system)
     again = refit_as_recorded(definition, frame, lineage)
-    matrix, expected = package.reference()
-    same_columns = again.schema.columns == package.schema.columns
     difference: float | None = None
     rows = 0
-    if same_columns:
+    if again.schema.columns == package.schema.columns:
+        matrix, expected = package.reference()
         full = package.transform(frame.data)
-        ours, theirs = again.predict(full), package.native().predict(full)
         rows = len(full)
-        difference = max(_largest(ours, theirs), _largest(again.predict(matrix), expected))
+        pairs = ((again.predict(full), package.native().predict(full)), (again.predict(matrix), expected))
+        difference = max(float(np.max(np.abs(ours - theirs), initial=0.0)) for ours, theirs in pairs)
     identical = difference == 0.0 and recorded.digest == frame.manifest.digest
     return Reproduction(
         model=name,
         version=version.version,
         identical=identical,
-        sentence=_reproduction_sentence(identical, difference, rows),
-        differences=differences,
+        sentence=_sentence(identical, difference, rows),
+        differences=_differences(lineage, frame.manifest, system),
         rows=rows,
         max_difference=difference,
     )
 
 
-def _largest(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
-    return float(np.max(np.abs(ours - theirs), initial=0.0))
-
-
-def _reproduction_sentence(identical: bool, difference: float | None, rows: int) -> str:
+def _sentence(identical: bool, difference: float | None, rows: int) -> str:
     if difference is None:
         return "the model sees other columns or categories than it was recorded with."
     if identical:
@@ -99,8 +82,7 @@ def _differences(lineage: Lineage, manifest: FrameManifest, system: System) -> t
         if old is not None and old.version != source.version:
             found.append(f"source {source.name} changed: {old.version[:19]}… then, {source.version[:19]}… now")
     if lineage.frame.digest != manifest.digest:
-        rows = f"{lineage.frame.rows:,} rows then, {manifest.rows:,} now"
-        found.append(f"the training frame is another one: {rows}")
+        found.append(f"the training frame is another one: {lineage.frame.rows:,} rows then, {manifest.rows:,} now")
     if lineage.code.digest != code_version(system.project.root).digest:
         found.append("the project's code has changed since; the recorded code was used")
     now = library_versions()

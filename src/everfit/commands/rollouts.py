@@ -12,11 +12,7 @@ from everfit.system import System
 
 
 def roll_out(system: System, model: str | None, which: int | str, *, actor: str, reason: str) -> Rollout | None:
-    """Begin to roll a registered version out, in the model's stages.
-
-    Raises:
-        UnknownVersionError: If there is no such version.
-    """
+    """Begin to roll a registered version out, in the model's stages."""
     version = system.registry.version(system.project.model(model).name, which)
     return begin_rollout(system, version, cause=reason, now=system.clock.now(), actor=actor)
 
@@ -24,11 +20,7 @@ def roll_out(system: System, model: str | None, which: int | str, *, actor: str,
 def change_rollout(
     system: System, model: str | None, action: Literal["approve", "pause", "resume"], *, actor: str, reason: str
 ) -> Rollout:
-    """Approve, pause or resume a model's rollout.
-
-    Raises:
-        MisuseError: If no rollout is under way, or it is not in a state for that.
-    """
+    """Approve, pause or resume a model's rollout. Raises :class:`MisuseError` if none is in a state for that."""
     definition = system.project.model(model)
     rollout = system.rollouts.running(definition.name)
     if rollout is None:

@@ -15,7 +15,6 @@ from msgspec import Struct
 
 from everfit.core.errors import EverfitError
 from everfit.core.event_log import event_fields
-from everfit.core.order import OrderRecord
 from everfit.core.progress import SILENT, Progress
 from everfit.core.records import FrameManifest, GateReport, ModelVersion, Score, SliceScore, TimeSplit
 from everfit.loop.retrain_job import LOG, order_folder
@@ -60,29 +59,16 @@ def train(
 ) -> TrainingResult:
     """Train a candidate, judge it and, if every gate passes, register it as challenger.
 
-    No version is registered unless every gate passes. Each training is in the list of orders with its result and log,
-    and a training that failed is kept as a failed run.
-
-    Args:
-        model: Its name; may be left out where there is only one.
-        start: First event time, inclusive; all history by default.
-        end: Last event time, exclusive; ``as_of`` by default.
-        as_of: Nothing that became known later is used; now by default.
-        reason: The reason, for the record.
-        actor: The person, for the record.
-
-    Raises:
-        DataError: If the rows are not what was declared, or too few.
-        TrainingError: If the trainer fails on every trial.
-        PackageError: If the champion's package must not be used.
-        RegistryError: If the registry cannot be written.
+    The model's name may be left out where there is only one. Used are the events in ``[start, end)``, by default all
+    until ``as_of``, and nothing that became known after ``as_of``, by default now. Each training is in the list of
+    orders with its result and log, and a training that failed is kept as a failed run.
     """
     from everfit.loop.candidate_pipeline import build_candidate
 
     started_at = system.clock.now()
     request = begin_training(system, system.project.model(model).name, start=start, end=end, as_of=as_of)
 
-    def record(outcome: TrainingOutcome, *, interrupted: bool = False) -> tuple[RegisteredOutcome, OrderRecord]:
+    def record(outcome: TrainingOutcome, log: Path, *, interrupted: bool = False) -> RegisteredOutcome:
         ended = register_outcome(system, request, outcome, tags={}, actor=actor, reason=reason, started_at=started_at)
         kept = system.orders.keep(
             request.model,
@@ -96,21 +82,20 @@ def train(
             version=None if ended.version is None else ended.version.version,
         )
         log_outcome(request.model, kept.number, outcome)
-        return ended, kept
+        # 'everfit orders show' reads it there.
+        folder = order_folder(system, kept.number)
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(log, folder / LOG)
+        return ended
 
-    with TemporaryDirectory(prefix="train-", dir=system.state) as place:
-        log = Path(place) / LOG
-        with _log_to(log):
-            try:
-                candidate = build_candidate(system, request, into=Path(place), progress=progress)
-                ended, kept = record(TrainingOutcome(candidate=candidate))
-            except BaseException as error:
-                problem = str(error) if isinstance(error, EverfitError) else f"{type(error).__name__}: {error}"
-                interrupted = isinstance(error, KeyboardInterrupt)
-                _, kept = record(TrainingOutcome(problem=problem), interrupted=interrupted)
-                _keep_log(system, kept, log)
-                raise
-        _keep_log(system, kept, log)
+    with TemporaryDirectory(prefix="train-", dir=system.state) as place, _log_to(Path(place) / LOG) as log:
+        try:
+            candidate = build_candidate(system, request, into=Path(place), progress=progress)
+            ended = record(TrainingOutcome(candidate=candidate), log)
+        except BaseException as error:
+            problem = str(error) if isinstance(error, EverfitError) else f"{type(error).__name__}: {error}"
+            record(TrainingOutcome(problem=problem), log, interrupted=isinstance(error, KeyboardInterrupt))
+            raise
     return TrainingResult(
         model=candidate.model,
         run_id=ended.run_id,
@@ -126,16 +111,9 @@ def train(
     )
 
 
-def _keep_log(system: System, record: OrderRecord, log: Path) -> None:
-    """Copy a training's log to the folder where 'everfit orders show' reads it."""
-    folder = order_folder(system, record.number)
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(log, folder / LOG)
-
-
 @contextmanager
-def _log_to(path: Path) -> Iterator[None]:
-    """Write this process's log lines to a file, too; warnings still reach the terminal."""
+def _log_to(path: Path) -> Iterator[Path]:
+    """Write this process's log lines to a file, too; warnings still reach the terminal. Yield the path."""
     logger = logging.getLogger("everfit")
     level, file = logger.level, logging.FileHandler(path, encoding="utf-8")
     form = logging.Formatter("%(asctime)sZ %(levelname)-7s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
@@ -152,7 +130,7 @@ def _log_to(path: Path) -> Iterator[None]:
         logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
-        yield
+        yield path
     finally:
         logger.setLevel(level)
         for handler in handlers:

@@ -10,7 +10,7 @@ from everfit.artifact.package import Package, open_package
 from everfit.core.class_names import class_name
 from everfit.core.columns import TIME
 from everfit.core.evidence import ID
-from everfit.core.progress import SILENT, Progress
+from everfit.core.progress import Progress
 from everfit.definitions.model import Model
 from everfit.features.history import features_of
 from everfit.replay.history import History
@@ -18,7 +18,6 @@ from everfit.replay.result import AGAINST
 from everfit.system import System
 
 _CHUNK = timedelta(days=30)
-_TASK = "Comparing"
 
 
 def predictions_of_version(
@@ -26,28 +25,21 @@ def predictions_of_version(
     model: Model,
     version: int,
     history: History,
-    *,
     start: datetime,
     end: datetime,
+    *,
     slice_length: timedelta,
-    progress: Progress = SILENT,
+    progress: Progress,
 ) -> pl.DataFrame:
     """Predict the events of ``[start, end)`` with a version's package.
 
     Its features are those that were known at the beginning of each event's slice, as in the online store during the
-    replay: a version that predicted all events is compared with itself.
-
-    Returns:
-        :data:`~everfit.core.evidence.ID` and :data:`~everfit.replay.result.AGAINST`, in the service's form.
-
-    Raises:
-        UnknownVersionError: If there is no such version.
-        PackageError: If its package cannot be used.
-        SourceError: If a source cannot be read.
+    replay: a version that predicted all events is compared with itself. Columns:
+    :data:`~everfit.core.evidence.ID` and :data:`~everfit.replay.result.AGAINST`, in the service's form.
     """
     package = open_package(system.registry.fetch(system.registry.version(model.name, version)), trust=system.trust)
     count = -((start - end) // _CHUNK)
-    progress.start(_TASK, count)
+    progress.start("Comparing", count)
     parts = []
     for number in range(count):
         first = start + number * _CHUNK
@@ -56,8 +48,8 @@ def predictions_of_version(
             into = (pl.col(TIME) - start).dt.total_microseconds() % (slice_length // timedelta(microseconds=1))
             known = pl.col(TIME) - pl.duration(microseconds=into)
             parts.append(_predictions(model, history, package, events, known=known, as_of=end))
-        progress.advance(_TASK)
-    progress.finish(_TASK, note=f"with version {version}")
+        progress.advance("Comparing")
+    progress.finish("Comparing", note=f"with version {version}")
     return pl.concat(parts) if parts else pl.DataFrame(schema={ID: pl.String, AGAINST: pl.Float64})
 
 
@@ -69,6 +61,5 @@ def _predictions(
     predicted = package.predictor().predict(package.transform(rows))
     if predicted.ndim == 1:
         return pl.DataFrame({ID: events[ID], AGAINST: predicted})
-    classes = [class_name(value) for value in package.schema.classes]
-    chances = pl.DataFrame(predicted, schema=classes).to_struct(AGAINST)
-    return pl.DataFrame([events[ID], chances])
+    chances = pl.DataFrame(predicted, schema=[class_name(value) for value in package.schema.classes])
+    return pl.DataFrame([events[ID], chances.to_struct(AGAINST)])

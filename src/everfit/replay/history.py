@@ -20,14 +20,11 @@ EVENT_TIME, CREATED = "event_time", "created"
 
 
 class History:
-    """The past of one model. Nothing is cached: every call reads the sources.
-
-    Args:
-        reader: The sources. Rows that are pushed to views later are ignored, since a replay pushes rows itself.
-    """
+    """The past of one model. Nothing is cached: every call reads the sources."""
 
     def __init__(self, model: Model, reader: Reader) -> None:
         self._model = model
+        # Rows that are pushed to views later are ignored, since a replay pushes rows itself.
         self.reader = reader.frozen(view.name for view in model.views)
 
     def events(self, since: datetime | None, until: datetime) -> pl.DataFrame:
@@ -35,10 +32,6 @@ class History:
 
         Columns: :data:`~everfit.core.evidence.ID` as text, :data:`~everfit.core.evidence.TIME`, the request fields,
         :data:`~everfit.core.evidence.LABEL` and :data:`~everfit.core.evidence.KNOWN_AT`, both null without a label.
-
-        Raises:
-            SourceError: If the source cannot be read or lacks a column.
-            TimestampError: If a time has no time zone.
         """
         events, label, place = self._model.events, self._model.label, f"model {self._model.name}, events"
         rows = self.reader.scan(events.source)
@@ -53,10 +46,10 @@ class History:
         value = pl.col(label.value) if isinstance(label.value, str) else label.value
         if self._model.task != "regression":
             value = class_text(value, rows.select(value.alias(LABEL)).collect_schema()[LABEL])
-        inside = [time < _at(until), *([] if since is None else [time >= _at(since)])]
+        begun = [] if since is None else [time >= _at(since)]
         settled = value.is_not_null() & known.is_not_null()
         return (
-            rows.filter(*inside)
+            rows.filter(time < _at(until), *begun)
             .select(
                 pl.col(events.id).cast(pl.String).alias(ID),
                 time.alias(TIME),
@@ -73,10 +66,6 @@ class History:
 
         They are computed from what was known at ``until``. Columns: the keys, :data:`EVENT_TIME`, :data:`CREATED`, and
         the features.
-
-        Raises:
-            SourceError: If the source cannot be read or the view does not fit it.
-            TimestampError: If a time has no time zone.
         """
         late = view.created is not None or self.reader.pushed(view.name) is not None
         # Without known times a row arrives at its event time; with them an old row may arrive late.

@@ -39,11 +39,7 @@ class Pace:
 class ControllerBarrier:
     """Barrier at regular instants: the replay waits until the controller has evaluated the model as of the instant.
 
-    Args:
-        state: The folder with the controller's report.
-        every: Event time between two instants.
-        start: Begin of the replay.
-        patience_s: Longest time to wait at one instant, in seconds of this machine, trainings included.
+    ``patience_s`` is the longest time to wait at one instant, in seconds of this machine, trainings included.
     """
 
     def __init__(self, state: Path, *, every: timedelta, start: datetime, patience_s: float) -> None:
@@ -53,19 +49,14 @@ class ControllerBarrier:
         self._patience_s = patience_s
 
     def require_alive(self) -> None:
-        """Make sure that a controller runs.
-
-        Raises:
-            NotReadyError: If none runs.
-        """
+        """Make sure that a controller runs. Raises :class:`NotReadyError` if none does."""
         if not self._is_alive():
             raise self._gone()
 
     def wait_at(self, instant: datetime, stop: Stop) -> None:
         """Wait until the controller has evaluated the model as of an instant and is idle, if the instant is due.
 
-        Raises:
-            NotReadyError: If the controller is down and does not restart, or takes too long.
+        Raises :class:`NotReadyError` if the controller is down and does not restart, or takes too long.
         """
         if instant < self._next:
             return

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import polars as pl
 from msgspec import Struct
 
 from everfit.client.client import Client
-from everfit.client.records import ModelDescription, Prediction, Value
+from everfit.client.records import Prediction, Value
 from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.core.errors import EmptyWindowError, NotReadyError, SettingsError, StoreError
 from everfit.core.evidence import ID
 from everfit.core.progress import SILENT, Progress
 from everfit.definitions.model import Model
+from everfit.definitions.view import FeatureView
 from everfit.journal.tables import scan_predictions
 from everfit.loop.materialize_job import materialize
 from everfit.replay.comparison import predictions_of_version
@@ -58,19 +60,14 @@ class ReplayPlan(Struct, frozen=True, kw_only=True):
     """Period of one line of figures."""
 
     def require_sound(self) -> None:
-        """Make sure that the plan is consistent.
-
-        Raises:
-            SettingsError: If it is not.
-        """
+        """Make sure that the plan is consistent. Raises :class:`SettingsError` if it is not."""
         if self.start >= self.end:
             raise SettingsError("a replay must begin before it ends", value=f"{self.start} to {self.end}")
         if self.speed is not None and self.speed <= 0:
             raise SettingsError("--speed must be max or a positive factor such as x60", value=self.speed)
         if self.watch_every is not None and self.watch_every % self.step:
-            raise SettingsError(
-                "--watch-every must be a multiple of --step", value=f"{self.watch_every} and {self.step}"
-            )
+            found = f"{self.watch_every} and {self.step}"
+            raise SettingsError("--watch-every must be a multiple of --step", value=found)
 
 
 def replay(
@@ -87,21 +84,13 @@ def replay(
     The online store is first filled with what was known at the plan's start, and nothing else. Then requests, outcomes
     and feature rows are sent as :mod:`everfit.replay.schedule` defines, and the system's clock follows.
 
-    Args:
-        system: The same project; only the online store and the clock are written.
-        client: The service; it must retry while a worker restarts.
-        model: The model's name; may be left out if the project has only one.
-        plan: Range, pace and figures.
-        stop: Called after every slice; the replay ends once it returns ``True``.
-        progress: Receives every slice.
+    Of ``system``, the same project, only the online store and the clock are written. ``client`` must retry while a
+    worker restarts. The replay ends after the slice at which ``stop`` returns ``True``.
 
-    Raises:
-        SettingsError: If the plan is not consistent.
-        NotReadyError: If the service or the controller does not run, or does not take its time from the replay.
-        StoreError: If the journal has predictions later than the plan's start, or another replay runs.
-        EmptyWindowError: If there are no events in the range.
-        RequestError: If the service does not know the model, or refuses rows of a view.
-        EverfitError: If history cannot be read.
+    Raises :class:`NotReadyError` if the service or the controller does not run, or does not take its time from the
+    replay; :class:`StoreError` if the journal has predictions later than the plan's start, or another replay runs;
+    :class:`EmptyWindowError` if there are no events in the range; :class:`RequestError` if the service does not know
+    the model, or refuses rows of a view.
     """
     plan.require_sound()
     definition = system.project.model(model)
@@ -115,11 +104,17 @@ def replay(
         clock.begin(plan.start)
         keep_span(system.state, ReplaySpan(start=plan.start, end=plan.end, slice_s=plan.step.total_seconds()))
         most_rows = min(_MOST_ROWS, system.project.settings.serving.max_rows)
-        sender = ReplaySender(client, definition.name, most_rows=most_rows, by_instant=not described.event_time)
-        with sender:
-            run = _Run(definition, described, history, plan, clock, sender, controller, progress)
+        with ReplaySender(client, definition.name, most_rows=most_rows, by_instant=not described.event_time) as sender:
+            views = [view for view in definition.views if view.name in described.views]
+            run = _Run(definition, views, history, plan, clock, sender, controller, progress)
             reached = run.run(earlier, stop)
-    predicted = _with_against(system, definition, history, plan, run.predicted(), reached, progress)
+            seconds = time.monotonic() - run.began_s
+    predicted = run.predicted()
+    if plan.against is not None:
+        other = predictions_of_version(
+            system, definition, plan.against, history, plan.start, reached, slice_length=plan.step, progress=progress
+        )
+        predicted = predicted.join(other, on=ID, maintain_order="left")
     overall, months = figures(definition, predicted, by=plan.by)
     counts = sender.counts
     return ReplayReport(
@@ -134,44 +129,34 @@ def replay(
         refused_outcomes=counts.refused_outcomes,
         pushed=counts.pushed,
         refusals=tuple(counts.refusals),
-        seconds=run.seconds,
+        seconds=seconds,
         against=plan.against,
         overall=overall,
         months=months,
     )
 
 
+@dataclass
 class _Run:
     """The slices of a replay, one after the other."""
 
-    def __init__(
-        self,
-        model: Model,
-        described: ModelDescription,
-        history: History,
-        plan: ReplayPlan,
-        clock: LeadingClock,
-        sender: ReplaySender,
-        controller: ControllerBarrier | None,
-        progress: Progress,
-    ) -> None:
-        self._model = model
-        self._views = [view for view in model.views if view.name in described.views]
-        self._history = history
-        self._plan = plan
-        self._clock = clock
-        self._sender = sender
-        self._controller = controller
-        self._progress = progress
-        self._events: list[pl.DataFrame] = []
-        self._predictions: list[Prediction] = []
-        self._began_s = time.monotonic()
-        self.seconds = 0.0
+    model: Model
+    views: Sequence[FeatureView]
+    """Views of the model that the service takes rows of."""
+    history: History
+    plan: ReplayPlan
+    clock: LeadingClock
+    sender: ReplaySender
+    controller: ControllerBarrier | None
+    progress: Progress
+    events: list[pl.DataFrame] = field(default_factory=list)
+    predictions: list[Prediction] = field(default_factory=list)
+    began_s: float = field(default_factory=time.monotonic)
 
     def run(self, earlier: pl.DataFrame, stop: Stop) -> datetime:
         """Send every slice until the end or until ``stop`` returns ``True``; return the event time that was reached."""
-        plan, pace = self._plan, Pace(self._plan.speed, self._plan.start)
-        self._progress.start(_TASK, -((plan.start - plan.end) // plan.step))
+        plan, pace = self.plan, Pace(self.plan.speed, self.plan.start)
+        self.progress.start(_TASK, -((plan.start - plan.end) // plan.step))
         reached = plan.start
         for part in self._slices(earlier):
             if stop():
@@ -179,54 +164,49 @@ class _Run:
             pace.wait_for(part.end, stop)
             self._send(part)
             reached = part.end
-            if self._controller is not None:
-                self._controller.wait_at(reached, stop)
-            self._progress.advance(_TASK, note=self._note(reached))
-        self.seconds = time.monotonic() - self._began_s
-        self._progress.finish(_TASK, note=self._note(reached))
+            if self.controller is not None:
+                self.controller.wait_at(reached, stop)
+            self.progress.advance(_TASK, note=self._note(reached))
+        self.progress.finish(_TASK, note=self._note(reached))
         return reached
 
     def predicted(self) -> pl.DataFrame:
-        """Return all predictions with version and final label.
-
-        Raises:
-            EmptyWindowError: If there are none.
-        """
-        if not self._predictions:
+        """Return all predictions with version and final label. Raises :class:`EmptyWindowError` if there are none."""
+        if not self.predictions:
             raise EmptyWindowError(
                 "the range must have events that the service predicts",
-                value=f"{self._plan.start} to {self._plan.end}",
-                remedy=" ".join(self._sender.counts.refusals),
+                value=f"{self.plan.start} to {self.plan.end}",
+                remedy=" ".join(self.sender.counts.refusals),
             )
         predictions = pl.DataFrame(
             {
-                ID: [one.id for one in self._predictions],
-                VERSION: [one.version for one in self._predictions],
-                PREDICTION: _predictions(one.value for one in self._predictions),
+                ID: [one.id for one in self.predictions],
+                VERSION: [one.version for one in self.predictions],
+                PREDICTION: _predictions(one.value for one in self.predictions),
             }
         )
-        return predictions.join(pl.concat(self._events), on=ID, maintain_order="left")
+        return predictions.join(pl.concat(self.events), on=ID, maintain_order="left")
 
     def _slices(self, earlier: pl.DataFrame) -> Iterator[Slice]:
-        plan, waiting = self._plan, outcomes_of(earlier)
+        plan, waiting = self.plan, outcomes_of(earlier)
         chunk = max(_CHUNK // plan.step, 1) * plan.step
         for number in range(-((plan.start - plan.end) // chunk)):
             start = plan.start + number * chunk
             end = min(start + chunk, plan.end)
-            events = self._history.events(start, end)
-            self._events.append(events.select(ID, TIME, LABEL))
+            events = self.history.events(start, end)
+            self.events.append(events.select(ID, TIME, LABEL))
             due, waiting = due_by(pl.concat([waiting, outcomes_of(events)]), end)
-            arrived = {view.name: (view.keys, self._history.arrived(view, start, end)) for view in self._views}
-            yield from slices(events, due, arrived, fields=self._model.request, start=start, end=end, length=plan.step)
+            arrived = {view.name: (view.keys, self.history.arrived(view, start, end)) for view in self.views}
+            yield from slices(events, due, arrived, fields=self.model.request, start=start, end=end, length=plan.step)
 
     def _send(self, part: Slice) -> None:
-        self._predictions += self._sender.predict(part.requests, at=self._clock.advance)
-        self._clock.advance(part.end)
-        self._sender.report(part.outcomes, part.arrived)
+        self.predictions += self.sender.predict(part.requests, at=self.clock.advance)
+        self.clock.advance(part.end)
+        self.sender.report(part.outcomes, part.arrived)
 
     def _note(self, reached: datetime) -> str:
-        rows = self._sender.counts.predicted
-        rate = rows / max(time.monotonic() - self._began_s, 1e-9)
+        rows = self.sender.counts.predicted
+        rate = rows / max(time.monotonic() - self.began_s, 1e-9)
         return f"{reached:%Y-%m-%d %H:%M}  {rows:,} rows  {rate:,.0f} rows/s"
 
 
@@ -261,10 +241,7 @@ def _earlier_events(system: System, model: Model, plan: ReplayPlan) -> pl.DataFr
     """Return the events of earlier replays whose labels were not known at the start of this one.
 
     Predictions that were recorded later than every replay ends are ignored: they are those of a service that ran by
-    this machine's clock, such as a first try with curl.
-
-    Raises:
-        StoreError: If the journal has a prediction from the range of this replay.
+    this machine's clock, such as a first try with curl. The journal must have none from the range of this replay.
     """
     clock = FollowedClock(system.state / CLOCK_FILE)
     until = max(plan.end, clock.now()) if clock.has_begun else plan.end
@@ -283,20 +260,3 @@ def _earlier_events(system: System, model: Model, plan: ReplayPlan) -> pl.DataFr
         return history.events(plan.start, plan.start)
     ids = predictions.select(pl.col("id").alias(ID)).unique().collect()
     return history.events(None, plan.start).filter(pl.col(KNOWN_AT) > plan.start).join(ids, on=ID, how="semi")
-
-
-def _with_against(
-    system: System,
-    model: Model,
-    history: History,
-    plan: ReplayPlan,
-    predicted: pl.DataFrame,
-    reached: datetime,
-    progress: Progress,
-) -> pl.DataFrame:
-    if plan.against is None:
-        return predicted
-    other = predictions_of_version(
-        system, model, plan.against, history, start=plan.start, end=reached, slice_length=plan.step, progress=progress
-    )
-    return predicted.join(other, on=ID, maintain_order="left")

@@ -71,15 +71,13 @@ class ReplayReport(Struct, frozen=True, kw_only=True):
         return self.answered / self.seconds if self.seconds else 0.0
 
 
-def figures(model: Model, answered: pl.DataFrame, by: Period = "month") -> tuple[Figures | None, tuple[Figures, ...]]:
+def figures(model: Model, predicted: pl.DataFrame, by: Period = "month") -> tuple[Figures | None, tuple[Figures, ...]]:
     """Return the figures of the whole replay, and of its periods in order.
 
-    Args:
-        answered: :data:`TIME`, :data:`LABEL`, :data:`VERSION`, :data:`PREDICTION`, and optionally :data:`AGAINST`:
-            numbers, or the probability of each class by its name.
-        by: The period.
+    ``predicted`` has :data:`TIME`, :data:`LABEL`, :data:`VERSION`, :data:`PREDICTION`, and optionally :data:`AGAINST`:
+    numbers, or the probability of each class by its name.
     """
-    labelled = answered.drop_nulls([LABEL, PREDICTION]).sort(TIME)
+    labelled = predicted.drop_nulls([LABEL, PREDICTION]).sort(TIME)
     if labelled.is_empty():
         return None, ()
     months = labelled.group_by(pl.col(TIME).dt.strftime(_FORMATS[by]), maintain_order=True)

@@ -70,14 +70,9 @@ def slices(
 ) -> Iterator[Slice]:
     """Yield the slices of a time range, empty ones included; the last one may be shorter.
 
-    Args:
-        events: Events in ``[start, end)``, in order; :data:`ID`, :data:`TIME` and the request fields.
-        outcomes: As :func:`outcomes_of`, due in ``(start, end]``.
-        arrived: By view, its keys, and the rows that arrived in ``(start, end]``.
-        fields: Names of the request fields.
-        start: Begin of the range.
-        end: End of the range.
-        length: Length of a slice.
+    ``events`` are those in ``[start, end)``, in order: :data:`ID`, :data:`TIME` and the request fields. ``outcomes``,
+    as of :func:`outcomes_of`, are due in ``(start, end]``. ``arrived`` has by view its keys, and the rows that arrived
+    in ``(start, end]``.
     """
     # All slices at once: for the few rows of one, a data frame costs more than the service does.
     requests = map(ReplayRequest, events[ID].to_list(), events[TIME].to_list(), events.select(fields).to_dicts())

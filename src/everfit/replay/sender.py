@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
+from everfit.client.client import Client
+from everfit.client.records import Prediction
 from everfit.core.errors import NotReadyError, RequestError, UnknownModelError
-
-if TYPE_CHECKING:
-    from everfit.client.client import Client
-    from everfit.client.records import Prediction
-    from everfit.replay.schedule import ReplayRequest, Row
+from everfit.replay.schedule import ReplayRequest, Row
 
 _SHOWN = 3
 _T = TypeVar("_T")
@@ -37,13 +36,8 @@ class SentCounts:
 class ReplaySender:
     """Client of the service for one model.
 
-    A batch that is refused is sent again in halves, until only the rows at fault are left out.
-
-    Args:
-        client: The service.
-        most_rows: Largest number of rows in a batch.
-        by_instant: Send requests of different instants in different batches, because the model's event time is the time
-            of the request.
+    A batch that is refused is sent again in halves, until only the rows at fault are left out. With ``by_instant``,
+    requests of different instants are sent in different batches, because the model's event time is that of the request.
     """
 
     def __init__(self, client: Client, model: str, *, most_rows: int, by_instant: bool) -> None:
@@ -61,53 +55,34 @@ class ReplaySender:
         self._threads.shutdown()
 
     def predict(self, requests: Sequence[ReplayRequest], *, at: Callable[[datetime], None]) -> list[Prediction]:
-        """Request predictions, each with its own id.
+        """Return the predictions of requests in the order of time, without those of refused rows.
 
-        Args:
-            requests: In the order of time.
-            at: Called with the time of a batch's last request before the batch is sent.
-
-        Returns:
-            The predictions, in order, without those of refused rows.
-
-        Raises:
-            NotReadyError: If the service is down and does not restart.
+        ``at`` is called with the time of a batch's last request before the batch is sent.
         """
+        together = [list(part) for _, part in groupby(requests, attrgetter("at"))] if self._by_instant else [requests]
         predictions: list[Prediction] = []
-        for batch in self._batches(requests):
+        for batch in (batch for part in together for batch in self._parts(part)):
             at(batch[-1].at)
-            for part in self._apart(batch, self._predict):
-                predictions += part
+            for predicted in self._apart(batch, self._predict):
+                predictions += predicted
         self.counts.requested += len(requests)
         self.counts.predicted += len(predictions)
         return predictions
 
     def report(self, outcomes: Sequence[Row], arrived: Mapping[str, Sequence[Row]]) -> None:
-        """Report outcomes and push rows of views, in parallel.
-
-        Raises:
-            NotReadyError: If the service is down and does not restart.
-            RequestError: If it refuses rows of a view.
-        """
+        """Report outcomes and push rows of views, in parallel; rows of a view must not be refused."""
         pushes = [self._threads.submit(self._push, view, rows) for view, rows in arrived.items()]
-        accepted = sum(sum(self._apart(part, self._report)) for part in self._parts(outcomes))
+        send = partial(self._client.outcomes, self._model)
+        accepted = sum(sum(self._apart(part, send)) for part in self._parts(outcomes))
         self.counts.outcomes += accepted
         self.counts.refused_outcomes += len(outcomes) - accepted
         self.counts.pushed += sum(push.result() for push in pushes)
-
-    def _batches(self, requests: Sequence[ReplayRequest]) -> Iterator[Sequence[ReplayRequest]]:
-        together = [list(part) for _, part in groupby(requests, attrgetter("at"))] if self._by_instant else [requests]
-        for part in together:
-            yield from self._parts(part)
 
     def _parts(self, rows: Sequence[_T]) -> Iterator[Sequence[_T]]:
         return (rows[first : first + self._most_rows] for first in range(0, len(rows), self._most_rows))
 
     def _predict(self, requests: Sequence[ReplayRequest]) -> list[Prediction]:
         return self._client.predict(self._model, [one.row for one in requests], ids=[one.id for one in requests])
-
-    def _report(self, outcomes: Sequence[Row]) -> int:
-        return self._client.outcomes(self._model, outcomes)
 
     def _push(self, view: str, rows: Sequence[Row]) -> int:
         return sum(self._client.push(view, part).rows for part in self._parts(rows))
