@@ -53,7 +53,8 @@ def hostile_calls() -> Iterator[tuple[str, ...]]:
         needed = [each for each in command.params if each.required]
         for parameter in command.params:
             kind = parameter.type_descriptor.annotation
-            if (path, parameter.name) == ("demo", "folder") or kind not in {str, Path, datetime}:  # it would run, for minutes
+            # The demo would run, for minutes.
+            if (path, parameter.name) == ("demo", "folder") or kind not in {str, Path, datetime}:
                 continue
             words = [word for each in needed if each is not parameter for word in _given(each)]
             yield (*path.split(), *words, *_given(parameter, HOSTILE))
