@@ -8,6 +8,7 @@ import itertools
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -651,7 +652,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
 }
 
 
-_KINDS: Mapping[type, str] = {str: "TEXT", int: "INTEGER", float: "NUMBER", Path: "PATH"}
+_KINDS: Mapping[type, str] = {str: "TEXT", datetime: "TEXT", int: "INTEGER", float: "NUMBER", Path: "PATH"}
 
 
 def _command(path: str, command: Any) -> str:
