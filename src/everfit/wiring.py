@@ -49,11 +49,8 @@ def find_root(folder: Path | str | None = None) -> Path:
     for candidate in (start,) if folder else (start, *start.parents):
         if (candidate / SETTINGS_FILE).is_file():
             return candidate
-    raise ProjectError(
-        f"a project's folder must hold {SETTINGS_FILE}",
-        value=str(start),
-        remedy="Make a project with 'everfit init NAME', or name its folder with --project.",
-    )
+    remedy = "Make a project with 'everfit init NAME', or name its folder with --project."
+    raise ProjectError(f"a project's folder must hold {SETTINGS_FILE}", value=str(start), remedy=remedy)
 
 
 def load_settings(root: Path, flags: Mapping[str, Any] | None = None) -> Settings:
@@ -141,24 +138,18 @@ def _load_recorded(project: Project, trust: Trust, package: Package) -> Project:
 
 
 def deployed_versions(root: Path) -> dict[str, int]:
-    """Return the champion that is deployed of every model, by name.
-
-    Raises :class:`NotReadyError` if nothing was promoted yet, and :class:`StoreError`.
-    """
+    """Return the deployed champion of every model, by name. Raises :class:`NotReadyError` if there is none yet."""
     record = DeploymentRecord(root / STATE_FOLDER / "deployment.json").read()
     if record is None or not record.models:
-        raise NotReadyError(
-            "there must be a champion to serve",
-            remedy="Train a model, then promote a version of it: everfit promote MODEL VERSION.",
-        )
+        remedy = "Train a model, then promote a version of it: everfit promote MODEL VERSION."
+        raise NotReadyError("there must be a champion to serve", remedy=remedy)
     return {deployed.model: deployed.champion.version for deployed in record.models}
 
 
 def open_worker(folder: Path | str | None = None, *, slot: int = 0, clock: Clock | None = None) -> Worker:
     """Put a prediction worker together, without the project's code, MLflow or the ledger.
 
-    Raises :class:`ProjectError` or :class:`SettingsError`, or :class:`StoreError` if online store or journal cannot be
-    opened.
+    Raises :class:`ProjectError`, :class:`SettingsError`, or :class:`StoreError` if a store cannot be opened.
     """
     from everfit.serving.inference.model_loader import ModelLoader
     from everfit.serving.prediction_logger import PredictionLogger
@@ -167,17 +158,12 @@ def open_worker(folder: Path | str | None = None, *, slot: int = 0, clock: Clock
     root = find_root(folder)
     settings = load_settings(root)
     serving, state, online = settings.serving, root / STATE_FOLDER, _online_store(root, settings)
+    record, trust = DeploymentRecord(state / "deployment.json"), read_trust(state / "keys")
+    durability, seal_after_s = serving.durability, serving.seal_seconds
     return Worker(
-        ModelLoader(
-            DeploymentRecord(state / "deployment.json"),
-            trust=read_trust(state / "keys"),
-            online=online,
-            max_rows=serving.max_rows,
-        ),
+        ModelLoader(record, trust=trust, online=online, max_rows=serving.max_rows),
         online=online,
-        prediction_logger=PredictionLogger(
-            state / "journal", durability=serving.durability, seal_after_s=serving.seal_seconds
-        ),
+        prediction_logger=PredictionLogger(state / "journal", durability=durability, seal_after_s=seal_after_s),
         settings=serving,
         clock=clock or SystemClock(),
         slot=slot,

@@ -36,20 +36,16 @@ class Entity:
     description: str = ""
 
     def __post_init__(self) -> None:
-        require_name(self.name, of="an entity")
-        if not self.key:
-            object.__setattr__(self, "key", self.name)
-        object.__setattr__(self, "dtype", self._key_type())
-
-    def _key_type(self) -> pl.DataType | DataTypeClass:
-        """Return the key's type as a Polars type."""
         import polars as pl
 
+        require_name(self.name, of="an entity")
+        object.__setattr__(self, "key", self.key or self.name)
         plain: Mapping[object, type[pl.DataType]] = {str: pl.String, int: pl.Int64, date: pl.Date}
         given: object = plain.get(self.dtype, self.dtype)
         is_type = isinstance(given, pl.DataType) or (isinstance(given, type) and issubclass(given, pl.DataType))
         if is_type and (given in (pl.String, pl.Date) or (given.is_integer() and given not in (pl.Int128, pl.UInt128))):  # type: ignore[attr-defined]
-            return given  # type: ignore[return-value]
+            object.__setattr__(self, "dtype", given)
+            return
         rule = "a key must be pl.String, an integer of at most 64 bits or pl.Date"
         remedy = "Write dtype=pl.String for text, dtype=pl.Int64 for whole numbers."
         raise DefinitionError(rule, value=given, remedy=remedy, place=f"entity {self.name}")

@@ -79,15 +79,12 @@ class Model:
         if task not in get_args(Task):
             raise self._wrong("task must be one of binary, multiclass and regression", task)
         self.task: Task = task
-        self.events = events
-        self.request = tuple(request)
-        self.features = tuple(features)
-        self.label = label
+        self.events, self.label = events, label
+        self.request, self.features, self.slices = tuple(request), tuple(features), tuple(slices)
         if labels not in get_args(LabelUse):
             raise self._wrong("labels must be known, mature or weighted", labels)
         self.labels: LabelUse = labels
         self.metric = metric or DEFAULT_METRIC[task]
-        self.slices = tuple(slices)
         self.description = description
         self.gates: tuple[Gate, ...] = ()
         # A new version is observed for a week, and its own labels are not known before.

@@ -12,10 +12,7 @@ from everfit.definitions.trigger import Trigger
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """Triggers of retraining, and limits on it, as :meth:`everfit.Model.retrain_when` explains them.
-
-    Raises :class:`DefinitionError` if an argument is out of range.
-    """
+    """Triggers of retraining, and limits on it; see :meth:`everfit.Model.retrain_when`."""
 
     trigger: Trigger
     cooldown: str = "1d"

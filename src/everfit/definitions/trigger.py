@@ -54,11 +54,7 @@ class AnyOf(_Combination):
 
 @dataclass(frozen=True)
 class AllOf(_Combination):
-    """True if all of its parts are true.
-
-    Raises:
-        DefinitionError: If there are none.
-    """
+    """True if all of its parts are true. Raises :class:`DefinitionError` if there are none."""
 
     def __post_init__(self) -> None:
         if not self.parts:

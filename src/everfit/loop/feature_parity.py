@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import polars as pl
 
+from everfit.artifact.package import Package, open_package
 from everfit.core.columns import TIME
-from everfit.core.errors import EmptyWindowError
+from everfit.core.errors import EmptyWindowError, EverfitError
 from everfit.core.evidence import ID
 from everfit.core.progress import SILENT, Progress
 from everfit.features.parity import KNOWN_UNTIL, ParityReport, compare_features
 from everfit.journal.tables import scan_predictions
-from everfit.loop.version_packages import open_packages
 from everfit.store.replay_spans import ReplaySpan, read_spans
 from everfit.system import System
 
@@ -86,3 +86,17 @@ def _known_until(spans: Iterable[ReplaySpan]) -> pl.Expr:
         begun = span.start + pl.duration(microseconds=into // length * length)
         until = pl.when(at.is_between(span.start, span.end, closed="left")).then(begun).otherwise(until)
     return until
+
+
+def open_packages(system: System, model: str, versions: Sequence[int]) -> dict[int, Package]:
+    """Return the packages of versions, by number; one that is gone, or not trusted, is left out."""
+    deployed = system.deployment.of(model)
+    folders = {one.version: system.deployment.folder_of(one) for one in deployed.taking_part} if deployed else {}
+    found = {}
+    for version in versions:
+        try:
+            folder = folders.get(version) or system.registry.fetch(system.registry.version(model, version))
+            found[version] = open_package(folder, trust=system.trust)
+        except EverfitError:
+            continue
+    return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import get_args
 
 from everfit.core.errors import EverfitError, StoreError
@@ -36,7 +35,13 @@ class HealthCheck:
 
     def stores(self) -> str:
         """Check that the disk has room and the ledger can be written."""
-        problem = _short_of_disk(self._system.state)
+        folder, problem = self._system.state, ""
+        free, least = shutil.disk_usage(folder).free, _LEAST_FREE_BYTES
+        if free < least:
+            problem = (
+                f"The disk of {folder} has only {free >> 20} MiB left, less than the {least >> 20} MiB below which "
+                "predictions, labels and trainings may not be recorded; free some of it."
+            )
         try:
             require_writable(self._system.ledger)
         except StoreError as error:
@@ -82,13 +87,3 @@ def health_finding(model: str, sentence: str, now: datetime) -> Finding:
 def describe(error: Exception) -> str:
     """Return an error's text; ours name the remedy, of any other the class helps to search for it."""
     return str(error) if isinstance(error, EverfitError) else f"{type(error).__name__}: {error}"
-
-
-def _short_of_disk(folder: Path) -> str:
-    free = shutil.disk_usage(folder).free
-    if free >= _LEAST_FREE_BYTES:
-        return ""
-    return (
-        f"The disk of {folder} has only {free >> 20} MiB left, less than the {_LEAST_FREE_BYTES >> 20} MiB below which "
-        "predictions, labels and trainings may not be recorded; free some of it."
-    )

@@ -110,10 +110,7 @@ class Loop:
         """A workflow has ended since the last round, so that more may be due."""
 
     def begin(self) -> None:
-        """Open the workflows; those that another leader left under way go on.
-
-        Raises :class:`LoopError` if the loop's database cannot be used.
-        """
+        """Open the workflows; those that another leader left under way go on. Raises :class:`LoopError`."""
         self._engine = self._open_engine([self._retraining, self._transition])
         self._manual_steps = ManualStepLog(self._system.audit)
         self._report()

@@ -22,8 +22,8 @@ from everfit.features.labels import read_labels
 from everfit.journal.label_join import join_labels, known_labels, repeated_reports
 from everfit.journal.prediction_history import PredictionHistory
 from everfit.loop.deep_checks import DEEP_KINDS, add_deep_checks, not_evaluated
+from everfit.loop.feature_parity import open_packages
 from everfit.loop.health import FOUND_BY_LOOP
-from everfit.loop.version_packages import open_packages
 from everfit.monitoring.alerts import compose, send
 from everfit.monitoring.cache import CachedVersion, VersionCache, counts_folder
 from everfit.monitoring.estimate import estimated_drop

@@ -57,7 +57,12 @@ class PolicyInputs:
             estimated_drop=evaluation.estimated_drop,
         )
         if champion is None:
-            return replace(facts, labels=self._count_first_labels(now))
+            try:
+                return replace(facts, labels=self._labels.count(now).total)
+            except (EverfitError, pl.exceptions.PolarsError) as error:
+                # This does not prevent the first training.
+                _log.warning("the labels of %s could not be counted: %s", self._definition.name, error)
+                return facts
         counts = self._labels.count(now, as_of=champion.as_of, trained_until=champion.trained_until)
         return replace(facts, labels_since=counts.of_later_events, rows_since=counts.known_since)
 
@@ -77,14 +82,6 @@ class PolicyInputs:
             champion = Champion(version=deployed.version, as_of=frame.as_of, trained_until=until, code=code)
             self._champion = deployed.digest, champion
         return self._champion[1]
-
-    def _count_first_labels(self, now: datetime) -> int | None:
-        """Count the labels for the first training; ``None`` if they cannot be counted, which does not prevent it."""
-        try:
-            return self._labels.count(now).total
-        except (EverfitError, pl.exceptions.PolarsError) as error:
-            _log.warning("the labels of %s could not be counted: %s", self._definition.name, error)
-            return None
 
 
 def decide_on(definition: Model, facts: Facts, history: Sequence[OrderRecord], now: datetime) -> Decision:

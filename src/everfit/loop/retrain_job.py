@@ -46,7 +46,7 @@ class TrainingAttempt(Struct, frozen=True, kw_only=True):
 
 
 def begin(system: System, number: int) -> TrainingRequest:
-    """Take an order up, and fix what its training rests on; raises what :func:`begin_training` does."""
+    """Take an order up, and fix what its training rests on."""
     record = system.orders.begin(number, now=system.clock.now())
     return begin_training(system, record.order.model, order=number)
 
@@ -62,11 +62,16 @@ def train(
         return found
     settings, words = system.project.settings.loop, ("make-candidate", "--folder", str(folder))
     limits, problem = ProcessLimits(time_s=settings.train_seconds, memory_mib=settings.train_memory_mib), ""
+    model, order = request.model, request.order
     for attempt in range(1, _MOST_ATTEMPTS + 1):
         delete_packages(folder)
         folder.mkdir(parents=True, exist_ok=True)
         folder.joinpath(REQUEST).write_bytes(msgspec.json.encode(request))
-        _log_attempt(system, request, folder)
+        with folder.joinpath(ATTEMPTS).open("ab") as file:
+            file.write(msgspec.json.encode(TrainingAttempt(started_at=system.clock.now())) + b"\n")
+        number = len(read_attempts(folder))
+        message = f"{model}: order {order}: the training starts, attempt {number}"
+        log_event(_log, "training_started", message, model=model, order=order, attempt=number)
         killed, problem = False, f"the training process left no result in {folder}"
         try:
             run_child(launcher, words, log=folder / LOG, limits=limits, cancelled=cancelled)
@@ -76,20 +81,10 @@ def train(
             return found
         if attempt == _MOST_ATTEMPTS or not killed:
             break
-        model, order = request.model, request.order
         message = f"{model}: order {order}: the training is started again: {problem}"
         warning = logging.WARNING
         log_event(_log, "training_killed", message, level=warning, model=model, order=order, attempt=attempt)
     return TrainingOutcome(problem=problem)
-
-
-def _log_attempt(system: System, request: TrainingRequest, folder: Path) -> None:
-    """Count an attempt in the order's folder, and log it."""
-    with folder.joinpath(ATTEMPTS).open("ab") as file:
-        file.write(msgspec.json.encode(TrainingAttempt(started_at=system.clock.now())) + b"\n")
-    model, order, number = request.model, request.order, len(read_attempts(folder))
-    message = f"{model}: order {order}: the training starts, attempt {number}"
-    log_event(_log, "training_started", message, model=model, order=order, attempt=number)
 
 
 def run_training(system: System, folder: Path) -> TrainingOutcome:

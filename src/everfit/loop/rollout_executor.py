@@ -6,6 +6,7 @@ After a crash the same three are done again, and what was done already stays as 
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -104,8 +105,16 @@ def sync_deployment(system: System, rollout: Rollout) -> None:
     A step that was interrupted, or a person's, may be applied beside a later one. The ledger is read again after
     writing, so that the rollout's last state is what stays.
     """
+    registry, model, both = system.registry, rollout.model, (rollout.version, rollout.previous)
     while True:
-        _sync_once(system, rollout)
+        last, champion = rollout.history[-1], registry.champion(model)
+        chosen = {"watching": rollout.version, "rolled_back": rollout.previous}.get(rollout.state)
+        # Where a third version was made the champion in the meantime, that stays.
+        if chosen is not None and champion is not None and champion.version in both:
+            registry.set_champion(model, chosen, actor=last.actor, reason=last.sentence)
+        packages = {number: _deployed(system, registry.version(model, number)) for number in both}
+        decide = partial(deployment_for, rollout=rollout, packages=packages)
+        system.deployment.change(model, decide, changed_at=system.clock.now())
         present = system.rollouts.one(rollout.number)
         if len(present.history) == len(rollout.history):
             return
@@ -164,19 +173,6 @@ def _deployed(system: System, version: ModelVersion) -> Deployed:
     folder = system.registry.fetch(version)
     within = folder.relative_to(system.state) if folder.is_relative_to(system.state) else folder
     return Deployed(version=version.version, digest=version.digest, folder=str(within))
-
-
-def _sync_once(system: System, rollout: Rollout) -> None:
-    registry, model, last = system.registry, rollout.model, rollout.history[-1]
-    both = rollout.version, rollout.previous
-    chosen = {"watching": rollout.version, "rolled_back": rollout.previous}.get(rollout.state)
-    champion = registry.champion(model)
-    # Where a third version was made the champion in the meantime, that stays.
-    if chosen is not None and champion is not None and champion.version in both:
-        registry.set_champion(model, chosen, actor=last.actor, reason=last.sentence)
-    packages = {number: _deployed(system, registry.version(model, number)) for number in both}
-    now = system.clock.now()
-    system.deployment.change(model, lambda present: deployment_for(present, rollout, packages), changed_at=now)
 
 
 def _end_order(system: System, rollout: Rollout, now: datetime) -> None:

@@ -57,10 +57,7 @@ class Status(Struct, frozen=True, kw_only=True):
 
 
 def status(system: System) -> Status:
-    """Return the status that the ledger, the deployment record and the processes' own reports give.
-
-    Raises :class:`StoreError` if the ledger or the deployment record cannot be read.
-    """
+    """Return the status that the ledger, the deployment record and the processes' own reports give."""
     report = read_controller_report(system.state)
     leader = report if report is not None and is_alive(report.pid) else None
     says = report.says if report else {}

@@ -89,10 +89,7 @@ def begin_training(
     end: datetime | None = None,
     as_of: datetime | None = None,
 ) -> TrainingRequest:
-    """Fix what a training rests on: the champion that it must beat, and the instant as of which data is read.
-
-    Raises :class:`RegistryError` if the champion's package cannot be fetched.
-    """
+    """Fix the champion that a training must beat, and the instant as of which data is read."""
     version, champion = system.registry.champion(model), None
     if version is not None:
         champion = ChampionPackage(version=version.version, folder=str(system.registry.fetch(version)))
@@ -110,10 +107,7 @@ def register_outcome(
     reason: str,
     started_at: datetime,
 ) -> RegisteredOutcome:
-    """Record a training: a run with tags, and a version that is the challenger if every gate passed.
-
-    Raises :class:`RegistryError` if the registry cannot be written.
-    """
+    """Record a training: a run with tags, and a version that is the challenger if every gate passed."""
     registry, candidate = system.registry, outcome.candidate
     tags = {**tags, "everfit.reason": reason, "everfit.actor": actor}
     if candidate is not None:

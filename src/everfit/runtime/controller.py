@@ -32,10 +32,7 @@ class RoundMaker(Protocol):
         """Open what rounds need; called once, when this process leads."""
 
     def signs(self) -> tuple[object, ...] | None:
-        """Return a value that differs whenever a round may find something new; called many times a second.
-
-        It is ``None`` before time begins.
-        """
+        """Return a value that differs whenever a round may find something new; ``None`` before time begins. Fast."""
 
     def wants_round(self) -> bool:
         """Return true if a round is due at once, whatever the signs; until the next round."""

@@ -61,10 +61,7 @@ def step(name: str, function: Callable[[], T], returns: type[T], *, attempts: in
 
 
 class Engine:
-    """The workflows of one controller, in the database of an SQLAlchemy URL. One per process, since DBOS is.
-
-    Raises :class:`LoopError` if the database cannot be opened.
-    """
+    """The workflows of one controller, in the database of an SQLAlchemy URL. One per process, since DBOS is."""
 
     def __init__(self, url: str, workflows: Sequence[Workflow[Any]]) -> None:
         logging.getLogger("dbos").setLevel(logging.WARNING)
