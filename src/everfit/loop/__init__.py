@@ -1,4 +1,6 @@
-"""Everything that happens by itself: the loop that keeps a model fit after it ships. :mod:`everfit.loop.loop` is first.
+"""Everything that happens by itself: the loop that keeps a model fit after it ships.
+
+    design → releases → features → training → gates → registry → delivery → serving → journal → monitoring → triggers ↺
 
 Each station imports none of the others and hands on a record; only this folder and ``commands`` know their order.
 """
