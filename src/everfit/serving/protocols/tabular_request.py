@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import isnan
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from everfit.artifact.schema import FieldType, RequestField
-from everfit.artifact.values import Kind, Values
 from everfit.core.errors import InvalidRequestError
 from everfit.serving.protocols.json import Request, RequestDecoder, require_few
+
+Kind = Literal["text", "integer", "number", "boolean", "instant", "date", "null"]
+
+
+class Values(NamedTuple):
+    """A column of plain Python values, from any format."""
+
+    kind: Kind
+    """Kind of its values; NaN is missing in ``number``, and ``null`` holds missing values only."""
+    values: Sequence[Any]
+    """``None`` where there is none."""
+    type_name: str
+    """Name of the type in its format."""
+
 
 KINDS: Mapping[FieldType, tuple[Kind, ...]] = {
     "string": ("text", "null"),

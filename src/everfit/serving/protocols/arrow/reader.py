@@ -10,12 +10,12 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from everfit.artifact.values import Values
 from everfit.core.errors import InvalidRequestError
 from everfit.serving.protocols.arrow.array import ArrayReader
 from everfit.serving.protocols.arrow.flatbuffer import Flat
 from everfit.serving.protocols.arrow.type import ArrowType, read_index, read_type
 from everfit.serving.protocols.json import require_few
+from everfit.serving.protocols.tabular_request import Values
 
 _MAGIC = b"ARROW1"
 _BEGINNING = 0xFFFFFFFF

@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
-from everfit.artifact.values import Kind
 from everfit.core.errors import InvalidRequestError
 from everfit.serving.protocols.arrow.flatbuffer import Flat
+from everfit.serving.protocols.tabular_request import Kind
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_ZONE = 100

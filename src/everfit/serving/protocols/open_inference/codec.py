@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from everfit.artifact.values import Values
 from everfit.core.errors import InvalidRequestError
 from everfit.serving.http.responses import ErrorInfo, Response, encode_json, json_response
 from everfit.serving.protocols.codec import Codec
 from everfit.serving.protocols.json import require_few
 from everfit.serving.protocols.open_inference.tensor import Tensor, pack_numbers
-from everfit.serving.protocols.tabular_request import to_request
+from everfit.serving.protocols.tabular_request import Values, to_request
 
 if TYPE_CHECKING:
     from everfit.serving.http.connection import HttpRequest

@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from everfit.artifact.schema import FieldType
-from everfit.artifact.values import Kind, Values
 from everfit.core.errors import InvalidRequestError
+from everfit.serving.protocols.tabular_request import Kind, Values
 
 FIELD_DATATYPES: Mapping[FieldType, str] = {
     "string": "BYTES",
