@@ -213,8 +213,8 @@ def test_a_version_that_became_wrong(reference: ReferenceProfile) -> None:
 def test_the_quicker_alarm_is_quicker(reference: ReferenceProfile) -> None:
     change = END - 7 * DAY
     wrong = live().with_columns(pl.when(pl.col(TIME) >= change).then(1 - pl.col(LABEL)).otherwise(LABEL).alias(LABEL))
-    sure = performance_alarm(wrong, reference, by=None, alpha=0.01)
-    quick = performance_alarm(wrong, reference, by=None, alpha=0.01, run_length=1_000)
+    sure = performance_alarm(wrong, reference, ef.PerformanceDrop(alpha=0.01))
+    quick = performance_alarm(wrong, reference, ef.PerformanceDrop(alpha=0.01, run_length=1_000))
     assert sure is not None
     assert quick is not None
     assert change < quick.episodes[-1].alarmed_at < sure.episodes[-1].alarmed_at

@@ -69,7 +69,7 @@ def test_harm_is_said_within_three_days_and_a_harmless_shift_is_not(seed: int, m
     def day(number: float) -> datetime:
         return start + timedelta(days=number)
 
-    alarm = performance_alarm(life.rows, life.reference, by=None, alpha=ALPHA)
+    alarm = performance_alarm(life.rows, life.reference, ef.PerformanceDrop(alpha=ALPHA))
     assert alarm is not None
     alarms = [(each.alarmed_at - start) / DAY for each in alarm.episodes]
     sys.stdout.write(f"seed {seed}: performance alarms from day {alarms[:1]}\n")
@@ -88,7 +88,7 @@ def test_stationary_years_are_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     performance, drift = 0, 0
     for seed in range(100, 100 + YEARS):
         life, start = deliver(seed, SHIPPED + 365, scripted=False, monkeypatch=monkeypatch)
-        alarm = performance_alarm(life.rows, life.reference, by=None, alpha=ALPHA)
+        alarm = performance_alarm(life.rows, life.reference, ef.PerformanceDrop(alpha=ALPHA))
         assert alarm is not None
         performance += bool(alarm.episodes)
         windows = count_windows(life.rows, life.reference, until=start + timedelta(days=SHIPPED + 365))
@@ -110,7 +110,7 @@ def test_flights_grow_late_in_spring(data_folder: Path) -> None:
     reader = Reader(project.root, project.settings.paths)
     shipped, end = datetime(2013, 3, 1, tzinfo=UTC), datetime(2014, 1, 3, tzinfo=UTC)
     life = live(project.model("late_arrival"), reader, start=None, shipped=shipped, end=end)
-    alarm = performance_alarm(life.rows, life.reference, by=None, alpha=ALPHA)
+    alarm = performance_alarm(life.rows, life.reference, ef.PerformanceDrop(alpha=ALPHA))
     assert alarm is not None
     first = alarm.episodes[0].alarmed_at
     sys.stdout.write(f"first alarm {first:%Y-%m-%d}, {len(alarm.episodes)} in all\n")

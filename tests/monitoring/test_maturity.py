@@ -15,8 +15,7 @@ from everfit.core.columns import ID, KNOWN_AT, LABEL, PREDICTION, TIME
 from everfit.measures.competing_risks import cumulative_incidence
 from everfit.measures.delays import MOST_WEIGHT
 from everfit.measures.weighting import Floats
-from everfit.monitoring.delays import known_then, learn_delays
-from everfit.monitoring.maturity import Cohort, cohort, weights
+from everfit.monitoring.maturity import Cohort, cohort, known_then, learn_delays, weights
 from everfit.monitoring.performance import Scale, figure
 
 DAY_S = 86_400.0
@@ -128,8 +127,8 @@ def test_a_cohort_that_is_its_own_history_gives_aalen_johansen() -> None:
 
 def test_a_cohort_whose_outcomes_are_all_in_is_what_it_is() -> None:
     rows = simulated(3)
-    later = AS_OF + timedelta(days=900)
-    delays = learn_delays(rows, as_of=later, classes=CLASSES, history=timedelta(days=2000))
+    later = AS_OF + timedelta(days=330)
+    delays = learn_delays(rows, as_of=later, classes=CLASSES)
     found = cohort(young(rows), delays, as_of=later)
     raw, matured, low, high = share(found)
     assert found.labelled == found.rows

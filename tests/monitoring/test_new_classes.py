@@ -8,15 +8,15 @@ import numpy as np
 import polars as pl
 import pytest
 
+import everfit as ef
 from everfit.artifact.schema import InputSchema
 from everfit.core.class_names import NEW_CLASSES, ClassValue
 from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.delivery.scoring import Scoring
-from everfit.monitoring.delays import learn_delays
 from everfit.monitoring.estimate import learn_estimator
 from everfit.monitoring.evaluation import EvaluationScope, build_report
-from everfit.monitoring.maturity import cohort, weights
-from everfit.monitoring.new_classes import new_class_findings
+from everfit.monitoring.labels import new_class_findings
+from everfit.monitoring.maturity import cohort, learn_delays, weights
 from everfit.monitoring.performance import Scale, compare, figure, in_scale
 from everfit.monitoring.performance_alarm import performance_alarm
 from everfit.monitoring.prediction_frame import NEW_CLASS, chances, standard_rows
@@ -187,12 +187,12 @@ def test_alarm_and_estimate_survive_a_hold_out_with_a_class_that_the_version_doe
     )  # fmt: skip
     made = reference_of(profile, schema(*known), metric=metric, importance={}, window=timedelta(days=1))
     assert (made.held_out[LABEL] < 0).any()
-    alarm = performance_alarm(rows(known), made, by=None, alpha=0.01)
+    alarm = performance_alarm(rows(known), made, ef.PerformanceDrop(alpha=0.01))
     assert alarm is not None
     assert np.isfinite(alarm.reference)
     assert alarm.current is None
     worse = rows(known).with_columns(pl.lit(-1.0).alias(LABEL))
-    rung = performance_alarm(worse, made, by=None, alpha=0.01)
+    rung = performance_alarm(worse, made, ef.PerformanceDrop(alpha=0.01))
     assert rung is not None
     assert rung.current is not None
     estimator = learn_estimator(made)

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from tests.monitoring.lives import DAY
 
+import everfit as ef
 from everfit.core.columns import ID, KNOWN_AT, LABEL, RECORDED_AT, ROUTE, TIME, VERSION
 from everfit.core.evidence import Task
 from everfit.measures.weighting import Floats
@@ -101,7 +102,7 @@ class Life(NamedTuple):
         return cls(reference, bad, opened)
 
     def alarm(self, live: pl.DataFrame) -> Alarm:
-        found = performance_alarm(live, self.reference, by=None, alpha=ALPHA)
+        found = performance_alarm(live, self.reference, ef.PerformanceDrop(alpha=ALPHA))
         assert found is not None
         return found
 

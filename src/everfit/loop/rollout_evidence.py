@@ -20,8 +20,8 @@ from everfit.journal.prediction_history import PredictionHistory
 from everfit.journal.tables import scan_failures
 from everfit.measures.class_alignment import union_of
 from everfit.measures.overdispersion import design_effect
-from everfit.monitoring.delays import learn_delays
 from everfit.monitoring.evaluation import ANSWERS, own_rows
+from everfit.monitoring.maturity import learn_delays
 from everfit.monitoring.prediction_frame import chances, standard_rows, truth_codes
 from everfit.system import System
 

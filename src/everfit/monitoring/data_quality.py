@@ -1,4 +1,4 @@
-"""Data quality: missing values, unseen categories, values out of range, clock skew."""
+"""Data quality: sources and requests that stopped, clock skew, missing values, new categories, values out of range."""
 
 from __future__ import annotations
 
@@ -22,11 +22,28 @@ LEAST_ROWS = 50
 _WORTH_A_LOOK, _MUCH = 0.01, 0.1
 _MARGIN = 0.1
 _SKEW = timedelta(minutes=5)
+_LONGER = 3.0
+"""Requests have stopped after a pause this many times as long as any before."""
 _SURE = 0.999
 """Chance of a false finding of unseen categories; thousands of windows are tested."""
 
 
-def stale_sources(freshness: Sequence[SourceFreshness], model: str, *, now: datetime) -> list[Finding]:
+def feed_findings(
+    asked: pl.DataFrame, freshness: Sequence[SourceFreshness], model: str, *, since: datetime, as_of: datetime
+) -> list[Finding]:
+    """Return problems of what comes in: sources that stopped or hold infinite values, requests that stopped, clocks.
+
+    The instants of requests are given by :data:`TIME` and :data:`RECORDED_AT`.
+    """
+    return [
+        *_stale_sources(freshness, model, now=as_of),
+        *_infinite_values(freshness, model),
+        *_silence(asked, model, as_of=as_of),
+        *_clock_skew(asked.filter(pl.col(TIME) >= since), model),
+    ]
+
+
+def _stale_sources(freshness: Sequence[SourceFreshness], model: str, *, now: datetime) -> list[Finding]:
     """Return a finding for each source whose newest row is older than its views accept."""
     found: dict[str, Finding] = {}
     for one in freshness:
@@ -50,7 +67,7 @@ def stale_sources(freshness: Sequence[SourceFreshness], model: str, *, now: date
     return list(found.values())
 
 
-def infinite_values(freshness: Sequence[SourceFreshness], model: str) -> list[Finding]:
+def _infinite_values(freshness: Sequence[SourceFreshness], model: str) -> list[Finding]:
     """Return a finding for each feature with infinite values in its view's newest rows; they count as missing."""
     return [
         Finding(
@@ -64,6 +81,51 @@ def infinite_values(freshness: Sequence[SourceFreshness], model: str) -> list[Fi
         )
         for part in freshness
         for feature, count in part.infinite.items()
+    ]
+
+
+def _silence(rows: pl.DataFrame, model: str, *, as_of: datetime) -> list[Finding]:
+    """Return a finding if requests have stopped."""
+    moments = rows[RECORDED_AT].sort().tail(10_000)
+    last, longest = moments.max(), moments.diff().max()
+    if not isinstance(last, datetime) or not isinstance(longest, timedelta) or len(moments) < LEAST_ROWS:
+        return []
+    quiet = as_of - last
+    if quiet <= max(_LONGER * longest, timedelta(hours=1)):
+        return []
+    return [
+        Finding(
+            kind="predictions_stopped",
+            model=model,
+            severity="warning",
+            sentence=f"There was no request for {format_roughly(quiet)}; the longest pause before was "
+            f"{format_roughly(longest)}.",
+            numbers={"quiet_s": quiet.total_seconds(), "longest_s": longest.total_seconds()},
+            since=last,
+        )
+    ]
+
+
+def _clock_skew(rows: pl.DataFrame, model: str) -> list[Finding]:
+    """Return a finding if event times lie after the prediction: a caller's clock, or its time zone, is wrong."""
+    if rows.height < LEAST_ROWS:
+        return []
+    ahead = rows.filter(pl.col(TIME) > pl.col(RECORDED_AT) + _SKEW)
+    share = ahead.height / rows.height
+    if share < _WORTH_A_LOOK:
+        return []
+    by = ahead.select((pl.col(TIME) - pl.col(RECORDED_AT)).median()).item()
+    return [
+        Finding(
+            kind="clock_skew",
+            model=model,
+            severity="warning",
+            sentence=f"{ahead.height:,} of {rows.height:,} requests ({share:.0%}) have an event time "
+            f"{format_roughly(by)} after their prediction: a caller's clock or time zone is wrong, and features are "
+            "looked up for an instant that has not come.",
+            numbers={"share": share, "median_s": by.total_seconds(), "rows": rows.height},
+            since=ahead[RECORDED_AT].min(),  # type: ignore[arg-type]
+        )
     ]
 
 
@@ -150,29 +212,6 @@ def _numeric_findings(
             f"{reference.low:g} to {reference.high:g} that the model was made from.",
             numbers={"low": window.low, "high": window.high, "known_low": reference.low, "known_high": reference.high},
         )
-
-
-def clock_findings(rows: pl.DataFrame, model: str) -> list[Finding]:
-    """Return a finding if event times lie after the prediction: a caller's clock, or its time zone, is wrong."""
-    if rows.height < LEAST_ROWS:
-        return []
-    ahead = rows.filter(pl.col(TIME) > pl.col(RECORDED_AT) + _SKEW)
-    share = ahead.height / rows.height
-    if share < _WORTH_A_LOOK:
-        return []
-    by = ahead.select((pl.col(TIME) - pl.col(RECORDED_AT)).median()).item()
-    return [
-        Finding(
-            kind="clock_skew",
-            model=model,
-            severity="warning",
-            sentence=f"{ahead.height:,} of {rows.height:,} requests ({share:.0%}) have an event time "
-            f"{format_roughly(by)} after their prediction: a caller's clock or time zone is wrong, and features are "
-            "looked up for an instant that has not come.",
-            numbers={"share": share, "median_s": by.total_seconds(), "rows": rows.height},
-            since=ahead[RECORDED_AT].min(),  # type: ignore[arg-type]
-        )
-    ]
 
 
 def views_of(columns: Sequence[str], sources: Mapping[str, str], stale: Collection[str]) -> list[str]:

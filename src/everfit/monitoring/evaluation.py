@@ -9,21 +9,12 @@ from functools import cached_property
 
 import polars as pl
 
-from everfit.core.columns import KNOWN_AT, LABEL, RECORDED_AT, ROUTE, TIME, VERSION
-from everfit.core.duration import format_roughly
+from everfit.core.columns import KNOWN_AT, LABEL, ROUTE, TIME, VERSION
 from everfit.core.evidence import SourceFreshness
 from everfit.core.finding import SEVERITIES, Finding
 from everfit.definitions.watch import Drift, PerformanceDrop, Watch
 from everfit.measures.delays import Delays
-from everfit.monitoring.data_quality import (
-    LEAST_ROWS,
-    clock_findings,
-    column_findings,
-    infinite_values,
-    stale_sources,
-    views_of,
-)
-from everfit.monitoring.delays import learn_delays
+from everfit.monitoring.data_quality import column_findings, feed_findings, views_of
 from everfit.monitoring.drift_windows import (
     Counted,
     Distribution,
@@ -35,32 +26,16 @@ from everfit.monitoring.drift_windows import (
     history_note,
 )
 from everfit.monitoring.estimate import learn_estimator
-from everfit.monitoring.labels import label_findings, report_findings
-from everfit.monitoring.maturity import cohort, weights
-from everfit.monitoring.new_classes import new_class_findings
-from everfit.monitoring.performance import (
-    LEAST_LABELLED,
-    Comparison,
-    Figure,
-    Scale,
-    by_slice,
-    compare,
-    coverage,
-    figure,
-    over_time,
-)
-from everfit.monitoring.performance_alarm import Alarm, alarm_finding, performance_alarm
-from everfit.monitoring.prediction_frame import by_time
+from everfit.monitoring.labels import label_findings, new_class_findings, report_findings
+from everfit.monitoring.maturity import cohorts, learn_delays, needed_weights
+from everfit.monitoring.performance import Comparison, Scale, by_slice, compare, coverage, figure, over_time
+from everfit.monitoring.performance_alarm import Alarm, alarm_findings, performance_alarm
 from everfit.monitoring.reference import ReferenceProfile
-from everfit.monitoring.report.report import CohortReport, MonitorReport, VersionReport
+from everfit.monitoring.report.report import MonitorReport, VersionReport
 
 ANSWERS, SHADOW = "answers", "shadow"
 _A_DAY = timedelta(days=1)
 _MOST_DISTRIBUTIONS = 6
-_NEARLY_ALL = 0.98
-"""With this share of labels known, the missing ones do not bias a metric."""
-_LONGER = 3.0
-"""Predictions have stopped after a pause this many times as long as any before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,13 +116,9 @@ def present_findings(
 def _findings(
     asked: pl.DataFrame, champion: _Part | None, scope: EvaluationScope, *, since: datetime, as_of: datetime
 ) -> tuple[Finding, ...]:
-    findings = [
-        *stale_sources(scope.freshness, scope.model, now=as_of),
-        *infinite_values(scope.freshness, scope.model),
-        *_silence(asked, scope.model, as_of=as_of),
-        *clock_findings(asked.filter(pl.col(TIME) >= since), scope.model),
-        *(report_findings(scope.reports, scope.model) if scope.reports is not None else ()),
-    ]
+    findings = feed_findings(asked, scope.freshness, scope.model, since=since, as_of=as_of)
+    if scope.reports is not None:
+        findings += report_findings(scope.reports, scope.model)
     if champion is not None:
         findings += champion.findings({finding.subject for finding in findings if finding.kind == "stale_source"})
     return gravest_first(findings)
@@ -170,28 +141,6 @@ def versions_by_route(rows: pl.DataFrame) -> list[tuple[int, str]]:
     return sorted(found, key=lambda one: (-one[0], one[1]))
 
 
-def _silence(rows: pl.DataFrame, model: str, *, as_of: datetime) -> list[Finding]:
-    """Return a finding if requests have stopped."""
-    moments = rows[RECORDED_AT].sort().tail(10_000)
-    last, longest = moments.max(), moments.diff().max()
-    if not isinstance(last, datetime) or not isinstance(longest, timedelta) or len(moments) < LEAST_ROWS:
-        return []
-    quiet = as_of - last
-    if quiet <= max(_LONGER * longest, timedelta(hours=1)):
-        return []
-    return [
-        Finding(
-            kind="predictions_stopped",
-            model=model,
-            severity="warning",
-            sentence=f"There was no request for {format_roughly(quiet)}; the longest pause before was "
-            f"{format_roughly(longest)}.",
-            numbers={"quiet_s": quiet.total_seconds(), "longest_s": longest.total_seconds()},
-            since=last,
-        )
-    ]
-
-
 @dataclass(frozen=True)
 class _Part:
     """Evaluation of one version, where it responds or as a shadow."""
@@ -206,7 +155,7 @@ class _Part:
     def report(self, all_rows: pl.DataFrame) -> VersionReport:
         scope, scale = self.scope, self.scale
         recent = self.rows.filter(pl.col(TIME) >= self.since)
-        weight = self.weight(recent)
+        weight = needed_weights(recent, self.delays, as_of=self.as_of)
         overall = figure(recent, scale, start=self.since, end=self.as_of, weight=weight)
         slices = [column for column in scope.slices if column in recent.columns]
         estimator = None if self.reference is None else learn_estimator(self.reference)
@@ -215,7 +164,7 @@ class _Part:
             route=self.route,
             first_asked=self.rows[TIME][0],
             last_asked=self.rows[TIME][-1],
-            reference=None if self.reference is None else _on_hold_out(self.reference),
+            reference=None if self.reference is None else self.reference.performance,
             overall=overall,
             over_time=over_time(recent, scale, every=scope.every, weight=weight),
             estimates=estimator.over_time(recent, every=scope.every) if estimator else (),
@@ -224,7 +173,7 @@ class _Part:
             else None,
             coverage=coverage(recent, every=scope.every),
             delays=(self.delays.overall, *self.delays.by_class),
-            cohorts=self.cohorts(recent),
+            cohorts=cohorts(recent, self.delays, every=scope.every, as_of=self.as_of),
             slices=by_slice(recent, scale, slices, overall),
             alarm=self.alarm,
             drift=self.drift,
@@ -245,8 +194,7 @@ class _Part:
             )
             graver = [*excused, *(finding.subject for finding in found)]
             found += drift_findings(self.drift, reference.answers.layout.columns, model, excused=graver)
-        dropped = None if self.alarm is None else alarm_finding(self.alarm, model, self.version)
-        found += [] if dropped is None else [dropped]
+        found += alarm_findings(self.alarm, model, self.version)
         known = reference.labelled
         delays = (known[KNOWN_AT] - known[TIME]).dt.total_microseconds().drop_nulls().sort().to_numpy() / 1e6
         found += new_class_findings(self.rows.filter(pl.col(TIME) >= self.since), self.scale, model, self.version)
@@ -262,21 +210,6 @@ class _Part:
         if self.reference is not None:
             rows = pl.concat([self.reference.rows.select(columns), rows], how="vertical_relaxed")
         return learn_delays(rows, as_of=self.as_of, classes=self.scale.classes)
-
-    def weight(self, rows: pl.DataFrame) -> pl.Series | None:
-        """Return the weight of each row, where so many labels are missing that they could bias a metric."""
-        known = rows[LABEL].is_not_null().sum()
-        if known < LEAST_LABELLED or known / rows.height >= _NEARLY_ALL:
-            return None
-        return weights(rows, self.delays, as_of=self.as_of).fill_null(0.0)
-
-    def cohorts(self, rows: pl.DataFrame) -> tuple[CohortReport, ...]:
-        if self.scale.task == "regression" or self.delays.labelled < LEAST_LABELLED:
-            return ()
-        return tuple(
-            CohortReport(start=start, end=start + self.scope.every, cohort=cohort(part, self.delays, as_of=self.as_of))
-            for start, part in by_time(rows, self.scope.every)
-        )
 
     @property
     def scale(self) -> Scale:
@@ -315,7 +248,7 @@ class _Part:
         watch = next((watch for watch in self.scope.watches if isinstance(watch, PerformanceDrop)), None)
         if watch is None or self.reference is None:
             return None
-        return performance_alarm(self.rows, self.reference, by=watch.by, alpha=watch.alpha, run_length=watch.run_length)
+        return performance_alarm(self.rows, self.reference, watch)
 
     def distributions(self) -> Iterator[Distribution]:
         if self.reference is None or not self.drift:
@@ -337,8 +270,3 @@ class _Part:
         other = self.scope.scales.get(champion, self.scope.scale)
         paired = self.route == SHADOW
         return compare(own, theirs, self.scale, other, version=self.version, against=champion, paired=paired)
-
-
-def _on_hold_out(reference: ReferenceProfile) -> Figure | None:
-    rows = reference.held_out
-    return None if rows.is_empty() else figure(rows, reference.scale, start=rows[TIME][0], end=rows[TIME][-1])

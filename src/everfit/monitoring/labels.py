@@ -1,4 +1,4 @@
-"""Label quality: a feed that stopped, a cohort without labels, repeated and contradicting reports."""
+"""Label quality: a feed that stopped, a cohort without labels, repeated and contradicting reports, new classes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,23 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from everfit.core.class_names import quoted
 from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.core.duration import format_roughly
 from everfit.core.finding import Finding, FindingKind, Severity
 from everfit.measures.weighting import Floats
-from everfit.monitoring.prediction_frame import by_time
+from everfit.monitoring.performance import Scale
+from everfit.monitoring.prediction_frame import NEW_CLASS, by_time
 
 LEAST_EXPECTED = 30.0
 """Fewer outcomes than this that fail to come may be chance."""
 _FORGOTTEN = 0.3
 _WORTH_A_LOOK = 0.01
 _MUCH = 0.05
+"""Share of outcomes that the version can never get right which does harm rather than wants a look; chosen."""
+_SHOWN = 5
+_LONGEST = 40
+"""Characters of a class name in a sentence."""
 
 
 def label_findings(
@@ -124,3 +130,38 @@ def report_findings(outcomes: pl.DataFrame, model: str) -> list[Finding]:
         for kind, severity, name, count, least, what in problems
         if count / ids >= least
     ]
+
+
+def new_class_findings(rows: pl.DataFrame, scale: Scale, model: str, version: int) -> list[Finding]:
+    """Return the finding that outcomes are of classes that the version does not know; none where there are none."""
+    new = rows.filter(pl.col(NEW_CLASS).is_not_null()) if NEW_CLASS in rows.columns else rows.clear()
+    if new.is_empty():
+        return []
+    counted = new[NEW_CLASS].value_counts().sort("count", NEW_CLASS, descending=[True, False])
+    labelled = int(rows[LABEL].is_not_null().sum())
+    named = ", ".join(f"{_short(name)!r} on {count:,}" for name, count in counted.head(_SHOWN).iter_rows())
+    more = f" and {counted.height - _SHOWN:,} more" if counted.height > _SHOWN else ""
+    classes = "a class" if counted.height == 1 else f"{counted.height:,} classes"
+    share = new.height / labelled
+    remedy = (
+        "A binary model cannot learn a third class: correct these outcomes, or change the label's definition."
+        if scale.task == "binary"
+        else "The next training learns them; if they are mistakes, report these outcomes again."
+    )
+    return [
+        Finding(
+            kind="new_class",
+            model=model,
+            version=version,
+            severity="critical" if share >= _MUCH else "warning",
+            sentence=f"{new.height:,} of {labelled:,} outcomes ({share:.1%}) are of {classes} that "
+            f"version {version} did not learn: {named}{more} outcomes. It knows {quoted(scale.classes, most=_SHOWN)}, "
+            f"so that these count as the worst possible. {remedy}",
+            numbers={"rows": new.height, "labelled": labelled, "share": share, "classes": counted.height},
+            since=new[TIME].min(),  # type: ignore[arg-type]
+        )
+    ]
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"

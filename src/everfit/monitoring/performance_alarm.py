@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.core.finding import Finding
+from everfit.definitions.watch import PerformanceDrop
 from everfit.measures.confidence import upper_sequence
 from everfit.measures.e_process import betting_evidence, lifetime_stakes, reversed_evidence, steady_stakes
 from everfit.measures.overdispersion import design_effect
@@ -79,28 +80,22 @@ class Alarm(Struct, frozen=True, kw_only=True):
         return self.episodes[-1] if self.episodes and self.episodes[-1].recovered_at is None else None
 
 
-def performance_alarm(
-    rows: pl.DataFrame, reference: ReferenceProfile, *, by: float | None, alpha: float, run_length: int | None = None
-) -> Alarm | None:
+def performance_alarm(rows: pl.DataFrame, reference: ReferenceProfile, watch: PerformanceDrop) -> Alarm | None:
     """Test sequentially that the version is no worse than on its hold-out; ``None`` if that is too small.
 
-    A label enters when its row has the age at which nine in ten labels used to be known (thirty days at most), or when
-    it becomes known if that is later, since the first labels to come are not like the rest. Rows of a day are dependent
-    (a storm makes all flights late): as many rows as have the information of one independent row
-    (:func:`everfit.measures.overdispersion.design_effect`, on the hold-out) count as one, by their mean.
+    Rows are all of the version since its deployment. A label enters when its row has the age at which nine in ten
+    labels used to be known (thirty days at most), or when it becomes known if that is later, since the first labels to
+    come are not like the rest. Rows of a day are dependent (a storm makes all flights late): as many rows as have the
+    information of one independent row (:func:`everfit.measures.overdispersion.design_effect`, on the hold-out) count as
+    one, by their mean.
 
     The test is on the loss beyond the expected loss of such predictions: a week of hard rows is no drop as long as the
     version predicts how hard they are. That also removes most of the dependence within days.
 
     The probability of any false alarm is at most ``alpha`` if, without a change, the conditional mean is at most that
     of the hold-out, whose upper confidence bound is used, plus ``by``. The version's own life makes that bound closer,
-    but never lower than the hold-out's mean.
-
-    Args:
-        rows: All of the version since its deployment, in the form of :mod:`everfit.monitoring.prediction_frame`.
-        by: The tolerance, in the loss's own unit; a twentieth of the hold-out's loss by default.
-        alpha: The probability of a false alarm over the version's life.
-        run_length: Instead, the mean number of steps to a false alarm: the e-detector of Shin, Ramdas, Rinaldo 2022.
+    but never lower than the hold-out's mean. With ``run_length``, the mean number of steps to a false alarm, it is the
+    e-detector of Shin, Ramdas, Rinaldo 2022.
     """
     held_out, scale = reference.labelled, reference.scale
     if held_out.height < _LEAST_HELD_OUT:
@@ -117,8 +112,8 @@ def performance_alarm(
     # No easier than the easiest: what bets can lose is bounded by how hard rows are expected to be.
     hardest = float(known.expected.max())
     after = _means(found.values - np.minimum(found.expected, hardest), group)
-    said = upper_sequence(np.append(before, after), _REFERENCE_SHARE * alpha, first=max(len(before), 2))
-    tolerated = _RELATIVE * usual if by is None else by
+    said = upper_sequence(np.append(before, after), _REFERENCE_SHARE * watch.alpha, first=max(len(before), 2))
+    tolerated = _RELATIVE * usual if watch.by is None else watch.by
     # What is held before a step must not know of it.
     bounds = np.maximum(said[len(before) - 1 : -1], float(surprise.mean())) + tolerated
     span = hardest + loss.reach
@@ -127,8 +122,8 @@ def performance_alarm(
         losses=np.clip((after + hardest) / span, 0.0, 1.0),
         bounds=np.clip((bounds + hardest) / span, 1e-9, 1.0 - 1e-9),
         entered_us=entered[_ENTRY].dt.epoch("us").to_numpy()[places[: len(after)]],
-        level=math.log(run_length or 1.0 / ((1.0 - _REFERENCE_SHARE) * alpha)),
-        stakes=steady_stakes if run_length else lifetime_stakes,
+        level=math.log(watch.run_length or 1.0 / ((1.0 - _REFERENCE_SHARE) * watch.alpha)),
+        stakes=steady_stakes if watch.run_length else lifetime_stakes,
     ).episodes()
     return Alarm(
         episodes=tuple(_episode(*steps, entered, found, places, after) for steps in episodes),
@@ -138,8 +133,8 @@ def performance_alarm(
         loss=loss.name,
         reference=usual,
         tolerated=float(bounds[-1]) if len(bounds) else tolerated,
-        alpha=alpha,
-        run_length=run_length,
+        alpha=watch.alpha,
+        run_length=watch.run_length,
     )
 
 
@@ -226,11 +221,10 @@ def _means(values: Floats, group: int) -> Floats:
     return means
 
 
-def alarm_finding(alarm: Alarm, model: str, version: int) -> Finding | None:
-    """Return the finding of a current episode; ``None`` without one."""
-    episode = alarm.current
-    if episode is None:
-        return None
+def alarm_findings(alarm: Alarm | None, model: str, version: int) -> list[Finding]:
+    """Return the finding of a current episode, if there is one."""
+    if alarm is None or (episode := alarm.current) is None:
+        return []
     shown = {"since_then": episode.loss, "hold_out": alarm.reference}
     if alarm.loss in {"roc_auc", "accuracy"}:  # these two are known by what is good about them
         shown = {name: 1.0 - value for name, value in shown.items()}
@@ -238,7 +232,7 @@ def alarm_finding(alarm: Alarm, model: str, version: int) -> Finding | None:
     promise = f"The chance of ever saying so without cause is at most {alarm.alpha:.0%}."
     if alarm.run_length is not None:
         promise = f"Such is said without cause once in {alarm.run_length:,} outcomes, on average."
-    return Finding(
+    finding = Finding(
         kind="performance_drop",
         model=model,
         version=version,
@@ -250,6 +244,7 @@ def alarm_finding(alarm: Alarm, model: str, version: int) -> Finding | None:
         numbers=shown | {"evidence": alarm.evidence, "outcomes": alarm.outcomes},
         since=episode.since,
     )
+    return [finding]
 
 
 def _waiting(held_out: pl.DataFrame) -> timedelta:

@@ -20,7 +20,7 @@ from everfit.measures.overdispersion import Dispersion
 from everfit.measures.sketch import Column, Sketch
 from everfit.measures.weighting import Floats
 from everfit.monitoring.drift import dispersions
-from everfit.monitoring.performance import Scale
+from everfit.monitoring.performance import Figure, Scale, figure
 from everfit.monitoring.prediction_frame import prediction_columns, truth_codes
 from everfit.monitoring.windows import WINDOW, Length, placed
 
@@ -98,6 +98,12 @@ class ReferenceProfile:
         return self.held_out.filter(pl.col(LABEL).is_not_null())
 
     @cached_property
+    def performance(self) -> Figure | None:
+        """The metric on the hold-out; ``None`` without one."""
+        rows = self.held_out
+        return None if rows.is_empty() else figure(rows, self.scale, start=rows[TIME][0], end=rows[TIME][-1])
+
+    @cached_property
     def inputs(self) -> Watched:
         """The features."""
         return Watched(self.rows, self.features, window=self.window)
@@ -105,8 +111,7 @@ class ReferenceProfile:
     @cached_property
     def answers(self) -> Watched:
         """Distribution of the predictions on the hold-out."""
-        columns = self.scale.columns
-        there = [name for name in columns if name in self.held_out.columns]
+        there = [name for name in self.scale.columns if name in self.held_out.columns]
         return Watched(self.held_out, there, window=self.window)
 
     @property

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from everfit.core.printable import printable
 from everfit.monitoring.drift_windows import Distribution
 from everfit.monitoring.estimate import Estimate
-from everfit.monitoring.maturity import ClassShare
+from everfit.monitoring.maturity import ClassShare, CohortReport
 from everfit.monitoring.performance import Comparison, Coverage, Figure
-from everfit.monitoring.report.report import CohortReport, MonitorReport, ServedFeature, VersionReport
+from everfit.monitoring.report.report import MonitorReport, ServedFeature, VersionReport
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

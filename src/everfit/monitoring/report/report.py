@@ -11,17 +11,9 @@ from everfit.measures.delays import Delay
 from everfit.monitoring.drift_windows import Distribution, DriftWindow
 from everfit.monitoring.estimate import Estimate, Reconciled
 from everfit.monitoring.joint_drift import Together
-from everfit.monitoring.maturity import Cohort
+from everfit.monitoring.maturity import CohortReport
 from everfit.monitoring.performance import Comparison, Coverage, Figure, SliceFigure
 from everfit.monitoring.performance_alarm import Alarm
-
-
-class CohortReport(Struct, frozen=True, kw_only=True):
-    """Cohort of the predictions in ``[start, end)``."""
-
-    start: datetime
-    end: datetime
-    cohort: Cohort
 
 
 class VersionReport(Struct, frozen=True, kw_only=True):
