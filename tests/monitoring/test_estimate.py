@@ -12,6 +12,7 @@ from everfit.core.columns import KNOWN_AT, LABEL, PREDICTION, TIME
 from everfit.core.evidence import Task
 from everfit.measures.interval import bootstrap_interval
 from everfit.measures.weighting import Floats
+from everfit.monitoring import performance
 from everfit.monitoring.estimate import Estimator, Reconciled, learn_estimator
 from everfit.monitoring.performance import Scale
 from everfit.monitoring.reference import HELD_OUT, ReferenceProfile
@@ -19,6 +20,12 @@ from everfit.monitoring.reference import HELD_OUT, ReferenceProfile
 START = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 CLASSES = ("no", "yes")
+
+
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals are not what is tested here."""
+    monkeypatch.setattr(performance, "RESAMPLES", 2)
 
 
 def sigmoid(values: Floats) -> Floats:
@@ -74,7 +81,7 @@ def learnt(rows: pl.DataFrame, task: Task, metric: str, *features: str) -> Estim
 
 
 def beside(estimator: Estimator, rows: pl.DataFrame) -> Reconciled:
-    return estimator.reconcile(rows, start=START, end=START + 30 * DAY, resamples=2)
+    return estimator.reconcile(rows, start=START, end=START + 30 * DAY)
 
 
 def number(value: float | None) -> float:
@@ -176,7 +183,7 @@ def test_days_that_differ_widen_the_range() -> None:
 
     estimator = learnt(moody(60, 400), "binary", "log_loss")
     days = [moody(1, 400) for _ in range(60)]
-    assert np.mean([held(estimator.reconcile(day, start=START, end=START + DAY, resamples=2)) for day in days]) >= 0.87
+    assert np.mean([held(estimator.reconcile(day, start=START, end=START + DAY)) for day in days]) >= 0.87
 
 
 def test_outcomes_are_not_looked_at() -> None:
@@ -201,7 +208,7 @@ def test_truth_is_held_against_the_rows_that_have_one() -> None:
 def test_weights_count_for_both() -> None:
     rows, estimator = binary(1, 8_000), learnt(binary(0, 8_000), "binary", "accuracy")
     kept = pl.Series((rows["x"] > 0).cast(pl.Float64))
-    weighed = estimator.reconcile(rows, start=START, end=START + 30 * DAY, weight=kept, resamples=2)
+    weighed = estimator.reconcile(rows, start=START, end=START + 30 * DAY, weight=kept)
     chosen = beside(estimator, rows.filter(pl.col("x") > 0))
     assert number(weighed.realised.value) == pytest.approx(number(chosen.realised.value))
     assert number(weighed.estimated.value) == pytest.approx(number(chosen.estimated.value))

@@ -15,6 +15,7 @@ from everfit.core.columns import ID, KNOWN_AT, LABEL, PREDICTION, TIME
 from everfit.measures.competing_risks import cumulative_incidence
 from everfit.measures.delays import MOST_WEIGHT
 from everfit.measures.weighting import Floats
+from everfit.monitoring import performance
 from everfit.monitoring.maturity import Cohort, cohort, known_then, learn_delays, weights
 from everfit.monitoring.performance import Scale, figure
 
@@ -24,6 +25,12 @@ AS_OF = datetime(2024, 7, 1, tzinfo=UTC)
 YOUNG = AS_OF - timedelta(days=30)
 CLASSES = ("no", "yes")
 RATE = 0.3
+
+
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals are not what is tested here."""
+    monkeypatch.setattr(performance, "RESAMPLES", 2)
 
 
 def simulated(seed: int, *, size: int = 6000, lost: float = 0.0, wavering: float = 0.0) -> pl.DataFrame:
@@ -150,9 +157,9 @@ def test_weighted_metrics_are_what_they_will_be() -> None:
         rows = simulated(seed)
         own, delays = young(rows), learn_delays(rows, as_of=AS_OF, classes=CLASSES)
         known, weight = known_then(own, as_of=AS_OF), weights(own, delays, as_of=AS_OF)
-        final = number(figure(own, scale, start=YOUNG, end=AS_OF, resamples=2).value)
-        early = number(figure(known, scale, start=YOUNG, end=AS_OF, resamples=2).value)
-        mended = number(figure(known, scale, start=YOUNG, end=AS_OF, resamples=2, weight=weight).value)
+        final = number(figure(own, scale, start=YOUNG, end=AS_OF).value)
+        early = number(figure(known, scale, start=YOUNG, end=AS_OF).value)
+        mended = number(figure(known, scale, start=YOUNG, end=AS_OF, weight=weight).value)
         raw.append(early - final)
         weighted.append(mended - final)
         labelled = weight.is_not_null()

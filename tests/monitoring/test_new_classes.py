@@ -13,6 +13,7 @@ from everfit.artifact.schema import InputSchema
 from everfit.core.class_names import NEW_CLASSES, ClassValue
 from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.delivery.scoring import Scoring
+from everfit.monitoring import performance
 from everfit.monitoring.estimate import learn_estimator
 from everfit.monitoring.evaluation import EvaluationScope, build_report
 from everfit.monitoring.labels import new_class_findings
@@ -27,6 +28,12 @@ DAYS = 20
 END = START + timedelta(days=DAYS)
 ROWS = 1_200
 METRICS = ["log_loss", "macro_auc", "macro_f1", "accuracy"]
+
+
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals are not what is tested here."""
+    monkeypatch.setattr(performance, "RESAMPLES", 20)
 
 
 def schema(*classes: ClassValue) -> InputSchema:
@@ -105,8 +112,8 @@ def test_many_and_long_names_stay_a_sentence() -> None:
 def test_a_new_class_makes_every_figure_worse_and_none_undefined(metric: str) -> None:
     own = rows(("a", "b", "c"))
     measured = scale("a", "b", "c", metric=metric)
-    with_it = figure(own, measured, start=START, end=END, resamples=20).value
-    without = figure(own.filter(pl.col(LABEL) >= 0), measured, start=START, end=END, resamples=20).value
+    with_it = figure(own, measured, start=START, end=END).value
+    without = figure(own.filter(pl.col(LABEL) >= 0), measured, start=START, end=END).value
     assert with_it is not None
     assert without is not None
     assert measured.measure.worse_by(with_it, without) > 0
@@ -197,7 +204,7 @@ def test_alarm_and_estimate_survive_a_hold_out_with_a_class_that_the_version_doe
     assert rung.current is not None
     estimator = learn_estimator(made)
     assert estimator is not None
-    found = estimator.reconcile(rows(known), start=START, end=END, resamples=10)
+    found = estimator.reconcile(rows(known), start=START, end=END)
     assert found.estimated.value is not None
     assert found.realised.value is not None
 

@@ -16,6 +16,7 @@ from everfit.core.finding import Finding
 from everfit.measures.bins import Bins
 from everfit.measures.confidence import wilson_interval
 from everfit.measures.sketch import ColumnSketch, Sketch
+from everfit.monitoring.reference import Watched
 
 LEAST_ROWS = 50
 """Windows with fewer rows are not evaluated: shares mean nothing there."""
@@ -45,13 +46,11 @@ def feed_findings(
 
 def _stale_sources(freshness: Sequence[SourceFreshness], model: str, *, now: datetime) -> list[Finding]:
     """Return a finding for each source whose newest row is older than its views accept."""
-    found: dict[str, Finding] = {}
-    for one in freshness:
-        if one.age is not None and one.age <= one.ttl:
-            continue
+    stopped = [one for one in freshness if one.age is None or one.age > one.ttl]
+    found = []
+    for one in {one.source: one for one in reversed(stopped)}.values():
         age = "it holds no row at all" if one.age is None else f"its newest row is {format_roughly(one.age)} old"
-        found.setdefault(
-            one.source,
+        found.append(
             Finding(
                 kind="stale_source",
                 model=model,
@@ -62,9 +61,9 @@ def _stale_sources(freshness: Sequence[SourceFreshness], model: str, *, now: dat
                 numbers={"ttl_s": one.ttl.total_seconds()}
                 | ({} if one.age is None else {"age_s": one.age.total_seconds()}),
                 since=None if one.age is None else now - one.age,
-            ),
+            )
         )
-    return list(found.values())
+    return found
 
 
 def _infinite_values(freshness: Sequence[SourceFreshness], model: str) -> list[Finding]:
@@ -130,19 +129,11 @@ def _clock_skew(rows: pl.DataFrame, model: str) -> list[Finding]:
 
 
 def column_findings(
-    reference: Sketch,
-    window: Sketch,
-    model: str,
-    *,
-    since: datetime,
-    excused: Collection[str],
-    novelty: Mapping[str, float],
+    reference: Watched, window: Sketch, model: str, *, since: datetime, excused: Collection[str]
 ) -> list[Finding]:
     """Return problems of single columns of a window that begins at an instant; for each column the gravest at most.
 
-    Args:
-        excused: Columns whose gaps are explained by something else, such as a source that stopped.
-        novelty: The share of rows with values never met before that is usual in a column; none by default.
+    Gaps of excused columns are explained by something else, such as a source that stopped.
     """
     if window.rows < LEAST_ROWS:
         return []
@@ -150,8 +141,8 @@ def column_findings(
     for name in reference.layout.columns:
         if name not in excused:
             finding = partial(Finding, model=model, subject=name, since=since)
-            before, after = reference.column(name), window.column(name)
-            found += islice(_column_findings(name, before, after, novelty.get(name, 0.0), finding), 1)
+            before, after = reference.sketch.column(name), window.column(name)
+            found += islice(_column_findings(name, before, after, reference.novelty.get(name, 0.0), finding), 1)
     return found
 
 

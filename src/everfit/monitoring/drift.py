@@ -1,10 +1,8 @@
-"""Drift of single columns: effect size, significance, and importance to the model.
+"""Drift of single columns, from two sketches of one layout: milliseconds, whatever the number of rows.
 
-Everything is read from two sketches of one layout, so that it costs milliseconds whatever the number of rows. A column
-has drifted if its difference is *significant*, at a level that is shared by all columns and meant to be spread over
-time, and *worthwhile*: a large window finds any difference significant, a small one any difference large.
-
-Drift informs. That a model became worse is only known from labels.
+A column has drifted if its difference is *significant*, at a level that is shared by all columns and meant to be spread
+over time, and *worthwhile*: a large window finds any difference significant, a small one any difference large. Drift
+informs; that a model became worse is only known from labels.
 """
 
 from __future__ import annotations

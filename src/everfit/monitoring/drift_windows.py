@@ -254,18 +254,18 @@ def _drift_finding(column: ColumnDrift, windows: Sequence[DriftWindow], model: s
     )
 
 
-def _direction(each: ColumnDrift) -> str:
-    if each.mean_change is None or abs(each.mean_change) < 0.05:
+def _direction(column: ColumnDrift) -> str:
+    if column.mean_change is None or abs(column.mean_change) < 0.05:
         return ""
-    return ", upwards" if each.mean_change > 0 else ", downwards"
+    return ", upwards" if column.mean_change > 0 else ", downwards"
 
 
-def _use(each: ColumnDrift, is_answer: bool) -> str:
+def _use(column: ColumnDrift, is_answer: bool) -> str:
     if is_answer:
         return ". Only labels show whether that is right."
-    if each.importance < _NOTICEABLE:
+    if column.importance < _NOTICEABLE:
         return "; the model hardly uses it."
-    return f"; it has {each.importance:.0%} of the weight of the most important feature."
+    return f"; it has {column.importance:.0%} of the weight of the most important feature."
 
 
 def distribution(column: str, before: ColumnSketch, after: ColumnSketch) -> Distribution:

@@ -26,7 +26,7 @@ from everfit.monitoring.loss_estimation import (
     Expectation,
     PerformanceEstimation,
 )
-from everfit.monitoring.performance import LEAST_LABELLED, RESAMPLES, Figure, Scale, figure
+from everfit.monitoring.performance import LEAST_LABELLED, Figure, Scale, figure
 from everfit.monitoring.prediction_frame import by_time
 from everfit.monitoring.reference import ReferenceProfile
 
@@ -101,13 +101,7 @@ class Estimator:
         return tuple(self.estimate(part, start=start, end=start + every) for start, part in by_time(rows, every))
 
     def reconcile(
-        self,
-        rows: pl.DataFrame,
-        *,
-        start: datetime,
-        end: datetime,
-        weight: pl.Series | None = None,
-        resamples: int = RESAMPLES,
+        self, rows: pl.DataFrame, *, start: datetime, end: datetime, weight: pl.Series | None = None
     ) -> Reconciled:
         """Return the estimate beside the realised metric, on labelled rows; arguments as for :func:`figure`.
 
@@ -118,7 +112,7 @@ class Estimator:
         labelled, own = rows.filter(known), None if weight is None else weight.filter(known)
         return Reconciled(
             estimated=self.estimate(labelled, start=start, end=end, weight=own),
-            realised=figure(labelled, self.scale, start=start, end=end, weight=own, resamples=resamples),
+            realised=figure(labelled, self.scale, start=start, end=end, weight=own),
         )
 
     def _reach(self, rows: int, length: timedelta) -> float | None:

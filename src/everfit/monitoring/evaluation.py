@@ -187,11 +187,9 @@ class _Part:
             return []
         found: list[Finding] = []
         if self.windows:
-            newest, inputs = self.windows[-1], reference.inputs
+            newest = self.windows[-1]
             excused = views_of(reference.features, self.scope.sources, stale)
-            found += column_findings(
-                inputs.sketch, newest.inputs, model, since=newest.start, excused=excused, novelty=inputs.novelty
-            )
+            found += column_findings(reference.inputs, newest.inputs, model, since=newest.start, excused=excused)
             graver = [*excused, *(finding.subject for finding in found)]
             found += drift_findings(self.drift, reference.answers.layout.columns, model, excused=graver)
         found += alarm_findings(self.alarm, model, self.version)

@@ -75,8 +75,7 @@ def _forgotten(rows: pl.DataFrame, delays_s: Floats, model: str, *, as_of: datet
     found = []
     for start, cohort in by_time(rows, "1mo"):
         expected = float(_come_by(cohort, delays_s, as_of).mean())
-        known = cohort[LABEL].is_not_null().mean()
-        share = float(known) if isinstance(known, float) else 0.0
+        share = int(cohort[LABEL].is_not_null().sum()) / cohort.height
         if cohort.height * expected < LEAST_EXPECTED or expected - share < _FORGOTTEN:
             continue
         found.append(

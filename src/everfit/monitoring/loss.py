@@ -1,9 +1,8 @@
 """Row losses that stand for a metric, with their expectation: the input of sequential alarms.
 
-The losses are those of :mod:`everfit.measures.row_loss`, clipped where a single row could outweigh all others.
-
-Some rows are harder than others, and there are days of hard rows. A model that says so is not to blame; so every loss
-comes with what rows that were predicted alike used to cost.
+They are those of :mod:`everfit.measures.row_loss`, clipped where a single row could outweigh all others. Some rows are
+harder than others, and there are days of hard rows: every loss comes with what rows that were predicted alike used to
+cost.
 """
 
 from __future__ import annotations

@@ -40,22 +40,22 @@ class ConfidenceEstimation:
         if said.ndim == 1:
             known = truth >= 0
             curve = isotonic(said[known], truth[known])
-            return lambda rows: curve.of(_answers(rows, self._scale))
+            return lambda rows: curve.of(predictions_of(rows, self._scale.columns))
         curves = [isotonic(said[:, place], (truth == place).astype(np.float64)) for place in range(said.shape[1])]
 
         def expect(rows: pl.DataFrame) -> Floats:
-            asked = _answers(rows, self._scale)
-            each = np.column_stack([curve.of(asked[:, place]) for place, curve in enumerate(curves)])
-            whole = each.sum(axis=1, keepdims=True)
+            asked = predictions_of(rows, self._scale.columns)
+            chances = np.column_stack([curve.of(asked[:, place]) for place, curve in enumerate(curves)])
+            whole = chances.sum(axis=1, keepdims=True)
             # Where no class is held for possible, the model's own word is all there is.
-            found: Floats = np.divide(each, whole, out=asked.copy(), where=whole > 0)
+            found: Floats = np.divide(chances, whole, out=asked.copy(), where=whole > 0)
             return found
 
         return expect
 
     def metric(self, expected: Floats, rows: pl.DataFrame, weight: Floats | None) -> float:
         """Return the metric of rows with such expectations; NaN where it is undefined."""
-        return expected_metric(self._scale.measure, expected, _answers(rows, self._scale), weight)
+        return expected_metric(self._scale.measure, expected, predictions_of(rows, self._scale.columns), weight)
 
 
 class DirectLossEstimation:
@@ -99,10 +99,6 @@ class DirectLossEstimation:
         """Return the metric of rows with such expectations; NaN where it is undefined."""
         mean = weigh(mean_of(expected), weight, len(expected))
         return math.sqrt(mean) if self._scale.metric == "rmse" else mean
-
-
-def _answers(rows: pl.DataFrame, scale: Scale) -> Floats:
-    return predictions_of(rows, scale.columns)
 
 
 PerformanceEstimation = ConfidenceEstimation | DirectLossEstimation

@@ -1,13 +1,10 @@
-"""Label maturity: expected class shares of a cohort while many labels are not known yet.
+"""Label maturity: delays of labels, and expected class shares of a cohort while many labels are not known yet.
 
-Outcomes of one class often come sooner than those of another, so the known part of a young cohort misleads. How long
-each class takes is learnt with rows that still wait as censored (:mod:`everfit.measures.competing_risks`), and then
-each waiting row of the cohort is given the classes it may still turn into *at its age*.
-
-That is Aalen-Johansen itself where the cohort is its own history (Efron's redistribution of a censored row's mass to
-the right, 1967), and better with a longer one: on the hotel bookings of 90 days, as of the first of eight months, the
-cancel rate is off by 0.071 raw, by 0.035 with Aalen-Johansen on the cohort, by 0.017 with it on a year's bookings, and
-by 0.009 with a year's curves on the cohort's rows.
+Outcomes of one class often come sooner, so the known part of a young cohort misleads. Delays are learnt with rows that
+still wait as censored (:mod:`everfit.measures.competing_risks`); then each waiting row of the cohort is given the
+classes it may still turn into *at its age*. Where the cohort is its own history, that is Aalen-Johansen itself (Efron's
+redistribution of a censored row's mass to the right, 1967). On the hotel bookings of 90 days, as of the first of eight
+months, the cancel rate is off by 0.071 raw, by 0.035 with the cohort's curves, and by 0.009 with a year's.
 """
 
 from __future__ import annotations

@@ -20,14 +20,7 @@ from everfit.measures.class_alignment import union_of
 from everfit.measures.interval import bootstrap_interval, paired_bootstrap
 from everfit.measures.quality import Metric, metric_for
 from everfit.measures.weighting import Floats
-from everfit.monitoring.prediction_frame import (
-    NEW_CLASS,
-    UNKNOWN,
-    by_time,
-    chances,
-    prediction_columns,
-    predictions_of,
-)
+from everfit.monitoring.prediction_frame import NEW_CLASS, UNKNOWN, by_time, chances, prediction_columns, predictions_of
 
 RESAMPLES = 200
 LEAST_LABELLED = 30
@@ -135,17 +128,11 @@ def in_scale(rows: pl.DataFrame, own: Scale, wanted: Scale) -> pl.DataFrame:
 
 
 def figure(
-    rows: pl.DataFrame,
-    scale: Scale,
-    *,
-    start: datetime,
-    end: datetime,
-    weight: pl.Series | None = None,
-    resamples: int = RESAMPLES,
+    rows: pl.DataFrame, scale: Scale, *, start: datetime, end: datetime, weight: pl.Series | None = None
 ) -> Figure:
     """Return the metric of the rows of a stretch of time; those without an outcome count for the coverage only.
 
-    Weights are aligned with the rows; resamples are those of the bootstrap.
+    Weights are aligned with the rows.
     """
     known = rows[LABEL].is_not_null()
     labelled = rows.filter(known)
@@ -153,7 +140,7 @@ def figure(
     if labelled.height >= LEAST_LABELLED:
         counted = None if weight is None else weight.filter(known).to_numpy().astype(np.float64)
         truth, predicted = scale.read(labelled)
-        found = bootstrap_interval(scale.measure, truth, predicted, resamples=resamples, seed=0, weight=counted)
+        found = bootstrap_interval(scale.measure, truth, predicted, resamples=RESAMPLES, seed=0, weight=counted)
         if np.isfinite([found.value, found.low, found.high]).all():
             value, low, high = found.value, found.low, found.high
     return Figure(

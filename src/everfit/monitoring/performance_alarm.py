@@ -94,8 +94,8 @@ def performance_alarm(rows: pl.DataFrame, reference: ReferenceProfile, watch: Pe
 
     The probability of any false alarm is at most ``alpha`` if, without a change, the conditional mean is at most that
     of the hold-out, whose upper confidence bound is used, plus ``by``. The version's own life makes that bound closer,
-    but never lower than the hold-out's mean. With ``run_length``, the mean number of steps to a false alarm, it is the
-    e-detector of Shin, Ramdas, Rinaldo 2022.
+    but never lower than the hold-out's mean. With ``run_length`` it is instead the e-detector of Shin, Ramdas, Rinaldo
+    2022, with that mean number of steps to a false alarm.
     """
     held_out, scale = reference.labelled, reference.scale
     if held_out.height < _LEAST_HELD_OUT:
@@ -126,7 +126,7 @@ def performance_alarm(rows: pl.DataFrame, reference: ReferenceProfile, watch: Pe
         stakes=steady_stakes if watch.run_length else lifetime_stakes,
     ).episodes()
     return Alarm(
-        episodes=tuple(_episode(*steps, entered, found, places, after) for steps in episodes),
+        episodes=tuple(_episode(steps, entered, found, places, after) for steps in episodes),
         evidence=math.exp(min(evidence, 700.0)),
         outcomes=entered.height,
         group=group,
@@ -193,16 +193,10 @@ class _SequentialTest:
 
 
 def _episode(
-    since: int,
-    alarmed: int,
-    recovered: int | None,
-    entered: pl.DataFrame,
-    found: Losses,
-    places: NDArray[np.intp],
-    after: Floats,
+    steps: tuple[int, int, int | None], entered: pl.DataFrame, found: Losses, places: NDArray[np.intp], after: Floats
 ) -> Episode:
     """Return the episode between some steps; ``places`` are the last row of each in ``entered``."""
-    entry = entered[_ENTRY]
+    (since, alarmed, recovered), entry = steps, entered[_ENTRY]
     first = np.searchsorted(found.rows, places[since - 1], side="right") if since else 0
     last = len(found.rows) if recovered is None else np.searchsorted(found.rows, places[recovered], side="right")
     return Episode(

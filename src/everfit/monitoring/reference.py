@@ -137,13 +137,8 @@ def reference_of(
         learnt_last = [float(place) for place, name in enumerate(columns) if name not in profile.columns]
         unsaid = pl.col(HELD_OUT) & pl.col(LABEL).is_in(learnt_last)
         rows = rows.with_columns(pl.when(~unsaid).then(LABEL).alias(LABEL))
-    return ReferenceProfile(
-        rows=rows.sort(TIME),
-        scale=Scale(task=schema.task, metric=metric, classes=schema.classes),
-        features=schema.names,
-        importance=importance,
-        window=window,
-    )
+    scale = Scale(task=schema.task, metric=metric, classes=schema.classes)
+    return ReferenceProfile(rows.sort(TIME), scale, schema.names, importance, window)
 
 
 def measure_importance(

@@ -15,7 +15,6 @@ from zlib import crc32
 
 import msgspec
 import polars as pl
-from msgspec import Struct
 
 from everfit.core.columns import ID, TIME
 from everfit.core.errors import DataError, StoreError
@@ -33,12 +32,8 @@ _MOST_ROWS = 100_000
 """Held in memory with their features at a time."""
 
 
-class _Kept(Struct, frozen=True, kw_only=True, array_like=True):
-    """A window's file, but for its checksum."""
-
-    mark: int
-    inputs: bytes
-    answers: bytes
+_Kept = tuple[int, bytes, bytes]
+"""A window's file, but for its checksum: mark, inputs, answers."""
 
 
 class Counts:
@@ -94,18 +89,20 @@ class Counts:
         if crc32(content[4:]) != int.from_bytes(content[:4], "little"):
             return None
         try:
-            kept = msgspec.msgpack.decode(content[4:], type=_Kept)
-            inputs = Sketch.from_bytes(kept.inputs, self._reference.inputs.layout)
-            answers = Sketch.from_bytes(kept.answers, self._reference.answers.layout)
+            mark, inputs, answers = msgspec.msgpack.decode(content[4:], type=_Kept)
+            if mark != window.mark:
+                return None
+            return Counted(
+                **vars(window),
+                inputs=Sketch.from_bytes(inputs, self._reference.inputs.layout),
+                answers=Sketch.from_bytes(answers, self._reference.answers.layout),
+            )
         except (msgspec.DecodeError, DataError):  # of another reference, or another release
             return None
-        if kept.mark != window.mark:
-            return None
-        return Counted(**vars(window), inputs=inputs, answers=answers)
 
     def _keep(self, count: Counted) -> None:
-        kept = _Kept(mark=count.mark, inputs=count.inputs.to_bytes(), answers=count.answers.to_bytes())
-        content, path = msgspec.msgpack.encode(kept), self._path(count)
+        content = msgspec.msgpack.encode((count.mark, count.inputs.to_bytes(), count.answers.to_bytes()))
+        path = self._path(count)
         own = path.with_name(f".{uuid4().hex}")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)

@@ -5,22 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from everfit.monitoring.joint_drift import Together
-from everfit.monitoring.report.plots import (
-    AMBER,
-    BLUE,
-    GREEN,
-    RED,
-    as_html,
-    comparisons_plot,
-    coverage_plot,
-    distribution_plot,
-    draw,
-    heat_plot,
-    performance_plot,
-    rates_plot,
-    served_plot,
-    slices_plot,
-)
+from everfit.monitoring.report import plots
+from everfit.monitoring.report.plots import as_html
 from everfit.monitoring.report.report import MonitorReport, Served, VersionReport, compared
 
 _AGAINST = {
@@ -28,7 +14,7 @@ _AGAINST = {
     "trailing": "the four weeks before",
     "season": "the four weeks about the same day a year before",
 }
-_COLOURS = {"critical": RED, "warning": AMBER, "info": BLUE}
+_COLOURS = {"critical": plots.RED, "warning": plots.AMBER, "info": plots.BLUE}
 _STYLE = """
 :root { color-scheme: light dark; --ground: #fbfbfa; --card: #fff; --ink: #1d2430; --soft: #667085; --line: #e4e7ec; }
 @media (prefers-color-scheme: dark) {
@@ -126,7 +112,7 @@ def _numbers(report: MonitorReport, version: VersionReport) -> str:
 
 def _findings(report: MonitorReport) -> Iterable[str]:
     if not report.findings:
-        yield f"<div class='card finding' style='border-color:{GREEN}'>Nothing is worth your attention.</div>"
+        yield f"<div class='card finding' style='border-color:{plots.GREEN}'>Nothing is worth your attention.</div>"
     for finding in report.findings:
         about = " · ".join(filter(None, (finding.severity, finding.kind.replace("_", " "), finding.subject)))
         colour = _COLOURS[finding.severity]
@@ -149,7 +135,7 @@ def _against(report: MonitorReport) -> Iterable[str]:
         "it.</p>"
     )
     names = [f"version {part.version}, {_role(report, part)}" for part, _ in found]
-    yield draw(comparisons_plot(names, [one for _, one in found]), 60 + 44 * len(found))
+    yield plots.draw(plots.comparisons(names, [one for _, one in found]), 60 + 44 * len(found))
     for _, one in found:
         yield f"<p>{as_html(compared(one))}</p>"
 
@@ -162,7 +148,7 @@ def _served(served: Served) -> Iterable[str]:
         + (f"{served.different:,} differ.</p>" if wrong else "all are equal.</p>")
     )
     if wrong:
-        yield draw(served_plot(wrong), 60 + 26 * len(wrong))
+        yield plots.draw(plots.served(wrong), 60 + 26 * len(wrong))
 
 
 def _version(report: MonitorReport, version: VersionReport) -> Iterable[str]:
@@ -175,34 +161,34 @@ def _version(report: MonitorReport, version: VersionReport) -> Iterable[str]:
             "is the estimate without outcomes: it shows that rows became harder, but not that the same rows now have "
             "other outcomes. Thin lines are other versions.</p>"
         )
-        yield draw(performance_plot(report, version), 320)
+        yield plots.draw(plots.performance(report, version), 320)
         yield "<h2>Known outcomes</h2><p>The share of predictions whose outcome is known by now.</p>"
-        yield draw(coverage_plot(version), 180)
+        yield plots.draw(plots.coverage(version), 180)
     if version.cohorts:
         yield f"<h2>Share of {as_html(version.cohorts[0].cohort.shown.value)}</h2>"
         yield (
             "<p>Among the outcomes that are known, faint; and, with its 95 % range, what it will be once all are in: "
             "outcomes of one kind may come sooner than those of another.</p>"
         )
-        yield draw(rates_plot(version), 220)
+        yield plots.draw(plots.rates(version), 220)
     if version.drift:
         yield "<h2>Drift</h2>"
         yield (
             f"<p>How far each column was from {_AGAINST[version.drift[-1].against]}, roughly in standard deviations; "
             "dots mark what is more than chance and a trifle. The most important columns are on top.</p>"
         )
-        yield draw(heat_plot(version), 90 + 22 * len(version.drift[-1].columns))
+        yield plots.draw(plots.heat(version), 90 + 22 * len(version.drift[-1].columns))
         if report.together is not None and _is_champion(report, version):
             yield f"<p>{_together(report.together)}</p>"
     if version.distributions:
         yield "<h2>Before and after</h2><p>The columns that moved most: what the version was made from, and now.</p>"
         yield "<div class=pair>"
         for distribution in version.distributions:
-            yield f"<div class=card>{draw(distribution_plot(distribution), 230)}</div>"
+            yield f"<div class=card>{plots.draw(plots.distribution(distribution), 230)}</div>"
         yield "</div>"
     if version.slices:
         yield "<h2>Slices</h2><p>Red: worse than the version as a whole, beyond chance.</p>"
-        yield draw(slices_plot(version), 90 + 20 * len(version.slices))
+        yield plots.draw(plots.slices(version), 90 + 20 * len(version.slices))
 
 
 def _together(found: Together) -> str:

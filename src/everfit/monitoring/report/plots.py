@@ -24,14 +24,14 @@ OTHERS = ("#8a5cd1", "#1a9aa8", "#b0568a")
 _DASHED = {"color": INK, "dash": "dash", "width": 1}
 
 
-def performance_plot(report: MonitorReport, version: VersionReport) -> go.Figure:
+def performance(report: MonitorReport, version: VersionReport) -> go.Figure:
     """Draw a version's metric over time, with estimate, hold-out and other versions."""
     known = [point for point in version.over_time if point.value is not None]
     figure = _figure()
     _add_band(figure, _middles(known), known)
-    figure.add_scatter(
-        x=_middles(known),
-        y=[point.value for point in known],
+    _add_line(
+        figure,
+        known,
         mode="lines+markers",
         line={"color": BLUE, "width": 2},
         marker_size=4,
@@ -42,21 +42,18 @@ def performance_plot(report: MonitorReport, version: VersionReport) -> go.Figure
     )
     others = [other for other in report.versions if other is not version]
     for other, colour in zip(others, OTHERS * len(others), strict=False):
-        scored = [point for point in other.over_time if point.value is not None]
-        figure.add_scatter(
-            x=_middles(scored),
-            y=[point.value for point in scored],
-            mode="lines",
+        _add_line(
+            figure,
+            [point for point in other.over_time if point.value is not None],
             line={"color": colour, "width": 1},
             opacity=0.8,
             name=f"version {other.version}{' (shadow)' if other.route == 'shadow' else ''}",
             hovertemplate="%{y:.4f}",
         )
     guessed = [estimate for estimate in version.estimates if estimate.value is not None]
-    figure.add_scatter(
-        x=_middles(guessed),
-        y=[point.value for point in guessed],
-        mode="lines",
+    _add_line(
+        figure,
+        guessed,
         line={"color": AMBER, "width": 1.5, "dash": "dot"},
         showlegend=False,
         customdata=[[point.low, point.high] for point in guessed],
@@ -72,7 +69,7 @@ def performance_plot(report: MonitorReport, version: VersionReport) -> go.Figure
     return figure
 
 
-def comparisons_plot(names: Sequence[str], found: Sequence[Comparison]) -> go.Figure:
+def comparisons(names: Sequence[str], found: Sequence[Comparison]) -> go.Figure:
     """Draw the differences from the champion."""
     colours = [RED if part.low > 0 else GREEN if part.high < 0 else BLUE for part in found]
     figure = _figure()
@@ -90,7 +87,7 @@ def comparisons_plot(names: Sequence[str], found: Sequence[Comparison]) -> go.Fi
     return figure
 
 
-def served_plot(wrong: Sequence[ServedFeature]) -> go.Figure:
+def served(wrong: Sequence[ServedFeature]) -> go.Figure:
     """Draw the share of predictions in which each feature differs from history."""
     shown = list(reversed(wrong))
     figure = _figure()
@@ -106,7 +103,7 @@ def served_plot(wrong: Sequence[ServedFeature]) -> go.Figure:
     return figure
 
 
-def coverage_plot(version: VersionReport) -> go.Figure:
+def coverage(version: VersionReport) -> go.Figure:
     """Draw the label coverage."""
     figure = _figure()
     figure.add_bar(
@@ -120,7 +117,7 @@ def coverage_plot(version: VersionReport) -> go.Figure:
     return figure
 
 
-def rates_plot(version: VersionReport) -> go.Figure:
+def rates(version: VersionReport) -> go.Figure:
     """Draw the share of the last class, as known and as expected in the end."""
     cohorts = version.cohorts
     mature = [report for report in cohorts if report.cohort.shown.matured is not None]
@@ -145,7 +142,7 @@ def rates_plot(version: VersionReport) -> go.Figure:
     return figure
 
 
-def heat_plot(version: VersionReport) -> go.Figure:
+def heat(version: VersionReport) -> go.Figure:
     """Draw the drift of each column over time."""
     newest = version.drift[-1].columns
     names = [column.column for column in sorted(newest, key=lambda one: one.importance)]
@@ -177,7 +174,7 @@ def heat_plot(version: VersionReport) -> go.Figure:
     return figure
 
 
-def distribution_plot(found: Distribution) -> go.Figure:
+def distribution(found: Distribution) -> go.Figure:
     """Draw a column before and after."""
     figure = _figure()
     for name, shares, colour in (("before", found.before, FAINT), ("now", found.after, BLUE)):
@@ -188,7 +185,7 @@ def distribution_plot(found: Distribution) -> go.Figure:
     return figure
 
 
-def slices_plot(version: VersionReport) -> go.Figure:
+def slices(version: VersionReport) -> go.Figure:
     """Draw the metric by slice, with its interval."""
     shown = [column for column in reversed(version.slices) if column.figure.value is not None]
     values = [part.figure.value or 0.0 for part in shown]
@@ -221,6 +218,10 @@ def _figure() -> go.Figure:
 
 def _middles(stretches: Sequence[Figure | Estimate | Coverage | CohortReport]) -> list[datetime]:
     return [stretch.start + (stretch.end - stretch.start) / 2 for stretch in stretches]
+
+
+def _add_line(figure: go.Figure, points: Sequence[Figure | Estimate], *, mode: str = "lines", **style: object) -> None:
+    figure.add_scatter(x=_middles(points), y=[point.value for point in points], mode=mode, **style)
 
 
 def _add_band(figure: go.Figure, when: Sequence[datetime], points: Sequence[Figure | ClassShare]) -> None:
