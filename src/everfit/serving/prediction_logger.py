@@ -85,13 +85,14 @@ class PredictionLogger:
     ) -> None:
         """Record one version's predictions for one request; call :meth:`flush` in the same thread before the response.
 
-        Raises:
-            StoreError: If the version's layout could not be written and ``durability`` is ``sync``.
+        Raises :class:`StoreError` if the version's layout could not be written and ``durability`` is ``sync``.
         """
         layout = self._layouts.get(model.digest)
         if layout is None:
-            layout = self._describe(model, len(ids))
-            if layout is None:
+            try:
+                layout = self._layouts[model.digest] = self._predictions.describe(_layout(model))
+            except StoreError as error:
+                self._count_lost(len(ids), error)
                 return
         record = Predictions(
             layout=layout,
@@ -108,8 +109,7 @@ class PredictionLogger:
     def flush(self) -> None:
         """Write all records of this thread at once.
 
-        Raises:
-            StoreError: If they could not be written and ``durability`` is ``sync``.
+        Raises :class:`StoreError` if they could not be written and ``durability`` is ``sync``.
         """
         records = self._unwritten.records
         if not records:
@@ -119,14 +119,6 @@ class PredictionLogger:
             self._predictions.write([payload for payload, _ in records])
         except StoreError as error:
             self._count_lost(sum(rows for _, rows in records), error)
-
-    def _describe(self, model: ServedModel, rows: int) -> int | None:
-        try:
-            layout = self._layouts[model.digest] = self._predictions.describe(_layout(model))
-        except StoreError as error:
-            self._count_lost(rows, error)
-            return None
-        return layout
 
     def _count_lost(self, rows: int, error: StoreError) -> None:
         if self.durability == "sync":
@@ -138,38 +130,25 @@ class PredictionLogger:
         self, model: ServedModel, route: Route, *, now_us: int, ids: Sequence[str], error: Exception
     ) -> None:
         """Record rows on which a version failed; if that cannot be written, only log it."""
-        problem = f"{type(error).__name__}: {error}"[:_LONGEST_PROBLEM]
+        name, version, problem = model.name, model.version, f"{type(error).__name__}: {error}"[:_LONGEST_PROBLEM]
         failures = Failures(
-            model=model.name, version=model.version, route=route, recorded_us=now_us, ids=list(ids), problem=problem
+            model=name, version=version, route=route, recorded_us=now_us, ids=list(ids), problem=problem
         )
         if model.digest not in self._failing:
             self._failing.add(model.digest)
-            _log.error(
-                "%s version %s failed on route %s; later failures are only recorded",
-                model.name,
-                model.version,
-                route,
-                exc_info=error,
-            )
+            message = "%s version %s failed on route %s; later failures are only recorded"
+            _log.error(message, name, version, route, exc_info=error)
         try:
             self._failures.append(failures)
         except StoreError as full:
             self._log_lost(full)
 
     def log_outcomes(self, outcomes: Outcomes) -> None:
-        """Write outcomes; await :meth:`on_disk` before the response.
-
-        Raises:
-            StoreError: If it could not be written.
-        """
+        """Write outcomes; await :meth:`on_disk` before the response. Raises :class:`StoreError` if that failed."""
         self._outcomes.append(outcomes)
 
     def log_pushed_rows(self, rows: PushedRows) -> None:
-        """Write pushed feature rows; return once they are on the disk.
-
-        Raises:
-            StoreError: If they could not be written.
-        """
+        """Write pushed feature rows, and wait for the disk. Raises :class:`StoreError` if they could not be written."""
         self._pushes.append(rows)
         self._pushes.sync()
 

@@ -56,14 +56,7 @@ class _Context(NamedTuple):
 
 
 class DataPlane:
-    """The models that are served. Several threads may call it at once.
-
-    Args:
-        online: Looks features up.
-        prediction_logger: Records predictions.
-        shadow: Runs shadow versions later.
-        clock: The time of a request.
-    """
+    """The models that are served. Several threads may call it at once; ``clock`` gives the time of a request."""
 
     def __init__(
         self, *, online: OnlineStore, prediction_logger: PredictionLogger, shadow: ShadowRunner, clock: Clock
@@ -82,9 +75,8 @@ class DataPlane:
     def variants(self, model: str) -> Variants:
         """Return a model's loaded versions.
 
-        Raises:
-            UnknownModelError: If it is not served.
-            NotReadyError: If it is deployed, and could not be loaded.
+        Raises :class:`UnknownModelError` if it is not served, and :class:`NotReadyError` if it is deployed, and could
+        not be loaded.
         """
         found = self.models.get(model)
         if found is not None:
@@ -92,10 +84,8 @@ class DataPlane:
         problem = next((text for name, text in self.refused.items() if name.startswith(f"{model} ")), None)
         if problem is not None:
             raise NotReadyError(f"{model} must have been loaded: {problem}")
-        known = ", ".join(self.models) or "none"
-        raise UnknownModelError(
-            "this service must serve the requested model", value=model[:200], remedy=f"Served are: {known}."
-        )
+        remedy = f"Served are: {', '.join(self.models) or 'none'}."
+        raise UnknownModelError("this service must serve the requested model", value=model[:200], remedy=remedy)
 
     def make_ids(self, count: int, now_us: int | None = None) -> list[str]:
         """Return new ids for rows."""
@@ -107,15 +97,13 @@ class DataPlane:
     ) -> PredictionResponse:
         """Predict and record; ``flush`` writes the record, before the response may be sent.
 
+        Raises :class:`InvalidRequestError` if the model takes no missing values and one is missing,
+        :class:`UnknownModelError` if the requested version is not loaded, and :class:`StoreError` if the online store
+        cannot be read, or the record not be written as durably as it must.
+
         Args:
-            variants: The model's loaded versions.
             began_s: Time of arrival, by ``perf_counter``.
             version: The requested version; ``None`` leaves it to the deployment.
-
-        Raises:
-            InvalidRequestError: If the model takes no missing values and one is missing.
-            UnknownModelError: If the requested version is not loaded.
-            StoreError: If the online store cannot be read, or the record not be written as durably as it must.
         """
         now_us = self.now_us()
         rows = request.rows
@@ -182,13 +170,11 @@ class DataPlane:
         """
         model, route, places = share
         rows, now_us = context.rows, context.now_us
-        result = predict_partially(model, [rows[place] for place in places], now_us=now_us)
-        parts = [
-            (_Share(model, route, [places[place] for place in own]), predicted) for own, predicted in result.predicted
-        ]
-        if not result.failed:
+        predictions, failures = predict_partially(model, [rows[place] for place in places], now_us=now_us)
+        parts = [(_Share(model, route, [places[place] for place in own]), part) for own, part in predictions]
+        if not failures:
             return parts
-        failed = {places[place]: error for place, error in result.failed.items()}
+        failed = {places[place]: error for place, error in failures.items()}
         error = next(iter(failed.values()))
         if route == "champion":
             if isinstance(error, EverfitError):
@@ -228,10 +214,8 @@ class DataPlane:
         """Check that every deployed model has a loaded version, and that features can be looked up.
 
         A version that cannot be loaded while another one of the model is loaded is only reported, in the log and by the
-        metric ``everfit_version_refused``: requests are served, so no balancer must remove the service.
-
-        Raises:
-            NotReadyError: If not, with the reason.
+        metric ``everfit_version_refused``: requests are served, so no balancer must remove the service. Raises
+        :class:`NotReadyError` with the reason.
         """
         for name, problem in self.refused.items():
             if name.partition(" ")[0] not in self.models and not (name == DEPLOYMENT and self.models):
@@ -242,11 +226,7 @@ class DataPlane:
             self.require_readable(variants)
 
     def require_readable(self, variants: Variants) -> None:
-        """Check that a model's features can be looked up.
-
-        Raises:
-            NotReadyError: If not, with the reason.
-        """
+        """Check that a model's features can be looked up. Raises :class:`NotReadyError` with the reason."""
         for lookup in variants.champion.schema.lookups:
             try:
                 self._online.state(lookup.view)

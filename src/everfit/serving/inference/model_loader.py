@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
-from msgspec import Struct
 
 from everfit.artifact.package import open_package
 from everfit.artifact.schema import RequestField
@@ -22,7 +21,7 @@ from everfit.store.sqlite_online import OnlineStore
 _log = logging.getLogger(__name__)
 
 
-class LoadedDeployment(Struct, frozen=True, kw_only=True):
+class LoadedDeployment(NamedTuple):
     """The loaded versions of a deployment."""
 
     number: int
@@ -36,9 +35,7 @@ class ModelLoader:
     """Loads deployed versions. One thread at a time.
 
     Args:
-        deployment: The deployment record.
         trust: The keys whose packages may be executed.
-        online: Looks features up.
         max_rows: Most rows in one request.
     """
 
@@ -50,24 +47,19 @@ class ModelLoader:
         self._max_rows = max_rows
 
     def load(self, present: Mapping[str, Variants]) -> LoadedDeployment:
-        """Load the deployed versions that are not loaded yet.
+        """Load the deployed versions that are not present, that is loaded, yet.
 
-        A version that is refused receives no traffic; a refused champion leaves the present versions in place.
-
-        Args:
-            present: The versions that are loaded.
-
-        Raises:
-            StoreError: If the deployment record cannot be read.
+        A version that is refused receives no traffic; a refused champion leaves the present versions in place. Raises
+        :class:`StoreError` if the deployment record cannot be read.
         """
         record = self.deployment.read()
-        models: dict[str, Variants] = {}
         refused: dict[str, str] = {}
-        for wanted in record.models if record else ():
-            variants = self._variants(wanted, present.get(wanted.model), refused) if wanted.loaded else None
-            if variants is not None:
-                models[wanted.model] = variants
-        return LoadedDeployment(number=record.number if record else 0, models=models, refused=refused)
+        models = {
+            wanted.model: variants
+            for wanted in (record.models if record else ())
+            if wanted.loaded and (variants := self._variants(wanted, present.get(wanted.model), refused))
+        }
+        return LoadedDeployment(record.number if record else 0, models, refused)
 
     def _variants(self, wanted: ModelDeployment, present: Variants | None, refused: dict[str, str]) -> Variants | None:
         loaded = {model.digest: model for model in present.versions.values()} if present else {}
@@ -78,27 +70,22 @@ class ModelLoader:
             self._beside(champion, deployed, loaded, refused) if deployed else None
             for deployed in (wanted.canary, wanted.shadow)
         )
-        if present is not None and champion is present.champion:
-            decoder = present.decoder
-        else:
-            decoder = RequestDecoder(champion.schema, max_rows=self._max_rows)
-        return Variants(
-            champion=champion, decoder=decoder, canary=canary, canary_share=wanted.canary_share, shadow=shadow
-        )
+        kept = present.decoder if present and champion is present.champion else None
+        decoder = kept or RequestDecoder(champion.schema, max_rows=self._max_rows)
+        share = wanted.canary_share
+        return Variants(champion=champion, decoder=decoder, canary=canary, canary_share=share, shadow=shadow)
 
     def _beside(
         self, champion: ServedModel, wanted: Deployed, loaded: Mapping[str, ServedModel], refused: dict[str, str]
     ) -> ServedModel | None:
         found = self._version(champion.name, wanted, loaded, refused)
-        if found is None:
-            return None
-        difference = request_difference(champion.schema.request, found.schema.request)
-        if difference:
-            name = f"{champion.name} version {wanted.version}"
-            refused[name] = f"its requests differ from the champion's ({difference}), so it can only take its place"
-            _log.error("%s is not served beside the champion: %s", name, refused[name])
-            return None
-        return found
+        difference = _difference(champion.schema.request, found.schema.request) if found else ""
+        if not difference:
+            return found
+        name = f"{champion.name} version {wanted.version}"
+        refused[name] = f"its requests differ from the champion's ({difference}), so it can only take its place"
+        _log.error("%s is not served beside the champion: %s", name, refused[name])
+        return None
 
     def _version(
         self, model: str, wanted: Deployed, loaded: Mapping[str, ServedModel], refused: dict[str, str]
@@ -109,22 +96,38 @@ class ModelLoader:
             return found
         name = f"{model} version {wanted.version}"
         try:
-            found = load_model(
-                self.deployment.folder_of(wanted), version=wanted.version, trust=self._trust, online=self._online
-            )
-            _require_same(found, model, wanted)
+            return self._load(model, wanted)
         except EverfitError as error:
             refused[name] = str(error)
             _log.error("%s is not served: %s", name, error)
-            return None
         except Exception as error:  # noqa: BLE001 - whatever a package's library raises on its content
             refused[name] = f"it could not be loaded: {type(error).__name__}: {error}"
             _log.exception("%s is not served", name)
-            return None
+        return None
+
+    def _load(self, model: str, wanted: Deployed) -> ServedModel:
+        """Verify a package, compare its runtime with the estimator on the reference rows, and warm it up."""
+        package = open_package(self.deployment.folder_of(wanted), trust=self._trust)
+        found = ServedModel(
+            version=wanted.version,
+            digest=package.digest,
+            schema=package.schema,
+            predictor=package.predictor(),
+            pipeline=package.row_pipeline(),
+            online=self._online,
+        )
+        if (found.name, found.digest) != (model, wanted.digest):
+            raise CorruptPackageError(
+                "the package must be the one that was deployed",
+                value=f"{found.name} {found.digest}",
+                remedy=f"Promote the version again: everfit promote {model} {wanted.version}.",
+                place=f"{model} version {wanted.version}, {wanted.digest}",
+            )
+        _warm_up(found)
         return found
 
 
-def request_difference(champion: Sequence[RequestField], other: Sequence[RequestField]) -> str:
+def _difference(champion: Sequence[RequestField], other: Sequence[RequestField]) -> str:
     """Return the differences between the requests of two versions; empty if one request suits both."""
     theirs, ours = ({field.name: field.type for field in fields} for fields in (other, champion))
     clauses = [
@@ -140,55 +143,16 @@ def request_difference(champion: Sequence[RequestField], other: Sequence[Request
 def require_something(loaded: LoadedDeployment) -> None:
     """Check that there is a model to serve, or that all of them were unloaded and may be loaded again.
 
-    Raises:
-        NotReadyError: If nothing was ever deployed.
-        PackageError: If no version can be loaded; with the first reason.
+    Raises :class:`NotReadyError` if nothing was ever deployed, and :class:`PackageError` with the first reason if no
+    version can be loaded.
     """
     if loaded.models or (loaded.number and not loaded.refused):
         return
     if loaded.refused:
         name, problem = next(iter(loaded.refused.items()))
         raise PackageError(f"it must be possible to load {name}: {problem.rstrip('.')}")
-    raise NotReadyError(
-        "there must be a champion to serve",
-        remedy="Train a model, then promote a version of it: everfit promote MODEL VERSION.",
-    )
-
-
-def _require_same(found: ServedModel, model: str, wanted: Deployed) -> None:
-    if (found.name, found.digest) != (model, wanted.digest):
-        raise CorruptPackageError(
-            "the package must be the one that was deployed",
-            value=f"{found.name} {found.digest}",
-            remedy=f"Promote the version again: everfit promote {model} {wanted.version}.",
-            place=f"{model} version {wanted.version}, {wanted.digest}",
-        )
-
-
-def load_model(folder: Path, *, version: int, trust: Trust, online: OnlineStore) -> ServedModel:
-    """Verify a package, compare its runtime with the estimator on the reference rows, and warm it up.
-
-    Args:
-        version: Its number in the registry.
-        trust: The keys whose packages may be executed.
-        online: Looks features up.
-
-    Raises:
-        PackageError: If a file is missing or changed, code is not signed by a trusted key, or the predictions differ
-            from the fitted estimator's.
-    """
-    package = open_package(folder, trust=trust)
-    predictor = package.predictor()
-    model = ServedModel(
-        version=version,
-        digest=package.digest,
-        schema=package.schema,
-        predictor=predictor,
-        pipeline=package.row_pipeline(),
-        online=online,
-    )
-    _warm_up(model)
-    return model
+    remedy = "Train a model, then promote a version of it: everfit promote MODEL VERSION."
+    raise NotReadyError("there must be a champion to serve", remedy=remedy)
 
 
 def _warm_up(model: ServedModel) -> None:

@@ -24,10 +24,7 @@ def predict_partially(
 ) -> PartialPredictions:
     """Predict all rows at once if possible; on a failure bisect, until the failing rows are alone.
 
-    Args:
-        rows: At least one.
-        now_us: The time of the request, in microseconds since 1970.
-        reused: Features that were looked up for each row by another version.
+    Arguments are those of :meth:`everfit.serving.inference.served_model.ServedModel.predict`.
     """
     predicted: list[tuple[list[int], RowPredictions]] = []
     failed: dict[int, Exception] = {}

@@ -84,8 +84,6 @@ class ServedModel:
     """A loaded version. Several threads may call it at once.
 
     Args:
-        version: Its number in the registry.
-        digest: Its package's digest.
         schema: Its request, look-ups and columns.
         predictor: Executes the model.
         pipeline: Encodes a row and its looked-up features as the predictor's vector.
@@ -129,24 +127,21 @@ class ServedModel:
     def predict(
         self, rows: Sequence[Row], *, now_us: int, reused: Sequence[ReusedFeatures] | None = None
     ) -> RowPredictions:
-        """Predict rows.
+        """Predict rows, at least one, each with every request field.
+
+        Raises :class:`InvalidRequestError` if the model takes no missing values and one is missing, or has no finite
+        prediction for a row, and :class:`StoreError` if the online store cannot be read.
 
         Args:
-            rows: At least one, each with every request field.
             now_us: The time of the request, in microseconds since 1970; the event time of models whose requests carry
                 none.
             reused: Features that were looked up for each row at the time of the request, by another version; a later
                 look-up could find values that became known since.
-
-        Raises:
-            InvalidRequestError: If the model takes no missing values and one is missing, or has no finite prediction
-                for a row.
-            StoreError: If the online store cannot be read.
         """
         missing: dict[str, list[int]] = {}
         if len(rows) == 1 and reused is None:
             row = rows[0]
-            used = self._pipeline.used(row, self._look_up(row, now_us, missing))
+            used = self._pipeline.used(row, self._look_up(self._lookups, row, now_us, missing))
             value: Any = self._predictor.predict_one(self._pipeline.encode(row, used))
             total = sum(value) if type(value) is list else value
             if total - total != 0.0:  # infinite or NaN, without a function call
@@ -197,12 +192,14 @@ class ServedModel:
             example={"inputs": [{field.name: field.example for field in schema.request}]},
         )
 
-    def _look_up(self, row: Row, now_us: int, missing: dict[str, list[int]]) -> list[Any]:
-        if not self._lookups:
+    def _look_up(
+        self, lookups: Sequence[BoundLookup], row: Row, now_us: int, missing: dict[str, list[int]]
+    ) -> list[Any]:
+        if not lookups:
             return []
         at_us = self.event_us(row, now_us)
         found: list[Any] = []
-        for view, keys, features, nothing, ttl_us in self._lookups:
+        for view, keys, features, nothing, ttl_us in lookups:
             key = tuple([row[place] for place in keys])
             values = None
             if at_us is not None and None not in key:
@@ -219,17 +216,10 @@ class ServedModel:
             self._shared[other.digest] = tuple(other.places_of(lookup) for lookup in self._lookups)
         found: list[Any] = []
         for lookup, places in zip(self._lookups, self._shared[other.digest], strict=True):
-            if places is not None:
+            if places is None:
+                found += self._look_up((lookup,), row, now_us, {})
+            else:
                 found += [reused.used[place] for place in places]
-                continue
-            at_us = self.event_us(row, now_us)
-            key = tuple([row[place] for place in lookup.keys])
-            values = None
-            if at_us is not None and None not in key:
-                values = self._online.get_one(
-                    lookup.view, key, at_us=at_us, ttl_us=lookup.ttl_us, features=lookup.features
-                )
-            found += lookup.nothing if values is None else values
         return found
 
     def places_of(self, wanted: BoundLookup) -> tuple[int, ...] | None:
@@ -249,19 +239,15 @@ class ServedModel:
             if at_us is not None:
                 by_instant.setdefault(at_us, []).append(place)
         for view, keys, features, nothing, ttl_us in self._lookups:
-            results: list[list[Any] | None] = [None] * len(rows)
+            results: dict[int, list[Any] | None] = {}
             for at_us, places in by_instant.items():
-                wanted_keys = {place: tuple([rows[place][key] for key in keys]) for place in places}
-                wanted_keys = {place: key for place, key in wanted_keys.items() if None not in key}
-                found_now = self._online.get(
-                    view, list(wanted_keys.values()), at_us=at_us, ttl_us=ttl_us, features=features
-                )
-                for place, values in zip(wanted_keys, found_now, strict=True):
-                    results[place] = values
-            for place, values in enumerate(results):
-                found[place] += nothing if values is None else values
-            lacking = [place for place, values in enumerate(results) if values is None]
-            if lacking:
+                wanted = {place: tuple([rows[place][key] for key in keys]) for place in places}
+                wanted = {place: key for place, key in wanted.items() if None not in key}
+                values = self._online.get(view, list(wanted.values()), at_us=at_us, ttl_us=ttl_us, features=features)
+                results.update(zip(wanted, values, strict=True))
+            for place in range(len(rows)):
+                found[place] += results.get(place) or nothing
+            if lacking := [place for place in range(len(rows)) if results.get(place) is None]:
                 missing[view] = lacking
         return found
 

@@ -31,17 +31,12 @@ class _ShadowRequest(NamedTuple):
 
 
 class ShadowRunner:
-    """One thread that predicts and records. Requests beyond its queue are dropped and counted: load sheds them first.
+    """One thread that predicts and records. Requests beyond its queue are dropped and counted: load sheds them first."""
 
-    Args:
-        prediction_logger: Records the predictions.
-        max_waiting: Most requests in the queue.
-    """
-
-    def __init__(self, prediction_logger: PredictionLogger, *, max_waiting: int = 256) -> None:
+    def __init__(self, prediction_logger: PredictionLogger) -> None:
         self.dropped_rows = 0
         self._prediction_logger = prediction_logger
-        self._requests: queue.Queue[_ShadowRequest | None] = queue.Queue(max_waiting)
+        self._requests: queue.Queue[_ShadowRequest | None] = queue.Queue(maxsize=256)
         self._thread: threading.Thread | None = None
 
     def submit(
@@ -78,8 +73,8 @@ class ShadowRunner:
 
     def _predict(self, request: _ShadowRequest, began_s: float) -> None:
         model, rows, ids, now_us, reused = request
-        result = predict_partially(model, rows, now_us=now_us, reused=reused)
-        for places, predicted in result.predicted:
+        predictions, failures = predict_partially(model, rows, now_us=now_us, reused=reused)
+        for places, predicted in predictions:
             self._prediction_logger.log_predictions(
                 model,
                 "shadow",
@@ -89,9 +84,9 @@ class ShadowRunner:
                 rows=[rows[place] for place in places],
                 predicted=predicted,
             )
-        failed = {place: error for place, error in result.failed.items() if not isinstance(error, StoreError)}
+        failed = {place: error for place, error in failures.items() if not isinstance(error, StoreError)}
         if failed:
             failed_ids, error = [ids[place] for place in failed], next(iter(failed.values()))
             self._prediction_logger.log_failure(model, "shadow", now_us=now_us, ids=failed_ids, error=error)
-        self.dropped_rows += len(result.failed) - len(failed)
+        self.dropped_rows += len(failures) - len(failed)
         self._prediction_logger.flush()
