@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Annotated, Any, NamedTuple
 
@@ -32,6 +33,9 @@ _FEATURES: Mapping[str, Any] = {
 
 class _PushBody(Struct, forbid_unknown_fields=True):
     rows: Annotated[list[dict[str, Any]], Meta(min_length=1)]
+
+
+_BODY = msgspec.json.Decoder(_PushBody)
 
 
 class AcceptedRows(Struct, frozen=True, kw_only=True):
@@ -67,25 +71,18 @@ class ViewColumns(NamedTuple):
         )
 
 
+@dataclass(frozen=True)
 class FeaturePush:
     """Checks feature rows, records them and writes them to the online store. Any thread may call any method.
 
-    Args:
-        data_plane: The models that are served; their schemas define the views.
-        prediction_logger: Records the rows.
-        online: Stores the rows.
-        max_rows: Most rows in one request.
+    The schemas of the models that are served define the views. A request has at most ``max_rows`` rows.
     """
 
-    def __init__(
-        self, data_plane: DataPlane, *, prediction_logger: PredictionLogger, online: OnlineStore, max_rows: int
-    ) -> None:
-        self._data_plane = data_plane
-        self._prediction_logger = prediction_logger
-        self._online = online
-        self._max_rows = max_rows
-        self._body = msgspec.json.Decoder(_PushBody)
-        self._row_types: dict[str, tuple[ViewColumns, Any]] = {}
+    data_plane: DataPlane
+    prediction_logger: PredictionLogger
+    online: OnlineStore
+    max_rows: int
+    _row_types: dict[str, tuple[ViewColumns, Any]] = field(default_factory=dict)
 
     def push(self, view: str, body: bytes) -> AcceptedRows:
         """Take feature rows: ``{"rows": [{key: …, "event_time": …, feature: …, …}, …]}``.
@@ -93,16 +90,14 @@ class FeaturePush:
         They are on the disk before they are online, and online before this returns. ``created``, when a row became
         known, is now unless it is given.
 
-        Raises:
-            UnknownModelError: If no served model looks this view up.
-            InvalidRequestError: If a row does not have the view's columns.
-            RequestTooLargeError: If there are too many rows.
-            StoreError: If they could not be recorded or written.
+        Raises :class:`UnknownModelError` if no served model looks this view up, :class:`InvalidRequestError` if a row
+        does not have its columns, :class:`RequestTooLargeError` if there are too many rows, and :class:`StoreError` if
+        they could not be recorded or written.
         """
         columns = self._columns(view)
         keys, features = columns
-        rows = decode_json(self._body, body).rows
-        require_few(rows, "rows", self._max_rows)
+        rows = decode_json(_BODY, body).rows
+        require_few(rows, "rows", self.max_rows)
         integers = [name for name, kind in keys.items() if kind is INT64]
         for row in rows:
             make_whole(row, integers)
@@ -110,16 +105,13 @@ class FeaturePush:
             taken: list[Any] = msgspec.convert(rows, self._rows_type(view, columns))
         except msgspec.ValidationError as problem:
             wanted = ", ".join((*keys, "event_time", *features))
-            raise InvalidRequestError(
-                f"must be rows with {wanted}, and perhaps created: {problem}", place="rows"
-            ) from problem
-        now_us = self._data_plane.now_us()
+            rule = f"must be rows with {wanted}, and perhaps created: {problem}"
+            raise InvalidRequestError(rule, place="rows") from problem
+        now_us = self.data_plane.now_us()
         event_us, created_us = [], []
         for number, row in enumerate(taken):
             event_us.append(past_us(row.event_time, now_us, f"rows[{number}].event_time"))
-            created = row.created
-            is_given = isinstance(created, datetime)
-            created_us.append(past_us(created, now_us, f"rows[{number}].created") if is_given else now_us)
+            created_us.append(past_us(row.created, now_us, f"rows[{number}].created") if row.created else now_us)
         pushed = PushedRows(
             view=view,
             recorded_us=now_us,
@@ -130,18 +122,14 @@ class FeaturePush:
                 name: [getattr(row, f"feature_{number}") for row in taken] for number, name in enumerate(features)
             },
         )
-        self._prediction_logger.log_pushed_rows(pushed)
+        self.prediction_logger.log_pushed_rows(pushed)
         key_columns, feature_columns = list(pushed.keys.values()), list(pushed.features.values())
-        written = self._online.write_columns(view, key_columns, event_us, created_us, feature_columns, now_us=now_us)
+        written = self.online.write_columns(view, key_columns, event_us, created_us, feature_columns, now_us=now_us)
         return AcceptedRows(rows=len(taken), written=written)
 
     def columns(self) -> dict[str, ViewColumns]:
-        """Return the columns of each view whose rows can be pushed now.
-
-        Raises:
-            StoreError: If the online store cannot be read.
-        """
-        return {view: self._columns(view) for view in self._views() if self._online.state(view) is not None}
+        """Return the columns of each view whose rows can be pushed now."""
+        return {view: self._columns(view) for view in self._views() if self.online.state(view) is not None}
 
     def _rows_type(self, view: str, columns: ViewColumns) -> Any:
         # Making the type takes as long as ten rows.
@@ -151,21 +139,21 @@ class FeaturePush:
         return kept[1]
 
     def _views(self) -> list[str]:
-        models = self._data_plane.models.values()
+        models = self.data_plane.models.values()
         return sorted({lookup.view for variants in models for lookup in variants.champion.schema.lookups})
 
     def _columns(self, view: str) -> ViewColumns:
         """Return the types of a view's columns, as the champions' schemas define them."""
         keys: dict[str, Any] = {}
         columns: dict[str, Column] = {}
-        for variants in self._data_plane.models.values():
+        for variants in self.data_plane.models.values():
             schema = variants.champion.schema
-            fields = {field.name: field.type for field in schema.request}
+            types = {column.name: column.type for column in schema.request}
             columns |= {column.name: column for column in schema.columns}
             for lookup in schema.lookups:
                 if lookup.view == view:
-                    keys = {name: _KEYS[fields[name]] for name in lookup.keys}
-        state = self._online.state(view) if keys else None
+                    keys = {name: _KEYS[types[name]] for name in lookup.keys}
+        state = self.online.state(view) if keys else None
         if state is None:
             raise UnknownModelError(
                 "rows can be pushed to a view that a served model looks up, and that was materialised once",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -39,6 +40,9 @@ class _ReportBody(Struct, forbid_unknown_fields=True):
     known_at: Annotated[datetime, Meta(tz=True)] | UnsetType | None = UNSET
 
 
+_BODY = msgspec.json.Decoder(_ReportBody)
+
+
 class ReportedOutcomes(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Number of outcomes that were recorded."""
 
@@ -47,19 +51,13 @@ class ReportedOutcomes(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Number of outcomes of a class that the champion was not trained on; left out where there are none."""
 
 
+@dataclass(frozen=True)
 class Feedback:
-    """Checks and records reported outcomes.
+    """Checks and records reported outcomes; at most ``max_rows`` in one request."""
 
-    Args:
-        prediction_logger: Records the outcomes.
-        max_rows: Most outcomes in one request.
-    """
-
-    def __init__(self, data_plane: DataPlane, *, prediction_logger: PredictionLogger, max_rows: int) -> None:
-        self._data_plane = data_plane
-        self._prediction_logger = prediction_logger
-        self._max_rows = max_rows
-        self._body = msgspec.json.Decoder(_ReportBody)
+    data_plane: DataPlane
+    prediction_logger: PredictionLogger
+    max_rows: int
 
     def report(self, variants: Variants, body: bytes) -> ReportedOutcomes:
         """Record outcomes: ``{"outcomes": [{"id": …, "value": …, "known_at"?: …}, …]}``, or one such object.
@@ -68,40 +66,31 @@ class Feedback:
         recorded, so that the next training includes it; a binary model has two classes only. The outcomes are on the
         disk once :meth:`everfit.serving.prediction_logger.PredictionLogger.on_disk` is done.
 
-        Raises:
-            InvalidRequestError: If the body has another form, or a value is no label of this model.
-            RequestTooLargeError: If there are too many outcomes.
-            StoreError: If they could not be written.
+        Raises :class:`InvalidRequestError` if the body has another form, or a value is no label of this model,
+        :class:`RequestTooLargeError` if there are too many outcomes, and :class:`StoreError` if writing them failed.
         """
-        reports = _reports(decode_json(self._body, body))
-        require_few(reports, "outcomes", self._max_rows)
-        now_us = self._data_plane.now_us()
+        reports = _reports(decode_json(_BODY, body))
+        require_few(reports, "outcomes", self.max_rows)
+        now_us = self.data_plane.now_us()
         champion = variants.champion
-        names = frozenset(champion.class_names)
-        outcomes, new_class = [], 0
+        names = {None, *champion.class_names}
+        outcomes = []
         for number, report in enumerate(reports):
+            place, known_us = f"outcomes[{number}]", now_us
             value = None if report.value is None else _label(report.value, champion.schema)
             if value is None and report.value is not None:
-                raise InvalidRequestError(
-                    f"must be {_expected(champion.schema)}, or null",
-                    value=report.value,
-                    place=f"outcomes[{number}].value",
-                )
-            new_class += value is not None and bool(names) and value not in names
-            known_us = now_us
+                rule = f"must be {_expected(champion.schema)}, or null"
+                raise InvalidRequestError(rule, value=report.value, place=f"{place}.value")
             if report.known_at is not None:
-                known_us = past_us(report.known_at, now_us, f"outcomes[{number}].known_at")
+                known_us = past_us(report.known_at, now_us, f"{place}.known_at")
             outcomes.append(Outcome(id=report.id, value=value, known_us=known_us))
-        self._prediction_logger.log_outcomes(Outcomes(model=champion.name, recorded_us=now_us, outcomes=outcomes))
+        self.prediction_logger.log_outcomes(Outcomes(model=champion.name, recorded_us=now_us, outcomes=outcomes))
+        new_class = sum(outcome.value not in names for outcome in outcomes) if champion.class_names else 0
         return ReportedOutcomes(outcomes=len(outcomes), new_class=new_class)
 
 
 def decode_json(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
-    """Return a decoded body.
-
-    Raises:
-        InvalidRequestError: If it is not JSON of the decoder's type.
-    """
+    """Return a decoded body. Raises :class:`InvalidRequestError` if it is not JSON of the decoder's type."""
     try:
         return decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
@@ -109,11 +98,7 @@ def decode_json(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
 
 
 def require_few(rows: Sequence[object], place: str, max_rows: int) -> None:
-    """Check the number of rows in a request.
-
-    Raises:
-        RequestTooLargeError: If there are too many.
-    """
+    """Check the number of rows in a request. Raises :class:`RequestTooLargeError` if there are too many."""
     if len(rows) > max_rows:
         rule, remedy = f"a request may hold at most {max_rows}", "Send them in several requests."
         raise RequestTooLargeError(rule, value=len(rows), place=place, remedy=remedy)
@@ -122,12 +107,10 @@ def require_few(rows: Sequence[object], place: str, max_rows: int) -> None:
 def past_us(instant: datetime, now_us: int, place: str) -> int:
     """Return an instant that lies in the past, in microseconds since 1970.
 
-    Raises:
-        InvalidRequestError: If it lies too far in the past or in the future.
+    Raises :class:`InvalidRequestError` if it lies too far in the past or in the future.
     """
     instant_us = to_us(instant)
-    rule = broken_rule(instant_us, now_us=now_us)
-    if rule:
+    if rule := broken_rule(instant_us, now_us=now_us):
         raise InvalidRequestError(rule, value=instant.isoformat(), place=place)
     return instant_us
 

@@ -79,17 +79,12 @@ class Worker:
         self._gauges = gauges
         self._deployment = 0
         self._shadow = ShadowRunner(prediction_logger)
-        self.data_plane = DataPlane(
-            online=online, prediction_logger=prediction_logger, shadow=self._shadow, clock=clock
-        )
-        max_rows = settings.max_rows
+        self.data_plane = DataPlane(online, prediction_logger, self._shadow, clock)
         self.app = App(
             self.data_plane,
             prediction_logger=prediction_logger,
-            feedback=Feedback(self.data_plane, prediction_logger=prediction_logger, max_rows=max_rows),
-            feature_push=FeaturePush(
-                self.data_plane, prediction_logger=prediction_logger, online=online, max_rows=max_rows
-            ),
+            feedback=Feedback(self.data_plane, prediction_logger, settings.max_rows),
+            feature_push=FeaturePush(self.data_plane, prediction_logger, online, settings.max_rows),
             deployment=model_loader.deployment,
             clock=clock,
             metrics=self._metrics,
@@ -111,7 +106,7 @@ class Worker:
         Raises :class:`NotReadyError` if nothing was ever deployed, :class:`PackageError` if no version can be loaded,
         and :class:`StoreError` if the deployment record cannot be read.
         """
-        self._stamp = self._model_loader.stamp()
+        self._stamp = self._model_loader.deployment.stamp()
         loaded = self._model_loader.load({})
         if not wait:
             require_something(loaded)
@@ -198,7 +193,7 @@ class Worker:
     async def _follow_deployment(self) -> None:
         while True:
             await asyncio.sleep(_POLL_S)
-            stamp = self._model_loader.stamp()
+            stamp = self._model_loader.deployment.stamp()
             if stamp == self._stamp:
                 continue
             self._stamp = stamp

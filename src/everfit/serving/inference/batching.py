@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
-from everfit.serving.inference.data_plane import PredictionResponse
+from everfit.serving.inference.data_plane import PredictionResponse, response
 from everfit.serving.protocols.json import Request
 
 if TYPE_CHECKING:
@@ -70,11 +70,7 @@ class Batcher:
         self._stopped = False
 
     def submit(self, pending: PendingRequest) -> asyncio.Future[_Result]:
-        """Decode a request and predict in the batcher's thread.
-
-        The future fails with the errors of :meth:`everfit.serving.inference.data_plane.DataPlane.predict` and of the
-        codec.
-        """
+        """Decode a request and predict in the batcher's thread; the future fails with the errors of both."""
         future: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
         if not self.is_quick and monotonic() >= self._trial_s:
             self._cost_us = _SLOW_US / 2
@@ -135,7 +131,7 @@ class Batcher:
             return
         first = batch[0].pending
         try:
-            merged = _merge([decoded.request for decoded in batch], self._data_plane.make_ids)
+            merged = self._merge([decoded.request for decoded in batch])
             predictions = self._data_plane.predict(first.variants, merged, began_s=first.began_s, version=first.version)
             self._data_plane.flush()
         except Exception as error:  # noqa: BLE001 - whatever a model raises: set on the future
@@ -150,17 +146,16 @@ class Batcher:
             _resolve(decoded.future, (decoded.request, _part(predictions, place, size)))
             place += size
 
+    def _merge(self, requests: Sequence[Request]) -> Request:
+        if len(requests) == 1:
+            return requests[0]
+        make_ids = self._data_plane.make_ids
+        ids = [row_id for request in requests for row_id in request.ids or make_ids(len(request.rows))]
+        return Request(rows=[row for request in requests for row in request.rows], ids=ids)
+
 
 def _is_alike(one: PendingRequest, other: PendingRequest) -> bool:
     return one.variants is other.variants and one.version == other.version
-
-
-def _merge(requests: Sequence[Request], make_ids: Callable[[int], list[str]]) -> Request:
-    if len(requests) == 1:
-        return requests[0]
-    rows = [row for request in requests for row in request.rows]
-    ids = [row_id for request in requests for row_id in request.ids or make_ids(len(request.rows))]
-    return Request(rows=rows, ids=ids)
 
 
 def _part(whole: PredictionResponse, start: int, size: int) -> PredictionResponse:
@@ -168,17 +163,13 @@ def _part(whole: PredictionResponse, start: int, size: int) -> PredictionRespons
     if size == len(whole.ids):
         return whole
     end = start + size
-    versions = whole.versions[start:end]
+    versions = whole.versions[start:end] or [whole.version]
     missing = {
-        view: [place - start for place in places if start <= place < end] for view, places in whole.missing.items()
+        view: own
+        for view, places in whole.missing.items()
+        if (own := [place - start for place in places if start <= place < end])
     }
-    return PredictionResponse(
-        predictions=whole.predictions[start:end],
-        ids=whole.ids[start:end],
-        version=versions[0] if versions else whole.version,
-        versions=versions if len(set(versions)) > 1 else [],
-        missing={view: places for view, places in missing.items() if places},
-    )
+    return response(whole.predictions[start:end], whole.ids[start:end], versions, missing)
 
 
 def _resolve(future: asyncio.Future[_Result], result: _Result | Exception) -> None:

@@ -11,7 +11,6 @@ from msgspec import Struct
 from everfit.core.clock import Clock
 from everfit.core.errors import EverfitError, NotReadyError, StoreError, UnknownModelError
 from everfit.serving.ids import IdMaker
-from everfit.serving.inference.partial_failure import predict_partially
 from everfit.serving.inference.served_model import ReusedFeatures, RowPredictions, ServedModel, Value
 from everfit.serving.inference.shadow import ShadowRunner
 from everfit.serving.inference.variants import Variants
@@ -24,12 +23,13 @@ DEPLOYMENT = "deployment"
 """Key of :attr:`DataPlane.refused` for a deployment record that cannot be read."""
 
 
-class _Share(NamedTuple):
-    """Rows that are assigned to a version."""
+class _Part(NamedTuple):
+    """Predictions of one version for the rows at some places."""
 
     model: ServedModel
     route: Route
     places: list[int]
+    predicted: RowPredictions
 
 
 class PredictionResponse(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -46,6 +46,14 @@ class PredictionResponse(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The views that held no usable row, with the places of the rows that lacked them; their features were null."""
 
 
+def response(
+    predictions: list[Value], ids: list[str], versions: list[int], missing: dict[str, list[int]]
+) -> PredictionResponse:
+    """Return a response that names the versions of all rows only if they differ."""
+    differ = versions if len(set(versions)) > 1 else []
+    return PredictionResponse(predictions=predictions, ids=ids, version=versions[0], versions=differ, missing=missing)
+
+
 class _Context(NamedTuple):
     """Rows of one request, with its time."""
 
@@ -59,7 +67,7 @@ class DataPlane:
     """The models that are served. Several threads may call it at once; ``clock`` gives the time of a request."""
 
     def __init__(
-        self, *, online: OnlineStore, prediction_logger: PredictionLogger, shadow: ShadowRunner, clock: Clock
+        self, online: OnlineStore, prediction_logger: PredictionLogger, shadow: ShadowRunner, clock: Clock
     ) -> None:
         self.models: Mapping[str, Variants] = {}
         """The loaded versions by model; replaced as a whole when the deployment changes."""
@@ -129,49 +137,37 @@ class DataPlane:
     def _predict_by_share(self, variants: Variants, context: _Context, version: int | None) -> PredictionResponse:
         """Predict each row by the version that it is assigned to, or by that version's fallback."""
         rows, ids, now_us, _ = context
-        results: list[tuple[Value, int]] = [(0.0, 0)] * len(ids)
-        missing: dict[str, list[int]] = {}
-        parts = []
+        parts: list[_Part] = []
         for route, model, places in variants.assign(ids, version):
             fallback = None if version is not None else variants.fallback_for(model)
-            for part in self._predict_share(_Share(model, route, places), fallback, context):
-                parts.append(part)
-                share, predicted = part
-                for place, value in zip(share.places, share.model.show(predicted.values), strict=True):
-                    results[place] = value, share.model.version
-                for view, lacking in predicted.missing.items():
-                    missing.setdefault(view, []).extend(share.places[place] for place in lacking)
+            parts += self._predict_share(model, route, places, fallback, context)
+        by_place: dict[int, tuple[Value, ReusedFeatures]] = {}
+        missing: dict[str, list[int]] = {}
+        for model, _, places, predicted in parts:
+            for place, value, used in zip(places, model.show(predicted.values), predicted.used, strict=True):
+                by_place[place] = value, ReusedFeatures(model, used)
+            for view, lacking in predicted.missing.items():
+                missing.setdefault(view, []).extend(places[place] for place in lacking)
         # Recorded once nothing can fail any more: only predictions that are returned.
-        for (model, route, places), predicted in parts:
+        for model, route, places, predicted in parts:
             own_ids, own_rows = [ids[place] for place in places], [rows[place] for place in places]
             self._log(model, route, context, own_ids, own_rows, predicted)
+        values, looked_up = zip(*(by_place[place] for place in range(len(rows))), strict=True)
         if variants.shadow is not None:
-            by_place = {
-                place: ReusedFeatures(model, used)
-                for (model, _, places), predicted in parts
-                for place, used in zip(places, predicted.used, strict=True)
-            }
-            self._shadow.submit(variants.shadow, rows, ids, now_us, [by_place[place] for place in range(len(rows))])
-        versions = [number for _, number in results]
-        return PredictionResponse(
-            predictions=[value for value, _ in results],
-            ids=ids,
-            version=versions[0],
-            versions=versions if len(set(versions)) > 1 else [],
-            missing={view: sorted(places) for view, places in missing.items()},
-        )
+            self._shadow.submit(variants.shadow, rows, ids, now_us, looked_up)
+        missing = {view: sorted(places) for view, places in missing.items()}
+        return response(list(values), ids, [reused.model.version for reused in looked_up], missing)
 
     def _predict_share(
-        self, share: _Share, fallback: ServedModel | None, context: _Context
-    ) -> list[tuple[_Share, RowPredictions]]:
+        self, model: ServedModel, route: Route, places: list[int], fallback: ServedModel | None, context: _Context
+    ) -> list[_Part]:
         """Predict rows by their version, and the rows on which it fails by its fallback.
 
         A canary's failure counts only if the champion can predict the row; a champion's failure always counts.
         """
-        model, route, places = share
         rows, now_us = context.rows, context.now_us
-        predictions, failures = predict_partially(model, [rows[place] for place in places], now_us=now_us)
-        parts = [(_Share(model, route, [places[place] for place in own]), part) for own, part in predictions]
+        predictions, failures = model.predict_partially([rows[place] for place in places], now_us=now_us)
+        parts = [_Part(model, route, [places[place] for place in own], predicted) for own, predicted in predictions]
         if not failures:
             return parts
         failed = {places[place]: error for place, error in failures.items()}
@@ -185,7 +181,7 @@ class DataPlane:
         predicted = fallback.predict([rows[place] for place in failed], now_us=now_us)
         if route != "champion":
             self._log_failure(model, route, context, failed)
-        return [*parts, (_Share(fallback, "stand_in", list(failed)), predicted)]
+        return [*parts, _Part(fallback, "stand_in", list(failed), predicted)]
 
     def _log_failure(
         self, model: ServedModel, route: Route, context: _Context, failed: Mapping[int, Exception]

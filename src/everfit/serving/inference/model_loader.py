@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
@@ -31,20 +32,16 @@ class LoadedDeployment(NamedTuple):
     """Reason why a deployed version is not loaded, by ``model version N``."""
 
 
+@dataclass(frozen=True)
 class ModelLoader:
-    """Loads deployed versions. One thread at a time.
+    """Loads deployed versions. One thread at a time."""
 
-    Args:
-        trust: The keys whose packages may be executed.
-        max_rows: Most rows in one request.
-    """
-
-    def __init__(self, deployment: DeploymentRecord, *, trust: Trust, online: OnlineStore, max_rows: int) -> None:
-        self.stamp = deployment.stamp
-        self.deployment = deployment
-        self._trust = trust
-        self._online = online
-        self._max_rows = max_rows
+    deployment: DeploymentRecord
+    trust: Trust
+    """The keys whose packages may be executed."""
+    online: OnlineStore
+    max_rows: int
+    """Most rows in one request."""
 
     def load(self, present: Mapping[str, Variants]) -> LoadedDeployment:
         """Load the deployed versions that are not present, that is loaded, yet.
@@ -71,7 +68,7 @@ class ModelLoader:
             for deployed in (wanted.canary, wanted.shadow)
         )
         kept = present.decoder if present and champion is present.champion else None
-        decoder = kept or RequestDecoder(champion.schema, max_rows=self._max_rows)
+        decoder = kept or RequestDecoder(champion.schema, max_rows=self.max_rows)
         share = wanted.canary_share
         return Variants(champion=champion, decoder=decoder, canary=canary, canary_share=share, shadow=shadow)
 
@@ -107,15 +104,8 @@ class ModelLoader:
 
     def _load(self, model: str, wanted: Deployed) -> ServedModel:
         """Verify a package, compare its runtime with the estimator on the reference rows, and warm it up."""
-        package = open_package(self.deployment.folder_of(wanted), trust=self._trust)
-        found = ServedModel(
-            version=wanted.version,
-            digest=package.digest,
-            schema=package.schema,
-            predictor=package.predictor(),
-            pipeline=package.row_pipeline(),
-            online=self._online,
-        )
+        package = open_package(self.deployment.folder_of(wanted), trust=self.trust)
+        found = ServedModel(package, version=wanted.version, online=self.online)
         if (found.name, found.digest) != (model, wanted.digest):
             raise CorruptPackageError(
                 "the package must be the one that was deployed",

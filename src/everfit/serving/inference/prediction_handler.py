@@ -42,8 +42,6 @@ class PredictionHandler:
     """Handles prediction requests. All its methods belong to the event loop's thread.
 
     Args:
-        data_plane: Predicts.
-        admission: Bounds the number of requests that wait.
         timeout_s: Longest time for a request, in seconds.
         syncs: A response is sent only once its record is on the disk.
     """
@@ -62,16 +60,14 @@ class PredictionHandler:
     ) -> Response | Awaitable[Response]:
         """Return the response to a prediction request, or an awaitable of it; never raise.
 
-        Args:
-            codec: Reads the request and writes the response.
-            version: The requested version; ``None`` leaves it to the deployment.
+        A ``version`` of ``None`` leaves it to the deployment.
         """
         began_s = perf_counter()
         counters = self.counters_by_model[""]
         try:
             variants = self._data_plane.variants(model)
             counters = self.counters_of(model)
-            batcher = self._batcher(model)
+            batcher = self._batchers.get(model) or self._batchers.setdefault(model, Batcher(self._data_plane))
             if not batcher.is_quick or len(http.body) > _INLINE_BYTES or codec.is_slow:
                 pending = PendingRequest(variants, codec, http, version, began_s)
                 return self._respond_later(batcher, pending, counters)
@@ -95,12 +91,12 @@ class PredictionHandler:
                 response = codec.write(pending.variants.champion, request, predictions)
             seconds = perf_counter() - pending.began_s
             counters.count_prediction(len(predictions.ids), predictions.missing, seconds)
+            return self._on_record(codec, response)
         except TimeoutError:
             late = OverloadedError(f"a prediction must be ready within {self._timeout_s:g} seconds", remedy=_RETRY)
             return _error(codec, late, counters, pending.began_s)
         except Exception as error:  # noqa: BLE001 - as in handle
             return _error(codec, error, counters, pending.began_s)
-        return self._on_record(codec, response)
 
     def close(self) -> None:
         """Respond to the requests that wait, then end the threads."""
@@ -109,18 +105,7 @@ class PredictionHandler:
 
     def counters_of(self, model: str) -> RequestCounters:
         """Return the counters of a model that is served."""
-        try:
-            return self.counters_by_model[model]
-        except KeyError:
-            counters = self.counters_by_model[model] = RequestCounters()
-            return counters
-
-    def _batcher(self, model: str) -> Batcher:
-        try:
-            return self._batchers[model]
-        except KeyError:
-            batcher = self._batchers[model] = Batcher(self._data_plane)
-            return batcher
+        return self.counters_by_model.get(model) or self.counters_by_model.setdefault(model, RequestCounters())
 
     def _on_record(self, codec: Codec, response: Response) -> Response:
         if not self._syncs:

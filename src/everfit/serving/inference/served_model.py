@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
 
-from everfit.artifact.schema import InputSchema, RequestField
+from everfit.artifact.schema import RequestField
 from everfit.core.class_names import class_name
-from everfit.core.errors import InvalidRequestError
+from everfit.core.errors import InvalidRequestError, StoreError
 from everfit.serving.protocols.json import Row
 
 if TYPE_CHECKING:
-    from everfit.artifact.expressions.row_pipeline import RowPipeline
-    from everfit.artifact.predictor import Predictor
+    from everfit.artifact.package import Package
     from everfit.store.sqlite_online import OnlineStore
 
 Value = float | dict[str, float]
@@ -37,6 +36,15 @@ class RowPredictions(NamedTuple):
     """The views that held no usable row, with the places of the rows that lacked them."""
     used: Sequence[Sequence[Any]]
     """The features of each row, as :attr:`ServedModel.features` names them, before they were encoded."""
+
+
+class PartialPredictions(NamedTuple):
+    """Predictions and failures of a version that may fail on some of many rows; together every row once."""
+
+    predicted: list[tuple[list[int], RowPredictions]]
+    """Places of rows, and their predictions."""
+    failed: dict[int, Exception]
+    """The exception, by the place of the row."""
 
 
 class ReusedFeatures(NamedTuple):
@@ -81,34 +89,18 @@ class BoundLookup(NamedTuple):
 
 
 class ServedModel:
-    """A loaded version. Several threads may call it at once.
+    """A loaded version. Several threads may call it at once."""
 
-    Args:
-        schema: Its request, look-ups and columns.
-        predictor: Executes the model.
-        pipeline: Encodes a row and its looked-up features as the predictor's vector.
-        online: Looks features up.
-    """
-
-    def __init__(
-        self,
-        *,
-        version: int,
-        digest: str,
-        schema: InputSchema,
-        predictor: Predictor,
-        pipeline: RowPipeline,
-        online: OnlineStore,
-    ) -> None:
+    def __init__(self, package: Package, *, version: int, online: OnlineStore) -> None:
+        self.schema = schema = package.schema
         self.name = schema.model
         self.version = version
-        self.digest = digest
-        self.schema = schema
-        self.form = predictor.runtime
-        self.features = pipeline.features
-        self._predictor = predictor
-        self._pipeline = pipeline
+        self.digest = package.digest
+        self._predictor = package.predictor()
+        self._pipeline = package.row_pipeline()
         self._online = online
+        self.form = self._predictor.runtime
+        self.features = self._pipeline.features
         names = [field.name for field in schema.request]
         self._event_time = names.index(schema.event_time) if schema.event_time else None
         self._lookups = tuple(
@@ -157,6 +149,28 @@ class ServedModel:
         if not isfinite(predictions.sum()) and (broken := [value for value in predictions.flat if not isfinite(value)]):
             raise _not_finite(broken[0])
         return RowPredictions(predictions.tolist(), missing, all_used)
+
+    def predict_partially(
+        self, rows: Sequence[Row], *, now_us: int, reused: Sequence[ReusedFeatures] | None = None
+    ) -> PartialPredictions:
+        """Predict all rows at once if possible; on a failure bisect, until the failing rows are alone."""
+        predicted: list[tuple[list[int], RowPredictions]] = []
+        failed: dict[int, Exception] = {}
+        waiting = [list(range(len(rows)))]
+        while waiting:
+            places = waiting.pop()
+            try:
+                own = None if reused is None else [reused[place] for place in places]
+                predicted.append((places, self.predict([rows[place] for place in places], now_us=now_us, reused=own)))
+            except Exception as error:  # noqa: BLE001 - whatever a model or a project's code raises: returned
+                half = len(places) // 2
+                if isinstance(error, StoreError):  # no row's fault; the store is not queried again for each
+                    failed.update(dict.fromkeys(places, error))
+                elif half:
+                    waiting += [places[half:], places[:half]]
+                else:
+                    failed[places[0]] = error
+        return PartialPredictions(predicted, failed)
 
     def show(self, values: Sequence[Any]) -> list[Value]:
         """Return predictions as callers see them: a class's probability by its name."""

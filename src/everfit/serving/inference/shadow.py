@@ -11,7 +11,6 @@ from time import perf_counter
 from typing import NamedTuple
 
 from everfit.core.errors import EverfitError, StoreError
-from everfit.serving.inference.partial_failure import predict_partially
 from everfit.serving.inference.served_model import ReusedFeatures, ServedModel
 from everfit.serving.prediction_logger import PredictionLogger
 from everfit.serving.protocols.json import Row
@@ -31,7 +30,7 @@ class _ShadowRequest(NamedTuple):
 
 
 class ShadowRunner:
-    """One thread that predicts and records. Requests beyond its queue are dropped and counted: load sheds them first."""
+    """Thread that predicts and records. Requests beyond its queue are dropped and counted: load sheds them first."""
 
     def __init__(self, prediction_logger: PredictionLogger) -> None:
         self.dropped_rows = 0
@@ -73,7 +72,7 @@ class ShadowRunner:
 
     def _predict(self, request: _ShadowRequest, began_s: float) -> None:
         model, rows, ids, now_us, reused = request
-        predictions, failures = predict_partially(model, rows, now_us=now_us, reused=reused)
+        predictions, failures = model.predict_partially(rows, now_us=now_us, reused=reused)
         for places, predicted in predictions:
             self._prediction_logger.log_predictions(
                 model,
