@@ -10,7 +10,7 @@ import pytest
 import everfit as ef
 from everfit.core.order import OrderRecord, OrderState, RetrainOrder
 from everfit.loop.policy_inputs import decide_on, order_findings
-from everfit.triggers.facts import Facts
+from everfit.triggers.signals import Facts
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 source = ef.Source("orders", path="orders.parquet", timestamp="at")

@@ -10,7 +10,7 @@ from everfit.core.finding import Finding, Incident
 from everfit.core.order import OrderRecord, RetrainOrder
 from everfit.definitions.policy import Policy
 from everfit.triggers.decide import consider
-from everfit.triggers.facts import Champion, Facts
+from everfit.triggers.signals import Champion, Facts
 
 TRAINED = datetime(2013, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

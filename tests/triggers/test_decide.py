@@ -13,7 +13,7 @@ from everfit.core.order import OrderRecord
 from everfit.definitions.policy import Policy
 from everfit.definitions.trigger import AnyOf, Trigger
 from everfit.triggers.decide import by_hand, consider
-from everfit.triggers.facts import Facts
+from everfit.triggers.signals import Facts
 
 DROP = "late/performance_drop/v3#12"
 NO_WORSE = EstimatedDrop(metric="log_loss", worse_by=0.02, at_least=-0.01)

@@ -17,7 +17,7 @@ from everfit.core.order import OrderRecord, OrderState
 from everfit.definitions.policy import Policy
 from everfit.definitions.trigger import Trigger
 from everfit.triggers.decide import consider
-from everfit.triggers.facts import Champion, Facts
+from everfit.triggers.signals import Champion, Facts
 
 BERLIN = "Europe/Berlin"
 ZONES = ("UTC", BERLIN, "America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "Antarctica/Troll", "Asia/Kolkata")

@@ -18,7 +18,7 @@ from everfit.core.finding import Finding, FindingKind, Severity
 from everfit.core.order import OrderRecord, OrderState, RetrainOrder
 from everfit.features.label_counts import LabelCounter
 from everfit.triggers.decide import AGAIN, POLICY, Decision, consider
-from everfit.triggers.facts import Champion, Facts
+from everfit.triggers.signals import Champion, Facts
 
 if TYPE_CHECKING:
     from everfit.definitions.model import Model

@@ -10,7 +10,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -19,13 +19,16 @@ import msgspec
 from mlflow.entities import Metric, Param
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from sqlalchemy.exc import SQLAlchemyError
 
 from everfit.core.clock import Clock
-from everfit.core.errors import RegistryError, UnknownVersionError
+from everfit.core.errors import RegistryError, StoreError, UnknownVersionError
 from everfit.core.event_log import log_event
 from everfit.core.records import AliasChange, GateReport, ModelVersion
+from everfit.core.sqlite_url import sqlite_path
 from everfit.registry.history import AliasHistory
-from everfit.registry.mlflow_client import connect
+from everfit.store.sqlite_file import creation_lock, is_read_only, read_only_uri
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 _log = logging.getLogger(__name__)
@@ -46,9 +49,11 @@ class Registry:
     def __init__(
         self, tracking_uri: str, *, artifacts: Path | None, history: AliasHistory, cache: Path, clock: Clock
     ) -> None:
-        self._client = connect(tracking_uri)
+        self._client = _connect(tracking_uri)
         self._artifacts = artifacts
         self._history = history
+        self.history = history.of
+        """The changes of a model's aliases, oldest first."""
         self._cache = cache
         self._clock = clock
 
@@ -195,10 +200,6 @@ class Registry:
         target = {CHAMPION: before.version, PREVIOUS: champion.version}
         return self._point(model, target, actor=actor, reason=reason)[CHAMPION]
 
-    def history(self, model: str) -> tuple[AliasChange, ...]:
-        """Return the changes of a model's aliases, oldest first."""
-        return self._history.of(model)
-
     def passed_gates(self, version: ModelVersion) -> bool:
         """Return true if the run of a version has a gate report, and all gates passed."""
         return bool(version.run_id) and self._client.get_run(version.run_id).data.tags.get(_GATES_TAG) == "passed"
@@ -275,6 +276,30 @@ class Registry:
             # A search for the name takes three times as long.
             aliases = dict(self._client.get_registered_model(model).aliases)
         return {alias: int(number) for alias, number in aliases.items()}
+
+
+def _connect(tracking_uri: str) -> MlflowClient:
+    """Return a client of a tracking store and its registry. Raises :class:`StoreError` if it cannot be opened."""
+    # The first use of a database announces 65 migrations, line by line; an error is logged as well as raised.
+    for name in ("mlflow.store.db.utils", "alembic"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    file = sqlite_path(tracking_uri)
+    if file is not None and is_read_only(file):
+        tracking_uri = f"sqlite+pysqlite:///{read_only_uri(file)}&uri=true"
+    elif file is not None and "%" in tracking_uri:
+        # MLflow takes what follows "sqlite:///" for a folder and makes it; it leaves other drivers' URLs alone.
+        tracking_uri = tracking_uri.replace("sqlite:///", "sqlite+pysqlite:///", 1)
+    try:
+        with nullcontext() if file is None else creation_lock(file):
+            client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+            client.search_registered_models(max_results=1)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise StoreError(
+            f"MLflow's store could not be opened: {error}",
+            value=tracking_uri,
+            remedy="Check [stores] tracking in everfit.toml, and that the server is up if it is one.",
+        ) from error
+    return client
 
 
 @contextmanager

@@ -15,8 +15,7 @@ from everfit.core.duration import format_roughly
 from everfit.core.order import OrderRecord, RetrainOrder
 from everfit.definitions.policy import Policy
 from everfit.definitions.trigger import instant_at
-from everfit.triggers.facts import Champion, Facts
-from everfit.triggers.signals import Signal, signals
+from everfit.triggers.signals import Champion, Facts, Signal, Signals
 
 POLICY = "policy"
 """The actor of automatic orders."""
@@ -44,7 +43,7 @@ def consider(policy: Policy, facts: Facts, history: Sequence[OrderRecord], now: 
     unfinished = next((record for record in known if not record.ended), None)
     if unfinished is not None:
         return Decision(sentence=f"Order {unfinished.number} is {unfinished.state}: {unfinished.order.reason}")
-    found = signals(policy.trigger, facts, facts.champion, known, now)
+    found = Signals(facts, facts.champion, known, now).of(policy.trigger)
     asking = [signal for signal in found if signal.cause]
     if not asking:
         waiting = "; ".join(dict.fromkeys(signal.sentence for signal in found))

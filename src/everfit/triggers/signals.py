@@ -1,4 +1,4 @@
-"""Evaluation of triggers. Pure.
+"""Evaluation of triggers by the facts of a model. Pure.
 
 A trigger that fires names its *cause*. The cause stays the same as long as the condition lasts, so that it is ordered
 once; if that order was in vain and the condition still lasts, it may be ordered ``again`` after the back-off.
@@ -15,14 +15,43 @@ from msgspec import Struct
 
 from everfit.core.duration import format_roughly
 from everfit.core.errors import DefinitionError
-from everfit.core.finding import Incident
+from everfit.core.finding import EstimatedDrop, Incident
 from everfit.core.order import IN_VAIN, OrderRecord, OrderState
 from everfit.definitions.trigger import AllOf, AnyOf, Cron, Every, NewData, NewRelease, StaleModel, Trigger
 from everfit.definitions.watch import Drift, PerformanceDrop
-from everfit.triggers.facts import Champion, Facts
 
 _ONCE: tuple[OrderState, ...] = ("failed",)
 """A candidate that was judged settles it; one that could not be made does not."""
+
+
+class Champion(Struct, frozen=True, kw_only=True):
+    """The version in production."""
+
+    version: int
+    as_of: datetime
+    """Of its training frame: nothing that became known later was used."""
+    trained_until: datetime
+    """It was trained on events before this."""
+    code: str
+    """Digest of the code that trained it."""
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """State of a model when its policy is evaluated."""
+
+    model: str
+    champion: Champion | None
+    code: str
+    """Digest of the project's code as it is now."""
+    incidents: tuple[Incident, ...] = ()
+    """Those that are open after the latest evaluation."""
+    estimated_drop: EstimatedDrop | None = None
+    labels_since: int = 0
+    """Known labels, in the events' source, of events from the champion's ``trained_until`` on."""
+    rows_since: int = 0
+    """Labels in the events' source that became known after the champion's ``as_of``, whatever their events' times."""
+    labels: int | None = None
+    """All labels that the events' source has; counted only while no version is deployed, ``None`` if it cannot be."""
 
 
 class Signal(Struct, frozen=True, kw_only=True):
@@ -45,25 +74,22 @@ class Signal(Struct, frozen=True, kw_only=True):
     """The time zone of the schedule."""
 
 
-def signals(
-    trigger: Trigger, facts: Facts, champion: Champion, history: Sequence[OrderRecord], now: datetime
-) -> tuple[Signal, ...]:
-    """Evaluate a trigger or a combination; each signal with a cause is reason enough to retrain.
-
-    ``history`` has the model's orders, oldest first. Raises :class:`DefinitionError` if a trigger is of no known kind.
-    """
-    return _Signals(facts, champion, history, now).of(trigger)
-
-
 @dataclass(frozen=True)
-class _Signals:
+class Signals:
+    """Evaluation of the triggers of one model."""
+
     facts: Facts
     champion: Champion
+    """That of the facts."""
     history: Sequence[OrderRecord]
+    """The model's orders, oldest first."""
     now: datetime
 
     def of(self, trigger: Trigger) -> tuple[Signal, ...]:
-        """Evaluate as :func:`signals`. Raises what it raises."""
+        """Evaluate a trigger or a combination; each signal with a cause is reason enough to retrain.
+
+        Raises :class:`DefinitionError` if a trigger is of no known kind.
+        """
         match trigger:
             case AnyOf(parts=parts):
                 return tuple(signal for part in parts for signal in self.of(part))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Sequence
+from queue import SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -64,10 +64,8 @@ class Batcher:
         self._pause_s = _FIRST_TRIAL_S
         self.is_quick = True
         """True if a small request may be handled in the event loop."""
-        self._waiting: deque[tuple[PendingRequest, asyncio.Future[_Result]]] = deque()
-        self._wake = threading.Condition()
+        self._waiting: SimpleQueue[tuple[PendingRequest, asyncio.Future[_Result]] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._stopped = False
 
     def submit(self, pending: PendingRequest) -> asyncio.Future[_Result]:
         """Decode a request and predict in the batcher's thread; the future fails with the errors of both."""
@@ -75,20 +73,16 @@ class Batcher:
         if not self.is_quick and monotonic() >= self._trial_s:
             self._cost_us = _SLOW_US / 2
             self.is_quick = True
-        with self._wake:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
-                self._thread.start()
-            self._waiting.append((pending, future))
-            self._wake.notify()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
+            self._thread.start()
+        self._waiting.put((pending, future))
         return future
 
     def close(self) -> None:
         """Predict for the requests that wait, then end the thread."""
-        with self._wake:
-            self._stopped = True
-            self._wake.notify()
         if self._thread is not None:
+            self._waiting.put(None)
             self._thread.join()
 
     def observe_latency(self, call_s: float) -> None:
@@ -102,16 +96,13 @@ class Batcher:
             self._pause_s = min(2 * self._pause_s, _LAST_TRIAL_S)
 
     def _run(self) -> None:
-        while True:
-            with self._wake:
-                while not self._waiting and not self._stopped:
-                    self._wake.wait()
-                if not self._waiting:
-                    return
-                taken = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        is_closed = False
+        while not is_closed:
+            taken = [self._waiting.get() for _ in range(max(self._waiting.qsize(), 1))]
+            is_closed = None in taken
             batch: list[_Decoded] = []
             rows = 0
-            for pending, future in taken:
+            for pending, future in filter(None, taken):
                 if future.cancelled():  # the client closed the connection
                     continue
                 try:
