@@ -25,7 +25,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from everfit.artifact.expressions.row_pipeline import RowPipeline
 from everfit.artifact.input_limits import FLOAT32_MAX, InputLimits, LimitedPredictor, not_missing, too_large
+from everfit.artifact.manifest import RowPath
 from everfit.artifact.predictor import Predictor
 from everfit.artifact.schema import Column, InputSchema
 from everfit.core.errors import InvalidRequestError, PackageError
@@ -132,6 +134,25 @@ class FramePredictor(LimitedPredictor):
         """Predict one row: one value per column of the schema, ``None`` where it is missing."""
         prediction: float | list[float] = self.predict(self._builder.one(list(vector)))[0].tolist()
         return prediction
+
+
+class FramePipeline(RowPipeline):
+    """Turns requests into inputs of an estimator on data frames: a row's values, or a data frame."""
+
+    def __init__(
+        self, schema: InputSchema, paths: Mapping[str, RowPath], functions: Mapping[str, Callable[[Any], Any]]
+    ) -> None:
+        super().__init__(schema, paths, functions)
+        self._builder = FrameBuilder(schema)
+
+    def encode(self, row: Sequence[Any], used: Sequence[Any]) -> list[Any]:
+        """Return the values of the schema's columns; the predictor checks them when it builds a frame of them."""
+        values = (*row, *used, None)
+        return [values[place] for place in self._places]
+
+    def encode_all(self, rows: Sequence[Sequence[Any]], used: Sequence[Sequence[Any]]) -> Any:
+        """Build a data frame of many requests."""
+        return self._builder.from_values(self._columns(rows, used))
 
 
 def canonical_rows(schema: InputSchema, frame: pl.DataFrame) -> pl.DataFrame:

@@ -121,7 +121,7 @@ class Package:
         if self.schema.frame == "matrix":
             return RowPipeline(self.schema, self.manifest.computations, self._functions)
         # Here, since a matrix needs no data frames.
-        from everfit.artifact.expressions.frame_pipeline import FramePipeline
+        from everfit.artifact.model_frame import FramePipeline
 
         return FramePipeline(self.schema, self.manifest.computations, self._functions)
 
@@ -204,16 +204,13 @@ def open_package(folder: Path, *, trust: Trust) -> Package:
     for part in schema.computations:
         for text in part.expressions:
             require_harmless(text, place=f"{folder}, {part.name}")
-    if executes_code(manifest, schema, place=str(folder)):
+    if _executes_code(manifest, schema, place=str(folder)):
         trust.verify(manifest.digest.encode(), signature=manifest.signature, key=manifest.key, place=str(folder))
     return Package(folder, manifest, schema)
 
 
-def executes_code(manifest: Manifest, schema: InputSchema, *, place: str) -> bool:
-    """Return true if loading a package executes code from it, by what would be loaded and not by what it claims.
-
-    Raises :class:`~everfit.core.errors.CorruptPackageError` if it names a runtime that does not exist.
-    """
+def _executes_code(manifest: Manifest, schema: InputSchema, *, place: str) -> bool:
+    """Return true if loading a package executes code from it, by what would be loaded and not by what it claims."""
     names = {manifest.native, manifest.runtime}
     for name in names - RUNTIMES.keys():
         raise CorruptPackageError("a package's runtimes must be known", value=name, place=place)
