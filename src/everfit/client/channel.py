@@ -9,17 +9,46 @@ import random
 import re
 import time
 from collections import deque
+from collections.abc import Mapping
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from everfit.core.errors import NotReadyError, SettingsError
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
 
-_BUSY = 503
+from everfit.core.errors import (
+    InvalidRequestError,
+    NotReadyError,
+    RequestError,
+    RequestTooLargeError,
+    SettingsError,
+    UnknownModelError,
+)
+
+_ERRORS: Mapping[int, type[RequestError]] = {
+    404: UnknownModelError,
+    413: RequestTooLargeError,
+    422: InvalidRequestError,
+    503: NotReadyError,
+}
 _TOKEN = re.compile(r"[!-~]+")
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
 _LONGEST_RETRY_AFTER_S = 30.0
+_T = TypeVar("_T")
+
+
+class _Problem(Struct):
+    message: str
+    field: str = ""
+    value: Any = None
+    expected: str | UnsetType = UNSET
+
+
+class _ErrorBody(Struct):
+    error: _Problem
 
 
 class ServiceResponse(NamedTuple):
@@ -29,6 +58,32 @@ class ServiceResponse(NamedTuple):
     body: bytes
     retry_after_s: float
     """Value of ``Retry-After`` in seconds; 0 if it is absent."""
+
+    def decode(self, kind: type[_T]) -> _T:
+        """Return the body of a success. Raises :class:`RequestError` for an error of the service, with its rule, value,
+        place and remedy, and for the response of another one.
+        """
+        if self.status != HTTPStatus.OK:
+            raise self._error(self._decode(_ErrorBody).error)
+        return self._decode(kind)
+
+    def _decode(self, kind: type[_T]) -> _T:
+        try:
+            return msgspec.json.decode(self.body, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+            value = f"{self.status} {self.body[:200].decode(errors='replace')}"
+            rule, remedy = "a prediction service must be at this address", "Check the address, and what stands between."
+            raise RequestError(rule, value=value, remedy=remedy) from problem
+
+    def _error(self, error: _Problem) -> RequestError:
+        kind = _ERRORS.get(self.status, RequestError)
+        if error.expected is UNSET:
+            rule, _, remedy = error.message.partition(". ")
+            return kind(rule.removesuffix("."), remedy=remedy)
+        rule = f"must be {error.expected}" if f"must be {error.expected}" in error.message else error.expected
+        found = kind(rule, value=error.value, place=error.field)
+        found.remedy = error.message.removeprefix(str(found)).strip() if error.message.startswith(str(found)) else ""
+        return found
 
 
 class Channel:
@@ -70,7 +125,7 @@ class Channel:
                 if retries == 0 or isinstance(problem, TimeoutError):
                     raise self._unreachable(problem) from problem
             else:
-                if retries == 0 or response.status != _BUSY:
+                if retries == 0 or response.status != HTTPStatus.SERVICE_UNAVAILABLE:
                     return response
                 wait_s = response.retry_after_s
             retries -= 1

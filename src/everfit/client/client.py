@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any, TypeVar, overload
 from urllib.parse import quote
 from uuid import uuid4
 
-import msgspec
 from msgspec import Struct
 
 from everfit.client.channel import Channel
 from everfit.client.encode import Rows, encode, plain_id, plain_outcomes, plain_row, plain_rows, single_row
 from everfit.client.records import ModelDescription, Prediction, PushResult, Value
-from everfit.client.service_errors import error_of, unexpected_response
 from everfit.core.errors import NotReadyError
 
-_OK = 200
 _T = TypeVar("_T")
 
 
@@ -61,12 +59,7 @@ class Client:
     """
 
     def __init__(
-        self,
-        url: str = "http://127.0.0.1:8080",
-        *,
-        timeout_s: float = 10.0,
-        retries: int = 3,
-        token: str | None = None,
+        self, url: str = "http://127.0.0.1:8080", *, timeout_s: float = 10.0, retries: int = 3, token: str | None = None
     ) -> None:
         self._channel = Channel(url, timeout_s=timeout_s, token=token or os.environ.get("EVERFIT_TOKEN") or None)
         self._retries = retries
@@ -206,17 +199,11 @@ class Client:
 
     def _request(self, method: str, path: str, kind: type[_T], body: Mapping[str, Any] | None = None) -> _T:
         sent = None if body is None else encode(body)
-        response = self._channel.request(method, path, sent, retries=self._retries)
-        if response.status != _OK:
-            raise error_of(response)
-        try:
-            return msgspec.json.decode(response.body, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
-            raise unexpected_response(response) from problem
+        return self._channel.request(method, path, sent, retries=self._retries).decode(kind)
 
     def _is_ok(self, path: str) -> bool:
         try:
-            return self._channel.request("GET", path, retries=0).status == _OK
+            return self._channel.request("GET", path, retries=0).status == HTTPStatus.OK
         except NotReadyError:
             return False
 
