@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from everfit.serving.http.content_encoding import decode_body
 from everfit.serving.http.responses import ErrorInfo, Response, error_info
-from everfit.serving.http.routes import Router, WireProtocol
+from everfit.serving.http.routes import MLFLOW, OPEN_INFERENCE, Router
 from everfit.serving.inference.prediction_handler import Admission, PredictionHandler
 from everfit.serving.openapi.document import OpenApi
 from everfit.serving.protocols.json import JSON_ROWS
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 _ROUTER = Router(ROUTES)
 _PATHS = sorted({route.path for route in ROUTES if not route.path.startswith("/v2/")})
 """Paths that a response of status 404 names."""
-_CODECS: Mapping[WireProtocol, Codec] = {"everfit": JSON_ROWS, "open_inference": TENSORS, "mlflow": JSON_INVOCATIONS}
-"""Write the errors of a protocol's routes."""
+_CODECS: Mapping[str, Codec] = {OPEN_INFERENCE: TENSORS, MLFLOW: JSON_INVOCATIONS}
+"""Write the errors of routes by tag; those of the others are in Everfit's own form."""
 
 
 class App:
@@ -77,9 +77,9 @@ class App:
             first = next(iter(match.routes.values()))
             rule = f"the method must be {match.allowed}, but got {http.method!r}"
             info = ErrorInfo(405, rule, headers=((b"allow", match.allowed.encode()),))
-            return _CODECS[first.protocol].write_error(info)
+            return _CODECS.get(first.tag, JSON_ROWS).write_error(info)
         if http.encoding:
-            return self._guard(self._decompress(route, http, match.parameters), _CODECS[route.protocol])
+            return self._guard(self._decompress(route, http, match.parameters), _CODECS.get(route.tag, JSON_ROWS))
         return self._call(route, http, match.parameters)
 
     def close(self) -> None:
@@ -87,7 +87,7 @@ class App:
         self.predictions.close()
 
     def _call(self, route: Route, http: HttpRequest, parameters: tuple[str, ...]) -> Response | Awaitable[Response]:
-        codec = _CODECS[route.protocol]
+        codec = _CODECS.get(route.tag, JSON_ROWS)
         try:
             response = route.handler(self, http, *parameters)
         except Exception as error:  # noqa: BLE001 - whatever a project's code raises: logged, never shown
@@ -111,6 +111,6 @@ def _not_found(path: str) -> Response:
     if path.startswith("/v2"):
         known = "/v2, /v2/health/live, /v2/health/ready, /v2/models/{model}, /v2/repository/index"
         info = ErrorInfo(404, f"there is nothing at {path[:200]!r}; begin at {known}")
-        return _CODECS["open_inference"].write_error(info)
+        return TENSORS.write_error(info)
     info = ErrorInfo(404, f"there is nothing at {path[:200]!r}; there is {', '.join(_PATHS)}", {"paths": _PATHS})
-    return _CODECS["everfit"].write_error(info)
+    return JSON_ROWS.write_error(info)

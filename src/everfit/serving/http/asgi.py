@@ -60,18 +60,14 @@ class AsgiApp:
         response = self._worker.app.handle(_request(scope, body))
         if not isinstance(response, Response):
             response = await response
-        await _send(send, await self._record(response), scope["method"])
-
-    async def _record(self, response: Response) -> Response:
-        """Write the records of predictions; return the response that may be sent now."""
-        prediction_logger = self._worker.prediction_logger
+        # It is sent once the records of its predictions are written.
         try:
-            prediction_logger.flush()
+            self._worker.prediction_logger.flush()
             if response.on_write_error is not None:
-                await prediction_logger.on_disk()
+                await self._worker.prediction_logger.on_disk()
         except StoreError as error:
-            return response if response.on_write_error is None else response.on_write_error(error)
-        return response
+            response = response if response.on_write_error is None else response.on_write_error(error)
+        await _send(send, response, scope["method"])
 
 
 def _request(scope: Message, body: bytes) -> HttpRequest:

@@ -12,8 +12,7 @@ BACKLOG = 2048
 def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket for all workers: if one of them dies, no waiting connection is lost.
 
-    Raises:
-        SettingsError: If the address cannot be listened on.
+    Raises :class:`SettingsError` if the address cannot be listened on.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]

@@ -69,6 +69,10 @@ class ErrorInfo(NamedTuple):
     details: Mapping[str, Any] = {}
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
+    def response(self, content: Mapping[str, Any]) -> Response:
+        """Return it as a response with a content in the protocol's form."""
+        return Response(self.status, encode_json(content), headers=self.headers)
+
 
 def http_error(status: int, message: str, *headers: tuple[bytes, bytes], **details: Any) -> Response:
     """Return an error of HTTP itself: ``{"error": {"message": …, …}}``."""
@@ -77,8 +81,7 @@ def http_error(status: int, message: str, *headers: tuple[bytes, bytes], **detai
 
 def error_response(info: ErrorInfo) -> Response:
     """Return an error in the form of Everfit's own protocol."""
-    content = {"error": {**info.details, "message": info.message}}
-    return Response(info.status, encode_json(content), headers=info.headers)
+    return info.response({"error": {**info.details, "message": info.message}})
 
 
 def error_info(error: Exception) -> ErrorInfo:

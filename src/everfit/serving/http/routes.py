@@ -8,10 +8,8 @@ from urllib.parse import unquote
 
 from everfit.serving.http.responses import JSON
 
-WireProtocol = Literal["everfit", "open_inference", "mlflow"]
 OPEN_INFERENCE, MLFLOW = "Open Inference Protocol", "MLflow"
-_PROTOCOLS: Mapping[str, WireProtocol] = {OPEN_INFERENCE: "open_inference", MLFLOW: "mlflow"}
-"""By tag; the other routes are Everfit's own."""
+"""Tags of the routes of other protocols; those with another tag are Everfit's own."""
 _MOST_MATCHES = 1024
 """Matches that are kept; one for each path that clients use in practice."""
 
@@ -30,7 +28,7 @@ class Route(NamedTuple):
     """One method of one path."""
 
     tag: str
-    """Group in the OpenAPI document."""
+    """Group in the OpenAPI document; it defines the form of the errors."""
     method: Literal["GET", "POST"]
     """A route for GET is one for HEAD, too."""
     path: str
@@ -42,11 +40,6 @@ class Route(NamedTuple):
     """The OpenAPI document's ``operationId``; with ``{model}`` or ``{view}`` there is one operation for each."""
     summary: str
     bodies: Bodies
-
-    @property
-    def protocol(self) -> WireProtocol:
-        """The form of the errors."""
-        return _PROTOCOLS.get(self.tag, "everfit")
 
 
 class Match(NamedTuple):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import everfit
 from everfit.serving.http.responses import JSON, Response, encode_json
-from everfit.serving.http.routes import MLFLOW
+from everfit.serving.http.routes import MLFLOW, OPEN_INFERENCE
 from everfit.serving.openapi.docs_page import address_page, write_docs_page
 from everfit.serving.openapi.schemas import model_values, pushed_row
 from everfit.serving.openapi.template import Json, fill, load_template
@@ -27,8 +27,8 @@ _PAGE_HEADERS = (
 )
 _OF_ANY_REQUEST = (400, 408, 413, 414, 415, 417, 431, 501, 503)
 """Errors of the connection, in the form of Everfit's own protocol."""
-_ERRORS = {"everfit": "Refusal", "open_inference": "OpenInferenceRefusal", "mlflow": "MlflowRefusal"}
-"""Schemas of errors by protocol."""
+_ERRORS = {OPEN_INFERENCE: "OpenInferenceRefusal", MLFLOW: "MlflowRefusal"}
+"""Schemas of errors by tag; of the others it is ``Refusal``."""
 
 
 class OpenApi:
@@ -112,8 +112,8 @@ class OpenApi:
             errors = tuple(set(errors) - {403}) if may_control else (403,)
             responses = responses if may_control else {}
         for status in sorted({*_OF_ANY_REQUEST, *errors}):
-            forms = {_ERRORS["everfit"]} if status in _OF_ANY_REQUEST else set()
-            forms |= {_ERRORS[route.protocol]} if status in errors else set()
+            forms = {"Refusal"} if status in _OF_ANY_REQUEST else set()
+            forms |= {_ERRORS.get(route.tag, "Refusal")} if status in errors else set()
             responses[str(status)] = _error(status, sorted(forms))
         described["responses"] = responses
         filled: Json = fill(described, values)

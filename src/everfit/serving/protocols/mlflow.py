@@ -14,7 +14,7 @@ from msgspec import Struct
 
 import everfit
 from everfit.core.errors import InvalidRequestError
-from everfit.serving.http.responses import JSON, ErrorInfo, Response, encode_json, json_response
+from everfit.serving.http.responses import JSON, ErrorInfo, Response, json_response
 from everfit.serving.protocols.codec import Codec
 from everfit.serving.protocols.json import make_whole, require_few
 
@@ -151,9 +151,7 @@ def _write(_model: ServedModel, _request: Request, predictions: PredictionRespon
 
 
 def _write_error(info: ErrorInfo) -> Response:
-    code = _CODES.get(info.status, "INVALID_PARAMETER_VALUE")
-    content = {"error_code": code, "message": info.message}
-    return Response(info.status, encode_json(content), headers=info.headers)
+    return info.response({"error_code": _CODES.get(info.status, "INVALID_PARAMETER_VALUE"), "message": info.message})
 
 
 JSON_INVOCATIONS = Codec(_read_json, _write, _write_error)

@@ -1,4 +1,4 @@
-"""Conversion of typed columns to a request without loss."""
+"""Conversion of typed columns to those of a request without loss."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any, Literal, NamedTuple
 
 from everfit.artifact.schema import FieldType, RequestField
 from everfit.core.errors import InvalidRequestError
-from everfit.serving.protocols.json import Request, RequestDecoder, require_few
 
 Kind = Literal["text", "integer", "number", "boolean", "instant", "date", "null"]
 
@@ -43,32 +42,24 @@ _WORDS: Mapping[FieldType, str] = {
 }
 
 
-def to_request(
-    decoder: RequestDecoder,
-    columns: Mapping[str, Values],
-    *,
-    id: str | None = None,  # noqa: A002 - the name in every protocol
-    response_format: Any = None,
-) -> Request:
-    """Return a request with the rows of columns of equal length, by name; the rows' ids are derived from ``id``.
+def fit_columns(fields: Sequence[RequestField], columns: Mapping[str, Values]) -> dict[str, Sequence[Any]]:
+    """Return the values of columns of equal length by the names of their fields.
 
-    Raises :class:`InvalidRequestError` if a column is absent or unknown, or its values cannot be the field's without
-    loss, and :class:`RequestTooLargeError` if there are more rows than are accepted.
+    Raises :class:`InvalidRequestError` if a column is absent, unknown or empty, or its values cannot be the field's
+    without loss.
     """
-    fields = {field.name: field for field in decoder.fields}
-    for name in fields:
+    known = {field.name: field for field in fields}
+    for name in known:
         if name not in columns:
             rule = "every request field must be given"
             raise InvalidRequestError(rule, value=sorted(columns)[:20], place=f"inputs.{name}")
     for name, column in columns.items():
-        if name not in fields:
-            rule = f"must not be given: the request fields are {', '.join(fields)}"
+        if name not in known:
+            rule = f"must not be given: the request fields are {', '.join(known)}"
             raise InvalidRequestError(rule, place=f"inputs.{name[:100]}")
-        require_few(len(column.values), decoder.max_rows)
         if not column.values:
             raise InvalidRequestError("must have at least one row", place="inputs")
-    fitted = {name: _fit(fields[name], column) for name, column in columns.items()}
-    return decoder.convert_columns(fitted, id=id, response_format=response_format)
+    return {name: _fit(known[name], column) for name, column in columns.items()}
 
 
 def _fit(field: RequestField, column: Values) -> Sequence[Any]:

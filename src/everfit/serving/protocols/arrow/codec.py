@@ -8,7 +8,6 @@ from everfit.serving.http.responses import Response, error_response, json_respon
 from everfit.serving.protocols.arrow.reader import read_table
 from everfit.serving.protocols.arrow.writer import write_table
 from everfit.serving.protocols.codec import Codec
-from everfit.serving.protocols.tabular_request import to_request
 
 if TYPE_CHECKING:
     from everfit.serving.http.connection import HttpRequest
@@ -23,7 +22,7 @@ ARROW_FILE = b"application/vnd.apache.arrow.file"
 def _read(decoder: RequestDecoder, http: HttpRequest) -> Request:
     is_file = http.header(b"content-type").lower().startswith(ARROW_FILE)
     columns = read_table(http.body, is_file=is_file, max_rows=decoder.max_rows)
-    return to_request(decoder, columns, response_format=ARROW_STREAM in http.header(b"accept"))
+    return decoder.convert_columns(columns, response_format=ARROW_STREAM in http.header(b"accept"))
 
 
 def _write(_: ServedModel, request: Request, predictions: PredictionResponse) -> Response:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import struct
+from math import nan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from everfit.core.errors import InvalidRequestError
-from everfit.serving.http.responses import ErrorInfo, Response, encode_json, json_response
+from everfit.serving.http.responses import Response, encode_json, json_response
 from everfit.serving.protocols.codec import Codec
 from everfit.serving.protocols.json import require_few
-from everfit.serving.protocols.open_inference.tensor import Tensor, pack_numbers
-from everfit.serving.protocols.tabular_request import Values, to_request
+from everfit.serving.protocols.open_inference.tensor import Tensor
+from everfit.serving.protocols.tabular_request import Values
 
 if TYPE_CHECKING:
     from everfit.serving.http.connection import HttpRequest
@@ -56,7 +58,7 @@ def _read(decoder: RequestDecoder, http: HttpRequest) -> Request:
         raise InvalidRequestError(f"must be a request of the protocol: {problem}", place="body") from problem
     columns = _read_columns(decoder, infer.inputs, memoryview(body)[head:])
     response_format = _ResponseFormat(infer.id or "", _wants_binary(infer))
-    return to_request(decoder, columns, id=infer.id or None, response_format=response_format)
+    return decoder.convert_columns(columns, id=infer.id or None, response_format=response_format)
 
 
 def _write(model: ServedModel, request: Request, predictions: PredictionResponse) -> Response:
@@ -73,17 +75,13 @@ def _write(model: ServedModel, request: Request, predictions: PredictionResponse
     if not response_format.is_binary:
         output["data"] = numbers
         return json_response(content)
-    raw = pack_numbers(numbers)
+    raw = struct.pack(f"<{len(numbers)}d", *[nan if number is None else number for number in numbers])
     output["parameters"] = {"binary_data_size": len(raw)}
     head = encode_json(content)
     return Response(200, head + raw, BINARY, ((_HEAD_SIZE, str(len(head)).encode()),))
 
 
-def _write_error(info: ErrorInfo) -> Response:
-    return Response(info.status, encode_json({"error": info.message}), headers=info.headers)
-
-
-TENSORS = Codec(_read, _write, _write_error)
+TENSORS = Codec(_read, _write, write_error=lambda info: info.response({"error": info.message}))
 """Tensors in, and one tensor out."""
 
 

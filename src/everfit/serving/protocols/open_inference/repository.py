@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
@@ -25,7 +25,6 @@ _NO_CONTROL = (
 _POLL_S = 0.02
 _TIMEOUT_S = 5.0
 """Longest wait for this worker to apply a change of the deployment."""
-_Body = TypeVar("_Body")
 
 
 class RepositoryEntry(Struct, frozen=True, kw_only=True):
@@ -39,11 +38,10 @@ class RepositoryEntry(Struct, frozen=True, kw_only=True):
     """Reason for ``UNAVAILABLE``."""
 
 
-class _IndexRequest(Struct):
+class _RepositoryRequest(Struct):
+    """Body of any request; it may be empty."""
+
     ready: bool = False
-
-
-class _LoadRequest(Struct):
     parameters: dict[str, Any] | None = None
 
 
@@ -51,7 +49,7 @@ def index(app: App, http: HttpRequest) -> Response:
     """Return the deployed versions, with their state. Raises :class:`InvalidRequestError` if the body is neither empty
     nor a filter.
     """
-    asked = _read(http.body, _IndexRequest)
+    asked = _read(http.body)
     if asked is None:
         raise InvalidRequestError('the body must be empty, or such as {"ready": true}')
     record = app.deployment.read()
@@ -85,7 +83,7 @@ def _entries(app: App, wanted: ModelDeployment) -> list[RepositoryEntry]:
 async def _set_loaded(app: App, http: HttpRequest, model: str, *, loaded: bool) -> Response:
     if not app.settings.repository_control:
         return TENSORS.write_error(ErrorInfo(403, _NO_CONTROL))
-    body = _read(http.body, _LoadRequest)
+    body = _read(http.body)
     if body is None or any(name != "unload_dependents" for name in body.parameters or ()):
         raise InvalidRequestError("a model is loaded as it was promoted: neither a config nor files may be given")
 
@@ -108,9 +106,9 @@ async def _set_loaded(app: App, http: HttpRequest, model: str, *, loaded: bool) 
     return json_response({})
 
 
-def _read(body: bytes, kind: type[_Body]) -> _Body | None:
-    """Return a body that may be empty; ``None`` if it cannot be parsed."""
+def _read(body: bytes) -> _RepositoryRequest | None:
+    """Return a body; ``None`` if it cannot be parsed."""
     try:
-        return msgspec.json.decode(body or b"{}", type=kind)
+        return msgspec.json.decode(body or b"{}", type=_RepositoryRequest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -76,25 +76,22 @@ class Tensor(Struct, frozen=True):
         form = self._form()
         if not form.code:
             return Values(form.kind, self._read_texts(raw), self.datatype)
-        if len(raw) != self.rows * form.size:
-            raise self.wrong(f"binary_data_size must be {self.rows} values of {form.size} bytes", len(raw))
+        size = struct.calcsize(f"<{form.code}")
+        if len(raw) != self.rows * size:
+            raise self.wrong(f"binary_data_size must be {self.rows} values of {size} bytes", len(raw))
         return Values(form.kind, struct.unpack(f"<{self.rows}{form.code}", raw), self.datatype)
 
     def _read_texts(self, raw: memoryview) -> list[str]:
         texts: list[str] = []
         place = 0
-        while place < len(raw):
-            if len(texts) == self.rows or len(raw) - place < 4:
-                break
-            size = int.from_bytes(raw[place : place + 4], "little")
-            place += 4
-            if size > len(raw) - place:
+        while len(texts) < self.rows and place + 4 <= len(raw):
+            start, place = place + 4, place + 4 + int.from_bytes(raw[place : place + 4], "little")
+            if place > len(raw):
                 break
             try:
-                texts.append(str(raw[place : place + size], "utf-8"))
+                texts.append(str(raw[start:place], "utf-8"))
             except UnicodeDecodeError as problem:
                 raise self.wrong(f"value {len(texts)} must be text in UTF-8: {problem.reason}") from problem
-            place += size
         if place != len(raw) or len(texts) != self.rows:
             raise self.wrong(f"must be {self.rows} texts, each after its length in four bytes", len(texts))
         return texts
@@ -110,24 +107,16 @@ class Tensor(Struct, frozen=True):
         return InvalidRequestError(rule, value=value, place=f"input {self.name[:100]}")
 
 
-def pack_numbers(numbers: Sequence[float | None]) -> bytes:
-    """Return numbers as binary FP64; ``None`` becomes NaN."""
-    nan = float("nan")
-    return struct.pack(f"<{len(numbers)}d", *[nan if number is None else number for number in numbers])
-
-
 class _Form(NamedTuple):
     kind: Kind
     code: str
     """Of :mod:`struct`; empty for BYTES."""
-    size: int
-    """Bytes of a value."""
     json: msgspec.json.Decoder[Any]
 
 
 def _form(kind: Kind, code: str, value: Any) -> _Form:
     nested: Any = list[value | list[value | None] | None]
-    return _Form(kind, code, struct.calcsize(f"<{code}"), msgspec.json.Decoder(nested))
+    return _Form(kind, code, msgspec.json.Decoder(nested))
 
 
 def _integer(bits: int, code: str) -> _Form:
