@@ -25,15 +25,11 @@ def compare_pairs(mature: pl.DataFrame, rollout: Rollout, scoring: Scoring, *, a
 
     A row that is hard for one version is hard for the other, so that the variance of their losses' differences is far
     smaller than that of the losses. Rows on which the versions do not differ carry no information; the bound is on the
-    others, and then spread over all.
+    others, and then spread over all. Returns ``None`` if there is no such row.
 
     Args:
         mature: Predictions of both as :meth:`Scoring.mature` returns them.
-        rollout: Names the two versions.
         alpha: Probability that a challenger which is no worse is ever found worse.
-
-    Returns:
-        ``None`` if there is no such row.
     """
     own, other = (
         mature.filter(pl.col("version") == version).unique("id", keep="first", maintain_order=True)
@@ -61,15 +57,8 @@ def compare_arms(mature: pl.DataFrame, rollout: Rollout, scoring: Scoring, *, al
     all times simultaneously. Source: Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas 2021 (arXiv 2103.06476), the doubly
     robust sequence of randomised experiments, with the mean of losses as its regression.
 
-    Losses of pairs of rows, as for the area under the ROC curve, cannot be compared so.
-
-    Args:
-        mature: The predictions of the present stage, as for :func:`compare_pairs`.
-        rollout: Names the two versions, and the canary's share.
-        alpha: As for :func:`compare_pairs`.
-
-    Returns:
-        ``None`` if a side has no such row.
+    Losses of pairs of rows, as for the area under the ROC curve, cannot be compared so. Returns ``None`` for these, and
+    if a side has no row. The arguments are those of :func:`compare_pairs`, of the present stage.
     """
     treated = (pl.col("version") == rollout.version) & (pl.col("route") == "canary")
     control = (pl.col("version") == rollout.previous) & (pl.col("route") == "champion")

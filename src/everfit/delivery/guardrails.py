@@ -26,11 +26,8 @@ _LEAST_RELATIVE = 0.01
 def guardrail_violations(evidence: StageEvidence, state: RolloutState, *, p99_ms: float | None = None) -> Iterator[str]:
     """Return a sentence about every violated guardrail, the gravest first.
 
-    Once the challenger is the champion, only failures, the latency limit and labels count: the distribution of its
-    predictions was compared before, and a shadow's latency is not comparable.
-
-    Args:
-        p99_ms: The latency limit that 99 % of the requests must keep.
+    Once the challenger is the champion, only failures, the latency limit ``p99_ms`` and labels count: the distribution
+    of its predictions was compared before, and a shadow's latency is not comparable.
     """
     yield from _failures(evidence.challenger, evidence.champion)
     for comparison in evidence.comparisons:

@@ -40,12 +40,7 @@ class Rollouts:
     ) -> Rollout:
         """Begin a version's rollout; a running one of the same model is superseded.
 
-        A version that is being rolled out, or was for the same order, is not rolled out again.
-
-        Args:
-            previous: The champion that it may replace.
-            cause: Why, as a sentence.
-            order: The training order that it came from.
+        A version that is being rolled out, or was for the same training order, is not rolled out again.
         """
         first, waits = plan.stages[0], plan.approval == "required"
         state: RolloutState = "waiting_approval" if waits else "shadow" if isinstance(first, Shadow) else "canary"

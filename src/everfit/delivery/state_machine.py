@@ -20,10 +20,8 @@ def advance(rollout: Rollout, plan: RolloutPlan, evidence: StageEvidence, now: d
 
     A guardrail violation takes the challenger back at once, even while a person has paused the rollout. A stage ends
     once it has enough rows and has lasted long enough, or when its longest time is over: then no guardrail was
-    violated, however few rows there were.
-
-    Returns:
-        One of the actions ``stay``, ``next``, ``promote``, ``keep``, ``roll_back`` and ``refuse``.
+    violated, however few rows there were. The action is ``stay``, ``next``, ``promote``, ``keep``, ``roll_back`` or
+    ``refuse``.
     """
     if rollout.ended or rollout.effective == "waiting_approval":
         return _stay(rollout, _why_nothing(rollout))

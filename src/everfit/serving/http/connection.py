@@ -55,12 +55,7 @@ Handle = Callable[[HttpRequest], Response | Awaitable[Response]]
 
 
 class Connection(asyncio.Protocol):
-    """One client connection. Responses are sent in the order of the requests.
-
-    Args:
-        settings: Limits of the connection.
-        connections: Every open connection, this one included while it is open.
-    """
+    """One client connection, in ``connections`` while it is open. Responses are sent in the order of the requests."""
 
     def __init__(
         self, handle: Handle, settings: ServingSettings, connections: set[Connection], response_queue: ResponseQueue
@@ -180,12 +175,14 @@ class Connection(asyncio.Protocol):
             if text == b"100-continue":
                 self._expects = self._parser.get_http_version() != "1.0"
             else:
-                self._error = http_error(417, "the service meets no expectation but 100-continue", value=_shown(value))
+                shown = value[:100].decode("latin-1")
+                self._error = http_error(417, "the service meets no expectation but 100-continue", value=shown)
         elif name == b"content-encoding":
             if text not in _CODINGS:
                 self._encoding += b", " + text if self._encoding else text
         elif name == b"transfer-encoding" and text != b"chunked":
-            self._error = http_error(501, "the only transfer-encoding must be chunked", value=_shown(value))
+            shown = value[:100].decode("latin-1")
+            self._error = http_error(501, "the only transfer-encoding must be chunked", value=shown)
 
     def _ignore_upgrade(self, rest: bytes) -> bytes:
         """Return the message again without its Upgrade header (RFC 9110, 7.8: a server may ignore it).
@@ -268,11 +265,8 @@ class Connection(asyncio.Protocol):
     def sweep(self, now_s: float) -> None:
         """Close the connection if a time limit has passed; called about once a second."""
         since_s = now_s - self._active_s
-        if self._closing:
-            if since_s > _LINGER_S:
-                self._transport.abort()
-        elif self._write_paused:
-            if since_s > self._settings.receive_seconds:
+        if self._closing or self._write_paused:
+            if since_s > (_LINGER_S if self._closing else self._settings.receive_seconds):
                 self._transport.abort()
         elif self._receiving:
             if since_s > self._settings.receive_seconds:
@@ -350,7 +344,3 @@ def _origin_form(target: bytes) -> bytes:
     ends = [place for place in (rest.find(b"/"), rest.find(b"?")) if place >= 0]
     after = rest[min(ends) :] if ends else b""
     return after if after.startswith(b"/") else b"/" + after
-
-
-def _shown(value: bytes) -> str:
-    return value[:100].decode("latin-1")

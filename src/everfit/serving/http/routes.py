@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote
 
@@ -58,16 +58,12 @@ class Router:
     """Index of a table of routes. A literal segment goes before a parameter."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._root = _Node()
-        self._matches: dict[str, Match | None] = {}
+        table: dict[tuple[str, ...], dict[str, Route]] = {}
         for route in routes:
-            node = self._root
-            for segment in route.path.split("/")[1:]:
-                if not segment.startswith("{"):
-                    node = node.literals.setdefault(segment, _Node())
-                else:
-                    node.parameter = node = node.parameter or _Node()
-            node.routes |= dict.fromkeys(("GET", "HEAD") if route.method == "GET" else ("POST",), route)
+            methods = ("GET", "HEAD") if route.method == "GET" else ("POST",)
+            table.setdefault(tuple(route.path.split("/")[1:]), {}).update(dict.fromkeys(methods, route))
+        self._table = sorted(table.items(), key=lambda entry: [part.startswith("{") for part in entry[0]])
+        self._matches: dict[str, Match | None] = {}
 
     def match(self, path: str) -> Match | None:
         """Return the routes of a percent-encoded path; ``None`` if there are none. A trailing slash changes nothing."""
@@ -77,23 +73,13 @@ class Router:
             if len(self._matches) >= _MOST_MATCHES:
                 self._matches.clear()
             root, *segments = map(unquote, path.rstrip("/").split("/"))
-            found = self._matches[path] = None if root else _find(self._root, segments or [""], ())
+            found = self._matches[path] = None if root else self._find(segments or [""])
             return found
 
-
-class _Node:
-    def __init__(self) -> None:
-        self.literals: dict[str, _Node] = {}
-        self.parameter: _Node | None = None
-        self.routes: dict[str, Route] = {}
-
-
-def _find(node: _Node, segments: list[str], parameters: tuple[str, ...]) -> Match | None:
-    if not segments:
-        return Match(node.routes, parameters) if node.routes else None
-    segment, *rest = segments
-    literal = node.literals.get(segment)
-    found = _find(literal, rest, parameters) if literal else None
-    if found is None and node.parameter and segment:
-        found = _find(node.parameter, rest, (*parameters, segment))
-    return found
+    def _find(self, segments: Sequence[str]) -> Match | None:
+        for parts, routes in self._table:
+            if len(parts) == len(segments):
+                pairs = list(zip(parts, segments, strict=True))
+                if all(segment if part.startswith("{") else part == segment for part, segment in pairs):
+                    return Match(routes, tuple(segment for part, segment in pairs if part.startswith("{")))
+        return None

@@ -107,8 +107,7 @@ class RequestDecoder:
     def convert(self, inputs: Sequence[Mapping[str, Any]], *, lax: bool = False) -> Request:
         """Check the rows of another protocol, values as JSON has them, by the same rules.
 
-        Args:
-            lax: Take text for the number, boolean or instant that it spells, as CSV needs.
+        ``lax`` takes text for the number, boolean or instant that it spells, as CSV needs.
         """
         try:
             found = msgspec.convert(inputs, self._rows_type, strict=not lax)
@@ -128,9 +127,7 @@ class RequestDecoder:
     ) -> Request:
         """Check the columns of another protocol by the same rules; several times faster than rows.
 
-        Args:
-            columns: By name, of equal length, which is accepted.
-            id: The rows' ids are made of it.
+        They are of equal length, at most as many as are accepted; the rows' ids are made of ``id``.
         """
         fitted = fit_columns(self.fields, columns)
         try:
