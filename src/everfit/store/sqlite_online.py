@@ -11,6 +11,7 @@ import mmap
 import os
 import sqlite3
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
@@ -281,7 +282,7 @@ class _Session:
         )
         self.execute = self.connection.execute
         self.plans: dict[_Columns, _Plan] = {}
-        self._kept: dict[_Columns, _Kept] = {}
+        self._kept: defaultdict[_Columns, _Kept] = defaultdict(dict)
         self._kept_under = _COMMITTING
         if read_only:
             # Nothing is cached under the stamp of a committing writer, and this one never changes.
@@ -320,7 +321,7 @@ class _Session:
             # First the stamp, then the rows: the other way round, a write in between would stay unseen.
             self._kept_under = stamp
             self._kept.clear()
-        return {} if stamp == _COMMITTING else self._kept.setdefault(columns, {})
+        return {} if stamp == _COMMITTING else self._kept[columns]
 
     def _heal(self) -> None:
         """Create the stamp, or replace that of a writer that died while it committed."""
