@@ -89,32 +89,28 @@ class DeploymentRecord:
 
     def change(
         self, model: str, decide: Callable[[ModelDeployment | None], ModelDeployment], *, changed_at: datetime
-    ) -> Deployment:
+    ) -> None:
         """Change a model's traffic assignment; nothing is written if it stays as it is.
 
-        Raises :class:`StoreError` if the present record cannot be understood, or the new one not be written.
-
-        Under the lock ``decide`` maps the present assignment, ``None`` if there is none, to the new one.
+        Under the lock ``decide`` maps the present assignment, ``None`` if there is none, to the new one. Raises
+        :class:`StoreError` if the present record cannot be understood, or the new one not be written.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            present = self.read()
-            models = {assigned.model: assigned for assigned in present.models} if present else {}
+            present = self.read() or Deployment(number=0, changed_at=changed_at)
+            models = {assigned.model: assigned for assigned in present.models}
             wanted = decide(models.get(model))
-            if present is not None and models.get(model) == wanted:
-                return present
+            if models.get(model) == wanted:
+                return
             models[model] = wanted
-            changed = Deployment(
-                number=present.number + 1 if present else 1, changed_at=changed_at, models=tuple(models.values())
-            )
+            changed = Deployment(number=present.number + 1, changed_at=changed_at, models=tuple(models.values()))
             try:
                 replace_file(self._path, msgspec.json.format(msgspec.json.encode(changed)), durable=True)
             except OSError as error:
                 rule = f"the deployment record could not be written: {error}"
                 raise StoreError(rule, value=str(self._path)) from error
         _log_deployment(changed.number, wanted)
-        return changed
 
     def stamp(self) -> tuple[int, int]:
         """Return a value that changes with the record; cheap enough for many calls a second."""

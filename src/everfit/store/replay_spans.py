@@ -6,7 +6,7 @@ history as it was when the slice began, by design, and is compared with just tha
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -26,11 +26,6 @@ class ReplaySpan(Struct, frozen=True, kw_only=True):
     """Exclusive; a replay that was interrupted ended earlier."""
     slice_s: float
     """Length of a slice, in seconds."""
-
-    @property
-    def slice(self) -> timedelta:
-        """Length of a slice."""
-        return timedelta(seconds=self.slice_s)
 
 
 def keep_span(state: Path, span: ReplaySpan) -> None:

@@ -24,19 +24,17 @@ class TableTailer:
     """Tailer of the tables under a folder of the lake: it reads each file once.
 
     Tables are only appended to. Should one be rewritten all the same, everything is read again.
-
-    Args:
-        under: The tables' folder within it.
-        base: The columns that every table has, with their types.
-        wanted: Which columns to read, by name.
-        instant: The column by which :meth:`between` finds rows.
     """
 
     lake: Path
     under: str
+    """The tables' folder within it."""
     base: Schema
+    """The columns that every table has."""
     wanted: Callable[[str], bool]
+    """Which columns to read, by name."""
     instant: str
+    """The column by which :meth:`between` finds rows."""
     left_out: int = 0
     """Rows that were left out, since an instant of theirs lies outside of the years that are allowed."""
     _tables: dict[str, LakeTable] = field(default_factory=dict)
