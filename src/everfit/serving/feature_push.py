@@ -12,10 +12,10 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from everfit.artifact.schema import Column, FieldType
 from everfit.core.errors import InvalidRequestError, UnknownModelError
-from everfit.serving.feedback import PastInstant, decode_json, past_us, require_few
+from everfit.serving.feedback import PastInstant, past_us
 from everfit.serving.inference.data_plane import DataPlane
 from everfit.serving.prediction_logger import PredictionLogger
-from everfit.serving.protocols.json import INT64, make_whole
+from everfit.serving.protocols.json import INT64, decode_json, make_whole, require_few
 from everfit.store.journal_records import PushedRows
 from everfit.store.sqlite_online import OnlineStore
 
@@ -96,8 +96,8 @@ class FeaturePush:
         """
         columns = self._columns(view)
         keys, features = columns
-        rows = decode_json(_BODY, body).rows
-        require_few(rows, "rows", self.max_rows)
+        rows = decode_json(_BODY, body, "must be what the documentation says").rows
+        require_few(len(rows), self.max_rows, "rows")
         integers = [name for name, kind in keys.items() if kind is INT64]
         for row in rows:
             make_whole(row, integers)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -13,12 +12,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from everfit.artifact.schema import InputSchema
 from everfit.core.class_names import LONGEST_CLASS, class_name, quoted, read_class
 from everfit.core.clock import to_us
-from everfit.core.errors import InvalidRequestError, RequestTooLargeError
+from everfit.core.errors import InvalidRequestError
 from everfit.core.instants import HAPPENED, broken_rule
 from everfit.serving.inference.data_plane import DataPlane
 from everfit.serving.inference.variants import Variants
 from everfit.serving.prediction_logger import PredictionLogger
-from everfit.serving.protocols.json import LONGEST_ID
+from everfit.serving.protocols.json import LONGEST_ID, decode_json, require_few
 from everfit.store.journal_records import Outcome, Outcomes
 
 PastInstant = Annotated[datetime, Meta(tz=True, description=HAPPENED)]
@@ -69,8 +68,8 @@ class Feedback:
         Raises :class:`InvalidRequestError` if the body has another form, or a value is no label of this model,
         :class:`RequestTooLargeError` if there are too many outcomes, and :class:`StoreError` if writing them failed.
         """
-        reports = _reports(decode_json(_BODY, body))
-        require_few(reports, "outcomes", self.max_rows)
+        reports = _reports(decode_json(_BODY, body, "must be what the documentation says"))
+        require_few(len(reports), self.max_rows, "outcomes")
         now_us = self.data_plane.now_us()
         champion = variants.champion
         names = {None, *champion.class_names}
@@ -87,21 +86,6 @@ class Feedback:
         self.prediction_logger.log_outcomes(Outcomes(model=champion.name, recorded_us=now_us, outcomes=outcomes))
         new_class = sum(outcome.value not in names for outcome in outcomes) if champion.class_names else 0
         return ReportedOutcomes(outcomes=len(outcomes), new_class=new_class)
-
-
-def decode_json(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
-    """Return a decoded body. Raises :class:`InvalidRequestError` if it is not JSON of the decoder's type."""
-    try:
-        return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        raise InvalidRequestError(f"must be what the documentation says: {problem}", place="body") from problem
-
-
-def require_few(rows: Sequence[object], place: str, max_rows: int) -> None:
-    """Check the number of rows in a request. Raises :class:`RequestTooLargeError` if there are too many."""
-    if len(rows) > max_rows:
-        rule, remedy = f"a request may hold at most {max_rows}", "Send them in several requests."
-        raise RequestTooLargeError(rule, value=len(rows), place=place, remedy=remedy)
 
 
 def past_us(instant: datetime, now_us: int, place: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from html import escape
 from importlib.resources import files
@@ -51,10 +52,8 @@ def _model(model: ServedModel) -> str:
         for field in model.schema.request
     )
     body = json.dumps(model.describe().example, ensure_ascii=False, indent=2)
-    # Within single quotes a shell changes nothing but the quote.
-    quoted = body.replace("'", "'\\''")
     url = f"{_ADDRESS.decode()}/predict/{model.name}"
-    curl = f"curl {url} \\\n  -H 'content-type: application/json' \\\n  -d '{quoted}'"
+    curl = f"curl {url} \\\n  -H 'content-type: application/json' \\\n  -d {shlex.quote(body)}"
     return (
         f'<section class="model" id="{escape(model.name)}"><h2>{escape(model.name)}</h2>'
         f'<p class="soft">Version {model.version} · {model.schema.task} · {escape(_meaning(model))}</p>'

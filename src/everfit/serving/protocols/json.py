@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from math import isfinite
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 from msgspec.structs import astuple
 
 from everfit.artifact.schema import FieldType, InputSchema, RequestField
@@ -44,6 +44,7 @@ _EXPECTED: Mapping[FieldType, str] = {
     "date": "a date such as 2024-03-01, or null",
 }
 _Id = Annotated[str, Meta(min_length=1, max_length=LONGEST_ID)]
+_T = TypeVar("_T")
 Row = tuple[Any, ...]
 
 
@@ -227,6 +228,14 @@ def require_few(rows: int, most: int, place: str = "inputs") -> None:
     if rows > most:
         rule, remedy = f"a request may hold at most {most} rows", "Send them in several requests."
         raise RequestTooLargeError(rule, value=rows, remedy=remedy, place=place)
+
+
+def decode_json(decoder: msgspec.json.Decoder[_T], body: bytes | Raw, rule: str, place: str = "body") -> _T:
+    """Return a decoded body. Raises :class:`InvalidRequestError` with a rule if it has not the decoder's type."""
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        raise InvalidRequestError(f"{rule}: {problem}", place=place) from problem
 
 
 def make_whole(row: dict[str, Any], names: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ import everfit
 from everfit.core.errors import InvalidRequestError
 from everfit.serving.http.responses import JSON, ErrorInfo, Response, json_response
 from everfit.serving.protocols.codec import Codec
-from everfit.serving.protocols.json import make_whole, require_few
+from everfit.serving.protocols.json import decode_json, make_whole, require_few
 
 if TYPE_CHECKING:
     from everfit.serving.app import App
@@ -52,7 +52,7 @@ class _InvocationBody(Struct, forbid_unknown_fields=True):
     params: _Row | None = None
 
 
-_decode = msgspec.json.Decoder(_InvocationBody).decode
+_BODY = msgspec.json.Decoder(_InvocationBody)
 
 
 def invoke(app: App, http: HttpRequest) -> Response | Awaitable[Response]:
@@ -87,11 +87,7 @@ def _model(app: App, query: bytes) -> str:
 
 
 def _read_json(decoder: RequestDecoder, http: HttpRequest) -> Request:
-    try:
-        body = _decode(http.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        rule = f"must be JSON with rows of named values under one of {', '.join(_FORMS)}: {problem}"
-        raise InvalidRequestError(rule, place="body") from problem
+    body = decode_json(_BODY, http.body, f"must be JSON with rows of named values under one of {', '.join(_FORMS)}")
     if body.params:
         raise InvalidRequestError("must be empty: the model takes none", value=sorted(body.params), place="params")
     given = [name for name in _FORMS if getattr(body, name) is not None]

@@ -12,7 +12,7 @@ from msgspec import Struct
 from everfit.core.errors import InvalidRequestError
 from everfit.serving.http.responses import Response, encode_json, json_response
 from everfit.serving.protocols.codec import Codec
-from everfit.serving.protocols.json import require_few
+from everfit.serving.protocols.json import decode_json, require_few
 from everfit.serving.protocols.open_inference.tensor import Tensor
 from everfit.serving.protocols.tabular_request import Values
 
@@ -46,16 +46,13 @@ class _ResponseFormat(NamedTuple):
     is_binary: bool
 
 
-_decode = msgspec.json.Decoder(_Infer).decode
+_BODY = msgspec.json.Decoder(_Infer)
 
 
 def _read(decoder: RequestDecoder, http: HttpRequest) -> Request:
     body = http.body
     head = _head_size(http.header(_HEAD_SIZE), len(body))
-    try:
-        infer = _decode(body[:head] if head < len(body) else body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        raise InvalidRequestError(f"must be a request of the protocol: {problem}", place="body") from problem
+    infer = decode_json(_BODY, body[:head] if head < len(body) else body, "must be a request of the protocol")
     columns = _read_columns(decoder, infer.inputs, memoryview(body)[head:])
     response_format = _ResponseFormat(infer.id or "", _wants_binary(infer))
     return decoder.convert_columns(columns, id=infer.id or None, response_format=response_format)

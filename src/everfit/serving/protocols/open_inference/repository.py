@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from everfit.core.errors import InvalidRequestError, NotReadyError, UnknownModelError
 from everfit.serving.http.responses import ErrorInfo, Response, json_response
+from everfit.serving.protocols.json import decode_json
 from everfit.serving.protocols.open_inference.codec import TENSORS
 
 if TYPE_CHECKING:
@@ -45,13 +46,12 @@ class _RepositoryRequest(Struct):
     parameters: dict[str, Any] | None = None
 
 
+_BODY = msgspec.json.Decoder(_RepositoryRequest)
+
+
 def index(app: App, http: HttpRequest) -> Response:
-    """Return the deployed versions, with their state. Raises :class:`InvalidRequestError` if the body is neither empty
-    nor a filter.
-    """
-    asked = _read(http.body)
-    if asked is None:
-        raise InvalidRequestError('the body must be empty, or such as {"ready": true}')
+    """Return the deployed versions, with their state."""
+    asked = decode_json(_BODY, http.body or b"{}", 'must be empty, or such as {"ready": true}')
     record = app.deployment.read()
     entries = [entry for wanted in (record.models if record else ()) for entry in _entries(app, wanted)]
     return json_response([entry for entry in entries if entry.state == "READY" or not asked.ready])
@@ -83,9 +83,9 @@ def _entries(app: App, wanted: ModelDeployment) -> list[RepositoryEntry]:
 async def _set_loaded(app: App, http: HttpRequest, model: str, *, loaded: bool) -> Response:
     if not app.settings.repository_control:
         return TENSORS.write_error(ErrorInfo(403, _NO_CONTROL))
-    body = _read(http.body)
-    if body is None or any(name != "unload_dependents" for name in body.parameters or ()):
-        raise InvalidRequestError("a model is loaded as it was promoted: neither a config nor files may be given")
+    rule = "a model is loaded as it was promoted: neither a config nor files may be given"
+    if set(decode_json(_BODY, http.body or b"{}", rule).parameters or ()) - {"unload_dependents"}:
+        raise InvalidRequestError(rule)
 
     def decide(present: ModelDeployment | None) -> ModelDeployment:
         if present is None:
@@ -104,11 +104,3 @@ async def _set_loaded(app: App, http: HttpRequest, model: str, *, loaded: bool) 
         rule = f"this worker must have followed the deployment within {_TIMEOUT_S:g} seconds; it still may"
         raise NotReadyError(rule, place=model) from None
     return json_response({})
-
-
-def _read(body: bytes) -> _RepositoryRequest | None:
-    """Return a body; ``None`` if it cannot be parsed."""
-    try:
-        return msgspec.json.decode(body or b"{}", type=_RepositoryRequest)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None

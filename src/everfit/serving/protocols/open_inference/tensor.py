@@ -11,6 +11,7 @@ from msgspec import Meta, Raw, Struct
 
 from everfit.artifact.schema import FieldType
 from everfit.core.errors import InvalidRequestError
+from everfit.serving.protocols.json import decode_json
 from everfit.serving.protocols.tabular_request import Kind, Values
 
 FIELD_DATATYPES: Mapping[FieldType, str] = {
@@ -61,10 +62,7 @@ class Tensor(Struct, frozen=True):
     def read_json(self) -> Values:
         """Return the values of ``data``, flat or nested."""
         form = self._form()
-        try:
-            found = form.json.decode(self.data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-            raise self.wrong(f"data must be a list of {self.datatype}: {problem}") from problem
+        found = decode_json(form.decoder, self.data, f"data must be a list of {self.datatype}", self._place)
         if any(isinstance(item, list) for item in found):
             found = [value for item in found for value in (item if isinstance(item, list) else [item])]
         if len(found) != self.rows:
@@ -104,14 +102,18 @@ class Tensor(Struct, frozen=True):
 
     def wrong(self, rule: str, value: object = None) -> InvalidRequestError:
         """Return an error that names this input."""
-        return InvalidRequestError(rule, value=value, place=f"input {self.name[:100]}")
+        return InvalidRequestError(rule, value=value, place=self._place)
+
+    @property
+    def _place(self) -> str:
+        return f"input {self.name[:100]}"
 
 
 class _Form(NamedTuple):
     kind: Kind
     code: str
     """Of :mod:`struct`; empty for BYTES."""
-    json: msgspec.json.Decoder[Any]
+    decoder: msgspec.json.Decoder[Any]
 
 
 def _form(kind: Kind, code: str, value: Any) -> _Form:
