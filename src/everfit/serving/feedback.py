@@ -110,12 +110,8 @@ def _reports(body: _ReportBody) -> list[OutcomeReport]:
 
 def _label(value: object, schema: InputSchema) -> str | None:
     """Return an outcome as it is recorded; ``None`` if it is no label of the model's type."""
-    if schema.task == "regression":
-        return _number(value)
-    return read_class(value, schema.classes, new=schema.task == "multiclass")
-
-
-def _number(value: object) -> str | None:
+    if schema.task != "regression":
+        return read_class(value, schema.classes, new=schema.task == "multiclass")
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from itertools import count, islice
 from random import Random
-from typing import NamedTuple
 
-_MILLISECONDS = (1 << 48) - 1
-_COUNTED = (1 << 48) - 1
+_BITS_48 = (1 << 48) - 1
 
-
-class _Millisecond(NamedTuple):
-    millisecond: int
-    text: str
-    counted: count[int]
-    """Its ``next`` is one step of the interpreter: no two threads get the same."""
+_Millisecond = tuple[int, str, count[int]]
+"""A millisecond, its text, and a counter. ``next`` is one step of the interpreter: no two threads get the same."""
 
 
 class IdMaker:
@@ -34,17 +28,17 @@ class IdMaker:
 
     def make(self, now_us: int) -> str:
         """Return a new id, at ``now_us`` microseconds since 1970; thread-safe."""
-        state = self._state
-        if now_us // 1000 != state.millisecond:
-            state = self._state = self._begin(now_us // 1000)
-        return f"{state.text}{next(state.counted) & _COUNTED:012x}"
+        millisecond, text, counted = self._state
+        if now_us // 1000 != millisecond:
+            _, text, counted = self._state = self._begin(now_us // 1000)
+        return f"{text}{next(counted) & _BITS_48:012x}"
 
     def make_many(self, number: int, now_us: int) -> list[str]:
         """Return ``number`` new ids of one instant, in microseconds since 1970; thread-safe."""
         _, text, counted = self._begin(now_us // 1000)
-        return [f"{text}{suffix & _COUNTED:012x}" for suffix in islice(counted, number)]
+        return [f"{text}{suffix & _BITS_48:012x}" for suffix in islice(counted, number)]
 
     def _begin(self, millisecond: int) -> _Millisecond:
-        stamp = f"{millisecond & _MILLISECONDS:012x}"
+        stamp = f"{millisecond & _BITS_48:012x}"
         text = f"{stamp[:8]}-{stamp[8:]}-7{self._draw(12):03x}-{0x8000 | self._draw(14):04x}-"
-        return _Millisecond(millisecond, text, count(self._draw(48)))
+        return millisecond, text, count(self._draw(48))

@@ -118,19 +118,13 @@ class Worker:
         self.data_plane.models, self.data_plane.refused = loaded.models, loaded.refused
         self._deployment = loaded.number
         for entry in self._loaded():
-            if entry not in before:
-                model, version, route, form = entry.model, entry.version, entry.route, entry.form
-                message = f"{model}: this worker serves version {version} as {route} ({form} runtime)"
-                log_event(
-                    _log,
-                    "version_loaded",
-                    message,
-                    model=model,
-                    version=version,
-                    route=route,
-                    runtime=form,
-                    deployment=loaded.number,
-                )
+            if entry in before:
+                continue
+            number, model, version, route, form = loaded.number, entry.model, entry.version, entry.route, entry.form
+            text = f"{model}: this worker serves version {version} as {route} ({form} runtime)"
+            log_event(
+                _log, "version_loaded", text, model=model, version=version, route=route, runtime=form, deployment=number
+            )
 
     def run(self, listener: socket.socket, *, announce: Callable[[], object], parent: int | None = None) -> None:
         """Serve until SIGTERM or SIGINT; open requests are finished first.
@@ -145,10 +139,6 @@ class Worker:
         sys.setswitchinterval(_SWITCH_S)
         with asyncio.Runner(loop_factory=_new_loop) as runner:
             runner.run(self._run(listener, announce, parent))
-
-    def stop(self) -> None:
-        """End :meth:`run`, from the event loop's thread."""
-        self._stop.set()
 
     async def _run(self, listener: socket.socket, announce: Callable[[], object], parent: int | None) -> None:
         loop = asyncio.get_running_loop()

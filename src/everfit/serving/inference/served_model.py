@@ -38,15 +38,6 @@ class RowPredictions(NamedTuple):
     """The features of each row, as :attr:`ServedModel.features` names them, before they were encoded."""
 
 
-class PartialPredictions(NamedTuple):
-    """Predictions and failures of a version that may fail on some of many rows; together every row once."""
-
-    predicted: list[tuple[list[int], RowPredictions]]
-    """Places of rows, and their predictions."""
-    failed: dict[int, Exception]
-    """The exception, by the place of the row."""
-
-
 class ReusedFeatures(NamedTuple):
     """Features of a row that were looked up for another version."""
 
@@ -84,7 +75,6 @@ class BoundLookup(NamedTuple):
     keys: tuple[int, ...]
     """Places in the request."""
     features: tuple[str, ...]
-    nothing: tuple[None, ...]
     ttl_us: int
 
 
@@ -104,14 +94,7 @@ class ServedModel:
         names = [field.name for field in schema.request]
         self._event_time = names.index(schema.event_time) if schema.event_time else None
         self._lookups = tuple(
-            BoundLookup(
-                lookup.view,
-                tuple(names.index(key) for key in lookup.keys),
-                lookup.features,
-                (None,) * len(lookup.features),
-                lookup.ttl_us,
-            )
-            for lookup in schema.lookups
+            BoundLookup(one.view, tuple(map(names.index, one.keys)), one.features, one.ttl_us) for one in schema.lookups
         )
         self._shared: dict[str, tuple[tuple[int, ...] | None, ...]] = {}
         self.class_names = tuple(map(class_name, schema.classes))
@@ -152,8 +135,11 @@ class ServedModel:
 
     def predict_partially(
         self, rows: Sequence[Row], *, now_us: int, reused: Sequence[ReusedFeatures] | None = None
-    ) -> PartialPredictions:
-        """Predict all rows at once if possible; on a failure bisect, until the failing rows are alone."""
+    ) -> tuple[list[tuple[list[int], RowPredictions]], dict[int, Exception]]:
+        """Predict all rows at once if possible; on a failure bisect, until the failing rows are alone.
+
+        Returns predictions with the places of their rows, and the exceptions by the place of the row.
+        """
         predicted: list[tuple[list[int], RowPredictions]] = []
         failed: dict[int, Exception] = {}
         waiting = [list(range(len(rows)))]
@@ -170,7 +156,7 @@ class ServedModel:
                     waiting += [places[half:], places[:half]]
                 else:
                     failed[places[0]] = error
-        return PartialPredictions(predicted, failed)
+        return predicted, failed
 
     def show(self, values: Sequence[Any]) -> list[Value]:
         """Return predictions as callers see them: a class's probability by its name."""
@@ -213,14 +199,15 @@ class ServedModel:
             return []
         at_us = self.event_us(row, now_us)
         found: list[Any] = []
-        for view, keys, features, nothing, ttl_us in lookups:
+        for view, keys, features, ttl_us in lookups:
             key = tuple([row[place] for place in keys])
             values = None
             if at_us is not None and None not in key:
                 values = self._online.get_one(view, key, at_us=at_us, ttl_us=ttl_us, features=features)
             if values is None:
                 missing[view] = [0]
-            found += nothing if values is None else values
+                values = [None] * len(features)
+            found += values
         return found
 
     def _reuse(self, row: Row, reused: ReusedFeatures, now_us: int) -> list[Any]:
@@ -252,7 +239,7 @@ class ServedModel:
             at_us = self.event_us(row, now_us)
             if at_us is not None:
                 by_instant.setdefault(at_us, []).append(place)
-        for view, keys, features, nothing, ttl_us in self._lookups:
+        for view, keys, features, ttl_us in self._lookups:
             results: dict[int, list[Any] | None] = {}
             for at_us, places in by_instant.items():
                 wanted = {place: tuple([rows[place][key] for key in keys]) for place in places}
@@ -260,7 +247,7 @@ class ServedModel:
                 values = self._online.get(view, list(wanted.values()), at_us=at_us, ttl_us=ttl_us, features=features)
                 results.update(zip(wanted, values, strict=True))
             for place in range(len(rows)):
-                found[place] += results.get(place) or nothing
+                found[place] += results.get(place) or [None] * len(features)
             if lacking := [place for place in range(len(rows)) if results.get(place) is None]:
                 missing[view] = lacking
         return found
