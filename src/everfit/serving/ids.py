@@ -7,9 +7,6 @@ from random import Random
 
 _BITS_48 = (1 << 48) - 1
 
-_Millisecond = tuple[int, str, count[int]]
-"""A millisecond, its text, and a counter. ``next`` is one step of the interpreter: no two threads get the same."""
-
 
 class IdMaker:
     """Generator of UUIDs of version 7 (RFC 9562): 48 bits of milliseconds, 26 of randomness, and a counter of 48.
@@ -38,7 +35,8 @@ class IdMaker:
         _, text, counted = self._begin(now_us // 1000)
         return [f"{text}{suffix & _BITS_48:012x}" for suffix in islice(counted, number)]
 
-    def _begin(self, millisecond: int) -> _Millisecond:
+    def _begin(self, millisecond: int) -> tuple[int, str, count[int]]:
+        """Return the millisecond, its text, and a counter whose ``next`` is one step: no two threads get the same."""
         stamp = f"{millisecond & _BITS_48:012x}"
         text = f"{stamp[:8]}-{stamp[8:]}-7{self._draw(12):03x}-{0x8000 | self._draw(14):04x}-"
         return millisecond, text, count(self._draw(48))
