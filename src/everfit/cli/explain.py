@@ -7,22 +7,21 @@ from typing import Annotated
 
 import typer
 
-from everfit.cli.options import ProjectFolder
 from everfit.cli.output import Item, Output, second
 from everfit.cli.printing import printed
 from everfit.commands import explain as command
 from everfit.commands.explain import ExplainedAnswer, Explanation, Origin
 from everfit.journal.explain import FoundPrediction
-from everfit.wiring import open_system
+from everfit.system import System
 
 
 @printed
 def explain(
+    system: System,
     prediction: Annotated[str, typer.Argument(metavar="ID", help="The prediction's id, as the service returned it.")],
-    project: ProjectFolder = None,
 ) -> Output:
     """Show a prediction with its features, version, data and outcome."""
-    explanation = command.explain(open_system(project), prediction)
+    explanation = command.explain(system, prediction)
     return Output(explanation, _text(explanation))
 
 

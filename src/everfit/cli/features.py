@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from everfit.cli.options import AsOf, ModelName, ProjectFolder, instant
+from everfit.cli.options import AsOf, ModelName, instant
 from everfit.cli.output import CAUTION, OK, Item, Output, Table, listing
 from everfit.cli.printing import printed
 from everfit.commands.features import describe_views, online_features
 from everfit.core.progress import Progress
 from everfit.features.parity import ParityReport
 from everfit.loop import feature_parity
-from everfit.wiring import open_system
+from everfit.system import System
 
 _SINCE = instant("--since", help="Leave out predictions made earlier.", show_default="all")
 _LIMIT = typer.Option("--limit", min=1, help="Compare at most so many predictions, the newest.")
@@ -23,9 +23,9 @@ _TOLERATE = typer.Option("--tolerate", min=0.0, max=1.0, help="Exit with 1 if a 
 
 
 @printed
-def list_views(project: ProjectFolder = None) -> Output:
+def list_views(system: System) -> Output:
     """List the feature views: keys, source, ttl, features."""
-    found = describe_views(open_system(project))
+    found = describe_views(system)
     columns = ("view", "keys", "source", "ttl", "features", "materialized until")
     rows = (
         (one.name, ", ".join(one.keys), one.source, one.ttl, ", ".join(one.features), one.materialized_until or "never")
@@ -36,13 +36,13 @@ def list_views(project: ProjectFolder = None) -> Output:
 
 @printed
 def get(
+    system: System,
     view: Annotated[str, typer.Argument(help="The feature view.")],
     key: Annotated[list[str], typer.Argument(help="The key's values, in the order of the view's entities.")],
     at: AsOf = None,
-    project: ProjectFolder = None,
 ) -> Output:
     """Show the values of one entity in the online store."""
-    values = online_features(open_system(project), view, key, at=at)
+    values = online_features(system, view, key, at=at)
     document = {"view": view, "key": key, "features": values}
     if values is not None:
         return Output(document, [f"{name} = {value}" for name, value in values.items()])
@@ -55,15 +55,15 @@ def get(
 
 @printed
 def parity(
+    system: System,
     progress: Progress,
     model: ModelName = None,
     since: Annotated[datetime | None, _SINCE] = None,
     limit: Annotated[int, _LIMIT] = 10_000,
     tolerate: Annotated[float, _TOLERATE] = 0.01,
-    project: ProjectFolder = None,
 ) -> Output:
     """Compare features as served with those from history."""
-    report = feature_parity.parity(open_system(project), model, since=since, limit=limit, progress=progress)
+    report = feature_parity.parity(system, model, since=since, limit=limit, progress=progress)
     return Output(report, _text(report), code=1 if report.share_different > tolerate else 0)
 
 

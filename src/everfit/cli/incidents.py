@@ -7,22 +7,21 @@ from typing import Annotated
 
 import typer
 
-from everfit.cli.options import ModelName, ProjectFolder
+from everfit.cli.options import ModelName
 from everfit.cli.output import Item, Output, Table, facts, listing, minute, numbers_of, second, spoken
 from everfit.cli.printing import printed
 from everfit.commands.incidents import IncidentDetails, incident_details
 from everfit.core.finding import Incident
-from everfit.wiring import open_system
+from everfit.system import System
 
 
 @printed
 def list_incidents(
+    system: System,
     model: ModelName = None,
     only_open: Annotated[bool, typer.Option("--open", help="Leave out incidents that have ended.")] = False,
-    project: ProjectFolder = None,
 ) -> Output:
     """List the incidents, open and ended, oldest first."""
-    system = open_system(project)
     incidents = [one for name in system.project.model_names(model) for one in system.incidents.of(name)]
     found = sorted((one for one in incidents if one.resolved_at is None or not only_open), key=lambda one: one.number)
     columns = ("incident", "opened (UTC)", "ended (UTC)", "model", "severity", "finding", "about", "sentence")
@@ -31,11 +30,11 @@ def list_incidents(
 
 @printed
 def show(
+    system: System,
     number: Annotated[int, typer.Argument(help="The incident's number, as 'everfit incidents list' shows it.")],
-    project: ProjectFolder = None,
 ) -> Output:
     """Show one incident: finding, numbers, alerts, training orders."""
-    details = incident_details(open_system(project), number)
+    details = incident_details(system, number)
     return Output(details, _text(details))
 
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from everfit.cli.options import ProjectFolder
 from everfit.cli.output import CAUTION, OK, Item, Output, Table
 from everfit.cli.printing import printed
 from everfit.core.progress import Progress
 from everfit.journal import ship as journal_ship
 from everfit.journal.ship import Shipped
 from everfit.journal.status import journal_status
-from everfit.wiring import open_system
+from everfit.system import System
 
 
 @printed
-def ship(progress: Progress, project: ProjectFolder = None) -> Output:
+def ship(system: System, progress: Progress) -> Output:
     """Move finished segments of the journal to the lake's tables."""
-    system = open_system(project)
     shipped = journal_ship.ship(system.journal, system.lake, progress=progress)
     return Output(shipped, _shipped(shipped), code=1 if any(log.set_aside for log in shipped.logs) else 0)
 
@@ -33,9 +31,8 @@ def _shipped(shipped: Shipped) -> Iterator[Item]:
 
 
 @printed
-def status(project: ProjectFolder = None) -> Output:
+def status(system: System) -> Output:
     """Show what is not shipped yet, and what the lake holds."""
-    system = open_system(project)
     found = journal_status(system.journal, system.lake)
     logs = (
         (

@@ -11,6 +11,7 @@ from everfit.cli.output import Output, done, listing, minute
 from everfit.cli.printing import printed
 from everfit.commands import promote as command
 from everfit.core.errors import MisuseError
+from everfit.system import System
 from everfit.wiring import actor, open_system
 
 _CANARY = "Use it for this share of the ids, such as 0.1; the champion gets the rest."
@@ -20,12 +21,9 @@ _HISTORY = "Show which version was the champion when, and why."
 
 @printed
 def models(
-    model: ModelName = None,
-    history: Annotated[bool, typer.Option("--history", help=_HISTORY)] = False,
-    project: ProjectFolder = None,
+    system: System, model: ModelName = None, history: Annotated[bool, typer.Option("--history", help=_HISTORY)] = False
 ) -> Output:
     """List the registered versions, or the history of their aliases."""
-    system = open_system(project)
     names = system.project.model_names(model)
     if history:
         changes = [change for name in names for change in system.registry.history(name)]
@@ -81,9 +79,8 @@ def promote(
 
 
 @printed
-def rollback(model: ModelName = None, reason: Reason = BY_HAND, project: ProjectFolder = None) -> Output:
+def rollback(system: System, model: ModelName = None, reason: Reason = BY_HAND) -> Output:
     """End the current rollout, or restore the previous champion."""
-    system = open_system(project)
     name = system.project.model(model).name
     chosen = command.roll_back(system, name, actor=actor(), reason=reason)
     return done(chosen, f"{name} version {chosen.version} is the champion again.")

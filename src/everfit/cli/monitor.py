@@ -9,14 +9,14 @@ from typing import Annotated
 
 import typer
 
-from everfit.cli.options import AsOf, ModelName, ProjectFolder, instant
+from everfit.cli.options import AsOf, ModelName, instant
 from everfit.cli.output import CAUTION, OK, Item, Output, Styled, Table, bold, minute, spoken
 from everfit.cli.printing import printed
 from everfit.core.progress import Progress
 from everfit.loop import monitoring_run
 from everfit.monitoring.report.page import write_page
 from everfit.monitoring.report.report import MonitorReport, VersionReport, compared
-from everfit.wiring import open_system
+from everfit.system import System
 
 _SIGNS = {"critical": Styled("‼", "bold red"), "warning": CAUTION, "info": Styled("·", "blue")}
 _SINCE = instant("--since", help="Leave earlier predictions out of the figures.", show_default="90 days ago")
@@ -24,20 +24,20 @@ _SINCE = instant("--since", help="Leave earlier predictions out of the figures."
 
 @printed
 def monitor(
+    system: System,
     progress: Progress,
     model: ModelName = None,
     since: Annotated[datetime | None, _SINCE] = None,
     as_of: AsOf = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a page with plots to this file.")] = None,
     fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 if there is a critical finding.")] = False,
-    project: ProjectFolder = None,
 ) -> Output:
     """Evaluate a model: performance, drift, data quality, coverage.
 
     An evaluation of the present opens and ends incidents, and sends alerts. With --as-of, only what was known at that
     time is shown.
     """
-    report = monitoring_run.monitor(open_system(project), model, since=since, as_of=as_of, progress=progress)
+    report = monitoring_run.monitor(system, model, since=since, as_of=as_of, progress=progress)
     if html is not None:
         html.parent.mkdir(parents=True, exist_ok=True)
         html.write_text(write_page(report), encoding="utf-8")

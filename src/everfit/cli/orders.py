@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from everfit.cli.options import BY_HAND, ModelName, ProjectFolder, Reason
+from everfit.cli.options import BY_HAND, ModelName, Reason
 from everfit.cli.output import (
     Item,
     Output,
@@ -26,19 +26,19 @@ from everfit.cli.output import (
 )
 from everfit.cli.printing import printed
 from everfit.commands.orders import OrderDetails, cancel_order, give_order, order_details
-from everfit.wiring import actor, open_system
+from everfit.system import System
+from everfit.wiring import actor
 
 _LOG_LINES = 40
 """Lines of the log's end that are shown; ``--json`` gives more, the file all."""
 
 
 @printed
-def list_orders(model: ModelName = None, project: ProjectFolder = None) -> Output:
+def list_orders(system: System, model: ModelName = None) -> Output:
     """List training orders and trainings by hand, oldest first.
 
     The controller of 'everfit up' executes training orders; a training by hand is one of 'everfit train'.
     """
-    system = open_system(project)
     records = [record for name in system.project.model_names(model) for record in system.orders.trainings(name)]
     found = sorted(records, key=lambda record: record.number)
     columns = ("order", "ordered (UTC)", "model", "state", "version", "kind", "by", "reason", "result")
@@ -61,11 +61,11 @@ def list_orders(model: ModelName = None, project: ProjectFolder = None) -> Outpu
 
 @printed
 def show(
+    system: System,
     number: Annotated[int, typer.Argument(help="The order's number, as 'everfit orders list' shows it.")],
-    project: ProjectFolder = None,
 ) -> Output:
     """Show one training: reason, state, gate report, log, rollouts."""
-    details = order_details(open_system(project), number)
+    details = order_details(system, number)
     return Output(details, _text(details))
 
 
@@ -112,21 +112,21 @@ def _facts(details: OrderDetails) -> Iterator[tuple[str, object]]:
 
 
 @printed
-def give(model: ModelName = None, reason: Reason = BY_HAND, project: ProjectFolder = None) -> Output:
+def give(system: System, model: ModelName = None, reason: Reason = BY_HAND) -> Output:
     """Create a training order.
 
     The controller of 'everfit up' executes it, and begins a rollout of the version if every gate passes.
     """
-    record = give_order(open_system(project), model, actor=actor(), reason=reason)
+    record = give_order(system, model, actor=actor(), reason=reason)
     return done(record, f"Training order {record.number} is created.")
 
 
 @printed
 def cancel(
+    system: System,
     number: Annotated[int, typer.Argument(help="The training order's number.")],
     reason: Reason = BY_HAND,
-    project: ProjectFolder = None,
 ) -> Output:
     """Cancel a training order that has not ended."""
-    record = cancel_order(open_system(project), number, actor=actor(), reason=reason)
+    record = cancel_order(system, number, actor=actor(), reason=reason)
     return done(record, f"Training order {record.number} is cancelled.")

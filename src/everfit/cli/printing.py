@@ -1,4 +1,4 @@
-"""The form that most commands share: they return what is to be printed."""
+"""The form that most commands share: they get the opened project, and return what is to be printed."""
 
 from __future__ import annotations
 
@@ -9,19 +9,26 @@ from typing import Any
 
 import typer
 
-from everfit.cli.options import AsJson
+from everfit.cli.options import AsJson, ProjectFolder
 from everfit.cli.output import Output, Terminal, print_json
 from everfit.cli.progress_bars import Bars
+from everfit.wiring import open_system
+
+_GIVEN = {"system", "progress"}
 
 
 def printed(function: Callable[..., Output]) -> Callable[..., None]:
     """Return the command that prints the output of a function; it has the function's options, and ``--json``.
 
-    The argument ``progress`` of a function gets bars, which are not drawn with ``--json``.
+    An argument ``system`` of the function gets the project that ``--project`` names, and ``progress`` gets bars, which
+    are not drawn with ``--json``.
     """
+    own = signature(function, eval_str=True).parameters
 
     @wraps(function)
     def command(*, as_json: bool, **options: Any) -> None:
+        if "system" in own:
+            options["system"] = open_system(options.pop("project"))
         with Bars(quiet=as_json) as progress:
             output = function(**options, **({"progress": progress} if "progress" in own else {}))
         if as_json:
@@ -30,9 +37,10 @@ def printed(function: Callable[..., Output]) -> Callable[..., None]:
             Terminal().show(output.text)
         raise typer.Exit(output.code)
 
-    own = signature(function, eval_str=True).parameters
-    as_json = Parameter("as_json", Parameter.KEYWORD_ONLY, default=False, annotation=AsJson)
-    options = [option for name, option in own.items() if name != "progress"]
+    options = [option.replace(kind=Parameter.KEYWORD_ONLY) for name, option in own.items() if name not in _GIVEN]
+    if "system" in own:
+        options.append(Parameter("project", Parameter.KEYWORD_ONLY, default=None, annotation=ProjectFolder))
+    options.append(Parameter("as_json", Parameter.KEYWORD_ONLY, default=False, annotation=AsJson))
     # Typer reads the options from here.
-    vars(command)["__signature__"] = signature(function).replace(parameters=[*options, as_json])
+    vars(command)["__signature__"] = signature(function).replace(parameters=options)
     return command

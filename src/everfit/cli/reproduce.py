@@ -6,26 +6,26 @@ from typing import Annotated
 
 import typer
 
-from everfit.cli.options import ProjectFolder, Version
+from everfit.cli.options import Version
 from everfit.cli.output import Output, Styled
 from everfit.cli.printing import printed
 from everfit.commands import reproduce as command
 from everfit.core.progress import Progress
-from everfit.wiring import open_system
+from everfit.system import System
 
 
 @printed
 def reproduce(
+    system: System,
     progress: Progress,
     version: Version = "champion",
     model: Annotated[str | None, typer.Option("--model", help="The model's name, if the project has several.")] = None,
-    project: ProjectFolder = None,
 ) -> Output:
     """Train a version again as recorded; compare the predictions.
 
     Code, data and seed are those that were recorded with the version.
     """
-    outcome = command.reproduce(open_system(project), model, version, progress=progress)
+    outcome = command.reproduce(system, model, version, progress=progress)
     mark = Styled("✓ identical", "green") if outcome.identical else Styled("✗ different", "red")
     lead = (mark, f" {outcome.model} version {outcome.version}: {outcome.sentence}")
     differences = (f"  • {difference}" for difference in outcome.differences)

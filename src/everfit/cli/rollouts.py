@@ -6,18 +6,18 @@ from typing import Annotated
 
 import typer
 
-from everfit.cli.options import BY_HAND, ModelName, ProjectFolder, Reason, Version
+from everfit.cli.options import BY_HAND, ModelName, Reason, Version
 from everfit.cli.output import Output, done, listing, minute, spoken
 from everfit.cli.printing import printed
 from everfit.commands.rollouts import change_rollout, roll_out
 from everfit.core.rollout import Rollout
-from everfit.wiring import actor, open_system
+from everfit.system import System
+from everfit.wiring import actor
 
 
 @printed
-def list_rollouts(model: ModelName = None, project: ProjectFolder = None) -> Output:
+def list_rollouts(system: System, model: ModelName = None) -> Output:
     """List the rollouts with every transition and its reason."""
-    system = open_system(project)
     found = [one for name in system.project.model_names(model) for one in system.rollouts.of(name)]
     columns = ("rollout", "model", "version", "when (UTC)", "action", "state", "by", "reason")
     rows = (
@@ -30,38 +30,38 @@ def list_rollouts(model: ModelName = None, project: ProjectFolder = None) -> Out
 
 @printed
 def begin(
-    model: ModelName = None, version: Version = "challenger", reason: Reason = BY_HAND, project: ProjectFolder = None
+    model: ModelName = None, version: Version = "challenger", reason: Reason = BY_HAND, *, system: System
 ) -> Output:
     """Begin the rollout of a registered version.
 
     The controller of 'everfit up' moves it through the model's stages. Without a champion, the version becomes the
     champion at once.
     """
-    begun = roll_out(open_system(project), model, version, actor=actor(), reason=reason)
+    begun = roll_out(system, model, version, actor=actor(), reason=reason)
     if begun is None:
         return done(None, "The version is the champion: there was none to compare it with.")
     return _state_of(begun)
 
 
 @printed
-def approve(model: ModelName = None, reason: Reason = BY_HAND, project: ProjectFolder = None) -> Output:
+def approve(system: System, model: ModelName = None, reason: Reason = BY_HAND) -> Output:
     """Approve the rollout that waits for approval."""
-    return _state_of(change_rollout(open_system(project), model, "approve", actor=actor(), reason=reason))
+    return _state_of(change_rollout(system, model, "approve", actor=actor(), reason=reason))
 
 
 @printed
-def pause(model: ModelName = None, reason: Reason = BY_HAND, project: ProjectFolder = None) -> Output:
+def pause(system: System, model: ModelName = None, reason: Reason = BY_HAND) -> Output:
     """Pause the rollout in its present stage.
 
     A version that is shown to be worse is rolled back all the same.
     """
-    return _state_of(change_rollout(open_system(project), model, "pause", actor=actor(), reason=reason))
+    return _state_of(change_rollout(system, model, "pause", actor=actor(), reason=reason))
 
 
 @printed
-def resume(model: ModelName = None, reason: Reason = BY_HAND, project: ProjectFolder = None) -> Output:
+def resume(system: System, model: ModelName = None, reason: Reason = BY_HAND) -> Output:
     """Resume the paused rollout."""
-    return _state_of(change_rollout(open_system(project), model, "resume", actor=actor(), reason=reason))
+    return _state_of(change_rollout(system, model, "resume", actor=actor(), reason=reason))
 
 
 def _state_of(rollout: Rollout) -> Output:
@@ -70,12 +70,11 @@ def _state_of(rollout: Rollout) -> Output:
 
 @printed
 def audit(
+    system: System,
     model: ModelName = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many lines, the newest.")] = 100,
-    project: ProjectFolder = None,
 ) -> Output:
     """List what was done to models, by whom and why."""
-    system = open_system(project)
     lines = system.audit.read(system.project.model(model).name if model else None, limit=limit)
     columns = ("when (UTC)", "by", "action", "model", "version", "reason")
     rows = (

@@ -13,7 +13,6 @@ from everfit.core.finding import Incident
 from everfit.core.order import OrderRecord
 from everfit.core.records import GateReport, Score
 from everfit.core.rollout import Rollout
-from everfit.delivery.audit import AuditLine
 from everfit.loop.retrain_job import LOG, order_folder, read_attempts, read_outcome
 from everfit.system import System
 from everfit.triggers.decide import by_hand
@@ -78,8 +77,7 @@ def cancel_order(system: System, number: int, *, actor: str, reason: str) -> Ord
 
 
 def _audit(system: System, record: OrderRecord, action: str, actor: str, reason: str) -> None:
-    model = record.order.model
-    system.audit.append(AuditLine(at=system.clock.now(), actor=actor, action=action, model=model, reason=reason))
+    system.audit.append(at=system.clock.now(), actor=actor, action=action, model=record.order.model, reason=reason)
 
 
 def order_details(system: System, number: int) -> OrderDetails:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from everfit.core.records import ModelVersion
 from everfit.delivery import manual_steps
-from everfit.delivery.audit import AuditLine
 from everfit.loop.rollout_executor import deploy_alone, deploy_beside, deploy_champion, execute_transition
 from everfit.system import System
 
@@ -57,6 +56,5 @@ def roll_back(system: System, model: str, *, actor: str, reason: str) -> ModelVe
 
 
 def _record(system: System, version: ModelVersion, action: str, actor: str, reason: str) -> None:
-    now, number = system.clock.now(), version.version
-    line = AuditLine(at=now, actor=actor, action=action, model=version.model, version=number, reason=reason)
-    system.audit.append(line)
+    now, model = system.clock.now(), version.model
+    system.audit.append(at=now, actor=actor, action=action, model=model, version=version.version, reason=reason)

@@ -11,9 +11,6 @@ from msgspec import Struct
 from everfit.core.clock import from_us, to_us
 from everfit.store.ledger import AUDIT
 
-_PLAIN = ("actor", "action", "model", "version", "reason")
-"""Columns that hold the values of a line as they are."""
-
 
 class AuditLine(Struct, frozen=True, kw_only=True):
     """One audited action."""
@@ -35,12 +32,12 @@ class Audit:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def append(self, line: AuditLine) -> None:
+    def append(
+        self, *, at: datetime, actor: str, action: str, model: str, version: int | None = None, reason: str
+    ) -> None:
         """Add a line. Idempotent: an equal line, as when a step runs again after a crash, is added once."""
-        row = {name: getattr(line, name) for name in _PLAIN} | {
-            "at_us": to_us(line.at),
-            "details": msgspec.json.encode(line.details, order="sorted").decode(),
-        }
+        row = {"at_us": to_us(at), "actor": actor, "action": action, "model": model, "version": version}
+        row |= {"reason": reason, "details": "{}"}
         same = [AUDIT.c[name].is_(None) if value is None else AUDIT.c[name] == value for name, value in row.items()]
         with self._engine.begin() as connection:
             if connection.execute(sa.select(AUDIT.c.number).where(*same)).first() is None:
@@ -70,4 +67,5 @@ class Audit:
 
 def _line(row: sa.RowMapping) -> AuditLine:
     details = msgspec.json.decode(row["details"], type=dict[str, str])
-    return AuditLine(at=from_us(row["at_us"]), details=details, **{name: row[name] for name in _PLAIN})
+    values = {name: row[name] for name in ("actor", "action", "model", "version", "reason")}
+    return AuditLine(at=from_us(row["at_us"]), details=details, **values)

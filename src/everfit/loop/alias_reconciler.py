@@ -10,7 +10,6 @@ from everfit.core.errors import EverfitError
 from everfit.core.event_log import log_event
 from everfit.core.records import ModelVersion
 from everfit.delivery.alias_conflict import AliasConflict, find_alias_conflict
-from everfit.delivery.audit import AuditLine
 from everfit.delivery.state_machine import POLICY
 from everfit.loop.rollout_executor import begin_rollout, deploy_champion, sync_deployment
 from everfit.registry.registry import CHAMPION
@@ -53,9 +52,7 @@ def reconcile(system: System, model: str, now: datetime) -> AliasConflict | None
             return found
         reason += f" {problem}"
     registry.set_champion(model, found.deployed, actor=POLICY, reason=reason)
-    system.audit.append(
-        AuditLine(at=now, actor=POLICY, action="restore", model=model, version=found.deployed, reason=reason)
-    )
+    system.audit.append(at=now, actor=POLICY, action="restore", model=model, version=found.deployed, reason=reason)
     return found
 
 

@@ -16,7 +16,6 @@ from everfit.core.errors import UnknownVersionError
 from everfit.core.order import OrderState
 from everfit.core.records import ModelVersion
 from everfit.core.rollout import Rollout, RolloutState, Transition, TransitionRecord
-from everfit.delivery.audit import AuditLine
 from everfit.delivery.state_machine import POLICY, advance
 from everfit.delivery.traffic import deployment_for
 from everfit.store.deployment import Deployed, ModelDeployment
@@ -48,9 +47,7 @@ def begin_rollout(
     if present is None or present.champion.version == number:
         deploy_champion(system, version, actor=actor, reason=cause)
         sentence = f"Version {number} is the champion at once: there was none to be compared with."
-        system.audit.append(
-            AuditLine(at=now, actor=actor, action="promote", model=model, version=number, reason=sentence)
-        )
+        system.audit.append(at=now, actor=actor, action="promote", model=model, version=number, reason=sentence)
         if order is not None:
             system.orders.finish(order, state="shipped", sentence=sentence, now=now)
         return None
@@ -182,7 +179,7 @@ def _end_order(system: System, rollout: Rollout, now: datetime) -> None:
 
 
 def _record(system: System, rollout: Rollout, entry: TransitionRecord) -> None:
-    line = AuditLine(
+    system.audit.append(
         at=entry.at,
         actor=entry.actor,
         action=entry.action,
@@ -190,4 +187,3 @@ def _record(system: System, rollout: Rollout, entry: TransitionRecord) -> None:
         version=rollout.version,
         reason=entry.sentence,
     )
-    system.audit.append(line)
