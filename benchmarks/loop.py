@@ -23,7 +23,7 @@ import everfit as ef
 from benchmarks.loop_project import MODEL, WORKERS, make_project, sent, up
 from benchmarks.loop_workers import WorkerAnswers
 from benchmarks.measure import DATA, FOLDER, Figure
-from everfit.commands.promote import promote
+from everfit.commands.rollouts import promote
 from everfit.core.order import OrderRecord
 from everfit.store.controller_report import read_controller_report
 from everfit.system import System

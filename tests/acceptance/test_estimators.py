@@ -28,7 +28,7 @@ from everfit.artifact.encode import encode_frame
 from everfit.artifact.equivalence import relative_difference
 from everfit.artifact.package import open_package
 from everfit.artifact.schema import Column, InputSchema
-from everfit.commands.promote import promote
+from everfit.commands.rollouts import promote
 from everfit.core.errors import TrainingError
 from everfit.core.evidence import Task
 from everfit.features.history import build_frame

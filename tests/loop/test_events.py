@@ -14,8 +14,7 @@ import pytest
 from tests.acceptance.shop import make_project
 
 from everfit.commands.orders import cancel_order, give_order
-from everfit.commands.promote import promote, roll_back
-from everfit.commands.rollouts import change_rollout, roll_out
+from everfit.commands.rollouts import change_rollout, promote, roll_back, roll_out
 from everfit.core.clock import FixedClock
 from everfit.core.event_log import EVENTS, event_fields
 from everfit.core.finding import Finding, Severity

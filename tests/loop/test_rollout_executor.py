@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from tests.acceptance.shop import make_project
 
-from everfit.commands.promote import promote
+from everfit.commands.rollouts import promote
 from everfit.commands.train import train
 from everfit.core.records import ModelVersion
 from everfit.core.rollout import Rollout

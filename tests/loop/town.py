@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 
 from everfit.artifact.package import open_package
-from everfit.commands.promote import promote
+from everfit.commands.rollouts import promote
 from everfit.commands.train import train
 from everfit.core.clock import FixedClock, to_us
 from everfit.core.order import OrderRecord

@@ -22,7 +22,7 @@ from everfit.cli.output import print_json
 from everfit.cli.timeline import Event, timeline
 from everfit.cli.tour import tour
 from everfit.client.client import Client
-from everfit.commands.promote import promote
+from everfit.commands.rollouts import promote
 from everfit.commands.train import train
 from everfit.core.errors import NotReadyError, ProjectError
 from everfit.loop.retrain_job import order_folder, read_outcome

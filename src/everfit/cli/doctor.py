@@ -33,7 +33,7 @@ _EXTRAS = {
 _LOW_DISK_BYTES = 1024**3
 
 
-class Diagnosis(Struct, frozen=True, kw_only=True):
+class Diagnosis(Struct, frozen=True):
     """Result of one check."""
 
     what: str
@@ -51,16 +51,14 @@ def doctor(project: ProjectFolder = None) -> Output:
 
 
 def _machine() -> Iterator[Diagnosis]:
-    python = f"{platform.python_version()} on {platform.system()}, {os.cpu_count()} cores"
-    yield Diagnosis(what="python", ok=True, sentence=python)
+    yield Diagnosis("python", True, f"{platform.python_version()} on {platform.system()}, {os.cpu_count()} cores")
     for name in _CORE:
         try:
-            yield Diagnosis(what=name, ok=True, sentence=version(name))
+            yield Diagnosis(name, True, version(name))
         except PackageNotFoundError:
-            yield Diagnosis(what=name, ok=False, sentence="is missing; install everfit again")
+            yield Diagnosis(name, False, "is missing; install everfit again")
     absent = [f"everfit[{extra}]" for extra, module in _EXTRAS.items() if importlib.util.find_spec(module) is None]
-    sentence = f"not installed: {', '.join(absent)}" if absent else "all are installed"
-    yield Diagnosis(what="extras", ok=True, sentence=sentence)
+    yield Diagnosis("extras", True, f"not installed: {', '.join(absent)}" if absent else "all are installed")
 
 
 def _project(folder: Path | None) -> Iterator[Diagnosis]:
@@ -68,17 +66,17 @@ def _project(folder: Path | None) -> Iterator[Diagnosis]:
         root = find_root(folder)
         system = open_system(folder)
     except EverfitError as error:
-        yield Diagnosis(what="project", ok=False, sentence=str(error))
+        yield Diagnosis("project", False, str(error))
         return
     models = ", ".join(system.project.models) or "no model"
-    yield Diagnosis(what="project", ok=True, sentence=f"{system.project.name} in {root}: {models}")
+    yield Diagnosis("project", True, f"{system.project.name} in {root}: {models}")
     free = shutil.disk_usage(root).free
-    yield Diagnosis(what="disk", ok=free > _LOW_DISK_BYTES, sentence=f"{free / 1e9:.1f} GB free")
+    yield Diagnosis("disk", free > _LOW_DISK_BYTES, f"{free / 1e9:.1f} GB free")
     for what, describe in (("registry", _registry), ("deployment", _packages)):
         try:
-            yield Diagnosis(what=what, ok=True, sentence=describe(system))
+            yield Diagnosis(what, True, describe(system))
         except EverfitError as error:
-            yield Diagnosis(what=what, ok=False, sentence=str(error))
+            yield Diagnosis(what, False, str(error))
 
 
 def _registry(system: System) -> str:

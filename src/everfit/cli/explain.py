@@ -95,6 +95,5 @@ def _origin(origin: Origin) -> Iterator[tuple[str, str]]:
     verdicts = [f"{verdict.outcome:<8} {verdict.gate}: {verdict.sentence}" for verdict in origin.verdicts]
     yield from _below("gates", verdicts or [f"no verdicts: {origin.gates_problem}"])
     yield from _below(
-        "history",
-        (f"{one.alias} {second(one.changed_at)} by {one.actor}: {one.reason}" for one in origin.changes),
+        "history", (f"{one.alias} {second(one.changed_at)} by {one.actor}: {one.reason}" for one in origin.changes)
     )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from everfit.cli.options import ModelName
-from everfit.cli.output import Item, Output, Table, facts, listing, minute, numbers_of, second, spoken
+from everfit.cli.output import Item, Output, Table, facts, listing, minute, second, spoken
 from everfit.cli.printing import printed
 from everfit.commands.incidents import IncidentDetails, incident_details
 from everfit.core.finding import Incident
@@ -70,7 +70,7 @@ def _facts(details: IncidentDetails) -> Iterator[tuple[str, object]]:
     yield "severity", finding.severity
     yield "state", "open" if incident.resolved_at is None else f"ended {second(incident.resolved_at)}"
     yield "finding", finding.sentence
-    yield "numbers", numbers_of(finding.numbers)
+    yield "numbers", finding.numbers
     yield "version", finding.version
     yield "since", finding.since and f"{second(finding.since)}, by event time"
     yield "opened", second(incident.opened_at)

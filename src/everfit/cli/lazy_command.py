@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import typer
 from typer import Context
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
 
 class Lazy(NamedTuple):
@@ -40,14 +39,3 @@ class LazyCommand(TyperCommand):
         """Import the module and return the context of the real command."""
         context: Context = self.load().make_context(info_name, args, parent=parent, **extra)
         return context
-
-
-def lazy_group(name: str, help_text: str, commands: Mapping[str, Lazy]) -> TyperGroup:
-    """Return a group of commands that prints its help when it is called without one of them."""
-    return TyperGroup(
-        name=name,
-        help=help_text,
-        commands={key: LazyCommand(key, entry) for key, entry in commands.items()},
-        no_args_is_help=True,
-        rich_markup_mode=None,
-    )

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 import everfit
-from everfit.cli.lazy_command import Lazy, LazyCommand, lazy_group
+from everfit.cli.lazy_command import Lazy, LazyCommand
 from everfit.cli.output import print_error, print_json, print_line, reserve_stdout
 from everfit.core.errors import EverfitError, MisuseError, StoreError
 
@@ -95,8 +95,13 @@ def command_group() -> TyperGroup:
     app.callback(invoke_without_command=True)(_root)
     group = typer.main.get_group(app)
     for name, entry in _COMMANDS.items():
-        command = LazyCommand(name, entry) if isinstance(entry, Lazy) else lazy_group(name, _GROUPS[name], entry)
-        group.add_command(command)
+        if isinstance(entry, Lazy):
+            group.add_command(LazyCommand(name, entry))
+            continue
+        inner = TyperGroup(name=name, help=_GROUPS[name], no_args_is_help=True, rich_markup_mode=None)
+        for key, command in entry.items():
+            inner.add_command(LazyCommand(key, command))
+        group.add_command(inner)
     return group
 
 

@@ -9,7 +9,7 @@ import typer
 from everfit.cli.options import BY_HAND, ModelName, ProjectFolder, Reason, Version
 from everfit.cli.output import Output, done, listing, minute
 from everfit.cli.printing import printed
-from everfit.commands import promote as command
+from everfit.commands import rollouts as command
 from everfit.core.errors import MisuseError
 from everfit.system import System
 from everfit.wiring import actor, open_system

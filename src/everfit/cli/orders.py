@@ -19,7 +19,6 @@ from everfit.cli.output import (
     gate_lines,
     listing,
     minute,
-    numbers_of,
     score_table,
     second,
     spoken,
@@ -98,7 +97,7 @@ def _facts(details: OrderDetails) -> Iterator[tuple[str, object]]:
     yield "findings", ", ".join(order.findings)
     if incident is not None:
         yield "incident", f"{incident.number}, {spoken(incident.finding.kind)}: {incident.finding.sentence}"
-    yield "numbers", numbers_of(order.numbers)
+    yield "numbers", order.numbers
     yield "ordered", second(order.asked_at)
     yield "started", record.started_at and second(record.started_at)
     yield "ended", record.ended_at and second(record.ended_at)

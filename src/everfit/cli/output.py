@@ -105,13 +105,11 @@ def listing(records: object, columns: Sequence[object], rows: Iterable[Sequence[
 
 
 def facts(named: Iterable[tuple[str, object]]) -> Iterator[Item]:
-    """Yield one line for each name and value; a value that is ``None`` or empty is left out."""
-    return ((bold(f"{name:<10}"), value) for name, value in named if value not in (None, ""))
-
-
-def numbers_of(numbers: Mapping[str, float]) -> str:
-    """Return named numbers as text."""
-    return ", ".join(f"{name} {value:g}" for name, value in numbers.items())
+    """Yield one line for each name and value, a text or named numbers; what is ``None`` or empty is left out."""
+    for name, value in named:
+        if value is not None and value not in ("", {}):
+            numbers = [f"{key} {number:g}" for key, number in value.items()] if isinstance(value, Mapping) else [value]
+            yield bold(f"{name:<10}"), ", ".join(map(str, numbers))
 
 
 def gate_lines(report: GateReport) -> Iterator[Item]:

@@ -43,22 +43,37 @@ def predict(
 ) -> None:
     """Request predictions from a running service."""
     source, is_file = _source(rows)
+    versions: Counter[int] = Counter()
+    missing: Counter[str] = Counter()
+    kept: list[Prediction] = []
     with ExitStack() as stack:
         file = None if out is None else stack.enter_context(PredictionFile(out))
         client = stack.enter_context(open_client(url, project))
-        tally = _Tally(keep=file is None and as_json)
         progress = stack.enter_context(Bars(quiet=as_json or file is None))
         task = f"Predicting with {model}"
         progress.start(task, source.total)
         for predictions in _predictions(client, model, source, id_column, batch, only_fields=is_file):
-            tally.add(predictions)
+            versions.update(one.version for one in predictions)
+            missing.update(view for one in predictions for view in one.missing)
             progress.advance(task, len(predictions))
             if file is not None:
                 file.write(predictions)
-            elif not as_json:
+            elif as_json:
+                kept += predictions
+            else:
                 _show(predictions)
-        progress.finish(task, note=f"{tally.rows:,} rows")
-    _conclude(model, tally, out, as_json=as_json)
+        progress.finish(task, note=f"{versions.total():,} rows")
+    if as_json and out is None:
+        print_json(_document(kept))
+    elif as_json:
+        counts = {"rows": versions.total(), "versions": versions, "missing": missing}
+        print_json({"model": model, **counts, "out": str(out)})
+    else:
+        for view, count in missing.items():
+            print_line(CAUTION, f"{view} had no usable row for {count:,} predictions; its features were missing.")
+        if out is not None:
+            named = ", ".join(map(str, sorted(versions))) or "none"
+            print_line(OK, f"{out}: {versions.total():,} predictions of {model}, version {named}.")
 
 
 def _predictions(
@@ -95,23 +110,6 @@ def _predictions(
         yield predictions
 
 
-class _Tally:
-    """Counts of the predictions so far."""
-
-    def __init__(self, *, keep: bool) -> None:
-        self.rows = 0
-        self.versions: Counter[int] = Counter()
-        self.missing: Counter[str] = Counter()
-        self.kept: list[Prediction] | None = [] if keep else None
-
-    def add(self, predictions: Sequence[Prediction]) -> None:
-        self.rows += len(predictions)
-        self.versions.update(one.version for one in predictions)
-        self.missing.update(view for one in predictions for view in one.missing)
-        if self.kept is not None:
-            self.kept += predictions
-
-
 def _source(rows: str) -> tuple[RowSource, bool]:
     """Return the rows, and ``True`` if they are a file's."""
     if rows == "-":
@@ -127,20 +125,6 @@ def _show(predictions: Sequence[Prediction]) -> None:
     for one in predictions:
         shown = f"{one.value:.4f}" if isinstance(one.value, float) else json.dumps(one.value)
         print_line(one.id, "", bold(shown), "", f"(version {one.version})")
-
-
-def _conclude(model: str, tally: _Tally, out: Path | None, *, as_json: bool) -> None:
-    if tally.kept is not None:
-        print_json(_document(tally.kept))
-    elif as_json:
-        counts = {"rows": tally.rows, "versions": tally.versions, "missing": tally.missing}
-        print_json({"model": model, **counts, "out": str(out)})
-    else:
-        for view, rows in tally.missing.items():
-            print_line(CAUTION, f"{view} had no usable row for {rows:,} predictions; its features were missing.")
-        if out is not None:
-            versions = ", ".join(map(str, sorted(tally.versions))) or "none"
-            print_line(OK, f"{out}: {tally.rows:,} predictions of {model}, version {versions}.")
 
 
 def _document(predictions: Sequence[Prediction]) -> dict[str, Any]:

@@ -49,7 +49,11 @@ class PredictionFile:
     def write(self, predictions: Iterable[Prediction]) -> None:
         """Append predictions."""
         for prediction in predictions:
-            row = _row(prediction)
+            row: dict[str, Any] = {"id": prediction.id, "version": prediction.version}
+            if isinstance(prediction.value, dict):
+                row |= {f"prediction.{name}": chance for name, chance in prediction.value.items()}
+            else:
+                row["prediction"] = prediction.value
             self._columns = tuple(row)
             self._file.write(msgspec.json.encode(row) + b"\n")
 
@@ -64,11 +68,3 @@ class PredictionFile:
         rows = pl.scan_ndjson(escape(str(self._rows)), schema=schema)  # Polars always reads this path as a pattern
         (rows.sink_csv if ending == ".csv" else rows.sink_parquet)(self._whole)
         return self._whole
-
-
-def _row(prediction: Prediction) -> dict[str, Any]:
-    value = prediction.value
-    row: dict[str, Any] = {"id": prediction.id, "version": prediction.version}
-    if isinstance(value, dict):
-        return row | {f"prediction.{name}": chance for name, chance in value.items()}
-    return row | {"prediction": value}

@@ -28,7 +28,8 @@ def serve(
     """Serve the champions over HTTP until stopped."""
     keep_log("supervisor", as_json=as_json)
     root = find_root(project)
-    settings = load_settings(root, serving_flags(host, port, workers)).serving
+    flags = {"serving.host": host, "serving.port": port, "serving.workers": workers}
+    settings = load_settings(root, flags).serving
     models = deployed_versions(root)
     with listen(settings.host, settings.port) as listener:
         url = url_of(listener)
@@ -40,18 +41,9 @@ def serve(
             for name, version in models.items():
                 print_line("Serving", bold(name), f"version {version} at {url}/predict/{name}")
 
-        specs = worker_specs(listener.fileno(), settings.workers, *child_options(replay=replay, as_json=as_json))
+        options = [*(["--replay"] if replay else []), *(["--json"] if as_json else [])]
+        specs = worker_specs(listener.fileno(), settings.workers, *options)
         raise typer.Exit(Supervisor(Launcher(root=root), specs).run(announce))
-
-
-def serving_flags(host: str | None, port: int | None, workers: int | None) -> dict[str, str | int | None]:
-    """Return the settings that the options of a service stand for."""
-    return {"serving.host": host, "serving.port": port, "serving.workers": workers}
-
-
-def child_options(*, replay: bool, as_json: bool) -> list[str]:
-    """Return the options that every process of a service gets from the command that starts it."""
-    return [*(["--replay"] if replay else []), *(["--json"] if as_json else [])]
 
 
 def worker(

@@ -21,7 +21,6 @@ ServiceUrl = Annotated[
 ]
 BatchRows = Annotated[int, typer.Option("--batch", min=1, help="Number of rows in a request.")]
 
-_TIMEOUT_S = 30.0
 _TYPES: Mapping[str, tuple[Any, str]] = {
     "integer": (int, "an integer, or nothing"),
     "number": (float, "a number, or nothing"),
@@ -41,7 +40,7 @@ def open_client(url: str | None, project: Path | None, *, retries: int = 3) -> C
     if url is None:
         serving = load_settings(find_root(project)).serving
         url = f"http://{serving.host}:{serving.port}"
-    return Client(url, timeout_s=_TIMEOUT_S, retries=retries)
+    return Client(url, timeout_s=30.0, retries=retries)
 
 
 def typed(text: Any, kind: str, *, place: str) -> Any:

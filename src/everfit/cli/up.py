@@ -16,7 +16,7 @@ import typer
 from everfit.cli.logs import keep_log
 from everfit.cli.options import AsJson, FollowReplay, Host, Port, ProjectFolder, ProjectRoot, Workers
 from everfit.cli.output import bold, print_json, print_line
-from everfit.cli.serve import child_options, report_ready, serving_flags
+from everfit.cli.serve import report_ready
 from everfit.loop.retrain_job import run_training
 from everfit.runtime.launcher import Launcher
 from everfit.runtime.subprocess_runner import die_with_parent
@@ -38,8 +38,8 @@ def up(
     A model without a champion is trained first.
     """
     keep_log("supervisor", as_json=as_json)
-    opened = load_project(find_root(project), serving_flags(host, port, workers))
-    settings, options = opened.settings, child_options(replay=replay, as_json=as_json)
+    opened = load_project(find_root(project), {"serving.host": host, "serving.port": port, "serving.workers": workers})
+    settings, options = opened.settings, [*(["--replay"] if replay else []), *(["--json"] if as_json else [])]
     with listen(settings.serving.host, settings.serving.port) as listener:
         url = url_of(listener)
 

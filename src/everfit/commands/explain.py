@@ -84,7 +84,11 @@ def _explained(system: System, answer: FoundPrediction) -> ExplainedAnswer:
 
 
 def _origin(system: System, version: ModelVersion) -> Origin:
-    verdicts, problem = _verdicts(system, version)
+    try:
+        report = system.registry.gate_report(version.model, version.run_id)
+        problem = "its run has no report" if report is None else ""
+    except EverfitError as error:  # the rest of the origin is in the package, and is shown all the same
+        report, problem = None, str(error)
     lineage = open_package(system.registry.fetch(version), trust=system.trust).manifest.lineage
     return Origin(
         run_id=version.run_id,
@@ -97,17 +101,8 @@ def _origin(system: System, version: ModelVersion) -> Origin:
         as_of=lineage.frame.as_of,
         trained_rows=lineage.frame.labelled,
         scores=lineage.scores,
-        verdicts=verdicts,
+        verdicts=() if report is None else report.verdicts,
         gates_problem=problem,
         params=lineage.params,
         changes=tuple(change for change in system.registry.history(version.model) if change.version == version.version),
     )
-
-
-def _verdicts(system: System, version: ModelVersion) -> tuple[tuple[Verdict, ...], str]:
-    """Return the verdicts of the gates, or none and the reason why they are not available."""
-    try:
-        report = system.registry.gate_report(version.model, version.run_id)
-    except EverfitError as error:  # the rest of the origin is in the package, and is shown all the same
-        return (), str(error)
-    return ((), "its run has no report") if report is None else (report.verdicts, "")

@@ -1,13 +1,20 @@
-"""Manual control of rollouts: begin, approve, pause, resume."""
+"""Rollouts by hand; and promotion and rollback at once, which end or complete a rollout that is under way."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from everfit.core.errors import MisuseError
+from everfit.core.records import ModelVersion
 from everfit.core.rollout import Rollout
 from everfit.delivery import manual_steps
-from everfit.loop.rollout_executor import begin_rollout, execute_transition
+from everfit.loop.rollout_executor import (
+    begin_rollout,
+    deploy_alone,
+    deploy_beside,
+    deploy_champion,
+    execute_transition,
+)
 from everfit.system import System
 
 
@@ -32,3 +39,55 @@ def change_rollout(
     else:
         transition = manual_steps.resume(rollout, actor=actor, reason=reason)
     return execute_transition(system, rollout.number, transition, now=system.clock.now())
+
+
+def promote(
+    system: System,
+    model: str,
+    which: int | str,
+    *,
+    canary: float | None = None,
+    shadow: bool = False,
+    actor: str,
+    reason: str,
+) -> ModelVersion:
+    """Deploy a version: as the champion, as a canary for a share of the ids, or in shadow.
+
+    A rollout of another version is superseded. If the version is itself being rolled out, its rollout continues with
+    the observation that follows every promotion. A canary receives a share of the ids, above 0 up to 1, the champion
+    the rest; a shadow version receives a copy of each request, after the response was sent.
+    """
+    chosen = system.registry.version(model, which)
+    running, now = system.rollouts.running(model), system.clock.now()
+    alone = canary is None and not shadow
+    if running is not None:
+        if alone and running.version == chosen.version and running.effective != "watching":
+            transition = manual_steps.promote(running, actor=actor, reason=reason)
+            execute_transition(system, running.number, transition, now=now)
+            return system.registry.version(model, chosen.version)
+        transition = manual_steps.supersede(running, chosen.version, actor=actor)
+        execute_transition(system, running.number, transition, now=now)
+    if alone:
+        chosen = deploy_champion(system, chosen, actor=actor, reason=reason)
+    else:
+        deploy_beside(system, chosen, canary_share=None if shadow else canary)
+    action = "shadow" if shadow else "promote" if canary is None else f"canary {canary:g}"
+    _record(system, chosen, action, actor, reason)
+    return chosen
+
+
+def roll_back(system: System, model: str, *, actor: str, reason: str) -> ModelVersion:
+    """Take back the version that is being rolled out; where none is, make the previous champion the champion again."""
+    running = system.rollouts.running(model)
+    if running is not None:
+        transition = manual_steps.roll_back(running, actor=actor, reason=reason)
+        execute_transition(system, running.number, transition, now=system.clock.now())
+        return system.registry.version(model, running.previous)
+    chosen = deploy_alone(system, system.registry.roll_back(model, actor=actor, reason=reason))
+    _record(system, chosen, "roll_back", actor, reason)
+    return chosen
+
+
+def _record(system: System, version: ModelVersion, action: str, actor: str, reason: str) -> None:
+    now, model = system.clock.now(), version.model
+    system.audit.append(at=now, actor=actor, action=action, model=model, version=version.version, reason=reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -96,7 +96,12 @@ def replay(
     definition = system.project.model(model)
     described = client.model(definition.name)
     _require_followers(system)
-    controller = _controller(system, plan)
+    controller = None
+    if plan.watch_every is not None:
+        controller = ControllerBarrier(
+            system.state, every=plan.watch_every, start=plan.start, patience_s=plan.patience_s
+        )
+        controller.require_alive()
     earlier = _earlier_events(system, definition, plan)
     with LeadingClock(system.state / CLOCK_FILE) as clock:
         history = History(definition, system.reader)
@@ -162,7 +167,9 @@ class _Run:
             if stop():
                 break
             pace.wait_for(part.end, stop)
-            self._send(part)
+            self.predictions += self.sender.predict(part.requests, at=self.clock.advance)
+            self.clock.advance(part.end)
+            self.sender.report(part.outcomes, part.arrived)
             reached = part.end
             if self.controller is not None:
                 self.controller.wait_at(reached, stop)
@@ -182,7 +189,7 @@ class _Run:
             {
                 ID: [one.id for one in self.predictions],
                 VERSION: [one.version for one in self.predictions],
-                PREDICTION: _predictions(one.value for one in self.predictions),
+                PREDICTION: _predictions([one.value for one in self.predictions]),
             }
         )
         return predictions.join(pl.concat(self.events), on=ID, maintain_order="left")
@@ -199,23 +206,16 @@ class _Run:
             arrived = {view.name: (view.keys, self.history.arrived(view, start, end)) for view in self.views}
             yield from slices(events, due, arrived, fields=self.model.request, start=start, end=end, length=plan.step)
 
-    def _send(self, part: Slice) -> None:
-        self.predictions += self.sender.predict(part.requests, at=self.clock.advance)
-        self.clock.advance(part.end)
-        self.sender.report(part.outcomes, part.arrived)
-
     def _note(self, reached: datetime) -> str:
         rows = self.sender.counts.predicted
         rate = rows / max(time.monotonic() - self.began_s, 1e-9)
         return f"{reached:%Y-%m-%d %H:%M}  {rows:,} rows  {rate:,.0f} rows/s"
 
 
-def _predictions(values: Iterable[Value]) -> pl.Series:
+def _predictions(values: Sequence[Value]) -> pl.Series:
     """Return predictions as a column: numbers, or the probability of each class by its name, null if unknown."""
-    listed = list(values)
-    names = dict.fromkeys(name for value in listed if isinstance(value, dict) for name in value)
-    dtype = pl.Struct(dict.fromkeys(names, pl.Float64)) if names else pl.Float64()
-    return pl.Series(PREDICTION, listed, dtype=dtype)
+    names = dict.fromkeys(name for value in values if isinstance(value, dict) for name in value)
+    return pl.Series(PREDICTION, values, dtype=pl.Struct(dict.fromkeys(names, pl.Float64)) if names else pl.Float64())
 
 
 def _require_followers(system: System) -> None:
@@ -227,14 +227,6 @@ def _require_followers(system: System) -> None:
             place=str(system.state),
             remedy="Start it with 'everfit up --replay' or 'everfit serve --replay'.",
         )
-
-
-def _controller(system: System, plan: ReplayPlan) -> ControllerBarrier | None:
-    if plan.watch_every is None:
-        return None
-    controller = ControllerBarrier(system.state, every=plan.watch_every, start=plan.start, patience_s=plan.patience_s)
-    controller.require_alive()
-    return controller
 
 
 def _earlier_events(system: System, model: Model, plan: ReplayPlan) -> pl.DataFrame:
