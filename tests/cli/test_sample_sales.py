@@ -6,7 +6,7 @@ from io import StringIO
 import polars as pl
 import pytest
 
-from everfit.cli.sample_sales import DAYS, sales_csv
+from everfit.cli.init import DAYS, sales_csv
 
 
 @pytest.mark.parametrize("today", [date(2024, 2, 29), date(2026, 6, 30), date(2027, 1, 1), date(2028, 3, 1)])

@@ -73,7 +73,6 @@ class _Demo:
         self._shown: dict[str, Event] = {}
 
     def run(self, *, stay: bool) -> None:
-        """Run all of it."""
         system, page = self._system, self._page
         page.line(
             "A company delivers food; a model predicts which orders will be late. Road works will slow down long "
@@ -180,7 +179,7 @@ class _Demo:
             "list, everfit rollouts list, everfit audit, everfit monitor. Ctrl-C ends it."
         )
         try:
-            service.wait()
+            service.process.wait()
         except KeyboardInterrupt:
             self._page.line("Stopping.")
 

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 from everfit.core.errors import ProjectError
@@ -63,24 +64,20 @@ def running(
             process.wait(timeout=_STOP_TIMEOUT_S)
 
 
+@dataclass(frozen=True)
 class Started:
     """A command that runs in the background."""
 
-    def __init__(self, process: subprocess.Popen[bytes], name: str) -> None:
-        self._process = process
-        self._name = name
+    process: subprocess.Popen[bytes]
+    name: str
 
     def url(self) -> str:
         """Wait until the command listens, and return its URL. Raises :class:`ProjectError` if it ends before."""
-        assert self._process.stdout is not None
+        assert self.process.stdout is not None
         text, deadline = b"", time.monotonic() + _START_TIMEOUT_S
         while not text.endswith(b"}\n") or text.count(b"{") != text.count(b"}"):
-            read = self._process.stdout.readline()
+            read = self.process.stdout.readline()
             text += read
             if not read or time.monotonic() > deadline:
-                raise ProjectError(f"everfit {self._name} must start", value=f"exit {self._process.poll()}")
+                raise ProjectError(f"everfit {self.name} must start", value=f"exit {self.process.poll()}")
         return str(json.loads(text)["url"])
-
-    def wait(self) -> None:
-        """Wait until the command ends."""
-        self._process.wait()

@@ -97,11 +97,10 @@ def _text(report: ReplayReport) -> Iterator[Item]:
     if report.against is not None:
         columns += [f"{spoken(name)}, version {report.against}" for name in names]
     yield Table(columns, rows, f"Predictions of {report.model} by their final labels")
-    yield (
-        CAUTION if report.failed else OK,
-        f"{report.answered:,} of {report.asked:,} rows predicted, {report.outcomes:,} outcomes and "
-        f"{report.pushed:,} feature rows sent in {report.seconds:,.1f} s ({report.rows_per_second:,.0f} rows/s).",
-    )
+    predicted = f"{report.answered:,} of {report.asked:,} rows predicted"
+    sent = f"{report.outcomes:,} outcomes and {report.pushed:,} feature rows sent in {report.seconds:,.1f} s"
+    rate = f"{report.answered / report.seconds:,.0f} rows/s"
+    yield CAUTION if report.failed else OK, f"{predicted}, {sent} ({rate})."
     if report.refused_outcomes:
         yield CAUTION, f"{report.refused_outcomes:,} outcomes were refused."
     yield from ((CAUTION, refusal) for refusal in report.refusals)

@@ -10,20 +10,22 @@ from datetime import datetime, timedelta
 import polars as pl
 from msgspec import Struct
 
+from everfit.artifact.package import open_package
 from everfit.client.client import Client
 from everfit.client.records import Prediction, Value
+from everfit.core.class_names import class_name
 from everfit.core.columns import KNOWN_AT, LABEL, TIME
 from everfit.core.errors import EmptyWindowError, NotReadyError, SettingsError, StoreError
 from everfit.core.evidence import ID
 from everfit.core.progress import SILENT, Progress
 from everfit.definitions.model import Model
 from everfit.definitions.view import FeatureView
+from everfit.features.history import features_of
 from everfit.journal.tables import scan_predictions
 from everfit.loop.materialize_job import materialize
-from everfit.replay.comparison import predictions_of_version
 from everfit.replay.history import History
 from everfit.replay.pacing import ControllerBarrier, Pace, Stop
-from everfit.replay.result import PREDICTION, VERSION, Period, ReplayReport, figures
+from everfit.replay.result import AGAINST, PREDICTION, VERSION, Period, ReplayReport, figures
 from everfit.replay.schedule import Slice, due_by, outcomes_of, slices
 from everfit.replay.sender import ReplaySender
 from everfit.serving.worker_report import read_reports
@@ -34,6 +36,7 @@ from everfit.system import System
 
 _CHUNK = timedelta(days=7)
 """Range of history that is read at once."""
+_COMPARED_AT_ONCE = timedelta(days=30)
 _MOST_ROWS = 2_000
 """Largest number of rows in a request, even if the service accepts more."""
 _TASK = "Replay"
@@ -116,8 +119,8 @@ def replay(
             seconds = time.monotonic() - run.began_s
     predicted = run.predicted()
     if plan.against is not None:
-        other = predictions_of_version(
-            system, definition, plan.against, history, plan.start, reached, slice_length=plan.step, progress=progress
+        other = _predictions_of_version(
+            system, definition, history, plan, plan.against, until=reached, progress=progress
         )
         predicted = predicted.join(other, on=ID, maintain_order="left")
     overall, months = figures(definition, predicted, by=plan.by)
@@ -252,3 +255,43 @@ def _earlier_events(system: System, model: Model, plan: ReplayPlan) -> pl.DataFr
         return history.events(plan.start, plan.start)
     ids = predictions.select(pl.col("id").alias(ID)).unique().collect()
     return history.events(None, plan.start).filter(pl.col(KNOWN_AT) > plan.start).join(ids, on=ID, how="semi")
+
+
+def _predictions_of_version(
+    system: System,
+    model: Model,
+    history: History,
+    plan: ReplayPlan,
+    version: int,
+    until: datetime,
+    progress: Progress,
+) -> pl.DataFrame:
+    """Predict the events of the replay until an instant with one version, as if the model had never been retrained.
+
+    Its features are those that were known at the beginning of each event's slice, as in the online store during the
+    replay: a version that predicted all events is compared with itself. Columns: :data:`ID` and :data:`AGAINST`, in the
+    service's form.
+    """
+    package = open_package(system.registry.fetch(system.registry.version(model.name, version)), trust=system.trust)
+    count = -((plan.start - until) // _COMPARED_AT_ONCE)
+    progress.start("Comparing", count)
+    parts = []
+    for number in range(count):
+        first = plan.start + number * _COMPARED_AT_ONCE
+        events = history.events(first, min(first + _COMPARED_AT_ONCE, until))
+        if not events.is_empty():
+            into = (pl.col(TIME) - plan.start).dt.total_microseconds() % (plan.step // timedelta(microseconds=1))
+            known = (pl.col(TIME) - pl.duration(microseconds=into)).alias(TIME)
+            request = events.select(known, *(name for name in model.request if name != TIME))
+            features = features_of(model, history.reader, request, as_of=until)
+            matrix = package.transform(pl.concat([events, features], how="horizontal"))
+            predicted = package.predictor().predict(matrix)
+            if predicted.ndim == 1:
+                column = pl.Series(AGAINST, predicted)
+            else:
+                classes = [class_name(value) for value in package.schema.classes]
+                column = pl.DataFrame(predicted, schema=classes).to_struct(AGAINST)
+            parts.append(pl.DataFrame([events[ID], column]))
+        progress.advance("Comparing")
+    progress.finish("Comparing", note=f"with version {version}")
+    return pl.concat(parts) if parts else pl.DataFrame(schema={ID: pl.String, AGAINST: pl.Float64})

@@ -65,11 +65,6 @@ class ReplayReport(Struct, frozen=True, kw_only=True):
     overall: Figures | None
     months: tuple[Figures, ...]
 
-    @property
-    def rows_per_second(self) -> float:
-        """Return the predictions per second."""
-        return self.answered / self.seconds if self.seconds else 0.0
-
 
 def figures(model: Model, predicted: pl.DataFrame, by: Period = "month") -> tuple[Figures | None, tuple[Figures, ...]]:
     """Return the figures of the whole replay, and of its periods in order.
