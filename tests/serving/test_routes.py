@@ -64,7 +64,7 @@ def test_many_paths_do_not_fill_the_memory() -> None:
 def test_the_document_has_the_table_s_operations(shop: Shop) -> None:
     worker = shop.worker()
     response = worker.app.handle(HttpRequest("GET", "/openapi.json", b"", [], b""))
-    worker.app.close()
+    worker.app.predictions.close()
     assert isinstance(response, Response)
     paths = msgspec.json.decode(response.body)["paths"]
     wanted = set()

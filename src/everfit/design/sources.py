@@ -74,17 +74,16 @@ def check_view(view: FeatureView, reader: Reader) -> list[Problem]:
     return problems
 
 
-def check_late_values(view: FeatureView, reader: Reader, *, as_of: datetime) -> list[Problem]:
+def check_late_values(view: FeatureView, reader: Reader, *, as_of: datetime) -> Iterator[Problem]:
     """Find values that a view uses before they are known by their source; they are missing in the view."""
     source = view.source
     if not source.known_at:
-        return []
+        return
     rows = known_rows(reader.scan(source), source, as_of)
     used = [name for name in source.known_at if _uses(view, rows, name)]
     seen = instant_of(rows, view.timestamp)
     if view.transform is None and view.created:
         seen = pl.max_horizontal(seen, instant_of(rows, view.created))
-    problems = []
     for name, count in count_unknown(rows, source, used, at=seen).items():
         known_at = source.known_at[name]
         rule = f"a view must use {name} only when it is known, at {known_at}"
@@ -92,8 +91,7 @@ def check_late_values(view: FeatureView, reader: Reader, *, as_of: datetime) -> 
         if view.transform is None:
             remedy = f"Let its rows be known then: created={known_at!r}, or timestamp={known_at!r}."
         value = f"in {count} rows it is known later than {view.timestamp}, and missing there"
-        problems.append(error(f"feature view {view.name}", rule, value, remedy))
-    return problems
+        yield error(f"feature view {view.name}", rule, value, remedy)
 
 
 def _uses(view: FeatureView, rows: pl.LazyFrame, column: str) -> bool:

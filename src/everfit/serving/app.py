@@ -82,10 +82,6 @@ class App:
             return self._guard(self._decompress(route, http, match.parameters), _CODECS.get(route.tag, JSON_ROWS))
         return self._call(route, http, match.parameters)
 
-    def close(self) -> None:
-        """Respond to the requests that wait, then end the threads."""
-        self.predictions.close()
-
     def _call(self, route: Route, http: HttpRequest, parameters: tuple[str, ...]) -> Response | Awaitable[Response]:
         codec = _CODECS.get(route.tag, JSON_ROWS)
         try:

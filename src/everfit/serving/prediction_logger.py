@@ -126,14 +126,10 @@ class PredictionLogger:
         self.lost_rows += rows
         self._log_lost(error)
 
-    def log_failure(
-        self, model: ServedModel, route: Route, *, now_us: int, ids: Sequence[str], error: Exception
-    ) -> None:
+    def log_failure(self, model: ServedModel, route: Route, *, now_us: int, ids: list[str], error: Exception) -> None:
         """Record rows on which a version failed; if that cannot be written, only log it."""
         name, version, problem = model.name, model.version, f"{type(error).__name__}: {error}"[:_LONGEST_PROBLEM]
-        failures = Failures(
-            model=name, version=version, route=route, recorded_us=now_us, ids=list(ids), problem=problem
-        )
+        failures = Failures(model=name, version=version, route=route, recorded_us=now_us, ids=ids, problem=problem)
         if model.digest not in self._failing:
             self._failing.add(model.digest)
             message = "%s version %s failed on route %s; later failures are only recorded"

@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -133,11 +134,13 @@ class Worker:
             announce: Called once requests are accepted.
             parent: The supervisor's process; the worker ends with it.
         """
+        import uvloop
+
         # The objects made so far stay: the garbage collector need not visit them again and again.
         gc.collect()
         gc.freeze()
         sys.setswitchinterval(_SWITCH_S)
-        with asyncio.Runner(loop_factory=_new_loop) as runner:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._run(listener, announce, parent))
 
     async def _run(self, listener: socket.socket, announce: Callable[[], object], parent: int | None) -> None:
@@ -145,11 +148,8 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         response_queue = ResponseQueue(self.prediction_logger)
-        server = await loop.create_server(
-            lambda: Connection(self.app.handle, self.settings, self._connections, response_queue),
-            sock=listener,
-            backlog=BACKLOG,
-        )
+        connect = partial(Connection, self.app.handle, self.settings, self._connections, response_queue)
+        server = await loop.create_server(connect, sock=listener, backlog=BACKLOG)
         async with self.background(parent):
             announce()
             await self._stop.wait()
@@ -176,7 +176,7 @@ class Worker:
             self._write_report()
 
     def _close(self) -> None:
-        self.app.close()
+        self.app.predictions.close()
         self._shadow.close()
         self.prediction_logger.close()
 
@@ -240,11 +240,3 @@ class Worker:
             for variants in self.data_plane.models.values()
             for route, model in variants.by_route.items()
         )
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:  # Windows
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()

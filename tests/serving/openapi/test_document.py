@@ -111,7 +111,7 @@ def test_the_document_follows_the_lineup(shop: Shop, tmp_path: Path) -> None:
     assert "/predict/late" in json.loads(before)["paths"]
     assert not [path for path in after["paths"] if "late" in path]
     validate(after)
-    worker.app.close()
+    worker.app.predictions.close()
 
 
 def test_the_examples_can_be_sent(service: Service, document: dict[str, Any]) -> None:
