@@ -89,19 +89,13 @@ def send(message: Message, urls: Sequence[str]) -> None:
     import apprise
 
     for url in urls:
-        channel = apprise.Apprise()
+        channel, shown = apprise.Apprise(), f"{url.partition('://')[0]}://…"  # the rest may hold a password
         if not channel.add(url):
-            raise AlertError(
-                "[alerts] urls must be channels that Apprise knows",
-                value=_scheme(url),
-                remedy="See https://appriseit.com/services/ for their forms.",
-            )
+            remedy = "See https://appriseit.com/services/ for their forms."
+            raise AlertError("[alerts] urls must be channels that Apprise knows", value=shown, remedy=remedy)
         if not channel.notify(title=message.title, body=message.body, body_format="text"):
-            raise AlertError(
-                "an alert must reach its channel, and this one did not take it",
-                value=_scheme(url),
-                remedy="It is sent again at the next evaluation.",
-            )
+            rule = "an alert must reach its channel, and this one did not take it"
+            raise AlertError(rule, value=shown, remedy="It is sent again at the next evaluation.")
 
 
 def _weight(one: Unnotified) -> int:
@@ -118,8 +112,3 @@ def _line(one: Unnotified) -> str:
     about = f"{finding.model} {finding.subject}".rstrip()
     what = f"{finding.kind.replace('_', ' ')} is over" if one.state == RESOLVED else finding.sentence
     return printable(f"{_SIGNS[one.state]} #{one.incident.number} {about}: {what}")
-
-
-def _scheme(url: str) -> str:
-    """Return what may be shown of a channel: the rest may hold a password."""
-    return f"{url.partition('://')[0]}://…"

@@ -19,13 +19,7 @@ from everfit.core.columns import LABEL, TIME
 from everfit.core.finding import EstimatedDrop
 from everfit.measures.quality import Metric
 from everfit.measures.weighting import Floats
-from everfit.monitoring.loss_estimation import (
-    LOSSES,
-    ConfidenceEstimation,
-    DirectLossEstimation,
-    Expectation,
-    PerformanceEstimation,
-)
+from everfit.monitoring.loss_estimation import Expectation, PerformanceEstimation, estimation_for
 from everfit.monitoring.performance import LEAST_LABELLED, Figure, Scale, figure
 from everfit.monitoring.prediction_frame import by_time
 from everfit.monitoring.reference import ReferenceProfile
@@ -173,11 +167,9 @@ def learn_estimator(reference: ReferenceProfile) -> Estimator | None:
     losses (``r2``).
     """
     scale, rows = reference.scale, reference.labelled
-    if rows.height < LEAST_HELD_OUT or (scale.task == "regression" and scale.metric not in LOSSES):
+    method = estimation_for(scale, reference.features)
+    if rows.height < LEAST_HELD_OUT or method is None:
         return None
-    method: PerformanceEstimation = (
-        DirectLossEstimation(scale, reference.features) if scale.task == "regression" else ConfidenceEstimation(scale)
-    )
     fold = pl.Series(np.arange(rows.height) * _FOLDS // rows.height)
     parts = [method.learn(rows.filter(fold != held))(rows.filter(fold == held)) for held in range(_FOLDS)]
     return Estimator(scale, method, method.learn(rows), rows, np.concatenate(parts))

@@ -103,9 +103,7 @@ def present_findings(
 ) -> tuple[Finding, ...]:
     """Return the findings alone, the gravest first: those of :func:`build_report`, but cheaper.
 
-    Args:
-        asked: All predictions of the model: :data:`TIME` and :data:`RECORDED_AT`.
-        rows: The champion's predictions, without features. ``None`` if there is no champion.
+    Given are :data:`TIME` and :data:`RECORDED_AT` of all predictions, and the champion's rows, without features.
     """
     champion = None
     if scope.champion is not None and rows is not None and (rows[TIME] >= since).any():

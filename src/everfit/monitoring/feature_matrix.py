@@ -16,12 +16,7 @@ Codes = dict[str, float]
 
 
 class FeatureMatrix:
-    """Encoding of columns as numbers, learnt from some rows and applied to later ones.
-
-    Args:
-        rows: A reference's.
-        columns: Their names. One without a single value is left out.
-    """
+    """Encoding of columns as numbers, without empty ones, learnt from some rows and applied to later ones."""
 
     def __init__(self, rows: pl.DataFrame, columns: Sequence[str]) -> None:
         forms = {name: None if rows[name].dtype.is_numeric() else _codes(rows[name]) for name in columns}
@@ -43,10 +38,8 @@ class FeatureMatrix:
 def _numbers(values: pl.Series, codes: Codes | None) -> Floats:
     if codes is None:
         numbers = values.cast(pl.Float64, strict=False)
-    elif codes:
-        numbers = values.cast(pl.String).replace_strict(codes, default=None, return_dtype=pl.Float64)
     else:
-        numbers = pl.repeat(None, len(values), dtype=pl.Float64, eager=True)
+        numbers = values.cast(pl.String).replace_strict(codes, default=None, return_dtype=pl.Float64)
     found: Floats = numbers.fill_null(float("nan")).to_numpy()
     return np.where(np.isinf(found), np.nan, found)
 

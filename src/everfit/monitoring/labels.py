@@ -32,9 +32,7 @@ def label_findings(
 ) -> list[Finding]:
     """Return problems of the label feed, by rows with the labels known at ``as_of``.
 
-    Args:
-        delays_s: How long outcomes used to take, seconds, in ascending order.
-        window: No outcome in so long, though many were due, is a stop.
+    Earlier delays are in ascending order. No outcome in a window, though many were due, is a stop.
     """
     if rows.is_empty() or not len(delays_s):
         return []

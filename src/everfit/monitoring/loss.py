@@ -46,7 +46,7 @@ class RowLoss:
     reach: float
     """The most that it can be, in the unit of ``name``."""
     name: str
-    """What it measures: the metric itself where it is a mean of losses, else its representative."""
+    """Of what it measures: the metric itself where it is a mean of losses, else its representative."""
     expect: Callable[[Floats], Floats]
     """From predictions to the loss that they had on the reference."""
 

@@ -20,7 +20,7 @@ from everfit.monitoring.feature_matrix import FeatureMatrix
 from everfit.monitoring.performance import Scale
 from everfit.monitoring.prediction_frame import predictions_of
 
-LOSSES = {"mae": "absolute", "rmse": "error", "pinball_10": "pinball_10", "pinball_90": "pinball_90", "bias": "error"}
+_LOSSES = {"mae": "absolute", "rmse": "error", "pinball_10": "pinball_10", "pinball_90": "pinball_90", "bias": "error"}
 """Column of :func:`~everfit.measures.regression_metrics.error_columns` that a metric averages; ``rmse``, its square."""
 _ROUNDS, _LEAVES, _LEAST_IN_LEAF = 50, 8, 50
 
@@ -62,7 +62,7 @@ class DirectLossEstimation:
     """Direct loss estimation: a regression's losses by a small model on its features and predictions.
 
     Source: the direct loss estimation of NannyML (Perrakis et al., documentation of release 0.6), with the loss itself
-    as the label. The metric must be one of :data:`LOSSES`.
+    as the label. The metric must be a mean of losses.
     """
 
     def __init__(self, scale: Scale, features: Sequence[str]) -> None:
@@ -81,7 +81,7 @@ class DirectLossEstimation:
             categorical_features=list(matrix.categorical),
             early_stopping=False,
         )
-        losses = error_columns(*self._scale.read(labelled))[LOSSES[self._scale.metric]]
+        losses = error_columns(*self._scale.read(labelled))[_LOSSES[self._scale.metric]]
         if self._scale.metric == "rmse":
             losses = losses**2
         model.fit(matrix.of(labelled), losses)
@@ -103,3 +103,10 @@ class DirectLossEstimation:
 
 PerformanceEstimation = ConfidenceEstimation | DirectLossEstimation
 """Method of estimating a metric without labels."""
+
+
+def estimation_for(scale: Scale, features: Sequence[str]) -> PerformanceEstimation | None:
+    """Return the method for a model's metric; ``None`` where that is no mean of losses (``r2``)."""
+    if scale.task != "regression":
+        return ConfidenceEstimation(scale)
+    return DirectLossEstimation(scale, features) if scale.metric in _LOSSES else None

@@ -205,15 +205,9 @@ def compare(
 ) -> Comparison | None:
     """Compare two versions on the rows that both predicted, or on rows assigned by the hash of the id, as for a canary.
 
-    Both are compared over every class that either knows; which one does not know a row's class is charged for it.
-
-    Args:
-        rows: Of ``version``, in the form of :mod:`everfit.monitoring.prediction_frame`, by ``scale``.
-        others: Of ``against``, by ``other_scale``.
-        paired: True for the same rows.
-
-    Returns:
-        ``None`` where too few outcomes are known, or the metric is undefined on either side.
+    Rows of ``version`` are scored by ``scale``, those of ``against`` by ``other_scale``, and both are compared over
+    every class that either knows; which one does not know a row's class is charged for it. ``None`` where too few
+    outcomes are known, or the metric is undefined on either side.
     """
     if scale.task == "binary" and set(scale.classes) != set(other_scale.classes):
         return None  # another label: there is nothing to compare
