@@ -83,7 +83,7 @@ class ReferenceProfile:
     scale: Scale
     features: tuple[str, ...]
     importance: Mapping[str, float]
-    """How much the model uses each feature."""
+    """Weight of each feature in the model; see :func:`measure_importance`."""
     window: Length
     """Length of the windows that are compared with it."""
 
