@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from everfit.core.class_names import read_class
 from everfit.core.evidence import Task
-from everfit.measures.class_alignment import aligned, union_of
+from everfit.measures.class_metrics import aligned, union_of
 from everfit.measures.interval import bootstrap_intervals, paired_bootstrap
 from everfit.measures.quality import Metric, metrics_of
 from everfit.measures.row_loss import LEAST_CHANCE, LossKind, row_losses

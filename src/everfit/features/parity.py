@@ -1,8 +1,12 @@
-"""Feature parity: comparison of served features with those recomputed from history."""
+"""Feature parity: comparison of served features with those recomputed from history.
+
+A view is stale if served values were true earlier, since the online store lagged behind history.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -14,14 +18,18 @@ from everfit.core.evidence import ID
 from everfit.core.finding import Finding
 from everfit.core.progress import SILENT, Progress
 from everfit.definitions.model import Model
-from everfit.features.history import features_of
-from everfit.features.staleness import ViewLag, lag_of
+from everfit.definitions.view import FeatureView
+from everfit.features.history import features_of, joinable
+from everfit.features.join import point_in_time_join
 from everfit.store.reader import Reader
 from everfit.store.timestamps import INSTANT
 
 VERSION, SERVED = "version", "feature."
 KNOWN_UNTIL = "known_until"
 """Column: the instant up to which the online store could know history, if that is before the request."""
+_ROW, _THEN, _KNOWN, _NEWEST = "__row", "__then", "__known", "__newest"
+_MOST_ROWS = 1_000
+"""Only the oldest so many of the differing rows are searched for in history."""
 
 
 class FeatureParity(Struct, frozen=True, kw_only=True):
@@ -44,6 +52,19 @@ class Difference(Struct, frozen=True, kw_only=True):
     feature: str
     served: float | bool | str | None
     recomputed: float | bool | str | None
+
+
+class ViewLag(Struct, frozen=True, kw_only=True):
+    """Staleness of a view: it was served from older rows than history had."""
+
+    view: str
+    behind: int
+    """Rows that were served an older value of their entity; an equal value by chance is counted as well."""
+    absent: int
+    """Rows that were given nothing where history has a value; so is a question about the past, for which the online
+    store, with only the newest value, has no answer."""
+    longest_s: float | None
+    """The largest lag, in seconds."""
 
 
 class ParityReport(Struct, frozen=True, kw_only=True):
@@ -112,7 +133,7 @@ def compare_features(
         share_different=different / rows if rows else 0.0,
         features=tuple(sorted(_features(served, used, wrong), key=lambda feature: (feature.equal, feature.feature))),
         differences=_differences(served, wrong, pairs),
-        lags=tuple(filter(None, (lag_of(view, reader, served, wrong, pairs, as_of=as_of) for view in model.views))),
+        lags=tuple(filter(None, (_lag_of(view, reader, served, wrong, pairs, as_of=as_of) for view in model.views))),
         unknown=tuple(sorted(set().union(*used.values()) - set(again.columns))),
     )
 
@@ -190,6 +211,63 @@ def _differences(
 
 def _plain(value: object) -> float | bool | str | None:
     return value if value is None or isinstance(value, float | bool | str) else str(value)
+
+
+def _lag_of(
+    view: FeatureView,
+    reader: Reader,
+    asked: pl.DataFrame,
+    wrong: pl.DataFrame,
+    pairs: Mapping[str, tuple[pl.Series, pl.Series]],
+    *,
+    as_of: datetime,
+) -> ViewLag | None:
+    """Measure a view's staleness; ``None`` if none of the differing rows is explained by it.
+
+    ``asked`` has the keys, and when it was asked in :data:`~everfit.core.evidence.TIME`; ``wrong``, by feature, true
+    where it differs; ``pairs``, by feature, the served and the recomputed values, in one type.
+    """
+    names = [name for name in wrong.columns if name.startswith(f"{view.name}.")]
+    if not names or not wrong.select(pl.any_horizontal(names).any()).item():
+        return None
+    served, again = (pl.DataFrame([pairs[name][place].alias(name) for name in names]) for place in (0, 1))
+    differs = wrong.select(pl.any_horizontal(names)).to_series()
+    nothing = served.select(pl.all_horizontal(pl.all().is_null())).to_series()
+    something = again.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
+    looked_for = asked.select(TIME, *view.keys).hstack(served).filter(differs & ~nothing & asked[TIME].is_not_null())
+    older = _older(view, reader, looked_for.head(_MOST_ROWS), names, as_of=as_of)
+    absent, longest_s = int((differs & nothing & something).sum()), max(older).total_seconds() if older else None
+    lag = ViewLag(view=view.name, behind=len(older), absent=absent, longest_s=longest_s)
+    return lag if lag.behind or lag.absent else None
+
+
+def _older(
+    view: FeatureView, reader: Reader, asked: pl.DataFrame, names: list[str], *, as_of: datetime
+) -> list[timedelta]:
+    """Return the lag of each row that was served a value that had been true earlier."""
+    if asked.is_empty():
+        return []
+    first = asked[TIME].min()
+    assert isinstance(first, datetime)
+    history = joinable(view, reader, first=first, as_of=as_of)
+    asked = asked.with_columns(pl.col(entity.key).cast(entity.dtype, strict=False) for entity in view.entities)
+    then = history.rows.with_columns(pl.col(history.time).alias(_THEN))
+    newest = point_in_time_join(asked, [replace(history, rows=then, features=[_THEN])], time=TIME)
+    questions = newest.rename({f"{view.name}.{_THEN}": _NEWEST}).with_row_index(_ROW)
+    rows = history.rows.select(
+        *view.keys,
+        pl.col(history.time).alias(_THEN),
+        pl.col(history.created or history.time).alias(_KNOWN),
+        *(_as(name.removeprefix(f"{view.name}."), asked.schema[name]).alias(name) for name in names),
+    )
+    same = rows.join(questions.lazy(), on=[*view.keys, *names], how="inner", nulls_equal=True)
+    found = same.filter(pl.col(_THEN) <= pl.col(_NEWEST), pl.col(_KNOWN) <= pl.col(TIME))
+    return found.group_by(_ROW).agg((pl.col(_NEWEST) - pl.col(_THEN)).min().alias("older")).collect()["older"].to_list()
+
+
+def _as(feature: str, dtype: pl.DataType) -> pl.Expr:
+    values = pl.col(feature).cast(dtype)
+    return values.fill_nan(None) if dtype == pl.Float64 else values
 
 
 def same_type(recorded: pl.Series, computed: pl.Series) -> tuple[pl.Series, pl.Series]:

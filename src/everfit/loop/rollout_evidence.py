@@ -18,7 +18,7 @@ from everfit.features.labels import read_labels
 from everfit.journal.label_join import join_labels, known_labels
 from everfit.journal.prediction_history import PredictionHistory
 from everfit.journal.tables import scan_failures
-from everfit.measures.class_alignment import union_of
+from everfit.measures.class_metrics import union_of
 from everfit.measures.overdispersion import design_effect
 from everfit.monitoring.evaluation import ANSWERS, own_rows
 from everfit.monitoring.maturity import learn_delays

@@ -16,7 +16,7 @@ from msgspec import Struct
 from everfit.core.class_names import ClassValue, places_by_name
 from everfit.core.columns import ID, KNOWN_AT, LABEL, PREDICTION, TIME
 from everfit.core.evidence import Task
-from everfit.measures.class_alignment import union_of
+from everfit.measures.class_metrics import union_of
 from everfit.measures.interval import bootstrap_interval, paired_bootstrap
 from everfit.measures.quality import Metric, metric_for
 from everfit.measures.weighting import Floats

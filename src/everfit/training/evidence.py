@@ -18,7 +18,7 @@ from everfit.core.columns import LABEL, TIME
 from everfit.core.evidence import Arithmetic, Evidence, Paired, SourceFreshness, Task, TrainingFrame
 from everfit.core.settings import TrainingSettings
 from everfit.definitions.model import Model
-from everfit.measures.class_alignment import aligned, union_of
+from everfit.measures.class_metrics import aligned, union_of
 from everfit.measures.weighting import Floats
 from everfit.training.candidate import Candidate, ChampionPredictions
 from everfit.training.labels import WEIGHT, judging, labels_to_come, learnable
