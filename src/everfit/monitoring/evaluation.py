@@ -80,7 +80,7 @@ def build_report(rows: pl.DataFrame, scope: EvaluationScope, *, since: datetime,
     """
     recent = rows.filter(pl.col(TIME) >= since)
     parts = {
-        (version, route): _Part(own_rows(rows, version, route), scope, version, route, since, as_of)
+        (version, route): _VersionEvaluation(own_rows(rows, version, route), scope, version, route, since, as_of)
         for version, route in versions_by_route(recent)
     }
     champion = None if scope.champion is None else parts.get((scope.champion, ANSWERS))
@@ -107,12 +107,17 @@ def present_findings(
     """
     champion = None
     if scope.champion is not None and rows is not None and (rows[TIME] >= since).any():
-        champion = _Part(rows, scope, scope.champion, ANSWERS, since, as_of)
+        champion = _VersionEvaluation(rows, scope, scope.champion, ANSWERS, since, as_of)
     return _findings(asked, champion, scope, since=since, as_of=as_of)
 
 
 def _findings(
-    asked: pl.DataFrame, champion: _Part | None, scope: EvaluationScope, *, since: datetime, as_of: datetime
+    asked: pl.DataFrame,
+    champion: _VersionEvaluation | None,
+    scope: EvaluationScope,
+    *,
+    since: datetime,
+    as_of: datetime,
 ) -> tuple[Finding, ...]:
     findings = feed_findings(asked, scope.freshness, scope.model, since=since, as_of=as_of)
     if scope.reports is not None:
@@ -140,7 +145,7 @@ def versions_by_route(rows: pl.DataFrame) -> list[tuple[int, str]]:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _VersionEvaluation:
     """Evaluation of one version, where it responds or as a shadow."""
 
     rows: pl.DataFrame
