@@ -259,3 +259,21 @@ def refuses(make: Callable[[], Any]) -> float | None:
 def test_the_largest_number_that_an_estimator_takes_is_found() -> None:
     assert refuses(lambda: RandomForestClassifier(3)) == FLOAT32_MAX
     assert refuses(lambda: HistGradientBoostingClassifier(max_iter=3)) is None
+
+
+def test_a_predictor_gives_back_what_its_library_holds(tmp_path: Path) -> None:
+    """A service swaps versions for months."""
+    _, fitted, held_out = prove(tmp_path, ExtraTreesRegressor(100, random_state=0), "regression")
+    file = tmp_path / TREELITE.file
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    def load() -> None:
+        TREELITE.load(file, fitted.schema).predict_one(held_out[0].tolist())
+
+    load()
+    before = resident()
+    for _ in range(20):
+        load()
+    assert resident() - before < 5 * file.stat().st_size

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 from functools import partial
 from pathlib import Path
-from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,14 +44,10 @@ class LightgbmFastPredictor(LibraryPredictor):
         self._call(
             self._library.LGBM_BoosterLoadModelFromString(model, ctypes.byref(rounds), ctypes.byref(self._booster))
         )
+        self._free_with(self, "LGBM_BoosterFree", self._booster)
         self._call(self._library.LGBM_BoosterGetNumClasses(self._booster, ctypes.byref(classes)))
         self._set_width(classes.value, task)
         self._batch = make_batch(model.decode(errors="replace"))
-
-    def __del__(self) -> None:
-        # A service that swaps versions for months must give back what the library holds.
-        if getattr(self, "_booster", None):
-            self._library.LGBM_BoosterFree(self._booster)
 
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """As :class:`everfit.artifact.predictor.Predictor` promises."""
@@ -76,7 +71,7 @@ class LightgbmFastPredictor(LibraryPredictor):
         given, prediction = ctypes.byref(buffers.given), ctypes.byref(buffers.prediction)
         predict = self._library.LGBM_BoosterPredictForMatSingleRowFast
         buffers.predict = partial(predict, config, given, ctypes.byref(ctypes.c_int64()), prediction)
-        finalize(buffers, self._library.LGBM_FastConfigFree, config).atexit = False
+        self._free_with(buffers, "LGBM_FastConfigFree", config)
         return buffers
 
 

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,10 @@ class LibraryPredictor(ABC):
         if self._place is not None:
             return predictions[:, self._place]
         return np.column_stack([1 - predictions[:, 0], predictions[:, 0]]) if self._is_pair else predictions
+
+    def _free_with(self, owner: object, free: str, handle: ctypes.c_void_p) -> None:
+        """Give back what the library holds with its owner: a service swaps versions for months."""
+        finalize(owner, self._library[free], handle).atexit = False
 
     def _call(self, outcome: int) -> None:
         if outcome:

@@ -34,8 +34,10 @@ class TreelitePredictor(LibraryPredictor):
         self._model, self._config = ctypes.c_void_p(), ctypes.c_void_p()
         self._columns = len(schema.columns)
         self._call(self._library.TreeliteDeserializeModelFromFile(str(file).encode(), ctypes.byref(self._model)))
+        self._free_with(self, "TreeliteFreeModel", self._model)
         settings = json.dumps({"predict_type": "default", "nthread": 1}).encode()
         self._call(self._library.TreeliteGTILParseConfig(settings, ctypes.byref(self._config)))
+        self._free_with(self, "TreeliteGTILDeleteConfig", self._config)
         kind = ctypes.c_char_p()
         self._call(self._library.TreeliteGetInputType(self._model, ctypes.byref(kind)))
         self._type = kind.value or b"float32"
