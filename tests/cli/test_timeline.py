@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from everfit.cli.demo_page import sparklines
-from everfit.cli.timeline import timeline
+from everfit.cli.timeline import sparklines, timeline
 from everfit.core.finding import Finding, FindingKind, Incident
 from everfit.core.order import OrderRecord, RetrainOrder
 from everfit.core.rollout import Rollout, TransitionRecord

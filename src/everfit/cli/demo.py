@@ -15,11 +15,10 @@ from typing import Annotated
 
 import typer
 
-from everfit.cli.demo_page import Page
 from everfit.cli.demo_project import Started, copy_of, running
 from everfit.cli.options import AsJson
 from everfit.cli.output import print_json
-from everfit.cli.timeline import Event, timeline
+from everfit.cli.timeline import Event, Page, timeline
 from everfit.cli.tour import tour
 from everfit.client.client import Client
 from everfit.commands.rollouts import promote
@@ -40,6 +39,16 @@ _PLAN = ReplayPlan(start=_FROM, end=_FROM + timedelta(days=12), watch_every=time
 _POLL_S = 0.25
 _SERVED_TIMEOUT_S = 60.0
 _REASON = "the first one"
+_INTRODUCTION = (
+    "A company delivers food; a model predicts which orders will be late. Road works will slow down long distances, "
+    "and the system is not informed. The company is simulated, all else is real."
+)
+_FIGURES = "By the orders' final outcomes; version 1 predicts all orders, as if it had never been replaced:"
+_END = "The whole policy is four lines of examples/deliveries/deliveries.py. Next: everfit init shop"
+_STAYS = (
+    "The system keeps running. Try: everfit status --project {root}; also everfit orders list, everfit rollouts list, "
+    "everfit audit, everfit monitor. Ctrl-C ends it."
+)
 _DATA = "Folder with flights.parquet: show the way to a first prediction on real flights."
 _IN = typer.Option("--in", help="Folder to create the project in.", show_default="a temporary folder")
 
@@ -74,10 +83,7 @@ class _Demo:
 
     def run(self, *, stay: bool) -> None:
         system, page = self._system, self._page
-        page.line(
-            "A company delivers food; a model predicts which orders will be late. Road works will slow down long "
-            "distances, and the system is not informed. The company is simulated, all else is real."
-        )
+        page.line(_INTRODUCTION)
         page.line()
         with page.busy("opening the ledger and the registry"):
             system.registry.versions(_MODEL)
@@ -86,7 +92,11 @@ class _Demo:
             self._first_model()
             self._conclude(self._live(service))
             if stay:
-                self._stay(service)
+                page.show(["", _STAYS.format(root=system.project.root)])
+                try:
+                    service.process.wait()
+                except KeyboardInterrupt:
+                    page.line("Stopping.")
 
     def _first_model(self) -> None:
         """Train and promote the first version, as a user does by hand."""
@@ -165,23 +175,9 @@ class _Demo:
             seconds = time.monotonic() - self._began_s
             print_json({"timeline": list(self._shown.values()), "replay": report, "seconds": seconds})
             return
-        introduction = "By the orders' final outcomes; version 1 predicts all orders, as if it had never been replaced:"
-        self._page.show(["", introduction])
+        self._page.show(["", _FIGURES])
         self._page.figures(report.months, against=1)
-        lead = f"{_verdict(report)} All of it took {self._seconds()}."
-        rest = "The whole policy is four lines of examples/deliveries/deliveries.py. Next: everfit init shop"
-        self._page.show(["", lead, rest])
-
-    def _stay(self, service: Started) -> None:
-        self._page.line()
-        self._page.line(
-            f"The system keeps running. Try: everfit status --project {self._system.project.root}; also everfit orders "
-            "list, everfit rollouts list, everfit audit, everfit monitor. Ctrl-C ends it."
-        )
-        try:
-            service.process.wait()
-        except KeyboardInterrupt:
-            self._page.line("Stopping.")
+        self._page.show(["", f"{_verdict(report)} All of it took {self._seconds()}.", _END])
 
     def _seconds(self) -> str:
         return f"{time.monotonic() - self._began_s:.0f} s"

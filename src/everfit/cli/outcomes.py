@@ -10,7 +10,7 @@ import typer
 from everfit.cli.options import ProjectFolder, RequiredModelName
 from everfit.cli.output import Output, done
 from everfit.cli.printing import printed
-from everfit.cli.row_source import Row, open_rows
+from everfit.cli.row_files import Row, open_rows
 from everfit.cli.service_options import BatchRows, ServiceUrl, id_of, naming_rows, open_client, typed
 from everfit.client.records import ModelDescription
 from everfit.core.progress import Progress

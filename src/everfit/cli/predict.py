@@ -14,10 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from everfit.cli.options import AsJson, ProjectFolder, RequiredModelName
-from everfit.cli.output import CAUTION, OK, bold, print_error, print_json, print_line
-from everfit.cli.prediction_file import PredictionFile
-from everfit.cli.progress_bars import Bars
-from everfit.cli.row_source import RowSource, json_rows, open_rows
+from everfit.cli.output import CAUTION, OK, Bars, bold, print_error, print_json, print_line
+from everfit.cli.row_files import PredictionFile, RowSource, json_rows, open_rows
 from everfit.cli.service_options import BatchRows, ServiceUrl, id_of, naming_rows, open_client, typed
 from everfit.client.client import Client
 from everfit.client.records import Prediction
@@ -61,7 +59,9 @@ def predict(
             elif as_json:
                 kept += predictions
             else:
-                _show(predictions)
+                for one in predictions:
+                    value = f"{one.value:.4f}" if isinstance(one.value, float) else json.dumps(one.value)
+                    print_line(one.id, "", bold(value), "", f"(version {one.version})")
         progress.finish(task, note=f"{versions.total():,} rows")
     if as_json and out is None:
         print_json(_document(kept))
@@ -119,12 +119,6 @@ def _source(rows: str) -> tuple[RowSource, bool]:
     if not os.path.isfile(rows):  # unlike Path, it takes a text of any length
         raise SettingsError("ROWS must be a file that exists, JSON, or - for standard input", value=rows)
     return open_rows(Path(rows)), True
-
-
-def _show(predictions: Sequence[Prediction]) -> None:
-    for one in predictions:
-        shown = f"{one.value:.4f}" if isinstance(one.value, float) else json.dumps(one.value)
-        print_line(one.id, "", bold(shown), "", f"(version {one.version})")
 
 
 def _document(predictions: Sequence[Prediction]) -> dict[str, Any]:

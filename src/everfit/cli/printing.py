@@ -10,8 +10,7 @@ from typing import Any
 import typer
 
 from everfit.cli.options import AsJson, ProjectFolder
-from everfit.cli.output import Output, Terminal, print_json
-from everfit.cli.progress_bars import Bars
+from everfit.cli.output import Bars, Output, Terminal, print_json
 from everfit.wiring import open_system
 
 _GIVEN = {"system", "progress"}

@@ -37,7 +37,7 @@ def recent_sales(sales: pl.LazyFrame) -> pl.LazyFrame:
 
 
 # On-demand features need nothing but the request. Written as one `select` of expressions, they are stored with the
-# model as data, and answered without a frame.
+# model as data, and computed without a frame.
 @ef.on_demand
 def calendar(request: pl.DataFrame) -> pl.DataFrame:
     """Weekday and month."""
@@ -47,13 +47,13 @@ def calendar(request: pl.DataFrame) -> pl.DataFrame:
 demand = ef.Model(
     "demand",
     task="regression",
-    # When it is asked, and about what: each row needs an id of its own.
+    # When a prediction is requested, and for what: each row needs an id of its own.
     events=ef.Events(sales, id="sale_id"),
-    # What a caller sends. Only what is known when it is asked: not `sold`.
+    # What a caller sends. Only what is known when a prediction is requested: not `sold`.
     request=["shop", "opens_at", "price", "promotion"],
     # What the estimator sees, in this order.
     features=["shop", "price", "promotion", calendar, recent_sales],
-    # The answer, and when it was known.
+    # What becomes true later, and when it was known.
     label=ef.Label("sold", known_at="closes_at"),
     metric="mae",
     slices=["shop"],
