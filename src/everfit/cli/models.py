@@ -63,10 +63,7 @@ def promote(
     The champion's predictions are those that the service returns. A canary or shadow ends with the next promotion:
     'everfit promote MODEL champion' leaves the champion alone.
     """
-    if canary is not None and shadow:
-        raise MisuseError("--canary and --shadow exclude each other", remedy="Give one of them.")
-    if canary is not None and not 0 < canary <= 1:
-        raise MisuseError("--canary must be a share above 0 and up to 1", value=canary, remedy="Write 0.1 for 10 %.")
+    _require_one_way(canary, shadow=shadow)
     system = open_system(project)
     name = system.project.model(model).name
     chosen = command.promote(system, name, version, canary=canary, shadow=shadow, actor=actor(), reason=reason)
@@ -76,6 +73,13 @@ def promote(
     elif shadow:
         part = "the shadow: it gets a copy of each request, and its predictions are only recorded"
     return done(chosen, f"{name} version {chosen.version} is {part}.")
+
+
+def _require_one_way(canary: float | None, *, shadow: bool) -> None:
+    if canary is not None and shadow:
+        raise MisuseError("--canary and --shadow exclude each other", remedy="Give one of them.")
+    if canary is not None and not 0 < canary <= 1:
+        raise MisuseError("--canary must be a share above 0 and up to 1", value=canary, remedy="Write 0.1 for 10 %.")
 
 
 @printed
