@@ -65,7 +65,7 @@ class App:
             timeout_s=settings.answer_seconds,
             syncs=prediction_logger.durability == "sync",
         )
-        self.openapi = OpenApi(ROUTES, data_plane, feature_push, settings=settings)
+        self.openapi = OpenApi(ROUTES, self)
 
     def handle(self, http: HttpRequest) -> Response | Awaitable[Response]:
         """Return the response to a request, or an awaitable of it; never raise."""

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from everfit.serving.http.connection import HttpRequest
 
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
-_WINDOWS = {b"gzip": _GZIP, b"x-gzip": _GZIP, b"deflate": _ZLIB}
+# Many clients send deflate without the zlib header that RFC 9110, 8.4.1.2, asks for.
+_WINDOWS = {b"gzip": (_GZIP,), b"x-gzip": (_GZIP,), b"deflate": (_ZLIB, _RAW)}
 
 
 def decode_body(http: HttpRequest, max_bytes: int) -> bytes:
@@ -22,14 +23,12 @@ def decode_body(http: HttpRequest, max_bytes: int) -> bytes:
     :class:`InvalidRequestError` if the body is not in its stated coding, and :class:`RequestTooLargeError` if it is
     larger.
     """
-    window = _WINDOWS.get(http.encoding)
-    if window is None:
+    windows = _WINDOWS.get(http.encoding)
+    if windows is None:
         rule, shown = "a body's content-encoding must be one of gzip and deflate, or none", http.encoding[:100]
         raise UnsupportedEncodingError(rule, value=shown.decode("latin-1"), place="content-encoding")
     if not http.body:
         return b""
-    # Many clients send deflate without the zlib header that RFC 9110, 8.4.1.2, asks for.
-    windows = (_ZLIB, _RAW) if window == _ZLIB else (window,)
     for window in windows:
         try:
             return _inflate(http.body, window, max_bytes)

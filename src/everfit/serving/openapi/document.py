@@ -13,11 +13,10 @@ from everfit.serving.openapi.schemas import model_values, pushed_row
 from everfit.serving.openapi.template import Json, fill, load_template
 
 if TYPE_CHECKING:
-    from everfit.core.settings import ServingSettings
-    from everfit.serving.feature_push import FeaturePush, ViewColumns
+    from everfit.serving.app import App
+    from everfit.serving.feature_push import ViewColumns
     from everfit.serving.http.connection import HttpRequest
     from everfit.serving.http.routes import Route
-    from everfit.serving.inference.data_plane import DataPlane
     from everfit.serving.inference.variants import Variants
 
 _HTML = b"text/html; charset=utf-8"
@@ -37,13 +36,9 @@ class OpenApi:
     Its methods raise :class:`StoreError` if the online store cannot be read.
     """
 
-    def __init__(
-        self, routes: Sequence[Route], data_plane: DataPlane, feature_push: FeaturePush, *, settings: ServingSettings
-    ) -> None:
+    def __init__(self, routes: Sequence[Route], app: App) -> None:
         self._routes = routes
-        self._data_plane = data_plane
-        self._feature_push = feature_push
-        self._settings = settings
+        self._app = app
         self._made_of: tuple[Mapping[str, Variants], Mapping[str, ViewColumns]] | None = None
         self._document = self._page = b""
 
@@ -58,7 +53,7 @@ class OpenApi:
         return Response(200, address_page(self._page, http.header(b"host")), _HTML, _PAGE_HEADERS)
 
     def _update(self) -> None:
-        models, views = self._data_plane.models, self._feature_push.columns()
+        models, views = self._app.data_plane.models, self._app.feature_push.columns()
         if self._made_of is not None and self._made_of[0] is models and self._made_of[1] == views:
             return
         document = self._describe(models, views)
@@ -71,7 +66,7 @@ class OpenApi:
         # The values of the template's placeholders: for each model, for each view, and of the service.
         of_models = [model_values(variants) for variants in models.values()]
         of_views = [
-            {"view": view, "max_rows": self._settings.max_rows, "row": pushed_row(columns)}
+            {"view": view, "max_rows": self._app.settings.max_rows, "row": pushed_row(columns)}
             for view, columns in views.items()
         ]
         of_service: Json = {
@@ -108,7 +103,7 @@ class OpenApi:
             described["requestBody"] = {"required": not static.get("optional_body"), "content": content}
         responses = {"200": {"description": "The response.", "content": _content(gives, static.get("answer"))}}
         if 403 in errors:  # either the operation is allowed, or it always gives this error
-            may_control = self._settings.repository_control
+            may_control = self._app.settings.repository_control
             errors = tuple(set(errors) - {403}) if may_control else (403,)
             responses = responses if may_control else {}
         for status in sorted({*_OF_ANY_REQUEST, *errors}):
