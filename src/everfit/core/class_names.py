@@ -82,7 +82,8 @@ def read_class(value: object, classes: Sequence[ClassValue], *, new: bool) -> st
         if name in places:
             return class_name(classes[places[name]])
     is_truth = any(isinstance(label, bool) for label in classes)
-    return str(number) if new and not is_truth and number in _INT64 else None
+    # None is looked for in a range one number after another.
+    return str(number) if new and not is_truth and number is not None and number in _INT64 else None
 
 
 def _whole(value: object) -> int | None:
