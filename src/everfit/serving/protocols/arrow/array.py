@@ -20,7 +20,7 @@ _SHORT = 12
 
 
 class ArrayReader:
-    """Reads the arrays of a batch one after the other; raises ``ValueError`` or ``struct.error`` if one is malformed.
+    """Reads the arrays of a batch one after the other.
 
     Args:
         data: The batch's buffers.
@@ -41,7 +41,9 @@ class ArrayReader:
             raise ValueError(f"a batch must have {arrays} columns, but got {len(self._nodes)}")
 
     def read(self, kind: ArrowType, rows: int) -> list[Any]:
-        """Return the next array as Python values; null is ``None``."""
+        """Return the next array as Python values; null is ``None``. Raises ``ValueError`` or ``struct.error`` if it is
+        malformed.
+        """
         if rows < 0 or not self._nodes or self._nodes.pop()[0] != rows:
             raise ValueError(f"a column must have {rows} rows")
         if kind.layout == "nothing":

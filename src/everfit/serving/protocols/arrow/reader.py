@@ -60,6 +60,7 @@ class _TableReader:
         """Most texts and their bytes that may follow: overlapping texts must not become more than was sent."""
 
     def read_stream(self) -> dict[str, Values]:
+        """Raises ``ValueError`` or ``struct.error`` if the stream is malformed."""
         body, place = self._body, 0
         while place < len(body):
             beginning, size = struct.unpack_from("<Ii", body, place)
@@ -71,6 +72,7 @@ class _TableReader:
         return self._finish()
 
     def read_file(self) -> dict[str, Values]:
+        """Raises ``ValueError`` or ``struct.error`` if the file is malformed."""
         body = self._body
         end = len(body) - len(_MAGIC) - 4
         (size,) = struct.unpack_from("<i", body, max(end, 0))

@@ -87,13 +87,13 @@ async def _set_loaded(app: App, http: HttpRequest, model: str, *, loaded: bool) 
     if set(decode_json(_BODY, http.body or b"{}", rule).parameters or ()) - {"unload_dependents"}:
         raise InvalidRequestError(rule)
 
-    def decide(present: ModelDeployment | None) -> ModelDeployment:
+    def _decide(present: ModelDeployment | None) -> ModelDeployment:
         if present is None:
             raise UnknownModelError("the model must have been deployed", value=model[:200])
         return replace(present, loaded=loaded)
 
     data_plane = app.data_plane
-    await asyncio.to_thread(app.deployment.change, model, decide, changed_at=app.clock.now())
+    await asyncio.to_thread(app.deployment.change, model, _decide, changed_at=app.clock.now())
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             while (model in data_plane.models) != loaded:
