@@ -32,7 +32,7 @@ class TableTailer:
     base: Schema
     """The columns that every table has."""
     wanted: Callable[[str], bool]
-    """Which columns to read, by name."""
+    """Returns true for the name of a column that is to be read."""
     instant: str
     """The column by which :meth:`between` finds rows."""
     left_out: int = 0
