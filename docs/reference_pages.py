@@ -422,8 +422,8 @@ def severities_of_findings() -> dict[str, set[str]]:
                 texts = {text for part in parts for text in _texts(part, variables)}
                 for kind in texts & set(MEANINGS):
                     found.setdefault(kind, set()).update(texts & set(SEVERITIES))
-        for pair in (node for node in ast.walk(tree) if isinstance(node, ast.Tuple) and len(node.elts) == 2):
-            texts = {text for part in pair.elts for text in _texts(part, {})}
+        for row in (node for node in ast.walk(tree) if isinstance(node, ast.Tuple)):
+            texts = {text for part in row.elts for text in _texts(part, {})}
             for kind in texts & set(MEANINGS):
                 found.setdefault(kind, set()).update(texts & set(SEVERITIES))
     return found
