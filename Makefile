@@ -32,7 +32,7 @@ help:  ## Show this list
 
 setup: .venv/.developer  ## Install Everfit and its developers' tools into .venv
 
-demo: .venv/.runtime  ## The loop closes on simulated deliveries; STAY=1 leaves it up; DATA=folder serves real flights
+demo: .venv/.runtime  ## The loop closes on simulated deliveries, then code is pushed; STAY=1 leaves it up; DATA=folder serves flights
 	$(BIN)/everfit demo $(if $(DATA),--data $(DATA)) $(if $(STAY),--stay)
 
 test: .venv/.developer  ## Run the everyday tests
@@ -41,7 +41,8 @@ test: .venv/.developer  ## Run the everyday tests
 slow: .venv/.developer  ## Run the tests that take longer than ten seconds each
 	$(BIN)/python -m pytest -n $(JOBS) -m slow $(ARGS)
 
-# What users of pyproject.toml may have; constraints.txt is what developers have.
+# What users of pyproject.toml may have; constraints.txt is what developers have. A process that is forked after the
+# import of Polars 2.0 hangs when it is used.
 lowest: .venv/.uv  ## Run the everyday core on the lowest versions that pyproject.toml allows
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/lowest
 	$(BIN)/uv pip compile pyproject.toml --resolution lowest-direct --python $(BIN)/python --only-binary :all: \
@@ -49,7 +50,7 @@ lowest: .venv/.uv  ## Run the everyday core on the lowest versions that pyprojec
 	$(BIN)/uv pip install --quiet --python .venv/lowest/bin/python --requirement .venv/lowest.txt \
 		httpx hypothesis 'pytest>=8.3'
 	$(BIN)/uv pip install --quiet --python .venv/lowest/bin/python --no-deps --editable .
-	.venv/lowest/bin/python -m pytest --override-ini filterwarnings=default $(LOWEST)
+	EVERFIT_TEST_FRESH=1 .venv/lowest/bin/python -m pytest --override-ini filterwarnings=default $(LOWEST)
 
 check: .venv/.developer  ## Format, lint, types, layers, and documentation that cannot lie
 	$(BIN)/ruff format --check
@@ -84,7 +85,8 @@ clean:  ## Remove the environment and every cache; keep what a project remembers
 	@touch $@
 
 .venv/.runtime: .venv/.uv pyproject.toml constraints.txt
-	$(INSTALL) --editable .
+	# pytest for the tests of projects, which a release runs.
+	$(INSTALL) --editable . pytest
 	@touch $@
 
 .venv/.developer: .venv/.uv pyproject.toml constraints.txt

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.measure import RESULTS, Figure, goal_text, verdict
 
-BENCHMARKS = ("startup", "join", "online", "serving", "frames", "drift", "loop", "orchestration")
+BENCHMARKS = ("startup", "join", "online", "serving", "frames", "drift", "loop", "growth", "release", "orchestration")
 BASELINE = Path(__file__).parent / "baseline.json"
 
 

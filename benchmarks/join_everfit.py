@@ -21,7 +21,6 @@ def join(folder: Path) -> pl.DataFrame:
             time="ts",
             features=features(name),
             ttl=timedelta(days=TTL_DAYS),
-            rereadable=True,
         )
         for name, key in VIEWS.items()
     ]

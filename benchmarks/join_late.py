@@ -21,7 +21,6 @@ def join(folder: Path) -> pl.DataFrame:
         created="known",
         features=features("va"),
         ttl=timedelta(days=TTL_DAYS),
-        rereadable=True,
     )
     return point_in_time_join(pl.read_parquet(folder / "labels.parquet"), [view], time="ts")
 

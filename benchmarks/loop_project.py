@@ -32,7 +32,7 @@ bootstrap = 100
 workers = {WORKERS}
 """
 # Everything but these is a default: what is measured is what a user waits for. With the approval no version answers
-# before it is promoted, not even as a canary.
+# before it is promoted, not even as a canary. Labels are only reported; the policy would wait for some in the source.
 _DEFINITIONS = """
 import numpy as np
 
@@ -47,7 +47,7 @@ late = ef.Model(
     features=["distance_km"],
     label=ef.Label("late", known_at="arrived_at"),
 )
-late.retrain_when(ef.PerformanceDrop(by=0.02, alpha=0.01))
+late.retrain_when(ef.PerformanceDrop(by=0.02, alpha=0.01), least_labels=0)
 late.roll_out(ef.Shadow(), approval="required")
 
 

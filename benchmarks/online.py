@@ -69,8 +69,8 @@ def _loading(store: OnlineStore, folder: Path) -> tuple[float, float]:
     """Rows a second into an empty view of columns in memory, and of ready-made blobs into a bare table."""
     times = list(range(UNTIL_US - ENTITIES, UNTIL_US))
     columns = np.random.default_rng(0).random((len(FEATURES), ENTITIES)).tolist()
-    store.create("shops", FEATURES)
-    ours = _seconds(lambda: store.write_columns("shops", [range(ENTITIES)], times, times, columns))
+    shops = store.create("shops", FEATURES)
+    ours = _seconds(lambda: store.write_columns(shops, [range(ENTITIES)], times, times, columns))
     encode = msgspec.msgpack.encode
     rows = [
         (encode((key,)), at, at, encode(values))
@@ -95,8 +95,9 @@ def _loading(store: OnlineStore, folder: Path) -> tuple[float, float]:
 def _bare_select(folder: Path, store: OnlineStore) -> Callable[[tuple[int]], object]:
     """The same table read with nothing but ``sqlite3``; the key's encoding is part of any look-up."""
     connection = sqlite3.connect(store.path, isolation_level=None)
-    (table,) = connection.execute("SELECT 'rows_' || number FROM views WHERE name = 'shops'").fetchone()
-    statement = f"SELECT payload FROM {table} WHERE key = ?"
+    state = store.state("shops")
+    assert state is not None
+    statement = f"SELECT payload FROM {state.table} WHERE key = ?"
     encode = msgspec.msgpack.Encoder().encode
     return lambda key: connection.execute(statement, (encode(key),)).fetchone()
 

@@ -10,11 +10,12 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args, get_origin
 
 import msgspec
 
 import everfit
+from everfit.design.field_docs import field_docs
 
 _ANNOTATION = re.compile(r": '([^']*)'")
 _ROLE = re.compile(r":\w+:`~?([\w.]+)`")
@@ -33,7 +34,7 @@ def settings() -> str:
         if section.name == "paths":
             continue
         kind: Any = section.type
-        descriptions = _attribute_docstrings(kind)
+        descriptions = field_docs(kind)
         rows = [
             (
                 f"`{field.name}`",
@@ -46,9 +47,59 @@ def settings() -> str:
         parts.append(
             f"## [{section.name}]\n\n{_line(kind)}\n\n" + _table(("key", "variable", "default", "meaning"), rows)
         )
-    paths = _attribute_docstrings(Settings)["paths"]
+    paths = field_docs(Settings)["paths"]
     parts.append(f"## [paths]\n\n{paths} The variable of `data` is `{variable_name('paths', 'data')}`.")
     return _page("Settings", parts)
+
+
+def design_record() -> str:
+    """Every field of a design record."""
+    from everfit.core.design_record import DesignRecord
+
+    intro = (
+        "The front matter of `design.md`, or of `design/MODEL.md` in a project with several models: YAML between two "
+        "lines `---`. `everfit check` refuses unknown and missing fields, values of another type, and what "
+        "contradicts the code. A text that begins with `TO FILL` is a placeholder: a warning, and at level `full` an "
+        "error. Anchors and aliases are refused. How to: [write the design record](../howto/design-record.md)."
+    )
+    parts = [intro]
+    waiting: list[tuple[str, type[msgspec.Struct]]] = [("", DesignRecord)]
+    seen: set[type] = set()
+    while waiting:
+        path, kind = waiting.pop(0)
+        seen.add(kind)
+        described, rows = field_docs(kind), []
+        inner: list[tuple[str, type[msgspec.Struct]]] = []
+        for field in msgspec.structs.fields(kind):
+            words = _type_words(field.type)
+            place = f"{path}.{field.name}".lstrip(".") + ("[]" if words.startswith("list") else "")
+            inner += [(place, part) for part in _parts_of(field.type) if part not in seen]
+            needed = "yes" if field.required else f"`{field.default!r}`"
+            rows.append((f"`{field.name}`", words, needed, described[field.name]))
+        waiting = [*inner, *waiting]
+        title = f"## {path}\n\n{_prose(kind)}\n\n" if path else ""
+        parts.append(title + _table(("field", "value", "required, or default", "meaning"), rows))
+    return _page("Design record", parts)
+
+
+def _parts_of(kind: Any) -> Iterator[type[msgspec.Struct]]:
+    """Yield the records within a type."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        yield kind
+    for inner in get_args(kind):
+        yield from _parts_of(inner)
+
+
+def _type_words(kind: Any) -> str:
+    """A field's type in words."""
+    from everfit.design.yaml_reader import describe
+
+    bare = get_args(kind)[0] if hasattr(kind, "__metadata__") else kind
+    if get_origin(bare) is tuple:
+        return f"list of {_type_words(get_args(bare)[0])}"
+    if get_origin(bare) is dict:
+        return f"mapping of names to {_type_words(get_args(bare)[1])}"
+    return "mapping" if list(_parts_of(bare)) else describe(kind)
 
 
 def errors() -> str:
@@ -313,7 +364,10 @@ def gates() -> str:
     own = [name for kind, name in public.items() if kind not in {type(gate) for gate in STANDARD_GATES}]
     beside = (
         f"Besides, there is {', '.join(f'[`{name}`](#{name.lower()})' for name in own)} (in reports `slices_COLUMN`), "
-        "and [your own](#your-own)."
+        "and [your own](#your-own).\n\n"
+        "A [design record](design-record.md) adds `design_metric` (`at_least` or `at_most` of its `success.model`), "
+        "`design_baseline` (its `baseline`, and `over_baseline` of its `success.model`) and `slices_COLUMN` (its "
+        "`slices`), and sets the limit of `max_latency` (its `service.p99_ms`)."
     )
     parts = [intro, _table(("in reports", "in the project file", "what it requires"), rows), beside]
     for kind, name in public.items():
@@ -361,9 +415,10 @@ MEANINGS: Mapping[str, str] = {
     "out_of_range": "a feature is beyond what training saw",
     "constant_alive": "a feature that varied has one value only",
     "stale_source": "the newest row of a source is older than the ttl of its view, so that the features are missing",
-    "infinite_values": "a feature is infinite in rows of its view; `critical` if in all of them",
+    "infinite_values": "a feature is infinite in rows of the newest hour of its view; `critical` if in all of them",
     "labels_stopped": "no outcome comes any more",
     "unlabelled": "outcomes of an earlier time never came",
+    "label_delay": "nine of ten outcomes come twice as late as the design record expects; `info` if twice as soon",
     "duplicate_labels": "the same outcome was reported more than once",
     "contradicting_labels": "an event has outcomes that contradict each other",
     "new_class": "outcomes are of a class that the champion did not learn; `critical` from 5 % of them on",
@@ -375,6 +430,8 @@ MEANINGS: Mapping[str, str] = {
     "taken_back": "a version was taken back in its rollout",
     "clock_set_back": "the machine's clock went backwards",
     "loop_trouble": "the loop cannot read a source or write a store",
+    "slow_source": "a source's function is called in every round, and takes longer than a second",
+    "review_overdue": "the day is over by which the design record had to be reviewed",
 }
 """By kind of finding, what it means."""
 
@@ -639,6 +696,7 @@ def _marked(text: str) -> str:
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "settings": settings,
+    "design-record": design_record,
     "errors": errors,
     "commands": commands,
     "names": names,
@@ -675,6 +733,8 @@ def _spelling(parameter: Any) -> str:
     if parameter.is_flag:
         return words
     kind = parameter.type_descriptor.annotation
+    if get_origin(kind) is list:
+        (kind,) = get_args(kind)
     return f"{words} {'|'.join(get_args(kind)) or _KINDS[kind]}"
 
 
@@ -682,17 +742,6 @@ def _meaning(parameter: Any) -> str:
     default = parameter.show_default if isinstance(parameter.show_default, str) else parameter.default
     words = parameter.help or ""
     return f"{words} Default: `{default}`." if default not in {None, False, ""} and not parameter.required else words
-
-
-def _attribute_docstrings(kind: type) -> dict[str, str]:
-    """The docstring below each attribute of a class, on one line."""
-    (tree,) = ast.parse(inspect.getsource(kind)).body
-    assert isinstance(tree, ast.ClassDef)
-    return {
-        ast.unparse(field.target): " ".join(ast.literal_eval(below.value).split())
-        for field, below in itertools.pairwise(tree.body)
-        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr)
-    }
 
 
 def _bounds(annotated: Any) -> str:

@@ -11,7 +11,7 @@ What is run is what the page shows. Comments, which a reader does not see, say h
 - a block ``sh`` is run, as one script; a block ``text`` right after it is its output. Comments before it:
   ``<!-- exit: 1 -->``, the script must end with this code; ``<!-- background: NAME -->``, it is left running once its
   output has come, until ``<!-- stop: NAME -->``; ``<!-- repeat -->``, it is run until its output is as shown;
-  ``<!-- not run -->``, it is skipped.
+  ``<!-- not run -->``, it is skipped. The folder that a script ends in is the next one's.
 
 Numbers, dates and ids differ from run to run and are not compared; neither are line breaks. A line ``…`` stands for any
 lines.
@@ -47,6 +47,9 @@ _MASKS = (
     (re.compile(r"\s+"), " "),
 )
 _ELISION = "…"
+_AUTHOR = {"NAME": "Ada", "EMAIL": "ada@example.org"}
+_END = "\x1e"
+"""Between what a script printed and the folder that it ended in."""
 _WIDTH = 112
 _FURTHER = " " * 10
 """Margin of a long line's further lines."""
@@ -222,7 +225,7 @@ class Walker:
         began_s = time.monotonic()
         while True:
             done = subprocess.run(
-                ["bash", "-c", step.text.replace(_PORT, self._port)],
+                ["bash", "-c", f"trap 'printf %s \"{_END}$PWD\"' EXIT\n{step.text.replace(_PORT, self._port)}"],
                 cwd=self._folder,
                 env=self._environment(),
                 capture_output=True,
@@ -230,10 +233,11 @@ class Walker:
                 check=False,
                 timeout=_LIMIT_S,
             )
-            printed = done.stdout.replace(self._port, _PORT)
+            printed, _, end = done.stdout.replace(self._port, _PORT).rpartition(_END)
             right = step.output is None or fits(step.output, printed)
             waited = not step.repeat or time.monotonic() > began_s + _RECORD_AFTER_S
             if done.returncode == step.exit_code and (right or (record and waited)):
+                self._folder = Path(end)
                 return printed
             if not step.repeat or time.monotonic() > began_s + _LIMIT_S:
                 raise WalkError(
@@ -267,7 +271,8 @@ class Walker:
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("EVERFIT_")}
         path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-        return kept | {"PATH": path, "COLUMNS": "120", "EVERFIT_SERVING_PORT": self._port}
+        author = {f"GIT_{role}_{what}": _AUTHOR[what] for role in ("AUTHOR", "COMMITTER") for what in _AUTHOR}
+        return kept | author | {"PATH": path, "COLUMNS": "120", "EVERFIT_SERVING_PORT": self._port}
 
 
 def _replacements(diff: str) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.postgres import FOLDERS, running_server, server_programs
 
 ROOT = Path(__file__).parents[1]
 
@@ -57,6 +58,19 @@ def data_folder() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a database on a private PostgreSQL server. Without its package the test is skipped, never in CI."""
+    programs = server_programs()
+    if programs is None:
+        reason = f"no PostgreSQL in {FOLDERS}; install Debian's package postgresql"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with running_server(programs) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

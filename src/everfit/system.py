@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from everfit.artifact.provenance import CodeVersion, code_digest, code_version
 from everfit.core.clock import Clock
 from everfit.store.deployment import DeploymentRecord
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from everfit.delivery.rollouts import Rollouts
     from everfit.monitoring.incidents import Incidents
     from everfit.registry.registry import Registry
+    from everfit.releases.releases import Releases
     from everfit.store.reader import Reader
     from everfit.store.sqlite_online import OnlineStore
     from everfit.triggers.orders import Orders
@@ -48,6 +50,14 @@ class System:
     recorded_project: Callable[[Package], Project]
     """The definitions as they were when a package was made, from the code that is kept in it."""
 
+    def code_version(self) -> CodeVersion:
+        """Identify the code that the definitions come from, as it is now."""
+        return code_version(self.project.code, commit=self.project.commit)
+
+    def code_digest(self) -> str:
+        """Return the digest of :meth:`code_version`, without running git; every round of the loop needs it."""
+        return code_digest(self.project.code)
+
     @cached_property
     def ledger(self) -> Engine:
         """The ledger's database; opened, and brought up to date, when first used."""
@@ -71,6 +81,13 @@ class System:
         from everfit.delivery.rollouts import Rollouts
 
         return Rollouts(self.ledger)
+
+    @cached_property
+    def releases(self) -> Releases:
+        """Releases of the project's code."""
+        from everfit.releases.releases import Releases
+
+        return Releases(self.ledger)
 
     @cached_property
     def audit(self) -> Audit:

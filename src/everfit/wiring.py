@@ -9,22 +9,30 @@ import socket
 import sys
 import tomllib
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from everfit.artifact.signing import open_keys, read_trust
 from everfit.core.clock import Clock, FixedClock, SystemClock
 from everfit.core.errors import EverfitError, NotReadyError, ProjectError, SettingsError
-from everfit.core.settings import SETTINGS_FILE, Settings, is_project_code, resolve_settings
+from everfit.core.settings import CODE_SECTIONS, SETTINGS_FILE, Settings, is_project_code, resolve_settings
 from everfit.core.sqlite_url import anchor_url, sqlite_path, sqlite_url
+from everfit.releases.repository import repository_above
 from everfit.runtime.controller import Controller
-from everfit.runtime.launcher import Launcher
+from everfit.runtime.launcher import RELEASE_VARIABLE, launcher_of
 from everfit.serving.worker_report import last_follows_replay
+from everfit.store.active_release import ReleaseFolder, active_release, read_release
 from everfit.store.deployment import DeploymentRecord
+from everfit.store.old_folder import delete_folder
+from everfit.store.release_lock import keep_folder
 from everfit.store.replay_clock import CLOCK_FILE, FollowedClock, read_clock
 from everfit.store.sqlite_online import OnlineStore
+from everfit.store.webhook_secrets import WebhookSecrets
 from everfit.system import System
 
 if TYPE_CHECKING:
@@ -34,6 +42,7 @@ if TYPE_CHECKING:
 
     from everfit.artifact.package import Package
     from everfit.artifact.signing import Trust
+    from everfit.core.release_trial import TrialRequest
     from everfit.definitions.project import Project
     from everfit.registry.registry import Registry
     from everfit.serving.http.asgi import AsgiApp
@@ -53,14 +62,41 @@ def find_root(folder: Path | str | None = None) -> Path:
     raise ProjectError(f"a project's folder must hold {SETTINGS_FILE}", value=str(start), remedy=remedy)
 
 
-def load_settings(root: Path, flags: Mapping[str, Any] | None = None) -> Settings:
-    """Read everfit.toml, the variables and the flags. Raises :class:`SettingsError`."""
-    path = root / SETTINGS_FILE
+def running_release(root: Path) -> ReleaseFolder | None:
+    """Return the release that this process runs in: the active one unless the process was started for another one.
+
+    Raises :class:`ProjectError` if there is no such release, and :class:`StoreError` if its document is unreadable.
+    """
+    named, state = os.environ.get(RELEASE_VARIABLE), root / STATE_FOLDER
+    if named is None:
+        return active_release(state)
+    if named == "0":
+        return None
+    found = read_release(state, int(named)) if named.isdecimal() else None
+    if found is None:
+        raise ProjectError(f"{RELEASE_VARIABLE} must be the number of a release that was built", value=named)
+    return found
+
+
+def load_settings(root: Path, flags: Mapping[str, Any] | None = None, *, code: Path | None = None) -> Settings:
+    """Read everfit.toml, the variables and the flags; a release brings what its code, in another folder, depends on.
+
+    Raises :class:`SettingsError`.
+    """
+    file = _read_settings(root)
+    if code is not None and code != root:
+        released = _read_settings(code)
+        own = {section: keys for section, keys in file.items() if section not in CODE_SECTIONS}
+        file = own | {section: released[section] for section in CODE_SECTIONS if section in released}
+    return resolve_settings(file, os.environ, flags)
+
+
+def _read_settings(folder: Path) -> dict[str, Any]:
+    path = folder / SETTINGS_FILE
     try:
-        file = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} must be readable TOML: {error}") from error
-    return resolve_settings(file, os.environ, flags)
 
 
 def load_project(folder: Path | str | None = None, flags: Mapping[str, Any] | None = None) -> Project:
@@ -75,17 +111,26 @@ def load_project(folder: Path | str | None = None, flags: Mapping[str, Any] | No
         DefinitionError: If its definitions do not fit together.
         SettingsError: If a setting is wrong.
     """
+    root = find_root(folder)
+    release = running_release(root)
+    code = release.code_folder(root / STATE_FOLDER) if release else root
+    for kept in release.folders(root / STATE_FOLDER) if release else ():
+        keep_folder(kept)
+    number, commit = (release.number, release.commit) if release else (0, "")
+    return _collect(root, code, load_settings(root, flags, code=code), release=number, commit=commit)
+
+
+def _collect(root: Path, code: Path, settings: Settings, *, release: int = 0, commit: str = "") -> Project:
+    """Import the definitions in a folder, for the project in ``root``."""
     from everfit.definitions.project import collect_project
 
-    root = find_root(folder)
-    settings = load_settings(root, flags)
-    module = import_definitions(root, settings.project.module)
+    module = import_definitions(code, settings.project.module)
     # The project's functions may import its modules while they run; the last project opened is the one on the path.
-    if sys.path[-1] != str(root) and (Path(sys.path[-1]) / SETTINGS_FILE).is_file():
+    if sys.path[-1] != str(code) and (Path(sys.path[-1]) / SETTINGS_FILE).is_file():
         sys.path.pop()
-    if str(root) not in sys.path:
-        sys.path.append(str(root))
-    return collect_project(vars(module), root=root, settings=settings)
+    if str(code) not in sys.path:
+        sys.path.append(str(code))
+    return collect_project(vars(module), root=root, settings=settings, code=code, release=release, commit=commit)
 
 
 def open_system(
@@ -97,11 +142,83 @@ def open_system(
         flags: Settings by dotted name.
         clock: By default :func:`project_clock`.
     """
+    project = load_project(folder, flags)
+    return _put_together(project, project.root / STATE_FOLDER, clock or project_clock(project.root))
+
+
+def open_recorded(root: Path, find_code: Callable[[Trust], Path]) -> System:
+    """Put a project's parts together with the code of this process's release, without one with code of a package.
+
+    Raises what :func:`load_project` does, and what ``find_code`` does, which returns the package's code.
+    """
+    if running_release(root) is not None:
+        return open_system(root)
+    code = find_code(read_trust(root / STATE_FOLDER / "keys"))
+    project = _collect(root, code, load_settings(root, code=code))
+    return _put_together(project, root / STATE_FOLDER, project_clock(root))
+
+
+def open_trial(request: TrialRequest, state: Path) -> System:
+    """Put the parts of new code together with the project's data, and with a state folder of their own.
+
+    The errors are those of :func:`load_project`.
+    """
+    flags = _stores_in(state) | {f"paths.{name}": path for name, path in request.paths.items()}
+    home, tree = Path(request.home), Path(request.tree)
+    # Its other sections are not used, but a mistake in them would stop the project when they are.
+    resolve_settings(_read_settings(tree), {})
+    return _put_together(_collect(home, tree, load_settings(home, flags, code=tree)), state, FixedClock(request.as_of))
+
+
+@contextmanager
+def open_dry_run(folder: Path | str | None = None) -> Iterator[System]:
+    """Put the parts for a dry run of a release together, with a state folder that is deleted in the end.
+
+    Commits are those of the repository that the project's folder is in, pushed or not. Raises what
+    :func:`open_without_definitions` does, and :class:`RepositoryError` if there is no repository.
+    """
+    root = find_root(folder)
+    repository = repository_above(root)
+    place = {"releases.repository": str(repository), "releases.folder": root.relative_to(repository).as_posix()}
+    with TemporaryDirectory(prefix="everfit-dry-run-", ignore_cleanup_errors=True) as temporary:
+        state = Path(temporary).resolve()
+        project = _without_definitions(root, _stores_in(state) | place)
+        system = _put_together(project, state, SystemClock())
+        try:
+            # A model that serves must stay defined.
+            yield replace(system, deployment=DeploymentRecord(root / STATE_FOLDER / "deployment.json"))
+        finally:
+            system.ledger.dispose()
+            delete_folder(state)
+
+
+def open_without_definitions(folder: Path | str | None = None) -> System:
+    """Put a project's parts together without its code, which may be what is broken: it has no views and no models.
+
+    Raises :class:`ProjectError` if there is no project, and :class:`SettingsError` if a setting is wrong.
+    """
+    root = find_root(folder)
+    return _put_together(_without_definitions(root), root / STATE_FOLDER, project_clock(root))
+
+
+def _without_definitions(root: Path, flags: Mapping[str, Any] | None = None) -> Project:
+    from everfit.definitions.project import Project
+
+    return Project(root=root, code=root, settings=load_settings(root, flags), sources={}, views={}, models={})
+
+
+def _stores_in(state: Path) -> dict[str, str]:
+    """Return settings by which all stores are in a state folder."""
+    stores = {"ledger": sqlite_url(state / "ledger.db"), "tracking": sqlite_url(state / "tracking.db")}
+    stores |= {"lake": str(state / "lake"), "online": sqlite_url(state / "online.db")}
+    return {f"stores.{key}": url for key, url in stores.items()}
+
+
+def _put_together(project: Project, state: Path, clock: Clock) -> System:
     from everfit.store.reader import Reader
 
-    project = load_project(folder, flags)
     root, settings = project.root, project.settings
-    state, lake, clock = root / STATE_FOLDER, root / settings.stores.lake, clock or project_clock(root)
+    lake = root / settings.stores.lake
     signer, trust = open_keys(state / "keys")
     return System(
         project=project,
@@ -109,7 +226,12 @@ def open_system(
         state=state,
         journal=state / "journal",
         lake=lake,
-        reader=Reader(root, settings.paths, pushes=(lake, state / "journal")),
+        reader=Reader(
+            root,
+            settings.paths,
+            pushes=(lake, state / "journal"),
+            statement_s=settings.sources.statement_seconds,
+        ),
         online=_online_store(root, settings),
         deployment=DeploymentRecord(state / "deployment.json"),
         signer=signer,
@@ -134,7 +256,7 @@ def _load_recorded(project: Project, trust: Trust, package: Package) -> Project:
         module = import_definitions(code, load_settings(code).project.module)
     finally:
         sys.dont_write_bytecode = writes
-    return collect_project(vars(module), root=project.root, settings=project.settings)
+    return collect_project(vars(module), root=project.root, settings=project.settings, code=code)
 
 
 def deployed_versions(root: Path) -> dict[str, int]:
@@ -146,13 +268,18 @@ def deployed_versions(root: Path) -> dict[str, int]:
     return {deployed.model: deployed.champion.version for deployed in record.models}
 
 
-def open_worker(folder: Path | str | None = None, *, slot: int = 0, clock: Clock | None = None) -> Worker:
+def open_worker(
+    folder: Path | str | None = None, *, slot: int = 0, clock: Clock | None = None, options: tuple[str, ...] = ()
+) -> Worker:
     """Put a prediction worker together, without the project's code, MLflow or the ledger.
+
+    ``options`` are those of the commands that execute versions in other environments.
 
     Raises :class:`ProjectError`, :class:`SettingsError`, or :class:`StoreError` if a store cannot be opened.
     """
     from everfit.serving.inference.model_loader import ModelLoader
     from everfit.serving.prediction_logger import PredictionLogger
+    from everfit.serving.release_webhook import ReleaseWebhook
     from everfit.serving.worker import Worker
 
     root = find_root(folder)
@@ -161,13 +288,26 @@ def open_worker(folder: Path | str | None = None, *, slot: int = 0, clock: Clock
     record, trust = DeploymentRecord(state / "deployment.json"), read_trust(state / "keys")
     durability, seal_after_s = serving.durability, serving.seal_seconds
     return Worker(
-        ModelLoader(record, trust=trust, online=online, max_rows=serving.max_rows),
+        ModelLoader(
+            record,
+            trust=trust,
+            online=online,
+            max_rows=serving.max_rows,
+            limit_s=serving.answer_seconds,
+            options=options,
+        ),
         online=online,
-        prediction_logger=PredictionLogger(state / "journal", durability=durability, seal_after_s=seal_after_s),
+        prediction_logger=PredictionLogger(
+            state / "journal",
+            durability=durability,
+            seal_after_s=seal_after_s,
+            in_replay=isinstance(clock, FollowedClock),
+        ),
         settings=serving,
         clock=clock or SystemClock(),
         slot=slot,
         reports=state / "workers",
+        webhook=ReleaseWebhook(state, SystemClock()),
         gauges=state / "gauges",
     )
 
@@ -176,30 +316,53 @@ def asgi_app() -> AsgiApp:
     """Return the prediction service of the current folder's project as an ASGI application; see docs/howto/serve.md."""
     from everfit.serving.http.asgi import AsgiApp
 
+    webhook_secrets(find_root()).read()
     return AsgiApp(open_worker())
+
+
+def webhook_secrets(root: Path) -> WebhookSecrets:
+    """Return the file of the secrets that sign webhooks.
+
+    A service reads it once before it starts: a worker that is restarted must not fail because of it.
+    """
+    return WebhookSecrets(root / STATE_FOLDER / "keys")
 
 
 def open_controller(folder: Path | str | None = None, *, in_replay: bool = False) -> Controller:
     """Put the controller of the loop together, perhaps with the time of a replay."""
     from everfit.loop.loop import Loop
     from everfit.runtime.workflows import Engine
-    from everfit.store.leadership import FileLeadership, PostgresLeadership
 
     root = find_root(folder)
     system = open_system(root, clock=follow_replay(root) if in_replay else None)
-    ledger = anchor_url(system.project.settings.stores.ledger, root)
-    if ledger.startswith("sqlite"):
-        # A database of its own: the workflows' steps must not wait for those who read the ledger.
-        leadership: Leadership = FileLeadership(system.state / "controller.lock")
-        workflows = sqlite_url(system.state / "loop.db")
-    else:
-        leadership, workflows = PostgresLeadership(system.ledger), ledger
+    ledger = _ledger_url(system)
+    # Beside an SQLite ledger, a database of its own: workflows' steps must not wait for those who read the ledger.
+    workflows = sqlite_url(system.state / "loop.db") if ledger.startswith("sqlite") else ledger
     return Controller(
-        leadership,
-        Loop(system, Launcher(root=root), open_engine=partial(Engine, workflows), in_replay=in_replay),
+        open_leadership(system),
+        Loop(
+            system,
+            partial(launcher_of, root, system.state),
+            open_engine=partial(Engine, workflows),
+            in_replay=in_replay,
+        ),
         pause_s=system.project.settings.loop.watch_seconds,
         in_replay=in_replay,
+        during=system.reader.reading_once,
     )
+
+
+def open_leadership(system: System) -> Leadership:
+    """Return the lock that one of a project's controllers holds, or a command in the place of one."""
+    from everfit.store.leadership import FileLeadership, PostgresLeadership
+
+    if _ledger_url(system).startswith("sqlite"):
+        return FileLeadership(system.state / "controller.lock")
+    return PostgresLeadership(system.ledger)
+
+
+def _ledger_url(system: System) -> str:
+    return anchor_url(system.project.settings.stores.ledger, system.project.root)
 
 
 def follow_replay(root: Path) -> Clock:
@@ -265,13 +428,27 @@ def import_definitions(root: Path, name: str) -> ModuleType:
     except EverfitError:
         raise
     except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        own = [frame for frame in frames if frame.filename.startswith(str(root))]
-        place = f"{own[-1].filename}:{own[-1].lineno}" if own else str(root / f"{name}.py")
         rule = f"the project's module could not be imported: {type(error).__name__}: {error}"
-        raise ProjectError(rule, place=place) from error
+        place = _place_of(error, root) or str(root / f"{name}.py")
+        raise ProjectError(rule, place=place, remedy=_import_remedy(error)) from error
     finally:
         sys.path.remove(str(root))
+
+
+def _place_of(error: Exception, root: Path) -> str:
+    """Return file and line of the project's code at which an import raised; empty if that is not known."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename.startswith(str(root))]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else ""
+
+
+def _import_remedy(error: Exception) -> str:
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return ""
+    library = error.name.partition(".")[0]
+    return f"Install {library} where this runs; a release brings it after 'uv add {library}', committed with uv.lock."
 
 
 def _forget_foreign_modules(root: Path) -> None:

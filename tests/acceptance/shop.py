@@ -13,6 +13,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from tests.preloaded import run_command
+from tests.tracking import place_tracking
+
+FRESH = bool(os.environ.get("EVERFIT_TEST_FRESH"))
+"""Run each command in a process that has imported nothing before."""
 
 DEFINITIONS = """
 import polars as pl
@@ -63,13 +68,16 @@ class Answer:
         return json.loads(self.out)
 
 
-def everfit(folder: Path, *words: str, timeout_s: float = 120.0, **variables: str) -> Answer:
-    """Run the real command in a folder."""
+def everfit(folder: Path, *words: str, timeout_s: float = 120.0, fresh: bool = FRESH, **variables: str) -> Answer:
+    """Run the real command in a folder; ``fresh`` in a process that has imported nothing before."""
+    # As wide as a table is in a pipe, whatever runs the tests: a worker of pytest-xdist has COLUMNS=80.
+    environment = os.environ | {"COLUMNS": "120"} | variables
+    if not fresh:
+        return Answer(*run_command(folder, words, environment, timeout_s=timeout_s))
     done = subprocess.run(
         [sys.executable, "-m", "everfit", *words],
         cwd=folder,
-        # As wide as a table is in a pipe, whatever runs the tests: a worker of pytest-xdist has COLUMNS=80.
-        env=os.environ | {"COLUMNS": "120"} | variables,
+        env=environment,
         capture_output=True,
         text=True,
         timeout=timeout_s,
@@ -102,4 +110,5 @@ def make_project(folder: Path, *, definitions: str = DEFINITIONS, data: pl.DataF
     (folder / "everfit.toml").write_text('[project]\nname = "shop"\nmodule = "shop"\n\n[training]\ntrials = 2\n')
     (folder / "shop.py").write_text(definitions)
     (orders() if data is None else data).write_parquet(folder / "orders.parquet")
+    place_tracking(folder)
     return folder

@@ -14,7 +14,8 @@ from tests.journal.records import START, Service
 import everfit as ef
 from everfit.journal.ship import ship
 from everfit.loop.loop import ModelLoop
-from everfit.loop.monitoring_run import MonitoringCache, watch
+from everfit.loop.monitoring_cache import MonitoringCache
+from everfit.loop.monitoring_run import watch
 from everfit.monitoring.estimate import Estimator
 from everfit.store.journal_records import PredictionLayout
 from everfit.system import System
@@ -58,7 +59,7 @@ def serve(system: System, *, distance: float, chance: float) -> None:
 def attend(system: System) -> ModelLoop:
     system.project.model("late").retrain_when(ef.Drift(), least_labels=0, cooldown="1m")
     loop = ModelLoop(system, "late", cast(Any, None))
-    assert loop.round(cast(Any, None), NOW, "")  # no rollout: there is no workflow to start
+    assert loop.round(cast(Any, None), NOW, "", decides=True)  # no rollout: there is no workflow to start
     return loop
 
 

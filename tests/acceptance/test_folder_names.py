@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -72,6 +73,7 @@ def test_tables_files_and_databases_of_any_folder(tmp_path: Path, name: str) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("EVERFIT_TEST_REPLAYS" not in os.environ, reason="minutes: set EVERFIT_TEST_REPLAYS=1")
 def test_the_same_walk_in_folders_of_odd_names(tmp_path: Path) -> None:
     first = make_project(tmp_path / WALKED[0])
     champions = []

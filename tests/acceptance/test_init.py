@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tests.acceptance.shop import everfit
 
 
+@pytest.mark.slow
 def test_a_new_project_checks_trains_and_passes_its_own_tests(tmp_path: Path) -> None:
     made = everfit(tmp_path, "init", "bakery")
     assert made.code == 0, made.err

@@ -16,8 +16,9 @@ from tests.acceptance.shop import everfit, make_project
 from tests.acceptance.test_walk import service
 
 from everfit.journal.ship import ship
-from everfit.loop.monitoring_run import MonitoringCache, watch
+from everfit.loop.monitoring_cache import MonitoringCache
 from everfit.loop.monitoring_run import monitor as look_whole
+from everfit.loop.monitoring_run import watch
 from everfit.wiring import open_system
 
 DAYS, TRAINED = 60, 30

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from tests.acceptance.shop import Answer, everfit
 from tests.acceptance.test_walk import post, service
+from tests.tracking import place_tracking
 
 _ROWS = 900
 _KNOWN = ("air", "road", "sea")
@@ -86,6 +87,7 @@ def write(folder: Path, rows: pl.DataFrame, definitions: str = SHIPMENTS) -> Pat
     (folder / "everfit.toml").write_text(toml)
     (folder / "shop.py").write_text(definitions)
     rows.write_parquet(folder / "shipments.parquet")
+    place_tracking(folder)
     return folder
 
 

@@ -40,6 +40,7 @@ def troubled(own: Path) -> Path:
     return own
 
 
+@pytest.mark.slow
 def test_orders_show(troubled: Path) -> None:
     by_hand, ordered = everfit(troubled, "orders", "list", "--json").json
     shown = everfit(troubled, "orders", "show", str(by_hand["number"]), "--json").json

@@ -15,14 +15,16 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.acceptance.shop import everfit, make_project, orders
+from tests.acceptance.shop import DEFINITIONS, everfit, make_project, orders
 from tests.acceptance.test_walk import service
+from tests.loop.parcels import running as running_system
 from tests.serving.test_deployment import wait_for
 from tests.store.recent_predictions import recent_predictions
 
 from everfit.core.clock import to_us
 from everfit.journal.tables import scan_outcomes, scan_predictions
 from everfit.store.controller_report import ControllerReport, write_controller_report
+from everfit.wiring import open_system
 
 START, END = datetime(2026, 1, 15, tzinfo=UTC), datetime(2026, 1, 16, tzinfo=UTC)
 STEP = timedelta(minutes=10)
@@ -147,6 +149,38 @@ def test_history_waits_for_the_controller(fresh: Path) -> None:
             write_controller_report(state, ControllerReport(watched_until_us=to_us(end), busy=False, pid=os.getpid()))
             process.communicate(timeout=60)
         assert process.returncode == 0
+
+
+@pytest.mark.slow
+def test_transitions_take_effect_at_the_instant_at_which_they_are_due(tmp_path: Path) -> None:
+    """Of the first request after a day's end on, the service predicts as the rollout's new state says."""
+    definitions = DEFINITIONS + (
+        "\nlate.retrain_when(ef.Every('2d'), least_labels=10)\n"
+        "late.ship_when(ef.MaxLatency(p99_ms=1000))\n"
+        "late.roll_out(ef.Shadow(requests=50), ef.Canary(0.5, requests=20), watch='1d')\n"
+    )
+    folder = make_project(tmp_path / "shop", definitions=definitions)
+    for command in (("train", "--as-of", START.isoformat()), ("promote",)):
+        answer = everfit(folder, *command)
+        assert answer.code == 0, answer.err + answer.out
+    days = [START + number * timedelta(days=1) for number in range(6)]
+    with running_system(folder, "--replay") as url:
+        answer = everfit(folder, *words(url, "--step", "6h", "--watch-every", "1d", end=days[5]))
+        assert answer.code == 0, answer.err
+    rollout = open_system(folder).rollouts.of("late")[0]
+    assert [(entry.state, entry.at) for entry in rollout.history[:3]] == [
+        ("shadow", days[2]), ("canary", days[3]), ("watching", days[4]),
+    ]  # fmt: skip
+    predictions = scan_predictions(folder / ".everfit" / "lake", folder / ".everfit" / "journal", "late").collect()
+    by_day = predictions.group_by(pl.col("event_time").dt.truncate("1d").alias("day"), "version", "route").len()
+    found = {(day, version, route): rows for day, version, route, rows in by_day.rows()}
+    daily = 144
+    expected = {(days[number], 1, "champion"): daily for number in range(3)}
+    expected |= {(days[2], 2, "shadow"): daily, (days[4], 2, "champion"): daily, (days[4], 1, "shadow"): daily}
+    canary = found.pop((days[3], 2, "canary"))
+    assert found.pop((days[3], 1, "champion")) == daily - canary
+    assert 20 <= canary < daily
+    assert found == expected
 
 
 @pytest.mark.slow

@@ -116,8 +116,18 @@ ROW = {"shop": HOSTILE, COLUMN: 3.5, "ordered_at": "2026-01-21T20:00:00Z", "id":
 SAID: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "init": (("abc", "--in", "[/x] new"), ("[/x] new/abc",)),
     "check": ((), ("0 errors",)),
+    "design new": (("--purpose", HOSTILE), ("design.md",)),
+    "design show": ((), (SHOWN,)),
+    "design history": ((), ("in no git repository",)),
+    "design fallback": ((), ()),
+    "card": ((), (COLUMN,)),
+    "docs": (("--output", "[/x] site"), ("[/x] site",)),
     "features list": ((), ("shop",)),
     "features materialize": ((), ("shop_record",)),
+    "materialize-version": (
+        ("[/x]", "--package", "[/x]", "--until", "2026-01-20", "--result", "[/x]", "--project", "[/x]"),
+        (),
+    ),
     "features get": (("shop_record", HOSTILE), (SHOWN,)),
     "features parity": ((), ()),
     "train": (("--start", "2031-01-01", "--reason", HOSTILE), ()),
@@ -135,6 +145,14 @@ SAID: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "rollouts resume": (("--reason", HOSTILE), ()),
     "promote": (("late", "1", "--reason", HOSTILE), ()),
     "rollback": (("--reason", HOSTILE), ()),
+    "release": (("[/x]",), ()),
+    "releases list": ((), ()),
+    "releases show": (("1",), ()),
+    "releases follow": (("[/x]",), ("[/x]",)),
+    "releases cancel": (("1", "--reason", HOSTILE), ()),
+    "releases leave": (("--reason", HOSTILE), ()),
+    "releases hook": (("[/x] repository",), ("[/x] repository",)),
+    "releases secret": ((), ("No webhook secrets",)),
     "audit": ((), ("[/x]", "[red]r[/]")),
     "predict": (("late", "rows.json", "--id", "id", "--url", "URL"), ("1[/x]  0.",)),
     "outcomes": (("late", "outcomes.csv", "--url", "URL"), ("1 outcomes of late",)),
@@ -145,7 +163,7 @@ SAID: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "replay": (("--from", "2026-01-20", "--to", "2026-01-21", "--url", "URL"), ()),
     "reproduce": ((), ("late version 1",)),
     "status": ((), ("champion version 1",)),
-    "level": ((), ("shop is on level semi.",)),
+    "level": ((), ("shop is configured for level semi;",)),
     "doctor": ((), ("shop in ",)),
     "serve": (("--host", "[/x]"), ("[/x]",)),
     "up": (("--host", "[/x]"), ("[/x]",)),
@@ -153,6 +171,9 @@ SAID: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "worker": (("--slot", "0", "--listener", "0", "--ready", "1", "--project", "[/x]"), ("[/x]",)),
     "controller": (("--ready", "1", "--project", "[/x]"), ("[/x]",)),
     "make-candidate": (("--folder", "[/x]", "--project", "[/x]"), ()),
+    "champion-predictions": (("--folder", "[/x]", "--project", "[/x]"), ()),
+    "release-trial": (("[/x]", "--folder", "[/x]"), ()),
+    "predictor": (("--folder", "[/x]", "--socket", "1"), ()),
 }  # fmt: skip
 """How each command is run in the hostile project, in this order, and what it must print."""
 
@@ -173,6 +194,7 @@ def test_every_command_prints_what_the_project_holds(hostile: Path, served: str)
             assert text in answer.out + answer.err, (command, text, answer)
 
 
+@pytest.mark.slow
 def test_a_reason_that_looks_like_markup(own: Path) -> None:
     assert everfit(own, "promote", "late", "1", "--reason", "[/x] [red]hot\x1b[31m").code == 0
     answer = everfit(own, "audit")

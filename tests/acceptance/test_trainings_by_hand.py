@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
 from tests.acceptance.shop import everfit
 
 
+@pytest.mark.slow
 def test_every_training_by_hand_is_in_the_list_with_its_result(own: Path) -> None:
     [first] = everfit(own, "orders", "list", "--json").json
     assert (first["state"], first["version"]) == ("registered", 1)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from tests.tracking import place_tracking
 
 START, END = datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)
 """The year that is replayed."""
@@ -163,4 +164,5 @@ def _write(folder: Path, name: str, definitions: str, data: pl.DataFrame, file: 
     (folder / "everfit.toml").write_text(_SETTINGS.format(name=name))
     (folder / f"{name}.py").write_text(definitions)
     data.write_parquet(folder / file)
+    place_tracking(folder)
     return folder

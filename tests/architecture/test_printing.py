@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import ast
 
-import pytest
-from tests.architecture.sources import Module, calls, modules
+from tests.architecture.sources import Module, calls, every_module
 
 PRINTS = "cli/output.py"
 PIPED = {"artifact/portability.py"}
 """Run in a child process whose output its parent reads; nothing of it reaches a terminal."""
 MARKUP = {"from_markup", "render_markup", "print_markup", "from_ansi"}
-
-every_module = pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
 
 
 @every_module

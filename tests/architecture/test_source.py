@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import ast
 
-import pytest
-from tests.architecture.sources import Module, calls, modules
+from tests.architecture.sources import Module, calls, every_module, modules
 
 LONGEST_LINES = 900
 NAMELESS = {"utils", "util", "helpers", "helper", "common", "base", "misc", "tools"}
 MUTABLE = {"dict", "list", "set", "defaultdict", "OrderedDict", "Counter", "deque", "bytearray"}
 READ_ONLY = {"Mapping", "Sequence", "Final", "frozenset", "tuple", "ClassVar"}
-
-every_module = pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
 
 
 def test_there_is_something_to_read() -> None:

@@ -6,10 +6,7 @@ import ast
 import re
 from collections import defaultdict
 
-import pytest
-from tests.architecture.sources import Module, modules
-
-every_module = pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
+from tests.architecture.sources import Module, every_module, modules
 
 QUESTION = re.compile(r"(What|How|Whether|Who|Where|Which)\b")
 PEOPLE = re.compile(r"\b(nobody|whoever|somebody|anybody)\b", re.IGNORECASE)

@@ -25,7 +25,7 @@ import everfit as ef
 from everfit.artifact.fitted_model import Fitted
 from everfit.artifact.infer import infer_schema
 from everfit.artifact.manifest import Lineage
-from everfit.artifact.package import Package, open_package
+from everfit.artifact.package import HELD_OUT, Package, open_package
 from everfit.artifact.package_writer import write_package
 from everfit.artifact.provenance import code_version, library_versions
 from everfit.artifact.runtimes.native import NativePredictor
@@ -125,7 +125,14 @@ def the_frame(model: ef.Model, *, gaps: bool) -> TrainingFrame:
 
 
 def write(
-    folder: Path, estimator: Any, task: Task, *, gaps: bool = True, own_code: bool = False, signer: Signer = SIGNER
+    folder: Path,
+    estimator: Any,
+    task: Task,
+    *,
+    gaps: bool = True,
+    own_code: bool = False,
+    signer: Signer = SIGNER,
+    with_profile: bool = False,
 ) -> Package:
     model = the_model(task, own_code=own_code)
     frame = the_frame(model, gaps=gaps)
@@ -138,7 +145,10 @@ def write(
     lineage = Lineage(
         frame=frame.manifest, params={}, seed=0, code=code_version(folder.parent), libraries=library_versions()
     )
-    return write_package(folder, fitted=fitted, model=model, rows=held_back, lineage=lineage, signer=signer)
+    profile = held_back.with_columns(pl.lit(True).alias(HELD_OUT)) if with_profile else None
+    return write_package(
+        folder, fitted=fitted, model=model, rows=held_back, lineage=lineage, signer=signer, profile=profile
+    )
 
 
 def lightgbm(task: Task) -> Any:
@@ -336,6 +346,7 @@ def test_own_on_demand_code_needs_a_trusted_signature(tmp_path: Path) -> None:
     package = write(tmp_path / "package", trees("binary"), "binary", own_code=True)
     assert package.manifest.computations == {"clock": "python", "by_hand": "code"}
     assert package.uncompiled == ("by_hand",), "everfit doctor names it"
+    assert (package.manifest.runtime, package.is_compiled) == ("treelite", False)
     assert package.manifest.executes_code == ("code/by_hand.pkl",)
     with pytest.raises(UntrustedPackageError):
         open_package(tmp_path / "package", trust=Trust())
@@ -343,6 +354,10 @@ def test_own_on_demand_code_needs_a_trusted_signature(tmp_path: Path) -> None:
     pipeline = opened.row_pipeline()
     row = [{"weight": 0.25, "shop": "a"}.get(field.name) for field in opened.schema.request]
     assert pipeline.encode(row, pipeline.used(row, [None]))[-1] == 0.5
+
+
+def test_a_package_of_treelite_needs_no_library_of_its_training(written: Path) -> None:
+    assert open_package(written, trust=TRUST).is_compiled
 
 
 def test_an_estimator_that_takes_no_gaps_refuses_them(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def rollout(state: Any = "shadow", stage: int = 0, **changes: Any) -> Rollout:
 
 def evidence(
     requests: int = 0, *, failed: int = 0, champion_failed: int = 0, distance: PredictionDistance | None = None,
-    compared: LossComparison | None = None, **challenger: Any,
+    compared: LossComparison | None = None, champion_is_worse: bool = False, **challenger: Any,
 ) -> StageEvidence:  # fmt: skip
     """Nothing remarkable, unless it is said."""
     return StageEvidence(
@@ -46,14 +46,17 @@ def evidence(
         champion=VersionMetrics(version=3, rows=1_000, failed=champion_failed),
         distance=distance,
         comparisons=() if compared is None else (compared,),
+        champion_is_worse=champion_is_worse,
     )
 
 
-def compared(worse_by: float, at_least: float | None, *, rows: int = 400) -> LossComparison:
+def compared(
+    worse_by: float, at_least: float | None, at_most: float | None = None, *, rows: int = 400
+) -> LossComparison:
     """What outcomes say of the challenger, whose champion has a loss of a half."""
     return LossComparison(
         loss="log loss", paired=True, rows=rows, challenger=0.5 + worse_by, champion=0.5, worse_by=worse_by,
-        at_least=at_least,
+        at_least=at_least, at_most=at_most,
     )  # fmt: skip
 
 

@@ -38,6 +38,7 @@ def test_the_documentation_shows_a_plan(repository: Path) -> None:
     ("stages", "more", "said"),
     [
         ((), {}, "at least one stage"),
+        ((ef.Shadow(),), {"fast_when": "always"}, "fast_when must be one of champion is worse, proven better, never"),
         (("shadow",), {}, "must be Shadow or Canary"),
         ((ef.Shadow(),), {"watch": "soon"}, "watch must be a positive duration"),
         ((ef.Shadow(),), {"approval": "perhaps"}, "approval must be one of none, required"),

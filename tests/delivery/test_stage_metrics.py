@@ -15,6 +15,7 @@ from tests.delivery.situation import START, rollout
 from everfit.core.rollout import Rollout, StageEvidence
 from everfit.delivery.scoring import Scoring
 from everfit.delivery.stage_metrics import stage_evidence
+from everfit.delivery.state_machine import advance
 
 DICE = np.random.default_rng(0)
 ROWS = 600
@@ -57,9 +58,25 @@ def test_only_what_belongs_to_the_rollout_counts() -> None:
     )
     assert (found.champion.rows, found.champion.failed) == (ROWS + 1, 1)
     # Requests are those of the stage, failures those of the whole rollout.
-    later = replace(rollout("canary", 1), entered_at=START + 500 * ROW_EVERY)
+    later = replace(rollout("shadow", 1), entered_at=START + 500 * ROW_EVERY)
     again = look(shadow, champion, at=later, failures=failed(4, "shadow", 3))
     assert (again.requests, again.challenger.failed, again.challenger.rows) == (100, 3, ROWS + 3)
+
+
+def test_rows_count_for_the_stage_of_their_route() -> None:
+    """Until the workers have loaded the canary's deployment, its version still predicts in shadow."""
+    shadow, champion = both(GOOD)
+    at = replace(rollout("canary", 1), share=0.5)
+    found = look(shadow, champion, at=at, failures=failed(4, "shadow", 3))
+    assert (found.requests, found.challenger.timed, found.distance) == (0, 0, None)
+    assert found.challenger.rows == ROWS + 3, "of the whole rollout"
+    canary = shadow.head(70).with_columns(route=pl.lit("canary"), id=pl.format("c-{}", "id"))
+    mixed = look(shadow, canary, champion, at=at, failures=failed(4, "canary", 2))
+    assert mixed.requests == 72
+    assert mixed.distance is not None
+    assert (mixed.distance.rows, mixed.distance.champion_rows) == (70, ROWS)
+    # As the champion, it predicts in shadow until it is loaded as such.
+    assert look(shadow, champion, at=rollout("watching", 1)).requests == 0
 
 
 def test_answers_that_are_no_numbers_are_counted_and_scored_by_nobody() -> None:
@@ -119,7 +136,24 @@ def test_pairs_are_pairs_whoever_of_the_two_is_the_champion() -> None:
     shadow, champion = both(1 - GOOD)
     watched = shadow.with_columns(route=pl.lit("champion")), champion.with_columns(route=pl.lit("shadow"))
     at = rollout("watching", 1)
-    assert look(*watched, at=at).comparisons == look(shadow, champion, at=rollout()).comparisons
+    assert look(*watched, at=at).comparisons[0] == look(shadow, champion, at=rollout()).comparisons[0]
+
+
+def test_what_is_worse_since_its_promotion_is_taken_back_however_good_it_was_before() -> None:
+    """Better in shadow, on 400 rows, and worse on the 200 since then: on all of them together no worse."""
+    shadow, champion = (frame.head(400) for frame in both(GOOD, 1 - GOOD))
+    late, usual = (frame.tail(200) for frame in both(1 - GOOD, GOOD))
+    watched = late.with_columns(route=pl.lit("champion")), usual.with_columns(route=pl.lit("shadow"))
+    at = replace(rollout("watching", 1), entered_at=START + 400 * ROW_EVERY)
+    found = look(shadow, champion, *watched, at=at)
+    whole, since = found.comparisons
+    assert (whole.rows, whole.watched, since.rows, since.watched) == (600, False, 200, True)
+    assert whole.worse_by < 0
+    assert since.at_least is not None
+    assert since.at_least > 0
+    step = advance(at, PLAN, found, LATE)
+    assert step.state == "rolled_back"
+    assert "on 200 rows that both predicted since the promotion" in step.sentence
 
 
 def test_chance_gives_a_canary_its_rows() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as replace_plan
 from datetime import timedelta
 from typing import Any
 
@@ -94,6 +95,45 @@ def test_what_speaks_against_a_version_is_said_with_its_numbers(found: Any, stat
 )
 def test_what_may_be_noise_or_a_trifle_takes_nothing_back(found: Any, state: Any) -> None:
     assert advance(rollout(state, 1), PLAN, found, START).state not in {"refused", "rolled_back"}
+
+
+BETTER = compared(-0.05, -0.09, -0.01)
+
+
+@pytest.mark.parametrize("when", ["champion is worse", "proven better", "never"])
+@pytest.mark.parametrize("is_worse", [True, False])
+@pytest.mark.parametrize(("state", "stage"), [("shadow", 0), ("canary", 1), ("canary", 2)])
+def test_a_version_that_is_proven_better_skips_what_is_left_where_that_is_asked(
+    state: Any, stage: int, is_worse: bool, when: Any
+) -> None:
+    plan = replace_plan(PLAN, fast_when=when)
+    step = advance(rollout(state, stage), plan, evidence(60, compared=BETTER, champion_is_worse=is_worse), START)
+    skips = when == "proven better" or (when == "champion is worse" and is_worse)
+    assert (step.action, step.state) == (("promote", "watching") if skips else ("stay", state))
+    if skips:
+        assert "Version 4 is proven better than version 3" in step.sentence
+        assert "log loss is 0.4500 against 0.5000 on 400 rows that both predicted, better by at least" in step.sentence
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        evidence(60, champion_is_worse=True),
+        evidence(60, compared=compared(-0.05, -0.2, 0.001), champion_is_worse=True),
+        evidence(60, compared=compared(-0.05, None), champion_is_worse=True),
+    ],
+)
+def test_what_is_not_proven_skips_nothing(found: Any) -> None:
+    assert advance(rollout(), PLAN, found, START).action == "stay"
+
+
+def test_no_proof_passes_a_guardrail_a_pause_or_an_approval() -> None:
+    found = evidence(400, failed=9, compared=BETTER, champion_is_worse=True)
+    assert advance(rollout(), PLAN, found, START).state == "refused"
+    fine = evidence(400, compared=BETTER, champion_is_worse=True)
+    assert advance(rollout("waiting_approval"), PLAN, fine, START).action == "stay"
+    paused = apply_transition(rollout(), manual_steps.pause(rollout(), actor="ada", reason="a fair"), START)
+    assert advance(paused, PLAN, fine, START).action == "stay"
 
 
 def test_slowness_counts_beyond_noise_and_where_it_is_comparable() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from tests.acceptance.shop import orders
+from tests.design.records import FRONT, design
 
 import everfit as ef
 from everfit.commands.validate import check
@@ -38,6 +39,7 @@ def train(X, y):
 def checked(folder: Path, text: str = PROJECT, data: pl.DataFrame | None = None) -> DesignCheck:
     (folder / "everfit.toml").write_text("")
     (folder / "project.py").write_text(text)
+    (folder / "design.md").write_text(design())
     (orders(600) if data is None else data).write_parquet(folder / "orders.parquet")
     return check(ef.open_system(folder))
 
@@ -60,7 +62,7 @@ def test_a_sound_project_passes(tmp_path: Path) -> None:
         ("dtype=pl.String", "dtype=pl.Int64", "shop"),
         ('known_at="delivered_at"', 'known_at="shop"', "shop must be an instant"),
         ('request=["shop",', 'request=["late", "shop",', "must not be a request field"),
-        ('ef.Label("late"', 'ef.Label(pl.col("distance_km") > -1', "always True"),
+        ('ef.Label("late"', 'ef.Label(pl.col("delivered_at") > pl.col("ordered_at")', "always True"),
         ('path="orders.parquet"', 'path="nowhere.parquet"', "nowhere.parquet"),
         ("@late.trainer()", "@late.trainer(depth=ef.Int(1, 9))", "must be an argument of the trainer"),
         ('task="binary"', 'task="binary", metric="mae"', "mae"),
@@ -93,6 +95,62 @@ def test_a_feature_that_is_the_answer_is_pointed_out(tmp_path: Path) -> None:
     found = checked(tmp_path, leaky, data)
     assert "feature refund" in said(found)
     assert "no single feature should predict the label alone" in said(found)
+
+
+REFUND = PROJECT.replace('"distance_km"]', '"distance_km", "refund"]')
+
+
+def test_a_feature_that_is_there_only_with_the_answer_is_pointed_out(tmp_path: Path) -> None:
+    """A ticket that late orders get: its number says nothing, that there is one says all."""
+    data = orders(600).with_columns(refund=pl.when("late").then(pl.int_range(pl.len()) * 37 % 101))
+    assert "model late, feature refund" in said(checked(tmp_path, REFUND, data))
+
+
+def test_a_feature_that_is_declared_as_known_is_not_pointed_out(tmp_path: Path) -> None:
+    data = orders(600).with_columns(refund=pl.col("late").cast(pl.Float64) * 5)
+    declared = 'features=[shop_record, "distance_km", "refund"], known_at_event=["refund"]'
+    text = REFUND.replace('features=[shop_record, "distance_km", "refund"]', declared)
+    found = checked(tmp_path, text, data)
+    assert not found.problems, said(found)
+    (tmp_path / "misspelt").mkdir()
+    misspelt = text.replace('known_at_event=["refund"]', 'known_at_event=["refunds"]')
+    found = checked(tmp_path / "misspelt", misspelt, data)
+    assert "only features may be named [refunds] Did you mean 'refund'?" in said(found)
+
+
+def test_a_strong_feature_of_a_few_rows_may_be_chance(tmp_path: Path) -> None:
+    data = orders(600).with_columns(late=pl.int_range(pl.len()).is_in([40, 80, 120]))
+    found = checked(tmp_path, REFUND, data.with_columns(refund=pl.col("late").cast(pl.Float64)))
+    assert not found.problems, said(found)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('sort("delivered_at")', 'sort("delivered_at").with_columns(pl.col("late").shift(-1))'),
+        ('pl.col("late").mean())', 'pl.col("late").mean()).with_columns(pl.col("late") - pl.col("late").mean())'),
+    ],
+)
+def test_a_view_that_uses_later_rows_is_refused(tmp_path: Path, old: str, new: str) -> None:
+    found = checked(tmp_path, PROJECT.replace(old, new))
+    assert not found.passed
+    assert "a row must depend on rows until its own delivered_at only" in said(found)
+    assert "change in late once later ones are known" in said(found)
+
+
+def test_outcomes_of_a_second_source_of_the_same_rows_are_noticed(tmp_path: Path) -> None:
+    again = 'again = ef.Source("again", path="orders.parquet", timestamp="ordered_at")\n'
+    again += 'today = ef.FeatureView("today", entities=[shop], source=again, ttl="2d", features=["late"])\n'
+    text = PROJECT.replace("late = ef.Model(", f"{again}\nlate = ef.Model(").replace(
+        "[shop_record,", "[shop_record, today,"
+    )
+    assert "feature view today: a row at ordered_at must use only outcomes" in said(checked(tmp_path, text))
+
+
+def test_names_that_nothing_defines_are_refused(tmp_path: Path) -> None:
+    found = checked(tmp_path, PROJECT.replace("DummyClassifier(strategy", "DumyClassifier(strategy"))
+    assert not found.passed
+    assert "project.py:20: a name must be defined or imported before it is used [DumyClassifier]" in said(found)
 
 
 def test_a_view_that_uses_outcomes_too_early_is_refused(tmp_path: Path) -> None:
@@ -142,6 +200,50 @@ def test_as_of_hides_what_came_later(tmp_path: Path) -> None:
     system = ef.open_system(tmp_path)
     assert check(system, as_of=data["delivered_at"].max()).passed  # type: ignore[arg-type]
     assert "40 rows share an id" in said(check(system, as_of=later["delivered_at"].max()))  # type: ignore[arg-type]
+
+
+def with_design(folder: Path, front: str) -> DesignCheck:
+    checked(folder)
+    (folder / "design.md").write_text(design(front))
+    return check(ef.open_system(folder))
+
+
+def test_a_contradicting_design_hides_nothing_else(tmp_path: Path) -> None:
+    found = checked(tmp_path, data=orders(600).with_columns(late=pl.lit(value=True)))
+    (tmp_path / "design.md").write_text(design(FRONT.replace("at_most", "at_least")))
+    both = check(ef.open_system(tmp_path))
+    assert {one.place for one in both.problems} - {one.place for one in found.problems} == {
+        f"design.md:{design().split('at_most')[0].count(chr(10)) + 1}, success.model.at_least"
+    }
+    assert set(found.problems) <= set(both.problems)
+
+
+@pytest.mark.parametrize("expected", ["1m", "30d"])
+def test_a_label_that_comes_at_another_time_is_pointed_out(tmp_path: Path, expected: str) -> None:
+    found = with_design(tmp_path, FRONT.replace("expected_delay: 1h", f"expected_delay: {expected}"))
+    (only,) = found.problems
+    assert only.severity == "warning"
+    assert only.place.endswith(", label.expected_delay")
+    assert only.value.startswith(f"{expected}, and after ")
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ("distanse_km", "Did you mean 'distance_km'"),
+        ("shop", "a baseline must be a number, but shop is String"),
+        ("distance_km", "but distance_km is between 0.14"),
+    ],
+)
+def test_a_column_that_is_no_baseline_is_refused(tmp_path: Path, column: str, message: str) -> None:
+    found = with_design(tmp_path, FRONT.replace("what: Never tell them.", f"what: Never tell them., column: {column}"))
+    assert not found.passed
+    assert message in said(found)
+
+
+def test_a_column_with_chances_can_be_the_baseline(tmp_path: Path) -> None:
+    front = FRONT.replace("what: Never tell them.", "what: Never tell them., column: shop_record.late")
+    assert not with_design(tmp_path, front).problems
 
 
 KNOWN_AT = PROJECT.replace('timestamp="ordered_at")', 'timestamp="ordered_at", known_at={"tip": "delivered_at"})')

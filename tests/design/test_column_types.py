@@ -76,8 +76,8 @@ def rows():
 
 source = ef.Source("rows", function=rows, timestamp="at")
 
-def view(name, feature="y"):
-    key = "shop" if feature != "y" else name
+def view(name, feature="n"):
+    key = "shop" if feature != "n" else name
     entity = ef.Entity(f"entity_{name}", key=key, dtype=KEYS.get(name, pl.Int64) if key == name else pl.String)
     return ef.FeatureView(f"view_{name}", entities=[entity], source=source, ttl="40d", features=[feature])
 

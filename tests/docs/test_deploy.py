@@ -189,7 +189,7 @@ def test_the_workflow_and_the_table_of_causes_name_commands_that_exist(repositor
 
     group: Any = command_group()
     workflow = yaml.safe_load((repository / "docs" / "snippets" / "ci.yml").read_text())
-    steps = [step["run"] for step in workflow["jobs"]["check"]["steps"] if "run" in step]
+    steps = [step["run"] for step in workflow["jobs"]["dry-run"]["steps"] if "run" in step]
     pages = ("find-out-why", "test-in-ci", "operate", "install", "deploy", "serve")
     texts = [(repository / "docs" / "howto" / f"{page}.md").read_text(encoding="utf-8") for page in pages]
     used = {

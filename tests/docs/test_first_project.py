@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from tests.tracking import place_tracking
 
 import everfit as ef
 from everfit.commands.train import train
@@ -35,6 +36,7 @@ def project(tmp_path: Path, repository: Path) -> Path:
             "is_late": random.random(rows) < chance,
         }
     ).write_parquet(tmp_path / "deliveries.parquet")
+    place_tracking(tmp_path)
     return tmp_path
 
 

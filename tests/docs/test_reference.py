@@ -67,7 +67,9 @@ def test_every_error_has_its_codes_and_nearly_every_one_an_example(rows: Rows) -
     assert len(examples) >= len(listed) - 5
     assert {name: row[3] for name, row in listed.items() if row[3].isdigit()} == {
         "StoreError": "503",
+        "ProcessError": "503",
         "InvalidRequestError": "422",
+        "UnsignedRequestError": "401",
         "UnknownModelError": "404",
         "RequestTooLargeError": "413",
         "UnsupportedEncodingError": "415",

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import doctest
+import os
 from pathlib import Path
 
 import docs.walk
 import pytest
 from docs.walk import Walker, WalkError, fits, recorded, steps
 
+_LONG = pytest.mark.skipif("EVERFIT_TEST_REPLAYS" not in os.environ, reason="minutes: set EVERFIT_TEST_REPLAYS=1")
+
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/tutorial.md", pytest.param("docs/howto/first-release.md", marks=_LONG)]
+)
 def test_a_page_is_as_it_says(name: str, repository: Path, tmp_path: Path) -> None:
     Walker(tmp_path).follow((repository / name).read_text(encoding="utf-8"))
 
@@ -54,6 +59,11 @@ def test_files_changes_commands_and_outputs_are_followed(tmp_path: Path) -> None
     again = tmp_path / "again"
     again.mkdir()
     assert Walker(again).follow(followed) == followed
+
+
+def test_the_next_script_begins_where_the_last_one_ended(tmp_path: Path) -> None:
+    page = "```sh\nmkdir inner && cd inner\n```\n\n```sh\nbasename $PWD; exit 0\n```\n\n```text\ninner\n```\n"
+    Walker(tmp_path).follow(page)
 
 
 def test_another_exit_code_or_output_is_an_error(tmp_path: Path) -> None:

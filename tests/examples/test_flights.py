@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
@@ -162,7 +163,19 @@ def test_every_flight_flown_as_planned_is_a_row(project: ef.Project) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("monthly", "at_least"), [(False, 0.71), (True, 0.745)])
+@pytest.mark.parametrize(
+    ("monthly", "at_least"),
+    [
+        (False, 0.71),
+        pytest.param(
+            True,
+            0.745,
+            marks=pytest.mark.skipif(
+                "EVERFIT_TEST_REPLAYS" not in os.environ, reason="minutes: set EVERFIT_TEST_REPLAYS=1"
+            ),
+        ),
+    ],
+)
 def test_the_year_is_walked_as_well_as_promised(project: ef.Project, monthly: bool, at_least: float) -> None:
     walk = import_definitions(FLIGHTS, "walk")
     truth, chance = walk.walk(project, monthly=monthly)

@@ -25,15 +25,17 @@ def copied(name: str, to: Path) -> Path:
     return Path(shutil.copytree(EXAMPLES / name, to / name, ignore=ignored))
 
 
-def test_a_new_project_passes_its_check_and_its_tests_at_once(tmp_path: Path) -> None:
-    project = scaffold("my-bakery", tmp_path, today=datetime.now(UTC).date())
-    assert 'name = "my-bakery"' in (project / "everfit.toml").read_text()
+@pytest.mark.parametrize("template", ["forecasting", "regression", "binary", "multiclass"])
+def test_a_new_project_passes_its_check_and_its_tests_at_once(tmp_path: Path, template: str) -> None:
+    project = scaffold("my-project", tmp_path, template=template, today=datetime.now(UTC).date())
+    assert 'name = "my-project"' in (project / "everfit.toml").read_text()
     assert "__NAME__" not in "".join(path.read_text() for path in project.rglob("*.*") if path.is_file())
     assert (project / ".gitignore").is_file()
     run(project, "pytest", "-q", "-p", "no:cacheprovider")
     run(project, "everfit", "check")
 
 
+@pytest.mark.slow
 def test_the_deliveries_pass_their_check_and_their_tests(tmp_path: Path) -> None:
     project = copied("deliveries", tmp_path)
     run(project, "pytest", "-q", "-p", "no:cacheprovider")
@@ -44,6 +46,7 @@ def test_the_flights_tests_need_no_data(tmp_path: Path) -> None:
     run(copied("flights", tmp_path), "pytest", "-q", "-p", "no:cacheprovider")
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_the_flights_pass_their_check(tmp_path: Path, data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVERFIT_PATHS_DATA", str(data_folder))

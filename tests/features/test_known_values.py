@@ -55,7 +55,7 @@ def test_a_label_is_known_when_all_that_it_is_made_of_is() -> None:
     assert frame[KNOWN_AT][0] == FIRST + 2 * HOUR
     whole = build_frame(model(LATE), READER, as_of=FIRST + 9 * HOUR).data
     assert whole[LABEL].to_list() == [10.0, None, 30.0, None]
-    known = scan_labels(model(LATE), READER, as_of=FIRST + 9 * HOUR).collect()
+    known = scan_labels(model(LATE), READER, until=FIRST + 9 * HOUR).collect()
     assert known.select("id", "value").rows() == [("a", 10.0), ("c", 30.0)]
 
 
@@ -102,8 +102,10 @@ def test_infinite_values_are_missing_and_counted() -> None:
     source = Source("trips", function=lambda: TRIPS, timestamp="pickup")
     view = FeatureView("rides", entities=[TAXI], source=source, ttl="9d", features=["fare", "km"])
     assert view_rows(view, READER).collect()["fare"].to_list() == [10.0, None, 30.0, 40.0]
-    (found,) = measure_freshness([view], READER, at=FIRST + 5 * HOUR)
-    assert (found.rows, found.infinite) == (4, {"fare": 1})
+    (then, later) = (measure_freshness([view], READER, at=FIRST + hours * HOUR)[0] for hours in (2, 5))
+    # Counted in the newest hour of rows, whatever the ttl.
+    assert (then.rows, then.infinite) == (2, {"fare": 1})
+    assert (later.rows, later.infinite, later.age) == (2, {}, 2 * HOUR)
 
     def ratio(rows: pl.LazyFrame) -> pl.LazyFrame:
         return rows.select("taxi", "pickup", share=pl.col("km") / (pl.col("km") - 1))

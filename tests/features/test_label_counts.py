@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -36,9 +37,9 @@ class CountingReader(Reader):
 
     scans = 0
 
-    def scan(self, source: ef.Source, *, keep_infinite: bool = False) -> pl.LazyFrame:
+    def scan(self, source: ef.Source, **options: Any) -> pl.LazyFrame:
         self.scans += 1
-        return super().scan(source, keep_infinite=keep_infinite)
+        return super().scan(source, **options)
 
 
 def counter(folder: Path, rows: pl.DataFrame, *, created: str | None = None) -> tuple[LabelCounter, CountingReader]:

@@ -31,10 +31,10 @@ def view() -> ef.FeatureView:
 
 def test_it_answers_by_the_rules_of_time(view: ef.FeatureView, tmp_path: Path) -> None:
     online = OnlineStore(tmp_path / "online.db")
-    assert materialized_until(view, online) is None
+    assert materialized_until(online.state(view.name, view.definition)) is None
     until = NOON + timedelta(hours=1)
     materialize([view], Reader(tmp_path, {}), online, until=until)
-    assert materialized_until(view, online) == until
+    assert materialized_until(online.state(view.name, view.definition)) == until
     key = ["7", "2026-03-01"]
     assert look_up(view, key, online, at=until) == {"left": 1}
     assert look_up(view, key, online, at=until + timedelta(hours=2)) == {"left": 1}

@@ -18,8 +18,9 @@ from everfit.definitions.model import Model
 from everfit.definitions.on_demand import OnDemand
 from everfit.definitions.source import Source
 from everfit.definitions.view import FeatureView
-from everfit.features.parity import ParityReport, alike, compare_features, parity_finding, same_type
+from everfit.features.parity import ParityReport, compare_features, parity_finding
 from everfit.store.reader import Reader
+from everfit.store.value_equality import equal_values, same_type
 
 ORIGIN = datetime(2024, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -163,4 +164,4 @@ def test_without_rows_there_is_nothing_to_say() -> None:
     ],
 )
 def test_what_is_alike(recorded: list[Any], computed: list[Any], expected: list[bool]) -> None:
-    assert alike(*same_type(pl.Series(recorded), pl.Series(computed))).to_list() == expected
+    assert equal_values(*same_type(pl.Series(recorded), pl.Series(computed))).to_list() == expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -66,16 +66,16 @@ class TestDataSchema:
             ({"at": "date, the event time"}, "at is date, the event time instead of instant, the event time"),
             ({"at": "instant"}, "at is instant instead of instant, the event time"),
             (
-                {"shop": "integer, a key of record"},
-                "shop is integer, a key of record instead of string, a key of record",
+                {"shop": "integer, a key"},
+                "shop is integer, a key instead of string, a key",
             ),
-            ({"shop": "string"}, "shop is string instead of string, a key of record"),
+            ({"shop": "string"}, "shop is string instead of string, a key"),
             ({"extra": "number"}, "extra is number instead of absent"),
             ({"size": None}, "size is absent instead of number"),
         ],
     )
     def test_a_request_that_means_something_else_is_refused(self, world: Any, candidate: Any, named: str) -> None:
-        champion = {"at": "instant, the event time", "shop": "string, a key of record", "size": "number"}
+        champion = {"at": "instant, the event time", "shop": "string, a key", "size": "number"}
         request = {name: kind for name, kind in (champion | candidate).items() if kind}
         evidence = world.but(request=request, champion_request=champion, champion_version=7)
         verdict = only(DataSchema().judge(evidence))
@@ -205,6 +205,16 @@ class TestNewCategories:
         assert (verdict.outcome, verdict.value) == ("passed", 0.0)
 
 
+def labelled(world: Any, labels: Any, *, every: str = "1m") -> pl.DataFrame:
+    """Return the reference with other labels, and rows at such intervals before the hold-out."""
+    reference: pl.DataFrame = world.evidence.reference
+    begin = world.evidence.holdout[TIME].min()
+    times = pl.datetime_range(
+        pl.lit(begin).dt.offset_by(f"-{len(reference) * int(every[:-1])}{every[-1]}"), begin, every, closed="left"
+    )
+    return reference.with_columns(times.cast(reference[TIME].dtype).alias(TIME), pl.Series(LABEL, labels))
+
+
 class TestLabelBalance:
     def test_a_degenerate_label_fails(self, world: Any) -> None:
         verdict = only(LabelBalance().judge(world.but(truth=np.ones(1500))))
@@ -239,7 +249,52 @@ class TestLabelBalance:
         rare[:30] = 1
         verdict = only(LabelBalance().judge(world.but(truth=rare)))
         assert verdict.outcome == "failed"
-        assert "in training; beyond chance its odds changed by a factor of" in verdict.sentence
+        assert "in training (56.4 % to 59.6 % in windows as long); beyond chance its odds" in verdict.sentence
+
+    def test_a_share_that_an_earlier_season_had_passes(self, world: Any) -> None:
+        """Nearly all rows of the hold-out are late, and a twentieth of the reference's; then a part of it is alike."""
+        truth = (np.arange(1500) % 20 != 0).astype(np.float64)
+        late = np.arange(6_000) % 20 == 0
+        verdict = only(LabelBalance().judge(world.but(truth=truth, reference=labelled(world, late))))
+        assert (verdict.outcome, verdict.value is not None and verdict.value > 30) == ("failed", True)
+        late[1500:3000] = ~late[1500:3000]
+        verdict = only(LabelBalance().judge(world.but(truth=truth, reference=labelled(world, late))))
+        assert verdict.outcome == "passed", verdict.sentence
+        assert "% in windows as long)" in verdict.sentence
+
+    def test_a_median_that_an_earlier_season_had_passes(self, build_world: Callable[..., Any]) -> None:
+        world = build_world("regression")
+        values = world.evidence.reference[LABEL].to_numpy().copy()
+        higher = 8 * np.subtract(*np.quantile(values, [0.75, 0.25]))
+        truth = world.evidence.truth + higher
+        reference = labelled(world, values)
+        assert only(LabelBalance().judge(world.but(truth=truth, reference=reference))).outcome == "failed"
+        values[1500:3000] += higher
+        reference = labelled(world, values)
+        assert only(LabelBalance().judge(world.but(truth=truth, reference=reference))).outcome == "passed"
+
+    @pytest.mark.parametrize("apart", [timedelta(0), timedelta(microseconds=1)])
+    def test_a_hold_out_of_an_instant_has_no_windows(self, world: Any, apart: timedelta) -> None:
+        """Of so short a length, a month has more windows than there is memory."""
+        holdout = world.evidence.holdout
+        times = pl.Series(TIME, [holdout[TIME].min()] * (len(holdout) - 1) + [holdout[TIME].min() + apart])
+        held_out = holdout.with_columns(times.cast(holdout[TIME].dtype))
+        verdict = only(LabelBalance().judge(world.but(holdout=held_out)))
+        assert verdict.outcome == "passed"
+        assert "windows" not in verdict.sentence
+
+    def test_where_whole_days_are_alike_more_is_chance(self, world: Any) -> None:
+        """A tenth of all days is bad, or a tenth of all rows: the same rows of the hold-out say less of the former."""
+        random = np.random.default_rng(3)
+        bad = (random.random(6_000 // 24) < 0.1).repeat(24)
+        truth = (np.arange(1500) < 400).astype(np.float64)
+        by_days, by_rows = (
+            only(LabelBalance().judge(world.but(truth=truth, reference=labelled(world, late, every="1h")))).value
+            for late in (bad, random.permutation(bad))
+        )
+        assert by_days is not None
+        assert by_rows is not None
+        assert by_days < by_rows
 
     def test_few_rows_do_not_fail_by_chance(self, world: Any) -> None:
         few = world.but(truth=np.array([0.0] * 9 + [1.0]), weight=np.ones(10))
@@ -264,6 +319,11 @@ class TestLabelCoverage:
             "1500 of the 1507 rows in the hold-out's time have a label (99.5 %); about 5 "
         )
         assert "are worth 1500 rows" in verdict.sentence
+
+    def test_states_what_the_hold_out_is(self, world: Any) -> None:
+        rule, since = "the last 14d up to the newest mature label", datetime(2026, 2, 1, 12, tzinfo=UTC)
+        verdict = only(LabelCoverage().judge(world.but(holdout_rule=rule, holdout_from=since)))
+        assert verdict.sentence.endswith(f" The hold-out is {rule}: from 2026-02-01 12:00 UTC on.")
 
     @pytest.mark.parametrize(("to_come", "outcome"), [(0.0, "passed"), (13_000.0, "passed"), (14_000.0, "failed")])
     def test_too_few_labels_cannot_judge(self, world: Any, to_come: float, outcome: str) -> None:

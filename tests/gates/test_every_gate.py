@@ -21,10 +21,17 @@ from everfit.core.evidence import Evidence
 from everfit.core.records import Verdict
 from everfit.definitions.gate import Gate
 from everfit.gates.custom import OwnGate, gate
+from everfit.gates.declared import BeatsDeclaredBaseline, DeclaredMetric
 from everfit.gates.judge import STANDARD_GATES
 from everfit.gates.slices import Slices
 
-ARGUMENTS: dict[str, dict[str, Any]] = {"Slices": {"column": "town"}}
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "Slices": {"column": "town"},
+    "DeclaredMetric": {"at_most": 5.0},
+    "BeatsDeclaredBaseline": {"by": 0.01},
+}
+OF_A_MODEL = {Slices, DeclaredMetric, BeatsDeclaredBaseline}
+"""Gates that the model's code or its design record names."""
 
 
 def gate_classes() -> list[type]:
@@ -107,7 +114,7 @@ def test_names_are_unique() -> None:
 
 
 def test_every_class_is_standard_or_named_by_the_model() -> None:
-    assert {type(each) for each in STANDARD_GATES} == set(CLASSES) - {Slices}
+    assert {type(each) for each in STANDARD_GATES} == set(CLASSES) - OF_A_MODEL
 
 
 @every_gate

@@ -18,6 +18,7 @@ from everfit.gates.custom import gate
 from everfit.gates.judge import STANDARD_GATES, gates_of, judge
 from everfit.gates.model_gates import Determinism, MaxLatency, Reload, Robustness
 from everfit.gates.slices import Slices
+from everfit.measures.quality import metric_for
 from everfit.measures.weighting import Floats
 
 
@@ -60,13 +61,37 @@ class TestBeatsChampion:
         assert verdict.outcome == "failed"
         assert verdict.value is not None
         assert verdict.value > 0
-        assert "significantly worse: log_loss is" in verdict.sentence
+        assert "significantly worse by more than 0.00568: log_loss is" in verdict.sentence
+        assert "significantly worse: log_loss is" in only(BeatsChampion(margin=0).judge(evidence)).sentence
         assert only(BeatsChampion(margin=verdict.value).judge(evidence)).outcome == "passed"
+
+    def test_by_default_one_per_cent_of_the_champion_s_value_may_be_lost(self, world: Any) -> None:
+        champion = world.evidence.predicted
+        evidence = world.but(predicted=world.noisy(1.0), champion=champion, champion_version=1)
+        loss = metric_for("log_loss", "binary").compute(evidence.truth, champion, evidence.weight)
+        verdict = only(BeatsChampion().judge(evidence))
+        assert verdict.threshold == pytest.approx(0.01 * loss)
+
+    def test_a_champion_that_has_learnt_from_the_rows_is_shown_as_deployed_on_newer_ones(self, world: Any) -> None:
+        champion = world.evidence.predicted
+        deployed = champion.copy()
+        deployed[:-200] = np.nan
+        more = {"champion": champion, "champion_version": 1, "champion_stand_in": True}
+        sentence = only(BeatsChampion().judge(world.but(**more, champion_deployed=deployed))).sentence
+        assert "its recipe was fitted again without them. On the newer rows, log_loss is" in sentence
+        assert "the deployed champion's" in sentence
+        assert "on 200 rows" in sentence
+        deployed[:-29] = np.nan
+        sentence = only(BeatsChampion().judge(world.but(**more, champion_deployed=deployed))).sentence
+        assert sentence.endswith("its recipe was fitted again without them.")
+        kept = world.but(**more, champion_recipe="The champion's parameters are kept.")
+        assert only(BeatsChampion().judge(kept)).sentence.endswith("without them. The champion's parameters are kept.")
 
     def test_strictly_wants_a_gain(self, world: Any) -> None:
         same = world.but(champion=world.evidence.predicted, champion_version=1)
         assert only(BeatsChampion().judge(same)).outcome == "passed"
-        assert only(BeatsChampion(strictly=True).judge(same)).outcome == "failed"
+        refused = only(BeatsChampion(strictly=True).judge(same))
+        assert (refused.outcome, refused.threshold) == ("failed", 0.0)
         better = world.but(champion=world.noisy(1.0), champion_version=1)
         assert only(BeatsChampion(strictly=True).judge(better)).outcome == "passed"
 

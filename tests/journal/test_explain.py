@@ -58,7 +58,7 @@ def test_status_counts_what_waits_and_what_is_there(journal: Path, lake: Path) -
     service.report({"a": "True"}, at=1)
     before = journal_status(journal, lake)
     assert [(each.log, each.open_segments, each.unshipped_rows) for each in before.logs] == [
-        ("predictions", 1, 3), ("outcomes", 1, 1), ("pushes", 0, 0), ("failures", 0, 0),
+        ("predictions", 1, 3), ("outcomes", 1, 1), ("pushes", 0, 0), ("failures", 0, 0), ("labels", 0, 0),
     ]  # fmt: skip
     assert before.lake == ()
     service.stop()
@@ -66,7 +66,7 @@ def test_status_counts_what_waits_and_what_is_there(journal: Path, lake: Path) -
     ship(journal, lake)
     after = journal_status(journal, lake)
     assert [(each.broken_segments, each.unshipped_rows, each.unshipped_bytes) for each in after.logs] == [
-        (1, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 0),
+        (1, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 0),
     ]  # fmt: skip
     assert [(each.log, each.name, each.rows, each.files) for each in after.lake] == [
         ("predictions", "late", 3, 2), ("outcomes", "late", 1, 1),

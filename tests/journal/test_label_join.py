@@ -21,7 +21,7 @@ from everfit.journal.label_join import (
     latest_outcomes,
     repeated_reports,
 )
-from everfit.journal.logs import OUTCOME
+from everfit.journal.logs import LABEL, OUTCOME
 from everfit.journal.ship import ship
 from everfit.journal.tables import scan_outcomes, scan_predictions
 from everfit.store.timestamps import INSTANT
@@ -74,9 +74,13 @@ def test_the_last_report_holds(rows: list[tuple[str, int, int, str | None]], as_
 
 
 def source(rows: list[tuple[str, int, str | None]]) -> pl.DataFrame:
-    """Id, hour it was known, value."""
-    base = [{"id": key, "value": value, "known_at": hour(known)} for key, known, value in rows]
-    return pl.DataFrame(base, schema={"id": pl.String, "value": pl.String, "known_at": INSTANT})
+    """Id, hour it was known, value; all were found together. A null is no label."""
+    base = [
+        {"id": key, "value": value, "known_at": hour(known), "recorded_at": hour(9), "segment": "s", "place": place}
+        for place, (key, known, value) in enumerate(rows)
+        if value is not None
+    ]
+    return pl.DataFrame(base, schema=LABEL)
 
 
 def in_source(rows: list[tuple[str, int, str | None]], as_of: int) -> dict[str, tuple[str, datetime]]:
@@ -135,6 +139,14 @@ def test_reports_that_can_be_repeated() -> None:
     twice = repeated_reports(outcomes([]), source([("a", 1, "1"), ("a", 2, "0")]), made, hour(5))
     assert twice is not None
     assert sorted(twice.rows()) == [("a", "0"), ("a", "1")]
+
+
+def test_of_labels_that_state_the_same_known_time_the_last_found_counts() -> None:
+    found = pl.concat(
+        source([("a", 1, value)]).with_columns(pl.lit(hour(at), dtype=INSTANT).alias("recorded_at"))
+        for at, value in ((3, "0"), (2, "1"))
+    )
+    assert known_labels(outcomes([]), found, hour(5))["label"].to_list() == ["0"]
 
 
 def test_instants_need_a_zone() -> None:

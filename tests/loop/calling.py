@@ -7,11 +7,18 @@ import itertools
 import json
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any, Self
 
 from tests.loop.parcels import MODEL, sent
 
 _BATCH, _PAUSE_S = 8, 0.04
+
+
+def parcels(number: int) -> tuple[str, list[dict[str, Any]]]:
+    """Return the model and the rows of a request."""
+    rows = sent(_BATCH, drones=0.0, seed=number).select("kind", "distance_km", quoted_minutes="minutes")
+    return MODEL, rows.to_dicts()
 
 
 def free_port() -> int:
@@ -22,13 +29,14 @@ def free_port() -> int:
 
 
 class Callers:
-    """Ask for parcels until they are told to stop.
+    """Ask until they are told to stop.
 
     Args:
         port: Of this machine.
+        ask: Returns the model and the rows of a request by its number.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, ask: Callable[[int], tuple[str, list[dict[str, Any]]]] = parcels) -> None:
         self.answered: dict[str, int] = {}
         """The version that answered, by id."""
         self.unanswered = 0
@@ -36,6 +44,7 @@ class Callers:
         self.refusals: list[str] = []
         """What was answered otherwise; there should be none."""
         self._port = port
+        self._ask = ask
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._call, name="callers", daemon=True)
 
@@ -52,21 +61,21 @@ class Callers:
         for number in itertools.count():
             if self._ended.wait(_PAUSE_S):
                 break
-            rows = sent(_BATCH, drones=0.0, seed=number).select("kind", "distance_km", quoted_minutes="minutes")
-            body = {"inputs": rows.to_dicts(), "ids": [f"parcel-{number}-{each}" for each in range(_BATCH)]}
+            model, rows = self._ask(number)
+            body = {"inputs": rows, "ids": [f"parcel-{number}-{each}" for each in range(len(rows))]}
             try:
-                connection.request("POST", f"/predict/{MODEL}", json.dumps(body))
+                connection.request("POST", f"/predict/{model}", json.dumps(body))
                 response = connection.getresponse()
                 text = response.read()
             except (OSError, http.client.HTTPException):
                 connection.close()
-                self.unanswered += _BATCH
+                self.unanswered += len(rows)
                 continue
             if response.status == http.client.OK:
                 answer = json.loads(text)
                 self.answered |= dict(zip(answer["ids"], _versions(answer), strict=True))
             elif response.status == http.client.SERVICE_UNAVAILABLE:
-                self.unanswered += _BATCH
+                self.unanswered += len(rows)
             else:
                 self.refusals.append(text.decode())
         connection.close()

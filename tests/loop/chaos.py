@@ -48,7 +48,7 @@ late.roll_out(ef.Shadow(40), ef.Canary(0.5, 40), watch="2s")
 VICTIMS = {"controller": "controller", "training": "make-candidate", "worker": "worker"}
 """Whom chance may kill, by a word of the command."""
 EVERYTHING = "everything"
-LONGEST_S = 120.0
+LONGEST_S = 300.0
 _AT_MOST = {"deployment-due": 4, "deployment-changed": 4, "rollout-moved": 3, "audit-due": 4, "audited": 4}
 """How often a life goes past a point that it comes to more than once."""
 _TWICE = ("alias-due", "order-finished", "rows-shipped", "segments-deleted", "learn-started", "run-ended")

@@ -21,6 +21,7 @@ import numpy as np
 import polars as pl
 from tests.acceptance.shop import everfit
 from tests.serving.test_deployment import wait_for
+from tests.tracking import place_tracking
 
 import everfit as ef
 from everfit.client.records import Prediction
@@ -151,6 +152,7 @@ def make_champion(folder: Path) -> Path:
     folder.joinpath("everfit.toml").write_text(_SETTINGS)
     folder.joinpath("parcels.py").write_text(HONEST)
     history().write_parquet(folder / "parcels.parquet")
+    place_tracking(folder)
     for words in (("train",), ("promote",)):
         answer = everfit(folder, *words)
         assert answer.code == 0, answer.err + answer.out

@@ -53,11 +53,20 @@ class Rounds:
     def signs(self) -> tuple[object, ...] | None:
         return None
 
+    def is_awaited(self) -> bool | None:
+        return None
+
     def wants_round(self) -> bool:
         return False
 
     def round(self) -> None:
         """Do nothing."""
+
+    def end(self) -> None:
+        """Do nothing."""
+
+    def makes_way(self) -> bool:
+        return False
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, object]]:
@@ -86,7 +95,7 @@ def loop_of(system: System) -> Iterator[Loop]:
         engines.append(Engine(f"sqlite:///{system.state}/loop.db", workflows))  # type: ignore[arg-type]
         return engines[0]
 
-    loop = Loop(system, Launcher(root=system.project.root), open_engine=opened)
+    loop = Loop(system, lambda release: Launcher(root=system.project.root), open_engine=opened)
     loop.begin()
     with closing(engines[0]):
         yield loop
@@ -108,7 +117,8 @@ def test_a_life(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with loop_of(system) as loop:
         rounds_until(loop, lambda: [record.state for record in system.orders.of(MODEL)] == ["shipped"])
         asked = order()
-        rounds_until(loop, lambda: system.orders.one(asked.number).state not in {"open", "running"})
+        # An order is delivering a moment before its rollout begins.
+        rounds_until(loop, lambda: system.rollouts.running(MODEL) is not None or system.orders.one(asked.number).ended)
         assert system.orders.one(asked.number).state == "delivering", system.orders.one(asked.number).sentence
         change_rollout(system, MODEL, "pause", actor=WHO, reason=WHY)
         change_rollout(system, MODEL, "resume", actor=WHO, reason=WHY)

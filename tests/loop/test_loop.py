@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -15,6 +17,10 @@ from tests.loop.town import CHANGE, DAY, EVERY, HOUR, MODEL, TRAINED, Town, foun
 from tests.serving.test_deployment import wait_for
 
 from everfit.commands.orders import give_order
+from everfit.journal import prediction_history
+from everfit.journal.journal_feed import JournalFeed, NewRows
+from everfit.loop.monitoring_run import monitor
+from everfit.store.controller_report import read_controller_report
 
 SAME = rides(60, change=None)
 """Events whose labels never change their meaning."""
@@ -187,6 +193,41 @@ def test_another_loop_completes_what_one_left(folder: Path) -> None:
     dead.set()
 
 
+def settle(living: Town) -> None:
+    """Make the rounds that are due at the present instant, as long as the report says that something is under way."""
+    living.loop.round()
+    deadline_s = time.monotonic() + 60
+    while (report := read_controller_report(living.system.state)) is not None and report.busy:
+        assert time.monotonic() < deadline_s
+        if living.loop.wants_round():
+            living.loop.round()
+        time.sleep(0.001)
+    assert "running" not in living.loop._engine.states("").values()
+
+
+def test_the_report_is_busy_until_orders_and_transitions_are_done_and_not_while_a_rollout_waits(folder: Path) -> None:
+    """In a replay, time goes on when the report is idle: each state begins at the instant at which it was due."""
+    with town(folder, "late.retrain_when()", data=SAME, in_replay=True) as living:
+        give_order(living.system, MODEL, actor="ada", reason="to see")
+        settle(living)
+        (rollout,) = living.system.rollouts.of(MODEL)
+        deployed = living.system.deployment.of(MODEL)
+        assert deployed is not None
+        assert (rollout.state, rollout.began_at) == ("shadow", TRAINED)
+        assert deployed.shadow is not None, "the deployment record has followed"
+        for _ in range(3):  # too few rows: nothing is due, and nothing is waited for
+            living.go_on(EVERY)
+            settle(living)
+        assert living.system.rollouts.one(rollout.number).state == "shadow"
+        for state in ("canary", "watching"):
+            living.go_on(DAY)
+            settle(living)
+            present = living.system.rollouts.one(rollout.number)
+            assert (present.state, present.entered_at) == (state, living.clock.instant)
+        assert living.champion == 2
+        assert living.orders[0].state == "shipped"
+
+
 def test_what_ended_more_than_a_week_ago_is_pruned_hourly(folder: Path) -> None:
     with town(folder, "late.retrain_when()", data=SAME) as living:
         living.round()
@@ -245,3 +286,43 @@ def test_at_level_manual_nothing_is_ordered(folder: Path) -> None:
         living.live(DAY, step=6 * HOUR)
         assert not living.orders
         assert living.says == ""
+
+
+def test_a_loop_that_starts_again_reads_what_is_new(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy, rows, read = "late.retrain_when(ef.Every('30d'))", list[int](), JournalFeed.read
+
+    def counted(feed: JournalFeed, *args: Any, **kwargs: Any) -> NewRows:
+        new = read(feed, *args, **kwargs)
+        rows.append(new.predictions.rows.height)
+        return new
+
+    monkeypatch.setattr(JournalFeed, "read", counted)
+    now, served = TRAINED, TRAINED
+    for expected in (36, 36, 3 * 36):
+        rows.clear()
+        with town(folder, policy, data=SAME) as living:
+            living.clock.instant, living._served_until = now, served
+            living.live(6 * HOUR, step=6 * HOUR)
+            now, served = living.clock.instant, living._served_until
+        assert sum(rows) == expected
+        if now == TRAINED + 12 * HOUR:
+            # It may be deleted: then everything is read again.
+            shutil.rmtree(living.system.state / "monitoring")
+
+
+@pytest.mark.slow
+def test_a_report_on_the_newest_predictions_has_the_alarm_of_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with town(folder, "late.retrain_when()") as living:
+        living.live(3 * DAY, step=6 * HOUR)
+        whole = monitor(living.system, MODEL)
+        monkeypatch.setattr(prediction_history, "_MOST_ROWS", 200)
+        report = monitor(living.system, MODEL)
+    (newest,), (every,) = report.versions, whole.versions
+    assert (newest.overall.rows, every.overall.rows) == (200, 432)
+    assert newest.alarm == every.alarm
+    assert newest.alarm is not None
+    assert newest.alarm.current is not None
+    assert "the newest 200 are shown; alarms are about all" in report.notes[-1]
+    assert [(one.kind, one.numbers) for one in report.findings if one.kind == "performance_drop"] == [
+        (one.kind, one.numbers) for one in whole.findings if one.kind == "performance_drop"
+    ]

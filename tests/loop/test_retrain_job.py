@@ -9,11 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.programs import write_program
 
 from everfit.core.clock import FixedClock
 from everfit.core.event_log import event_fields
 from everfit.core.settings import LoopSettings
-from everfit.loop.retrain_job import RESULT, read_attempts, read_outcome, train
+from everfit.loop.retrain_job import RESULT, delete_packages, read_attempts, read_outcome, train
 from everfit.loop.training_record import TrainingOutcome, TrainingRequest
 from everfit.runtime.launcher import Launcher
 
@@ -30,9 +31,7 @@ echo '{"made": null, "trouble": "no luck"}' > "$5/made.json"
 
 def trained(folder: Path, *, deaths: int) -> TrainingOutcome:
     """Run a training whose process is killed the first times."""
-    program = folder / "interpreter"
-    program.write_text(_TRAINING)
-    program.chmod(0o755)
+    program = write_program(folder / "interpreter", _TRAINING)
     launcher = Launcher(root=folder, interpreter=str(program), environment={"DEATHS": str(deaths)})
     system: Any = SimpleNamespace(
         clock=FixedClock(NOW), project=SimpleNamespace(settings=SimpleNamespace(loop=LoopSettings()))
@@ -51,6 +50,15 @@ def test_attempts_are_counted_in_the_folder(tmp_path: Path, caplog: pytest.LogCa
         ("training_started", 2),
     ]
     assert {fields["order"] for fields in lines} == {7}
+
+
+def test_what_a_killed_training_was_writing_is_deleted(tmp_path: Path) -> None:
+    draft = tmp_path / "7" / ".candidate-x1y2" / "package"
+    draft.mkdir(parents=True)
+    (tmp_path / "7" / "temporary" / "pool").mkdir(parents=True)
+    trained(tmp_path, deaths=1)
+    delete_packages(tmp_path / "7")
+    assert {path.name for path in (tmp_path / "7").iterdir() if path.is_dir()} == set()
 
 
 def test_a_training_that_is_always_killed_fails(tmp_path: Path) -> None:

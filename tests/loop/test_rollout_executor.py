@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from tests.acceptance.shop import make_project
@@ -13,6 +15,8 @@ from everfit.core.records import ModelVersion
 from everfit.core.rollout import Rollout
 from everfit.delivery import manual_steps
 from everfit.loop.rollout_executor import begin_rollout, execute_transition, sync_deployment
+from everfit.runtime.launcher import RELEASE_VARIABLE
+from everfit.store.active_release import ReleaseFolder, write_release
 from everfit.system import System
 from everfit.wiring import open_system
 
@@ -80,3 +84,33 @@ def test_a_step_that_is_carried_out_again_is_one_step(system: System, newcomer: 
     assert execute_transition(system, begin.number, back, now=NOW) == ended
     assert [each.action for each in ended.history] == ["begin", halt.action, back.action]
     assert answering(system) == (1, None)
+
+
+def test_a_version_is_deployed_with_the_environment_of_its_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_project(tmp_path / "shop")
+    state, tree = root / ".everfit", "releases/trees/a"
+    shutil.copytree(root, state / tree, ignore=shutil.ignore_patterns(".everfit"))
+    environment = "releases/environments/k"
+    release = ReleaseFolder(number=7, commit="a" * 40, code="sha256:0", tree=tree, environment=environment)
+    (state / environment).mkdir(parents=True)
+    write_release(state, release)
+    monkeypatch.setenv(RELEASE_VARIABLE, "7")
+    system = open_system(root)
+    version = train(system, as_of=NOW, actor=WHO).version
+    assert version is not None
+    promote(system, MODEL, version.version, actor=WHO, reason="the first")
+    assert deployed_environment(system) == environment
+    interpreter = system.deployment.interpreter_of(system.deployment.of(MODEL).champion)  # type: ignore[union-attr]
+    assert interpreter == state / environment / "bin" / "python"
+    # A release of another system has the same number, and is another commit.
+    write_release(state, ReleaseFolder(number=7, commit="b" * 40, code="sha256:0", tree=tree, environment=environment))
+    promote(system, MODEL, version.version, actor=WHO, reason="again")
+    assert deployed_environment(system) == ""
+
+
+def deployed_environment(system: System) -> str:
+    deployed = system.deployment.of(MODEL)
+    assert deployed is not None
+    return deployed.champion.environment

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import polars as pl
+from tests.tracking import place_tracking
 
 from everfit.artifact.package import open_package
 from everfit.commands.rollouts import promote
@@ -28,7 +29,7 @@ from everfit.core.sqlite_url import sqlite_url
 from everfit.loop.loop import Loop
 from everfit.loop.retrain_job import REQUEST, order_folder, run_training
 from everfit.loop.training_record import TrainingOutcome, TrainingRequest
-from everfit.runtime.launcher import Launcher
+from everfit.runtime.launcher import launcher_of
 from everfit.runtime.workflows import Engine
 from everfit.store.journal_records import PREDICTIONS, PredictionLayout, Predictions
 from everfit.store.record_log import PredictionLog
@@ -98,6 +99,11 @@ late.roll_out(ef.Shadow(requests=100, at_most="2h"), ef.Canary(0.5, requests=100
 """
 
 
+def definitions(policy: str) -> str:
+    """Return the project's module, with a call of ``retrain_when``."""
+    return f"{_DEFINITIONS}\n{policy}\n"
+
+
 def rides(days: float, *, change: datetime | None = CHANGE) -> pl.DataFrame:
     """Return the events of so many days from :data:`START` on, labels of the future included."""
     rows, random = int(days * DAY / EVERY), np.random.default_rng(0)
@@ -139,18 +145,20 @@ class Town:
         folder: As :func:`found` leaves it, or a copy.
         policy: The call of ``retrain_when`` that is added to the project's file.
         data: Instead of the events that :func:`found` wrote.
+        in_replay: The clock is taken for a replay's.
     """
 
-    def __init__(self, folder: Path, policy: str, *, data: pl.DataFrame | None = None) -> None:
-        folder.joinpath("town.py").write_text(f"{_DEFINITIONS}\n{policy}\n")
+    def __init__(self, folder: Path, policy: str, *, data: pl.DataFrame | None = None, in_replay: bool = False) -> None:
+        folder.joinpath("town.py").write_text(definitions(policy))
         self.rides = rides(60) if data is None else data
         self.rides.write_parquet(folder / "rides.parquet")
         self.clock = FixedClock(TRAINED)
         self.system: System = open_system(folder, clock=self.clock)
         self.loop = TownLoop(
             self.system,
-            Launcher(root=folder),
+            partial(launcher_of, folder, self.system.state),
             open_engine=partial(Engine, sqlite_url(self.system.state / "loop.db")),
+            in_replay=in_replay,
         )
         self._log = PredictionLog(self.system.journal / PREDICTIONS)
         self._layouts: dict[str, int] = {}
@@ -252,8 +260,9 @@ def found(folder: Path) -> Path:
     """Write the project, train its first version by hand and promote it."""
     folder.mkdir(parents=True)
     folder.joinpath("everfit.toml").write_text(_SETTINGS)
-    folder.joinpath("town.py").write_text(f"{_DEFINITIONS}\nlate.retrain_when()\n")
+    folder.joinpath("town.py").write_text(definitions("late.retrain_when()"))
     rides(21).write_parquet(folder / "rides.parquet")
+    place_tracking(folder)
     system = open_system(folder, clock=FixedClock(TRAINED))
     version = train(system, actor="a person").version
     assert version is not None
@@ -262,11 +271,12 @@ def found(folder: Path) -> Path:
 
 
 @contextmanager
-def town(folder: Path, policy: str, *, data: pl.DataFrame | None = None) -> Iterator[Town]:
+def town(folder: Path, policy: str, *, data: pl.DataFrame | None = None, in_replay: bool = False) -> Iterator[Town]:
     """Open a town's loop, and close its engine in the end."""
-    opened = Town(folder, policy, data=data)
+    opened = Town(folder, policy, data=data, in_replay=in_replay)
     opened.loop.begin()
     try:
         yield opened
     finally:
+        opened.loop.end()
         opened.loop._engine.close()

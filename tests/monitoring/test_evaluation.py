@@ -18,6 +18,7 @@ from everfit.core.columns import ID, KNOWN_AT, LABEL, PREDICTION, RECORDED_AT, R
 from everfit.core.evidence import SourceFreshness
 from everfit.core.finding import Finding
 from everfit.monitoring.evaluation import EvaluationScope, build_report
+from everfit.monitoring.labels import count_reports
 from everfit.monitoring.performance import Comparison, Scale
 from everfit.monitoring.performance_alarm import performance_alarm
 from everfit.monitoring.reference import HELD_OUT, ReferenceProfile
@@ -108,6 +109,25 @@ def test_infinite_values_of_a_view_are_named(reference: ReferenceProfile) -> Non
     assert "infinite in 3 of 10 rows of the source kitchen_reports" in found.sentence
 
 
+@pytest.mark.parametrize(
+    ("expected", "severity", "meaning"),
+    [(timedelta(minutes=10), "warning", "is noticed, later than planned"), (DAY, "info", "can be corrected")],
+)
+def test_labels_that_come_at_another_time_than_the_design_expects(
+    reference: ReferenceProfile, expected: timedelta, severity: str, meaning: str
+) -> None:
+    found = only(seen(live(), reference, expected_delay=expected))
+    assert (found.kind, found.severity) == ("label_delay", severity)
+    assert meaning in found.sentence
+    assert "known after 2h, where the design record expects" in found.sentence
+    assert found.numbers["measured_s"] == pytest.approx(7200)
+
+
+@pytest.mark.parametrize("expected", [timedelta(hours=1), timedelta(hours=2), timedelta(hours=4)])
+def test_labels_that_come_about_as_expected(reference: ReferenceProfile, expected: timedelta) -> None:
+    assert seen(live(), reference, expected_delay=expected).findings == ()
+
+
 def test_a_source_that_stops(reference: ReferenceProfile) -> None:
     stale = SourceFreshness(source="kitchen_reports", view="view", age=5 * DAY, ttl=DAY)
     gone = live().with_columns(pl.when(pl.col(TIME) < END - 4 * DAY).then("view.load").alias("view.load"))
@@ -190,10 +210,10 @@ def test_clocks_that_disagree(reference: ReferenceProfile) -> None:
 
 def test_label_files_that_say_everything_twice(reference: ReferenceProfile) -> None:
     once = live().select(pl.col(ID), pl.col(LABEL).cast(pl.String).alias("value"))
-    found = only(seen(live(), reference, reports=pl.concat([once, once])))
+    found = only(seen(live(), reference, reports=count_reports(pl.concat([once, once]))))
     assert (found.kind, found.severity) == ("duplicate_labels", "info")
     other = once.with_columns(pl.lit("2.0").alias("value"))
-    assert only(seen(live(), reference, reports=pl.concat([once, other]))).kind == "contradicting_labels"
+    assert only(seen(live(), reference, reports=count_reports(pl.concat([once, other])))).kind == "contradicting_labels"
 
 
 def test_nobody_asks(reference: ReferenceProfile) -> None:

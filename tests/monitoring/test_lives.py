@@ -24,7 +24,7 @@ from everfit.store.reader import Reader
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHIPPED, DAYS = 55, 180
 ALPHA = 0.05
-YEARS = int(os.environ.get("EVERFIT_TEST_YEARS", "4"))
+YEARS = int(os.environ.get("EVERFIT_TEST_YEARS", "2"))
 """A year takes half a minute; 20 are the whole proof."""
 
 

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from tests.programs import write_program
 
 from everfit.runtime.launcher import Launcher
 from everfit.runtime.supervisor import ProcessSpec, Supervisor
@@ -27,9 +28,7 @@ def announced() -> list[int]:
 
 def keep(folder: Path, announced: list[int], *, deaths: int, dies: str) -> int:
     """Supervise a process that dies in a given way when it is started the first times, until it is of use."""
-    program = folder / "interpreter"
-    program.write_text(_ON_POST)
-    program.chmod(0o755)
+    program = write_program(folder / "interpreter", _ON_POST)
     launcher = Launcher(root=folder, interpreter=str(program), environment={"DEATHS": str(deaths), "DIES": dies})
 
     def stop() -> None:

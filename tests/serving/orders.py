@@ -31,6 +31,7 @@ from everfit.features.materialize import materialize
 from everfit.serving.inference.data_plane import DataPlane
 from everfit.serving.inference.model_loader import ModelLoader
 from everfit.serving.prediction_logger import PredictionLogger
+from everfit.serving.release_webhook import ReleaseWebhook
 from everfit.serving.worker import Worker
 from everfit.store.deployment import Deployed, DeploymentRecord, ModelDeployment
 from everfit.store.reader import Reader
@@ -99,6 +100,7 @@ class Shop:
             clock=clock or FixedClock(NOW),
             slot=slot,
             reports=self.folder / "workers",
+            webhook=ReleaseWebhook(self.folder, clock or FixedClock(NOW)),
         )
         worker.load()
         return worker

@@ -40,7 +40,8 @@ class Service:
 def running(folder: Path, *, port: int = 0, **settings: Any) -> Iterator[Service]:
     """Start it with these ``[serving]`` settings, and make sure that it does not outlive its test.
 
-    ``store_wait_s``: how long the online store takes for every look-up.
+    ``store_wait_s``: how long the online store takes for every look-up. ``webhook_s``: the instant, in seconds since
+    1970, at which every webhook arrives, by default now.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.serving.process", str(folder), str(port)],
@@ -62,11 +63,12 @@ def running(folder: Path, *, port: int = 0, **settings: Any) -> Iterator[Service
 
 def _main(folder: Path, port: int) -> None:
     from everfit.artifact.signing import Signer, Trust
-    from everfit.core.clock import SystemClock
+    from everfit.core.clock import FixedClock, SystemClock, from_us
     from everfit.core.settings import ServingSettings
     from everfit.serving.http.listener import listen, url_of
     from everfit.serving.inference.model_loader import ModelLoader
     from everfit.serving.prediction_logger import PredictionLogger
+    from everfit.serving.release_webhook import ReleaseWebhook
     from everfit.serving.worker import Worker
     from everfit.store.deployment import DeploymentRecord
     from everfit.store.sqlite_online import OnlineStore
@@ -83,13 +85,17 @@ def _main(folder: Path, port: int) -> None:
             return super().get(*args, **more)
 
     chosen = json.loads(os.environ.get("EVERFIT_TEST_SERVING", "{}"))
-    wait_s = chosen.pop("store_wait_s", 0.0)
+    wait_s, webhook_s = chosen.pop("store_wait_s", 0.0), chosen.pop("webhook_s", 0)
     settings = msgspec.convert({"max_body_bytes": MAX_BODY_BYTES, "max_rows": MAX_ROWS} | chosen, ServingSettings)
     online = (SlowStore if wait_s else OnlineStore)(folder / "online.db")
     trust = Trust([Signer(bytes(range(32))).key])
     worker = Worker(
         ModelLoader(
-            DeploymentRecord(folder / "deployment.json"), trust=trust, online=online, max_rows=settings.max_rows
+            DeploymentRecord(folder / "deployment.json"),
+            trust=trust,
+            online=online,
+            max_rows=settings.max_rows,
+            limit_s=settings.answer_seconds,
         ),
         online=online,
         prediction_logger=PredictionLogger(
@@ -99,6 +105,7 @@ def _main(folder: Path, port: int) -> None:
         clock=SystemClock(),
         slot=0,
         reports=folder / "workers",
+        webhook=ReleaseWebhook(folder, FixedClock(from_us(webhook_s * 1_000_000)) if webhook_s else SystemClock()),
     )
     worker.load()
     listener = listen("127.0.0.1", port)

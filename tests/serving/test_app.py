@@ -12,12 +12,14 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from tests.serving.orders import ROW, Shop, request_of
+from tests.serving.orders import ROW, TRUST, Shop, request_of
 from tests.serving.process import MAX_BODY_BYTES, MAX_ROWS, Service, running
 
+from everfit.artifact.package import open_package
 from everfit.core.evidence import Arithmetic
 from everfit.serving.http.connection import HttpRequest
 from everfit.serving.http.responses import Response
+from everfit.serving.inference.execution import LocalExecution
 
 
 def post(service: Service, content: Any, model: str = "late") -> httpx.Response:
@@ -189,7 +191,8 @@ class Exploding:
 
 def test_a_failing_model_tells_the_log_and_not_the_caller(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     worker = shop.worker()
-    worker.data_plane.variants("late").champion._predictor = Exploding()
+    champion = worker.data_plane.variants("late").champion
+    champion._run_one = LocalExecution(Exploding(), open_package(shop.package, trust=TRUST).row_pipeline()).run_one
     request = HttpRequest("POST", "/predict/late", b"", [], json.dumps({"inputs": ROW}).encode())
     with caplog.at_level(logging.ERROR, logger="everfit.serving"):
         reply = worker.app.handle(request)

@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 from tests.serving.orders import NOW, ROW, START, Shop, define, make_shop, trees
 from tests.serving.process import Service, running
+from tests.store.recent_predictions import recent_records
 
 from everfit.features.history import build_frame
 from everfit.features.materialize import materialize
@@ -23,7 +24,6 @@ from everfit.journal.ship import ship
 from everfit.journal.tables import scan_outcomes
 from everfit.store.journal_records import OUTCOMES, PUSHES, Outcomes, PushedRows
 from everfit.store.reader import Reader
-from everfit.store.record_log import recent_records
 from everfit.store.sqlite_online import OnlineStore
 
 

@@ -165,7 +165,9 @@ def test_a_row_of_the_future_that_is_online_already_makes_way(worker: Worker, sh
     online = worker.data_plane._online
     us = 1_000_000
     now_us = worker.data_plane.now_us()
-    online.write_columns("rating", [["shop-77"]], [4_000_000_000 * us], [now_us], [[0.1], ["chain-1"]])
+    rating = online.state("rating")
+    assert rating is not None
+    online.write_columns(rating, [["shop-77"]], [4_000_000_000 * us], [now_us], [[0.1], ["chain-1"]])
     pushed = {"shop": "shop-77", "event_time": (NOW - timedelta(hours=1)).isoformat(), "stars": 2.5, "chain": "chain-2"}
     asked = ROW | {"shop": "shop-77", "ordered_at": NOW.isoformat()}
     assert "rating" in ask(worker, "/predict/late", {"inputs": asked})[1]["missing"]

@@ -27,8 +27,14 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OnlineStor
     made.close()
 
 
-def put(store: OnlineStore, key: Any, event_us: int, created_us: int, *values: Any, view: str = "shops") -> int:
-    return store.write_columns(view, [[key]], [event_us], [created_us], [[value] for value in values])
+def put(store: OnlineStore, key: Any, event_us: int, created_us: int, *values: Any, view: str = "shops") -> Any:
+    return write(store, view, [[key]], [event_us], [created_us], [[value] for value in values])
+
+
+def write(store: OnlineStore, view: str, *columns: Any, **more: Any) -> Any:
+    generation = store.state(view)
+    assert generation is not None
+    return store.write_columns(generation, *columns, **more)
 
 
 def newest(store: OnlineStore, *key: Any, view: str = "shops", features: tuple[str, ...] | None = None) -> Any:
@@ -47,6 +53,29 @@ def test_visible_from_its_known_time_until_its_ttl_both_ends_included(
     expected = [7] if seen else None
     assert store.get_one("shops", ("a",), at_us=at_us, ttl_us=60) == expected
     assert store.get("shops", [("a",), ("b",)], at_us=at_us, ttl_us=60) == [expected, None]
+
+
+def test_keys_are_visible_each_at_its_own_instant(store: OnlineStore) -> None:
+    store.create("shops", ["orders"])
+    write(store, "shops", [["a", "b"]], [100, 200], [100, 200], [[7, 8]])
+    keys = [("a",), ("b",), ("a",), ("b",), ("c",)]
+    instants = [100, 199, 161, 260, 100]
+    found = store.get("shops", keys, at_us=instants, ttl_us=60)
+    assert found == [[7], None, None, [8], None]
+    assert found == [store.get_one("shops", key, at_us=at, ttl_us=60) for key, at in zip(keys, instants, strict=True)]
+
+
+def test_more_entities_than_are_cached(store: OnlineStore) -> None:
+    numbers = range(25_000)
+    store.create("shops", ["orders"])
+    write(store, "shops", [numbers], numbers, numbers, [numbers])
+    for _ in range(2):
+        assert [newest(store, number) for number in numbers] == [[number] for number in numbers]
+        for start in numbers[::5_000]:
+            keys = [(number,) for number in numbers[start : start + 5_000]]
+            assert store.get("shops", keys, at_us=None, ttl_us=0) == [list(key) for key in keys]
+    write(store, "shops", [[3]], [30_000], [30_000], [[-1]])
+    assert newest(store, 3) == [-1]
 
 
 def test_a_row_of_the_future_is_not_visible(store: OnlineStore) -> None:
@@ -85,7 +114,7 @@ def test_equal_keys_are_one_key(store: OnlineStore, written: Any, asked: Any) ->
 
 def test_text_and_numbers_are_different_keys_and_composite_keys_do_not_run_together(store: OnlineStore) -> None:
     store.create("pairs", ["x"])
-    store.write_columns("pairs", [["a", "ab", 1, "1"], ["bc", "c", 2, 2]], [1] * 4, [1] * 4, [[1, 2, 3, 4]])
+    write(store, "pairs", [["a", "ab", 1, "1"], ["bc", "c", 2, 2]], [1] * 4, [1] * 4, [[1, 2, 3, 4]])
     asked = [("a", "bc"), ("ab", "c"), (1, 2), ("1", 2), ("abc", "")]
     assert store.get("pairs", asked, at_us=None, ttl_us=0) == [[1], [2], [3], [4], None]
 
@@ -95,22 +124,21 @@ def test_features_are_found_by_name_whatever_their_order(store: OnlineStore) -> 
     put(store, "a", 1, 1, 5, 0.5)
     assert newest(store, "a", features=("rate", "orders")) == [0.5, 5]
     assert newest(store, "a", features=("rate", "gone")) == [0.5, None]
-    store.create("shops.next", ["rate", "new", "orders"], definition="2")
-    put(store, "a", 2, 2, 0.7, 9, 6, view="shops.next")
-    store.replace("shops", by="shops.next")
+    draft = store.create("shops", ["rate", "new", "orders"], draft=True)
+    store.write_columns(draft, [["a"]], [2], [2], [[0.7], [9], [6]])
+    assert newest(store, "a") == [5, 0.5]
+    store.publish(draft)
     assert newest(store, "a", features=("rate", "orders")) == [0.7, 6]
     assert newest(store, "a") == [0.7, 9, 6]
-    state = store.state("shops")
-    assert state is not None
-    assert (state.features, state.definition) == (("rate", "new", "orders"), "2")
-    assert store.state("shops.next") is None
+    [state] = store.generations()
+    assert (state.features, state.complete) == (("rate", "new", "orders"), True)
 
 
 def test_many_keys_repeated_and_unknown_ones_among_them(store: OnlineStore) -> None:
     store.create("shops", ["orders"])
     count = 1500
     numbers = list(range(count))
-    assert store.write_columns("shops", [numbers], numbers, numbers, [numbers]) == count
+    assert write(store, "shops", [numbers], numbers, numbers, [numbers]) == count
     asked = [(number % 2000,) for number in range(0, 6000, 7)]
     expected = [[key] if key < count else None for (key,) in asked]
     assert store.get("shops", asked, at_us=None, ttl_us=0) == expected
@@ -128,7 +156,8 @@ def test_newest_wins_whatever_the_order_and_the_batches(
     bounds = sorted({0, *cuts, len(rows)})
     for start, end in pairwise(bounds):
         part = rows[start:end]
-        store.write_columns(
+        write(
+            store,
             "shops",
             [[key for key, _, _ in part]],
             [event for _, event, _ in part],
@@ -154,32 +183,33 @@ def test_writing_again_changes_nothing_and_tells_who_won(store: OnlineStore) -> 
 def test_all_or_nothing(store: OnlineStore) -> None:
     store.create("shops", ["orders"])
     with pytest.raises(StoreError, match="has 1 features, one column each, but got 2"):
-        store.write_columns("shops", [["a"]], [1], [1], [[1], [2]], watermark_us=9)
+        write(store, "shops", [["a"]], [1], [1], [[1], [2]], watermark_us=9)
     with pytest.raises(TypeError):
-        store.write_columns("shops", [["a", "b"]], [1, 1], [1, 1], [[1, object()]], watermark_us=9)
+        write(store, "shops", [["a", "b"]], [1, 1], [1, 1], [[1, object()]], watermark_us=9)
     with pytest.raises(ValueError, match="zip"):
-        store.write_columns("shops", [["a", "b"]], [1, 1], [1], [[1, 2]], watermark_us=9)
+        write(store, "shops", [["a", "b"]], [1, 1], [1], [[1, 2]], watermark_us=9)
     assert newest(store, "a") is None
     state = store.state("shops")
     assert state is not None
     assert state.watermark_us is None
-    store.write_columns("shops", [[]], [], [], [[]], watermark_us=9)
+    write(store, "shops", [[]], [], [], [[]], watermark_us=9)
     state = store.state("shops")
     assert state is not None
     assert state.watermark_us == 9
 
 
 def test_views_that_do_not_exist_are_refused(store: OnlineStore) -> None:
-    with pytest.raises(StoreError, match="created, but got 'shops'"):
-        put(store, "a", 1, 1, 1)
-    with pytest.raises(StoreError, match="take another's place, but got 'next'"):
-        store.replace("shops", by="next")
+    replaced = store.create("shops", ["orders"])
+    store.create("shops", ["orders"])
+    assert store.write_columns(replaced, [["a"]], [1], [1], [[1]]) is None
+    with pytest.raises(StoreError, match="a draft that is there can be published, but got 'shops 1'"):
+        store.publish(replaced)
 
 
 def test_other_threads_read_while_one_writes_and_replaces(store: OnlineStore) -> None:
-    store.create("shops", ["a", "b"])
+    generation = store.create("shops", ["a", "b"])
     keys = list(range(300))
-    store.write_columns("shops", [keys], [0] * 300, [0] * 300, [[0] * 300, [0] * 300])
+    store.write_columns(generation, [keys], [0] * 300, [0] * 300, [[0] * 300, [0] * 300])
     stop = threading.Event()
     broken: list[Any] = []
 
@@ -199,12 +229,11 @@ def test_other_threads_read_while_one_writes_and_replaces(store: OnlineStore) ->
     for thread in threads:
         thread.start()
     for turn in range(1, 60):
-        name = "shops.next" if turn % 3 == 0 else "shops"
-        if name != "shops":
-            store.create(name, ["b", "a"] if turn % 2 else ["a", "b"])
-        store.write_columns(name, [keys], [turn] * 300, [turn] * 300, [[turn] * 300, [turn] * 300])
-        if name != "shops":
-            store.replace("shops", by=name)
+        if turn % 3 == 0:
+            generation = store.create("shops", ["b", "a"] if turn % 2 else ["a", "b"], draft=True)
+        store.write_columns(generation, [keys], [turn] * 300, [turn] * 300, [[turn] * 300, [turn] * 300])
+        if turn % 3 == 0:
+            store.publish(generation)
     stop.set()
     for thread in threads:
         thread.join()

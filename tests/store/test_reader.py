@@ -182,3 +182,30 @@ def test_the_digest_sees_values_nulls_names_and_order() -> None:
 def test_the_digest_is_the_same_on_every_machine() -> None:
     """Written down once: a change of it would make every recorded frame look changed."""
     assert frame_digest(ROWS) == "sha256:7e41638270c2cf20582c2d8a8a59ed9888ab4328ad4612391cd66fe8acc4aa93"
+
+
+def test_a_function_is_called_once_while_reading_once(reader: Reader) -> None:
+    calls: list[str] = []
+
+    def rows() -> pl.DataFrame:
+        calls.append("all")
+        return ROWS
+
+    def part(start: object, end: object) -> pl.DataFrame:
+        calls.append("part")
+        return ROWS
+
+    def narrow(columns: list[str] | None) -> pl.DataFrame:
+        calls.append("narrow")
+        return ROWS if columns is None else ROWS.select(columns)
+
+    whole, ranged, narrowed = (Source(f.__name__, function=f, timestamp="at") for f in (rows, part, narrow))
+    with reader.reading_once():
+        for source in (whole, ranged, narrowed):
+            for columns in (["at"], ["at", "known"], ["at"]):
+                assert reader.scan(source, columns=columns).collect().equals(ROWS.select(columns))
+        assert sorted(calls) == ["all", *["narrow"] * 2, *["part"] * 3]
+    reader.scan(whole).collect()
+    with reader.reading_once():
+        reader.scan(whole).collect()
+    assert calls.count("all") == 3

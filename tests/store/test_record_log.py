@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.store.recent_predictions import recent_predictions
+from tests.store.recent_predictions import recent_predictions, recent_records
 
 from everfit.core.errors import StoreError
 from everfit.store.journal_records import PREDICTIONS, Outcome, Outcomes, PredictionLayout, Predictions
-from everfit.store.record_log import PredictionLog, RecordLog, recent_records, records_of
+from everfit.store.record_log import PredictionLog, RecordLog, records_of
 from everfit.store.segments import SegmentWriter, read_segment, sealed_segments
 
 LAYOUT = PredictionLayout(
@@ -47,7 +47,7 @@ def test_records_come_back(tmp_path: Path) -> None:
     assert [found for _, found in recent_records(tmp_path, Outcomes)] == [record]
     log.close()
     (path,) = sealed_segments(tmp_path)
-    assert list(records_of(read_segment(path), Outcomes)) == [(path.stem, record)]
+    assert list(records_of(read_segment(path), Outcomes)) == [record]
 
 
 def test_what_is_no_such_record_is_named(tmp_path: Path) -> None:
@@ -86,9 +86,3 @@ def test_layouts_are_told_while_others_seal_and_write(tmp_path: Path) -> None:
         thread.join()
     assert len(set(numbers)) == 240
     assert sum(len(record.ids) for _, record in recent_predictions(tmp_path)) == 240
-
-
-def test_a_prediction_without_its_layout_is_refused(tmp_path: Path) -> None:
-    RecordLog[Predictions](tmp_path / PREDICTIONS).append(predictions(0, "a"))
-    with pytest.raises(StoreError, match="layout"):
-        list(recent_predictions(tmp_path))

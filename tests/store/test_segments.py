@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from everfit.core.errors import StoreError
 from everfit.store.segments import (
     SegmentWriter,
-    frames_of,
     read_segment,
     seal_abandoned,
     sealed_segments,
+    segments_of,
 )
 
 WRITER = """
@@ -37,7 +37,7 @@ for number in range(10_000_000):
 
 
 def payloads(folder: Path) -> list[bytes]:
-    return [payload for _, payload in frames_of(folder)]
+    return [payload for segment in segments_of(folder) for payload in segment.frames]
 
 
 def written(folder: Path, *content: bytes) -> Path:

@@ -13,12 +13,14 @@ from everfit.core.order import OrderRecord
 from everfit.definitions.policy import Policy
 from everfit.definitions.trigger import AnyOf, Trigger
 from everfit.triggers.decide import by_hand, consider
-from everfit.triggers.signals import Facts
+from everfit.triggers.signals import Facts, is_caused_by_release
 
 DROP = "late/performance_drop/v3#12"
 NO_WORSE = EstimatedDrop(metric="log_loss", worse_by=0.02, at_least=-0.01)
 WORSE = EstimatedDrop(metric="log_loss", worse_by=0.05, at_least=0.01)
 OTHER_CODE = facts(code="sha256:b", labels_since=0)
+RELEASED = replace(OTHER_CODE, release="release 5 (abc1234: better trainer)", released_at=day(1.5))
+RELEASE = "new_release/sha256:b"
 
 
 def policy(trigger: Trigger, **limits: Any) -> Policy:
@@ -40,6 +42,13 @@ FIRES: list[tuple[Trigger, Facts, float, str, str]] = [
     (ef.Cron("0 3 * * *"), facts(), 2.5, "cron/2013-03-03T03:00", "was due on 2013-03-03 03:00 UTC"),
     (ef.NewData(1_000), facts(rows_since=2_500), 2, "new_data/v3/2000", "2,500 labelled rows"),
     (ef.NewRelease(), OTHER_CODE, 2, "new_release/sha256:b", "not that of version 3"),
+    (
+        ef.NewRelease(),
+        RELEASED,
+        2,
+        RELEASE,
+        "The code of release 5 (abc1234: better trainer) is not that of version 3.",
+    ),
     (ef.StaleModel("90d"), facts(), 91, "stale_model/v3", "trained 91d ago, longer than 90d"),
     (ef.Every("30d") | ef.PerformanceDrop(), facts(drop()), 2, DROP, "has become worse"),
     (
@@ -124,7 +133,10 @@ def test_orders_of_another_model_are_none_of_its_business() -> None:
         (ef.PerformanceDrop(), facts(drop()), "shipped", None),
         (ef.PerformanceDrop(), facts(drop()), "cancelled", None),
         (ef.NewRelease(), OTHER_CODE, "refused", None),
-        (ef.NewRelease(), OTHER_CODE, "failed", "new_release/sha256:b/again-1"),
+        (ef.NewRelease(), OTHER_CODE, "failed", f"{RELEASE}/again-1"),
+        (ef.NewRelease(), OTHER_CODE, "shipped", None),
+        (ef.NewRelease(), RELEASED, "shipped", None),
+        (ef.NewRelease(), RELEASED, "taken_back", None),
         (ef.NewData(1_000), facts(rows_since=1_500), "refused", None),
         (ef.StaleModel("1d"), facts(), "refused", "stale_model/v3/again-1"),
     ],
@@ -257,3 +269,92 @@ def test_drift_that_outlasts_the_version_that_was_made_for_it_is_a_new_cause() -
 def test_a_model_s_age_is_its_champion_s() -> None:
     fresh = facts(champion=replace(CHAMPION, version=4, as_of=day(90)))
     assert decide(policy(ef.StaleModel("90d")), fresh, [], day(100)) is None
+
+
+@pytest.mark.parametrize(
+    ("trigger", "cause"),
+    [
+        (ef.PerformanceDrop(), RELEASE),
+        (ef.PerformanceDrop() | ef.NewRelease(), RELEASE),
+        (ef.NewRelease() & ef.NewData(1), None),
+        (AnyOf(()), None),
+    ],
+)
+def test_a_release_is_a_trigger_unless_the_policy_names_it_or_has_none(trigger: Trigger, cause: str | None) -> None:
+    order = decide(policy(trigger), RELEASED, [], day(2))
+    assert (order and order.cause) == cause
+
+
+def test_a_release_waits_for_no_training_before_it_and_for_no_other_code_s_failures() -> None:
+    before = [record(number, f"every/{number}", "refused", asked=number, ended=number) for number in range(1, 6)]
+    assert decide(policy(ef.NewRelease()), OTHER_CODE, before, day(5.1)) is None
+    order = decide(policy(ef.NewRelease()), RELEASED, before, day(5.1))
+    assert order is not None
+    assert order.cause == RELEASE
+
+
+@pytest.mark.parametrize(
+    ("state", "asked", "known", "gives_way"),
+    [
+        ("delivering", 1, RELEASED, True),
+        ("running", 1, RELEASED, False),
+        ("delivering", 1.6, RELEASED, False),
+        ("delivering", 1, OTHER_CODE, False),
+        ("delivering", 1, replace(RELEASED, code="sha256:a"), False),
+    ],
+)
+def test_a_release_does_not_wait_for_the_rollout_of_an_order_before_it(
+    state: str, asked: float, known: Facts, gives_way: bool
+) -> None:
+    under_way = record(7, "every/1", state, asked=asked)
+    decision = consider(policy(ef.NewRelease() | ef.Every("1h"), least_labels=0), known, [under_way], day(2))
+    if gives_way:
+        assert decision.order is not None
+        assert decision.order.cause == RELEASE
+    else:
+        assert decision.order is None
+        assert decision.sentence == f"Order 7 is {state}: It was due."
+
+
+@pytest.mark.parametrize("ended", ["shipped", "refused", "taken_back", "cancelled"])
+def test_code_that_is_released_again_is_trained_again(ended: str) -> None:
+    """As after 'git revert', or if a person wants a release again."""
+    before = record(1, RELEASE, ended, asked=1, ended=1.2)
+    order = decide(policy(ef.NewRelease()), RELEASED, [before], day(1.6))
+    assert order is not None
+    assert order.cause == f"{RELEASE}/again-1"
+    ended_again = OrderRecord(number=2, order=order, state="refused", ended_at=day(1.7))
+    assert decide(policy(ef.NewRelease()), RELEASED, [before, ended_again], day(30)) is None
+
+
+def test_a_release_s_own_failure_is_tried_again_after_the_back_off() -> None:
+    failed = record(1, RELEASE, "failed", asked=1.6, ended=2)
+    decision = consider(policy(ef.NewRelease()), RELEASED, [failed], day(3.9))
+    assert decision.order is None
+    assert "Cooling down until 2013-03-05 00:00 UTC" in decision.sentence
+    again = decide(policy(ef.NewRelease()), RELEASED, [failed], day(4))
+    assert again is not None
+    assert again.cause == f"{RELEASE}/again-1"
+
+
+def test_a_release_counts_against_the_budget() -> None:
+    spent = record(1, "every/1", "shipped", asked=1, ended=1.5)
+    decision = consider(policy(ef.NewRelease(), budget=1), RELEASED, [spent], day(2))
+    assert "The budget of 1 per 30d is used up" in decision.sentence
+
+
+@pytest.mark.parametrize(
+    ("cause", "expected"),
+    [
+        (RELEASE, True),
+        (f"{RELEASE}/again-2", True),
+        (f"{DROP} & {RELEASE}", True),
+        (f"{RELEASE} & {DROP}/again-1", True),
+        (f"{RELEASE}b", False),
+        ("new_release/sha256:a", False),
+        (DROP, False),
+        ("first/sha256:b", False),
+    ],
+)
+def test_an_order_of_a_release_is_known_by_its_cause(cause: str, expected: bool) -> None:
+    assert is_caused_by_release(cause, "sha256:b") == expected

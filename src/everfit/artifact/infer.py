@@ -51,6 +51,7 @@ def infer_schema(model: Model, frame: TrainingFrame, rows: pl.DataFrame) -> Inpu
                 keys=view.keys,
                 features=_within(view.name, frame),
                 ttl_us=round(view.time_to_live.total_seconds() * 1e6),
+                definition=view.definition,
             )
             for view in model.views
         ),

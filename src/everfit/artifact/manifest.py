@@ -24,11 +24,17 @@ class Lineage(Struct, frozen=True, kw_only=True):
     params: dict[str, str | int | float | bool | None]
     seed: int
     code: CodeVersion
+    release: int = 0
+    """Number of the release that trained it; 0 if it was trained by the project's own folder."""
+    design: str = ""
+    """``sha256:…`` of the values of its design record; empty without one."""
     libraries: dict[str, str]
     """Version by distribution name, and ``python``."""
     metric: str = ""
     labels: LabelUse = "known"
     """The labels it was trained on."""
+    half_life: str = ""
+    """Age by which the weight of a training row halves; empty if age does not count."""
     split: TimeSplit | None = None
     trials: tuple[Trial, ...] = ()
     scores: tuple[Score, ...] = ()

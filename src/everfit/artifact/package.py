@@ -8,6 +8,7 @@ reference.npz      held-back rows with the fitted estimator's predictions
 reference.parquet  the same rows before they were encoded
 inputs.parquet     the held-back rows instead of reference.npz's matrix, where the estimator takes data frames
 profile.parquet    rows it was trained on and held-out ones with its predictions: monitoring's reference
+importance.json    weight of each feature, so that monitoring need not execute the model
 MLmodel, …         for MLflow (:mod:`everfit.artifact.pyfunc`)
 
 Packages are written by :mod:`everfit.artifact.package_writer`.
@@ -49,6 +50,7 @@ REFERENCE = "reference.npz"
 ROWS = "reference.parquet"
 INPUTS = "inputs.parquet"
 PROFILE = "profile.parquet"
+IMPORTANCE = "importance.json"
 MODEL_FOLDER = "model"
 
 HELD_OUT, PREDICTION = "held_out", "prediction"
@@ -85,6 +87,11 @@ class Package:
         """On-demand transformations that are computed on a frame of one row, as they are not compiled to Python."""
         return tuple(name for name, path in self.manifest.computations.items() if path != "python")
 
+    @property
+    def is_compiled(self) -> bool:
+        """True if neither its runtime nor a transformation needs the libraries that it was trained with."""
+        return self.manifest.runtime != self.manifest.native and not self.uncompiled
+
     def describe_runtime(self) -> str:
         """Describe the runtime, with the time per row that was measured where the package was written."""
         runtime, frame = self.manifest.runtime, self.schema.frame
@@ -103,11 +110,15 @@ class Package:
         runtime, native = self.manifest.runtime, self.manifest.native
         if runtime != native:
             try:
-                return self._load(runtime)
+                return self.compiled()
             except Exception as problem:  # noqa: BLE001 - whatever a runtime's library raises: the native one serves
                 model, reason = self.schema.model, f"{type(problem).__name__}: {first_line(problem)}"
                 _log.warning("model %s: runtime %s is not used, %s serves: %s", model, runtime, native, reason)
         return self.native()
+
+    def compiled(self) -> Predictor:
+        """Load the runtime that serves, and prove it again on the reference rows; raises what :meth:`native` does."""
+        return self._load(self.manifest.runtime)
 
     def native(self) -> Predictor:
         """Load the estimator itself, in its own library, which may not be installed here or predict differently.
@@ -142,6 +153,15 @@ class Package:
         none were kept.
         """
         return self._read(PROFILE) if (self.folder / PROFILE).is_file() else None
+
+    def importance(self) -> dict[str, float]:
+        """Return the weight of each feature on the hold-out, see :mod:`everfit.artifact.importance`, without executing
+        the model; all are alike in a package that was written before they were kept.
+        """
+        path = self.folder / IMPORTANCE
+        if not path.is_file():
+            return dict.fromkeys(self.schema.names, 1.0)
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, float])
 
     def _read(self, name: str) -> pl.DataFrame:
         import polars as pl
@@ -192,10 +212,7 @@ def open_package(folder: Path, *, trust: Trust) -> Package:
     Raises :class:`~everfit.core.errors.CorruptPackageError` if a file is missing, unknown or changed,
     :class:`~everfit.core.errors.UntrustedPackageError` if loading would execute code that no trusted key signed.
     """
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise CorruptPackageError("a package must hold manifest.json", value=str(folder))
-    manifest = read_manifest(path.read_bytes(), place=str(folder))
+    manifest = manifest_of(folder)
     _verify_files(folder, manifest)
     try:
         schema = msgspec.json.decode((folder / SCHEMA).read_bytes(), type=InputSchema)
@@ -207,6 +224,14 @@ def open_package(folder: Path, *, trust: Trust) -> Package:
     if _executes_code(manifest, schema, place=str(folder)):
         trust.verify(manifest.digest.encode(), signature=manifest.signature, key=manifest.key, place=str(folder))
     return Package(folder, manifest, schema)
+
+
+def manifest_of(folder: Path) -> Manifest:
+    """Read a package's manifest, and verify nothing but that. Raises :class:`CorruptPackageError`."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise CorruptPackageError("a package must hold manifest.json", value=str(folder))
+    return read_manifest(path.read_bytes(), place=str(folder))
 
 
 def _executes_code(manifest: Manifest, schema: InputSchema, *, place: str) -> bool:

@@ -10,15 +10,18 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from everfit.artifact.encode import encode_frame
+from everfit.artifact.encode import encode_frame, encode_inputs
 from everfit.artifact.equivalence import TOLERANCES, make_reference
 from everfit.artifact.expressions.check import prove_computations
 from everfit.artifact.fitted_model import Fitted
 from everfit.artifact.frame_equivalence import choose_frame_runtime, make_frame_reference
+from everfit.artifact.importance import measure_importance
 from everfit.artifact.input_limits import InputLimits
 from everfit.artifact.manifest import FORMAT, Lineage, Manifest
 from everfit.artifact.mlflow_files import write_mlflow_files
 from everfit.artifact.package import (
+    HELD_OUT,
+    IMPORTANCE,
     INPUTS,
     MANIFEST,
     MODEL_FOLDER,
@@ -70,6 +73,12 @@ def write_package(
         manifest = _fill(draft, fitted, model, rows, lineage)
         if profile is not None:
             profile.write_parquet(draft / PROFILE)
+            importance = measure_importance(
+                profile.filter(HELD_OUT),
+                fitted.schema.names,
+                lambda rows: fitted.predict(encode_inputs(fitted.schema, rows)),
+            )
+            (draft / IMPORTANCE).write_bytes(msgspec.json.encode(importance))
         manifest = msgspec.structs.replace(manifest, files=record_files(draft), key=signer.key)
         digest = manifest.content_digest()
         signed = msgspec.structs.replace(manifest, digest=digest, signature=signer.sign(digest.encode()))

@@ -35,6 +35,9 @@ class ViewLookup(Struct, frozen=True, kw_only=True):
     """Names within the view; the column is ``view.feature``."""
     ttl_us: int
     """A value older than this at the event time counts as missing; microseconds."""
+    definition: str = ""
+    """Digest of the view's definition in training, whose generation of the rows is read; empty in packages of before
+    there were generations, which read the current one."""
 
 
 class Computation(Struct, frozen=True, kw_only=True):
@@ -106,9 +109,9 @@ class InputSchema(Struct, frozen=True, kw_only=True):
 
 
 def request_meaning(schema: InputSchema) -> dict[str, str]:
-    """Describe every request field: its type, and whether it is the event time, a key, a category.
+    """Describe every request field: its type, and whether it is the event time, a key of views, a category.
 
-    Two versions with equal descriptions can serve the same callers.
+    Two versions with equal descriptions can serve the same callers, whatever they call their views.
     """
     kinds = {column.name: column.kind for column in schema.columns}
     meaning = {}
@@ -116,8 +119,8 @@ def request_meaning(schema: InputSchema) -> dict[str, str]:
         parts: list[str] = [field.type]
         if field.name == schema.event_time:
             parts.append("the event time")
-        views = [lookup.view for lookup in schema.lookups if field.name in lookup.keys]
-        parts += [f"a key of {' and '.join(sorted(views))}"] if views else []
+        if any(field.name in lookup.keys for lookup in schema.lookups):
+            parts.append("a key")
         if kinds.get(field.name) == "category" and field.type != "string":
             parts.append("a category")
         meaning[field.name] = ", ".join(parts)

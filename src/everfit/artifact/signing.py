@@ -18,6 +18,11 @@ class Trust:
     def __init__(self, keys: Iterable[str] = ()) -> None:
         self._keys = frozenset(keys)
 
+    @property
+    def keys(self) -> list[str]:
+        """The keys, in order."""
+        return sorted(self._keys)
+
     def verify(self, message: bytes, *, signature: str, key: str, place: str) -> None:
         """Verify that a trusted key signed a message; ``signature`` (empty for none) and ``key`` are hexadecimal.
 

@@ -16,9 +16,11 @@ from everfit.artifact.package import open_package
 from everfit.cli.options import ProjectFolder
 from everfit.cli.output import FAILED, OK, Output, bold
 from everfit.cli.printing import printed
+from everfit.cli.release_process import open_in_release
 from everfit.core.errors import EverfitError
+from everfit.features.labels import known_times
 from everfit.system import System
-from everfit.wiring import find_root, open_system
+from everfit.wiring import find_root
 
 _CORE = ("polars", "mlflow-skinny", "scikit-learn", "optuna", "sqlalchemy", "uvloop")
 _EXTRAS = {
@@ -64,7 +66,7 @@ def _machine() -> Iterator[Diagnosis]:
 def _project(folder: Path | None) -> Iterator[Diagnosis]:
     try:
         root = find_root(folder)
-        system = open_system(folder)
+        system = open_in_release(folder)
     except EverfitError as error:
         yield Diagnosis("project", False, str(error))
         return
@@ -72,7 +74,7 @@ def _project(folder: Path | None) -> Iterator[Diagnosis]:
     yield Diagnosis("project", True, f"{system.project.name} in {root}: {models}")
     free = shutil.disk_usage(root).free
     yield Diagnosis("disk", free > _LOW_DISK_BYTES, f"{free / 1e9:.1f} GB free")
-    for what, describe in (("registry", _registry), ("deployment", _packages)):
+    for what, describe in (("registry", _registry), ("deployment", _packages), ("indexes", _indexes)):
         try:
             yield Diagnosis(what, True, describe(system))
         except EverfitError as error:
@@ -82,6 +84,23 @@ def _project(folder: Path | None) -> Iterator[Diagnosis]:
 def _registry(system: System) -> str:
     counts = {name: len(system.registry.versions(name)) for name in system.project.models}
     return ", ".join(f"{name}: {count} versions" for name, count in counts.items()) or "empty"
+
+
+def _indexes(system: System) -> str:
+    """Name the time columns of databases without an index; that is slow, but not wrong."""
+    project = system.project
+    used = {(name, source.timestamp) for name, source in project.sources.items()}
+    used |= {(view.source.name, view.timestamp) for view in project.views.values()}
+    for model in project.models.values():
+        times = [model.events.timestamp, *known_times(model, model.label.columns)]
+        used |= {(model.events.source.name, column) for column in times}
+    found = []
+    for name, source in project.sources.items():
+        missing = system.reader.without_index(source, {column for owner, column in used if owner == name})
+        found += [f"{name}.{column}" for column in missing]
+    if not found:
+        return "no time column of a database needs one"
+    return f"{', '.join(found)}: without an index on it, each range of time is found by reading all rows"
 
 
 def _packages(system: System) -> str:

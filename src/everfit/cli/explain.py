@@ -77,11 +77,15 @@ def _outcomes(answer: FoundPrediction) -> Iterator[tuple[str, str]]:
 
 def _origin(origin: Origin) -> Iterator[tuple[str, str]]:
     yield "run", f"{origin.run_id}, registered {second(origin.registered_at)}"
+    if origin.release:
+        yield "release", f"{origin.release}, see 'everfit releases show {origin.release}'"
     if origin.commit:
         changed = f" with changes, code {origin.code_digest[:19]}" if origin.dirty else ""
         yield "commit", f"{origin.commit}{changed}"
     else:
         yield "code", f"{origin.code_digest} (in no git repository)"
+    if origin.design:
+        yield "design", origin.design[:19]
     yield "data", f"{origin.trained_rows:,} labelled rows as of {second(origin.as_of)}, {origin.data_digest[:19]}"
     for source in origin.sources:
         yield "", f"{source.name}: {source.location}, {source.version[:19]}"

@@ -8,6 +8,7 @@ from everfit.cli.output import CAUTION, OK, Item, Output, Table
 from everfit.cli.printing import printed
 from everfit.core.progress import Progress
 from everfit.journal import ship as journal_ship
+from everfit.journal.retention import kept_since
 from everfit.journal.ship import Shipped
 from everfit.journal.status import journal_status
 from everfit.system import System
@@ -15,8 +16,12 @@ from everfit.system import System
 
 @printed
 def ship(system: System, progress: Progress) -> Output:
-    """Move finished segments of the journal to the lake's tables."""
-    shipped = journal_ship.ship(system.journal, system.lake, progress=progress)
+    """Move finished segments of the journal to the lake's tables.
+
+    Many small files of a table are merged, and rows are deleted that [lake] keep and keep_features do not keep.
+    """
+    since = kept_since(system.project.settings.lake, system.clock.now())
+    shipped = journal_ship.ship(system.journal, system.lake, since=since, progress=progress)
     return Output(shipped, _shipped(shipped), code=1 if any(log.set_aside for log in shipped.logs) else 0)
 
 
@@ -27,6 +32,8 @@ def _shipped(shipped: Shipped) -> Iterator[Item]:
         if log.torn_bytes:
             yield CAUTION, f"{log.log}: an incomplete record of {log.torn_bytes:,} bytes was cut off."
     parts = ", ".join(f"{log.rows:,} {log.log}" for log in shipped.logs)
+    if deleted := sum(log.deleted_rows for log in shipped.logs):
+        yield OK, f"Deleted {deleted:,} rows that need not be kept any longer."
     yield OK, f"Shipped {parts} in {shipped.seconds:.1f} s."
 
 

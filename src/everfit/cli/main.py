@@ -22,16 +22,26 @@ from everfit.cli.output import print_error, print_json, print_line, reserve_stdo
 from everfit.core.errors import EverfitError, MisuseError, StoreError
 
 _COMMANDS: Mapping[str, Lazy | Mapping[str, Lazy]] = {
-    "init": Lazy("init:init", "Create a new project: definitions, settings, data, tests."),
+    "init": Lazy("init:init", "Create a new project: definitions, data, tests, design record."),
     "check": Lazy("check:check", "Check the definitions against the data."),
+    "design": {
+        "new": Lazy("design:new", "Write a design record for a model that has none."),
+        "show": Lazy("design:show", "Show a design record, its gates, and what is wrong with it."),
+        "history": Lazy("design:history", "Show the changes of a design record, field by field."),
+        "fallback": Lazy("design:fallback", "Test the fallback of a design record in its own service."),
+    },
     "features": {
         "list": Lazy("features:list_views", "List the feature views: keys, source, ttl, features."),
         "materialize": Lazy("materialize:materialize", "Write what is new in the sources to the online store."),
         "get": Lazy("features:get", "Show the values of one entity in the online store."),
         "parity": Lazy("features:parity", "Compare features as served with those from history."),
     },
+    "materialize-version": Lazy(
+        "materialize:materialize_as_version", "Materialize views by the definitions of a version.", hidden=True
+    ),
     "train": Lazy("train:train", "Train a candidate; register it if every gate passes."),
     "models": Lazy("models:models", "List the registered versions, or the history of their aliases."),
+    "card": Lazy("documents:card", "Print the model card of a version, in Hugging Face's format."),
     "promote": Lazy("models:promote", "Make a version the champion, or run it as canary or shadow."),
     "rollback": Lazy("models:rollback", "End the current rollout, or restore the previous champion."),
     "orders": {
@@ -51,14 +61,31 @@ _COMMANDS: Mapping[str, Lazy | Mapping[str, Lazy]] = {
         "list": Lazy("incidents:list_incidents", "List the incidents, open and ended, oldest first."),
         "show": Lazy("incidents:show", "Show one incident: finding, numbers, alerts, training orders."),
     },
+    "release": Lazy("release:release", "Release a commit: test it, build it, make it the active code."),
+    "releases": {
+        "list": Lazy("releases:list_releases", "List the releases of the project's code, oldest first."),
+        "show": Lazy("releases:show", "Show one release: commit, state, every attempt at its steps."),
+        "follow": Lazy("releases:follow", "Print the steps of a release as they end, and its result."),
+        "cancel": Lazy("releases:cancel", "Cancel a release that has not ended."),
+        "leave": Lazy("releases:leave", "Return to the code of the project's own folder."),
+        "hook": Lazy("release_hook:hook", "Install the hook that shows pushers their release."),
+        "secret": Lazy("release_secret:secret", "Count, make or remove the secrets that sign webhooks."),
+    },
     "audit": Lazy("rollouts:audit", "List what was done to models, by whom and why."),
     "serve": Lazy("serve:serve", "Serve the champions over HTTP until stopped."),
     "worker": Lazy("serve:worker", "Run one worker process of the prediction service.", hidden=True),
+    "predictor": Lazy("predictor:predictor", "Execute a version in the environment of its release.", hidden=True),
     "up": Lazy("up:up", "Serve, monitor, retrain and roll out until stopped."),
     "status": Lazy("status:status", "Show versions in use, trainings, rollouts and open incidents."),
-    "level": Lazy("status:level", "Show the level of automation, and what the next one needs."),
+    "level": Lazy("level:level", "Show every capability of the levels as on, off or broken."),
     "controller": Lazy("up:controller", "Run the controller process of the loop.", hidden=True),
     "make-candidate": Lazy("up:make_candidate", "Train the candidate of a training order.", hidden=True),
+    "champion-predictions": Lazy(
+        "up:champion_predictions",
+        "Predict a candidate's hold-out by another release's champion.",
+        hidden=True,
+    ),
+    "release-trial": Lazy("release_trial:release_trial", "Carry out steps of a release's trial.", hidden=True),
     "predict": Lazy("predict:predict", "Request predictions from a running service."),
     "outcomes": Lazy("outcomes:outcomes", "Report outcomes of predictions to a running service."),
     "journal": {
@@ -69,15 +96,18 @@ _COMMANDS: Mapping[str, Lazy | Mapping[str, Lazy]] = {
     "monitor": Lazy("monitor:monitor", "Evaluate a model: performance, drift, data quality, coverage."),
     "replay": Lazy("replay:replay", "Replay history against the running system."),
     "reproduce": Lazy("reproduce:reproduce", "Train a version again as recorded; compare the predictions."),
+    "docs": Lazy("documents:docs", "Write the project's documentation as a site of plain files."),
     "doctor": Lazy("doctor:doctor", "Check the installation and the project's stores and packages."),
     "demo": Lazy("demo:demo", "Show the loop at work on an example."),
 }
 """Every command, in the order of ``everfit --help``."""
 _GROUPS = {
+    "design": "Design records: what models are for, and what counts as good.",
     "features": "The feature store.",
     "orders": "Training orders, and trainings by hand.",
     "rollouts": "Rollouts of registered versions.",
     "incidents": "Incidents: problems that monitoring found.",
+    "releases": "Releases of new code.",
     "journal": "The journal: the log of predictions and outcomes.",
 }
 _HELP = "Keeps machine-learning models fit for purpose after they ship."
@@ -109,11 +139,21 @@ _OURS = "everfit|polars|numpy|scipy|mlflow|sqlalchemy|alembic|deltalake|optuna|d
 """Modules whose warnings are for developers of Everfit, as a pattern."""
 
 
+VARIABLES = {
+    # Beside one other busy process on two cores, a training whose threads spin while they wait took 59 s, and 19 s
+    # when they sleep.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # Polars' allocator keeps what was freed: of a controller that reads a million predictions, a hundred MiB. Given
+    # back after a tenth of a second, a pass takes as long as before.
+    "_RJEM_MALLOC_CONF": "muzzy_decay_ms:0,dirty_decay_ms:100",
+}
+"""Environment variables of OpenMP and of Polars' allocator, which are read when these are loaded."""
+
+
 def main() -> None:
     """Run the command; an error of Everfit's ends in one message and its exit code."""
-    # Before OpenMP is loaded: beside one other busy process on two cores, a training whose threads spin while they
-    # wait took 59 s, and 19 s when they sleep.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for name, value in VARIABLES.items():
+        os.environ.setdefault(name, value)
     for stream in (sys.stdout, sys.stderr):
         # A terminal or a pipe whose encoding lacks a character gets its code, not a traceback.
         if isinstance(stream, io.TextIOWrapper):

@@ -9,10 +9,12 @@ import typer
 from everfit.cli.options import BY_HAND, ModelName, ProjectFolder, Reason, Version
 from everfit.cli.output import Output, done, listing, minute
 from everfit.cli.printing import printed
+from everfit.cli.release_process import open_in_release
 from everfit.commands import rollouts as command
 from everfit.core.errors import MisuseError
+from everfit.core.progress import Progress
 from everfit.system import System
-from everfit.wiring import actor, open_system
+from everfit.wiring import actor
 
 _CANARY = "Use it for this share of the ids, such as 0.1; the champion gets the rest."
 _SHADOW = "Send it a copy of each request; its predictions are only recorded."
@@ -51,6 +53,7 @@ def models(
 
 @printed
 def promote(
+    progress: Progress,
     model: ModelName = None,
     version: Version = "challenger",
     canary: Annotated[float | None, typer.Option("--canary", help=_CANARY)] = None,
@@ -64,9 +67,11 @@ def promote(
     'everfit promote MODEL champion' leaves the champion alone.
     """
     _require_one_way(canary, shadow=shadow)
-    system = open_system(project)
+    system = open_in_release(project)
     name = system.project.model(model).name
-    chosen = command.promote(system, name, version, canary=canary, shadow=shadow, actor=actor(), reason=reason)
+    chosen = command.promote(
+        system, name, version, canary=canary, shadow=shadow, actor=actor(), reason=reason, progress=progress
+    )
     part = "the champion"
     if canary is not None:
         part = f"the canary for {canary:.1%} of the ids"
@@ -83,8 +88,8 @@ def _require_one_way(canary: float | None, *, shadow: bool) -> None:
 
 
 @printed
-def rollback(system: System, model: ModelName = None, reason: Reason = BY_HAND) -> Output:
+def rollback(system: System, progress: Progress, model: ModelName = None, reason: Reason = BY_HAND) -> Output:
     """End the current rollout, or restore the previous champion."""
     name = system.project.model(model).name
-    chosen = command.roll_back(system, name, actor=actor(), reason=reason)
+    chosen = command.roll_back(system, name, actor=actor(), reason=reason, progress=progress)
     return done(chosen, f"{name} version {chosen.version} is the champion again.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -241,6 +242,13 @@ def reserve_stdout() -> None:
     sys.__stdout__ = own  # type: ignore[misc]
 
 
+def release_stdout() -> None:
+    """Undo `reserve_stdout`, for a process that takes the place of this one."""
+    sys.stdout.flush()
+    if sys.__stdout__ is not None and sys.__stdout__.fileno() != 1:
+        os.dup2(sys.__stdout__.fileno(), 1)
+
+
 def print_line(*parts: object) -> None:
     """Print one line of text."""
     Terminal().line(*parts)
@@ -252,6 +260,18 @@ def print_error(text: object) -> None:
     sys.stderr.flush()
 
 
+def can_ask() -> bool:
+    """Return true if a person at a terminal can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def ask(question: object) -> str:
+    """Return a person's answer, which may be empty."""
+    sys.stderr.write(f"{printable(question)}: ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
+
+
 def print_json(document: Any) -> None:
     """Print one JSON document and nothing else."""
     text = msgspec.json.format(msgspec.json.encode(document, enc_hook=str), indent=2)
@@ -261,10 +281,19 @@ def print_json(document: Any) -> None:
 
 
 class Bars(Progress):
-    """A bar for each task on standard error; without a terminal, a line at the end of each task."""
+    """A bar for each task on standard error; without a terminal, a line a minute and one at the end of each task.
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    Args:
+        quiet: Neither bars nor lines at the end, as for programs; a line a minute is written nevertheless.
+        line_every_s: Time between two lines.
+    """
+
+    def __init__(self, *, quiet: bool = False, line_every_s: float = 60.0) -> None:
         self._quiet = quiet
+        self._line_every_s = line_every_s
+        self._totals: dict[str, int | None] = {}
+        self._done: dict[str, int] = {}
+        self._line_s = time.monotonic()
         self._rich: RichProgress | None = None
         self._tasks: dict[str, TaskID] = {}
 
@@ -277,6 +306,7 @@ class Bars(Progress):
 
     def start(self, task: str, total: int | None = None) -> None:
         """Show a bar."""
+        self._totals[task], self._done[task], self._line_s = total, 0, time.monotonic()
         if self._quiet or not sys.stderr.isatty():
             return
         if self._rich is None:
@@ -299,6 +329,12 @@ class Bars(Progress):
         """Extend the bar of a task."""
         if self._rich is not None and task in self._tasks:
             self._rich.update(self._tasks[task], advance=steps, note=printable(note))
+            return
+        self._done[task] = self._done.get(task, 0) + steps
+        if not sys.stderr.isatty() and time.monotonic() - self._line_s >= self._line_every_s:
+            self._line_s, total = time.monotonic(), self._totals.get(task)
+            share = f"{self._done[task] / total:.0%}" if total else f"{self._done[task]:,}"
+            print_error(f"{task}: {share}  {note}".rstrip())
 
     def finish(self, task: str, note: str = "") -> None:
         """Complete the bar of a task."""

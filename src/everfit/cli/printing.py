@@ -11,7 +11,7 @@ import typer
 
 from everfit.cli.options import AsJson, ProjectFolder
 from everfit.cli.output import Bars, Output, Terminal, print_json
-from everfit.wiring import open_system
+from everfit.cli.release_process import open_in_release
 
 _GIVEN = {"system", "progress"}
 
@@ -20,14 +20,14 @@ def printed(function: Callable[..., Output]) -> Callable[..., None]:
     """Return the command that prints the output of a function; it has the function's options, and ``--json``.
 
     An argument ``system`` of the function gets the project that ``--project`` names, and ``progress`` gets bars, which
-    are not drawn with ``--json``.
+    are not drawn with ``--json``; without a terminal, it writes a line a minute.
     """
     own = signature(function, eval_str=True).parameters
 
     @wraps(function)
     def command(*, as_json: bool, **options: Any) -> None:
         if "system" in own:
-            options["system"] = open_system(options.pop("project"))
+            options["system"] = open_in_release(options.pop("project"))
         with Bars(quiet=as_json) as progress:
             output = function(**options, **({"progress": progress} if "progress" in own else {}))
         if as_json:

@@ -14,6 +14,7 @@ import typer
 from everfit.cli.options import ModelName, ProjectFolder, instant
 from everfit.cli.output import CAUTION, OK, Item, Output, Table, bold, spoken
 from everfit.cli.printing import printed
+from everfit.cli.release_process import open_in_release
 from everfit.cli.service_options import ServiceUrl, open_client
 from everfit.core.duration import parse_duration
 from everfit.core.errors import SettingsError
@@ -21,7 +22,6 @@ from everfit.core.progress import Progress
 from everfit.replay import replaying
 from everfit.replay.replaying import ReplayPlan
 from everfit.replay.result import Figures, Period, ReplayReport
-from everfit.wiring import open_system
 
 _INTERRUPTED = 130
 _RETRIES = 12
@@ -64,7 +64,7 @@ def replay(
         against=against,
         by=by,
     )
-    system = open_system(project)
+    system = open_in_release(project)
     stopping = threading.Event()
 
     def stop(*_: object) -> None:

@@ -10,6 +10,7 @@ from everfit.cli.options import BY_HAND, ModelName, Reason, Version
 from everfit.cli.output import Output, done, listing, minute, spoken
 from everfit.cli.printing import printed
 from everfit.commands.rollouts import change_rollout, roll_out
+from everfit.core.progress import Progress
 from everfit.core.rollout import Rollout
 from everfit.system import System
 from everfit.wiring import actor
@@ -30,14 +31,19 @@ def list_rollouts(system: System, model: ModelName = None) -> Output:
 
 @printed
 def begin(
-    model: ModelName = None, version: Version = "challenger", reason: Reason = BY_HAND, *, system: System
+    progress: Progress,
+    model: ModelName = None,
+    version: Version = "challenger",
+    reason: Reason = BY_HAND,
+    *,
+    system: System,
 ) -> Output:
     """Begin the rollout of a registered version.
 
     The controller of 'everfit up' moves it through the model's stages. Without a champion, the version becomes the
     champion at once.
     """
-    begun = roll_out(system, model, version, actor=actor(), reason=reason)
+    begun = roll_out(system, model, version, actor=actor(), reason=reason, progress=progress)
     if begun is None:
         return done(None, "The version is the champion: there was none to compare it with.")
     return _state_of(begun)

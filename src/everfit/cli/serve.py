@@ -14,7 +14,7 @@ from everfit.cli.output import bold, print_json, print_line
 from everfit.runtime.launcher import Launcher
 from everfit.runtime.supervisor import Supervisor, worker_specs
 from everfit.serving.http.listener import listen, url_of
-from everfit.wiring import deployed_versions, find_root, follow_replay, load_settings, open_worker
+from everfit.wiring import deployed_versions, find_root, follow_replay, load_settings, open_worker, webhook_secrets
 
 
 def serve(
@@ -30,6 +30,7 @@ def serve(
     root = find_root(project)
     flags = {"serving.host": host, "serving.port": port, "serving.workers": workers}
     settings = load_settings(root, flags).serving
+    webhook_secrets(root).read()
     models = deployed_versions(root)
     with listen(settings.host, settings.port) as listener:
         url = url_of(listener)
@@ -58,7 +59,8 @@ def worker(
     """Run one worker process of the prediction service."""
     keep_log(f"worker {slot}", as_json=as_json)
     parent = os.getppid()
-    one = open_worker(project, slot=slot, clock=follow_replay(find_root(project)) if replay else None)
+    clock = follow_replay(find_root(project)) if replay else None
+    one = open_worker(project, slot=slot, clock=clock, options=("--json",) if as_json else ())
     one.load(wait=wait)
     one.run(socket.socket(fileno=listener), announce=lambda: report_ready(ready), parent=parent)
 

@@ -1,4 +1,4 @@
-"""``everfit status`` and ``everfit level``: the state of a project, and its level of automation."""
+"""``everfit status``: the state of a project."""
 
 from __future__ import annotations
 
@@ -9,24 +9,13 @@ from typing import Annotated
 import typer
 
 from everfit.cli.options import AsJson, ProjectFolder
-from everfit.cli.output import Output, Styled, Table, Terminal, bold, print_json, second, spoken
-from everfit.cli.printing import printed
-from everfit.loop import automation_level
+from everfit.cli.output import Styled, Terminal, bold, print_json, second, spoken
+from everfit.cli.release_process import open_in_release
 from everfit.loop import status as loop_status
 from everfit.loop.status import ModelStatus, Status
-from everfit.wiring import load_project, open_system
 
 _EVERY_S = 1.0
 _COLOURS = {"critical": "red", "warning": "yellow"}
-
-
-@printed
-def level(project: ProjectFolder = None) -> Output:
-    """Show the level of automation, and what the next one needs."""
-    found = automation_level.level(load_project(project))
-    rows = [(one.level, "✓" if one.present else "–", one.name, one.sentence) for one in found.capabilities]
-    lead = (bold(found.project), "is on level", bold(f"{found.level}."))
-    return Output(found, [lead, Table(("level", "", "capability", "how, or what is missing"), rows)])
 
 
 def status(
@@ -35,7 +24,7 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show versions in use, trainings, rollouts and open incidents."""
-    system = open_system(project)
+    system = open_in_release(project)
     if as_json:
         print_json(loop_status.status(system))
         return
@@ -50,11 +39,20 @@ def status(
 
 def _lines(found: Status) -> Iterator[tuple[object, ...]]:
     lead = f"controller {found.controller} leads"
-    if not found.controller:
+    if found.starting:
+        lead = "a controller is being started"
+    elif not found.controller:
         lead = "no controller runs: start it with 'everfit up'"
     alive = sum(worker.alive for worker in found.workers)
     until = f", last evaluation {second(found.watched_until)}" if found.watched_until else ""
     yield bold(found.project), "", f"level {found.level}, {lead}{until}, {alive} of {len(found.workers)} workers"
+    code = found.release.name if found.release else "this folder"
+    yield " ", Styled("code", "yellow" if found.pinned else "cyan"), "", ", ".join(filter(None, (code, found.pinned)))
+    for release in found.releasing:
+        steps = (
+            f"{release.steps[-1].step} is under way" if release.state == "running" and release.steps else release.state
+        )
+        yield " ", Styled("release", "cyan"), "", f"{release.name}: {steps}"
     for model in found.models:
         yield from _lines_of(model)
 

@@ -175,6 +175,15 @@ class Page(Terminal):
         for line in more:
             self.line(" " * _INDENT + line, wrap=False)
 
+    def quote(self, mark: str, line: str) -> None:
+        """Print a line of another program's output that begins with a mark, which continues below it, too."""
+        first, *more = wrap(line.removeprefix(mark).removeprefix(" "), max(self.width - len(mark) - 1, _NARROWEST)) or [
+            ""
+        ]
+        self.line(Styled(mark, "dim"), first, wrap=False)
+        for rest in more:
+            self.line(Styled(mark, "dim"), f"    {rest}", wrap=False)
+
     def figures(self, days: Sequence[Figures], *, against: int) -> None:
         """Print the figures of every day, of the live versions and of a version that is never replaced."""
         names = ("log loss", f"version {against}'s", "ROC AUC", f"version {against}'s")

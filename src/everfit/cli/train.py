@@ -11,12 +11,13 @@ import typer
 from everfit.cli.options import BY_HAND, AsOf, ModelName, ProjectFolder, Reason, instant
 from everfit.cli.output import FAILED, OK, Item, Output, bold, gate_lines, score_table
 from everfit.cli.printing import printed
+from everfit.cli.release_process import open_in_release
 from everfit.commands import train as command
 from everfit.commands.train import TrainingResult
 from everfit.core.progress import Progress
-from everfit.wiring import actor, open_system
+from everfit.wiring import actor
 
-_START = instant("--start", help="First event time, inclusive.", show_default="all history")
+_START = instant("--start", help="First event time, inclusive.", show_default="the model's history")
 _END = instant("--end", help="Last event time, exclusive.", show_default="--as-of")
 _TRIALS = typer.Option("--trials", help="Number of tuning trials.", show_default="[training] trials")
 _SECONDS = typer.Option("--seconds", help="Time budget of the tuning, in seconds.", show_default="[training] seconds")
@@ -41,7 +42,7 @@ def train(
     The gates test it first. A registered version becomes the challenger; 'everfit promote' makes it the champion.
     """
     flags = {"training.trials": trials, "training.seconds": seconds, "training.seed": seed}
-    system, times = open_system(project, flags=flags), {"start": start, "end": end, "as_of": as_of}
+    system, times = open_in_release(project, flags=flags), {"start": start, "end": end, "as_of": as_of}
     result = command.train(system, model, **times, reason=reason, actor=actor(), progress=progress)
     return Output(result, _text(result), code=0 if result.version is not None else 1)
 

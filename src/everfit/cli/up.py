@@ -6,8 +6,10 @@ import gc
 import logging
 import os
 import signal
+import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,12 +19,25 @@ from everfit.cli.logs import keep_log
 from everfit.cli.options import AsJson, FollowReplay, Host, Port, ProjectFolder, ProjectRoot, Workers
 from everfit.cli.output import bold, print_json, print_line
 from everfit.cli.serve import report_ready
+from everfit.loop.champion_predictions import champion_code, run_request
 from everfit.loop.retrain_job import run_training
+from everfit.runtime.active_launcher import ActiveLauncher
 from everfit.runtime.launcher import Launcher
 from everfit.runtime.subprocess_runner import die_with_parent
 from everfit.runtime.supervisor import ProcessSpec, Supervisor, worker_specs
 from everfit.serving.http.listener import listen, url_of
-from everfit.wiring import find_root, load_project, open_controller, open_system
+from everfit.store.active_release import active_release
+from everfit.store.controller_report import read_controller_report
+from everfit.wiring import (
+    STATE_FOLDER,
+    find_root,
+    load_project,
+    load_settings,
+    open_controller,
+    open_recorded,
+    open_system,
+    webhook_secrets,
+)
 
 
 def up(
@@ -38,23 +53,32 @@ def up(
     A model without a champion is trained first.
     """
     keep_log("supervisor", as_json=as_json)
-    opened = load_project(find_root(project), {"serving.host": host, "serving.port": port, "serving.workers": workers})
-    settings, options = opened.settings, [*(["--replay"] if replay else []), *(["--json"] if as_json else [])]
+    root = find_root(project)
+    state, flags = root / STATE_FOLDER, {"serving.host": host, "serving.port": port, "serving.workers": workers}
+    release = active_release(state)
+    # A mistake in the folder's definitions is printed before anything is started; a release was tried.
+    settings = (
+        load_settings(root, flags, code=release.code_folder(state)) if release else load_project(root, flags).settings
+    )
+    options = [*(["--replay"] if replay else []), *(["--json"] if as_json else [])]
+    webhook_secrets(root).read()
     with listen(settings.serving.host, settings.serving.port) as listener:
         url = url_of(listener)
 
         def announce() -> None:
-            level, models = settings.loop.level, sorted(opened.models)
+            report = read_controller_report(state)
+            level, models = settings.loop.level, sorted(report.says) if report else []
             if as_json:
                 print_json({"url": url, "level": level, "models": models})
             else:
-                print_line(bold(opened.name), f"is up at {url}, level {level}, with {', '.join(models)}.")
+                print_line(bold(settings.project.name), f"is up at {url}, level {level}, with {', '.join(models)}.")
 
+        follows = ActiveLauncher(root, state)
         specs = [
             *worker_specs(listener.fileno(), settings.serving.workers, "--wait", *options),
-            ProcessSpec(name="controller", words=("controller", *options)),
+            ProcessSpec(name="controller", words=("controller", *options), follows=follows),
         ]
-        raise typer.Exit(Supervisor(Launcher(root=opened.root), specs).run(announce))
+        raise typer.Exit(Supervisor(Launcher(root=root), specs).run(announce))
 
 
 def controller(
@@ -92,4 +116,17 @@ def make_candidate(
     keep_log("training", as_json=False)
     run_training(open_system(project), folder)
     # Collecting cycles among a thousand modules at exit takes a quarter of a second, and frees nothing of use.
+    gc.freeze()
+
+
+def champion_predictions(
+    folder: Annotated[Path, typer.Option("--folder", help="Folder of the request and the result.")],
+    project: ProjectRoot,
+) -> None:
+    """Predict a candidate's hold-out by another release's champion."""
+    die_with_parent()
+    keep_log("champion", as_json=False)
+    # Trees and packages are never written to.
+    sys.dont_write_bytecode = True
+    run_request(open_recorded(project, partial(champion_code, folder)), folder)
     gc.freeze()

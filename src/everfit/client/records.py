@@ -23,12 +23,24 @@ class Prediction(Struct, frozen=True, kw_only=True):
     """The views that held no usable row; their features were null."""
 
 
+class IncompletePush(Struct, frozen=True, kw_only=True):
+    """A definition of a view whose rows did not take what was pushed, or not all of it."""
+
+    definition: str
+    """Its digest."""
+    readers: tuple[str, ...]
+    """The versions that read its rows, as ``model version N``."""
+    reason: str
+
+
 class PushResult(Struct, frozen=True, kw_only=True):
     """Number of pushed rows."""
 
     rows: int
     written: int
     """Number of rows that are online now; the others were older than the stored ones."""
+    partial: tuple[IncompletePush, ...] = ()
+    """Empty if versions with one definition of the view are served, or the rows have the features of all of them."""
 
 
 class Field(Struct, frozen=True, kw_only=True):

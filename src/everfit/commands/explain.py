@@ -18,11 +18,15 @@ class Origin(Struct, frozen=True, kw_only=True):
 
     run_id: str
     registered_at: datetime
+    release: int
+    """Number of the release that trained it; 0 if it was trained by the project's own folder."""
     commit: str
     """The git commit; empty if the project was in no repository."""
     dirty: bool
     """True if the code differed from the commit."""
     code_digest: str
+    design: str
+    """``sha256:…`` of the design record; empty without one."""
     sources: tuple[SourceVersion, ...]
     """Exactly which rows it was trained on."""
     data_digest: str
@@ -93,9 +97,11 @@ def _origin(system: System, version: ModelVersion) -> Origin:
     return Origin(
         run_id=version.run_id,
         registered_at=version.created_at,
+        release=lineage.release,
         commit=lineage.code.commit,
         dirty=lineage.code.dirty,
         code_digest=lineage.code.digest,
+        design=lineage.design,
         sources=lineage.frame.sources,
         data_digest=lineage.frame.digest,
         as_of=lineage.frame.as_of,

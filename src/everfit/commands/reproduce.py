@@ -7,10 +7,12 @@ from msgspec import Struct
 
 from everfit.artifact.manifest import Lineage
 from everfit.artifact.package import open_package
-from everfit.artifact.provenance import code_version, library_versions
+from everfit.artifact.provenance import library_versions
 from everfit.core.progress import SILENT, Progress
 from everfit.core.records import FrameManifest
 from everfit.features.history import build_frame
+from everfit.loop.release_restoration import require_release
+from everfit.store.active_release import ReleaseFolder, release_of
 from everfit.system import System
 from everfit.training.refit import refit_as_recorded
 
@@ -20,6 +22,10 @@ class Reproduction(Struct, frozen=True, kw_only=True):
 
     model: str
     version: int
+    release: int
+    """Number of the release that trained it; 0 if it was trained by the project's own folder."""
+    commit: str
+    """The git commit that trained it; empty if the project was in no repository."""
     identical: bool
     sentence: str
     differences: tuple[str, ...]
@@ -28,6 +34,20 @@ class Reproduction(Struct, frozen=True, kw_only=True):
     """Rows that both versions predicted."""
     max_difference: float | None
     """The largest absolute difference of their predictions; ``None`` if they could not be compared."""
+
+
+def recorded_release(
+    system: System, model: str | None, which: int | str, *, progress: Progress = SILENT
+) -> ReleaseFolder | None:
+    """Return the release that trained a version, made again if it was collected.
+
+    ``None`` for the project's own folder, or a release of another system. Raises :class:`ReleaseError` if it cannot be
+    made again.
+    """
+    version = system.registry.version(system.project.model(model).name, which)
+    require_release(system, version, progress=progress)
+    lineage = open_package(system.registry.fetch(version), trust=system.trust).manifest.lineage
+    return release_of(system.state, lineage.release, commit=lineage.code.commit)
 
 
 def reproduce(
@@ -55,6 +75,8 @@ def reproduce(
     return Reproduction(
         model=name,
         version=version.version,
+        release=lineage.release,
+        commit=lineage.code.commit,
         identical=identical,
         sentence=_sentence(identical, difference, rows),
         differences=_differences(lineage, frame.manifest, system),
@@ -83,7 +105,7 @@ def _differences(lineage: Lineage, manifest: FrameManifest, system: System) -> t
             found.append(f"source {source.name} changed: {old.version[:19]}… then, {source.version[:19]}… now")
     if lineage.frame.digest != manifest.digest:
         found.append(f"the training frame is another one: {lineage.frame.rows:,} rows then, {manifest.rows:,} now")
-    if lineage.code.digest != code_version(system.project.root).digest:
+    if lineage.code.digest != system.code_version().digest:
         found.append("the project's code has changed since; the recorded code was used")
     now = library_versions()
     for name in sorted(lineage.libraries.keys() | now.keys()):

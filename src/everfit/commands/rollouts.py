@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Literal
 
 from everfit.core.errors import MisuseError
+from everfit.core.progress import SILENT, Progress
 from everfit.core.records import ModelVersion
 from everfit.core.rollout import Rollout
 from everfit.delivery import manual_steps
+from everfit.loop.release_restoration import prepared, require_release
 from everfit.loop.rollout_executor import (
     begin_rollout,
     deploy_alone,
@@ -18,10 +21,12 @@ from everfit.loop.rollout_executor import (
 from everfit.system import System
 
 
-def roll_out(system: System, model: str | None, which: int | str, *, actor: str, reason: str) -> Rollout | None:
+def roll_out(
+    system: System, model: str | None, which: int | str, *, actor: str, reason: str, progress: Progress = SILENT
+) -> Rollout | None:
     """Begin to roll a registered version out, in the model's stages."""
     version = system.registry.version(system.project.model(model).name, which)
-    return begin_rollout(system, version, cause=reason, now=system.clock.now(), actor=actor)
+    return begin_rollout(system, version, cause=reason, now=system.clock.now(), actor=actor, progress=progress)
 
 
 def change_rollout(
@@ -50,6 +55,7 @@ def promote(
     shadow: bool = False,
     actor: str,
     reason: str,
+    progress: Progress = SILENT,
 ) -> ModelVersion:
     """Deploy a version: as the champion, as a canary for a share of the ids, or in shadow.
 
@@ -65,25 +71,37 @@ def promote(
             transition = manual_steps.promote(running, actor=actor, reason=reason)
             execute_transition(system, running.number, transition, now=now)
             return system.registry.version(model, chosen.version)
+        # What cannot be deployed supersedes nothing.
+        require_release(system, chosen, progress=progress)
         transition = manual_steps.supersede(running, chosen.version, actor=actor)
         execute_transition(system, running.number, transition, now=now)
     if alone:
-        chosen = deploy_champion(system, chosen, actor=actor, reason=reason)
+        chosen = deploy_champion(system, chosen, actor=actor, reason=reason, progress=progress)
     else:
-        deploy_beside(system, chosen, canary_share=None if shadow else canary)
+        deploy_beside(system, chosen, canary_share=None if shadow else canary, progress=progress)
     action = "shadow" if shadow else "promote" if canary is None else f"canary {canary:g}"
     _record(system, chosen, action, actor, reason)
     return chosen
 
 
-def roll_back(system: System, model: str, *, actor: str, reason: str) -> ModelVersion:
-    """Take back the version that is being rolled out; where none is, make the previous champion the champion again."""
+def roll_back(system: System, model: str, *, actor: str, reason: str, progress: Progress = SILENT) -> ModelVersion:
+    """Take back the version that is being rolled out; where none is, make the previous champion the champion again.
+
+    The previous champion's release and the features that it reads are prepared first, if they are not kept any more.
+    """
     running = system.rollouts.running(model)
     if running is not None:
         transition = manual_steps.roll_back(running, actor=actor, reason=reason)
         execute_transition(system, running.number, transition, now=system.clock.now())
         return system.registry.version(model, running.previous)
-    chosen = deploy_alone(system, system.registry.roll_back(model, actor=actor, reason=reason))
+
+    from everfit.registry.registry import PREVIOUS  # MLflow takes seconds to import
+
+    with ExitStack() as stack:
+        for version in system.registry.versions(model):
+            if PREVIOUS in version.aliases:
+                stack.enter_context(prepared(system, version, progress=progress))
+        chosen = deploy_alone(system, system.registry.roll_back(model, actor=actor, reason=reason))
     _record(system, chosen, "roll_back", actor, reason)
     return chosen
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from msgspec import Struct
 
@@ -25,6 +24,7 @@ from everfit.loop.training_record import (
     log_outcome,
     register_outcome,
 )
+from everfit.store.temporary_folder import temporary_folder
 from everfit.system import System
 
 
@@ -59,9 +59,10 @@ def train(
 ) -> TrainingResult:
     """Train a candidate, judge it and, if every gate passes, register it as challenger.
 
-    The model's name may be left out where there is only one. Used are the events in ``[start, end)``, by default all
-    until ``as_of``, and nothing that became known after ``as_of``, by default now. Each training is in the list of
-    orders with its result and log, and a training that failed is kept as a failed run.
+    The model's name may be left out where there is only one. Used are the events in ``[start, end)``, by default those
+    of the model's training window, or else all, until ``as_of``, and nothing that became known after ``as_of``, by
+    default now. Each training is in the list of orders with its result and log, and a training that failed is kept as a
+    failed run.
     """
     from everfit.loop.candidate_pipeline import build_candidate
 
@@ -88,9 +89,9 @@ def train(
         shutil.copyfile(log, folder / LOG)
         return ended
 
-    with TemporaryDirectory(prefix="train-", dir=system.state) as place, _log_to(Path(place) / LOG) as log:
+    with temporary_folder(system.state, "train") as place, _log_to(place / LOG) as log:
         try:
-            candidate = build_candidate(system, request, into=Path(place), progress=progress)
+            candidate = build_candidate(system, request, into=place, progress=progress)
             ended = record(TrainingOutcome(candidate=candidate), log)
         except BaseException as error:
             problem = str(error) if isinstance(error, EverfitError) else f"{type(error).__name__}: {error}"

@@ -13,5 +13,7 @@ LABEL = "label"
 """Null while unknown. Text in the journal; in rollouts and monitoring a number, as
 :class:`everfit.measures.quality.Metric` has it.
 """
+ARRIVAL = "arrival"
+"""Number of a prediction among all of its version, in the order in which they were recorded and read."""
 KNOWN_AT = "label_known_at"
 """When the label became known."""

@@ -76,14 +76,6 @@ class TrainingError(EverfitError):
     """The trainer raised, or returned something unusable."""
 
 
-class TrainingStoppedError(TrainingError):
-    """A training exceeded its time or memory, or was stopped."""
-
-
-class TrainingKilledError(TrainingError):
-    """A signal from outside ended a training."""
-
-
 class PackageError(EverfitError):
     """A model package that must not be used."""
 
@@ -120,12 +112,44 @@ class LoopError(EverfitError):
     """The loop cannot start or continue."""
 
 
+class ProcessError(EverfitError):
+    """A child process ended with a failure."""
+
+
+class ProcessStoppedError(ProcessError):
+    """A child process exceeded its time or memory, or was stopped."""
+
+
+class ProcessKilledError(ProcessError):
+    """A signal from outside ended a child process."""
+
+
+class RemoteError(EverfitError):
+    """A model, or the project's code, raised an exception in the process that executes it."""
+
+
+class ReleaseError(EverfitError):
+    """A commit cannot become a release."""
+
+
+class RepositoryError(ReleaseError):
+    """The repository cannot be read, or holds what a release must not."""
+
+
+class EnvironmentBuildError(ReleaseError):
+    """The environment of a release cannot be built."""
+
+
 class RequestError(EverfitError):
     """A request that cannot be served."""
 
 
 class InvalidRequestError(RequestError):
     """A field is missing, unknown, or of the wrong type."""
+
+
+class UnsignedRequestError(RequestError):
+    """A webhook that no secret verifies, or that was received before."""
 
 
 class UnknownModelError(RequestError):

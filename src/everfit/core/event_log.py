@@ -25,6 +25,8 @@ _ORDER = ("model", "order", "version", "incident")
 _TRAINING = ("model", "order")
 _ATTEMPT = (*_TRAINING, "attempt")
 _ROLLOUT = ("model", "rollout", "version", "order", "state", "actor")
+_RELEASE = ("release", "commit", "actor")
+_STEP = ("release", "step", "attempt")
 _INCIDENT = ("model", "incident", "version", "kind", "severity")
 
 EVENTS: Mapping[str, EventKind] = {
@@ -56,6 +58,22 @@ EVENTS: Mapping[str, EventKind] = {
     "rollout_pause": EventKind("a rollout is paused", _ROLLOUT),
     "rollout_resume": EventKind("a rollout is resumed", _ROLLOUT),
     "rollout_supersede": EventKind("another version is rolled out instead", _ROLLOUT),
+    "release_waiting": EventKind("a commit is to be released", _RELEASE),
+    "release_running": EventKind("its steps begin", _RELEASE),
+    "release_active": EventKind("its code is the one that everything runs in", _RELEASE),
+    "release_retired": EventKind("another release is active instead", _RELEASE),
+    "release_unchanged": EventKind("its code is that of the active release; nothing is done", _RELEASE),
+    "release_superseded": EventKind("a newer commit is released instead", _RELEASE),
+    "release_refused": EventKind("one of its steps refused it", _RELEASE),
+    "release_failed": EventKind("one of its steps could not be carried out", _RELEASE),
+    "release_taken_back": EventKind("it was active, and the release before it is active again", _RELEASE),
+    "release_passed": EventKind("every step of a dry run passed; nothing is activated", _RELEASE),
+    "release_cancelled": EventKind("a person cancelled it", _RELEASE),
+    "release_collected": EventKind("its code and environment are deleted: nothing needs them", _RELEASE),
+    "release_restored": EventKind("its code and environment are made again: a version needs them", _RELEASE),
+    "step_started": EventKind("an attempt at a step of a release begins", _STEP),
+    "step_ended": EventKind("an attempt at a step of a release has ended", (*_STEP, "outcome")),
+    "branch_moved": EventKind("the watched branch was deleted, or moved so that it lost commits", ("commit",)),
     "deployment_changed": EventKind(
         "the deployment record names other versions",
         ("model", "deployment", "version", "canary", "canary_share", "shadow"),
@@ -68,13 +86,19 @@ EVENTS: Mapping[str, EventKind] = {
     "incident_worsened": EventKind("the severity of an incident rises", _INCIDENT),
     "incident_ended": EventKind("an incident has ended", _INCIDENT),
     "manual_step": EventKind("a command changed something", ("model", "version", "action", "actor")),
-    "process_started": EventKind("a worker or the controller is started", ("child", "child_pid")),
+    "process_started": EventKind(
+        "a worker, the controller or the predictor of a version is started", ("child", "child_pid")
+    ),
     "process_ended": EventKind("it ended unasked, and is started again", ("child", "code")),
     "process_killed": EventKind("it did not end in time, and is killed", ("child",)),
     "stopping": EventKind("'everfit up' ends: every process finishes what it has begun", ()),
     "controller_stands_by": EventKind("another controller leads", ()),
     "controller_leads": EventKind("this controller leads", ()),
     "controller_stopped": EventKind("this controller ends", ()),
+    "controller_hands_over": EventKind("this controller ends; another release is active", ("release",)),
+    "controller_returned": EventKind(
+        "no controller could start in a new release; the one before it is active again", ("release", "previous")
+    ),
     "leadership_lost": EventKind("another controller leads now; this one ends", ()),
     "workflow_stranded": EventKind("another version of Everfit started a workflow, and must finish it", ("workflow",)),
 }

@@ -57,7 +57,7 @@ class SourceFreshness:
     """``None`` if the source has no rows."""
     ttl: timedelta
     rows: int = 0
-    """Rows of the view in which :attr:`infinite` was counted: those of the last ttl, or else older ones."""
+    """Rows of the view in which :attr:`infinite` was counted: those of the newest hour that has rows."""
     infinite: Mapping[str, int] = field(default_factory=dict)
     """Number of infinite values by feature, without zeros."""
 
@@ -97,6 +97,10 @@ class Evidence:
     """The labelled rows that the candidate was fitted on; columns as in :class:`TrainingFrame`."""
     holdout: pl.DataFrame
     """The newest labelled rows, which the candidate was not fitted on; columns as in :class:`TrainingFrame`."""
+    holdout_rule: str = ""
+    """The size of the hold-out in words, such as "the last 14d up to the newest mature label"."""
+    holdout_from: datetime | None = None
+    """First event time of the hold-out, in UTC."""
     unlabelled: int
     """Number of rows in the hold-out's time range without a label, which are not in ``holdout``."""
     labels_to_come: float
@@ -114,14 +118,22 @@ class Evidence:
     """Predictions of the trivial baseline: the rate, class shares or median of the training rows."""
     champion: NDArray[np.float64] | None
     """The champion's predictions of ``holdout``, in the columns of ``classes``; a class that only the champion knows is
-    left out, see ``paired``. ``None`` if there is no champion or it could not be scored."""
+    left out, see ``paired``. NaN in rows that are no events by the champion's own definitions. ``None`` if there is no
+    champion or it could not be scored."""
     champion_version: int | None
     """Version number of the champion; ``None`` without a champion."""
     champion_problem: str
     """Reason why the champion could not be scored on these rows; empty if it was, or without a champion."""
+    champion_remark: str = ""
+    """Sentences on the champion's rows or features, where they are not those of its own definitions."""
     champion_stand_in: bool = False
     """``True`` if ``champion`` was predicted by the champion refitted without the hold-out, because the champion itself
     was fitted on rows of it."""
+    champion_deployed: NDArray[np.float64] | None = None
+    """With a stand-in, the predictions of the champion itself; NaN in rows that it was fitted on. ``None`` if it knows
+    other classes."""
+    champion_recipe: str = ""
+    """Sentence on the champion's parameters if they are the candidate's, since those that were tuned are worse."""
     champion_classes: tuple[str | int | bool, ...] = ()
     """The classes of the champion's predictions; empty without a champion, and for a regression."""
     champion_learnt: tuple[str | int | bool, ...] = ()

@@ -26,6 +26,7 @@ FindingKind = Literal[
     "infinite_values",
     "labels_stopped",
     "unlabelled",
+    "label_delay",
     "duplicate_labels",
     "contradicting_labels",
     "new_class",
@@ -37,6 +38,8 @@ FindingKind = Literal[
     "taken_back",
     "clock_set_back",
     "loop_trouble",
+    "slow_source",
+    "review_overdue",
 ]
 
 
@@ -76,6 +79,10 @@ class Incident(Struct, frozen=True, kw_only=True):
     resolved_at: datetime | None = None
     looks: int = 1
     """Number of evaluations that found it."""
+
+    def is_drop_of(self, version: int) -> bool:
+        """Return true if it says that a version has become worse."""
+        return (self.finding.kind, self.finding.version) == ("performance_drop", version)
 
 
 class EstimatedDrop(Struct, frozen=True, kw_only=True):

@@ -43,6 +43,8 @@ class FrameManifest(Struct, frozen=True, kw_only=True):
     labelled: int
     digest: str
     """``sha256:…`` of every value of the frame, in order of time and id."""
+    history: str = ""
+    """The model's training window, as text, where ``start`` follows from it; empty otherwise."""
 
 
 class Score(Struct, frozen=True, kw_only=True):
@@ -89,6 +91,8 @@ class TimeSplit(Struct, frozen=True, kw_only=True):
     train_rows: int
     validation_rows: int
     holdout_rows: int
+    holdout_rule: str = ""
+    """The size of the hold-out in words; empty for a version that is older than this field."""
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -174,7 +178,11 @@ class DesignCheck(Struct, frozen=True, kw_only=True):
     project: str
     checked: tuple[str, ...]
     """Objects that were checked, one short line each."""
+    windows: tuple[str, ...] = ()
+    """The training window of every model that has one, with its labelled events, one sentence each."""
     problems: tuple[Problem, ...]
+    sampled: tuple[str, ...] = ()
+    """Sources of which a sample was checked, one short line each; all others were checked whole."""
 
     @property
     def passed(self) -> bool:

@@ -176,6 +176,8 @@ class LossComparison(Struct, frozen=True, kw_only=True):
     """Name of the loss; less is better."""
     paired: bool
     """True if both predicted the same rows; otherwise the hash of the id assigned the rows at random."""
+    watched: bool = False
+    """True if they are the rows since the promotion only."""
     rows: int
     """The challenger's rows with labels."""
     challenger: float
@@ -186,15 +188,20 @@ class LossComparison(Struct, frozen=True, kw_only=True):
     at_least: float | None = None
     """Lower confidence bound of ``worse_by`` that holds at all times simultaneously, with the comparison's share of
     alpha; ``None`` with too few labels."""
+    at_most: float | None = None
+    """Upper bound of the same kind, by itself; below 0 the challenger is proven better. ``None`` where the rows were
+    assigned at random."""
 
 
 class StageEvidence(Struct, frozen=True, kw_only=True):
     """All that a transition is decided by."""
 
     requests: int
-    """Rows requested from the challenger in the present stage."""
+    """Rows requested from the challenger in the present stage, on the stage's route."""
     challenger: VersionMetrics
     champion: VersionMetrics
     distance: PredictionDistance | None = None
     """``None`` with too few predictions."""
     comparisons: tuple[LossComparison, ...] = ()
+    champion_is_worse: bool = False
+    """True while an incident says that the champion has become worse."""

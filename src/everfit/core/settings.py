@@ -21,6 +21,8 @@ Count = Annotated[int, Meta(ge=1)]
 
 SETTINGS_FILE = "everfit.toml"
 """Name of the settings file; a folder that has one is a project's."""
+CODE_SECTIONS = ("project", "training")
+"""Sections that belong to the code, and that a release brings with it; all others are the operator's."""
 
 
 def is_project_code(file: Path) -> bool:
@@ -50,6 +52,13 @@ class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Online features (SQLite URL)."""
 
 
+class SourceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[sources]``: reading of the project's data."""
+
+    statement_seconds: Positive = 60.0
+    """Longest time of one statement in the database of a source, in seconds (PostgreSQL and SQLite)."""
+
+
 class TrainingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[training]``: limits and shares of a training."""
 
@@ -62,13 +71,17 @@ class TrainingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0
     """Seed of all random numbers."""
     holdout_share: Annotated[float, Meta(gt=0, lt=0.9)] = 0.2
-    """Share of the labelled rows that is held out for the gates: the newest."""
+    """Largest share of the labelled rows that is held out for the gates: the newest; see `holdout` of a model."""
     validation_share: Annotated[float, Meta(gt=0, lt=0.9)] = 0.2
-    """Share of the remaining rows that tuning is scored on: the newest."""
+    """Largest share of the remaining rows that tuning is scored on: the newest."""
     bootstrap: Annotated[int, Meta(ge=100, le=100_000)] = 500
     """Number of bootstrap resamples for each interval."""
     refit: bool = True
     """Refit on all labelled rows after the gates have passed."""
+
+
+KeptTime = Annotated[str, Meta(pattern=r"^$|^(\d+[hdw])+$")]
+"""A duration as :func:`everfit.core.duration.parse_duration` reads it; empty for ever."""
 
 
 class ServingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -106,9 +119,10 @@ class ServingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class LoopSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[loop]``: automation of ``everfit up``."""
 
-    level: Literal["manual", "semi"] = "semi"
+    level: Literal["manual", "semi", "full"] = "semi"
     """`manual`: it serves, monitors and sends alerts, and a person starts every training and rollout; `semi`: it
-    retrains when the model's policy requires it, and rolls out versions that pass."""
+    retrains when the model's policy requires it, and rolls out versions that pass; `full`: it also watches the source
+    repository, and releases new code that passes its tests."""
     watch_seconds: Positive = 2.0
     """Shortest time between two evaluations, in seconds; they use a tenth of a core at most."""
     train_seconds: Positive = 3600.0
@@ -119,6 +133,41 @@ class LoopSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Largest number of trainings at the same time; a model has one at most."""
     materialize_seconds: Annotated[float, Meta(ge=0)] = 60.0
     """Time between two updates of the online store from the sources, in seconds; 0: never."""
+
+
+class ReleaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[releases]``: the source repository, and limits of what its code may use while it is tested."""
+
+    repository: str = "."
+    """Git repository: a folder, relative to the project's, or a URL (`https://`, `ssh://`, `file://`)."""
+    branch: str = "main"
+    """The branch that is watched at level `full`."""
+    folder: str = "."
+    """The project's folder within the repository."""
+    poll_seconds: Positive = 30.0
+    """Time between two looks at the branch, in seconds; a hook or a webhook makes it look at once."""
+    step_seconds: Positive = 600.0
+    """Longest time of one step of a release, in seconds."""
+    memory_mib: Positive = 8192.0
+    """Largest memory of one step with its child processes, in MiB."""
+    sample_rows: Annotated[int, Meta(ge=100)] = 5000
+    """Largest number of rows of the data tests, of the smoke training and of the comparison of features."""
+    network: bool = False
+    """Let code that is tested connect to the network, as sources in a database need."""
+    build: tuple[str, ...] = ()
+    """Packages that are built from source, if the lock has one; that runs their code, confined and without network.
+    Separated by blanks in the variable."""
+    keep: Annotated[int, Meta(ge=1)] = 5
+    """Number of releases without a version in use whose code and environments are kept."""
+
+
+class LakeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[lake]``: the tables that the journal is moved to."""
+
+    keep: KeptTime = ""
+    """Time for which predictions, failures, outcomes and labels are kept, such as `400d`; by default, for ever."""
+    keep_features: KeptTime = ""
+    """Time for which pushed features are kept, which later trainings need; by default, for ever."""
 
 
 class AlertSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -140,9 +189,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     project: ProjectSettings = ProjectSettings()
     stores: StoreSettings = StoreSettings()
+    sources: SourceSettings = SourceSettings()
     training: TrainingSettings = TrainingSettings()
     serving: ServingSettings = ServingSettings()
     loop: LoopSettings = LoopSettings()
+    releases: ReleaseSettings = ReleaseSettings()
+    lake: LakeSettings = LakeSettings()
     alerts: AlertSettings = AlertSettings()
     paths: dict[str, str] = {}
     """Folders that sources refer to in braces: path='{data}/flights.parquet' with data = '../data'."""
@@ -179,7 +231,7 @@ def resolve_settings(
         if section not in known or (section != "paths" and key not in known[section]):
             names = [variable_name(section, key) for section, keys in known.items() for key in keys]
             raise _unknown(f"the variable {name}", name, names)
-        merged.setdefault(section, {})[key] = text.split() if (section, key) == ("alerts", "urls") else text
+        merged.setdefault(section, {})[key] = text.split() if (section, key) in _LISTS else text
     for dotted, value in (flags or {}).items():
         if value is not None:
             section, _, key = dotted.partition(".")
@@ -199,9 +251,14 @@ def variable_name(section: str, key: str) -> str:
     return f"EVERFIT_{section}_{key}".upper()
 
 
-RESERVED_VARIABLES = frozenset({"EVERFIT_PROJECT_FOLDER", "EVERFIT_KEYS", "EVERFIT_TOKEN"})
-"""Variables that are no settings: the project's folder, the keys that :mod:`everfit.artifact.pyfunc` trusts, and the
-token that a client sends."""
+RESERVED_VARIABLES = frozenset(
+    {"EVERFIT_PROJECT_FOLDER", "EVERFIT_KEYS", "EVERFIT_TOKEN", "EVERFIT_RELEASE", "EVERFIT_INTERPRETER"}
+)
+"""Variables that are no settings: the project's folder, the keys that :mod:`everfit.artifact.pyfunc` trusts, the
+token that a client sends, the number of the release that a process runs in, and the Python that Everfit is in."""
+
+_LISTS = frozenset({("alerts", "urls"), ("releases", "build")})
+"""Settings with several values."""
 
 
 def _known() -> dict[str, list[str]]:

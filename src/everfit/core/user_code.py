@@ -15,6 +15,7 @@ from everfit.core.settings import SETTINGS_FILE
 
 _OWN = Path(__file__).resolve().parent.parent
 _LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+_PACKAGES = frozenset({"site-packages", "dist-packages"})
 _DEEPEST_FOLDER = 6
 _SHOWN_COLUMNS = 8
 _POLARS_PLAN = "\n\nResolved plan until failure"
@@ -25,13 +26,24 @@ def describe_raise(error: BaseException) -> str:
     """Return ``ValueError: text at project.py line 41``: the innermost line of code that is not a library's."""
     message = " ".join(str(error).partition(_POLARS_PLAN)[0].split())
     text = f"{type(error).__name__}: {message}".rstrip(": ").rstrip(".")
-    lines = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-    own = [(file, line) for file, line in lines if _is_users(file)]
+    own = _users_lines(error)
     return f"{text} at {_shown(own[-1][0])} line {own[-1][1]}" if own else text
 
 
-def _is_users(file: Path) -> bool:
-    if not file.is_absolute():  # "<string>", "<frozen importlib>"
+def raised_by_users(error: BaseException) -> bool:
+    """Return ``True`` if an exception came from, or through, code that is neither Everfit's nor a library's."""
+    return bool(_users_lines(error))
+
+
+def _users_lines(error: BaseException) -> list[tuple[Path, int | None]]:
+    lines = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    return [(file, line) for file, line in lines if is_users(file)]
+
+
+def is_users(file: Path) -> bool:
+    """Return ``True`` for a file of the project, or of another project: neither Everfit's nor a library's."""
+    # "<string>" and "<frozen importlib>" are no paths. An environment may lend libraries of another one.
+    if not file.is_absolute() or _PACKAGES.intersection(file.parts):
         return False
     return not file.is_relative_to(_OWN) and not any(file.is_relative_to(folder) for folder in _LIBRARIES)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, get_args
 
+from everfit.core.duration import parse_duration
 from everfit.core.errors import DefinitionError
 from everfit.core.evidence import FrameKind, LabelUse, Task
 from everfit.core.printable import printable
@@ -16,8 +18,9 @@ from everfit.definitions.gate import Gate
 from everfit.definitions.names import require_name
 from everfit.definitions.on_demand import OnDemand
 from everfit.definitions.policy import Policy
-from everfit.definitions.rollout import Approval, RolloutPlan, Stage
+from everfit.definitions.rollout import Approval, FastWhen, RolloutPlan, Stage
 from everfit.definitions.space import Choice, Float, Int, Parameter
+from everfit.definitions.training_window import parse_training_window
 from everfit.definitions.trigger import AnyOf, StaleModel, Trigger
 from everfit.definitions.view import FeatureView
 from everfit.definitions.watch import Drift, PerformanceDrop, Watch
@@ -53,8 +56,22 @@ class Model:
             older. ``weighted``: all that are known, weighted by the inverse of the probability that a label of their
             class is known at their age; rare early labels increase the variance. Candidates are always scored on
             weighted labels.
+        history: The part of the history that is used for training: a duration such as ``"120d"``, the events of the
+            last 120 days before the training's end; or a number such as ``50_000``, the events since the oldest of the
+            newest 50,000 labelled ones. Tuning, hold-out and the rows that drift is compared with come from within it.
+            It limits events only: their features are computed from rows as old as they need. By default all history.
+        half_life: Duration such as ``"30d"`` by which the weight of a row halves: of two rows, the one that is 30 days
+            older counts half. It multiplies the weights of ``labels``; the trainer must take ``weight``. Candidates are
+            scored without it. By default all rows count alike.
+        holdout: The part of the history on which candidates are judged, as ``history``: a duration such as ``"14d"``,
+            of 200 labelled rows or more, or a number of labelled rows. It is counted back from the newest mature label,
+            and younger rows belong to it. The rows that tuning is scored on are as many before it. Both are at most the
+            shares of ``[training]``. By default 14 days, longer where that is less than 500 labelled rows or less than
+            100 labels other than the most frequent one.
         metric: Metric that tuning optimises and gates compare; by default ``log_loss``, or ``mae`` for a regression.
         slices: Request fields or features; metrics are also computed for each of their values.
+        known_at_event: Features that predict the label almost alone though they are known at the event, such as a list
+            price. Others as strong are taken for leaks.
         description: A description for readers.
 
     Raises:
@@ -71,8 +88,12 @@ class Model:
         features: Sequence[FeatureView | OnDemand | str],
         label: Label,
         labels: LabelUse = "known",
+        history: str | int | None = None,
+        half_life: str | None = None,
+        holdout: str | int | None = None,
         metric: str | None = None,
         slices: Sequence[str] = (),
+        known_at_event: Sequence[str] = (),
         description: str = "",
     ) -> None:
         self.name = require_name(name, of="a model")
@@ -81,9 +102,14 @@ class Model:
         self.task: Task = task
         self.events, self.label = events, label
         self.request, self.features, self.slices = tuple(request), tuple(features), tuple(slices)
+        self.known_at_event = tuple(known_at_event)
         if labels not in get_args(LabelUse):
             raise self._wrong("labels must be known, mature or weighted", labels)
         self.labels: LabelUse = labels
+        self.history = parse_training_window(history, place=f"model {name}")
+        self.half_life = self._parse_half_life(half_life)
+        default = "judge on 14 days, or longer where labels are few"
+        self.holdout = parse_training_window(holdout, name="holdout", default=default, place=f"model {name}")
         self.metric = metric or DEFAULT_METRIC[task]
         self.description = description
         self.gates: tuple[Gate, ...] = ()
@@ -141,9 +167,10 @@ class Model:
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             if self._trainer is not None:
                 raise self._wrong("a model must have one trainer", self._trainer.function.__name__)
-            if self.labels == "weighted" and "weight" not in inspect.signature(function).parameters:
+            weighted_by = "labels='weighted'" if self.labels == "weighted" else "half_life"
+            if (self.labels == "weighted" or self.half_life) and not _takes_weight(function):
                 remedy = "Add the argument weight and use it: .fit(X, y, sample_weight=weight)."
-                rule = "with labels='weighted', the trainer must have the argument weight"
+                rule = f"with {weighted_by}, the trainer must have the argument weight"
                 raise self._wrong(rule, function.__name__, remedy)
             self._trainer = Trainer(function=function, space=dict(space), frame=frame, categories=tuple(categories))
             return function
@@ -252,6 +279,7 @@ class Model:
         approval: Approval = RolloutPlan.approval,
         alpha: float = RolloutPlan.alpha,
         p99_ms: float | None = RolloutPlan.p99_ms,
+        fast_when: FastWhen = RolloutPlan.fast_when,
     ) -> None:
         """Set the rollout of versions that pass their gates; by default ``Shadow(200)``, ``Canary(0.1, 200)`` and
         ``Canary(0.5, 200)``.
@@ -264,17 +292,29 @@ class Model:
             alpha: Largest probability, over the whole rollout, that a version which is not worse is rolled back.
             p99_ms: Longest latency of 99 % of the version's rows, in milliseconds; without it, the latency is only
                 compared with the champion's.
+            fast_when: Condition under which the stages that are left are skipped: ``champion is worse``: outcomes
+                prove the version better, while an incident says that the champion has become worse; ``proven better``:
+                also without an incident; ``never``.
 
         Raises:
             DefinitionError: If there is no stage, or an argument is out of range.
         """
-        self.rollout_plan = RolloutPlan(stages=stages, watch=watch, approval=approval, alpha=alpha, p99_ms=p99_ms)
+        self.rollout_plan = RolloutPlan(
+            stages=stages, watch=watch, approval=approval, alpha=alpha, p99_ms=p99_ms, fast_when=fast_when
+        )
 
     def _require_one_of_a_kind(self, watches: Sequence[Watch]) -> None:
         """Refuse two monitors of a kind with different arguments, so that alarms and retraining agree."""
         if len({type(watch) for watch in watches}) < len(set(watches)):
             remedy = "Give it in retrain_when only: its triggers are monitored as well."
             raise self._wrong("a kind of monitor must have the same arguments everywhere", tuple(watches), remedy)
+
+    def _parse_half_life(self, half_life: str | None) -> timedelta | None:
+        try:
+            return None if half_life is None else parse_duration(half_life, name="half_life")
+        except DefinitionError as error:
+            rule, remedy = "half_life must be a duration such as '30d'", "Leave it out to weight all rows alike."
+            raise self._wrong(rule, half_life, remedy) from error
 
     def _check(self) -> None:
         if not self.features:
@@ -308,3 +348,7 @@ class Model:
 
     def _wrong(self, rule: str, value: object, remedy: str = "") -> DefinitionError:
         return DefinitionError(rule, value=value, remedy=remedy, place=f"model {self.name}")
+
+
+def _takes_weight(function: Callable[..., Any]) -> bool:
+    return "weight" in inspect.signature(function).parameters

@@ -19,6 +19,13 @@ class Project:
     """The definitions of a project, by name."""
 
     root: Path
+    """The project's folder; relative paths of data start here."""
+    code: Path
+    """The folder that the definitions come from: ``root``, or a release's."""
+    release: int = 0
+    """Number of the release that the definitions come from; 0 for none."""
+    commit: str = ""
+    """The release's commit; empty without a release."""
     settings: Settings
     sources: Mapping[str, Source]
     views: Mapping[str, FeatureView]
@@ -42,8 +49,16 @@ class Project:
         return _pick(self.views, name, kind="feature view")
 
 
-def collect_project(namespace: Mapping[str, object], *, root: Path, settings: Settings) -> Project:
-    """Collect the definitions of a module, and those that they refer to.
+def collect_project(
+    namespace: Mapping[str, object],
+    *,
+    root: Path,
+    settings: Settings,
+    code: Path | None = None,
+    release: int = 0,
+    commit: str = "",
+) -> Project:
+    """Collect the definitions of a module, and those that they refer to; ``code`` is ``root`` by default.
 
     Raises :class:`DefinitionError` if two different definitions share a name, or there is no model and no view.
     """
@@ -58,6 +73,9 @@ def collect_project(namespace: Mapping[str, object], *, root: Path, settings: Se
         raise DefinitionError("a project must define a model or a feature view", remedy=remedy)
     return Project(
         root=root,
+        code=code or root,
+        release=release,
+        commit=commit,
         settings=settings,
         sources=_by_name(sources, kind="source"),
         views=_by_name(views, kind="feature view"),

@@ -12,6 +12,10 @@ from everfit.core.errors import DefinitionError
 Approval = Literal["none", "required"]
 """``required``: a person must approve a rollout before its first stage."""
 
+FastWhen = Literal["champion is worse", "proven better", "never"]
+"""``champion is worse``: the stages that are left are skipped once outcomes prove the version better, while an incident
+says that the champion has become worse; ``proven better``: also without an incident; ``never``: no stage is skipped."""
+
 
 class _Lasting:
     """Limits of a stage."""
@@ -104,6 +108,7 @@ class RolloutPlan:
     approval: Approval = "none"
     alpha: float = 0.05
     p99_ms: float | None = None
+    fast_when: FastWhen = "champion is worse"
 
     def __post_init__(self) -> None:
         if not self.stages:
@@ -114,6 +119,8 @@ class RolloutPlan:
         parse_duration(self.watch, name="watch")
         if self.approval not in get_args(Approval):
             raise DefinitionError(f"approval must be one of {', '.join(get_args(Approval))}", value=self.approval)
+        if self.fast_when not in get_args(FastWhen):
+            raise DefinitionError(f"fast_when must be one of {', '.join(get_args(FastWhen))}", value=self.fast_when)
         if not 0 < self.alpha < 1:
             raise DefinitionError("alpha must be a probability between 0 and 1", value=self.alpha, place="rollout")
         if self.p99_ms is not None and not self.p99_ms > 0:

@@ -29,7 +29,10 @@ class Source:
             (``.csv``, ``.tsv``, also with ``.gz``), also for a folder of such files; another folder is a Delta table.
         query: An SQL query of the database at ``url``.
         url: URL of the database, for example ``sqlite:///orders.db``; ``{name}`` is replaced as in ``path``.
-        function: A function without arguments that returns a Polars ``LazyFrame`` or ``DataFrame``.
+        function: A function that returns a Polars ``LazyFrame`` or ``DataFrame``. If it has parameters ``start``,
+            ``end`` or ``columns``, it is given the range of ``timestamp`` that is needed, ``[start, end)`` in aware
+            instants, and the columns; each may be ``None``, and more rows and columns may be returned. Without them it
+            is called for all rows.
         timestamp: Column with the event time: an instant with a time zone, or a date.
         created: Column with the time at which a row became known; by default the event time.
         known_at: Columns whose values become known later than their row: column name to the column with the time at
@@ -50,7 +53,7 @@ class Source:
     path: str | None = None
     query: str | None = None
     url: str | None = None
-    function: Callable[[], pl.LazyFrame | pl.DataFrame] | None = None
+    function: Callable[..., pl.LazyFrame | pl.DataFrame] | None = None
     created: str | None = None
     known_at: Mapping[str, str] = field(default_factory=dict, hash=False)
     types: Mapping[str, pl.DataType | DataTypeClass] = field(default_factory=dict, hash=False)

@@ -12,6 +12,7 @@ from everfit.core.errors import DefinitionError
 from everfit.definitions.entity import Entity
 from everfit.definitions.names import require_name
 from everfit.definitions.source import Source
+from everfit.definitions.view_digest import definition_digest
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,6 +51,8 @@ class FeatureView:
     lookback: str | timedelta | None = None
     transform: Callable[[pl.LazyFrame], pl.LazyFrame] | None = field(default=None, compare=False)
     description: str = ""
+    definition: str = field(init=False, default="", compare=False, repr=False)
+    """Digest of the definition: see :func:`everfit.definitions.view_digest.definition_digest`."""
 
     def __post_init__(self) -> None:
         place = f"feature view {require_name(self.name, of='a feature view')}"
@@ -65,6 +68,8 @@ class FeatureView:
         settle(self, "ttl", parse_duration(self.ttl, name=f"{place}: ttl"))
         if self.lookback is not None:
             settle(self, "lookback", parse_duration(self.lookback, name=f"{place}: lookback"))
+        # Now, while the file still has the text that was imported.
+        settle(self, "definition", definition_digest(self))
 
     @property
     def keys(self) -> tuple[str, ...]:

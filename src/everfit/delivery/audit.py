@@ -17,10 +17,11 @@ class AuditLine(Struct, frozen=True, kw_only=True):
 
     at: datetime
     actor: str
-    """A person, or ``policy``."""
+    """A person, ``policy`` or ``watch``."""
     action: str
     """Such as ``promote`` or ``pause``."""
     model: str
+    """Empty for a release of the project's code."""
     version: int | None = None
     reason: str
     details: dict[str, str] = {}

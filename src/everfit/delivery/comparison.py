@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from everfit.core.rollout import LossComparison, Rollout
@@ -29,7 +30,8 @@ def compare_pairs(mature: pl.DataFrame, rollout: Rollout, scoring: Scoring, *, a
 
     Args:
         mature: Predictions of both as :meth:`Scoring.mature` returns them.
-        alpha: Probability that a challenger which is no worse is ever found worse.
+        alpha: Probability that a challenger which is no worse is ever found worse, and that one which is no better is
+            ever found better.
     """
     own, other = (
         mature.filter(pl.col("version") == version).unique("id", keep="first", maintain_order=True)
@@ -44,9 +46,13 @@ def compare_pairs(mature: pl.DataFrame, rollout: Rollout, scoring: Scoring, *, a
     challenger, champion = _clipped(scoring, challenger, scoring.losses(pairs, suffix="_champion").values)
     differences = challenger - champion
     differ = differences != 0
-    bound = _lower_bound(differences[differ], _hours(pairs)[rows[differ]], alpha, scoring)
-    at_least = None if bound is None else bound * float(differ.mean())
-    return _comparison(scoring, challenger, champion, paired=True, rows=pairs.height, at_least=at_least)
+    share, hours = float(differ.mean()), _hours(pairs)[rows[differ]]
+    least, most = (_lower_bound(sign * differences[differ], hours, alpha, scoring) for sign in (1, -1))
+    return replace(
+        _comparison(scoring, challenger, champion, paired=True, rows=pairs.height),
+        at_least=None if least is None else least * share,
+        at_most=None if most is None else -most * share,
+    )
 
 
 def compare_arms(mature: pl.DataFrame, rollout: Rollout, scoring: Scoring, *, alpha: float) -> LossComparison | None:
@@ -71,12 +77,12 @@ def compare_arms(mature: pl.DataFrame, rollout: Rollout, scoring: Scoring, *, al
     weight = np.where(is_canary, 1.0 / rollout.share, -1.0 / (1.0 - rollout.share))
     count = int(is_canary.sum())
     bound = _lower_bound(weight * (losses - before), _hours(rows), alpha, scoring) if count >= _FIRST else None
-    return _comparison(scoring, losses[is_canary], losses[~is_canary], paired=False, rows=count, at_least=bound)
+    return replace(
+        _comparison(scoring, losses[is_canary], losses[~is_canary], paired=False, rows=count), at_least=bound
+    )
 
 
-def _comparison(
-    scoring: Scoring, challenger: Floats, champion: Floats, *, paired: bool, rows: int, at_least: float | None
-) -> LossComparison:
+def _comparison(scoring: Scoring, challenger: Floats, champion: Floats, *, paired: bool, rows: int) -> LossComparison:
     own, other = float(challenger.mean()), float(champion.mean())
     return LossComparison(
         loss=LOSS_WORDS[scoring.kind],
@@ -85,7 +91,6 @@ def _comparison(
         challenger=own,
         champion=other,
         worse_by=own - other,
-        at_least=at_least,
     )
 
 

@@ -57,6 +57,7 @@ def _worse_labels(comparison: LossComparison) -> Iterator[str]:
     beyond_chance = comparison.at_least is not None and comparison.at_least > 0
     if beyond_chance and comparison.worse_by > _LEAST_RELATIVE * comparison.champion:
         where = "rows that both predicted" if comparison.paired else "rows, assigned at random"
+        where += " since the promotion" if comparison.watched else ""
         yield (
             f"The challenger's {comparison.loss} is {comparison.challenger:.4f} on {comparison.rows:,} {where}, the "
             f"champion's {comparison.champion:.4f}: worse by {comparison.worse_by:.4f}, at least "

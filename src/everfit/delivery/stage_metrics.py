@@ -8,8 +8,16 @@ from datetime import datetime
 
 import numpy as np
 import polars as pl
+from msgspec.structs import replace
 
-from everfit.core.rollout import LossComparison, PredictionDistance, Rollout, StageEvidence, VersionMetrics
+from everfit.core.rollout import (
+    LossComparison,
+    PredictionDistance,
+    Rollout,
+    RolloutState,
+    StageEvidence,
+    VersionMetrics,
+)
 from everfit.definitions.rollout import Canary, RolloutPlan
 from everfit.delivery.comparison import compare_arms, compare_pairs
 from everfit.delivery.scoring import Scoring
@@ -19,12 +27,20 @@ from everfit.measures.weighting import Floats
 
 _ROUTES = ("champion", "canary", "shadow", "stand_in")
 """Routes of the rollout's traffic; requests that name a version themselves are not a random sample."""
+_STAGE_ROUTES: dict[RolloutState, tuple[str, str]] = {
+    "shadow": ("shadow", "champion"),
+    "canary": ("canary", "champion"),
+    "watching": ("champion", "shadow"),
+}
+"""Routes of challenger and champion in a stage. Until a worker has loaded the stage's deployment its rows have the
+routes of the stage before; they are no evidence on this one."""
 _LEAST_TIMED = 100
 _P99, _LATENCY_ALPHA = 0.99, 0.01
 _LEAST_ROWS = 50
 _DISTANCE_ALPHA = 0.001
-_PAIRED_SHARE = 0.5
-"""Share of alpha that is spent on rows that both predicted; the rest on randomly assigned ones."""
+_WHOLE, _WATCH, _CANARIES = 0.4, 0.2, 0.4
+"""Shares of alpha: for rows of the whole rollout that both predicted, those since the promotion, and those that
+canaries assigned at random. Chosen."""
 
 
 def stage_evidence(
@@ -38,9 +54,10 @@ def stage_evidence(
 ) -> StageEvidence:
     """Return the metrics of a challenger and its champion.
 
-    Labels of rows that both predicted are one sequence over the whole rollout, shadow and watch alike, so that they
-    spend half of alpha once. In a canary the hash of the id assigns rows at random; that is compared as well, each
-    canary stage with its part of the other half.
+    Rows count for a stage by their route: one that a worker still predicted in shadow when the canary had begun is none
+    of the canary's. Labels of rows that both predicted are one sequence over the whole rollout, shadow and watch alike.
+    The world may turn after the promotion: the rows since then are compared by themselves, too. In a canary the hash of
+    the id assigns rows at random; that is compared as well. Each of these has its part of alpha.
 
     Args:
         answers: Predictions of both versions since the rollout began: columns of the journal (``id``, ``version``,
@@ -51,10 +68,14 @@ def stage_evidence(
     began, entered = pl.col("recorded_at") >= rollout.began_at, pl.col("recorded_at") >= rollout.entered_at
     ours = pl.col("version").is_in([rollout.version, rollout.previous]) & pl.col("route").is_in(_ROUTES)
     made, failed = answers.filter(ours, began), failures.filter(ours, began)
-    stage = made.filter(entered)
-    challenger = pl.col("version") == rollout.version
+    routes = _STAGE_ROUTES.get(rollout.effective, _STAGE_ROUTES["shadow"])
+    of_challenger, of_champion = (
+        (pl.col("version") == version) & (pl.col("route") == route)
+        for version, route in zip((rollout.version, rollout.previous), routes, strict=True)
+    )
+    stage = made.filter(entered, of_challenger | of_champion)
     return StageEvidence(
-        requests=stage.filter(challenger).height + failed.filter(entered, challenger).height,
+        requests=stage.filter(of_challenger).height + failed.filter(entered, of_challenger).height,
         challenger=_metrics(rollout.version, made, stage, failed, scoring),
         champion=_metrics(rollout.previous, made, stage, failed, scoring),
         distance=_distance(stage, rollout, scoring.shared_columns),
@@ -132,9 +153,12 @@ def _comparisons(
     made: pl.DataFrame, stage: pl.DataFrame, rollout: Rollout, plan: RolloutPlan, scoring: Scoring, now: datetime
 ) -> tuple[LossComparison, ...]:
     canaries = sum(isinstance(part, Canary) for part in plan.stages)
-    alpha = plan.alpha * (_PAIRED_SHARE if canaries else 1.0)
+    alpha = plan.alpha * (_WHOLE if canaries else _WHOLE + _CANARIES)
     found = [compare_pairs(scoring.mature(made, now), rollout, scoring, alpha=alpha)]
+    if rollout.effective == "watching":
+        watched = compare_pairs(scoring.mature(stage, now), rollout, scoring, alpha=plan.alpha * _WATCH)
+        found.append(None if watched is None else replace(watched, watched=True))
     if rollout.effective == "canary":
-        alpha = plan.alpha * (1.0 - _PAIRED_SHARE) / max(canaries, 1)
+        alpha = plan.alpha * _CANARIES / max(canaries, 1)
         found.append(compare_arms(scoring.mature(stage, now), rollout, scoring, alpha=alpha))
     return tuple(comparison for comparison in found if comparison is not None)

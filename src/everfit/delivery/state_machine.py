@@ -20,8 +20,9 @@ def advance(rollout: Rollout, plan: RolloutPlan, evidence: StageEvidence, now: d
 
     A guardrail violation takes the challenger back at once, even while a person has paused the rollout. A stage ends
     once it has enough rows and has lasted long enough, or when its longest time is over: then no guardrail was
-    violated, however few rows there were. The action is ``stay``, ``next``, ``promote``, ``keep``, ``roll_back`` or
-    ``refuse``.
+    violated, however few rows there were. A challenger that is proven better is promoted at once where the plan says
+    so, by default while an incident says that the champion has become worse. The action is ``stay``, ``next``,
+    ``promote``, ``keep``, ``roll_back`` or ``refuse``.
     """
     if rollout.ended or rollout.effective == "waiting_approval":
         return _stay(rollout, _why_nothing(rollout))
@@ -32,6 +33,8 @@ def advance(rollout: Rollout, plan: RolloutPlan, evidence: StageEvidence, now: d
         return _stay(rollout, _why_nothing(rollout))
     if rollout.state == "watching":
         return _watch(rollout, plan, evidence, now)
+    if proof := _proof(plan, evidence):
+        return within_stage(rollout, "promote", "watching", proof)
     return _try(rollout, plan, evidence, now)
 
 
@@ -91,6 +94,20 @@ def _try(rollout: Rollout, plan: RolloutPlan, evidence: StageEvidence, now: date
     return within_stage(rollout, "promote", "watching", sentence)
 
 
+def _proof(plan: RolloutPlan, evidence: StageEvidence) -> str:
+    """Return the sentence by which the stages that are left are skipped; empty if they are not."""
+    is_enough = {"champion is worse": evidence.champion_is_worse, "proven better": True, "never": False}
+    paired = next((comparison for comparison in evidence.comparisons if comparison.paired), None)
+    if not is_enough[plan.fast_when] or paired is None or paired.at_most is None or paired.at_most >= 0:
+        return ""
+    why = "while an incident says that it has become worse" if evidence.champion_is_worse else "as the plan asks"
+    return (
+        f"Version {evidence.challenger.version} is proven better than version {evidence.champion.version}, {why}: its "
+        f"{paired.loss} is {paired.challenger:.4f} against {paired.champion:.4f} on {paired.rows:,} rows that both "
+        f"predicted, better by at least {-paired.at_most:.4f}. The stages that are left are skipped."
+    )
+
+
 def _watch(rollout: Rollout, plan: RolloutPlan, evidence: StageEvidence, now: datetime) -> Transition:
     lasted = now - rollout.entered_at
     if lasted >= plan.watching:
@@ -100,14 +117,15 @@ def _watch(rollout: Rollout, plan: RolloutPlan, evidence: StageEvidence, now: da
 
 
 def _label_summary(evidence: StageEvidence) -> str:
-    """Return the comparison by labels known so far, as a further sentence."""
-    paired = next((comparison for comparison in evidence.comparisons if comparison.paired), None)
+    """Return the comparison by labels known so far, as a further sentence: in a watch, by those since the promotion."""
+    paired = next((comparison for comparison in reversed(evidence.comparisons) if comparison.paired), None)
     if paired is None or not paired.rows:
         return " No outcomes are known yet."
+    since = " since the promotion" if paired.watched else ""
     worse = "worse" if paired.worse_by > 0 else "better"
     return (
-        f" On {paired.rows:,} rows with outcomes its {paired.loss} is {paired.challenger:.4f}, {worse} than version "
-        f"{evidence.champion.version}'s by {abs(paired.worse_by):.4f}."
+        f" On {paired.rows:,} rows with outcomes{since} its {paired.loss} is {paired.challenger:.4f}, {worse} than "
+        f"version {evidence.champion.version}'s by {abs(paired.worse_by):.4f}."
     )
 
 

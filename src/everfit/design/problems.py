@@ -26,6 +26,12 @@ def from_exception(place: str, raised: EverfitError) -> Problem:
     return error(raised.place or place, raised.rule, value, raised.remedy)
 
 
+def sentence_of(problem: Problem) -> str:
+    """Return a problem on one line: place, rule, value and remedy."""
+    value = f", but got {problem.value}" if problem.value else ""
+    return f"{problem.place}: {problem.rule}{value}. {problem.remedy}".rstrip()
+
+
 @contextmanager
 def caught(problems: list[Problem], place: str) -> Iterator[None]:
     """Add the error that the block raises to the problems."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,9 @@ import polars as pl
 from everfit.core.errors import EverfitError
 from everfit.definitions.column_types import event_roles, key_fits, require_type
 from everfit.design.problems import caught, error, missing_columns, warning
-from everfit.store.known_values import count_unknown, instant_of, known_rows
+from everfit.store.known_values import count_unknown, instant_of, known_columns, known_rows
 from everfit.store.plain_values import count_infinite
+from everfit.store.reader import parameters_of
 from everfit.store.timestamps import require_instant
 
 if TYPE_CHECKING:
@@ -20,16 +22,26 @@ if TYPE_CHECKING:
     from everfit.definitions.model import Model
     from everfit.definitions.source import Source
     from everfit.definitions.view import FeatureView
+    from everfit.design.sample import Samples
     from everfit.store.reader import Reader
 
+_SHOWN = 3
+_SLOW_S = 1.0
+"""Half of the shortest time between two evaluations."""
 
-def check_source(source: Source, reader: Reader, *, as_of: datetime) -> list[Problem]:
-    """Check that a source can be read, and has times with a zone, the same columns everywhere, and finite values."""
+
+def check_source(source: Source, reader: Reader, *, as_of: datetime, samples: Samples) -> list[Problem]:
+    """Check that a source can be read, and has times with a zone, the same columns everywhere, and finite values.
+
+    Infinite values are counted in all rows of files and tables, and in the sample of a query.
+    """
     place = f"source {source.name}"
     problems: list[Problem] = []
     try:
         with caught(problems, place):
-            rows = known_rows(reader.scan(source, keep_infinite=True), source, as_of)
+            problems += _slow_function(source, reader)
+            within = samples.range(source) if source.kind == "sql" else None
+            rows = known_rows(reader.scan(source, within=within, keep_infinite=True), source, as_of)
             with reader.naming_damage(source):
                 if rows.select(source.timestamp).head(1).collect().is_empty():
                     return [error(place, f"a source must have a row that was known at {as_of}", 0)]
@@ -37,6 +49,19 @@ def check_source(source: Source, reader: Reader, *, as_of: datetime) -> list[Pro
     except pl.exceptions.PolarsError as raised:
         problems.append(error(place, f"the source must be readable: {raised}"))
     return problems
+
+
+def _slow_function(source: Source, reader: Reader) -> Iterator[Problem]:
+    """Yield a warning if a function that cannot be asked for a range takes long: it is read whole at each use."""
+    if source.function is None or parameters_of(source) & {"start", "end"}:
+        return
+    began_s = time.perf_counter()
+    reader.scan(source).select(pl.len()).collect(engine="streaming")
+    took_s = time.perf_counter() - began_s
+    if took_s > _SLOW_S:
+        rule = f"a function that is read whole at each use should take at most {_SLOW_S:g} s"
+        remedy = "Give it the parameters start and end, and let it read only that range of the time column."
+        yield warning(f"source {source.name}", rule, f"{took_s:.1f} s", remedy)
 
 
 def infinite_values(place: str, counts: Mapping[str, int]) -> list[Problem]:
@@ -74,12 +99,13 @@ def check_view(view: FeatureView, reader: Reader) -> list[Problem]:
     return problems
 
 
-def check_late_values(view: FeatureView, reader: Reader, *, as_of: datetime) -> Iterator[Problem]:
+def check_late_values(view: FeatureView, reader: Reader, *, as_of: datetime, samples: Samples) -> Iterator[Problem]:
     """Find values that a view uses before they are known by their source; they are missing in the view."""
     source = view.source
     if not source.known_at:
         return
-    rows = known_rows(reader.scan(source), source, as_of)
+    within = samples.range(source, view.timestamp)
+    rows = known_rows(reader.scan(source, within=within, by=view.timestamp), source, as_of)
     used = [name for name in source.known_at if _uses(view, rows, name)]
     seen = instant_of(rows, view.timestamp)
     if view.transform is None and view.created:
@@ -105,7 +131,7 @@ def _uses(view: FeatureView, rows: pl.LazyFrame, column: str) -> bool:
         return True
 
 
-def check_events(model: Model, reader: Reader, *, as_of: datetime) -> list[Problem]:
+def check_events(model: Model, reader: Reader, *, as_of: datetime, samples: Samples) -> list[Problem]:
     """Check that the columns of events exist, have usable types, and that ids are unique."""
     place, events = f"model {model.name}", model.events
     schema = _schema(events.source, reader)
@@ -130,24 +156,42 @@ def check_events(model: Model, reader: Reader, *, as_of: datetime) -> list[Probl
                 require_type(role, name, dtype, place=where)
     if not problems:
         with caught(problems, place), reader.naming_damage(events.source):
-            problems += _check_ids(model, reader, as_of=as_of)
+            problems += _check_ids(model, reader, as_of=as_of, samples=samples)
     return problems
 
 
-def _check_ids(model: Model, reader: Reader, *, as_of: datetime) -> Iterator[Problem]:
+def _check_ids(model: Model, reader: Reader, *, as_of: datetime, samples: Samples) -> Iterator[Problem]:
+    """Yield an error for ids that are null or not unique.
+
+    A database that has more rows than a sample groups them itself, and where it finds something, what ``where`` leaves
+    of the sample is looked at.
+    """
     place, events = f"model {model.name}, events", model.events
-    rows = known_rows(reader.scan(events.source), events.source, as_of)
+    within = samples.range(events.source, events.timestamp) if events.source.kind == "sql" else None
+    if within is not None and (doubled := reader.doubled(events.source, events.id, at_most=_SHOWN)):
+        if events.where is None:
+            yield _not_unique(place, events.id, "some rows share an id, or have none", doubled)
+            return
+    elif within is not None:
+        return
+    columns = [events.id, *known_columns(events.source), events.source.timestamp]
+    columns += [] if events.where is None else events.where.meta.root_names()
+    rows = reader.scan(events.source, columns=list(dict.fromkeys(columns)), within=within, by=events.timestamp)
+    rows = known_rows(rows, events.source, as_of)
     if events.where is not None:
         rows = rows.filter(events.where)
     ids = rows.select(events.id).collect().to_series()
     if ids.null_count():
         yield error(place, f"the id {events.id} must never be null", f"{ids.null_count()} nulls")
-    doubled = ids.drop_nulls().filter(ids.drop_nulls().is_duplicated())
-    if len(doubled):
-        shown = ", ".join(map(str, doubled.unique(maintain_order=True).head(3)))
-        remedy = "Use a column that identifies one row, or remove duplicates in the source."
-        value = f"{len(doubled)} rows share an id, such as {shown}"
-        yield error(place, f"the id {events.id} must be unique", value, remedy)
+    found = ids.drop_nulls().filter(ids.drop_nulls().is_duplicated())
+    if len(found):
+        shown = found.unique(maintain_order=True).head(_SHOWN).to_list()
+        yield _not_unique(place, events.id, f"{len(found)} rows share an id", shown)
+
+
+def _not_unique(place: str, column: str, what: str, values: Iterable[object]) -> Problem:
+    remedy = "Use a column that identifies one row, or remove duplicates in the source."
+    return error(place, f"the id {column} must be unique", f"{what}, such as {', '.join(map(str, values))}", remedy)
 
 
 def _schema(source: Source, reader: Reader) -> pl.Schema | None:

@@ -13,11 +13,12 @@ from everfit.definitions.column_types import key_fits, require_type
 from everfit.definitions.entity import Entity
 from everfit.definitions.view import FeatureView
 from everfit.store.common_type import common_type
-from everfit.store.known_values import hide_unknown, instant_of
+from everfit.store.known_values import hide_unknown, instant_of, known_columns
 from everfit.store.plain_values import plain_values
 from everfit.store.pushed_rows import FEATURE, KEY
-from everfit.store.reader import Reader, require_columns
-from everfit.store.timestamps import INSTANT, require_instant, to_instant
+from everfit.store.reader import Reader, SourcePart, require_columns
+from everfit.store.time_range import TimeRange
+from everfit.store.timestamps import instant_literal, require_instant, to_instant
 
 _KNOWN = "__known_at"
 
@@ -49,7 +50,16 @@ def view_rows(
     """
     require_zone(since=since, as_of=as_of)
     place = f"feature view {view.name}"
-    rows = _source_rows(reader.scan(view.source, keep_infinite=keep_infinite), view, since, as_of, place=place)
+    part = part_of_source(view, since=since, as_of=as_of)
+    rows = reader.scan(
+        view.source,
+        columns=part.columns,
+        within=part.within,
+        by=part.by,
+        place=place,
+        keep_infinite=keep_infinite,
+    )
+    rows = _source_rows(rows, view, since, as_of, place=place)
     if view.transform is not None:
         rows = run_users(view.transform, rows, error=SourceError, what="its function", place=place)
         if not isinstance(rows, pl.LazyFrame):
@@ -61,11 +71,25 @@ def view_rows(
         rows = _with_pushed(rows, pushed, view)
     times = dict.fromkeys((view.timestamp, known_time(view, rows) or view.timestamp))
     keep = [pl.col(name).is_not_null() for name in (*times, *view.keys)]
-    keep += [] if since is None else [pl.col(view.timestamp) >= pl.lit(since, dtype=INSTANT)]
-    keep += [] if as_of is None else [pl.col(name) <= pl.lit(as_of, dtype=INSTANT) for name in times]
+    keep += [] if since is None else [pl.col(view.timestamp) >= instant_literal(since)]
+    keep += [] if as_of is None else [pl.col(name) <= instant_literal(as_of) for name in times]
     rows = rows.filter(*keep)
     settled = plain_values(rows.collect_schema(), keep_infinite=keep_infinite)
     return rows.with_columns(settled) if settled else rows
+
+
+def part_of_source(view: FeatureView, *, since: datetime | None, as_of: datetime | None) -> SourcePart:
+    """Return the part of its source that :func:`view_rows` reads of a view."""
+    columns = None
+    if view.transform is None and view.features is not None:
+        times = [view.timestamp, *([view.created] if view.created else [])]
+        columns = tuple(dict.fromkeys([*view.keys, *times, *view.features, *known_columns(view.source)]))
+    start = None if since is None else since - view.look_back
+    # A computation may see rows of later that are known already, such as forecasts.
+    is_later_seen = view.transform is not None and view.source.created is not None
+    if as_of is not None and not is_later_seen:
+        return SourcePart(columns, TimeRange.until(as_of, start), view.timestamp)
+    return SourcePart(columns, None if start is None else TimeRange(start, None), view.timestamp)
 
 
 def require_zone(**instants: datetime | None) -> None:
@@ -94,15 +118,14 @@ def _source_rows(
     A view looks at a row at its time as the view has it; if it computes nothing, when the row is known, if later.
     """
     schema = rows.collect_schema()
-    require_columns([view.timestamp], schema, place=f"{place}, source {view.source.name}")
     event, created = to_instant(view.timestamp, schema[view.timestamp], place=place), view.source.created
     later = view.created if view.transform is None and view.created in schema else None
     seen_at = pl.max_horizontal(event, instant_of(rows, later)) if later else event
     rows = hide_unknown(rows, view.source, at=seen_at)
-    keep = [] if since is None else [event >= pl.lit(since - view.look_back, dtype=INSTANT)]
+    keep = [] if since is None else [event >= instant_literal(since - view.look_back)]
     if as_of is not None:
         known = to_instant(created, schema[created], place=place) if created else event
-        keep.append(known <= pl.lit(as_of, dtype=INSTANT))
+        keep.append(known <= instant_literal(as_of))
     return rows.filter(*keep) if keep else rows
 
 
@@ -135,6 +158,12 @@ def _with_pushed(rows: pl.LazyFrame, pushed: pl.LazyFrame, view: FeatureView) ->
         rows = rows.with_columns(pl.col(view.timestamp).alias(known))
     names = {view.timestamp: "event_time", known: "created"} | {key: f"{KEY}{key}" for key in view.keys}
     there = pushed.collect_schema()
+    features = [f"{FEATURE}{name}" for name in feature_names(view, rows)]
+    foreign = [name for name in there if name.startswith(FEATURE) and name not in features]
+    if foreign:
+        # A row of another definition, without any feature of this one, is none of this view's.
+        own = [pl.col(name).is_not_null() for name in features if name in there]
+        pushed = pushed.filter(pl.any_horizontal(*own, pl.all_horizontal(pl.col(foreign).is_null())))
     own = [
         # What a view has since it was defined anew, older pushes lack.
         pl.col(name).cast(dtype, strict=False).alias(column) if name in there else pl.lit(None, dtype).alias(column)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
@@ -11,6 +11,11 @@ from everfit.core.evidence import SourceFreshness
 from everfit.definitions.view import FeatureView
 from everfit.features.compute import feature_names, view_rows
 from everfit.store.reader import Reader
+
+_COUNTED = timedelta(hours=1)
+"""Span before the newest row in which infinite values are counted: it notices them, and reads little; chosen."""
+
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 def measure_freshness(views: Iterable[FeatureView], reader: Reader, *, at: datetime) -> tuple[SourceFreshness, ...]:
@@ -28,9 +33,10 @@ def measure_freshness(views: Iterable[FeatureView], reader: Reader, *, at: datet
 
 def _measure(view: FeatureView, reader: Reader, *, at: datetime) -> SourceFreshness:
     ttl, newest, height, infinite = view.time_to_live, None, 0, {}
-    # A live source has its newest row within the ttl, so that the view need not be computed for all time.
-    for reach in (ttl, 16 * ttl, None):
-        since = None if reach is None else at - reach
+    last = reader.newest(view.source, column=view.timestamp, before=at + timedelta(microseconds=1))
+    # The newest row may have no key, or not be known yet.
+    for reach in (min(ttl, _COUNTED), 16 * ttl, None):
+        since = None if reach is None or last is None or last - _BEGINNING < reach else last - reach
         rows = view_rows(view, reader, since=since, as_of=at, keep_infinite=True)
         schema = rows.collect_schema()
         numbers = [name for name in feature_names(view, rows) if schema[name].is_float()]
@@ -38,7 +44,7 @@ def _measure(view: FeatureView, reader: Reader, *, at: datetime) -> SourceFreshn
         counted = rows.select(*found, *(pl.col(name).is_infinite().sum() for name in numbers)).collect()
         newest, height, *counts = counted.row(0)
         infinite = {name: count for name, count in zip(numbers, counts, strict=True) if count}
-        if newest is not None:
+        if newest is not None or since is None:
             break
     age = None if newest is None else at - newest
     return SourceFreshness(source=view.source.name, view=view.name, age=age, ttl=ttl, rows=height, infinite=infinite)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -17,14 +17,23 @@ from everfit.definitions.column_types import event_roles, require_type
 from everfit.definitions.model import Model
 from everfit.definitions.on_demand import OnDemand
 from everfit.definitions.view import FeatureView
-from everfit.features.compute import feature_names, horizon, known_time, require_zone, view_rows
+from everfit.features.compute import (
+    feature_names,
+    horizon,
+    known_time,
+    part_of_source,
+    require_zone,
+    view_rows,
+)
 from everfit.features.join import ViewRows, point_in_time_join
 from everfit.features.labels import label_value, plain_labels, used_columns
+from everfit.features.training_start import training_start
 from everfit.store.digest import frame_digest
-from everfit.store.known_values import count_unknown, hide_unknown, latest_known
+from everfit.store.known_values import count_unknown, hide_unknown, instant_of, known_columns, latest_known
 from everfit.store.plain_values import plain_label, plain_values
-from everfit.store.reader import Reader, require_columns
-from everfit.store.timestamps import INSTANT, to_instant
+from everfit.store.reader import Reader, SourcePart
+from everfit.store.time_range import TimeRange
+from everfit.store.timestamps import instant_literal, to_instant
 
 _OWN = (ID, TIME, LABEL, KNOWN_AT)
 _TASK = "features"
@@ -42,7 +51,7 @@ def build_frame(
     """Build the rows that a model can be trained on, without anything that was not known at ``as_of``.
 
     Labels known later are null, events and feature rows later are absent. Event times are in ``[start, end)``: by
-    default from the first event on, until ``as_of``.
+    default from the start of the model's training window on, or else from the first event, until ``as_of``.
 
     Raises:
         SourceError: If a source cannot be read or lacks a column.
@@ -56,7 +65,9 @@ def build_frame(
     end = as_of if end is None else end
     require_zone(as_of=as_of, start=start, end=end)
     progress.start(_TASK, total=len(model.views) + 2)
+    history = "" if start is not None or model.history is None else str(model.history)
     with reader.naming_damage(model.events.source, *(view.source for view in model.views)):
+        start = training_start(model, reader, as_of=as_of, end=end) if start is None else start
         events = _read_events(model, reader, as_of=as_of, start=start, end=end)
         progress.advance(_TASK, note=f"{events.height} events")
         start = events[TIME][0] if start is None else start
@@ -67,13 +78,14 @@ def build_frame(
         start=start,
         end=end,
         as_of=as_of,
-        sources=_versions(model, reader, as_of),
+        sources=_versions(model, reader, as_of=as_of, start=start, end=end),
         views=tuple(view.name for view in model.views),
         query=describe_query(model),
         columns=tuple(data.columns),
         rows=data.height,
         labelled=data.height - data[LABEL].null_count(),
         digest=frame_digest(data),
+        history=history,
     )
     progress.finish(_TASK, note=f"{data.height} rows, {manifest.labelled} labelled")
     return TrainingFrame(data=data, features=features, request=model.request, manifest=manifest)
@@ -124,15 +136,15 @@ def _read_events(
 ) -> pl.DataFrame:
     """The window's events: id, time, request fields, label and its known time, ordered by time and id."""
     events, place = model.events, f"model {model.name}, events"
-    rows = reader.scan(events.source)
-    schema = rows.collect_schema()
-    moment = pl.lit(as_of, dtype=INSTANT)
+    moment = instant_literal(as_of)
     taken = [name for name in model.request if name in _OWN]
     if taken:
         rule = f"a request field must not be called one of {', '.join(_OWN)}"
         raise DefinitionError(rule, value=taken[0], place=place)
     value = label_value(model)
-    require_columns([*model.request, *used_columns(model)], schema, place=place)
+    part = _part_of_events(model, as_of=as_of, start=start, end=end)
+    rows = reader.scan(events.source, columns=part.columns, within=part.within, by=part.by, place=place)
+    schema = rows.collect_schema()
     time = to_instant(events.timestamp, schema[events.timestamp], place=place)
     known = to_instant(model.label.known_at, schema[model.label.known_at], place=f"model {model.name}, label")
     known = latest_known(rows, events.source, known, model.label.columns)
@@ -142,8 +154,8 @@ def _read_events(
         require_type("data frame feature" if role == "feature" else role, name, dtype, place=where)
     rows = hide_unknown(rows, events.source, at=moment)
     rows = rows if events.where is None else rows.filter(events.where)
-    created, inside = events.source.created, [time < pl.lit(end, dtype=INSTANT), time <= moment]
-    inside += [] if start is None else [time >= pl.lit(start, dtype=INSTANT)]
+    created, inside = events.source.created, [time < instant_literal(end), time <= moment]
+    inside += [] if start is None else [time >= instant_literal(start)]
     inside += [] if created is None else [to_instant(created, schema[created], place=place) <= moment]
     chosen = rows.filter(pl.all_horizontal(inside) | time.is_null()).select(
         pl.col(events.id).alias(ID),
@@ -159,7 +171,9 @@ def _read_events(
     frame = _in_64_bits(model, frame)
     if frame.is_empty():
         rule = f"there must be events from {start or 'the beginning'} until {end}"
-        raise EmptyWindowError(rule, place=place, remedy=_extent(rows, time))
+        remedy = _extent(model, reader)
+        remedy += f" The model's history is {model.history}." if model.history else ""
+        raise EmptyWindowError(rule, place=place, remedy=remedy)
     return frame
 
 
@@ -201,7 +215,19 @@ def _check_events(model: Model, frame: pl.DataFrame, *, place: str) -> None:
         )
 
 
-def _extent(rows: pl.LazyFrame, time: pl.Expr) -> str:
+def _part_of_events(model: Model, *, as_of: datetime, start: datetime | None, end: datetime) -> SourcePart:
+    """Return the part of the events' source that a frame is made of; events without a time are in it, to be refused."""
+    columns = [*model.request, *used_columns(model), *known_columns(model.events.source)]
+    last = min(end, as_of + timedelta(microseconds=1))
+    return SourcePart(tuple(dict.fromkeys(columns)), TimeRange(start, last, with_nulls=True), model.events.timestamp)
+
+
+def _extent(model: Model, reader: Reader) -> str:
+    events = model.events
+    chosen = [events.timestamp, *([] if events.where is None else events.where.meta.root_names())]
+    rows = reader.scan(events.source, columns=list(dict.fromkeys(chosen)))
+    rows = rows if events.where is None else rows.filter(events.where)
+    time = instant_of(rows, events.timestamp)
     first, last = rows.select(time.min().alias("first"), time.max().alias("last")).collect().row(0)
     return f"The source has {'no events that pass its filter' if first is None else f'events from {first} to {last}'}."
 
@@ -217,7 +243,6 @@ def joinable(view: FeatureView, reader: Reader, *, first: datetime, as_of: datet
         created=known_time(view, rows),
         features=feature_names(view, rows),
         ttl=view.time_to_live,
-        rereadable=view.transform is None and view.source.kind in {"parquet", "csv", "delta"},
     )
 
 
@@ -241,7 +266,14 @@ def _arrange(model: Model, joined: pl.DataFrame) -> tuple[pl.DataFrame, tuple[st
     return joined.select(ID, TIME, *model.request, *computed, LABEL, KNOWN_AT), tuple(features)
 
 
-def _versions(model: Model, reader: Reader, as_of: datetime) -> tuple[SourceVersion, ...]:
-    sources = {source.name: source for source in (model.events.source, *(view.source for view in model.views))}
+def _versions(
+    model: Model, reader: Reader, *, as_of: datetime, start: datetime, end: datetime
+) -> tuple[SourceVersion, ...]:
+    """Return what a frame was made of: whole files and tables, but of queries and functions what was read."""
+    first, parts = min(start, as_of), {model.events.source: [_part_of_events(model, as_of=as_of, start=start, end=end)]}
+    for view in model.views:
+        part = part_of_source(view, since=horizon(view, first), as_of=as_of)
+        parts.setdefault(view.source, []).append(part)
+    sources = sorted(parts.items(), key=lambda pair: pair[0].name)
     pushed = (reader.pushed_version(view.name, as_of=as_of) for view in model.views)
-    return (*(reader.version(sources[name]) for name in sorted(sources)), *filter(None, pushed))
+    return (*(reader.version(source, tuple(dict.fromkeys(read))) for source, read in sources), *filter(None, pushed))

@@ -12,7 +12,7 @@ from everfit.core.instants import EARLIEST
 from everfit.definitions.model import Model
 from everfit.features.labels import scan_label_times
 from everfit.store.reader import Reader
-from everfit.store.timestamps import INSTANT
+from everfit.store.timestamps import instant_literal
 
 
 class LabelCounts(Struct, frozen=True, kw_only=True):
@@ -62,7 +62,7 @@ class LabelCounter:
             cached = self._cached = self._read(now, as_of, trained_until, fingerprint)
             ended_s = time.monotonic()
             self._next_s = ended_s + (ended_s - began_s) / 0.02
-        due = cached.future.filter(pl.col("known_at") <= pl.lit(now, dtype=INSTANT))
+        due = cached.future.filter(pl.col("known_at") <= instant_literal(now))
         return LabelCounts(
             total=cached.known.total + due.height,
             known_since=cached.known.known_since + int(due["known_since"].sum()),
@@ -72,13 +72,13 @@ class LabelCounter:
     def _read(
         self, now: datetime, as_of: datetime | None, trained_until: datetime | None, fingerprint: object
     ) -> _Cached:
-        since, later = pl.lit(as_of or EARLIEST, dtype=INSTANT), pl.lit(trained_until or EARLIEST, dtype=INSTANT)
+        since, later = instant_literal(as_of or EARLIEST), instant_literal(trained_until or EARLIEST)
         labels = scan_label_times(self._model, self._reader).select(
             "known_at",
             (pl.col("known_at") > since).alias("known_since"),
             (pl.col("event_time") >= later).alias("of_later_events"),
         )
-        is_known = pl.col("known_at") <= pl.lit(now, dtype=INSTANT)
+        is_known = pl.col("known_at") <= instant_literal(now)
         flags = pl.col("known_since", "of_later_events")
         counts = labels.filter(is_known).select(pl.len().alias("total"), flags.sum().cast(pl.Int64))
         with self._reader.naming_damage(self._model.events.source):

@@ -10,10 +10,11 @@ import polars as pl
 from everfit.core.class_names import quoted
 from everfit.core.errors import LabelError
 from everfit.definitions.model import Model
-from everfit.store.known_values import hide_unknown, latest_known
+from everfit.store.known_values import hide_unknown, known_columns, latest_known
 from everfit.store.plain_values import plain_label
-from everfit.store.reader import Reader, require_columns
-from everfit.store.timestamps import INSTANT, to_instant
+from everfit.store.reader import Reader
+from everfit.store.time_range import TimeRange
+from everfit.store.timestamps import instant_literal, to_instant
 
 _SHOWN = 3
 
@@ -31,15 +32,25 @@ def used_columns(model: Model) -> list[str]:
     return [events.id, events.timestamp, label.known_at, *label.columns, *chosen_by]
 
 
-def scan_labels(model: Model, reader: Reader, *, as_of: datetime) -> pl.LazyFrame:
-    """Return every label that was known, without training's checks: duplicates and contradictions are included.
+def known_times(model: Model, columns: Sequence[str]) -> list[str]:
+    """Return the time columns of which the latest says when a label and some columns are known."""
+    source = model.events.source
+    times = [model.label.known_at, *([source.created] if source.created else [])]
+    return list(dict.fromkeys([*times, *(source.known_at[column] for column in columns if column in source.known_at)]))
 
-    The columns are ``id`` as text, ``value`` in the label's own type, but a class that is stored as a category or a
-    float as text, and ``known_at``; none is null. Raises :class:`SourceError` if the source cannot be read or lacks a
-    column, :class:`TimestampError` if the known time has no time zone.
+
+def scan_labels(model: Model, reader: Reader, *, until: datetime, since: datetime | None = None) -> pl.LazyFrame:
+    """Return the labels that became known in ``[since, until]``, without training's checks.
+
+    Duplicates and contradictions are included. The columns are ``id`` as text, ``value`` in the label's own type, but a
+    class that is stored as a category or a float as text, and ``known_at``; none is null. A label is known once its row
+    was created and all columns that it is computed from are known. Raises :class:`SourceError` if the source cannot be
+    read or lacks a column, :class:`TimestampError` if the known time has no time zone.
     """
-    events, moment = model.events, pl.lit(as_of, dtype=INSTANT)
-    rows, known = _known_labels(model, reader, model.label.columns)
+    events, moment = model.events, instant_literal(until)
+    rows, known = _known_labels(model, reader, model.label.columns, since=since)
+    if since is not None:
+        rows = rows.filter(known >= instant_literal(since))
     rows = hide_unknown(rows, events.source, at=moment)
     rows = rows if events.where is None else rows.filter(events.where)
     value = label_value(model)
@@ -48,13 +59,6 @@ def scan_labels(model: Model, reader: Reader, *, as_of: datetime) -> pl.LazyFram
         value = class_text(value, rows.select(value.alias("value")).collect_schema()["value"])
     found = rows.select(pl.col(events.id).cast(pl.String).alias("id"), value.alias("value"), known.alias("known_at"))
     return found.filter(pl.col("known_at") <= moment).drop_nulls()
-
-
-def read_labels(model: Model, reader: Reader, *, as_of: datetime) -> pl.DataFrame:
-    """Return the rows of :func:`scan_labels`, with values as text; raises its errors."""
-    with reader.naming_damage(model.events.source):
-        rows = scan_labels(model, reader, as_of=as_of)
-        return rows.with_columns(pl.col("value").cast(pl.String)).collect()
 
 
 def scan_label_times(model: Model, reader: Reader) -> pl.LazyFrame:
@@ -68,19 +72,37 @@ def scan_label_times(model: Model, reader: Reader) -> pl.LazyFrame:
     rows, known = _known_labels(model, reader, [*model.label.columns, *chosen_by])
     rows = rows if events.where is None else rows.filter(events.where)
     schema, place = rows.collect_schema(), f"model {model.name}, events"
-    if (created := events.source.created) is not None:
-        known = pl.max_horizontal(known, to_instant(created, schema[created], place=place))
     times = to_instant(events.timestamp, schema[events.timestamp], place=place).alias("event_time")
     return rows.filter(label_value(model).is_not_null()).select(times, known.alias("known_at")).drop_nulls()
 
 
-def _known_labels(model: Model, reader: Reader, columns: Sequence[str]) -> tuple[pl.LazyFrame, pl.Expr]:
-    """Return the events' rows, and the time at which their labels and some columns are known."""
+def _known_labels(
+    model: Model, reader: Reader, columns: Sequence[str], *, since: datetime | None = None
+) -> tuple[pl.LazyFrame, pl.Expr]:
+    """Return the events' rows, and the time by which they are there and their labels and some columns are known.
+
+    Given ``since``, rows of which that time is earlier may be left out.
+    """
     source, known_at, place = model.events.source, model.label.known_at, f"model {model.name}, label"
-    rows = reader.scan(source)
+    wanted = list(dict.fromkeys([*used_columns(model), *known_columns(source)]))
+    times = known_times(model, columns)
+    # The latest of the times counts, so it is any of them that may be late. A function has one range to be given.
+    if since is None or (source.kind == "function" and len(times) > 1):
+        rows = reader.scan(source, columns=wanted, place=place)
+    else:
+        within = TimeRange(since, None)
+        parts = [reader.scan(source, columns=wanted, within=within, by=by, place=place) for by in times]
+        schema = parts[0].collect_schema()
+        # Each row once: of those that an earlier part has, a later one has none.
+        taken = [within.condition(by, schema[by]) for by in times]
+        rest = [part.filter(~pl.any_horizontal(taken[: index + 1])) for index, part in enumerate(parts[1:])]
+        rows = pl.concat([parts[0], *rest])
     schema = rows.collect_schema()
-    require_columns(used_columns(model), schema, place=place)
-    return rows, latest_known(rows, source, to_instant(known_at, schema[known_at], place=place), columns)
+    known = to_instant(known_at, schema[known_at], place=place)
+    if source.created is not None:
+        created = to_instant(source.created, schema[source.created], place=place)
+        known = pl.when(known.is_not_null()).then(pl.max_horizontal(known, created))
+    return rows, latest_known(rows, source, known, columns)
 
 
 def plain_labels(model: Model, labels: pl.Series) -> pl.Series:

@@ -1,4 +1,4 @@
-"""Materialization: write the newest known row of every entity of a view to the online store.
+"""Materialization: write the newest known row of every entity of a view to its generation in the online store.
 
 A row can be used from the later of its event time and its known time on; call that its *arrival*. A view's watermark
 (high-water mark) is the arrival up to which its rows have been written, so that an incremental run needs the rows that
@@ -7,9 +7,6 @@ arrived after it, however old their event times are.
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import json
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -22,8 +19,8 @@ from everfit.core.progress import SILENT, Progress
 from everfit.definitions.view import FeatureView
 from everfit.features.compute import feature_names, horizon, known_time, require_zone, view_rows
 from everfit.store.reader import Reader
-from everfit.store.sqlite_online import OnlineStore
-from everfit.store.timestamps import INSTANT
+from everfit.store.sqlite_online import Generation, OnlineStore
+from everfit.store.timestamps import instant_literal
 
 _ROWS_PER_WRITE = 250_000
 _EVENT, _KNOWN, _ROWS = "__event", "__known", "__rows"
@@ -53,13 +50,13 @@ def materialize(
     full: bool = False,
     progress: Progress = SILENT,
 ) -> tuple[MaterializedView, ...]:
-    """Write what has become known since the last time, up to ``until``.
+    """Write what has become known since the last time, up to ``until``, to the generation of each view's definition.
 
-    A view is written again, beside its old rows and in place of them once complete (copy-on-write), if ``full`` is set,
-    if it was never written, if its definition changed, or if changed rows cannot be found by their times: where the
-    source has known times, but the view computes with its rows or has another known time. Killed at any instant and run
-    again, it ends as if it had never been interrupted. Memory grows with the number of entities, not with the length of
-    their history.
+    A generation is written whole, as a draft that takes its place once complete (copy-on-write), if ``full`` is set, if
+    it was never written, or if changed rows cannot be found by their times: where the source has known times, but the
+    view computes with its rows or has another known time. Generations of other definitions stay as they are. Killed at
+    any instant and run again, it ends as if it had never been interrupted; of two processes that write one generation,
+    one waits. Memory grows with the number of entities, not with the length of their history.
 
     A row that is added to a source without known times, with an event time before the watermark, is not noticed;
     neither is a changed function that a view's function calls. Both are what ``full`` is for.
@@ -70,7 +67,7 @@ def materialize(
     require_zone(until=until)
     found = []
     for view in views:
-        with reader.naming_damage(view.source):
+        with reader.naming_damage(view.source), online.writing(view.name, view.definition):
             found.append(_materialize(view, reader, online, until=until, full=full, progress=progress))
     return tuple(found)
 
@@ -79,18 +76,20 @@ def _materialize(
     view: FeatureView, reader: Reader, online: OnlineStore, *, until: datetime, full: bool, progress: Progress
 ) -> MaterializedView:
     began = time.perf_counter()
-    since = None if full else _watermark(view, reader, online)
+    generation = None if full else _continued(view, reader, online, until=until)
+    if generation is None or generation.watermark_us is None:
+        # Before the rows are read: what is pushed from now on is written to the draft as well.
+        features, since = _feature_names(view, reader, until=until), None
+        generation = online.create(view.name, features, definition=view.definition, keys=view.keys, draft=True)
+    else:
+        since = from_us(generation.watermark_us)
     newest, rows_read = _newest(_arrived(view, reader, since=since, until=until), view)
     task, written = f"materialize {view.name}", 0
     progress.start(task, newest.height)
+    if since is None or until > since:
+        written = _write(newest, view, generation, online, until=until, progress=progress)
     if since is None:
-        # A name that no view can have, for the rows that will replace the view's.
-        name = f"{view.name}.next"
-        online.create(name, _features(view, newest), definition=definition_digest(view))
-        written = _write(newest, name, view, online, until=until, progress=progress)
-        online.replace(view.name, by=name)
-    elif until > since:
-        written = _write(newest, view.name, view, online, until=until, progress=progress)
+        online.publish(generation)
     progress.finish(task, f"{written:,} entities")
     took = time.perf_counter() - began
     return MaterializedView(
@@ -98,40 +97,20 @@ def _materialize(
     )
 
 
-def definition_digest(view: FeatureView) -> str:
-    """``sha256:…`` of all in a definition that its rows depend on; its ttl and description are not among it."""
-    source = view.source
-    said = {
-        "entities": [(entity.key, str(entity.dtype)) for entity in view.entities],
-        "features": view.features,
-        "times": [view.timestamp, view.created, str(view.look_back)],
-        "source": [source.name, source.path, source.query, source.url, source.timestamp, source.created],
-        "code": [_code(function) for function in (source.function, view.transform) if function is not None],
-    }
-    if source.known_at:
-        said["known_at"] = sorted(source.known_at.items())
-    return f"sha256:{hashlib.sha256(json.dumps(said).encode()).hexdigest()}"
-
-
-def _code(function: object) -> str:
-    """Return a function's source, or its bytecode."""
-    try:
-        return inspect.getsource(function)  # type: ignore[arg-type]
-    except (OSError, TypeError):
-        code = getattr(function, "__code__", None)
-        return repr(function) if code is None else f"{code.co_code!r} {code.co_consts!r} {code.co_names!r}"
-
-
-def _watermark(view: FeatureView, reader: Reader, online: OnlineStore) -> datetime | None:
-    """Return the watermark; ``None`` if all rows must be written again."""
-    created, state = view.source.created, online.state(view.name)
+def _continued(view: FeatureView, reader: Reader, online: OnlineStore, *, until: datetime) -> Generation | None:
+    """Return the generation that only new rows must be added to; ``None`` if all rows must be written again."""
+    created, generation = view.source.created, online.state(view.name, view.definition)
     if created is not None and (view.transform is not None or view.created != created):
         return None
-    if state is None or state.watermark_us is None or state.definition != definition_digest(view):
+    if generation is None or generation.watermark_us is None:
         return None
     # The function may give other columns though its text is the same.
-    same = state.features == feature_names(view, view_rows(view, reader))
-    return from_us(state.watermark_us) if same else None
+    return generation if generation.features == _feature_names(view, reader, until=until) else None
+
+
+def _feature_names(view: FeatureView, reader: Reader, *, until: datetime) -> tuple[str, ...]:
+    """Return the features of a view, by as few of its rows as can be."""
+    return feature_names(view, view_rows(view, reader, since=until, as_of=until))
 
 
 def _arrived(view: FeatureView, reader: Reader, *, since: datetime | None, until: datetime) -> pl.LazyFrame:
@@ -142,7 +121,7 @@ def _arrived(view: FeatureView, reader: Reader, *, since: datetime | None, until
     created = known_time(view, rows) or view.timestamp
     event, known = pl.col(view.timestamp), pl.col(created)
     if since is not None:
-        rows = rows.filter(pl.max_horizontal(event, known) > pl.lit(since, dtype=INSTANT))
+        rows = rows.filter(pl.max_horizontal(event, known) > instant_literal(since))
     times = [event.to_physical().alias(_EVENT), known.to_physical().alias(_KNOWN)]
     return rows.with_columns(times).drop({view.timestamp, created})
 
@@ -176,21 +155,29 @@ def _features(view: FeatureView, newest: pl.DataFrame) -> tuple[str, ...]:
 
 
 def _write(
-    newest: pl.DataFrame, name: str, view: FeatureView, online: OnlineStore, *, until: datetime, progress: Progress
+    newest: pl.DataFrame,
+    view: FeatureView,
+    generation: Generation,
+    online: OnlineStore,
+    *,
+    until: datetime,
+    progress: Progress,
 ) -> int:
     """Write the rows part by part, the watermark with the last one."""
-    written, features = 0, _features(view, newest)
-    last = max(newest.height - 1, 0) // _ROWS_PER_WRITE
+    written, last = 0, max(newest.height - 1, 0) // _ROWS_PER_WRITE
     for number in range(last + 1):
         part = newest.slice(number * _ROWS_PER_WRITE, _ROWS_PER_WRITE)
-        written += online.write_columns(
-            name,
-            [part[key].to_list() for key in view.keys],
-            part[_EVENT].to_list(),
-            part[_KNOWN].to_list(),
-            [part[feature].to_list() for feature in features],
-            watermark_us=to_us(until) if number == last else None,
-            now_us=to_us(until),
+        written += (
+            online.write_columns(
+                generation,
+                [part[key].to_list() for key in view.keys],
+                part[_EVENT].to_list(),
+                part[_KNOWN].to_list(),
+                [part[feature].to_list() for feature in generation.features],
+                watermark_us=to_us(until) if number == last else None,
+                now_us=to_us(until),
+            )
+            or 0
         )
         progress.advance(f"materialize {view.name}", part.height)
     return written

@@ -22,7 +22,7 @@ from everfit.definitions.view import FeatureView
 from everfit.features.history import features_of, joinable
 from everfit.features.join import point_in_time_join
 from everfit.store.reader import Reader
-from everfit.store.timestamps import INSTANT
+from everfit.store.value_equality import equal_values, same_type
 
 VERSION, SERVED = "version", "feature."
 KNOWN_UNTIL = "known_until"
@@ -86,6 +86,8 @@ class ParityReport(Struct, frozen=True, kw_only=True):
     """Stale views."""
     unknown: tuple[str, ...]
     """Features that versions used and the definitions no longer have; they are not compared."""
+    other_definitions: tuple[str, ...] = ()
+    """Views that versions read by another definition than today's, as ``view of version N``; they are not compared."""
 
 
 def compare_features(
@@ -117,7 +119,7 @@ def compare_features(
     names = [name for name in again.columns if any(name in features for features in used.values())]
     pairs = {name: same_type(_served(served, name), again[name]) for name in names}
     wrong = pl.DataFrame(
-        {name: ~alike(*pair) & _uses(served, used, name) for name, pair in pairs.items()},
+        {name: ~equal_values(*pair) & _uses(served, used, name) for name, pair in pairs.items()},
         schema=dict.fromkeys(names, pl.Boolean),
     )
     if KNOWN_UNTIL in served.columns and names:
@@ -170,7 +172,7 @@ def _wrong_then(
         return wrong
     then = served[rows]
     again = features_of(model, reader, then.select(pl.col(KNOWN_UNTIL).alias(TIME), *model.request), as_of=as_of)
-    right = {name: alike(*same_type(_served(then, name), again[name])) for name in wrong.columns}
+    right = {name: equal_values(*same_type(_served(then, name), again[name])) for name in wrong.columns}
     return pl.DataFrame([column.scatter(rows, column[rows] & ~right[column.name]) for column in wrong])
 
 
@@ -268,40 +270,3 @@ def _older(
 def _as(feature: str, dtype: pl.DataType) -> pl.Expr:
     values = pl.col(feature).cast(dtype)
     return values.fill_nan(None) if dtype == pl.Float64 else values
-
-
-def same_type(recorded: pl.Series, computed: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """A column whose type was guessed from its values, beside one that has its own, both in one type.
-
-    Numbers become Float64 with NaN as null, booleans and instants stay what they are where both are, and all else
-    becomes text.
-    """
-    one, other = recorded.dtype, computed.dtype
-    if other.is_numeric() or (other == pl.Boolean and one.is_numeric()):
-        return _numbers(recorded), _numbers(computed)
-    if one == pl.Null:
-        return recorded.cast(other), computed
-    if other == pl.Null:
-        return recorded, computed.cast(one)
-    if one == other == pl.Boolean:
-        return recorded, computed
-    if isinstance(one, pl.Datetime) and isinstance(other, pl.Datetime) and one.time_zone and other.time_zone:
-        return recorded.cast(INSTANT), computed.cast(INSTANT)
-    return recorded.cast(pl.String), computed.cast(pl.String)
-
-
-def alike(one: pl.Series, other: pl.Series) -> pl.Series:
-    """Row by row, for columns of one type: equal, or numbers that differ by at most ``1e-9`` of their size."""
-    equal = one.eq_missing(other)
-    if one.dtype != pl.Float64:
-        return equal
-    pair = pl.DataFrame({"one": one, "other": other})
-    first, second = pl.col("one"), pl.col("other")
-    near = (first - second).abs() <= 1e-9 * pl.max_horizontal(first.abs(), second.abs())
-    # Between the infinite and the finite there is an infinite distance, and an infinite size.
-    finite = first.is_finite() & second.is_finite()
-    return equal | pair.select((finite & near).fill_null(value=False)).to_series()
-
-
-def _numbers(values: pl.Series) -> pl.Series:
-    return values.cast(pl.Float64, strict=False).fill_nan(None)

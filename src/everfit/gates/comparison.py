@@ -18,6 +18,11 @@ from everfit.gates.verdict import decide, refuse, skip
 from everfit.measures.interval import PairedDifference, paired_bootstrap
 from everfit.measures.quality import metric_for
 
+_SHARE = 0.01
+"""Tolerated loss by default, as a share of the champion's value; chosen."""
+_FEWEST = 30
+"""Fewest rows newer than all that the champion has learnt from on which it is compared as deployed; chosen."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BeatsBaseline:
@@ -32,7 +37,7 @@ class BeatsBaseline:
 
     def judge(self, evidence: Evidence) -> Sequence[Verdict]:
         """One verdict; its value is how much better the candidate is than the baseline, in the metric's unit."""
-        found = _compare(evidence, evidence.truth, evidence.predicted, evidence.baseline, alpha=self.alpha)
+        found = compare_paired(evidence, evidence.truth, evidence.predicted, evidence.baseline, alpha=self.alpha)
         passed = found.defined and found.paired.high < 0
         words = "The candidate beats the baseline" if passed else "The candidate does not beat the baseline"
         sentence = f"{words}: {found.describe('baseline')}."
@@ -43,8 +48,12 @@ class BeatsBaseline:
 class BeatsChampion:
     """The candidate must not be worse than the champion on the same rows, by paired bootstrap.
 
+    Where the champion was trained on rows of the hold-out, its parameters are fitted again without them. If they are
+    better than those that were tuned, they are what is shipped, fitted on all rows: fresh data is not refused because
+    fresher data would be better.
+
     Args:
-        margin: Tolerated loss, in the metric's own unit.
+        margin: Tolerated loss, in the metric's own unit; by default 1 % of the champion's value.
         alpha: Probability that a candidate which is exactly ``margin`` worse fails.
         strictly: Require it to be significantly better; ``alpha`` is then the probability that one which is not
             better passes.
@@ -54,13 +63,13 @@ class BeatsChampion:
     """
 
     _: KW_ONLY
-    margin: float = 0.0
+    margin: float | None = None
     alpha: float = 0.05
     strictly: bool = False
     name: ClassVar[str] = "beats_champion"
 
     def __post_init__(self) -> None:
-        if not self.margin >= 0:
+        if self.margin is not None and not self.margin >= 0:
             raise DefinitionError("margin must not be negative", value=self.margin, place=self.name)
         if not 0 < self.alpha < 0.5:
             raise DefinitionError("alpha must be between 0 and 0.5", value=self.alpha, place=self.name)
@@ -75,22 +84,38 @@ class BeatsChampion:
         if champion is None:
             return [skip(self.name, "There is no champion yet: 0 versions to compare with.")]
         if paired is None:
-            found = _compare(evidence, evidence.truth, evidence.predicted, champion, alpha=self.alpha)
+            found = compare_paired(evidence, evidence.truth, evidence.predicted, champion, alpha=self.alpha)
         else:  # over the classes of both models: one that does not know a row's class is charged for it
-            found = _compare(evidence, paired.truth, paired.predicted, paired.champion, alpha=self.alpha)
-        passed = found.defined and (found.paired.high < 0 if self.strictly else found.paired.low <= self.margin)
-        sentence = f"{self._conclusion(passed)}: {found.describe('champion')}."
+            found = compare_paired(evidence, paired.truth, paired.predicted, paired.champion, alpha=self.alpha)
+        by_default = 0.0 if self.strictly else _SHARE * abs(found.other)
+        margin = by_default if self.margin is None else self.margin
+        passed = found.defined and (found.paired.high < 0 if self.strictly else found.paired.low <= margin)
+        sentence = f"{self._conclusion(passed, margin)}: {found.describe('champion')}."
         if evidence.champion_stand_in:
-            sentence += " The champion has learnt from these rows, so its recipe was fitted again without them."
+            sentence += f" {self._stand_in(evidence)}"
         if paired is not None:
             sentence += _classes_apart(evidence)
-        return [decide(self.name, passed, sentence, value=found.paired.difference, threshold=self.margin)]
+        if evidence.champion_remark:
+            sentence += f" {evidence.champion_remark}"
+        threshold = margin if math.isfinite(margin) else self.margin
+        return [decide(self.name, passed, sentence, value=found.paired.difference, threshold=threshold)]
 
-    def _conclusion(self, passed: bool) -> str:
+    def _conclusion(self, passed: bool, margin: float) -> str:
         if self.strictly:
             return f"The candidate is {'' if passed else 'not '}significantly better"
-        beyond = f" by more than {self.margin:g}" if self.margin else ""
+        beyond = f" by more than {margin:.3g}" if margin > 0 else ""
         return f"The candidate is {'not ' if passed else ''}significantly worse{beyond}"
+
+    def _stand_in(self, evidence: Evidence) -> str:
+        """Say what the champion's parameters were compared for, and how the champion itself does on newer rows."""
+        sentence = "The champion has learnt from these rows, so its recipe was fitted again without them."
+        if evidence.champion_recipe:
+            sentence += f" {evidence.champion_recipe}"
+        itself = evidence.champion_deployed
+        if itself is None or np.isfinite(itself).reshape(len(itself), -1).all(axis=1).sum() < _FEWEST:
+            return sentence
+        found = compare_paired(evidence, evidence.truth, evidence.predicted, itself, alpha=self.alpha)
+        return f"{sentence} On the newer rows, {found.describe('deployed champion')}." if found.defined else sentence
 
 
 def _classes_apart(evidence: Evidence) -> str:
@@ -107,7 +132,7 @@ def _classes_apart(evidence: Evidence) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Comparison:
+class PairedComparison:
     """Comparison of the candidate with other predictions of the same rows, by the model's metric."""
 
     metric: str
@@ -139,18 +164,27 @@ class _Comparison:
         )
 
 
-def _compare(
+def compare_paired(
     evidence: Evidence,
     truth: NDArray[np.float64],
     predicted: NDArray[np.float64],
     other: NDArray[np.float64],
     *,
     alpha: float,
-) -> _Comparison:
-    """Compare predictions with others; each end of the interval has the level ``alpha``."""
-    metric, weight = metric_for(evidence.metric, evidence.task), evidence.weight
+    weight: NDArray[np.float64] | None = None,
+) -> PairedComparison:
+    """Compare predictions with others, where there are any; each end of the interval has the level ``alpha``.
+
+    The weights of the rows are by default the evidence's.
+    """
+    weight, known = (
+        evidence.weight if weight is None else weight,
+        ~np.isnan(other).any(axis=tuple(range(1, other.ndim))),
+    )
+    truth, predicted, other, weight = (values[known] for values in (truth, predicted, other, weight))
+    metric = metric_for(evidence.metric, evidence.task)
     drawn = {"resamples": evidence.bootstrap, "seed": evidence.seed}
-    return _Comparison(
+    return PairedComparison(
         metric=metric.name,
         candidate=metric.compute(truth, predicted, weight),
         other=metric.compute(truth, other, weight),

@@ -14,6 +14,14 @@ from everfit.core.records import Verdict
 from everfit.core.user_code import describe_raise
 from everfit.gates.verdict import decide, refuse
 
+_RAISED = "The gate itself raised"
+_RETURNS = "A gate returns a bool, (passed, value, threshold[, sentence]) or verdicts"
+
+
+def is_broken(verdict: Verdict) -> bool:
+    """Return ``True`` if the verdict is about the gate's own function: it raised, or returned something else."""
+    return _RAISED in verdict.sentence or verdict.sentence.startswith(_RETURNS)
+
 
 @dataclass(frozen=True, kw_only=True)
 class OwnGate:
@@ -28,15 +36,14 @@ class OwnGate:
         try:
             result = self.function(evidence)
         except Exception as error:  # noqa: BLE001 - the project's own code may raise anything, and a report must come out
-            return [refuse(self.name, f"{self.sentence} The gate itself raised {describe_raise(error)}.")]
+            return [refuse(self.name, f"{self.sentence} {_RAISED} {describe_raise(error)}.")]
         if isinstance(result, Verdict):
             return [result]
         if isinstance(result, list | tuple) and result and all(isinstance(one, Verdict) for one in result):
             return list(result)
         passed, value, threshold, sentence = (*result, "")[:4] if _is_judgement(result) else (result, None, None, "")
         if not isinstance(passed, bool | np.bool_):
-            rule = "A gate returns a bool, (passed, value, threshold[, sentence]) or verdicts"
-            return [refuse(self.name, f"{rule}, but {self.name} returned {result!r}.")]
+            return [refuse(self.name, f"{_RETURNS}, but {self.name} returned {result!r}.")]
         words = sentence or self.sentence
         if value is None:
             return [Verdict(gate=self.name, outcome="passed" if passed else "failed", sentence=words)]

@@ -147,7 +147,15 @@ class LabelCoverage:
                 f"are {percent(self.least)}. Weighted by how seldom their class is known so soon, they are worth "
                 f"{effective_rows:.0f} rows"
             )
-        return [decide(self.name, share >= self.least, f"{sentence}.", value=share, threshold=self.least)]
+        sentence = f"{sentence}.{_describe_holdout(evidence)}"
+        return [decide(self.name, share >= self.least, sentence, value=share, threshold=self.least)]
+
+
+def _describe_holdout(evidence: Evidence) -> str:
+    """Describe, with a leading space, the time of the hold-out and the reason for its size."""
+    if evidence.holdout_from is None:
+        return ""
+    return f" The hold-out is {evidence.holdout_rule}: from {evidence.holdout_from:%Y-%m-%d %H:%M} UTC on."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
+from types import MappingProxyType
 
 import polars as pl
 from msgspec import Struct
@@ -23,7 +25,7 @@ from everfit.core.errors import StoreError
 from everfit.core.progress import SILENT, Progress
 from everfit.journal.logs import LOGS, Log
 from everfit.store.lake import SegmentRows, append
-from everfit.store.record_log import records_of
+from everfit.store.lake_upkeep import delete_old_rows, merge_small_files
 from everfit.store.segments import read_segment, seal_abandoned, sealed_segments
 
 BROKEN = ".broken"
@@ -40,6 +42,8 @@ class ShippedLog(Struct, kw_only=True):
     """Added to tables; those that were there already, since an earlier shipping was interrupted, do not count."""
     torn_bytes: int = 0
     """Cut off the ends of segments whose writers died while they wrote, or unreadable in the middle of one."""
+    deleted_rows: int = 0
+    """Rows of the lake that need not be kept any longer."""
     set_aside: list[str] = []
     """Segments that could not be understood, or only in part, now called ``….broken``."""
 
@@ -56,26 +60,38 @@ class Shipped(Struct, frozen=True, kw_only=True):
         return sum(log.rows for log in self.logs)
 
 
-def ship(journal: Path, lake: Path, *, rows_per_commit: int = 200_000, progress: Progress = SILENT) -> Shipped:
-    """Ship every sealed segment.
+def ship(
+    journal: Path,
+    lake: Path,
+    *,
+    rows_per_commit: int = 200_000,
+    since: Mapping[str, datetime] = MappingProxyType({}),
+    progress: Progress = SILENT,
+) -> Shipped:
+    """Ship every sealed segment; before that, files of tables that have many small ones are merged.
 
     A segment that cannot be decoded is set aside, and the others are shipped. Raises :class:`StoreError` if another
     process is shipping the same journal, or the disk refuses; nothing is lost then, and the next call goes on.
 
     Args:
         rows_per_commit: Gather segments until there are so many rows.
+        since: Rows of the lake that were recorded before are deleted, by log.
         progress: Receives each log's progress, in segments.
     """
     began = time.perf_counter()
     with _alone(journal):
         logs = tuple(_Shipping(log, journal / log.name, lake, rows_per_commit).run(progress) for log in LOGS)
+        for shipped in logs:
+            if shipped.log in since:
+                shipped.deleted_rows = delete_old_rows(lake, shipped.log, since[shipped.log])
     return Shipped(logs=logs, seconds=time.perf_counter() - began)
 
 
 @contextmanager
 def _alone(journal: Path) -> Iterator[None]:
     journal.mkdir(parents=True, exist_ok=True)
-    with (journal / "ship.lock").open("w") as file:
+    # Not truncated: on ext4 that waits for the disk in every round, 5 % of it beside a service that syncs.
+    with (journal / "ship.lock").open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -84,7 +100,11 @@ def _alone(journal: Path) -> Iterator[None]:
                 value=str(journal),
                 remedy="Wait until it has ended.",
             ) from error
-        yield
+        try:
+            yield
+        finally:
+            # A child that was forked a moment ago has the file open too, until it executes its program.
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 @dataclass
@@ -103,6 +123,9 @@ class _Shipping:
     def run(self, progress: Progress) -> ShippedLog:
         self.result.torn_bytes += sum(seal_abandoned(self.folder).values())
         sealed = sealed_segments(self.folder)
+        if sealed:
+            # Not afterwards: who follows the tables has read these files by now.
+            merge_small_files(self.lake, self.log.name)
         task = f"ship {self.log.name}"
         progress.start(task, len(sealed))
         for path in sealed:
@@ -118,7 +141,7 @@ class _Shipping:
         """Read a segment; it is deleted, or set aside, once its rows are in the lake."""
         try:
             segment = read_segment(path)
-            parts = self.log.rows(records_of(segment, self.log.kind))
+            parts = self.log.rows_of(segment)
         except (StoreError, pl.exceptions.PolarsError, ValueError, TypeError) as error:
             if isinstance(error.__cause__, OSError):  # the disk's fault, not the segment's
                 raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from everfit.core.event_log import log_event
+from everfit.core.release import WATCH
 from everfit.delivery.audit import Audit
 from everfit.delivery.state_machine import POLICY
 
@@ -22,9 +23,10 @@ class ManualStepLog:
         """Log the lines that are new since the last call."""
         newest = self._audit.last()
         for line in self._audit.between(self._logged, newest):
-            if line.actor != POLICY:
+            if line.actor not in {POLICY, WATCH}:
                 version = "" if line.version is None else f" version {line.version}"
-                message = f"{line.model}: {line.actor}: {line.action.replace('_', ' ')}{version}: {line.reason}"
+                model = f"{line.model}: " if line.model else ""
+                message = f"{model}{line.actor}: {line.action.replace('_', ' ')}{version}: {line.reason}"
                 of, action, actor = line.model, line.action, line.actor
                 log_event(_log, "manual_step", message, model=of, version=line.version, action=action, actor=actor)
         self._logged = newest

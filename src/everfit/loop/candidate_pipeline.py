@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,28 +16,29 @@ import polars as pl
 from msgspec import structs
 from numpy.typing import NDArray
 
-from everfit.artifact.encode import encode_inputs, encode_row
+from everfit.artifact.encode import encode_row
 from everfit.artifact.manifest import Lineage
 from everfit.artifact.package import Package, open_package
 from everfit.artifact.package_writer import write_package
 from everfit.artifact.portability import require_portable
-from everfit.artifact.provenance import code_version, library_versions
-from everfit.artifact.schema import InputSchema, request_meaning
-from everfit.core.class_names import quoted
-from everfit.core.errors import EverfitError
+from everfit.artifact.provenance import library_versions
+from everfit.core.design_record import DesignRecord
 from everfit.core.evidence import Evidence, TrainingFrame
 from everfit.core.progress import SILENT, Progress
-from everfit.core.user_code import describe_raise
 from everfit.definitions.model import Model
+from everfit.design.record import design_digest
 from everfit.features.freshness import measure_freshness
 from everfit.features.history import build_frame
 from everfit.gates.judge import judge
+from everfit.loop.champion_predictions import champion_predictions
+from everfit.loop.declared_design import require_design
 from everfit.loop.training_record import ChampionPackage, JudgedCandidate, TrainingRequest
 from everfit.system import System
 from everfit.training.candidate import Candidate, ChampionPredictions
 from everfit.training.evidence import gather_evidence
 from everfit.training.profile import profile_rows
-from everfit.training.refit import fit_without_holdout, refit
+from everfit.training.recipe import better_recipe
+from everfit.training.refit import refit
 from everfit.training.split import holdout_rows
 from everfit.training.train import train
 
@@ -58,7 +58,8 @@ def build_candidate(
     frame = build_frame(
         definition, system.reader, start=request.start, end=request.end, as_of=request.as_of, progress=progress
     )
-    _log.info("%s: %s rows, %s with a label", request.model, frame.manifest.rows, frame.manifest.labelled)
+    rows, labelled, history = frame.manifest.rows, frame.manifest.labelled, frame.manifest.history or "all history"
+    _log.info("%s: %s rows of %s, %s with a label", request.model, rows, history, labelled)
     return train_candidate(system, definition, frame, champion=request.champion, into=into, progress=progress)
 
 
@@ -73,28 +74,35 @@ def train_candidate(
 ) -> JudgedCandidate:
     """Train a candidate, package it, judge it and, if every gate passes, refit it on all rows.
 
-    Raises :class:`TrainingError` if the trainer fails on every trial, and :class:`PackageError` if the champion's
-    package must not be used.
+    Raises :class:`TrainingError` if the trainer fails on every trial, :class:`PackageError` if the champion's package
+    must not be used, and :class:`DefinitionError` if the model's design record cannot be.
     """
+    design = require_design(system.project, definition)
     settings = system.project.settings.training
     incumbent = open_package(Path(champion.folder), trust=system.trust) if champion else None
     past = incumbent.manifest.lineage.trials if incumbent else ()
     candidate = train(definition, frame, settings=settings, warm_start=past, progress=progress)
+    predictions = ChampionPredictions()
+    if champion is not None and incumbent is not None:
+        progress.start("comparing with the champion")
+        predictions = champion_predictions(system, champion.version, incumbent, frame, candidate, scratch=into)
+        theirs = incumbent.manifest.lineage
+        candidate = better_recipe(definition, frame, candidate, predictions, theirs, settings=settings)
+        progress.finish("comparing with the champion")
     rows = holdout_rows(frame.data, candidate.split)
-    lineage = _lineage(system, frame, candidate)
+    lineage = _lineage(system, frame, candidate, design)
     package = partial(
         write_package,
         model=definition,
         rows=rows,
         signer=system.signer,
-        project=system.project.root,
+        project=system.project.code,
         profile=profile_rows(frame, candidate, extra=definition.slices),
     )
     packaged = package(into / "candidate", fitted=candidate.fitted, lineage=lineage)
     require_portable(packaged)
     progress.start("Gates")
-    predictions = _champion_predictions(system, champion, incumbent, frame, candidate, rows)
-    report = judge(definition, _evidence(system, definition, frame, candidate, rows, packaged, predictions))
+    report = judge(definition, _evidence(system, definition, frame, candidate, rows, packaged, predictions), design)
     progress.finish("Gates", note="passed" if report.passed else "refused")
     if report.passed and settings.refit:
         refitted, lineage = refit(definition, frame, candidate), structs.replace(lineage, refitted=True)
@@ -156,57 +164,18 @@ def _evidence(
     )
 
 
-def _champion_predictions(
-    system: System,
-    named: ChampionPackage | None,
-    champion: Package | None,
-    frame: TrainingFrame,
-    candidate: Candidate,
-    rows: pl.DataFrame,
-) -> ChampionPredictions:
-    """Return the champion's predictions on the hold-out, or the reason why there are none."""
-    if named is None or champion is None:
-        return ChampionPredictions()
-    schema = champion.schema
-    found = ChampionPredictions(version=named.version, learnt=schema.classes, request=request_meaning(schema))
-    if problem := _incomparable(candidate.fitted.schema, schema, rows):
-        return replace(found, problem=problem)
-    lineage, holdout_from = champion.manifest.lineage, candidate.split.holdout_from
-    learnt_until = lineage.frame.as_of if lineage.refitted or lineage.split is None else lineage.split.holdout_from
-    try:
-        if learnt_until <= holdout_from:
-            prediction = champion.native().predict(champion.transform(rows))
-            return replace(found, prediction=prediction, classes=schema.classes)
-        recipe = system.recorded_project(champion).model(schema.model)
-        fitted = fit_without_holdout(recipe, frame, lineage, features=schema.names, holdout_from=holdout_from)
-        prediction = fitted.predict(encode_inputs(fitted.schema, rows))
-        return replace(found, prediction=prediction, refitted=True, classes=fitted.schema.classes)
-    except EverfitError as error:
-        problem = str(error)
-    except Exception as error:  # noqa: BLE001 - whatever the champion's estimator raises on rows of today
-        problem = f"it raised {describe_raise(error)}"
-    return replace(found, problem=problem)
-
-
-def _incomparable(candidate: InputSchema, champion: InputSchema, rows: pl.DataFrame) -> str:
-    """Return the reason why a champion's predictions on a candidate's rows cannot be compared; empty if they can."""
-    if candidate.task != champion.task:
-        return f"it is a {champion.task} model, and this one is {candidate.task}"
-    if candidate.task == "binary" and set(candidate.classes) != set(champion.classes):
-        return f"its label takes the values {quoted(champion.classes)}, and this one's {quoted(candidate.classes)}"
-    missing = [name for name in champion.names if name not in rows.columns]
-    return f"it needs {', '.join(missing)}, which the model's definition no longer has" if missing else ""
-
-
-def _lineage(system: System, frame: TrainingFrame, candidate: Candidate) -> Lineage:
+def _lineage(system: System, frame: TrainingFrame, candidate: Candidate, design: DesignRecord | None) -> Lineage:
     return Lineage(
         frame=frame.manifest,
         params=dict(candidate.params),
         seed=candidate.seed,
-        code=code_version(system.project.root),
+        code=system.code_version(),
+        release=system.project.release,
+        design="" if design is None else design_digest(design),
         libraries=library_versions(),
         metric=candidate.metric,
         labels=candidate.labels,
+        half_life=candidate.half_life,
         split=candidate.split,
         trials=candidate.trials,
         scores=candidate.scores,

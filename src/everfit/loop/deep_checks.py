@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from importlib.metadata import version as installed_version
+
 import msgspec
 from msgspec.structs import replace
 
@@ -11,18 +17,30 @@ from everfit.core.progress import Progress
 from everfit.definitions.model import Model
 from everfit.definitions.watch import Drift
 from everfit.features.parity import parity_finding
-from everfit.journal.prediction_history import PredictionHistory
 from everfit.loop.feature_parity import parity
-from everfit.monitoring.cache import CachedVersion
+from everfit.measures.weighting import Floats
+from everfit.monitoring.cache import CachedVersion, ReadBetween
 from everfit.monitoring.evaluation import ANSWERS, gravest_first, own_rows
-from everfit.monitoring.joint_drift import look_together, together_finding
+from everfit.monitoring.joint_drift import look_together, together_finding, usual_areas
+from everfit.monitoring.reference import ReferenceProfile
 from everfit.monitoring.report.report import MonitorReport, Served
+from everfit.store.ledger import is_writable
+from everfit.store.snapshot import read_snapshot, write_snapshot
 from everfit.system import System
 
 DEEP_KINDS: frozenset[FindingKind] = frozenset({"joint_drift", "parity"})
 """Kinds that only deep checks find."""
-_NEWEST = 2_000
+NEWEST = 2_000
 """Predictions whose features are recomputed."""
+_AREAS = 1
+"""Number of the form of what is kept of a reference; another one is not read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceAreas:
+    """Result of :func:`~everfit.monitoring.joint_drift.usual_areas`."""
+
+    values: Floats
 
 
 def add_deep_checks(
@@ -30,12 +48,20 @@ def add_deep_checks(
     definition: Model,
     report: MonitorReport,
     champion: CachedVersion | None,
-    history: PredictionHistory,
+    read: ReadBetween,
+    *,
+    since: datetime,
     progress: Progress,
 ) -> MonitorReport:
-    """Return a report with the findings of the deep checks; raises :class:`StoreError` if the lake cannot be read."""
-    report = _check_parity(system, definition, report, progress)
-    return report if champion is None else _check_joint_drift(definition, report, champion, history, progress)
+    """Return a report with the findings of the deep checks; raises :class:`StoreError` if the lake cannot be read.
+
+    Args:
+        champion: The version of which all columns are checked together; ``None`` without one.
+        read: Reads the model's predictions.
+        since: No event of the newest :data:`NEWEST` predictions is earlier.
+    """
+    report = _check_parity(system, definition, report, since, progress)
+    return report if champion is None else _check_joint_drift(system, definition, report, champion, read, progress)
 
 
 def not_evaluated(report: MonitorReport) -> frozenset[FindingKind]:
@@ -45,7 +71,12 @@ def not_evaluated(report: MonitorReport) -> frozenset[FindingKind]:
 
 
 def _check_joint_drift(
-    definition: Model, report: MonitorReport, champion: CachedVersion, history: PredictionHistory, progress: Progress
+    system: System,
+    definition: Model,
+    report: MonitorReport,
+    champion: CachedVersion,
+    read: ReadBetween,
+    progress: Progress,
 ) -> MonitorReport:
     number = report.champion
     watch = next((watch for watch in definition.watches if isinstance(watch, Drift)), None)
@@ -54,8 +85,9 @@ def _check_joint_drift(
         return report
     newest = present.drift[-1]
     progress.start("Telling apart")
-    rows = own_rows(champion.read(history.between, newest.start, newest.end), number, ANSWERS)
-    found = look_together(rows, champion.reference, watch, start=newest.start, end=newest.end)
+    rows = own_rows(champion.read(read, newest.start, newest.end), number, ANSWERS)
+    usual = partial(_kept_areas, system, definition, champion.digest, champion.reference)
+    found = look_together(rows, champion.reference, watch, start=newest.start, end=newest.end, usual=usual)
     progress.finish("Telling apart", note="" if found is None else f"area {found.auc:.2f}, {found.usual_auc:.2f} usual")
     if found is None:
         return report
@@ -67,11 +99,29 @@ def _check_joint_drift(
     return replace(report, together=found, findings=gravest_first((*report.findings, *more)))
 
 
-def _check_parity(system: System, definition: Model, report: MonitorReport, progress: Progress) -> MonitorReport:
+def _kept_areas(
+    system: System, definition: Model, digest: str, reference: ReferenceProfile, size: int
+) -> Floats | None:
+    """Return :func:`usual_areas` of a champion as an earlier report kept them, or compute and keep them.
+
+    They are sixteen times the work of the check itself.
+    """
+    parts = (_AREAS, installed_version("scikit-learn"), digest, str(reference.window), size)
+    path = system.state / "monitoring" / f"{definition.name}.areas"
+    key = hashlib.sha256(repr(parts).encode()).hexdigest()
+    if (kept := read_snapshot(path, key, ReferenceAreas)) is not None:
+        return kept.values
+    areas = usual_areas(reference, size)
+    if areas is not None and is_writable(system.ledger):
+        write_snapshot(path, key, ReferenceAreas(values=areas))
+    return areas
+
+
+def _check_parity(
+    system: System, definition: Model, report: MonitorReport, since: datetime, progress: Progress
+) -> MonitorReport:
     try:
-        found = parity(
-            system, definition.name, since=report.since, as_of=report.as_of, limit=_NEWEST, progress=progress
-        )
+        found = parity(system, definition.name, since=since, as_of=report.as_of, limit=NEWEST, progress=progress)
     except EverfitError as error:
         note = f"Served features could not be held against history: {error}"
         return replace(report, notes=(*report.notes, note))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import polars as pl
+from msgspec.structs import replace
 
 from everfit.artifact.package import Package, open_package
 from everfit.core.columns import TIME
@@ -69,12 +70,18 @@ def parity(
         r"^feature\..*$",
     )
     schemas = {version: package.schema for version, package in packages.items()}
-    # What a version takes from the request as it is need not be compared.
-    used = {
-        version: set(schema.names).difference(field.name for field in schema.request)
-        for version, schema in schemas.items()
-    }
-    return compare_features(definition, system.reader, served, used, as_of=now, progress=progress)
+    today = {view.name: view.definition for view in definition.views}
+    used, other_definitions = {}, []
+    for version, schema in schemas.items():
+        # What a version takes from the request as it is need not be compared.
+        names = set(schema.names).difference(field.name for field in schema.request)
+        for lookup in schema.lookups:
+            if lookup.definition and today.get(lookup.view, lookup.definition) != lookup.definition:
+                other_definitions.append(f"{lookup.view} of version {version}")
+                names.difference_update(f"{lookup.view}.{feature}" for feature in lookup.features)
+        used[version] = names
+    report = compare_features(definition, system.reader, served, used, as_of=now, progress=progress)
+    return replace(report, other_definitions=tuple(other_definitions))
 
 
 def _known_until(spans: Iterable[ReplaySpan]) -> pl.Expr:

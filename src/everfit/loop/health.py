@@ -8,9 +8,11 @@ from typing import get_args
 
 from everfit.core.errors import EverfitError, StoreError
 from everfit.core.finding import Finding, FindingKind
+from everfit.definitions.model import Model
 from everfit.serving.worker_report import read_reports
 from everfit.store.controller_report import is_alive
 from everfit.store.ledger import require_writable
+from everfit.store.reader import Reader
 from everfit.system import System
 
 _LEAST_FREE_BYTES = 128 << 20
@@ -18,8 +20,19 @@ _LEAST_FREE_BYTES = 128 << 20
 _JITTER = timedelta(seconds=1)
 """Backward clock jumps up to this are ignored."""
 
+_SLOW_S = 1.0
+"""A round comes every two seconds."""
+
 FOUND_BY_LOOP = frozenset[FindingKind](
-    {"loop_trouble", "clock_set_back", "training_failed", "candidate_refused", "taken_back"}
+    {
+        "loop_trouble",
+        "slow_source",
+        "clock_set_back",
+        "training_failed",
+        "candidate_refused",
+        "taken_back",
+        "review_overdue",
+    }
 )
 """Kinds that are known without monitoring."""
 FOUND_BY_MONITORING = frozenset[FindingKind](get_args(FindingKind)) - FOUND_BY_LOOP
@@ -77,6 +90,25 @@ class ClockCheck:
             "is ordered twice, but schedules wait until the clock has caught up."
         )
         return [Finding(kind="clock_set_back", model=self._model, severity="warning", since=now, sentence=sentence)]
+
+
+def slow_sources(definition: Model, reader: Reader, now: datetime) -> list[Finding]:
+    """Return a finding for each function that a round calls for all its rows, and that takes longer than a second."""
+    sources = {source.name: source for source in (definition.events.source, *(v.source for v in definition.views))}
+    return [
+        Finding(
+            kind="slow_source",
+            model=definition.name,
+            subject=name,
+            severity="warning",
+            sentence=f"The function of the source {name} took {taken_s:.1f} s, and every round of the controller waits "
+            "for it. Give it the parameters start and end, so that it need not return all rows.",
+            numbers={"seconds": taken_s},
+            since=now,
+        )
+        for name, source in sources.items()
+        if (taken_s := reader.call_s(source)) > _SLOW_S
+    ]
 
 
 def health_finding(model: str, sentence: str, now: datetime) -> Finding:

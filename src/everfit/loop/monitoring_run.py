@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 
 import polars as pl
 from msgspec import Struct, structs
 
-from everfit.artifact.package import open_package
-from everfit.core.columns import ID, RECORDED_AT, ROUTE, TIME, VERSION
-from everfit.core.errors import EmptyWindowError, UnknownVersionError
+from everfit.core.columns import RECORDED_AT, ROUTE, VERSION
+from everfit.core.errors import EmptyWindowError
 from everfit.core.evidence import SourceFreshness
 from everfit.core.finding import EstimatedDrop, Finding, Incident
+from everfit.core.instants import END
 from everfit.core.progress import SILENT, Progress
 from everfit.definitions.model import Model
-from everfit.features.freshness import measure_freshness
-from everfit.features.labels import read_labels
-from everfit.journal.label_join import join_labels, known_labels, repeated_reports
+from everfit.journal.label_join import repeated_reports
 from everfit.journal.prediction_history import PredictionHistory
+from everfit.loop.declared_design import DesignWatch
 from everfit.loop.deep_checks import DEEP_KINDS, add_deep_checks, not_evaluated
-from everfit.loop.feature_parity import open_packages
-from everfit.loop.health import FOUND_BY_LOOP
+from everfit.loop.evaluation_scope import live_scope, scope_of
+from everfit.loop.health import FOUND_BY_LOOP, FOUND_BY_MONITORING
+from everfit.loop.historical_rows import counted_windows, labelled_rows, versions_of
+from everfit.loop.label_intake import LabelIntake
+from everfit.loop.live_report import DraftReport, figure_length, left_out_note, live_draft
+from everfit.loop.monitoring_cache import MonitoringCache
 from everfit.monitoring.alerts import compose, send
-from everfit.monitoring.cache import CachedVersion, VersionCache, counts_folder
+from everfit.monitoring.cache import CachedVersion, ReadBetween
 from everfit.monitoring.estimate import estimated_drop
-from everfit.monitoring.evaluation import (
-    ANSWERS,
-    EvaluationScope,
-    build_report,
-    own_rows,
-    present_findings,
-    versions_by_route,
-)
-from everfit.monitoring.performance import Scale
+from everfit.monitoring.evaluation import ANSWERS, EvaluationScope, build_report, present_findings
+from everfit.monitoring.labels import count_reports
+from everfit.monitoring.performance_alarm import Alarm
 from everfit.monitoring.performance_store import keep_figures
-from everfit.monitoring.prediction_frame import standard_rows
 from everfit.monitoring.report.gauges import samples_of
 from everfit.monitoring.report.report import MonitorReport
 from everfit.registry.history import AliasHistory
@@ -47,7 +41,6 @@ from everfit.store.ledger import is_writable
 from everfit.system import System
 
 _LOOK_BACK = timedelta(days=90)
-_MOST_FIGURES = 100
 _DRIFTS = frozenset({"drift", "prediction_drift"})
 
 
@@ -60,24 +53,6 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     """Those that are open, and those that ended by this pass."""
     estimated_drop: EstimatedDrop | None = None
     """By the newest window's rows, labels not needed; only while something that the model uses has drifted."""
-
-
-@dataclass
-class MonitoringCache:
-    """State of a process that evaluates one model repeatedly; it notices changes by itself.
-
-    It holds some hundred bytes for each prediction, two million of them at most, and a few versions' references.
-    """
-
-    versions: VersionCache = field(default_factory=VersionCache)
-    _history: PredictionHistory | None = None
-
-    def history(self, system: System, definition: Model) -> PredictionHistory:
-        """Return the model's predictions, caught up with what is in the log; raises :class:`StoreError`."""
-        if self._history is None:
-            self._history = PredictionHistory(system.lake, system.journal, definition.name, include_unshipped=True)
-        self._history.catch_up()
-        return self._history
 
 
 def monitor(
@@ -102,35 +77,80 @@ def monitor(
     """
     definition, now = system.project.model(model), as_of or system.clock.now()
     since = since or now - _LOOK_BACK
+    live = None if as_of is not None else live_draft(system, definition, since=since, now=now, progress=progress)
+    draft = live or _draft_of_history(system, definition, since=since, as_of=as_of, now=now, progress=progress)
+    progress.finish("Comparing", note=f"{len(draft.report.findings)} findings")
+    report = add_deep_checks(
+        system, definition, draft.report, draft.champion, draft.read, since=draft.newest_since, progress=progress
+    )
+    return _as_it_was(system, report) if as_of else _record(system, report, draft.freshness)
+
+
+def _draft_of_history(
+    system: System,
+    definition: Model,
+    *,
+    since: datetime,
+    as_of: datetime | None,
+    now: datetime,
+    progress: Progress,
+) -> DraftReport:
+    """Return the report by the newest two million predictions, which are read."""
     progress.start("Reading")
     # The estimate of a regression's loss needs its features.
     columns = None if definition.task == "regression" else definition.slices
-    history = PredictionHistory(system.lake, system.journal, definition.name, columns=columns, include_unshipped=True)
-    history.catch_up()
+    intake = LabelIntake(system, definition)
+    history = intake.history(columns, as_of=as_of or END)
+    intake.take(history, system.clock.now())
+    intake.close()
     predictions = history.as_of(now)
     if predictions.is_empty():
         raise _no_prediction(history, as_of)
     progress.finish("Reading", note=f"{predictions.height:,} predictions")
     progress.start("Comparing")
     champion = _champion_at(system, predictions, history.model, as_of)
-    versions = _versions(system, definition, predictions)
-    labels, reports = _labels(system, definition, history, predictions, now)
-    rows = _by_own_schema(join_labels(predictions, labels), versions, definition)
-    scope = _scope(
-        system, definition, champion, versions, rows, reports, history, now, every=_figure_length(now - since)
+    versions = versions_of(system, definition, predictions)
+    reports = repeated_reports(history.outcomes, history.labels, predictions, now)
+    rows = labelled_rows(history, predictions, versions, definition, now)
+    expected = DesignWatch(system.project, definition.name).expected_delay
+    scope = scope_of(
+        system,
+        definition,
+        champion,
+        versions,
+        now,
+        reports=count_reports(reports),
+        counted=counted_windows(system, definition, versions, rows, history, now),
+        every=figure_length(now - since),
+        expected_delay=expected,
+        alarms=_whole_life(system, definition, now) if history.is_cut and as_of is None else {},
     )
     report = build_report(rows, scope, since=since, as_of=now)
-    if history.left_out:
-        note = f"{history.left_out:,} rows are left out: their event or known time is not in the years 1970 to 2200."
-        report = structs.replace(report, notes=(*report.notes, note))
-    progress.finish("Comparing", note=f"{len(report.findings)} findings")
+    report = structs.replace(report, notes=(*report.notes, *_limits(history, as_of)))
     version = versions.get(champion) if champion is not None else None
-    report = add_deep_checks(system, definition, report, version, history, progress)
-    return _as_it_was(system, report) if as_of else _record(system, report, scope.freshness)
+    return DraftReport(
+        report=report, freshness=scope.freshness, champion=version, read=history.between, newest_since=since
+    )
+
+
+def _limits(history: PredictionHistory, as_of: datetime | None) -> Iterator[str]:
+    """Yield sentences on predictions that a report leaves out."""
+    if history.is_cut and as_of is None:
+        yield f"Of the model's predictions the newest {history.rows.height:,} are shown; alarms are about all."
+    elif history.is_cut:
+        yield f"Of the predictions by then the newest {history.rows.height:,} are used, also for alarms."
+    if history.left_out:
+        yield left_out_note(history.left_out)
 
 
 def watch(
-    system: System, model: str | None, cache: MonitoringCache, *, as_of: datetime, also: Sequence[Finding] = ()
+    system: System,
+    model: str | None,
+    cache: MonitoringCache,
+    *,
+    as_of: datetime,
+    also: Sequence[Finding] = (),
+    expected_delay: timedelta | None = None,
 ) -> Evaluation:
     """Evaluate a model's champion without a report, let incidents open and end, and send alerts: a quick pass.
 
@@ -142,38 +162,36 @@ def watch(
         cache: The caller's, given to every call.
         as_of: The present, which only goes on.
         also: Findings of the caller.
+        expected_delay: Label delay by the design record, which is not read in every call.
     """
     definition = system.project.model(model)
-    history, deployed = cache.history(system, definition), system.deployment.of(definition.name)
-    predictions, champion = history.as_of(as_of), deployed.champion.version if deployed else None
-    versions: dict[int, CachedVersion] = {}
-    rows = reports = None
-    if deployed is not None and not predictions.is_empty():
-        opened = partial(open_package, system.deployment.folder_of(deployed.champion), trust=system.trust)
-        version = cache.versions.version(deployed.champion.digest, definition, opened)
-        versions = {deployed.champion.version: version}
-        labels, reports = _labels(system, definition, history, predictions, as_of)
-        own = own_rows(predictions, deployed.champion.version, ANSWERS)
-        rows = standard_rows(join_labels(own, labels), version.schema)
-    scope = _scope(system, definition, champion, versions, rows, reports, history, as_of)
-    found = present_findings(predictions, rows, scope, since=as_of - _LOOK_BACK, as_of=as_of)
-    drop = _estimated_drop(found, scope, versions, history)
+    monitoring = cache.champion(system, definition, as_of)
+    live, version = monitoring.live, monitoring.version
+    if live.is_behind:
+        system.incidents.record(definition.name, also, now=as_of, not_evaluated=FOUND_BY_MONITORING)
+        return Evaluation(findings=tuple(also), incidents=system.incidents.of(definition.name, since=as_of))
+    scope = live_scope(system, definition, monitoring, as_of, expected_delay=expected_delay)
+    moments = live.moments.filter(pl.col(RECORDED_AT) <= as_of)
+    found = present_findings(moments, monitoring.rows, scope, since=as_of - _LOOK_BACK, as_of=as_of)
+    drop = _estimated_drop(found, scope, version, live.between)
     system.incidents.record(definition.name, (*also, *found), now=as_of, not_evaluated=DEEP_KINDS)
     _send_alerts(system, definition.name, now=as_of)
+    monitoring.settle(as_of)
+    cache.save(system, definition)
     incidents = system.incidents.of(definition.name, since=as_of)
     return Evaluation(findings=(*also, *found), incidents=incidents, estimated_drop=drop)
 
 
 def _no_prediction(history: PredictionHistory, as_of: datetime | None) -> EmptyWindowError:
-    if history.rows.is_empty():
+    first = history.first_recorded
+    if first is None:
         rule, remedy = "a model must have made predictions before it can be monitored", "Serve it: everfit serve."
         return EmptyWindowError(rule, value=history.model, remedy=remedy)
-    first = history.rows[RECORDED_AT].min()
     return EmptyWindowError(
         "there must be predictions before the instant of --as-of",
         value=f"{as_of:%Y-%m-%d %H:%M:%S} UTC",
         place=history.model,
-        remedy=f"The first was recorded at {first:%Y-%m-%d %H:%M:%S} UTC." if isinstance(first, datetime) else "",
+        remedy=f"The first was recorded at {first:%Y-%m-%d %H:%M:%S} UTC.",
     )
 
 
@@ -193,98 +211,35 @@ def _champion_at(system: System, predictions: pl.DataFrame, model: str, as_of: d
     return int(responded[VERSION][-1]) if responded.height else None
 
 
-def _versions(system: System, definition: Model, predictions: pl.DataFrame) -> dict[int, CachedVersion]:
-    """Return the references of all versions that made predictions and whose package is still there."""
-    numbers, cache = sorted(set(predictions[VERSION].to_list())), VersionCache()
-    packages = open_packages(system, definition.name, numbers)
-    if not packages:
-        rule = "of the versions that made predictions, one must still be there"
-        raise UnknownVersionError(rule, value=numbers, place=definition.name)
-    return {
-        number: cache.version(package.digest, definition, partial(lambda opened: opened, package))
-        for number, package in packages.items()
-    }
-
-
-def _labels(
-    system: System, definition: Model, history: PredictionHistory, predictions: pl.DataFrame, now: datetime
-) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-    """Return the labels that are known by now, and all reports of labels."""
-    source = read_labels(definition, system.reader, as_of=now)
-    reports = repeated_reports(history.outcomes, source, predictions, now)
-    return known_labels(history.outcomes, source, now), reports
-
-
-def _by_own_schema(joined: pl.DataFrame, versions: Mapping[int, CachedVersion], definition: Model) -> pl.DataFrame:
-    """Return predictions in monitoring's form, each version's by the classes that it knows.
-
-    A version without a package is read by the newest one's schema.
-    """
-    newest, parts = versions[max(versions)].schema, []
-    for number in joined[VERSION].unique().sort().to_list():
-        schema = versions[number].schema if number in versions else newest
-        wanted = [*(newest.names if definition.task == "regression" else ()), *definition.slices]
-        parts.append(standard_rows(joined.filter(pl.col(VERSION) == number), schema, slices=wanted))
-    return pl.concat(parts, how="diagonal_relaxed").sort(TIME, ID, maintain_order=True)
-
-
-def _scope(
-    system: System,
-    definition: Model,
-    champion: int | None,
-    versions: Mapping[int, CachedVersion],
-    rows: pl.DataFrame | None,
-    reports: pl.DataFrame | None,
-    history: PredictionHistory,
-    now: datetime,
-    *,
-    every: timedelta = timedelta(days=1),
-) -> EvaluationScope:
-    """Return what the rows are compared with; ``rows`` are those in which windows are counted."""
-    scale = Scale(task=definition.task, metric=definition.metric)
-    scales = {number: replace(scale, classes=version.schema.classes) for number, version in versions.items()}
-    counted = {}
-    if rows is not None:
-        for number, route in versions_by_route(rows):
-            if number in versions:
-                folder, own = counts_folder(system.state, definition, number, route), own_rows(rows, number, route)
-                counted[number, route] = versions[number].counted(folder, own, history.between, until=now)
-    newest = scales[max(scales)] if scales else scale
-    return EvaluationScope(
-        model=definition.name,
-        champion=champion,
-        references={number: version.reference for number, version in versions.items() if version.reference is not None},
-        scale=newest if champion is None else scales.get(champion, newest),
-        scales=scales,
-        watches=definition.watches,
-        slices=definition.slices,
-        every=every,
-        freshness=measure_freshness(definition.views, system.reader, at=now),
-        sources={view.name: view.source.name for view in definition.views},
-        reports=reports,
-        counted={part: windows for part, windows in counted.items() if windows is not None},
-    )
+def _whole_life(system: System, definition: Model, now: datetime) -> dict[tuple[int, str], Alarm]:
+    """Return the champion's alarm over its whole life, of which the predictions are too many to be held."""
+    cache = MonitoringCache()
+    while True:
+        monitoring = cache.champion(system, definition, now)
+        if cache.is_behind:
+            continue
+        if monitoring.champion is None or monitoring.test is None or monitoring.rows is None:
+            return {}
+        return {(monitoring.champion.version, ANSWERS): monitoring.test.of(monitoring.rows)}
 
 
 def _estimated_drop(
     findings: Sequence[Finding],
     scope: EvaluationScope,
-    versions: Mapping[int, CachedVersion],
-    history: PredictionHistory,
+    version: CachedVersion | None,
+    read: ReadBetween,
 ) -> EstimatedDrop | None:
     """Return how much worse the champion is expected to be by now, while something that it uses has drifted."""
     drifted = any(finding.kind in _DRIFTS and finding.severity != "info" for finding in findings)
-    if not drifted or scope.champion is None or (windows := scope.counted.get((scope.champion, ANSWERS))) is None:
+    if (
+        not drifted
+        or version is None
+        or scope.champion is None
+        or (windows := scope.counted.get((scope.champion, ANSWERS))) is None
+    ):
         return None
-    version = versions[scope.champion]
-    estimate = version.estimate(scope.champion, windows, history.between)
+    estimate = version.estimate(scope.champion, windows, read)
     return None if estimate is None or version.estimator is None else estimated_drop(estimate, version.estimator)
-
-
-def _figure_length(span: timedelta) -> timedelta:
-    """Return the length of time that one figure covers, so that there are enough of them and not too many."""
-    lengths = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
-    return next((length for length in lengths if span / length <= _MOST_FIGURES), timedelta(days=28))
 
 
 def _as_it_was(system: System, report: MonitorReport) -> MonitorReport:

@@ -12,13 +12,12 @@ import polars as pl
 from msgspec.structs import replace
 
 from everfit.artifact.package import open_package
-from everfit.artifact.provenance import code_version
 from everfit.core.errors import EverfitError
 from everfit.core.finding import Finding, FindingKind, Severity
 from everfit.core.order import OrderRecord, OrderState, RetrainOrder
 from everfit.features.label_counts import LabelCounter
-from everfit.triggers.decide import AGAIN, POLICY, Decision, consider
-from everfit.triggers.signals import Champion, Facts
+from everfit.triggers.decide import POLICY, Decision, consider
+from everfit.triggers.signals import AGAIN, Champion, Facts
 
 if TYPE_CHECKING:
     from everfit.definitions.model import Model
@@ -48,11 +47,14 @@ class PolicyInputs:
 
     def facts(self, evaluation: Evaluation, now: datetime) -> Facts:
         """Gather what the policy decides on; raises if champion, deployment record or events' source are unreadable."""
-        champion = self._deployed()
+        champion, number = self._deployed(), self._system.project.release
+        release = self._system.releases.one(number) if number else None
         facts = Facts(
             model=self._definition.name,
             champion=champion,
-            code=code_version(self._system.project.root).digest,
+            code=self._system.code_digest(),
+            release=release.name if release else "",
+            released_at=(release.activated_at or release.asked_at) if release else None,
             incidents=tuple(incident for incident in evaluation.incidents if incident.resolved_at is None),
             estimated_drop=evaluation.estimated_drop,
         )

@@ -15,10 +15,11 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from everfit.core.errors import EverfitError, TrainingError, TrainingKilledError
+from everfit.core.errors import EverfitError, ProcessError, ProcessKilledError
 from everfit.core.event_log import log_event
 from everfit.core.order import OrderRecord
 from everfit.core.records import ModelVersion
+from everfit.core.settings import LoopSettings
 from everfit.loop.training_record import TrainingOutcome, TrainingRequest, begin_training, log_outcome, register_outcome
 from everfit.runtime.launcher import Launcher
 from everfit.runtime.subprocess_runner import ProcessLimits, run_child
@@ -30,6 +31,9 @@ _MOST_ATTEMPTS = 3
 """Only a training that is killed from outside is tried again: by a person, or by a machine short of memory."""
 
 REQUEST, RESULT, LOG, ATTEMPTS = "request.json", "made.json", "log.txt", "attempts.jsonl"
+_TEMPORARY = "temporary"
+CHAMPION = "champion"
+"""Folder in which a process of the champion's release predicts; see :mod:`everfit.loop.champion_predictions`."""
 
 
 class RecordedTraining(Struct, frozen=True, kw_only=True):
@@ -61,11 +65,12 @@ def train(
     if (found := read_outcome(folder)) is not None:
         return found
     settings, words = system.project.settings.loop, ("make-candidate", "--folder", str(folder))
-    limits, problem = ProcessLimits(time_s=settings.train_seconds, memory_mib=settings.train_memory_mib), ""
+    limits, problem = training_limits(settings), ""
     model, order = request.model, request.order
     for attempt in range(1, _MOST_ATTEMPTS + 1):
         delete_packages(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / _TEMPORARY
+        temporary.mkdir(parents=True)
         folder.joinpath(REQUEST).write_bytes(msgspec.json.encode(request))
         with folder.joinpath(ATTEMPTS).open("ab") as file:
             file.write(msgspec.json.encode(TrainingAttempt(started_at=system.clock.now())) + b"\n")
@@ -74,9 +79,16 @@ def train(
         log_event(_log, "training_started", message, model=model, order=order, attempt=number)
         killed, problem = False, f"the training process left no result in {folder}"
         try:
-            run_child(launcher, words, log=folder / LOG, limits=limits, cancelled=cancelled)
-        except TrainingError as error:
-            killed, problem = isinstance(error, TrainingKilledError), str(error)
+            run_child(
+                launcher.command(*words),
+                folder=launcher.root,
+                variables=launcher.variables | {"TMPDIR": str(temporary)},
+                log=folder / LOG,
+                limits=limits,
+                cancelled=cancelled,
+            )
+        except ProcessError as error:
+            killed, problem = isinstance(error, ProcessKilledError), str(error)
         if (found := read_outcome(folder)) is not None:
             return found
         if attempt == _MOST_ATTEMPTS or not killed:
@@ -85,6 +97,16 @@ def train(
         warning = logging.WARNING
         log_event(_log, "training_killed", message, level=warning, model=model, order=order, attempt=attempt)
     return TrainingOutcome(problem=problem)
+
+
+def training_limits(settings: LoopSettings) -> ProcessLimits:
+    """Return the limits of a training process."""
+    return ProcessLimits(
+        time_s=settings.train_seconds,
+        memory_mib=settings.train_memory_mib,
+        time_setting="[loop] train_seconds",
+        memory_setting="[loop] train_memory_mib",
+    )
 
 
 def run_training(system: System, folder: Path) -> TrainingOutcome:
@@ -133,9 +155,10 @@ def order_folder(system: System, number: int) -> Path:
 
 
 def delete_packages(folder: Path) -> None:
-    """Delete the packages of an order's folder; its request, result and log stay."""
-    for name in ("candidate", "refitted"):
-        shutil.rmtree(folder / name, ignore_errors=True)
+    """Delete packages and other large files of an order's folder; its request, result and log stay."""
+    # Those with a dot: packages that were being written when the process was killed.
+    for path in (*(folder / name for name in ("candidate", "refitted", CHAMPION, _TEMPORARY)), *folder.glob(".*-*")):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def read_outcome(folder: Path) -> TrainingOutcome | None:

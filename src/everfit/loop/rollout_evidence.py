@@ -14,7 +14,6 @@ from everfit.core.rollout import Rollout, StageEvidence
 from everfit.definitions.model import Model
 from everfit.delivery.scoring import Scoring
 from everfit.delivery.stage_metrics import stage_evidence
-from everfit.features.labels import read_labels
 from everfit.journal.label_join import join_labels, known_labels
 from everfit.journal.prediction_history import PredictionHistory
 from everfit.journal.tables import scan_failures
@@ -41,12 +40,11 @@ def rollout_evidence(
 
     Args:
         schemas: Of the champion and of the challenger, by number.
-        history: The model's predictions, caught up.
+        history: The model's predictions and labels, caught up.
         now: Nothing that was recorded or became known later is used.
     """
     schema, challenger = schemas[rollout.previous], schemas[rollout.version]
-    source = read_labels(definition, system.reader, as_of=now)
-    joined = join_labels(history.as_of(now), known_labels(history.outcomes, source, now))
+    joined = join_labels(history.as_of(now), known_labels(history.outcomes, history.labels, now))
     champion = standard_rows(own_rows(joined, rollout.previous, ANSWERS), schema)
     wait_s = learn_delays(champion, as_of=now, classes=schema.classes).age_known_s(_MATURE)
     scoring = Scoring(

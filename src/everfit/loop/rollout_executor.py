@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from everfit.artifact.package import open_package
+from everfit.artifact.package import manifest_of, open_package
 from everfit.core.errors import UnknownVersionError
 from everfit.core.order import OrderState
+from everfit.core.progress import SILENT, Progress
 from everfit.core.records import ModelVersion
 from everfit.core.rollout import Rollout, RolloutState, Transition, TransitionRecord
 from everfit.delivery.state_machine import POLICY, advance
 from everfit.delivery.traffic import deployment_for
+from everfit.loop.release_restoration import prepared
+from everfit.store.active_release import release_of
 from everfit.store.deployment import Deployed, ModelDeployment
 
 if TYPE_CHECKING:
@@ -36,13 +39,28 @@ _ORDER_ENDS: dict[RolloutState, OrderState] = {
 
 
 def begin_rollout(
-    system: System, version: ModelVersion, *, cause: str, now: datetime, order: int | None = None, actor: str = POLICY
+    system: System,
+    version: ModelVersion,
+    *,
+    cause: str,
+    now: datetime,
+    order: int | None = None,
+    actor: str = POLICY,
+    progress: Progress = SILENT,
 ) -> Rollout | None:
     """Begin to roll out a version that passed its gates; where none is deployed yet, it is the champion at once.
 
-    Returns ``None`` if there was no champion beside which it could be tried. Raises :class:`PackageError` if the
-    package must not be used, and :class:`StoreError` if the ledger or the deployment record cannot be written.
+    Its release and features are prepared first. Returns ``None`` if there was no champion beside which it could be
+    tried. Raises :class:`PackageError` if the package must not be used, and :class:`StoreError` if the ledger or the
+    deployment record cannot be written.
     """
+    with prepared(system, version, progress=progress):
+        return _begin_rollout(system, version, cause=cause, now=now, order=order, actor=actor)
+
+
+def _begin_rollout(
+    system: System, version: ModelVersion, *, cause: str, now: datetime, order: int | None, actor: str
+) -> Rollout | None:
     model, number, present = version.model, version.version, system.deployment.of(version.model)
     if present is None or present.champion.version == number:
         deploy_champion(system, version, actor=actor, reason=cause)
@@ -93,6 +111,9 @@ def next_transition(
         folder = system.registry.fetch(system.registry.version(rollout.model, number))
         schemas[number] = open_package(folder, trust=system.trust).schema
     evidence = rollout_evidence(system, definition, rollout, schemas, history, now)
+    incidents = system.incidents.of(rollout.model, since=now, as_of=now)
+    is_worse = any(found.resolved_at is None and found.is_drop_of(rollout.previous) for found in incidents)
+    evidence = replace(evidence, champion_is_worse=is_worse)
     return advance(rollout, definition.rollout_plan, evidence, now)
 
 
@@ -109,7 +130,7 @@ def sync_deployment(system: System, rollout: Rollout) -> None:
         # Where a third version was made the champion in the meantime, that stays.
         if chosen is not None and champion is not None and champion.version in both:
             registry.set_champion(model, chosen, actor=last.actor, reason=last.sentence)
-        packages = {number: _deployed(system, registry.version(model, number)) for number in both}
+        packages = {number: deployed_version(system, registry.version(model, number)) for number in both}
         decide = partial(deployment_for, rollout=rollout, packages=packages)
         system.deployment.change(model, decide, changed_at=system.clock.now())
         present = system.rollouts.one(rollout.number)
@@ -118,25 +139,27 @@ def sync_deployment(system: System, rollout: Rollout) -> None:
         rollout = present
 
 
-def deploy_champion(system: System, version: ModelVersion, *, actor: str, reason: str) -> ModelVersion:
+def deploy_champion(
+    system: System, version: ModelVersion, *, actor: str, reason: str, progress: Progress = SILENT
+) -> ModelVersion:
     """Make a version the champion that receives all requests; the version with its aliases is returned.
 
-    The package is verified first, else :class:`PackageError`. The alias moves before the deployment record, and doing
-    it again completes what a crash left between the two.
+    The package is verified first, else :class:`PackageError`; its release and features are prepared. The alias moves
+    before the deployment record, and doing it again completes what a crash left between the two.
     """
-    open_package(system.registry.fetch(version), trust=system.trust)
-    named = system.registry.set_champion(version.model, version.version, actor=actor, reason=reason)
-    return deploy_alone(system, named)
+    with prepared(system, version, progress=progress):
+        named = system.registry.set_champion(version.model, version.version, actor=actor, reason=reason)
+        return deploy_alone(system, named)
 
 
-def deploy_beside(system: System, version: ModelVersion, *, canary_share: float | None) -> None:
+def deploy_beside(
+    system: System, version: ModelVersion, *, canary_share: float | None, progress: Progress = SILENT
+) -> None:
     """Deploy a version beside the champion: as canary with a share of the ids, or in shadow if that is ``None``.
 
-    It stays until a champion is promoted, even if that is the same again. Raises :class:`UnknownVersionError` if there
-    is none, and :class:`PackageError` if the package must not be used.
+    Its release and features are prepared first. It stays until a champion is promoted, even if that is the same again.
+    Raises :class:`UnknownVersionError` if there is none, and :class:`PackageError` if the package must not be used.
     """
-    open_package(system.registry.fetch(version), trust=system.trust)
-    deployed = _deployed(system, version)
 
     def _beside(present: ModelDeployment | None) -> ModelDeployment:
         if present is None:
@@ -149,12 +172,14 @@ def deploy_beside(system: System, version: ModelVersion, *, canary_share: float 
             return replace(present, shadow=deployed)
         return replace(present, canary=deployed, canary_share=canary_share)
 
-    system.deployment.change(version.model, _beside, changed_at=system.clock.now())
+    with prepared(system, version, progress=progress):
+        deployed = deployed_version(system, version)
+        system.deployment.change(version.model, _beside, changed_at=system.clock.now())
 
 
 def deploy_alone(system: System, version: ModelVersion) -> ModelVersion:
     """Let the deployment record name a champion with no canary and no shadow: these were tried against the last one."""
-    deployed = _deployed(system, version)
+    deployed = deployed_version(system, version)
 
     def alone(present: ModelDeployment | None) -> ModelDeployment:
         if present and (present.champion, present.canary, present.shadow) == (deployed, None, None):
@@ -165,11 +190,14 @@ def deploy_alone(system: System, version: ModelVersion) -> ModelVersion:
     return version
 
 
-def _deployed(system: System, version: ModelVersion) -> Deployed:
+def deployed_version(system: System, version: ModelVersion) -> Deployed:
     """Return a version's entry in the deployment record: its package's digest and folder on this machine."""
     folder = system.registry.fetch(version)
     within = folder.relative_to(system.state) if folder.is_relative_to(system.state) else folder
-    return Deployed(version=version.version, digest=version.digest, folder=str(within))
+    lineage = manifest_of(folder).lineage
+    release = release_of(system.state, lineage.release, commit=lineage.code.commit)
+    environment = release.environment if release else ""
+    return Deployed(version=version.version, digest=version.digest, folder=str(within), environment=environment)
 
 
 def _end_order(system: System, rollout: Rollout, now: datetime) -> None:

@@ -9,7 +9,9 @@ from msgspec import Struct
 from everfit.core.clock import from_us
 from everfit.core.finding import Incident
 from everfit.core.order import OrderRecord
+from everfit.core.release import Release
 from everfit.core.rollout import Rollout
+from everfit.loop.release_decisions import pin
 from everfit.serving.worker_report import read_reports
 from everfit.store.controller_report import is_alive, read_controller_report
 from everfit.system import System
@@ -49,10 +51,18 @@ class Status(Struct, frozen=True, kw_only=True):
     level: str
     controller: int | None
     """The leading controller's process; ``None`` if none leads."""
+    starting: bool
+    """True while ``everfit up`` starts a controller in the place of one that ended."""
     busy: bool
     watched_until: datetime | None
     """The instant as of which the controller last made a round."""
     workers: tuple[WorkerStatus, ...]
+    release: Release | None
+    """The active one; ``None`` while this folder's code is what runs."""
+    releasing: tuple[Release, ...]
+    """Those that wait or are under way."""
+    pinned: str
+    """Why the active code is not that of the newest commit that was judged, as a sentence; empty if it is."""
     models: tuple[ModelStatus, ...]
 
 
@@ -65,13 +75,18 @@ def status(system: System) -> Status:
         WorkerStatus(slot=worker.slot, pid=worker.pid, alive=is_alive(worker.pid), memory_bytes=worker.memory_bytes)
         for worker in read_reports(system.state / "workers").values()
     )
+    releases = system.releases.all()
     return Status(
         project=system.project.name,
         level=system.project.settings.loop.level,
         controller=leader.pid if leader else None,
+        starting=report is not None and report.is_expected,
         busy=leader is not None and leader.busy,
         watched_until=from_us(report.watched_until_us) if report and report.watched_until_us else None,
         workers=workers,
+        release=next((release for release in releases if release.state == "active"), None),
+        releasing=tuple(release for release in releases if not release.ended),
+        pinned=pin(releases),
         models=tuple(_model(system, name, says.get(name, "")) for name in system.project.models),
     )
 

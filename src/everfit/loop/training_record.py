@@ -34,8 +34,10 @@ class TrainingRequest(Struct, frozen=True, kw_only=True):
     model: str
     order: int | None = None
     """``None`` for a training by hand, which is given a number at its end."""
+    release: int = 0
+    """Number of the release in whose code and environment it is trained; 0 for the project's own folder."""
     start: datetime | None = None
-    """First event time, inclusive; all history by default."""
+    """First event time, inclusive; by default that of the model's training window, or else all history."""
     end: datetime | None = None
     """Last event time, exclusive; ``as_of`` by default."""
     as_of: datetime
@@ -94,7 +96,15 @@ def begin_training(
     if version is not None:
         champion = ChampionPackage(version=version.version, folder=str(system.registry.fetch(version)))
     now = system.clock.now()
-    return TrainingRequest(model=model, order=order, start=start, end=end, as_of=as_of or now, champion=champion)
+    return TrainingRequest(
+        model=model,
+        order=order,
+        release=system.project.release,
+        start=start,
+        end=end,
+        as_of=as_of or now,
+        champion=champion,
+    )
 
 
 def register_outcome(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
@@ -65,33 +66,63 @@ def quantile_bounds(values: Floats, quantile: float, *, alpha: float) -> tuple[f
     return float(ordered[low[-1] - 1]) if len(low) else None, float(ordered[high[0] - 1]) if len(high) else None
 
 
-def upper_sequence(values: Floats, alpha: float, *, first: int) -> Floats:
-    """Return a confidence sequence: an upper bound of the mean after each value, valid at all times at once.
+@dataclass(frozen=True, kw_only=True)
+class RunningMean:
+    """Sums of the values so far, and the least upper bound of their mean: all that a confidence sequence remembers."""
 
-    Source: Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas 2021, "Time-uniform central limit theory and asymptotic
-    confidence sequences" (arXiv 2103.06476), the one-sided sequence. It relies on means of many values being about
-    normal, so it begins with ``first`` of them, where it is also tightest.
+    count: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+    bound: float = math.inf
+
+
+def go_on(before: RunningMean, values: Floats, alpha: float, *, first: int) -> tuple[RunningMean, Floats]:
+    """Go on with a confidence sequence: return the sums, and an upper bound of the mean after each value.
+
+    The bounds are valid at all times at once. Source: Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas 2021, "Time-uniform
+    central limit theory and asymptotic confidence sequences" (arXiv 2103.06476), the one-sided sequence. It relies on
+    means of many values being about normal, so it begins with ``first`` of them, where it is also tightest.
 
     Args:
+        before: After the values before; ``RunningMean()`` in the beginning.
         values: Independent, or at least without drift; shape ``(steps,)``.
         alpha: Bound of the probability that the mean ever exceeds its bound.
         first: Number of values before the first finite bound, at least 2.
 
     Returns:
-        Shape ``(steps,)``, never rising; infinite before there are ``first`` values.
+        The second is of shape ``(steps,)``, never rising; infinite before there are ``first`` values.
 
-    >>> upper_sequence(np.tile([0.0, 1.0], 5_000), 0.05, first=100)[[0, 99, 9_999]].round(2).tolist()
-    [inf, 0.67, 0.52]
+    >>> halves = np.tile([0.0, 1.0], 2_500)
+    >>> mean, early = go_on(RunningMean(), halves, 0.05, first=100)
+    >>> mean, late = go_on(mean, halves, 0.05, first=100)
+    >>> early[[0, 99]].round(2).tolist(), round(mean.bound, 2)
+    ([inf, 0.67], 0.52)
     """
-    count = np.arange(1, len(values) + 1, dtype=np.float64)
-    mean = values.cumsum() / count
-    variance = np.maximum((values**2).cumsum() / count - mean**2, 0.0) * count / np.maximum(count - 1, 1)
+    if not len(values):
+        return before, values
+    count = np.arange(before.count + 1, before.count + len(values) + 1, dtype=np.float64)
+    total, squares = _cumulated(before.total, values), _cumulated(before.squares, values**2)
+    mean = total / count
+    variance = np.maximum(squares / count - mean**2, 0.0) * count / np.maximum(count - 1, 1)
     width = 1.0 / max(first, 2)
     scaled = count * width + 1.0
     reach = np.sqrt(2.0 * scaled / (count * count * width) * np.log1p(np.sqrt(scaled) / (2.0 * alpha)))
     bound = mean + np.sqrt(variance) * reach
-    bound[: first - 1] = np.inf
-    return np.minimum.accumulate(bound)
+    bound[count < first] = np.inf
+    bound = np.minimum(np.minimum.accumulate(bound), before.bound)
+    after = RunningMean(count=int(count[-1]), total=total[-1], squares=squares[-1], bound=float(bound[-1]))
+    return after, bound
+
+
+def upper_sequence(values: Floats, alpha: float, *, first: int) -> Floats:
+    """Return the confidence sequence of :func:`go_on` from its beginning."""
+    return go_on(RunningMean(), values, alpha, first=first)[1]
+
+
+def _cumulated(before: float, values: Floats) -> Floats:
+    """Return cumulative sums that do not depend on how the values are divided."""
+    sums: Floats = np.append(before, values).cumsum()[1:]
+    return sums
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

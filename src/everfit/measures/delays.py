@@ -25,6 +25,8 @@ MOST_WEIGHT = 20.0
 """Largest weight of a row, so that a few early ones do not outweigh the rest. Beyond it, the weighting is biased."""
 NEARLY_ALL = 0.98
 """With this share of outcomes known, the missing ones cannot bias a metric much, and all rows count alike."""
+MOST_APART = 2.0
+"""Ratio of the measured delay and the one that was expected from which they differ; chosen."""
 _BLOCKS = 26
 """Time blocks that the history is cut into to measure its overdispersion: two weeks each, if it is a year."""
 _LEAST_BLOCKS = 7
@@ -41,6 +43,13 @@ class Delay(Struct, frozen=True, kw_only=True):
     """One in ten outcomes has come by this age; ``None`` where there are none."""
     median_s: float | None
     p90_s: float | None
+
+    def differs_from(self, expected: timedelta) -> bool:
+        """Return true if nine of ten outcomes come much sooner or later than expected; false if too few are known."""
+        if self.labelled < LEAST_OUTCOMES or self.p90_s is None:
+            return False
+        expected_s = expected.total_seconds()
+        return not expected_s / MOST_APART <= self.p90_s <= expected_s * MOST_APART
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -12,10 +12,10 @@ Ramdas, Rinaldo 2022, "E-detectors" (2203.03532), for the restarts.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from everfit.core.errors import DataError
 from everfit.measures.weighting import Floats
@@ -45,41 +45,56 @@ def steady_stakes(steps: int, first: int = 0) -> Floats:  # noqa: ARG001 - alike
     return np.ones(steps)
 
 
-def betting_evidence(
-    losses: Floats, bound: float | Floats, *, stakes: Stakes = lifetime_stakes, bets: Sequence[float] = BETS
-) -> Floats:
-    """Return the logarithm of the wealth after each loss.
+@dataclass(frozen=True, kw_only=True)
+class Wealth:
+    """Wealth of every bet after some steps: all that the next step needs to know of those before."""
+
+    steps: int = 0
+    held: Floats = field(default_factory=lambda: np.full(len(BETS), -math.inf))
+    """Its logarithm by bet, shape ``(bets,)``."""
+
+    @property
+    def evidence(self) -> float:
+        """The logarithm of the mean wealth; minus infinity before the first step."""
+        return float(np.logaddexp.reduce(self.held)) - math.log(len(BETS))
+
+
+def bet(
+    wealth: Wealth, losses: Floats, bound: float | Floats, *, stakes: Stakes = lifetime_stakes
+) -> tuple[Wealth, Floats]:
+    """Go on with bets on losses above a bound, and return the wealth afterwards and its logarithm after each loss.
 
     Args:
+        wealth: After the losses before; ``Wealth()`` in the beginning.
         losses: In the order in which they came, float64 of shape ``(steps,)``, each in [0, 1].
         bound: What their conditional mean is held to be at most, in (0, 1); for all, or for each step what is
             held before it.
         stakes: What is put in at each step: :func:`lifetime_stakes` or :func:`steady_stakes`.
-        bets: See :data:`BETS`.
 
     Returns:
-        Shape ``(steps,)``. An alarm at level ``alpha`` is due where it reaches ``log(1 / alpha)``.
+        The second is of shape ``(steps,)``. An alarm at level ``alpha`` is due where it reaches ``log(1 / alpha)``.
 
     Raises:
         DataError: If a loss is outside [0, 1], or the bound outside (0, 1).
 
     >>> calm, bad = np.tile([0.0, 1.0, 0.0, 0.0], 500), np.tile([0.0, 1.0], 500)
-    >>> evidence = betting_evidence(np.concatenate([calm, bad]), 0.3)
-    >>> bool((evidence[:2000] < math.log(20)).all()), bool(evidence[-1] > math.log(20))
-    (True, True)
+    >>> wealth, before = bet(Wealth(), calm, 0.3)
+    >>> wealth, after = bet(wealth, bad, 0.3)
+    >>> bool((before < math.log(20)).all()), bool(after[-1] > math.log(20)), wealth.steps
+    (True, True, 3000)
     """
     bounds = np.broadcast_to(np.asarray(bound, dtype=np.float64), losses.shape)
     if len(losses) and not (bounds.min() > 0.0 and bounds.max() < 1.0):
         raise DataError("the bound of a loss in [0, 1] must lie within", value=(bounds.min(), bounds.max()))
     if len(losses) and not (losses.min() >= 0.0 and losses.max() <= 1.0):
         raise DataError("losses must lie in [0, 1]", value=(float(losses.min()), float(losses.max())))
-    found = np.empty((len(bets), len(losses)))
-    share, held = np.array(bets)[:, None], np.full((len(bets), 1), -math.inf)
+    found = np.empty((len(BETS), len(losses)))
+    share, held = np.array(BETS)[:, None], wealth.held[:, None]
     for start in range(0, len(losses), _CHUNK):
         part = losses[start : start + _CHUNK]
         factors = np.log1p(share * (part / bounds[start : start + _CHUNK] - 1.0))
         grown = np.cumsum(factors, axis=1)
-        new = np.log(stakes(len(part), start))
+        new = np.log(stakes(len(part), wealth.steps + start))
         # Each new stake grows by all factors from its own step on. Sums are taken of plain numbers, in units of the
         # greatest: within so few steps none that matters is too small to be one.
         brought = new - (grown - factors)
@@ -87,44 +102,54 @@ def betting_evidence(
         total = np.exp(held - unit) + np.exp(brought - unit).cumsum(axis=1)
         found[:, start : start + len(part)] = np.log(total) + unit + grown
         held = found[:, start + len(part) - 1 : start + len(part)]
-    greatest = found.max(axis=0)
-    mean: Floats = np.log(np.exp(found - greatest).mean(axis=0)) + greatest
-    return mean
+    evidence: Floats = np.empty(0)
+    if len(losses):
+        greatest = found.max(axis=0)
+        evidence = np.log(np.exp(found - greatest).mean(axis=0)) + greatest
+    return Wealth(steps=wealth.steps + len(losses), held=held[:, 0].copy()), evidence
 
 
-def reversed_evidence(
-    losses: Floats, bound: Floats, blocks: NDArray[np.integer], *, stakes: Stakes = lifetime_stakes
-) -> Floats:
-    """Return the log wealth of bets on *lower* losses, after each block: evidence against "the mean is still so high".
+@dataclass(frozen=True, kw_only=True)
+class BlockWealth:
+    """Wealth of bets on *lower* losses: after whole blocks, and what the block in progress multiplies it by.
 
     A block is one whole cycle, such as a day. The null hypothesis is that the mean of the conditional means of a block
-    is at least the bound, whatever they are within it: losses may be low every night. Stakes enter at the beginning of
-    a block and the wealth is read at its end; within it, the product of the factors has an expectation of at most 1,
-    since the geometric mean of ``1 + bet * (bound - mean)`` does not exceed the arithmetic one.
+    is at least a bound, whatever they are within it: losses may be low every night. Stakes enter at the beginning of a
+    block and the wealth is read at its end; within it, the product of the factors has an expectation of at most 1,
+    since the geometric mean of ``1 + bet * (bound - mean)`` does not exceed the arithmetic one. By Ville's inequality
+    the null hypothesis may be rejected at level ``alpha`` once the evidence reaches ``log(1 / alpha)``.
 
-    Args:
-        losses: As for :func:`betting_evidence`.
-        bound: For each loss, the least that the mean is held to be, in (0, 1); that of a block's first loss counts.
-        blocks: The block of each loss, in ascending order.
-        stakes: As for :func:`betting_evidence`, by block.
-
-    Returns:
-        Shape ``(blocks,)``, one value for each block with a loss. By Ville's inequality the null hypothesis may be
-        rejected at level ``alpha`` where it reaches ``log(1 / alpha)``.
-
-    >>> cycle = np.repeat([0.2, 0.6], 50)
-    >>> days = np.arange(2_000) // 100
-    >>> still, over = np.tile(cycle, 20), np.tile(cycle - 0.2, 20)
-    >>> [float(reversed_evidence(losses, np.full(2_000, 0.4), days)[-1]) > math.log(20) for losses in (still, over)]
+    >>> cycle, found = np.repeat([0.2, 0.6], 50), []
+    >>> for losses in (cycle, cycle - 0.2):
+    ...     wealth = BlockWealth()
+    ...     for _ in range(20):
+    ...         wealth = wealth.bet(losses, 0.4).end()
+    ...     found.append(wealth.evidence > math.log(20))
+    >>> found
     [False, True]
     """
-    first = np.flatnonzero(np.diff(blocks, prepend=blocks[:1] - 1))
-    bounds = np.repeat(bound[first], np.diff(first, append=len(losses)))
-    factors = np.log1p(np.array(BETS)[:, None] * ((1.0 - losses) / (1.0 - bounds) - 1.0))
-    grown = np.add.reduceat(factors, first, axis=1) if len(first) else factors
-    found, held = np.empty(grown.shape), np.full(len(BETS), -math.inf)
-    for number, stake in enumerate(np.log(stakes(len(first), 0))):
-        held = np.logaddexp(held, stake) + grown[:, number]
-        found[:, number] = held
-    evidence: Floats = np.logaddexp.reduce(found, axis=0) - math.log(len(BETS))
-    return evidence
+
+    blocks: int = 0
+    """Those that are over."""
+    held: Floats = field(default_factory=lambda: np.full(len(BETS), -math.inf))
+    """Logarithm of the wealth after them, by bet."""
+    bound: float | None = None
+    """Least that the mean of the block in progress is held to be; ``None`` before its first loss."""
+    factor: Floats = field(default_factory=lambda: np.zeros(len(BETS)))
+    """Logarithm of the product of its factors so far, by bet."""
+
+    @property
+    def evidence(self) -> float:
+        """The logarithm of the mean wealth after the last block that is over."""
+        return float(np.logaddexp.reduce(self.held)) - math.log(len(BETS))
+
+    def bet(self, losses: Floats, bound: float) -> BlockWealth:
+        """Go on within the block; losses are in [0, 1], and the bound in (0, 1), which counts with the first loss."""
+        bound = bound if self.bound is None else self.bound
+        factors = np.log1p(np.array(BETS)[:, None] * ((1.0 - losses) / (1.0 - bound) - 1.0))
+        return replace(self, bound=bound, factor=self.factor + factors.sum(axis=1))
+
+    def end(self, *, stakes: Stakes = lifetime_stakes) -> BlockWealth:
+        """End the block in progress."""
+        stake = float(np.log(stakes(1, self.blocks))[0])
+        return BlockWealth(blocks=self.blocks + 1, held=np.logaddexp(self.held, stake) + self.factor)

@@ -8,6 +8,7 @@ Metrics that are no mean are represented by one that is: it shows a change for t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -66,7 +67,7 @@ def row_losses(kind: LossKind, truth: Floats, predicted: Floats) -> RowLosses:
     [0.0, 1.0]
     """
     if kind == "pairs":
-        return _pairs(truth, predicted)
+        return go_on_pairing(PairsWaiting(), truth, predicted)[1]
     return RowLosses(MEAN_LOSSES[kind](truth, predicted), np.arange(len(truth)))
 
 
@@ -79,12 +80,35 @@ MEAN_LOSSES: Mapping[str, Callable[[Floats, Floats], Floats]] = {
 """Those that are of single rows, by kind: from truth and predictions to losses."""
 
 
-def _pairs(truth: Floats, predicted: Floats) -> RowLosses:
-    """Each positive row with the negative one of the same number: independent pairs, 1 where they stand wrong."""
-    positive, negative = np.flatnonzero(truth > 0.5), np.flatnonzero(truth <= 0.5)
-    count = min(len(positive), len(negative))
+@dataclass(frozen=True, kw_only=True)
+class PairsWaiting:
+    """Scores of rows that still wait for one of the other class, oldest first; one of the two is empty."""
+
+    positive: Floats = field(default_factory=lambda: np.empty(0))
+    negative: Floats = field(default_factory=lambda: np.empty(0))
+
+
+def go_on_pairing(waiting: PairsWaiting, truth: Floats, predicted: Floats) -> tuple[PairsWaiting, RowLosses]:
+    """Pair each positive row with the negative one of the same number, and return what waits and what the pairs lose.
+
+    The pairs are independent; the loss is 1 where they stand in the wrong order. Their row is that which completed
+    them, among the rows given.
+
+    >>> waiting, first = go_on_pairing(PairsWaiting(), np.array([1.0, 1.0, 0.0]), np.array([0.6, 0.4, 0.2]))
+    >>> waiting, second = go_on_pairing(waiting, np.array([0.0]), np.array([0.9]))
+    >>> first.values.tolist(), first.rows.tolist(), second.values.tolist(), second.rows.tolist()
+    ([0.0], [2], [1.0], [0])
+    """
     # A row of a third class counts as a negative one that scores above every other; see measures.ranking.
     score = np.where(truth < 0, np.inf, predicted)
-    above, below = score[positive[:count]], score[negative[:count]]
-    values = np.where(above < below, 1.0, np.where(above == below, 0.5, 0.0))
-    return RowLosses(values, np.maximum(positive[:count], negative[:count]))
+    above, above_row = _queue(waiting.positive, score, np.flatnonzero(truth > 0.5))
+    below, below_row = _queue(waiting.negative, score, np.flatnonzero(truth <= 0.5))
+    count = min(len(above), len(below))
+    values = np.where(above[:count] < below[:count], 1.0, np.where(above[:count] == below[:count], 0.5, 0.0))
+    left = PairsWaiting(positive=above[count:], negative=below[count:])
+    return left, RowLosses(values, np.maximum(above_row[:count], below_row[:count]))
+
+
+def _queue(waiting: Floats, score: Floats, rows: NDArray[np.intp]) -> tuple[Floats, NDArray[np.intp]]:
+    """Return the scores that wait with new ones behind them, and their rows; -1 for those from before."""
+    return np.append(waiting, score[rows]), np.append(np.full(len(waiting), -1, dtype=np.intp), rows)

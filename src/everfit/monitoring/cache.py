@@ -19,7 +19,7 @@ from everfit.monitoring.drift_windows import Judged
 from everfit.monitoring.estimate import Estimate, Estimator, learn_estimator
 from everfit.monitoring.evaluation import ANSWERS, CountedBefore, own_rows
 from everfit.monitoring.prediction_frame import standard_rows
-from everfit.monitoring.reference import HELD_OUT, ReferenceProfile, measure_importance, reference_of
+from everfit.monitoring.reference import ReferenceProfile, reference_of
 from everfit.monitoring.window_cache import Counts
 from everfit.monitoring.windows import Length
 from everfit.store.timestamps import INSTANT
@@ -38,21 +38,31 @@ class CachedVersion:
 
     schema: InputSchema
     reference: ReferenceProfile | None
+    digest: str = ""
+    """Of its package."""
     _counts: dict[Path, tuple[Counts, Judged]] = field(default_factory=dict)
     _estimate: tuple[object, Estimate] | None = None
 
-    def counted(self, folder: Path, rows: pl.DataFrame, read: ReadBetween, *, until: datetime) -> CountedBefore | None:
+    def counted(
+        self,
+        folder: Path,
+        rows: pl.DataFrame,
+        read: ReadBetween,
+        *,
+        until: datetime,
+        settled: pl.DataFrame | None = None,
+    ) -> CountedBefore | None:
         """Return its windows where it answers, or as a shadow, of which the folder holds the counts.
 
-        Only windows of the rows, with marks, that were never counted are read and counted. ``None`` without a
-        reference.
+        Only windows of the rows, with marks, that were never counted are read and counted; some rows may be settled:
+        see :meth:`~everfit.monitoring.window_cache.Counts.windows`. ``None`` without a reference.
         """
         if self.reference is None:
             return None
         if folder not in self._counts:
             self._counts[folder] = Counts(folder, self.reference), {}
         counts, judged = self._counts[folder]
-        windows = counts.windows(rows, lambda first, last: self.read(read, first, last), until=until)
+        windows = counts.windows(rows, lambda first, last: self.read(read, first, last), until=until, settled=settled)
         return CountedBefore(windows=windows, judged=judged)
 
     def read(self, read: ReadBetween, first: datetime, last: datetime) -> pl.DataFrame:
@@ -91,7 +101,7 @@ class VersionCache:
         key = (digest, definition.metric, window)
         if key not in self._versions:
             opened = package()
-            found = CachedVersion(opened.schema, _reference(opened, definition.metric, window))
+            found = CachedVersion(opened.schema, _reference(opened, definition.metric, window), digest)
             newest = list(self._versions.items())[1 - _MOST_VERSIONS :]
             self._versions = dict([*newest, (key, found)])
         return self._versions[key]
@@ -115,8 +125,4 @@ def _reference(package: Package, metric: str, window: Length) -> ReferenceProfil
     profile = package.profile()
     if profile is None:
         return None
-    predictor = package.predictor()
-    importance = measure_importance(
-        profile.filter(HELD_OUT), package.schema.names, lambda rows: predictor.predict(package.transform(rows))
-    )
-    return reference_of(profile, package.schema, metric=metric, importance=importance, window=window)
+    return reference_of(profile, package.schema, metric=metric, importance=package.importance(), window=window)

@@ -23,6 +23,7 @@ LEAST_ROWS = 50
 _WORTH_A_LOOK, _MUCH = 0.01, 0.1
 _MARGIN = 0.1
 _SKEW = timedelta(minutes=5)
+_NEWEST = 10_000
 _LONGER = 3.0
 """Requests have stopped after a pause this many times as long as any before."""
 _SURE = 0.999
@@ -34,8 +35,9 @@ def feed_findings(
 ) -> list[Finding]:
     """Return problems of what comes in: sources that stopped or hold infinite values, requests that stopped, clocks.
 
-    The instants of requests are given by :data:`TIME` and :data:`RECORDED_AT`.
+    The instants of requests are given by :data:`TIME` and :data:`RECORDED_AT`; the newest ten thousand count.
     """
+    asked = asked.select(TIME, RECORDED_AT).sort(RECORDED_AT, maintain_order=True).tail(_NEWEST)
     return [
         *_stale_sources(freshness, model, now=as_of),
         *_infinite_values(freshness, model),
@@ -85,7 +87,7 @@ def _infinite_values(freshness: Sequence[SourceFreshness], model: str) -> list[F
 
 def _silence(rows: pl.DataFrame, model: str, *, as_of: datetime) -> list[Finding]:
     """Return a finding if requests have stopped."""
-    moments = rows[RECORDED_AT].sort().tail(10_000)
+    moments = rows[RECORDED_AT]
     last, longest = moments.max(), moments.diff().max()
     if not isinstance(last, datetime) or not isinstance(longest, timedelta) or len(moments) < LEAST_ROWS:
         return []

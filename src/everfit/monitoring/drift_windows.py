@@ -87,9 +87,11 @@ Judged = dict[tuple[object, ...], DriftWindow]
 """Earlier results of :func:`drift_windows`, by what they depend on."""
 
 
-def newest_windows(rows: pl.DataFrame, length: Length, *, until: datetime) -> list[Window]:
+def newest_windows(
+    rows: pl.DataFrame, length: Length, *, until: datetime, settled: pl.DataFrame | None = None
+) -> list[Window]:
     """Return the newest complete windows with rows enough, oldest first; arguments as for :func:`complete_windows`."""
-    newest = complete_windows(rows, length, until=until)[-_MOST_WINDOWS:]
+    newest = complete_windows(rows, length, until=until, settled=settled)[-_MOST_WINDOWS:]
     return [window for window in newest if window.rows >= LEAST_ROWS]
 
 
@@ -99,9 +101,14 @@ def count(window: Window, rows: pl.DataFrame, reference: ReferenceProfile) -> Co
 
 
 def drift_windows(
-    windows: Sequence[Counted], reference: ReferenceProfile, watch: Drift, *, judged: Judged
+    windows: Sequence[Counted],
+    reference: ReferenceProfile,
+    watch: Drift,
+    *,
+    judged: Judged,
+    since: datetime | None = None,
 ) -> tuple[DriftWindow, ...]:
-    """Compare every window, oldest first, with the reference, or with the weeks before it.
+    """Compare every window that ends after an instant, oldest first, with the reference, or with the weeks before it.
 
     What was found before for this reference is looked up in ``judged`` by the windows' marks; what is found is added,
     and what no longer occurs is dropped.
@@ -110,6 +117,8 @@ def drift_windows(
     judged.clear()
     history = _ComparisonWindows(windows, reference, watch.against)
     for place, window in enumerate(windows):
+        if since is not None and window.end <= since:
+            continue
         key = (watch, window.start, window.mark, *(one.mark for _, before in history.served(place) for one in before))
         judged[key] = known.get(key) or _judge(window, history.before(place), reference, watch)
     return tuple(judged.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -26,16 +27,20 @@ from everfit.monitoring.drift_windows import (
     history_note,
 )
 from everfit.monitoring.estimate import learn_estimator
-from everfit.monitoring.labels import label_findings, new_class_findings, report_findings
+from everfit.monitoring.figure_rows import FigureRows
+from everfit.monitoring.labels import label_delay_findings, label_findings, new_class_findings, report_findings
 from everfit.monitoring.maturity import cohorts, learn_delays, needed_weights
-from everfit.monitoring.performance import Comparison, Scale, by_slice, compare, coverage, figure, over_time
-from everfit.monitoring.performance_alarm import Alarm, alarm_findings, performance_alarm
+from everfit.monitoring.performance import Comparison, Scale, by_slice, compare, figure
+from everfit.monitoring.performance_alarm import Alarm, PerformanceTest, alarm_findings, performance_test
 from everfit.monitoring.reference import ReferenceProfile
 from everfit.monitoring.report.report import MonitorReport, VersionReport
+from everfit.monitoring.settled import NOTHING_SETTLED, ReportCounts, Settled
 
 ANSWERS, SHADOW = "answers", "shadow"
 _A_DAY = timedelta(days=1)
 _MOST_DISTRIBUTIONS = 6
+_DELAY_ROWS = 20_000
+"""Rows by which the label delay is compared with the expected one, in 20 ms; of a million it takes a second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +71,21 @@ class EvaluationScope:
     freshness: Sequence[SourceFreshness] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     """The source of each view, by name."""
-    reports: pl.DataFrame | None = None
-    """Outcomes as they were reported: ``id`` and ``value``."""
+    reports: ReportCounts = field(default_factory=ReportCounts)
+    """Numbers of predictions whose label was reported, and reported again."""
+    settled: Settled = NOTHING_SETTLED
+    """The champion's rows that are not among those that are given."""
+    expected_delay: timedelta | None = None
+    """Duration from the event until nine of ten labels are known, by the design record; ``None`` without one."""
     counted: Mapping[tuple[int, str], CountedBefore] = field(default_factory=dict)
     """Windows of versions with a reference, where they respond or as a shadow."""
+    tests: Mapping[tuple[int, str], PerformanceTest] = field(default_factory=dict)
+    """Tests that go on from the evaluation before, by version and route, and that hold what is settled; others begin
+    with the version's life."""
+    alarms: Mapping[tuple[int, str], Alarm] = field(default_factory=dict)
+    """Alarms over whole lives, where the rows that are given are only the newest."""
+    featured: pl.DataFrame | None = None
+    """The champion's newest labelled rows with features and slices, where its others have none."""
 
 
 def build_report(rows: pl.DataFrame, scope: EvaluationScope, *, since: datetime, as_of: datetime) -> MonitorReport:
@@ -83,6 +99,48 @@ def build_report(rows: pl.DataFrame, scope: EvaluationScope, *, since: datetime,
         (version, route): _VersionEvaluation(own_rows(rows, version, route), scope, version, route, since, as_of)
         for version, route in versions_by_route(recent)
     }
+    return _report(parts, rows, rows, scope, since=since, as_of=as_of)
+
+
+def build_live_report(
+    asked: pl.DataFrame,
+    rows: pl.DataFrame,
+    others: pl.DataFrame | None,
+    scope: EvaluationScope,
+    *,
+    since: datetime,
+    as_of: datetime,
+) -> MonitorReport:
+    """Return the report by the champion's rows that are not settled, with the findings of :func:`present_findings`.
+
+    Figures are of a sample, as :class:`~everfit.monitoring.figure_rows.FigureRows` takes it.
+
+    Args:
+        asked: :data:`TIME` and :data:`RECORDED_AT` of the newest predictions of all versions.
+        rows: The champion's, without features.
+        others: Rows of other versions, with those of the champion that they are compared with; ``None`` without any.
+    """
+    parts = {}
+    if scope.champion is not None and (rows[TIME] >= since).any():
+        parts[scope.champion, ANSWERS] = _VersionEvaluation(rows, scope, scope.champion, ANSWERS, since, as_of)
+    beside = rows.clear() if others is None else others
+    for version, route in versions_by_route(beside.filter(pl.col(TIME) >= since)):
+        if (version, route) != (scope.champion, ANSWERS):
+            own = own_rows(beside, version, route)
+            parts[version, route] = _VersionEvaluation(own, scope, version, route, since, as_of)
+    parts = dict(sorted(parts.items(), key=lambda part: (-part[0][0], part[0][1])))
+    return _report(parts, asked, beside, scope, since=since, as_of=as_of)
+
+
+def _report(
+    parts: Mapping[tuple[int, str], _VersionEvaluation],
+    asked: pl.DataFrame,
+    rows: pl.DataFrame,
+    scope: EvaluationScope,
+    *,
+    since: datetime,
+    as_of: datetime,
+) -> MonitorReport:
     champion = None if scope.champion is None else parts.get((scope.champion, ANSWERS))
     return MonitorReport(
         model=scope.model,
@@ -93,7 +151,7 @@ def build_report(rows: pl.DataFrame, scope: EvaluationScope, *, since: datetime,
         since=since,
         champion=scope.champion,
         versions=tuple(part.report(rows) for part in parts.values()),
-        findings=_findings(rows, champion, scope, since=since, as_of=as_of),
+        findings=_findings(asked, champion, scope, since=since, as_of=as_of),
         notes=() if champion is None else champion.notes,
     )
 
@@ -120,8 +178,7 @@ def _findings(
     as_of: datetime,
 ) -> tuple[Finding, ...]:
     findings = feed_findings(asked, scope.freshness, scope.model, since=since, as_of=as_of)
-    if scope.reports is not None:
-        findings += report_findings(scope.reports, scope.model)
+    findings += report_findings(scope.reports, scope.model)
     if champion is not None:
         findings += champion.findings({finding.subject for finding in findings if finding.kind == "stale_source"})
     return gravest_first(findings)
@@ -156,28 +213,34 @@ class _VersionEvaluation:
     as_of: datetime
 
     def report(self, all_rows: pl.DataFrame) -> VersionReport:
-        scope, scale = self.scope, self.scale
-        recent = self.rows.filter(pl.col(TIME) >= self.since)
-        weight = needed_weights(recent, self.delays, as_of=self.as_of)
-        overall = figure(recent, scale, start=self.since, end=self.as_of, weight=weight)
-        slices = [column for column in scope.slices if column in recent.columns]
+        scope, scale, figured = self.scope, self.scale, self.figured
+        weight = needed_weights(figured.rows, self.delays, as_of=self.as_of)
+        featured, featured_weight, overall_of_featured = figured.rows, weight, None
+        overall = figured.overall(scale, start=self.since, end=self.as_of, weight=weight)
+        if self.is_champion and scope.featured is not None:
+            featured = scope.featured
+            featured_weight = needed_weights(featured, self.delays, as_of=self.as_of)
+            overall_of_featured = figure(featured, scale, start=self.since, end=self.as_of, weight=featured_weight)
+        slices = [column for column in scope.slices if column in featured.columns]
         estimator = None if self.reference is None else learn_estimator(self.reference)
+        # The loss of a regression is estimated by features.
+        estimated, own_weight = (featured, featured_weight) if scale.task == "regression" else (figured.rows, weight)
         return VersionReport(
             version=self.version,
             route=self.route,
-            first_asked=self.rows[TIME][0],
+            first_asked=min(self.rows[TIME][0], self.settled.first or self.rows[TIME][0]),
             last_asked=self.rows[TIME][-1],
             reference=None if self.reference is None else self.reference.performance,
             overall=overall,
-            over_time=over_time(recent, scale, every=scope.every, weight=weight),
-            estimates=estimator.over_time(recent, every=scope.every) if estimator else (),
-            reconciled=estimator.reconcile(recent, start=self.since, end=self.as_of, weight=weight)
+            over_time=figured.over_time(scale, every=scope.every, weight=weight),
+            estimates=estimator.over_time(estimated, every=scope.every) if estimator else (),
+            reconciled=estimator.reconcile(estimated, start=self.since, end=self.as_of, weight=own_weight)
             if estimator
             else None,
-            coverage=coverage(recent, every=scope.every),
+            coverage=figured.coverage(every=scope.every),
             delays=(self.delays.overall, *self.delays.by_class),
-            cohorts=cohorts(recent, self.delays, every=scope.every, as_of=self.as_of),
-            slices=by_slice(recent, scale, slices, overall),
+            cohorts=cohorts(figured.rows, self.delays, every=scope.every, as_of=self.as_of),
+            slices=by_slice(featured, scale, slices, overall_of_featured or overall),
             alarm=self.alarm,
             drift=self.drift,
             distributions=tuple(self.distributions()),
@@ -198,18 +261,46 @@ class _VersionEvaluation:
         found += alarm_findings(self.alarm, model, self.version)
         known = reference.labelled
         delays = (known[KNOWN_AT] - known[TIME]).dt.total_microseconds().drop_nulls().sort().to_numpy() / 1e6
-        found += new_class_findings(self.rows.filter(pl.col(TIME) >= self.since), self.scale, model, self.version)
+        settled = self.settled
+        found += new_class_findings(self.rows, self.scale, model, self.version, since=self.since, settled=settled)
         silence = _A_DAY if isinstance(reference.window, int) else reference.window
-        found += label_findings(self.rows, delays, model, as_of=self.as_of, window=silence)
+        found += label_findings(self.rows, delays, model, as_of=self.as_of, window=silence, settled=settled)
+        if self.scope.expected_delay is not None:
+            delay = self._learn_delays(most_rows=_DELAY_ROWS).overall
+            firsts = [time for time in (settled.first, self.rows[TIME].min()) if isinstance(time, datetime)]
+            since = min(firsts, default=None)
+            found += label_delay_findings(delay, self.scope.expected_delay, model, self.version, since=since)
         return found
+
+    @property
+    def settled(self) -> Settled:
+        return self.scope.settled if self.is_champion else NOTHING_SETTLED
+
+    @property
+    def is_champion(self) -> bool:
+        return (self.version, self.route) == (self.scope.champion, ANSWERS)
+
+    @cached_property
+    def figured(self) -> FigureRows:
+        return FigureRows.of(self.rows, self.settled, since=self.since)
 
     @cached_property
     def delays(self) -> Delays:
         """Label delays of the version's own life and its reference."""
-        columns = [TIME, LABEL, KNOWN_AT]
-        rows = self.rows.select(columns)
+        return self._learn_delays()
+
+    def _learn_delays(self, most_rows: int | None = None) -> Delays:
+        """Learn from all rows, or from that many of them."""
+        columns, settled = [TIME, LABEL, KNOWN_AT], self.settled
+        # Of what is settled there is a sample; as many of the others count.
+        rows = self.rows.select(columns).gather_every(settled.every)
+        if settled.delays is not None:
+            rows = pl.concat([settled.delays, rows], how="vertical_relaxed")
         if self.reference is not None:
-            rows = pl.concat([self.reference.rows.select(columns), rows], how="vertical_relaxed")
+            known = self.reference.rows.select(columns).gather_every(settled.every)
+            rows = pl.concat([known, rows], how="vertical_relaxed")
+        if most_rows is not None and rows.height > most_rows:
+            rows = rows.gather_every(math.ceil(rows.height / most_rows))
         return learn_delays(rows, as_of=self.as_of, classes=self.scale.classes)
 
     @property
@@ -241,15 +332,18 @@ class _VersionEvaluation:
     def drift(self) -> tuple[DriftWindow, ...]:
         if self.drift_watch is None or self.reference is None or self.before is None:
             return ()
-        found = drift_windows(self.windows, self.reference, self.drift_watch, judged=self.before.judged)
-        return tuple(window for window in found if window.end > self.since)
+        judged = self.before.judged
+        return drift_windows(self.windows, self.reference, self.drift_watch, judged=judged, since=self.since)
 
     @cached_property
     def alarm(self) -> Alarm | None:
         watch = next((watch for watch in self.scope.watches if isinstance(watch, PerformanceDrop)), None)
         if watch is None or self.reference is None:
             return None
-        return performance_alarm(self.rows, self.reference, watch)
+        if (whole := self.scope.alarms.get((self.version, self.route))) is not None:
+            return whole
+        test = self.scope.tests.get((self.version, self.route)) or performance_test(self.reference, watch)
+        return None if test is None else test.of(self.rows)
 
     def distributions(self) -> Iterator[Distribution]:
         if self.reference is None or not self.drift:

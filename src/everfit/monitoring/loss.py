@@ -16,7 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everfit.measures.calibration import isotonic
-from everfit.measures.row_loss import LEAST_CHANCE, LOSS_KINDS, MEAN_LOSSES, LossKind, row_losses
+from everfit.measures.row_loss import (
+    LEAST_CHANCE,
+    LOSS_KINDS,
+    MEAN_LOSSES,
+    LossKind,
+    PairsWaiting,
+    go_on_pairing,
+    row_losses,
+)
 from everfit.measures.weighting import Floats
 from everfit.monitoring.performance import Scale
 
@@ -52,10 +60,16 @@ class RowLoss:
 
     def of(self, truth: Floats, predicted: Floats) -> Losses:
         """Return the losses of labelled rows, in their order; arguments as for :func:`row_losses`."""
-        values, rows = row_losses(self.kind, truth, predicted)
+        return self.go_on(PairsWaiting(), truth, predicted)[1]
+
+    def go_on(self, waiting: PairsWaiting, truth: Floats, predicted: Floats) -> tuple[PairsWaiting, Losses]:
+        """Return the losses of further rows, where pairs are formed with those that wait, and what waits then."""
         if self.kind == "pairs":
-            return Losses(values, np.zeros(len(values)), rows)
-        return Losses(np.minimum(values, self.reach), np.clip(self.expect(predicted), 0.0, self.reach), rows)
+            waiting, found = go_on_pairing(waiting, truth, predicted)
+            return waiting, Losses(found.values, np.zeros(len(found.values)), found.rows)
+        values, rows = row_losses(self.kind, truth, predicted)
+        expected = np.clip(self.expect(predicted), 0.0, self.reach)
+        return waiting, Losses(np.minimum(values, self.reach), expected, rows)
 
 
 def loss_for(scale: Scale, truth: Floats, predicted: Floats) -> RowLoss:

@@ -1,41 +1,40 @@
-"""Sequential alarm on a performance drop; its false-alarm probability holds however often it is evaluated.
-
-An episode opens by a betting e-process against "no worse than tolerated", and ends by a reversed one against "still
-worse than tolerated", at the same level (Ville's inequality).
-"""
+"""Sequential alarm on a performance drop; its false-alarm probability holds however often it is evaluated."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from operator import itemgetter
 
 import numpy as np
 import polars as pl
 from msgspec import Struct
-from numpy.typing import NDArray
 
-from everfit.core.columns import KNOWN_AT, LABEL, TIME
+from everfit.core.clock import from_us
+from everfit.core.columns import ID, KNOWN_AT, LABEL, TIME
 from everfit.core.finding import Finding
 from everfit.definitions.watch import PerformanceDrop
-from everfit.measures.confidence import upper_sequence
-from everfit.measures.e_process import betting_evidence, lifetime_stakes, reversed_evidence, steady_stakes
+from everfit.measures.confidence import RunningMean, go_on
+from everfit.measures.e_process import lifetime_stakes, steady_stakes
 from everfit.measures.overdispersion import design_effect
+from everfit.measures.row_loss import PairsWaiting
 from everfit.measures.weighting import Floats
-from everfit.monitoring.loss import Losses, loss_for
-from everfit.monitoring.performance import Scale
+from everfit.monitoring.loss import loss_for
 from everfit.monitoring.reference import ReferenceProfile
+from everfit.monitoring.sequential_test import LifeState, SequentialTest, Steps, Stretch, evidence_of
 
 _REFERENCE_SHARE = 0.2
 """Of alpha, spent on how well the hold-out is known."""
 _RELATIVE = 0.05
 _LONGEST_WAIT = timedelta(days=30)
 _LEAST_HELD_OUT = 50
-_FIRST_STEPS = 1_024
-"""Steps that are evaluated first; twice as many while nothing is decided."""
-_DAY_US = 86_400_000_000
-_ENTRY = "__entry"
+_NONE: Floats = np.empty(0)
+_FIRST = itemgetter(0)
+MOST_KEPT = 100_000
+"""Rows that entered last, which a late row or a corrected label can still change; some thirty bytes each."""
+ENTRY = "__entry"
+"""When a label enters the test."""
 
 
 class Episode(Struct, frozen=True, kw_only=True):
@@ -80,8 +79,36 @@ class Alarm(Struct, frozen=True, kw_only=True):
         return self.episodes[-1] if self.episodes and self.episodes[-1].recovered_at is None else None
 
 
-def performance_alarm(rows: pl.DataFrame, reference: ReferenceProfile, watch: PerformanceDrop) -> Alarm | None:
-    """Test sequentially that the version is no worse than on its hold-out; ``None`` if that is too small.
+@dataclass(frozen=True, kw_only=True)
+class AlarmState:
+    """All that the test of a version's further rows needs to know of those before."""
+
+    test: LifeState = field(default_factory=LifeState)
+    mean: RunningMean
+    """Of the surprise, the hold-out's included."""
+    waiting: PairsWaiting = field(default_factory=PairsWaiting)
+    losses: Floats = field(default_factory=lambda: np.empty(0))
+    """Of the rows that do not make a whole step yet, in order."""
+    surprises: Floats = field(default_factory=lambda: np.empty(0))
+    outcomes: int = 0
+    tolerated: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestState:
+    """State of a test between two calls."""
+
+    __test__ = False
+    settled: AlarmState
+    """After the rows that were let go of."""
+    entered: pl.DataFrame | None
+    """Those since then, in the order of entry."""
+    checkpoints: list[tuple[int, AlarmState]]
+    """States by the number of rows that they hold."""
+
+
+class PerformanceTest:
+    """Test that a version is no worse than on its hold-out, prepared by its reference.
 
     Rows are all of the version since its deployment. A label enters when its row has the age at which nine in ten
     labels used to be known (thirty days at most), or when it becomes known if that is later, since the first labels to
@@ -97,115 +124,177 @@ def performance_alarm(rows: pl.DataFrame, reference: ReferenceProfile, watch: Pe
     but never lower than the hold-out's mean. With ``run_length`` it is instead the e-detector of Shin, Ramdas, Rinaldo
     2022, with that mean number of steps to a false alarm.
     """
-    held_out, scale = reference.labelled, reference.scale
-    if held_out.height < _LEAST_HELD_OUT:
-        return None
-    truth, predicted = scale.read(held_out)
-    loss = loss_for(scale, truth, predicted)
-    known = loss.of(truth, predicted)
-    surprise, usual = known.values - known.expected, float(known.values.mean())
-    group = math.ceil(design_effect(surprise, held_out[TIME].dt.epoch("d").to_numpy()[known.rows]))
-    before = _means(surprise, group)
 
-    entered = _in_order(rows, scale, _waiting(held_out))
-    found = loss.of(*scale.read(entered))
-    # No easier than the easiest: what bets can lose is bounded by how hard rows are expected to be.
-    hardest = float(known.expected.max())
-    after = _means(found.values - np.minimum(found.expected, hardest), group)
-    said = upper_sequence(np.append(before, after), _REFERENCE_SHARE * watch.alpha, first=max(len(before), 2))
-    tolerated = _RELATIVE * usual if watch.by is None else watch.by
-    # What is held before a step must not know of it.
-    bounds = np.maximum(said[len(before) - 1 : -1], float(surprise.mean())) + tolerated
-    span = hardest + loss.reach
-    places = found.rows[group - 1 :: group]
-    episodes, evidence = _SequentialTest(
-        losses=np.clip((after + hardest) / span, 0.0, 1.0),
-        bounds=np.clip((bounds + hardest) / span, 1e-9, 1.0 - 1e-9),
-        entered_us=entered[_ENTRY].dt.epoch("us").to_numpy()[places[: len(after)]],
-        level=math.log(watch.run_length or 1.0 / ((1.0 - _REFERENCE_SHARE) * watch.alpha)),
-        stakes=steady_stakes if watch.run_length else lifetime_stakes,
-    ).episodes()
-    return Alarm(
-        episodes=tuple(_episode(steps, entered, found, places, after) for steps in episodes),
-        evidence=math.exp(min(evidence, 700.0)),
-        outcomes=entered.height,
-        group=group,
-        loss=loss.name,
-        reference=usual,
-        tolerated=float(bounds[-1]) if len(bounds) else tolerated,
-        alpha=watch.alpha,
-        run_length=watch.run_length,
-    )
+    def __init__(self, reference: ReferenceProfile, watch: PerformanceDrop, *, kept: int = MOST_KEPT) -> None:
+        self._kept = kept
+        held_out, self._scale, self._watch = reference.labelled, reference.scale, watch
+        truth, predicted = self._scale.read(held_out)
+        self._loss = loss_for(self._scale, truth, predicted)
+        known = self._loss.of(truth, predicted)
+        surprise, self._usual = known.values - known.expected, float(known.values.mean())
+        days = held_out[TIME].dt.epoch("d").to_numpy()[known.rows]
+        self._group = math.ceil(design_effect(surprise, days))
+        self._wait = _waiting(held_out)
+        self._by = _RELATIVE * self._usual if watch.by is None else watch.by
+        # No easier than the easiest: what bets can lose is bounded by how hard rows are expected to be.
+        self._hardest = float(known.expected.max())
+        self._least_bound = float(surprise.mean())
+        before = _means(surprise, self._group)
+        self._first = max(len(before), 2)
+        mean, _ = self._bounds(RunningMean(), before)
+        self.beginning = AlarmState(mean=mean, tolerated=self._by)
+        self._test = SequentialTest(
+            level=math.log(watch.run_length or 1.0 / ((1.0 - _REFERENCE_SHARE) * watch.alpha)),
+            stakes=steady_stakes if watch.run_length else lifetime_stakes,
+        )
+        self._entered: pl.DataFrame | None = None
+        self._checkpoints: list[tuple[int, AlarmState]] = []
+        """States by the number of rows that they hold, of the last rows that were tested."""
 
+    def of(self, rows: pl.DataFrame) -> Alarm:
+        """Return the alarm of a version's whole life, where the test goes on from the life of the last call.
 
-@dataclass(frozen=True, kw_only=True)
-class _SequentialTest:
-    """Bets at some level on scaled losses, with the bound of the mean of each."""
-
-    losses: Floats
-    bounds: Floats
-    entered_us: NDArray[np.int64]
-    level: float
-    stakes: Callable[[int, int], Floats]
-
-    def episodes(self) -> tuple[list[tuple[int, int, int | None]], float]:
-        """Return the first step, the alarm and the recovery of each episode, and the log evidence in the end.
-
-        After a recovery a new life begins, with new stakes.
+        It is the alarm of :func:`performance_alarm`: a row that came late, or whose label was corrected, is tested
+        again together with those that entered after it.
         """
-        found: list[tuple[int, int, int | None]] = []
-        start, size = 0, _FIRST_STEPS
-        while start < len(self.losses):
-            evidence = self._evidence(slice(start, start + size))
-            crossed = np.flatnonzero(evidence >= self.level)
-            if not len(crossed):
-                if start + size >= len(self.losses):
-                    return found, float(evidence[-1])
-                size *= 2
-                continue
-            quiet = np.flatnonzero(evidence[: crossed[0]] < 0.0)
-            since, alarmed = start + (int(quiet[-1]) + 1 if len(quiet) else 0), start + int(crossed[0])
-            recovered = self._recovery(alarmed)
-            found.append((since, alarmed, recovered))
-            if recovered is None:
-                return found, float(self._evidence(slice(start, None))[-1])
-            start, size = recovered + 1, _FIRST_STEPS
-        return found, -math.inf
+        entered = self.in_order(rows)
+        alike = 0 if self._entered is None else _alike(self._entered, entered)
+        kept = [(0, self.beginning), *((held, state) for held, state in self._checkpoints if 0 < held <= alike)]
+        held, state = kept[-1]
+        # A state before the last rows, at which they can be settled.
+        for end in (entered.height - self._kept, entered.height):
+            if held < end:
+                state = self.advance(state, entered[held:end])
+                held = end
+                kept.append((held, state))
+        self._entered, self._checkpoints = entered, _thinned(kept)
+        return self.alarm(state)
 
-    def _evidence(self, steps: slice) -> Floats:
-        return betting_evidence(self.losses[steps], self.bounds[steps], stakes=self.stakes)
+    def settle(self, until: datetime) -> pl.Series:
+        """Let go of the rows that entered first, and return their ids; the next call of :meth:`of` is given the others.
 
-    def _recovery(self, alarmed: int) -> int | None:
-        """Return the step at which "still worse than tolerated" is rejected; ``None`` if it is not.
-
-        Whole days from the alarm on are tested, so that better nights are no recovery. A day is complete once a later
-        step has entered.
+        The last rows, and those that entered later than an instant, are kept, so that they can be tested again.
         """
-        days = (self.entered_us[alarmed + 1 :] - self.entered_us[alarmed]) // _DAY_US
-        complete = int(np.searchsorted(days, days[-1])) if len(days) else 0
-        after = slice(alarmed + 1, alarmed + 1 + complete)
-        evidence = reversed_evidence(self.losses[after], self.bounds[after], days[:complete], stakes=self.stakes)
-        crossed = np.flatnonzero(evidence >= self.level)
-        if not len(crossed):
-            return None
-        day = np.unique(days[:complete])[crossed[0]]
-        return alarmed + int(np.searchsorted(days, day, side="right"))
+        if self._entered is None or self._entered.height <= self._kept:
+            return pl.Series(dtype=pl.String)
+        most = min(self._entered.height - self._kept, int((self._entered[ENTRY] <= until).sum()))
+        held, state = max(((h, s) for h, s in self._checkpoints if h <= most), key=_FIRST, default=(0, self.beginning))
+        ids = self._entered[ID][:held]
+        self.beginning, self._entered = state, self._entered[held:]
+        self._checkpoints = [(h - held, s) for h, s in self._checkpoints if h > held]
+        return ids
+
+    def state(self) -> TestState:
+        """Return the state by which another test can go on."""
+        return TestState(settled=self.beginning, entered=self._entered, checkpoints=self._checkpoints)
+
+    def resume(self, state: TestState) -> None:
+        """Go on from a state, in place of the beginning."""
+        self.beginning, self._entered, self._checkpoints = state.settled, state.entered, state.checkpoints
+
+    def in_order(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return labelled rows in the order of entry. They come ordered by event time and id."""
+        entry = pl.max_horizontal(pl.col(KNOWN_AT), pl.col(TIME) + self._wait).alias(ENTRY)
+        columns = [name for name in (TIME, LABEL, *self._scale.columns, ID) if name != ID or ID in rows.columns]
+        known = rows.lazy().filter(pl.col(LABEL).is_not_null()).select(entry, *columns)
+        return known.sort(ENTRY, maintain_order=True).collect()
+
+    def advance(self, state: AlarmState, entered: pl.DataFrame) -> AlarmState:
+        """Return the state after further rows, as :meth:`in_order` returns them."""
+        waiting, found = self._loss.go_on(state.waiting, *self._scale.read(entered))
+        surprises = np.append(state.surprises, found.values - np.minimum(found.expected, self._hardest))
+        losses = np.append(state.losses, found.values)
+        group, whole = self._group, len(losses) // self._group * self._group
+        # A step ends with a new row, whatever was left from before.
+        last = found.rows[group - 1 - len(state.losses) :: group][: whole // group]
+        after = _means(surprises, group)
+        mean, said = self._bounds(state.mean, after)
+        # What is held before a step must not know of it.
+        bounds = np.maximum(np.append(state.mean.bound, said)[:-1], self._least_bound) + self._by
+        span = self._hardest + self._loss.reach
+        steps = Steps(
+            scaled=np.clip((after + self._hardest) / span, 0.0, 1.0),
+            bounds=np.clip((bounds + self._hardest) / span, 1e-9, 1.0 - 1e-9),
+            losses=_means(losses, group),
+            surprises=after,
+            times_us=entered[TIME].dt.epoch("us").to_numpy()[last],
+            entered_us=entered[ENTRY].dt.epoch("us").to_numpy()[last],
+        )
+        return AlarmState(
+            test=self._test.advance(state.test, steps),
+            mean=mean,
+            waiting=waiting,
+            losses=losses[whole:],
+            surprises=surprises[whole:],
+            outcomes=state.outcomes + entered.height,
+            tolerated=float(bounds[-1]) if len(bounds) else state.tolerated,
+        )
+
+    def alarm(self, state: AlarmState) -> Alarm:
+        """Return the state of the test as it is shown."""
+        test, alpha = state.test, self._watch.alpha
+        episodes = [_episode(one.stretch, one.alarmed_us, one.recovered_us) for one in test.ended]
+        if test.alarmed_us is not None:
+            episodes.append(_episode(test.stretch, test.alarmed_us, None, rest=state.losses, group=self._group))
+        return Alarm(
+            episodes=tuple(episodes),
+            evidence=evidence_of(test),
+            outcomes=state.outcomes,
+            group=self._group,
+            loss=self._loss.name,
+            reference=self._usual,
+            tolerated=state.tolerated,
+            alpha=alpha,
+            run_length=self._watch.run_length,
+        )
+
+    def _bounds(self, mean: RunningMean, values: Floats) -> tuple[RunningMean, Floats]:
+        return go_on(mean, values, _REFERENCE_SHARE * self._watch.alpha, first=self._first)
+
+
+def performance_test(
+    reference: ReferenceProfile, watch: PerformanceDrop, *, kept: int = MOST_KEPT
+) -> PerformanceTest | None:
+    """Return the test of a version, ``None`` if its hold-out is too small.
+
+    Args:
+        kept: Number of the last rows that are not settled: see :meth:`PerformanceTest.settle`.
+    """
+    return PerformanceTest(reference, watch, kept=kept) if reference.labelled.height >= _LEAST_HELD_OUT else None
+
+
+def performance_alarm(rows: pl.DataFrame, reference: ReferenceProfile, watch: PerformanceDrop) -> Alarm | None:
+    """Test a version's whole life at once; see :class:`PerformanceTest`. ``None`` if its hold-out is too small."""
+    test = performance_test(reference, watch)
+    return None if test is None else test.alarm(test.advance(test.beginning, test.in_order(rows)))
 
 
 def _episode(
-    steps: tuple[int, int, int | None], entered: pl.DataFrame, found: Losses, places: NDArray[np.intp], after: Floats
+    stretch: Stretch, alarmed_us: int, recovered_us: int | None, *, rest: Floats = _NONE, group: int = 1
 ) -> Episode:
-    """Return the episode between some steps; ``places`` are the last row of each in ``entered``."""
-    (since, alarmed, recovered), entry = steps, entered[_ENTRY]
-    first = np.searchsorted(found.rows, places[since - 1], side="right") if since else 0
-    last = len(found.rows) if recovered is None else np.searchsorted(found.rows, places[recovered], side="right")
+    """Return an episode; ``rest`` are losses that do not make a whole step yet."""
+    losses = stretch.losses * group + float(rest.sum())
     return Episode(
-        since=entered[TIME][int(places[since])],
-        alarmed_at=entry[int(places[alarmed])],
-        recovered_at=None if recovered is None else entry[int(places[recovered])],
-        loss=float(found.values[first:last].mean()),
-        surprise=float(after[since : recovered and recovered + 1].mean()),
+        since=from_us(stretch.since_us),
+        alarmed_at=from_us(alarmed_us),
+        recovered_at=None if recovered_us is None else from_us(recovered_us),
+        loss=losses / (stretch.steps * group + len(rest)),
+        surprise=stretch.surprises / stretch.steps,
     )
+
+
+def _alike(before: pl.DataFrame, now: pl.DataFrame) -> int:
+    """Return the number of rows at the beginning that are the same."""
+    rows = min(before.height, now.height)
+    differ = pl.any_horizontal(before[name][:rows].ne_missing(now[name][:rows]).alias(name) for name in now.columns)
+    first = pl.select(differ.arg_max().alias("first"), differ.any().alias("any")).row(0, named=True)
+    return int(first["first"]) if first["any"] else rows
+
+
+def _thinned(checkpoints: list[tuple[int, AlarmState]]) -> list[tuple[int, AlarmState]]:
+    """Return the newest of the checkpoints whose distance from the end has the same power of two."""
+    last = checkpoints[-1][0]
+    return sorted({(last - held).bit_length(): (held, state) for held, state in checkpoints}.values(), key=_FIRST)
 
 
 def _means(values: Floats, group: int) -> Floats:
@@ -244,10 +333,3 @@ def alarm_findings(alarm: Alarm | None, model: str, version: int) -> list[Findin
 def _waiting(held_out: pl.DataFrame) -> timedelta:
     delay = (held_out[KNOWN_AT] - held_out[TIME]).quantile(0.9, interpolation="higher")
     return min(delay, _LONGEST_WAIT) if isinstance(delay, timedelta) else timedelta(0)
-
-
-def _in_order(rows: pl.DataFrame, scale: Scale, wait: timedelta) -> pl.DataFrame:
-    """Return labelled rows in the order of entry. They come ordered by event time and id: a stable sort is enough."""
-    entry = pl.max_horizontal(pl.col(KNOWN_AT), pl.col(TIME) + wait).alias(_ENTRY)
-    known = rows.lazy().filter(pl.col(LABEL).is_not_null()).select(entry, TIME, LABEL, *scale.columns)
-    return known.sort(_ENTRY, maintain_order=True).collect()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import sqlalchemy as sa
+from datetime import datetime
 
-from everfit.core.clock import to_us
+import sqlalchemy as sa
+from msgspec import Struct
+
+from everfit.core.clock import from_us, to_us
 from everfit.monitoring.report.report import MonitorReport
 from everfit.store.ledger import PERFORMANCES
 
@@ -30,3 +33,31 @@ def keep_figures(engine: sa.Engine, report: MonitorReport) -> None:
             connection.execute(PERFORMANCES.delete().where(*same))
         if rows:
             connection.execute(PERFORMANCES.insert(), rows)
+
+
+class LiveFigure(Struct, frozen=True, kw_only=True):
+    """A version's performance in one stretch of time."""
+
+    metric: str
+    value: float
+    low: float | None
+    """Lower end of the 95 % interval."""
+    high: float | None
+    """Upper end of the 95 % interval."""
+    rows: int
+    labelled: int
+    start: datetime
+    end: datetime
+
+
+def newest_figure(engine: sa.Engine, model: str, version: int) -> LiveFigure | None:
+    """Return the newest stretch of time of which a version's performance is known; ``None`` if there is none."""
+    columns = PERFORMANCES.c
+    mine = (columns.model == model, columns.version == version, columns.value.is_not(None))
+    query = sa.select(PERFORMANCES).where(*mine).order_by(columns.end_us.desc(), columns.start_us.desc())
+    with engine.connect() as connection:
+        row = connection.execute(query.limit(1)).mappings().first()
+    if row is None:
+        return None
+    figures = {name: row[name] for name in ("metric", "value", "low", "high", "rows", "labelled")}
+    return LiveFigure(start=from_us(row["start_us"]), end=from_us(row["end_us"]), **figures)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from everfit.artifact.schema import InputSchema
 from everfit.core.class_names import places_by_name
-from everfit.core.columns import ID, KNOWN_AT, LABEL, PREDICTION, RECORDED_AT, ROUTE, TIME, VERSION
+from everfit.core.columns import ARRIVAL, ID, KNOWN_AT, LABEL, PREDICTION, RECORDED_AT, ROUTE, TIME, VERSION
 from everfit.core.evidence import Task
 
 NEW_CLASS = "new_class"
@@ -73,7 +73,7 @@ def standard_rows(joined: pl.DataFrame, schema: InputSchema, *, slices: Sequence
 
     It has :data:`ID`, :data:`TIME`, :data:`RECORDED_AT`, :data:`VERSION`, :data:`ROUTE`, the predictions,
     :data:`LABEL`, :data:`NEW_CLASS`, :data:`KNOWN_AT`, then the features under the schema's names and the slices, and
-    :data:`MARK` where it is given.
+    :data:`MARK` and :data:`ARRIVAL` where they are given.
     """
     there = set(joined.columns)
     answers = prediction_columns(schema.task, schema.classes)
@@ -97,7 +97,7 @@ def standard_rows(joined: pl.DataFrame, schema: InputSchema, *, slices: Sequence
         new.alias(NEW_CLASS),
         KNOWN_AT,
         *(column(name) for name in dict.fromkeys((*schema.names, *slices))),
-        *([MARK] if MARK in there else []),
+        *(name for name in (MARK, ARRIVAL) if name in there),
     ).sort(TIME, ID)
 
 

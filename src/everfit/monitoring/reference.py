@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from everfit.artifact.schema import InputSchema
@@ -18,7 +17,6 @@ from everfit.measures.confidence import alpha_per_window
 from everfit.measures.layout import Form, SketchLayout
 from everfit.measures.overdispersion import Dispersion
 from everfit.measures.sketch import Column, Sketch
-from everfit.measures.weighting import Floats
 from everfit.monitoring.drift import dispersions
 from everfit.monitoring.performance import Figure, Scale, figure
 from everfit.monitoring.prediction_frame import prediction_columns, truth_codes
@@ -27,8 +25,6 @@ from everfit.monitoring.windows import WINDOW, Length, placed
 HELD_OUT = "held_out"
 _LEAST_BLOCKS = 7
 _YEAR = timedelta(days=365)
-_MOST_ROWS = 2_000
-"""Rows that importance is measured on."""
 
 
 class Watched:
@@ -83,7 +79,7 @@ class ReferenceProfile:
     scale: Scale
     features: tuple[str, ...]
     importance: Mapping[str, float]
-    """Weight of each feature in the model; see :func:`measure_importance`."""
+    """Weight of each feature in the model; see :func:`everfit.artifact.importance.measure_importance`."""
     window: Length
     """Length of the windows that are compared with it."""
 
@@ -139,22 +135,6 @@ def reference_of(
         rows = rows.with_columns(pl.when(~unsaid).then(LABEL).alias(LABEL))
     scale = Scale(task=schema.task, metric=metric, classes=schema.classes)
     return ReferenceProfile(rows.sort(TIME), scale, schema.names, importance, window)
-
-
-def measure_importance(
-    rows: pl.DataFrame, features: Sequence[str], predict: Callable[[pl.DataFrame], Floats]
-) -> dict[str, float]:
-    """Return the mean absolute change of predictions, in their unit, when a feature's values are permuted among rows.
-
-    The model must not have learnt from the rows. Unlike the loss of accuracy of Breiman 2001 ("Random forests") it
-    needs no labels; both are discussed by Fisher, Rudin, Dominici 2019, "All models are wrong, but many are useful".
-    """
-    if rows.is_empty():
-        return dict.fromkeys(features, 0.0)
-    few = rows.gather_every(max(1, -(-rows.height // _MOST_ROWS)))
-    usual = predict(few)
-    order = np.random.default_rng(0).permutation(few.height)
-    return {name: float(np.abs(predict(few.with_columns(few[name][order])) - usual).mean()) for name in features}
 
 
 def _columns_of(rows: pl.DataFrame, layout: SketchLayout) -> dict[str, Column]:

@@ -6,9 +6,11 @@ another one does, leaves either a right count or one that is recognised as stale
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from uuid import uuid4
 from zlib import crc32
@@ -44,17 +46,28 @@ class Counts:
         self._reference = reference
         self._held: dict[int, Counted] = {}
 
-    def windows(self, rows: pl.DataFrame, read: Read, *, until: datetime) -> tuple[Counted, ...]:
+    def windows(
+        self, rows: pl.DataFrame, read: Read, *, until: datetime, settled: pl.DataFrame | None = None
+    ) -> tuple[Counted, ...]:
         """Return the newest complete windows with rows enough, oldest first; new ones are read and counted.
 
-        All rows of the version are given, with :data:`MARK`; features are not needed. Raises :class:`StoreError` if
-        the folder cannot be read or written.
+        All rows of the version are given, with :data:`MARK`, but for those that are ``settled``, of which
+        :func:`~everfit.monitoring.windows.tallied` is given; features are not needed. A window of rows, not of time,
+        that was not counted before some of them were settled is left out. Raises :class:`StoreError` if the folder
+        cannot be read or written.
         """
-        inside = placed(rows, self._reference.window)
-        present = newest_windows(inside, self._reference.window, until=until)
+        length = self._reference.window
+        inside = placed(rows, length)
+        present = newest_windows(inside, length, until=until, settled=settled)
         known = {window.number: self._known(window) for window in present}
-        counted = self._count(inside, [window for window in present if known[window.number] is None], read)
-        self._held = {number: window or counted[number] for number, window in known.items()}
+        missing = [window for window in present if known[window.number] is None]
+        own = dict(inside.group_by(WINDOW).len().iter_rows())
+        counted = self._count(inside, [window for window in missing if own.get(window.number) == window.rows], read)
+        if not isinstance(length, int):
+            parts = [window for window in missing if window.number not in counted]
+            counted |= {window.number: self._count_between(window, read) for window in parts}
+        found = {number: window or counted.get(number) for number, window in known.items()}
+        self._held = {number: window for number, window in found.items() if window is not None}
         return tuple(self._held.values())
 
     def _count(self, rows: pl.DataFrame, missing: Sequence[Window], read: Read) -> dict[int, Counted]:
@@ -74,6 +87,18 @@ class Counts:
             # What cannot be read now is not to be missed for ever.
             if seen[window.number] == window.rows:
                 self._keep(found[window.number])
+        return found
+
+    def _count_between(self, window: Window, read: Read) -> Counted:
+        """Count a window by its times, piece by piece, and keep it."""
+        found, seen = count(window, read(window.start, window.start).clear(), self._reference), 0
+        pieces = math.ceil(window.rows / _MOST_ROWS)
+        ends = [window.start + (window.end - window.start) * piece / pieces for piece in range(pieces + 1)]
+        for begin, end in pairwise(ends):
+            part = read(begin, end).filter(pl.col(TIME) < end)
+            found, seen = found.add(part, self._reference), seen + part.height
+        if seen == window.rows:
+            self._keep(found)
         return found
 
     def _known(self, window: Window) -> Counted | None:

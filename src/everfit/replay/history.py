@@ -11,9 +11,10 @@ from everfit.core.evidence import ID
 from everfit.definitions.model import Model
 from everfit.definitions.view import FeatureView
 from everfit.features.compute import horizon, known_time, view_rows
-from everfit.features.labels import class_text
-from everfit.store.reader import Reader, require_columns
-from everfit.store.timestamps import INSTANT, to_instant
+from everfit.features.labels import class_text, used_columns
+from everfit.store.reader import Reader
+from everfit.store.time_range import TimeRange
+from everfit.store.timestamps import instant_literal, to_instant
 
 EVENT_TIME, CREATED = "event_time", "created"
 """Names of the times of a pushed row in requests to the service."""
@@ -34,23 +35,19 @@ class History:
         :data:`~everfit.core.evidence.LABEL` and :data:`~everfit.core.evidence.KNOWN_AT`, both null without a label.
         """
         events, label, place = self._model.events, self._model.label, f"model {self._model.name}, events"
-        rows = self.reader.scan(events.source)
+        columns = list(dict.fromkeys([*used_columns(self._model), *self._model.request]))
+        within = TimeRange(since, until)
+        rows = self.reader.scan(events.source, columns=columns, within=within, by=events.timestamp, place=place)
         schema = rows.collect_schema()
-        used = [events.id, events.timestamp, *self._model.request, label.known_at, *label.columns]
-        if events.where is not None:
-            used += events.where.meta.root_names()
-            rows = rows.filter(events.where)
-        require_columns(used, schema, place=place)
+        rows = rows if events.where is None else rows.filter(events.where)
         time = to_instant(events.timestamp, schema[events.timestamp], place=place)
         known = to_instant(label.known_at, schema[label.known_at], place=f"model {self._model.name}, label")
         value = pl.col(label.value) if isinstance(label.value, str) else label.value
         if self._model.task != "regression":
             value = class_text(value, rows.select(value.alias(LABEL)).collect_schema()[LABEL])
-        begun = [] if since is None else [time >= _at(since)]
         settled = value.is_not_null() & known.is_not_null()
         return (
-            rows.filter(time < _at(until), *begun)
-            .select(
+            rows.select(
                 pl.col(events.id).cast(pl.String).alias(ID),
                 time.alias(TIME),
                 *self._model.request,
@@ -84,4 +81,4 @@ class History:
 
 
 def _at(instant: datetime) -> pl.Expr:
-    return pl.lit(instant, dtype=INSTANT)
+    return instant_literal(instant)

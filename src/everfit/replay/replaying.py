@@ -22,7 +22,7 @@ from everfit.definitions.model import Model
 from everfit.definitions.view import FeatureView
 from everfit.features.history import features_of
 from everfit.journal.tables import scan_predictions
-from everfit.loop.materialize_job import materialize
+from everfit.loop.online_generations import materialize_active
 from everfit.replay.history import History
 from everfit.replay.pacing import ControllerBarrier, Pace, Stop
 from everfit.replay.result import AGAINST, PREDICTION, VERSION, Period, ReplayReport, figures
@@ -40,6 +40,8 @@ _COMPARED_AT_ONCE = timedelta(days=30)
 _MOST_ROWS = 2_000
 """Largest number of rows in a request, even if the service accepts more."""
 _TASK = "Replay"
+_SHOWN_S = 1.0
+"""A wait for the controller is shown after this long; most are shorter."""
 
 
 class ReplayPlan(Struct, frozen=True, kw_only=True):
@@ -102,13 +104,14 @@ def replay(
     controller = None
     if plan.watch_every is not None:
         controller = ControllerBarrier(
-            system.state, every=plan.watch_every, start=plan.start, patience_s=plan.patience_s
+            system.state, system.deployment, every=plan.watch_every, start=plan.start, patience_s=plan.patience_s
         )
         controller.require_alive()
     earlier = _earlier_events(system, definition, plan)
     with LeadingClock(system.state / CLOCK_FILE) as clock:
         history = History(definition, system.reader)
-        materialize(system, [view.name for view in definition.views], until=plan.start, full=True, progress=progress)
+        names = [view.name for view in definition.views]
+        materialize_active(system, names, until=plan.start, full=True, progress=progress)
         clock.begin(plan.start)
         keep_span(system.state, ReplaySpan(start=plan.start, end=plan.end, slice_s=plan.step.total_seconds()))
         most_rows = min(_MOST_ROWS, system.project.settings.serving.max_rows)
@@ -166,6 +169,7 @@ class _Run:
         plan, pace = self.plan, Pace(self.plan.speed, self.plan.start)
         self.progress.start(_TASK, -((plan.start - plan.end) // plan.step))
         reached = plan.start
+        self._announce_wait()
         for part in self._slices(earlier):
             if stop():
                 break
@@ -175,10 +179,27 @@ class _Run:
             self.sender.report(part.outcomes, part.arrived)
             reached = part.end
             if self.controller is not None:
-                self.controller.wait_at(reached, stop)
+                self.controller.wait_at(reached, self._reporting(reached, stop))
+                self._announce_wait()
             self.progress.advance(_TASK, note=self._note(reached))
         self.progress.finish(_TASK, note=self._note(reached))
         return reached
+
+    def _reporting(self, reached: datetime, stop: Stop) -> Stop:
+        """Return ``stop`` such that a long wait is shown."""
+        began_s = time.monotonic()
+
+        def report() -> bool:
+            if time.monotonic() - began_s >= _SHOWN_S:
+                self.progress.advance(_TASK, 0, note=f"{self._note(reached)}, waits for service and controller")
+            return stop()
+
+        return report
+
+    def _announce_wait(self) -> None:
+        # At a limited speed the controller makes its rounds in between, too.
+        if self.controller is not None and self.plan.speed is None:
+            self.clock.announce_wait(self.controller.next)
 
     def predicted(self) -> pl.DataFrame:
         """Return all predictions with version and final label. Raises :class:`EmptyWindowError` if there are none."""
@@ -212,7 +233,7 @@ class _Run:
     def _note(self, reached: datetime) -> str:
         rows = self.sender.counts.predicted
         rate = rows / max(time.monotonic() - self.began_s, 1e-9)
-        return f"{reached:%Y-%m-%d %H:%M}  {rows:,} rows  {rate:,.0f} rows/s"
+        return f"{reached:%Y-%m-%d %H:%M}  {rows:,} predictions  {rate:,.0f}/s"
 
 
 def _predictions(values: Sequence[Value]) -> pl.Series:

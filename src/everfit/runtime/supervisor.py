@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from types import FrameType
 
 from everfit.core.event_log import log_event
+from everfit.core.restart_pause import RestartPause
+from everfit.runtime.active_launcher import ActiveLauncher
 from everfit.runtime.launcher import Launcher
 
 _POLL_S = 0.05
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
-_STABLE_S = 30.0
-"""A process that ran this long counts as stable."""
 _GRACE_S = 40.0
 """Time that processes are given to finish what they have begun, before they are killed."""
 
@@ -34,11 +33,14 @@ class ProcessSpec:
         words: Its command, after ``everfit``; ``--ready FD`` is added, and the process writes a byte there once it
             is ready.
         descriptors: File descriptors that it inherits.
+        follows: It runs in the active release instead of Everfit's own environment. It ends with code 0 when another
+            release is active, and is started in that one.
     """
 
     name: str
     words: tuple[str, ...]
     descriptors: tuple[int, ...] = ()
+    follows: ActiveLauncher | None = None
 
 
 def worker_specs(listener: int, workers: int, *words: str) -> list[ProcessSpec]:
@@ -83,14 +85,8 @@ class Supervisor:
             while not child.is_ready(0.2):
                 if self._stopping:
                     return 0
-                code = child.process.poll()
-                if code is None:
-                    continue
-                if code >= 0:
-                    return code
-                # Killed from outside: it may well be able to start.
-                child.restart_if_ended()
-                time.sleep(_POLL_S)
+                if not child.restart_if_ended():
+                    return int(child.process.returncode)
         announce()
         while not self._stopping:
             for child in self._children:
@@ -116,15 +112,17 @@ class _Child:
     def __init__(self, launcher: Launcher, spec: ProcessSpec) -> None:
         self._launcher = launcher
         self._spec = spec
-        self._pause_s = _FIRST_PAUSE_S
+        self._pause = RestartPause()
         self._start()
 
     def _start(self) -> None:
+        launcher = self._spec.follows.launcher() if self._spec.follows else self._launcher
         self._ready, writer = os.pipe()
+        self._was_ready, self._can_start = False, True
         try:
             self.process = subprocess.Popen(  # noqa: S603 - our own command
-                self._launcher.command(*self._spec.words, "--ready", str(writer)),
-                env=self._launcher.variables,
+                launcher.command(*self._spec.words, "--ready", str(writer)),
+                env=launcher.variables,
                 pass_fds=(*self._spec.descriptors, writer),
                 # A terminal's Ctrl-C reaches the supervisor alone, which passes it on.
                 start_new_session=True,
@@ -137,24 +135,46 @@ class _Child:
         log_event(_log, "process_started", f"{name} starts as process {pid}", child=name, child_pid=pid)
 
     def is_ready(self, wait_s: float) -> bool:
-        readable, _, _ = select.select([self._ready], [], [], wait_s)
-        # The pipe's end without a byte means that the process died.
-        return bool(readable) and os.read(self._ready, 1) == b"+"
+        """Wait for the process to be ready; return true if it is, or was before it ended."""
+        if not self._was_ready:
+            readable, _, _ = select.select([self._ready], [], [], wait_s)
+            # The pipe's end without a byte means that the process died.
+            self._was_ready = bool(readable) and os.read(self._ready, 1) == b"+"
+            if self._was_ready and self._spec.follows:
+                self._spec.follows.started()
+        return self._was_ready
 
-    def restart_if_ended(self) -> None:
-        """Start the process again after a pause, which doubles unless it had been stable."""
+    def restart_if_ended(self) -> bool:
+        """Start the process again after a pause, which doubles unless it had been stable.
+
+        Return false if it ended before it was ready, and would do so again.
+        """
         code, now_s = self.process.poll(), time.monotonic()
         if code is None:
-            return
+            self.is_ready(0.0)
+            return True
         if self._due_s is None:
-            pause_s = _FIRST_PAUSE_S if now_s - self._began_s >= _STABLE_S else self._pause_s
-            self._pause_s, self._due_s = min(2 * pause_s, _LONGEST_PAUSE_S), now_s + pause_s
+            self._can_start = self._judge(code)
+            if self._was_ready and self._spec.follows and code == 0:
+                # It makes way for one in another release.
+                self._due_s = now_s
+                return True
+            pause_s = self._pause.after(now_s - self._began_s)
+            self._due_s = now_s + pause_s
             name = self._spec.name
             message = f"{name} ended with {code}; another one starts in {pause_s:.1f} s"
             log_event(_log, "process_ended", message, level=logging.ERROR, child=name, code=code)
         elif now_s >= self._due_s:
             os.close(self._ready)
             self._start()
+        return self._can_start
+
+    def _judge(self, code: int) -> bool:
+        """Return true if a process that ended with a code may be able to start."""
+        if self.is_ready(0.0):
+            return True
+        # One that was killed from outside may.
+        return self._spec.follows.failed(code) if self._spec.follows else code < 0
 
     def wait(self, deadline_s: float) -> None:
         """Wait for the process to end; kill it at a deadline, in seconds as of ``time.monotonic``."""

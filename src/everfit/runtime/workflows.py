@@ -95,6 +95,20 @@ class Engine:
         found = DBOS.list_workflows(workflow_id_prefix=prefix, load_input=False, load_output=False)
         return {status.workflow_id: _state(status) for status in found}
 
+    def newest_attempt(self, prefix: str) -> tuple[WorkflowState | None, int]:
+        """Return state and number of the newest of the workflows whose keys are a prefix and a number.
+
+        ``None`` and -1 if there was none.
+        """
+        attempts = {int(key.removeprefix(prefix)): state for key, state in self.states(prefix).items()}
+        newest = max(attempts, default=-1)
+        return attempts.get(newest), newest
+
+    def running(self) -> tuple[str, ...]:
+        """Return the keys of workflows that have not ended."""
+        found = DBOS.list_workflows(status=_RUNNING, load_input=False, load_output=False)
+        return tuple(status.workflow_id for status in found)
+
     def stranded(self) -> tuple[str, ...]:
         """Return the keys of workflows that another version started, and that this one does not finish."""
         found = DBOS.list_workflows(status=_RUNNING, load_input=False, load_output=False)

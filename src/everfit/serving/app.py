@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from everfit.serving.http.content_encoding import decode_body
 from everfit.serving.http.responses import ErrorInfo, Response, error_info
-from everfit.serving.http.routes import MLFLOW, OPEN_INFERENCE, Router
+from everfit.serving.http.routes import MLFLOW, OPEN_INFERENCE, RELEASES, Router
 from everfit.serving.inference.prediction_handler import Admission, PredictionHandler
 from everfit.serving.openapi.document import OpenApi
 from everfit.serving.protocols.json import JSON_ROWS
@@ -26,11 +26,10 @@ if TYPE_CHECKING:
     from everfit.serving.inference.data_plane import DataPlane
     from everfit.serving.prediction_logger import PredictionLogger
     from everfit.serving.protocols.codec import Codec
+    from everfit.serving.release_webhook import ReleaseWebhook
     from everfit.store.deployment import DeploymentRecord
 
-_ROUTER = Router(ROUTES)
-_PATHS = sorted({route.path for route in ROUTES if not route.path.startswith("/v2/")})
-"""Paths that a response of status 404 names."""
+_WITHOUT_WEBHOOK = tuple(route for route in ROUTES if route.tag != RELEASES)
 _CODECS: Mapping[str, Codec] = {OPEN_INFERENCE: TENSORS, MLFLOW: JSON_INVOCATIONS}
 """Write the errors of routes by tag; those of the others are in Everfit's own form."""
 
@@ -49,6 +48,7 @@ class App:
         clock: Clock,
         metrics: Callable[[], Response],
         settings: ServingSettings,
+        webhook: ReleaseWebhook,
     ) -> None:
         self.data_plane = data_plane
         self.prediction_logger = prediction_logger
@@ -58,6 +58,7 @@ class App:
         self.clock = clock
         self.metrics = metrics
         self.settings = settings
+        self.webhook = webhook
         self.admission = Admission(settings.max_waiting)
         self.predictions = PredictionHandler(
             data_plane,
@@ -65,20 +66,27 @@ class App:
             timeout_s=settings.answer_seconds,
             syncs=prediction_logger.durability == "sync",
         )
-        self.openapi = OpenApi(ROUTES, self)
+        self._routes: Sequence[Route] = ()
+        self.update_routes()
+
+    def update_routes(self) -> None:
+        """Add the webhook's route once there is a secret, and take it away with the last one."""
+        routes = ROUTES if self.webhook.has_secret() else _WITHOUT_WEBHOOK
+        if routes is not self._routes:
+            self._routes, self._router, self.openapi = routes, Router(routes), OpenApi(routes, self)
 
     def handle(self, http: HttpRequest) -> Response | Awaitable[Response]:
         """Return the response to a request, or an awaitable of it; never raise."""
-        match = _ROUTER.match(http.path)
+        match = self._router.match(http.path)
         if match is None:
-            return _not_found(http.path)
+            return _not_found(http.path, self._routes)
         route = match.routes.get(http.method)
         if route is None:
             first = next(iter(match.routes.values()))
             rule = f"the method must be {match.allowed}, but got {http.method!r}"
             info = ErrorInfo(405, rule, headers=((b"allow", match.allowed.encode()),))
             return _CODECS.get(first.tag, JSON_ROWS).write_error(info)
-        if http.encoding:
+        if http.encoding and not route.bodies.is_signed:
             return self._guard(self._decompress(route, http, match.parameters), _CODECS.get(route.tag, JSON_ROWS))
         return self._call(route, http, match.parameters)
 
@@ -103,10 +111,11 @@ class App:
         return response if isinstance(response, Response) else await response
 
 
-def _not_found(path: str) -> Response:
+def _not_found(path: str, routes: Sequence[Route]) -> Response:
     if path.startswith("/v2"):
         known = "/v2, /v2/health/live, /v2/health/ready, /v2/models/{model}, /v2/repository/index"
         info = ErrorInfo(404, f"there is nothing at {path[:200]!r}; begin at {known}")
         return TENSORS.write_error(info)
-    info = ErrorInfo(404, f"there is nothing at {path[:200]!r}; there is {', '.join(_PATHS)}", {"paths": _PATHS})
+    paths = sorted({route.path for route in routes if not route.path.startswith("/v2/")})
+    info = ErrorInfo(404, f"there is nothing at {path[:200]!r}; there is {', '.join(paths)}", {"paths": paths})
     return JSON_ROWS.write_error(info)

@@ -31,6 +31,8 @@ from everfit.store.record_log import PredictionLog, RecordLog, encode_record
 Durability = Literal["batch", "sync"]
 _Callback = Callable[[StoreError | None], None]
 
+_BATCH_S = 0.1
+"""Longest time until the disk has a record with ``batch``."""
 _LOG_EVERY_S = 10.0
 _LONGEST_PROBLEM = 300
 _log = logging.getLogger(__name__)
@@ -54,10 +56,13 @@ class PredictionLogger:
             at most 100 ms later; if it cannot be written, the response is sent nevertheless, and an error is logged.
             ``sync``: the disk has it before, or the response is an error. Outcomes and pushes are always ``sync``.
         seal_after_s: Age at which a segment is closed and may be shipped, in seconds.
+        in_replay: With ``batch``, outcomes and pushes are ``batch``, too: their source has them.
     """
 
-    def __init__(self, journal: Path, *, durability: Durability, seal_after_s: float) -> None:
+    def __init__(self, journal: Path, *, durability: Durability, seal_after_s: float, in_replay: bool = False) -> None:
         self.durability = durability
+        self._forces = durability == "sync" or not in_replay
+        self._synced_s = 0.0
         self.lost_rows = 0
         """Predicted rows whose record could not be written."""
         self._predictions = PredictionLog(journal / PREDICTIONS, seal_after_s=seal_after_s)
@@ -146,7 +151,8 @@ class PredictionLogger:
     def log_pushed_rows(self, rows: PushedRows) -> None:
         """Write pushed feature rows, and wait for the disk. Raises :class:`StoreError` if they could not be written."""
         self._pushes.append(rows)
-        self._pushes.sync()
+        if self._forces:
+            self._pushes.sync()
 
     def when_on_disk(self, callback: _Callback) -> None:
         """Call back in the event loop once all that is written now is on the disk, or with the error."""
@@ -177,6 +183,9 @@ class PredictionLogger:
             log.close()
 
     def _sync(self) -> None:
+        if not self._forces and time.monotonic() - self._synced_s < _BATCH_S:
+            return
+        self._synced_s = time.monotonic()
         for log in self._logs:
             log.sync()
 

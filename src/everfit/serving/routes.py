@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from everfit.serving.http.responses import JSON
-from everfit.serving.http.routes import MLFLOW, OPEN_INFERENCE, Bodies, Route
+from everfit.serving.http.routes import MLFLOW, OPEN_INFERENCE, RELEASES, Bodies, Route
 from everfit.serving.protocols import everfit as own
-from everfit.serving.protocols import mlflow
+from everfit.serving.protocols import mlflow, webhook
 from everfit.serving.protocols.arrow.codec import ARROW_FILE, ARROW_STREAM
 from everfit.serving.protocols.open_inference import endpoints as v2
 from everfit.serving.protocols.open_inference import repository
 from everfit.serving.protocols.open_inference.codec import BINARY
 
 _PAGE = Bodies()
+_SIGNED = Bodies((b"*/*",), errors=(401, 413, 503), status=202, is_signed=True)
 _TEXT, _HTML = Bodies(gives=(b"text/plain",)), Bodies(gives=(b"text/html",))
 _READY, _FOUND = Bodies(errors=(503,)), Bodies(errors=(404, 503))
 _REPORT = Bodies((JSON,), errors=(404, 413, 415, 422, 500, 503))
@@ -66,6 +67,15 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "Features", "POST", "/features/{view}", own.push_features, "push_{view}", "Push newer rows of {view}", _REPORT
+    ),
+    Route(
+        RELEASES,
+        "POST",
+        "/releases/look",
+        webhook.look,
+        "look_for_release",
+        "Look at the source repository now, as a signed webhook",
+        _SIGNED,
     ),
     _v2("GET", "", v2.describe_service, "", "Return the service's name and extensions", _PAGE),
     _v2("GET", "/health/live", own.live, "_live", "Check that the service runs", _PAGE),

@@ -18,14 +18,14 @@ from time import monotonic
 from prometheus_client.exposition import generate_latest
 
 from everfit.core.clock import Clock
-from everfit.core.errors import EverfitError
+from everfit.core.errors import EverfitError, NotReadyError
 from everfit.core.event_log import log_event
 from everfit.core.settings import ServingSettings
 from everfit.serving.app import App
 from everfit.serving.feature_push import FeaturePush
 from everfit.serving.feedback import Feedback
 from everfit.serving.http.connection import Connection
-from everfit.serving.http.listener import BACKLOG
+from everfit.serving.http.listener import BACKLOG, url_of
 from everfit.serving.http.response_queue import ResponseQueue
 from everfit.serving.http.responses import Response
 from everfit.serving.inference.data_plane import DEPLOYMENT, DataPlane
@@ -33,6 +33,7 @@ from everfit.serving.inference.model_loader import LoadedDeployment, ModelLoader
 from everfit.serving.inference.shadow import ShadowRunner
 from everfit.serving.metrics import CONTENT_TYPE, ServiceMetrics
 from everfit.serving.prediction_logger import PredictionLogger
+from everfit.serving.release_webhook import ReleaseWebhook
 from everfit.serving.worker_report import LoadedVersion, WorkerReport, read_reports, resident_bytes, write_report
 from everfit.store.gauges import read_samples
 from everfit.store.replay_clock import FollowedClock
@@ -40,6 +41,8 @@ from everfit.store.sqlite_online import OnlineStore
 
 _POLL_S = 0.1
 """Time between two looks for a change of the deployment."""
+_REPLAY_POLL_S = 0.02
+"""The same in a replay, which waits for the workers; also the shortest time between two reports."""
 _REPORT_S = 1.0
 _DRAIN_S = 30.0
 """Longest time for open requests once the worker is told to stop."""
@@ -69,6 +72,7 @@ class Worker:
         clock: Clock,
         slot: int,
         reports: Path,
+        webhook: ReleaseWebhook,
         gauges: Path | None = None,
     ) -> None:
         self._model_loader = model_loader
@@ -77,8 +81,11 @@ class Worker:
         self._slot = slot
         self._reports = reports
         self._clock = clock
+        self._follows_replay = isinstance(clock, FollowedClock)
+        self._shadow_reported = (0, False)
         self._gauges = gauges
         self._deployment = 0
+        self._url, self._supervisor = "", 0
         self._shadow = ShadowRunner(prediction_logger)
         self.data_plane = DataPlane(online, prediction_logger, self._shadow, clock)
         self.app = App(
@@ -90,6 +97,7 @@ class Worker:
             clock=clock,
             metrics=self._metrics,
             settings=settings,
+            webhook=webhook,
         )
         self._connections: set[Connection] = set()
         self._stop = asyncio.Event()
@@ -145,6 +153,7 @@ class Worker:
 
     async def _run(self, listener: socket.socket, announce: Callable[[], object], parent: int | None) -> None:
         loop = asyncio.get_running_loop()
+        self._url, self._supervisor = url_of(listener), parent or 0
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         response_queue = ResponseQueue(self.prediction_logger)
@@ -181,10 +190,13 @@ class Worker:
         self.prediction_logger.close()
 
     async def _follow_deployment(self) -> None:
+        poll_s = _REPLAY_POLL_S if self._follows_replay else _POLL_S
         while True:
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(poll_s)
+            if self._follows_replay and self._has_shadow() and self._shadow_progress() != self._shadow_reported:
+                self._write_report()
             stamp = self._model_loader.deployment.stamp()
-            if stamp == self._stamp:
+            if stamp == self._stamp and not self._model_loader.can_retry():
                 continue
             self._stamp = stamp
             try:
@@ -203,11 +215,26 @@ class Worker:
             for connection in tuple(self._connections):
                 connection.sweep(monotonic())
             self._write_report()
+            self.app.update_routes()
             if parent is not None and os.getppid() != parent:
                 _log.error("the service's supervisor is gone; this worker ends")
                 self._stop.set()
 
+    def _has_shadow(self) -> bool:
+        return any("shadow" in variants.by_route for variants in self.data_plane.models.values())
+
+    def _shadow_progress(self) -> tuple[int, bool]:
+        """Return what a replay waits for: the clock's time, and true while shadow predictions are not logged."""
+        return self._now_us(), self._shadow.waiting > 0
+
+    def _now_us(self) -> int:
+        try:
+            return self._clock.now_us()
+        except NotReadyError:
+            return 0
+
     def _write_report(self) -> None:
+        self._shadow_reported = self._shadow_progress()
         try:
             write_report(self._reports, self.report())
         except OSError as error:
@@ -215,6 +242,8 @@ class Worker:
 
     def report(self) -> WorkerReport:
         """Return the state of this worker."""
+        # Before the number of waiting requests: those of before this instant are waiting by now, or done.
+        reported_us = self._now_us()
         return WorkerReport(
             slot=self._slot,
             pid=os.getpid(),
@@ -224,8 +253,12 @@ class Worker:
             counters_by_model=self.app.predictions.counters_by_model,
             lost_rows=self.prediction_logger.lost_rows,
             dropped_rows=self._shadow.dropped_rows,
+            shadow_waiting=self._shadow.waiting,
+            reported_us=reported_us,
             memory_bytes=resident_bytes(),
-            follows_replay=isinstance(self._clock, FollowedClock),
+            follows_replay=self._follows_replay,
+            url=self._url,
+            supervisor=self._supervisor,
         )
 
     def _metrics(self) -> Response:

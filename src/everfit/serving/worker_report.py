@@ -39,15 +39,28 @@ class WorkerReport(Struct, frozen=True, kw_only=True):
     """Predicted rows that could not be recorded, for example because the disk was full."""
     dropped_rows: int
     """Rows that no shadow version received, because its queue was full."""
+    shadow_waiting: int = 0
+    """Requests whose shadow predictions are not logged yet."""
+    reported_us: int = 0
+    """Time of the report by the worker's clock, in microseconds since 1970; 0 before a replay's clock has begun."""
     memory_bytes: int
     """Resident memory."""
     follows_replay: bool = False
     """True if its clock is that of a replay."""
+    url: str = ""
+    """The URL that it listens on; empty behind another server."""
+    supervisor: int = 0
+    """The process that starts it again; 0 for none."""
+
+
+def report_file(folder: Path, slot: int) -> Path:
+    """Return the file of a slot's report, which a worker writes every second."""
+    return folder / f"worker-{slot}.json"
 
 
 def write_report(folder: Path, report: WorkerReport) -> None:
     """Write the report of a worker's slot. Raises ``OSError`` if it cannot be written."""
-    path = folder / f"worker-{report.slot}.json"
+    path = report_file(folder, report.slot)
     fresh = path.with_suffix(f".{os.getpid()}.new")
     fresh.write_bytes(msgspec.json.encode(report))
     fresh.replace(path)

@@ -21,10 +21,18 @@ class ControllerReport(Struct, frozen=True, kw_only=True):
     watched_until_us: int
     """The latest instant as of which every model was evaluated, in microseconds since 1970; 0 before the first time."""
     busy: bool
-    """True while a workflow that it started is running, such as a training or a promotion."""
+    """True while an order or a rollout's transition is under way, or has just ended and the next round must show what
+    follows from it; false while a rollout only waits for rows or labels."""
     pid: int
+    supervisor: int = 0
+    """The process that starts it again when it ends; 0 if unknown."""
     says: dict[str, str] = {}
     """The latest sentence of each model's policy, by the model's name."""
+
+    @property
+    def is_expected(self) -> bool:
+        """True if the controller has ended, and the process lives that starts another one."""
+        return not is_alive(self.pid) and self.supervisor > 1 and is_alive(self.supervisor)
 
 
 def write_controller_report(state: Path, report: ControllerReport) -> None:
@@ -45,11 +53,28 @@ def read_controller_report(state: Path) -> ControllerReport | None:
 
 
 def is_alive(pid: int) -> bool:
-    """Return true if this machine has such a process."""
+    """Return true if this machine has such a process, and it has not ended."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         pass
-    return True
+    return _kernel_state(pid) not in _ENDED
+
+
+def is_stopped(pid: int) -> bool:
+    """Return true if a process is held by a signal such as SIGSTOP; false where the system does not tell."""
+    return _kernel_state(pid) in _HELD
+
+
+_ENDED, _HELD = frozenset({"Z", "X"}), frozenset({"T", "t"})
+"""States of Linux: a zombie, which has ended and waits for its parent, or is about to vanish; held, or traced."""
+
+
+def _kernel_state(pid: int) -> str:
+    """Return the letter of a process's state (proc(5)); empty where the system does not tell."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return ""

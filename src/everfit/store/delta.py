@@ -7,9 +7,11 @@ whose name delta-rs cannot bear it works on a copy of the log, which is small, i
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import TYPE_CHECKING
@@ -29,6 +31,8 @@ _UNBEARABLE = re.compile(r"%[0-9A-Fa-f]{2}|[\[\]\\^|<>`\x00-\x1f\x7f]")
 _UNQUOTED = re.compile(r"[\w\-./~*;&:@!$'()+,=]*", re.ASCII)
 """Paths that delta-rs does not percent-encode, so that Polars finds the files that it names."""
 _ATTEMPTS = 5
+_READING_HOURS = 24
+"""Time for which files are kept that no version needs any more: so long may a reader of an older version take."""
 
 
 def delta_error(name: str = "DeltaError") -> type[Exception]:
@@ -76,6 +80,24 @@ class LakeTable:
         found = self.actions()
         return [self.folder / unquote(path) for path in found["path"]] if found.height else []
 
+    def merged_since(self, version: int) -> tuple[set[Path], set[Path]] | None:
+        """Return the files that were merged since a version, and those that hold their rows now.
+
+        ``None`` if the log does not reach back so far any more.
+        """
+        gone, made = set[Path](), set[Path]()
+        for number in range(version + 1, self.version() + 1):
+            try:
+                entry = (self.folder / LOG / f"{number:020}.json").read_text(encoding="utf-8")
+            except FileNotFoundError:
+                return None
+            for action in map(json.loads, entry.splitlines()):
+                for kind, files in (("remove", gone), ("add", made)):
+                    if kind in action and not action[kind]["dataChange"]:
+                        files.add(self.folder / unquote(action[kind]["path"]))
+        # What was merged twice is of no interest in between.
+        return gone - made, made - gone
+
     def schema(self) -> pl.Schema:
         """Names and types of the columns."""
         return pl.scan_delta(self.table).collect_schema()
@@ -101,6 +123,37 @@ def scan_delta(folder: Path) -> pl.LazyFrame:
         rule = "a partitioned Delta table's path must have only ASCII letters, digits and -._~/"
         raise SourceError(rule, value=str(folder), remedy="Move the table, or rename its folder.")
     return table.scan()
+
+
+def merge_files(folder: Path, *, target_bytes: int) -> bool:
+    """Merge neighbouring files of a table that are smaller than a size, in the order in which they were added.
+
+    Returns true if any were. Files that no version of the last day needs are deleted. A folder whose name delta-rs
+    cannot bear is left as it is. Raises deltalake's :class:`DeltaError` if the table cannot be read or written, and
+    :class:`OSError` if the disk refuses.
+    """
+    from deltalake import DeltaTable
+
+    if _UNBEARABLE.search(str(folder)):
+        return False
+    table = DeltaTable(folder)
+    done = table.optimize.compact(target_size=target_bytes, max_concurrent_tasks=1)
+    table.vacuum(retention_hours=_READING_HOURS, enforce_retention_duration=False, dry_run=False)
+    return int(done["numFilesRemoved"]) > 0
+
+
+def delete_rows(folder: Path, column: str, before: datetime) -> int:
+    """Delete a table's rows whose instant is before another, and return their number.
+
+    Files that hold no other rows are not read. They are deleted from the disk a day later. Raises what
+    :func:`merge_files` does; a folder whose name delta-rs cannot bear is left as it is.
+    """
+    from deltalake import DeltaTable
+
+    if _UNBEARABLE.search(str(folder)):
+        return 0
+    done = DeltaTable(folder).delete(f"{column} < '{before.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}'")
+    return int(done["num_deleted_rows"])
 
 
 def append_rows(folder: Path, rows: pl.DataFrame) -> int:

@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 
 from everfit.core.errors import StoreError
 from everfit.core.event_log import log_event
+from everfit.store.active_release import python_of
 from everfit.store.atomic_file import replace_file
 
 _log = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ class Deployed(Struct, frozen=True, kw_only=True):
     digest: str
     folder: str
     """The package's folder; relative to the record's folder if it is below it."""
+    environment: str = ""
+    """The environment of the release that trained it, relative to the record's folder; empty for Everfit's own."""
 
 
 class ModelDeployment(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -123,6 +126,12 @@ class DeploymentRecord:
     def folder_of(self, deployed: Deployed) -> Path:
         """Return the package's folder as an absolute path."""
         return (self._path.parent / deployed.folder).resolve()
+
+    def interpreter_of(self, deployed: Deployed) -> Path | None:
+        """Return the Python of a version's environment as an absolute path; ``None`` for Everfit's own."""
+        if not deployed.environment:
+            return None
+        return python_of(self._path.parent.absolute() / deployed.environment)
 
 
 def _log_deployment(number: int, present: ModelDeployment) -> None:

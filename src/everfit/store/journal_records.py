@@ -1,7 +1,8 @@
-"""Records of the journal's logs: predictions, failures, outcomes and pushed feature rows.
+"""Records of the journal's logs: predictions, failures, outcomes, pushed feature rows and labels of sources.
 
-The prediction service writes them ahead of its response (a write-ahead log), and the journal reads them. On disk a
-record is an array: fields may be added at the end, and never be moved.
+The prediction service writes them ahead of its response (a write-ahead log), and the journal reads them; labels of
+sources are written by monitoring. On disk a record is an array: fields may be added at the end, and never be moved.
+Those of which many are alive at once are not tracked by the garbage collector, since they cannot be part of a cycle.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-PREDICTIONS, FAILURES, OUTCOMES, PUSHES = "predictions", "failures", "outcomes", "pushes"
+PREDICTIONS, FAILURES, OUTCOMES, PUSHES, LABELS = "predictions", "failures", "outcomes", "pushes", "labels"
 """The logs' folders within the journal's."""
 Route = Literal["champion", "canary", "shadow", "named", "stand_in"]
 """Why a version predicted; ``named``: the request names the version; ``stand_in``: it is the fallback of another one
@@ -36,7 +37,7 @@ class PredictionLayout(Struct, frozen=True, kw_only=True, array_like=True, tag=0
     """The request field that is the event time; empty where it is the time of the request."""
 
 
-class Predictions(Struct, frozen=True, kw_only=True, array_like=True, tag=1):
+class Predictions(Struct, frozen=True, kw_only=True, array_like=True, gc=False, tag=1):
     """The predictions of one version for one request."""
 
     layout: int
@@ -68,7 +69,7 @@ class Failures(Struct, frozen=True, kw_only=True, array_like=True):
     """The exception on the first of them."""
 
 
-class Outcome(Struct, frozen=True, kw_only=True, array_like=True):
+class Outcome(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """Reported label of one prediction. A later record of the same id corrects an earlier one."""
 
     id: str
@@ -78,7 +79,7 @@ class Outcome(Struct, frozen=True, kw_only=True, array_like=True):
     """When it became knowable, in microseconds since 1970."""
 
 
-class Outcomes(Struct, frozen=True, kw_only=True, array_like=True):
+class Outcomes(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """Outcomes that one request reported."""
 
     model: str
@@ -99,3 +100,17 @@ class PushedRows(Struct, frozen=True, kw_only=True, array_like=True):
     """Known times, in microseconds since 1970."""
     features: dict[str, list[Any]]
     """Values by the name of the feature, in the view's order."""
+
+
+class SourceLabels(Struct, frozen=True, kw_only=True, array_like=True):
+    """Labels that were found in the source of a model's events, by columns."""
+
+    model: str
+    definition: str
+    """Digest of the label's definition: see :func:`everfit.definitions.label_digest.label_digest`."""
+    recorded_us: int
+    ids: list[str]
+    values: list[str]
+    """As text that gives the value back."""
+    known_us: list[int]
+    """Known times, in microseconds since 1970."""

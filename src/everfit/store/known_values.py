@@ -8,7 +8,7 @@ from datetime import datetime
 import polars as pl
 
 from everfit.definitions.source import Source
-from everfit.store.timestamps import INSTANT, to_instant
+from everfit.store.timestamps import instant_literal, to_instant
 
 
 def known_rows(rows: pl.LazyFrame, source: Source, as_of: datetime) -> pl.LazyFrame:
@@ -16,9 +16,14 @@ def known_rows(rows: pl.LazyFrame, source: Source, as_of: datetime) -> pl.LazyFr
 
     A row is known at its ``created``, or at its event time if the source has none.
     """
-    moment = pl.lit(as_of, dtype=INSTANT)
+    moment = instant_literal(as_of)
     known = instant_of(rows, source.created or source.timestamp)
     return hide_unknown(rows.filter(known <= moment), source, at=moment)
+
+
+def known_columns(source: Source) -> list[str]:
+    """The columns of a source that these functions look at: known times, and values that are known later."""
+    return [*([source.created] if source.created else []), *source.known_at, *source.known_at.values()]
 
 
 def hide_unknown(rows: pl.LazyFrame, source: Source, *, at: pl.Expr) -> pl.LazyFrame:

@@ -71,7 +71,7 @@ def append(lake: Path, table: str, parts: Sequence[SegmentRows]) -> int:
             settled = pl.Schema({name: pl.Float64() if kind == pl.Null else kind for name, kind in shape.items()})
             rows = pl.concat([frame.select(settled.names()).cast(settled) for frame in frames])
             variant = _variant(folder, number)
-            with _naming(variant):
+            with naming_table(variant):
                 _sync(variant, append_rows(variant, rows))
     return sum(frame.height for frames in members for frame in frames)
 
@@ -119,7 +119,7 @@ def tables_under(
     for path in _tables_under(lake / under):
         name = path.relative_to(lake).as_posix()
         if known and name in known:
-            with _naming(path):
+            with naming_table(path):
                 known[name].update()
             yield name, known[name]
         else:
@@ -149,14 +149,17 @@ def _is_variant(path: Path, folder: Path) -> bool:
 def _open(folders: Iterable[Path]) -> list[LakeTable]:
     tables = []
     for folder in folders:
-        with _naming(folder), suppress(delta_error("TableNotFoundError")):  # its first commit is still being written
+        with (
+            naming_table(folder),
+            suppress(delta_error("TableNotFoundError")),
+        ):  # its first commit is still being written
             tables.append(LakeTable(folder))
     return tables
 
 
 @contextmanager
-def _naming(folder: Path) -> Iterator[None]:
-    """Name the table in errors of deltalake or of the disk."""
+def naming_table(folder: Path) -> Iterator[None]:
+    """Name the table in errors of deltalake or of the disk. Raises :class:`StoreError` for them."""
     try:
         yield
     except (delta_error(), OSError) as error:

@@ -48,6 +48,36 @@ class FileLeadership:
         return self._file is not None
 
 
+def leading_process(path: Path) -> int | None:
+    """Return the process that holds the lock of :class:`FileLeadership`, or 0 if it left no id; ``None`` for none.
+
+    The lock is shared for an instant, and never taken from a leader.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_UN)
+    except BlockingIOError:
+        text = os.pread(file, 32, 0).strip()
+        return int(text) if text.isdigit() else 0
+    finally:
+        os.close(file)
+    return None
+
+
+def has_leading_session(connection: sa.Connection) -> bool:
+    """Return true if a session of a PostgreSQL ledger holds the lock of :class:`PostgresLeadership`."""
+    query = (
+        "SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = database AND datname = current_database() "
+        "WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND classid = :high AND objid = :low"
+    )
+    key = {"high": _LOCK_KEY >> 32, "low": _LOCK_KEY & 0xFFFFFFFF}
+    return connection.execute(sa.text(query), key).first() is not None
+
+
 class PostgresLeadership:
     """A session's advisory lock, for a ledger in PostgreSQL: controllers may be on several machines."""
 

@@ -10,6 +10,7 @@ here: a change of one leaves its former columns in the migration that makes it.
 | ``incidents`` | ``monitoring.incidents`` |
 | ``orders`` | ``triggers.orders`` |
 | ``performances`` | ``monitoring.performances`` |
+| ``releases`` | ``releases.releases`` |
 | ``rollouts`` | ``delivery.rollouts`` |
 """
 
@@ -103,6 +104,15 @@ PERFORMANCES = sa.Table(
     sa.Column("rows", sa.BigInteger, nullable=False),
     sa.Column("labelled", sa.BigInteger, nullable=False),
     sa.Column("seen_at_us", sa.BigInteger, nullable=False),
+)
+
+RELEASES = sa.Table(
+    "releases",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("commit", sa.String(64), nullable=False, unique=True),
+    sa.Column("state", sa.String(15), nullable=False, index=True),
+    sa.Column("release", sa.Text, nullable=False),
 )
 
 ROLLOUTS = sa.Table(

@@ -13,7 +13,8 @@ import polars as pl
 from everfit.core.errors import StoreError
 from everfit.store.journal_records import PUSHES, PushedRows
 from everfit.store.lake import PLACE, SEGMENT, SegmentRows, scan_tables
-from everfit.store.record_log import recent_records
+from everfit.store.record_log import records_of
+from everfit.store.segments import segments_of
 from everfit.store.timestamps import INSTANT
 from everfit.store.type_inference import untyped_column
 
@@ -29,27 +30,25 @@ _BASE: dict[str, pl.DataType] = {
 }
 
 
-def pushed_rows(records: Iterable[tuple[str, PushedRows]]) -> list[SegmentRows]:
-    """Return the rows of each segment for each table ``pushes/view/layout``.
+def pushed_rows(segment: str, records: Iterable[PushedRows]) -> list[SegmentRows]:
+    """Return the rows of a segment for each table ``pushes/view/layout``.
 
     Columns: ``event_time``, ``created`` and ``recorded_at``, the segment and place, then ``key.<name>`` and
     ``feature.<name>``. Raises :class:`StoreError` if a record's columns are not of one length.
     """
-    gathered: dict[tuple[str, str], dict[str, list[Any]]] = {}
-    numbers: dict[str, int] = {}
-    for segment, record in records:
-        place = numbers[segment] = numbers.get(segment, -1) + 1
+    gathered: dict[str, dict[str, list[Any]]] = {}
+    for place, record in enumerate(records):
         columns = _columns(record, segment, place)
         if len(set(map(len, columns.values()))) != 1:
             raise StoreError("a push must have as many values in every column", value=segment)
         names = msgspec.json.encode((tuple(record.keys), tuple(record.features)))
         table = f"{PUSHES}/{record.view}/{hashlib.sha256(names).hexdigest()[:12]}"
-        whole = gathered.setdefault((segment, table), {name: [] for name in columns})
+        whole = gathered.setdefault(table, {name: [] for name in columns})
         for name, values in columns.items():
             whole[name] += values
     return [
         SegmentRows(segment=segment, table=table, rows=pl.DataFrame([_typed(*column) for column in columns.items()]))
-        for (segment, table), columns in gathered.items()
+        for table, columns in gathered.items()
     ]
 
 
@@ -58,9 +57,13 @@ def scan_pushed(lake: Path, journal: Path, view: str) -> pl.LazyFrame:
 
     Raises :class:`StoreError` if the log or a table cannot be read.
     """
-    waiting = pushed_rows(
-        (segment, record) for segment, record in recent_records(journal / PUSHES, PushedRows) if record.view == view
-    )
+    waiting = [
+        part
+        for segment in segments_of(journal / PUSHES)
+        for part in pushed_rows(
+            segment.name, (record for record in records_of(segment, PushedRows) if record.view == view)
+        )
+    ]
     return scan_tables(lake, f"{PUSHES}/{view}", waiting, base=_BASE)
 
 

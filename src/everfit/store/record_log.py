@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from everfit.core.errors import StoreError
 from everfit.store.journal_records import PredictionLayout, Predictions
-from everfit.store.segments import Segment, SegmentWriter, frames_of
+from everfit.store.segments import Segment, SegmentWriter
 
 Record = TypeVar("Record")
 
@@ -42,40 +41,12 @@ class PredictionLog(RecordLog[Predictions]):
         return number
 
 
-def records_of(segment: Segment, kind: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the records of one type, or a union of types, of a segment with its name, in order.
+def records_of(segment: Segment, kind: Any) -> Iterator[Any]:
+    """Yield the records of one type, or a union of types, of a segment, in order.
 
     Raises :class:`StoreError` if one cannot be decoded.
     """
-    return _decoded(((segment.name, payload) for payload in segment.frames), kind)
-
-
-def recent_records(folder: Path, kind: Any) -> Iterator[tuple[str, Any]]:
-    """Yield every record of a log that was not shipped yet, open segments included; as :func:`records_of`."""
-    return _decoded(frames_of(folder), kind)
-
-
-def _decoded(frames: Iterable[tuple[str, bytes]], kind: Any) -> Iterator[tuple[str, Any]]:
-    decode = msgspec.msgpack.Decoder(kind).decode
-    for segment, payload in frames:
-        try:
-            yield segment, decode(payload)
-        except msgspec.DecodeError as error:
-            raise StoreError(f"a record could not be decoded: {error}", value=segment) from error
-
-
-def with_layouts(
-    records: Iterable[tuple[str, PredictionLayout | Predictions]],
-) -> Iterator[tuple[str, PredictionLayout, Predictions]]:
-    """Yield the predictions of whole segments, in order, with their segment's name and their layout.
-
-    Raises :class:`StoreError` if a prediction's layout does not stand before it.
-    """
-    layouts: dict[tuple[str, int], PredictionLayout] = {}
-    for segment, record in records:
-        if isinstance(record, PredictionLayout):
-            layouts[segment, record.number] = record
-        elif (segment, record.layout) in layouts:
-            yield segment, layouts[segment, record.layout], record
-        else:
-            raise StoreError("a prediction's layout must stand before it", value=segment)
+    try:
+        yield from map(msgspec.msgpack.Decoder(kind).decode, segment.frames)
+    except msgspec.DecodeError as error:
+        raise StoreError(f"a record could not be decoded: {error}", value=segment.name) from error

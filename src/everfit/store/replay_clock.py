@@ -1,7 +1,9 @@
 """Clock of a replay: one process sets it, all processes of the system read it.
 
-The file holds one native 64-bit word, microseconds since 1970, or zero before a replay begins. A machine reads and
-writes such a word as a whole, so that a reader needs neither lock nor system call: it reads the mapped page.
+The file holds two native 64-bit words, each in microseconds since 1970: the time, zero before a replay begins; and the
+instant at which a replay that runs as fast as it can will wait for the controller next, zero if it does not say. A
+machine reads and writes such a word as a whole, so that a reader needs neither lock nor system call: it reads the
+mapped page.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from everfit.core.errors import NotReadyError, StoreError
 CLOCK_FILE = "clock"
 """Its name in the folder that holds a project's state."""
 _WORD = 8
+_TIME, _AWAITED = 0, 1
+_SIZE = 2 * _WORD
 
 
 class FollowedClock:
@@ -32,14 +36,19 @@ class FollowedClock:
     def __init__(self, path: Path) -> None:
         number = _open(path)
         try:
-            self._word = memoryview(mmap.mmap(number, _WORD)).cast("q")
+            self._words = memoryview(mmap.mmap(number, _SIZE)).cast("q")
         finally:
             os.close(number)
 
     @property
     def has_begun(self) -> bool:
         """True once a replay has set it."""
-        return self._word[0] != 0
+        return self._words[_TIME] != 0
+
+    @property
+    def awaited_us(self) -> int:
+        """The instant at which the replay waits for the controller, now or next, in microseconds; 0 if unknown."""
+        return self._words[_AWAITED]
 
     def now(self) -> datetime:
         """Return the replay's present instant, aware, in UTC. Raises :class:`NotReadyError` if no replay has begun."""
@@ -50,7 +59,7 @@ class FollowedClock:
 
         Raises :class:`NotReadyError` if no replay has begun.
         """
-        us = self._word[0]
+        us = self._words[_TIME]
         if us:
             return us
         remedy = "Begin one: everfit replay MODEL --from …, or start the system without --replay."
@@ -82,16 +91,21 @@ class LeadingClock(FollowedClock):
 
     def begin(self, instant: datetime) -> None:
         """Begin a replay; it may be earlier than the end of the last one."""
-        self._word[0] = to_us(instant)
+        self._words[_TIME] = to_us(instant)
 
     def advance(self, instant: datetime) -> None:
         """Set the time, monotonically."""
-        self._word[0] = max(self._word[0], to_us(instant))
+        self._words[_TIME] = max(self._words[_TIME], to_us(instant))
+
+    def announce_wait(self, instant: datetime) -> None:
+        """Announce the next instant at which this process waits for the controller: until then it needs no round."""
+        self._words[_AWAITED] = to_us(instant)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._words[_AWAITED] = 0
         os.close(self._number)
 
 
@@ -99,8 +113,8 @@ def _open(path: Path) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        if os.fstat(number).st_size < _WORD:
-            os.ftruncate(number, _WORD)
+        if os.fstat(number).st_size < _SIZE:
+            os.ftruncate(number, _SIZE)
     except OSError as error:
         raise StoreError(f"the replay's clock cannot be used: {error}", value=str(path)) from error
     return number

@@ -12,10 +12,11 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import BufferedRandom
 from pathlib import Path
+from types import MappingProxyType
 from uuid import uuid4
 from zlib import crc32
 
@@ -38,31 +39,40 @@ class Segment(Struct, frozen=True, kw_only=True):
     frames: list[bytes]
     torn_bytes: int
     """Bytes at the end that are no whole frame: left by a crash, or by a writer at work."""
+    end: int = 0
+    """Bytes of the file up to the end of the last whole frame."""
 
 
-def read_segment(path: Path) -> Segment:
+def read_segment(path: Path, begin: int = 0) -> Segment:
     """Return every whole frame of a segment, up to the first one that is torn.
 
     Raises :class:`StoreError` if it cannot be read, or is no segment.
+
+    Args:
+        begin: Leave out the frames before this :attr:`Segment.end` of an earlier reading.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            file.seek(begin)
+            content = file.read()
     except OSError as error:
         raise StoreError(f"a segment could not be read: {error}", value=str(path)) from error
-    if not content.startswith(_HEADER):
+    if not begin and not content.startswith(_HEADER):
         if _HEADER.startswith(content):  # killed while it was created
             return Segment(name=path.stem, frames=[], torn_bytes=len(content))
         raise StoreError("a segment must begin with its header", value=str(path))
-    frames, place = [], len(_HEADER)
-    while place + _FRAME.size <= len(content):
-        size, crc = _FRAME.unpack_from(content, place)
-        payload = content[place + _FRAME.size : place + _FRAME.size + size]
+    unpack, head, end = _FRAME.unpack_from, _FRAME.size, len(content)
+    frames, start = [], (0 if begin else len(_HEADER)) + head
+    while start <= end:
+        size, crc = unpack(content, start - head)
+        payload = content[start : start + size]
         # A run of zeros, as a power failure leaves it, would pass for empty frames.
         if not size or len(payload) < size or crc32(payload) != crc:
             break
         frames.append(payload)
-        place += _FRAME.size + size
-    return Segment(name=path.stem, frames=frames, torn_bytes=len(content) - place)
+        start += size + head
+    whole = start - head
+    return Segment(name=path.stem, frames=frames, torn_bytes=end - whole, end=begin + whole)
 
 
 def sealed_segments(folder: Path) -> tuple[Path, ...]:
@@ -144,7 +154,7 @@ class SegmentWriter:
                 if file.torn:
                     # Left to seal_abandoned: frames after its torn end could not be read again.
                     self._file = None
-                    os.close(file.number)
+                    _unlock(file.number)
                 raise _unwritable(self._folder, error) from error
             if file.size >= self._seal_bytes:
                 self._seal()
@@ -230,7 +240,13 @@ class _OpenSegment:
             os.fdatasync(self.number)
             self.path.rename(self.path.with_suffix(SEALED))
         finally:
-            os.close(self.number)
+            _unlock(self.number)
+
+
+def _unlock(number: int) -> None:
+    """Give up the lock, too: a child that was forked a moment ago has the file open until it executes its program."""
+    fcntl.flock(number, fcntl.LOCK_UN)
+    os.close(number)
 
 
 def _create(folder: Path) -> tuple[Path, int]:
@@ -265,23 +281,27 @@ def _unwritable(folder: Path, error: OSError) -> StoreError:
     )
 
 
-def frames_of(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield every whole frame of a log with its segment's name, oldest segment first, open ones included.
+def segments_of(folder: Path, begins: Mapping[str, int] = MappingProxyType({})) -> Iterator[Segment]:
+    """Yield every segment of a log, oldest first, open ones included.
 
     A segment that is shipped between the listing and the reading is left out: to read all rows, read the log first and
     the lake afterwards.
+
+    Args:
+        begins: Ends of earlier readings, by the segment's name; see :func:`read_segment`.
     """
     # Open ones first: one that is sealed between the two listings is in both then, not in neither.
     found = {path.stem: path for suffix in (OPEN, SEALED) for path in folder.glob(f"*{suffix}")}
     for _, path in sorted(found.items()):
-        segment = _read_if_there(path) or _read_if_there(path.with_suffix(SEALED))
-        for payload in segment.frames if segment else ():
-            yield path.stem, payload
+        begin = begins.get(path.stem, 0)
+        segment = _read_if_there(path, begin) or _read_if_there(path.with_suffix(SEALED), begin)
+        if segment is not None:
+            yield segment
 
 
-def _read_if_there(path: Path) -> Segment | None:
+def _read_if_there(path: Path, begin: int) -> Segment | None:
     try:
-        return read_segment(path)
+        return read_segment(path, begin)
     except StoreError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             return None

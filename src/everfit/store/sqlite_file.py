@@ -35,6 +35,40 @@ def creation_lock(database: Path) -> Iterator[None]:
         os.close(file)
 
 
+@contextmanager
+def file_lock(path: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold the lock of a file, which is made if it is missing and may be deleted by its holder.
+
+    It ends with the process that holds it. Without ``wait`` the value is false if another one holds it.
+    """
+    held = False
+    while not held:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = _is_file_of(path, file)
+        except BlockingIOError:
+            break
+        finally:
+            if not held:
+                os.close(file)
+    try:
+        yield held
+    finally:
+        if held:
+            # A child that was forked a moment ago has the file open too, until it executes its program.
+            fcntl.flock(file, fcntl.LOCK_UN)
+            os.close(file)
+
+
+def _is_file_of(path: Path, file: int) -> bool:
+    """Return true if a path is that of an open file: its last holder may have deleted what this one waited for."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file))
+    except FileNotFoundError:
+        return False
+
+
 def is_read_only(database: Path) -> bool:
     """``True`` if the file exists and SQLite could not keep its own files beside it."""
     return database.is_file() and not (os.access(database, os.W_OK) and os.access(database.parent, os.W_OK))

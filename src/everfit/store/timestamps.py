@@ -7,10 +7,20 @@ from datetime import UTC, datetime
 
 import polars as pl
 
+from everfit.core.clock import to_us
 from everfit.core.errors import TimestampError
 from everfit.core.instants import EARLIEST, END
 
 INSTANT = pl.Datetime("us", "UTC")
+
+
+def instant_literal(instant: datetime) -> pl.Expr:
+    """Return an aware instant as a literal of :data:`INSTANT`.
+
+    ``pl.lit`` of an aware instant takes 0.4 ms, and of its microseconds 8 us (Polars 2.1); a round of the loop has tens
+    of them.
+    """
+    return pl.lit(to_us(instant)).cast(INSTANT)
 
 
 def out_of_years(column: str) -> pl.Expr:
@@ -19,7 +29,7 @@ def out_of_years(column: str) -> pl.Expr:
     Rows that were stored before the rule was held may have such instants. They are left out of reports and counted.
     """
     instant = pl.col(column)
-    early, late = instant < pl.lit(EARLIEST, dtype=INSTANT), instant >= pl.lit(END, dtype=INSTANT)
+    early, late = instant < instant_literal(EARLIEST), instant >= instant_literal(END)
     return (early | late).fill_null(value=False)
 
 
@@ -29,8 +39,20 @@ TIMES = ("event_time", "known_at")
 
 def in_years(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows of which no column of :data:`TIMES` breaks the rule; see :func:`out_of_years`."""
-    kept = [~out_of_years(name) for name in TIMES if name in rows.columns]
-    return rows.filter(kept) if kept else rows
+    suspects = [name for name in TIMES if name in rows.columns and not _within_years(rows[name])]
+    return rows.filter(~out_of_years(name) for name in suspects) if suspects else rows
+
+
+def _within_years(instants: pl.Series) -> bool:
+    """Return true if no instant breaks the rule; a hundredth of the time that a filter takes, for few rows."""
+    if instants.dtype != INSTANT:
+        return False
+    # As numbers: Python cannot hold all of those that break it.
+    numbers = instants.cast(pl.Int64)
+    first, last = numbers.min(), numbers.max()
+    if not isinstance(first, int) or not isinstance(last, int):
+        return True  # all are null
+    return to_us(EARLIEST) <= first and last < to_us(END)
 
 
 def representable(rows: pl.DataFrame) -> pl.DataFrame:

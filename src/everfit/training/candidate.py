@@ -22,6 +22,8 @@ class Candidate:
     metric: str
     labels: LabelUse
     """Labels that were used for training."""
+    half_life: str = ""
+    """Age by which the weight of a training row halves; empty if age does not count."""
     fitted: Fitted
     params: Mapping[str, str | int | float | bool | None]
     seed: int
@@ -30,6 +32,8 @@ class Candidate:
     scores: tuple[Score, ...]
     """On the hold-out, the model's own metric first."""
     slices: tuple[SliceScore, ...]
+    recipe: str = ""
+    """Sentence on the champion's parameters if they are the candidate's, since those that were tuned are worse."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +41,18 @@ class ChampionPredictions:
     """The champion's predictions of the hold-out, or the reason why there are none; all defaults without a champion."""
 
     prediction: NDArray[np.float64] | None = None
-    """In the columns of ``classes``."""
+    """In the columns of ``classes``; NaN in rows that are no events by the champion's definitions."""
     problem: str = ""
     """Reason why there is no prediction; empty if there is one."""
+    remark: str = ""
+    """Sentences on its rows or features, where they are not those of its own definitions."""
     refitted: bool = False
     """``True`` if they are of the champion refitted without the hold-out, on which the champion itself was trained."""
+    recipe: Fitted | None = None
+    """That refitted champion, if it is of the candidate's code."""
+    deployed: NDArray[np.float64] | None = None
+    """Predictions of the champion as it is deployed, if ``refitted``, in the columns of ``learnt``; NaN also in rows
+    that it was trained on."""
     classes: tuple[ClassValue, ...] = ()
     """In the order of the prediction's columns; empty if they are the candidate's."""
     version: int | None = None

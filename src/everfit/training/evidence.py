@@ -61,6 +61,8 @@ def gather_evidence(
         features=frame.features,
         reference=learning.drop(WEIGHT),
         holdout=holdout.drop(WEIGHT),
+        holdout_rule=split.holdout_rule,
+        holdout_from=split.holdout_from,
         unlabelled=since_holdout.height - holdout.height,
         labels_to_come=labels_to_come(model, frame, by=frame.manifest.as_of, since=split.holdout_from),
         classes=schema.classes,
@@ -71,7 +73,10 @@ def gather_evidence(
         champion=of_champion,
         champion_version=champion.version,
         champion_problem=champion.problem,
+        champion_remark=champion.remark,
         champion_stand_in=champion.refitted,
+        champion_deployed=_deployed(schema, champion),
+        champion_recipe=candidate.recipe,
         champion_classes=champion.classes,
         champion_learnt=champion.learnt,
         paired=paired,
@@ -101,6 +106,13 @@ def _fit_twice(
         return predict_rows(fitted, held_out.inputs_of(fitted), rows="rows of the hold-out", model=model.name)
 
     return predictions(), predictions()
+
+
+def _deployed(schema: InputSchema, champion: ChampionPredictions) -> Floats | None:
+    """Return the predictions of the champion as deployed in the candidate's columns, if it knows the same classes."""
+    if champion.deployed is None or set(champion.learnt) != set(schema.classes):
+        return None
+    return aligned(champion.deployed, champion.learnt, schema.classes) if schema.classes else champion.deployed
 
 
 def _paired(

@@ -20,6 +20,8 @@ from everfit.measures.weighting import Floats
 
 MATURE = 0.9
 """Rows are mature at the age by which this share of the labels is known, overall and for each class."""
+MOST_HALF_LIVES = 30.0
+"""Older rows keep the weight of this age, 1e-9: libraries divide by sums of weights, which must not be 0."""
 WEIGHT = "label_weight"
 """The column with the weight of a row."""
 _ALIKE = pl.lit(1.0).alias(WEIGHT)
@@ -34,16 +36,17 @@ def learnable(model: Model, frame: TrainingFrame, *, by: datetime, before: datet
         before: Last event time, exclusive.
 
     Returns:
-        Labelled rows of the frame, in order, with :data:`WEIGHT`: 1, or at least 1 if labels are weighted. Raises
+        Labelled rows of the frame, in order, with :data:`WEIGHT`: 1, or at least 1 if labels are weighted; times a half
+        for each ``half_life`` of the model that the row is older than the newest of them. Raises
         :class:`EmptyWindowError` if the model uses mature labels and there are none.
     """
     known = known_by(frame.data if before is None else frame.data.filter(pl.col(TIME) < before), by)
     if model.labels == "known":
-        return known.with_columns(_ALIKE)
+        return _by_age(model, known.with_columns(_ALIKE))
     history = _LabelDelays.learn(model, frame, by=by)
     if model.labels == "mature":
-        return _mature(model, known, history).with_columns(_ALIKE)
-    return history.weighted(known, inverse_weights)
+        return _by_age(model, _mature(model, known, history).with_columns(_ALIKE))
+    return _by_age(model, history.weighted(known, inverse_weights))
 
 
 def judging(
@@ -70,9 +73,24 @@ def labels_to_come(model: Model, frame: TrainingFrame, *, by: datetime, since: d
     return float(incidence.ahead[incidence.place(_seconds(waiting, pl.lit(by)))].sum())
 
 
+def mature_until(model: Model, frame: TrainingFrame, *, by: datetime) -> datetime:
+    """Return the last event time that is mature at an instant; the instant itself where delays are not known."""
+    age_s = _LabelDelays.learn(model, frame, by=by).delays.age_known_s(MATURE)
+    return by if age_s is None else by - timedelta(seconds=age_s)
+
+
 def known_by(rows: pl.DataFrame, instant: datetime) -> pl.DataFrame:
     """Return the rows whose label was known by an instant."""
     return rows.filter(pl.col(LABEL).is_not_null() & (pl.col(KNOWN_AT) <= instant))
+
+
+def _by_age(model: Model, rows: pl.DataFrame) -> pl.DataFrame:
+    """Multiply the weights of the rows to learn from by what their age leaves."""
+    if model.half_life is None:
+        return rows
+    age = (pl.col(TIME).max() - pl.col(TIME)).dt.total_microseconds()
+    half_lives = age / (model.half_life // timedelta(microseconds=1))
+    return rows.with_columns(pl.col(WEIGHT) * pl.lit(0.5).pow(half_lives.clip(upper_bound=MOST_HALF_LIVES)))
 
 
 def _mature(model: Model, known: pl.DataFrame, history: _LabelDelays) -> pl.DataFrame:

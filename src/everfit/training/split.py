@@ -12,7 +12,8 @@ from everfit.core.errors import EmptyWindowError, LabelError
 from everfit.core.evidence import TrainingFrame
 from everfit.core.records import TimeSplit
 from everfit.definitions.model import Model
-from everfit.training.labels import judging, learnable
+from everfit.training.labels import judging, learnable, mature_until
+from everfit.training.part_start import PartStart, part_start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,8 @@ class Parts:
 def split_by_time(model: Model, frame: TrainingFrame, *, holdout_share: float, validation_share: float) -> Parts:
     """Split the labelled rows of a frame.
 
-    The newest rows are the hold-out, the newest of the rest the validation part, by ``validation_share`` of the rest.
+    The newest rows are the hold-out, the newest of the rest the validation part; both are as large as
+    :func:`~everfit.training.part_start.part_start` says, and at most the share of the rows, or of the rest.
     Rows of one instant stay together. A row whose label became known after the next part had begun is in no part: it
     was not available for training at that time. The bounds do not depend on the model's ``labels``, so that all of its
     options are scored on the same rows. Raises :class:`EmptyWindowError` if a part would be empty, :class:`LabelError`
@@ -43,9 +45,12 @@ def split_by_time(model: Model, frame: TrainingFrame, *, holdout_share: float, v
         found, remedy = f"0 of {frame.data.height} rows", "Widen the window, or wait until labels are known."
         raise EmptyWindowError("there must be labelled rows to train on", value=found, remedy=remedy, place=place)
     _require_variety(labelled[LABEL], "the labels", place)
-    holdout_from = _boundary(labelled, 1 - holdout_share)
+    holdout = _start(model, frame, labelled, by=frame.manifest.as_of, share=holdout_share)
+    holdout_from = holdout.instant
     before = labelled.filter(pl.col(TIME) < holdout_from)
-    validation_from = _boundary(before, 1 - validation_share) if before.height else holdout_from
+    validation_from = holdout_from
+    if before.height:
+        validation_from = _start(model, frame, before, by=holdout_from, share=validation_share).instant
     parts = {
         "training": learnable(model, frame, by=validation_from, before=validation_from),
         "validation": judging(model, frame, by=holdout_from, since=validation_from, before=holdout_from),
@@ -54,10 +59,10 @@ def split_by_time(model: Model, frame: TrainingFrame, *, holdout_share: float, v
     for name, rows in parts.items():
         if rows.is_empty():
             rule, found = f"the {name} part must hold labelled rows", f"0 of {labelled.height} rows"
-            remedy = "Widen the window, or change [training] holdout_share and validation_share."
+            remedy = "Widen the window, or change holdout=, or [training] holdout_share and validation_share."
             raise EmptyWindowError(rule, value=found, remedy=remedy, place=place)
     _require_variety(parts["training"][LABEL], "the training part's labels", place)
-    train, validation, holdout = parts.values()
+    train, validation, held_out = parts.values()
     split = TimeSplit(
         start=labelled[TIME][0],
         validation_from=validation_from,
@@ -65,10 +70,11 @@ def split_by_time(model: Model, frame: TrainingFrame, *, holdout_share: float, v
         end=labelled[TIME][-1],
         train_rows=train.height,
         validation_rows=validation.height,
-        holdout_rows=holdout.height,
+        holdout_rows=held_out.height,
+        holdout_rule=holdout.rule,
     )
     learning = learnable(model, frame, by=holdout_from, before=holdout_from)
-    return Parts(split=split, train=train, validation=validation, learning=learning, holdout=holdout)
+    return Parts(split=split, train=train, validation=validation, learning=learning, holdout=held_out)
 
 
 def holdout_rows(frame: pl.DataFrame, split: TimeSplit) -> pl.DataFrame:
@@ -76,9 +82,9 @@ def holdout_rows(frame: pl.DataFrame, split: TimeSplit) -> pl.DataFrame:
     return frame.filter(pl.col(LABEL).is_not_null() & (pl.col(TIME) >= split.holdout_from))
 
 
-def _boundary(rows: pl.DataFrame, share: float) -> datetime:
-    instant: datetime = rows[TIME][min(int(rows.height * share), rows.height - 1)]
-    return instant
+def _start(model: Model, frame: TrainingFrame, labelled: pl.DataFrame, *, by: datetime, share: float) -> PartStart:
+    until = mature_until(model, frame, by=by)
+    return part_start(labelled[TIME], labelled[LABEL], mature_until=until, window=model.holdout, share=share)
 
 
 def _require_variety(labels: pl.Series, what: str, place: str) -> None:

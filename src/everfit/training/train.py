@@ -6,11 +6,14 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
+import polars as pl
 
+from everfit.artifact.fitted_model import Fitted
 from everfit.artifact.infer import infer_schema
+from everfit.core.duration import format_duration
 from everfit.core.evidence import TrainingFrame
 from everfit.core.progress import SILENT, Progress
-from everfit.core.records import Trial
+from everfit.core.records import Score, SliceScore, Trial
 from everfit.core.settings import TrainingSettings
 from everfit.definitions.model import Model
 from everfit.training.candidate import Candidate
@@ -49,17 +52,14 @@ def train(
     fitted = fit(model, schema, encode_rows(schema, parts.learning), params, seed=settings.seed)
     took_s = time.monotonic() - began
     progress.finish("fitting", note=f"{parts.learning.height:,} rows of {model.labels} labels in {took_s:.1f} s")
-    held_out = encode_rows(fitted.schema, parts.holdout)
-    truth = held_out.y.astype(np.float64)
-    predicted = predict_rows(fitted, held_out.X, rows="rows of the hold-out", model=model.name)
     progress.start("scoring", total=1)
-    scores = score(model, truth, predicted, held_out.weight, settings)
-    slices = score_slices(model, parts.holdout, truth, predicted, held_out.weight, settings)
+    scores, slices = score_fitted(model, fitted, parts.holdout, settings)
     progress.finish("scoring", note=f"{scores[0].metric} {scores[0].value:.4f}")
     return Candidate(
         model=model.name,
         metric=model.metric,
         labels=model.labels,
+        half_life="" if model.half_life is None else format_duration(model.half_life),
         fitted=fitted,
         params=params,
         seed=settings.seed,
@@ -67,4 +67,20 @@ def train(
         trials=trials,
         scores=scores,
         slices=slices,
+    )
+
+
+def score_fitted(
+    model: Model, fitted: Fitted, holdout: pl.DataFrame, settings: TrainingSettings
+) -> tuple[tuple[Score, ...], tuple[SliceScore, ...]]:
+    """Return the scores on weighted, labelled rows: overall, the model's own metric first, and by slice.
+
+    Raises :class:`TrainingError` if it cannot predict them.
+    """
+    rows = encode_rows(fitted.schema, holdout)
+    truth = rows.y.astype(np.float64)
+    predicted = predict_rows(fitted, rows.X, rows="rows of the hold-out", model=model.name)
+    return (
+        score(model, truth, predicted, rows.weight, settings),
+        score_slices(model, holdout, truth, predicted, rows.weight, settings),
     )

@@ -5,7 +5,7 @@ indices of the classes, or float64. Further arguments are passed by name, if the
 
 | argument | value |
 | --- | --- |
-| ``weight`` | float64 of shape ``(rows,)``: the weight of each row; 1 unless the model's labels are weighted |
+| ``weight`` | float64 of shape ``(rows,)``: the weight of each row; 1 without ``half_life`` and weighted labels |
 | ``X_valid``, ``y_valid`` | the validation rows while tuning; ``None`` in the last fit |
 | ``categorical`` | the columns of categories and text: a list of indices for a matrix, of names for a data frame |
 | ``names`` | the columns' names, a list of str |

@@ -14,13 +14,11 @@ from msgspec.structs import replace
 from everfit.core.duration import format_roughly
 from everfit.core.order import OrderRecord, RetrainOrder
 from everfit.definitions.policy import Policy
-from everfit.definitions.trigger import instant_at
-from everfit.triggers.signals import Champion, Facts, Signal, Signals
+from everfit.definitions.trigger import NewRelease, Trigger, instant_at
+from everfit.triggers.signals import AGAIN, Champion, Facts, Signal, Signals
 
 POLICY = "policy"
 """The actor of automatic orders."""
-AGAIN = "/again-"
-"""Between a cause and the number of its repetition."""
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -41,14 +39,17 @@ def consider(policy: Policy, facts: Facts, history: Sequence[OrderRecord], now: 
     own = [record for record in history if record.order.model == facts.model]
     known = sorted(own, key=attrgetter("number"))
     unfinished = next((record for record in known if not record.ended), None)
-    if unfinished is not None:
-        return Decision(sentence=f"Order {unfinished.number} is {unfinished.state}: {unfinished.order.reason}")
-    found = Signals(facts, facts.champion, known, now).of(policy.trigger)
-    asking = [signal for signal in found if signal.cause]
+    busy = unfinished and Decision(
+        sentence=f"Order {unfinished.number} is {unfinished.state}: {unfinished.order.reason}"
+    )
+    if busy and not _gives_way(unfinished, facts):
+        return busy
+    found = Signals(facts, facts.champion, known, now).of(_trigger(policy, facts))
+    asking = [signal for signal in found if signal.cause and (busy is None or signal.released_at)]
     if not asking:
         waiting = "; ".join(dict.fromkeys(signal.sentence for signal in found))
         waiting = waiting or "the policy has none, so only people order trainings"
-        return Decision(sentence=f"No trigger holds: {waiting}.")
+        return busy or Decision(sentence=f"No trigger holds: {waiting}.")
     fresh = [replace(signal, cause=cause) for signal in asking if (cause := _cause(signal, known))]
     if not fresh:
         return Decision(sentence=_spent(asking[0], known))
@@ -75,6 +76,27 @@ def by_hand(model: str, *, reason: str, actor: str, ticket: str, now: datetime) 
     return RetrainOrder(model=model, cause=f"manual/{ticket}", reason=reason, asked_at=now, actor=actor)
 
 
+def _gives_way(unfinished: OrderRecord | None, facts: Facts) -> bool:
+    """Return true for an order of before the active release whose version is on its way.
+
+    A release need not wait for it: its own version's rollout supersedes that one.
+    """
+    if unfinished is None or facts.released_at is None:
+        return False
+    return unfinished.state == "delivering" and unfinished.order.asked_at < facts.released_at
+
+
+def _trigger(policy: Policy, facts: Facts) -> Trigger:
+    """Return the policy's trigger; while a release is active, a new one is a trigger, too, unless it is named in it.
+
+    Else a release would take effect at an arbitrary later training. A policy without triggers stays without.
+    """
+    leaves = list(policy.trigger.leaves)
+    if not facts.release or not leaves or any(isinstance(leaf, NewRelease) for leaf in leaves):
+        return policy.trigger
+    return policy.trigger | NewRelease()
+
+
 def _order(signal: Signal, facts: Facts, now: datetime) -> RetrainOrder:
     return RetrainOrder(
         model=facts.model,
@@ -94,11 +116,20 @@ def _cause(signal: Signal, history: Sequence[OrderRecord]) -> str | None:
     earlier = _orders_for(signal, history)
     if not earlier:
         return signal.cause
-    return f"{signal.cause}{AGAIN}{len(earlier)}" if earlier[-1].state in signal.again else None
+    # A release may return to code that was released before, as 'git revert' does.
+    is_new = not _since_release(signal, earlier)
+    return f"{signal.cause}{AGAIN}{len(earlier)}" if is_new or earlier[-1].state in signal.again else None
 
 
 def _orders_for(signal: Signal, history: Sequence[OrderRecord]) -> list[OrderRecord]:
-    return [record for record in history if record.order.cause.partition(AGAIN)[0] == signal.cause]
+    cause = signal.cause.partition(AGAIN)[0]
+    return [record for record in history if record.order.cause.partition(AGAIN)[0] == cause]
+
+
+def _since_release(signal: Signal, history: Sequence[OrderRecord]) -> list[OrderRecord]:
+    """Return the orders that were given since the signal's release became active; all, if it is no release's."""
+    since = signal.released_at
+    return [record for record in history if since is None or record.order.asked_at >= since]
 
 
 def _spent(signal: Signal, history: Sequence[OrderRecord]) -> str:
@@ -108,6 +139,10 @@ def _spent(signal: Signal, history: Sequence[OrderRecord]) -> str:
 
 
 def _cooling_down(policy: Policy, history: Sequence[OrderRecord], signal: Signal, now: datetime) -> str | None:
+    if signal.released_at is not None:
+        # Neither a training before it nor other code's failures say anything about a release; only its own do.
+        own = _since_release(signal, _orders_for(signal, history))
+        history = [record for record in own if record.brought_nothing]
     if not history:
         return None
     last = history[-1]

@@ -20,6 +20,11 @@ from everfit.core.order import IN_VAIN, OrderRecord, OrderState
 from everfit.definitions.trigger import AllOf, AnyOf, Cron, Every, NewData, NewRelease, StaleModel, Trigger
 from everfit.definitions.watch import Drift, PerformanceDrop
 
+AGAIN = "/again-"
+"""Between a cause and the number of its repetition."""
+_AND = " & "
+"""Between the causes of a combination."""
+_OF_RELEASE = "new_release/"
 _ONCE: tuple[OrderState, ...] = ("failed",)
 """A candidate that was judged settles it; one that could not be made does not."""
 
@@ -42,7 +47,11 @@ class Facts(Struct, frozen=True, kw_only=True):
     model: str
     champion: Champion | None
     code: str
-    """Digest of the project's code as it is now."""
+    """Digest of the code that the definitions come from: the active release's, or the folder's as it is now."""
+    release: str = ""
+    """Name of the active release; empty while the project's own folder is what runs."""
+    released_at: datetime | None = None
+    """When that release became active; ``None`` without one."""
     incidents: tuple[Incident, ...] = ()
     """Those that are open after the latest evaluation."""
     estimated_drop: EstimatedDrop | None = None
@@ -65,6 +74,8 @@ class Signal(Struct, frozen=True, kw_only=True):
     """States of an ended order after which the same cause may be ordered again."""
     needs_labels: bool = True
     """False if retraining makes sense without new labels."""
+    released_at: datetime | None = None
+    """Set if a release of the code is the only reason: orders from before it became active have not settled it."""
     findings: tuple[str, ...] = ()
     numbers: dict[str, float] = {}
     incident: int | None = None
@@ -116,10 +127,8 @@ class Signals:
     @property
     def _dropped(self) -> Incident | None:
         """The champion's drop; that of an earlier version is no longer news."""
-        for incident in self.facts.incidents:
-            if (incident.finding.kind, incident.finding.version) == ("performance_drop", self.champion.version):
-                return incident
-        return None
+        number = self.champion.version
+        return next((incident for incident in self.facts.incidents if incident.is_drop_of(number)), None)
 
     @property
     def _settled_at(self) -> datetime:
@@ -186,10 +195,13 @@ class Signals:
     def _new_release(self) -> Signal:
         if self.facts.code == self.champion.code:
             return Signal(sentence=f"the code is that of version {self.champion.version}")
+        release, version = self.facts.release, self.champion.version
+        code = f"The code of {release}" if release else "The code"
         return Signal(
-            cause=f"new_release/{self.facts.code}",
-            sentence=f"The code is not that of version {self.champion.version}",
+            cause=f"{_OF_RELEASE}{self.facts.code}",
+            sentence=f"{code} is not that of version {version}",
             needs_labels=False,
+            released_at=self.facts.released_at,
         )
 
     def _stale_model(self, trigger: StaleModel) -> Signal:
@@ -222,6 +234,11 @@ class Signals:
         )
 
 
+def is_caused_by_release(cause: str, code: str) -> bool:
+    """Return true for the cause of an order that the release of a code gave rise to; ``code`` is its digest."""
+    return f"{_OF_RELEASE}{code}" in cause.partition(AGAIN)[0].split(_AND)
+
+
 def _together(parts: Sequence[Signal]) -> Signal:
     """Combine signals; the combination fires if each does."""
     missing = [part.sentence for part in parts if not part.cause]
@@ -229,10 +246,11 @@ def _together(parts: Sequence[Signal]) -> Signal:
         return Signal(sentence=" and ".join(missing))
     scheduled = next((part for part in parts if part.due_at is not None), parts[0])
     return Signal(
-        cause=" & ".join(part.cause for part in parts),
+        cause=_AND.join(part.cause for part in parts),
         sentence=". ".join(part.sentence for part in parts),
         again=tuple(state for state in IN_VAIN if all(state in part.again for part in parts)),
         needs_labels=any(part.needs_labels for part in parts),
+        released_at=parts[0].released_at if all(part.released_at for part in parts) else None,
         findings=tuple(dict.fromkeys(key for part in parts for key in part.findings)),
         numbers={name: value for part in reversed(parts) for name, value in part.numbers.items()},
         incident=next((part.incident for part in parts if part.incident is not None), None),

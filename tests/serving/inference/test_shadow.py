@@ -28,7 +28,9 @@ def test_what_became_known_since_is_not_looked_up(shop: Shop, tmp_path: Path) ->
     later = to_us(NOW) + 3_600_000_000
     key = tuple(row[[field.name for field in model.schema.request].index(name)] for name in view.keys)
     online = own.online()
-    online.write_columns("rating", [[part] for part in key], [later], [later], [[None]] * len(view.features))
+    rating = online.state("rating")
+    assert rating is not None
+    online.write_columns(rating, [[part] for part in key], [later], [later], [[None]] * len(view.features))
     assert model.predict([row], now_us=to_us(NOW)).used[0] != heard.used[0]
     assert model.predict([row], now_us=to_us(NOW), reused=seen).used[0] == heard.used[0]
     assert model.predict([row], now_us=to_us(NOW), reused=seen).values == heard.values

@@ -15,9 +15,11 @@ from everfit.core.errors import (
     InvalidRequestError,
     NotReadyError,
     OverloadedError,
+    ProcessError,
     RequestTooLargeError,
     StoreError,
     UnknownModelError,
+    UnsignedRequestError,
     UnsupportedEncodingError,
 )
 
@@ -28,11 +30,13 @@ encode_json = msgspec.json.Encoder().encode
 
 _STATUS: Mapping[type[EverfitError], int] = {
     InvalidRequestError: 422,
+    UnsignedRequestError: 401,
     UnknownModelError: 404,
     RequestTooLargeError: 413,
     UnsupportedEncodingError: 415,
     NotReadyError: 503,
     OverloadedError: 503,
+    ProcessError: 503,
     StoreError: 503,
 }
 
@@ -88,15 +92,22 @@ def error_info(error: Exception) -> ErrorInfo:
     """Return the part of an error that a caller may see.
 
     An invalid request has the details ``field`` (a path such as ``inputs[0].distance``), ``value`` and ``expected``.
-    An internal error is logged under a random id, and only the id is returned.
+    An internal error and a webhook that is refused are logged under a random id, and only the id is returned.
     """
     status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), None)
     if status is None or not isinstance(error, EverfitError):
         incident = str(uuid4())
         _log.error("a request failed; incident %s", incident, exc_info=error)
         return ErrorInfo(500, f"the service failed; its log says why, under the incident {incident}", {"id": incident})
+    if isinstance(error, UnsignedRequestError):
+        incident = str(uuid4())
+        _log.warning("a webhook was refused: %s Incident %s", error, incident)
+        return ErrorInfo(
+            status, "the request is not accepted", {"id": incident}, ((b"www-authenticate", b"Signature"),)
+        )
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        if not isinstance(error, OverloadedError):
+        # The end of a process is in the log once.
+        if not isinstance(error, OverloadedError | ProcessError):
             _log.warning("the service cannot respond: %s", error)
         return ErrorInfo(status, str(error), headers=((b"retry-after", b"1"),))
     if isinstance(error, UnsupportedEncodingError):

@@ -10,6 +10,8 @@ from everfit.serving.http.responses import JSON
 
 OPEN_INFERENCE, MLFLOW = "Open Inference Protocol", "MLflow"
 """Tags of the routes of other protocols; those with another tag are Everfit's own."""
+RELEASES = "Releases"
+"""Tag of the routes that exist only while there is a webhook secret."""
 _MOST_MATCHES = 1024
 """Matches that are kept; one for each path that clients use in practice."""
 
@@ -22,6 +24,10 @@ class Bodies(NamedTuple):
     gives: tuple[bytes, ...] = (JSON,)
     errors: tuple[int, ...] = ()
     """Statuses of the route's own errors, besides those of the connection."""
+    status: int = 200
+    """Status of success."""
+    is_signed: bool = False
+    """The handler gets the body as it was sent, still compressed if it was: that is what a signature is made of."""
 
 
 class Route(NamedTuple):

@@ -96,32 +96,39 @@ class Batcher:
             self._pause_s = min(2 * self._pause_s, _LAST_TRIAL_S)
 
     def _run(self) -> None:
-        is_closed = False
-        while not is_closed:
-            taken = [self._waiting.get() for _ in range(max(self._waiting.qsize(), 1))]
-            is_closed = None in taken
-            batch: list[_Decoded] = []
-            rows = 0
-            for pending, future in filter(None, taken):
-                if future.cancelled():  # the client closed the connection
-                    continue
-                try:
-                    request = pending.codec.read(pending.variants.decoder, pending.http)
-                except Exception as error:  # noqa: BLE001 - set on the future
-                    _resolve(future, error)
-                    continue
-                if batch and (rows + len(request.rows) > _MOST_ROWS or not _is_alike(batch[0].pending, pending)):
-                    self._predict(batch)
-                    batch, rows = [], 0
-                batch.append(_Decoded(pending, request, future))
-                rows += len(request.rows)
-            self._predict(batch)
+        while not self._run_once():
+            pass
+
+    def _run_once(self) -> bool:
+        """Predict for the requests that wait, at least one; return true once the batcher is closed.
+
+        Between two calls nothing refers to a version, so that one that is no longer deployed can be given back.
+        """
+        taken = [self._waiting.get() for _ in range(max(self._waiting.qsize(), 1))]
+        batch: list[_Decoded] = []
+        rows = 0
+        for pending, future in filter(None, taken):
+            if future.cancelled():  # the client closed the connection
+                continue
+            try:
+                request = pending.codec.read(pending.variants.decoder, pending.http)
+            except Exception as error:  # noqa: BLE001 - set on the future
+                _resolve(future, error)
+                continue
+            if batch and (rows + len(request.rows) > _MOST_ROWS or not _is_alike(batch[0].pending, pending)):
+                self._predict(batch)
+                batch, rows = [], 0
+            batch.append(_Decoded(pending, request, future))
+            rows += len(request.rows)
+        self._predict(batch)
+        return None in taken
 
     def _predict(self, batch: Sequence[_Decoded]) -> None:
         if not batch:
             return
         first = batch[0].pending
         try:
+            first.variants.wait()
             merged = self._merge([decoded.request for decoded in batch])
             predictions = self._data_plane.predict(first.variants, merged, began_s=first.began_s, version=first.version)
             self._data_plane.flush()
@@ -129,7 +136,8 @@ class Batcher:
             if len(batch) == 1:
                 _resolve(batch[0].future, error)
             for decoded in batch if len(batch) > 1 else ():
-                self._predict([decoded])  # only one of them may be at fault
+                if not decoded.future.cancelled():  # it may have waited for too long
+                    self._predict([decoded])  # only one of them may be at fault
             return
         place = 0
         for decoded in batch:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from everfit.core.clock import Clock
-from everfit.core.errors import EverfitError, NotReadyError, StoreError, UnknownModelError
+from everfit.core.errors import NotReadyError, StoreError, UnknownModelError
 from everfit.serving.ids import IdMaker
-from everfit.serving.inference.served_model import ReusedFeatures, RowPredictions, ServedModel, Value
+from everfit.serving.inference.served_model import ReusedFeatures, RowPredictions, ServedModel, Value, is_own_failure
 from everfit.serving.inference.shadow import ShadowRunner
 from everfit.serving.inference.variants import Variants
 from everfit.serving.prediction_logger import PredictionLogger
@@ -122,9 +122,9 @@ class DataPlane:
         model = variants.champion
         try:
             predicted = model.predict(rows, now_us=now_us)
-        except EverfitError:  # the fault of the request or of the store
-            raise
-        except Exception:  # noqa: BLE001 - whatever a model raises: raised again for the row at fault
+        except Exception as error:  # whatever a model raises: raised again for the row at fault
+            if not is_own_failure(error):
+                raise
             return self._predict_by_share(variants, context, version)
         self._log(model, "champion", context, ids, rows, predicted)
         if variants.shadow is not None:
@@ -173,7 +173,7 @@ class DataPlane:
         failed = {places[place]: error for place, error in failures.items()}
         error = next(iter(failed.values()))
         if route == "champion":
-            if isinstance(error, EverfitError):
+            if not is_own_failure(error):
                 raise error
             self._log_failure(model, route, context, failed)
         if fallback is None:
@@ -225,6 +225,9 @@ class DataPlane:
         """Check that a model's features can be looked up. Raises :class:`NotReadyError` with the reason."""
         for lookup in variants.champion.schema.lookups:
             try:
-                self._online.state(lookup.view)
+                state = self._online.state(lookup.view, lookup.definition or None)
             except StoreError as problem:
                 raise NotReadyError(f"features must be readable: {problem}", place=lookup.view) from problem
+            if state is None and lookup.definition:
+                rule, remedy = "features must be materialised", "Run 'everfit features materialize'."
+                raise NotReadyError(rule, remedy=remedy, place=lookup.view)

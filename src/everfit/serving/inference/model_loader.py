@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
 
-from everfit.artifact.package import open_package
+from everfit.artifact.package import Package, open_package
 from everfit.artifact.schema import RequestField
 from everfit.artifact.signing import Trust
-from everfit.core.errors import CorruptPackageError, EverfitError, NotReadyError, PackageError, RequestError
+from everfit.core.errors import CorruptPackageError, EverfitError, NotReadyError, PackageError, RequestError, StoreError
+from everfit.serving.inference.execution import Execution, LocalExecution
+from everfit.serving.inference.predictor_messages import Start
+from everfit.serving.inference.remote_predictor import RemotePredictor
 from everfit.serving.inference.served_model import ServedModel
 from everfit.serving.inference.variants import Variants
 from everfit.serving.protocols.json import RequestDecoder
@@ -42,6 +46,12 @@ class ModelLoader:
     online: OnlineStore
     max_rows: int
     """Most rows in one request."""
+    limit_s: float = 10.0
+    """Longest time for a call of a version that is executed in another environment."""
+    options: tuple[str, ...] = ()
+    """Further options of the commands that execute such versions."""
+    awaited: set[tuple[str, str]] = field(default_factory=set)
+    """The views, with definitions, that were not materialised when versions that read them were refused."""
 
     def load(self, present: Mapping[str, Variants]) -> LoadedDeployment:
         """Load the deployed versions that are not present, that is loaded, yet.
@@ -50,6 +60,7 @@ class ModelLoader:
         :class:`StoreError` if the deployment record cannot be read.
         """
         record = self.deployment.read()
+        self.awaited.clear()
         refused: dict[str, str] = {}
         models = {
             wanted.model: variants
@@ -57,6 +68,12 @@ class ModelLoader:
             if wanted.loaded and (variants := self._variants(wanted, present.get(wanted.model), refused))
         }
         return LoadedDeployment(record.number if record else 0, models, refused)
+
+    def can_retry(self) -> bool:
+        """Return true if a view that a refused version waits for was materialised since."""
+        with suppress(StoreError):
+            return any(self.online.state(*generation) is not None for generation in self.awaited)
+        return False
 
     def _variants(self, wanted: ModelDeployment, present: Variants | None, refused: dict[str, str]) -> Variants | None:
         loaded = {model.digest: model for model in present.versions.values()} if present else {}
@@ -105,16 +122,45 @@ class ModelLoader:
     def _load(self, model: str, wanted: Deployed) -> ServedModel:
         """Verify a package, compare its runtime with the estimator on the reference rows, and warm it up."""
         package = open_package(self.deployment.folder_of(wanted), trust=self.trust)
-        found = ServedModel(package, version=wanted.version, online=self.online)
-        if (found.name, found.digest) != (model, wanted.digest):
+        if (package.schema.model, package.digest) != (model, wanted.digest):
             raise CorruptPackageError(
                 "the package must be the one that was deployed",
-                value=f"{found.name} {found.digest}",
+                value=f"{package.schema.model} {package.digest}",
                 remedy=f"Promote the version again: everfit promote {model} {wanted.version}.",
                 place=f"{model} version {wanted.version}, {wanted.digest}",
             )
+        self._require_features(package)
+        execution = self._execution(package, wanted)
+        found = ServedModel(package, execution, version=wanted.version, online=self.online)
         _warm_up(found)
         return found
+
+    def _require_features(self, package: Package) -> None:
+        """Check that all generations that a version reads are there. Raises :class:`NotReadyError`."""
+        lookups = [(lookup.view, lookup.definition) for lookup in package.schema.lookups if lookup.definition]
+        if missing := [lookup for lookup in lookups if self.online.state(*lookup) is None]:
+            self.awaited.update(missing)
+            raise NotReadyError(
+                "the views that it looks up must be materialised as they were defined when it was trained",
+                value=", ".join(f"{view} ({definition[:15]})" for view, definition in missing),
+                remedy="Run 'everfit features materialize'; it is loaded as soon as they are.",
+            )
+
+    def _execution(self, package: Package, wanted: Deployed) -> Execution:
+        """Choose where a version is executed: here, or in the environment of its release if it needs that."""
+        interpreter = self.deployment.interpreter_of(wanted)
+        if interpreter is None:
+            return LocalExecution(package.predictor(), package.row_pipeline())
+        name = f"{package.schema.model} version {wanted.version}"
+        if package.is_compiled:
+            try:
+                return LocalExecution(package.compiled(), package.row_pipeline())
+            except Exception as problem:  # noqa: BLE001 - whatever a runtime's library raises: its environment has others
+                _log.warning("%s is executed in its own environment: %s: %s", name, type(problem).__name__, problem)
+        start = Start(package.digest, self.trust.keys)
+        return RemotePredictor(
+            interpreter, package.folder, start, name=name, limit_s=self.limit_s, options=self.options
+        )
 
 
 def _difference(champion: Sequence[RequestField], other: Sequence[RequestField]) -> str:

@@ -68,7 +68,8 @@ class PredictionHandler:
             variants = self._data_plane.variants(model)
             counters = self.counters_of(model)
             batcher = self._batchers.get(model) or self._batchers.setdefault(model, Batcher(self._data_plane))
-            if not batcher.is_quick or len(http.body) > _INLINE_BYTES or codec.is_slow:
+            is_large = len(http.body) > _INLINE_BYTES
+            if not batcher.is_quick or is_large or codec.is_slow or variants.is_remote:
                 pending = PendingRequest(variants, codec, http, version, began_s)
                 return self._respond_later(batcher, pending, counters)
             request = codec.read(variants.decoder, http)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
 
 from everfit.artifact.schema import RequestField
 from everfit.core.class_names import class_name
-from everfit.core.errors import InvalidRequestError, StoreError
+from everfit.core.errors import EverfitError, ProcessError, RemoteError, StoreError
 from everfit.serving.protocols.json import Row
 
 if TYPE_CHECKING:
     from everfit.artifact.package import Package
+    from everfit.serving.inference.execution import Execution
     from everfit.store.sqlite_online import OnlineStore
 
 Value = float | dict[str, float]
@@ -25,6 +25,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
 _DAY_US = 86_400_000_000
+
+
+def is_own_failure(error: Exception) -> bool:
+    """Return true if an exception is the version's own failure, and not the fault of the request or of the store."""
+    return isinstance(error, ProcessError | RemoteError) or not isinstance(error, EverfitError)
 
 
 class RowPredictions(NamedTuple):
@@ -76,25 +81,36 @@ class BoundLookup(NamedTuple):
     """Places in the request."""
     features: tuple[str, ...]
     ttl_us: int
+    definition: str | None
+    """The generation that is read; ``None`` for the current one."""
 
 
 class ServedModel:
     """A loaded version. Several threads may call it at once."""
 
-    def __init__(self, package: Package, *, version: int, online: OnlineStore) -> None:
+    def __init__(self, package: Package, execution: Execution, *, version: int, online: OnlineStore) -> None:
         self.schema = schema = package.schema
         self.name = schema.model
         self.version = version
         self.digest = package.digest
-        self._predictor = package.predictor()
-        self._pipeline = package.row_pipeline()
+        self._execution = execution
+        self._run_one = execution.run_one
         self._online = online
-        self.form = self._predictor.runtime
-        self.features = self._pipeline.features
+        self.form = execution.runtime
+        self.is_remote = execution.is_remote
+        self.wait = execution.wait
+        self.features = execution.features
         names = [field.name for field in schema.request]
         self._event_time = names.index(schema.event_time) if schema.event_time else None
         self._lookups = tuple(
-            BoundLookup(one.view, tuple(map(names.index, one.keys)), one.features, one.ttl_us) for one in schema.lookups
+            BoundLookup(
+                lookup.view,
+                tuple(map(names.index, lookup.keys)),
+                lookup.features,
+                lookup.ttl_us,
+                lookup.definition or None,
+            )
+            for lookup in schema.lookups
         )
         self._shared: dict[str, tuple[tuple[int, ...] | None, ...]] = {}
         self.class_names = tuple(map(class_name, schema.classes))
@@ -105,7 +121,8 @@ class ServedModel:
         """Predict rows, at least one, each with every request field.
 
         Raises :class:`InvalidRequestError` if the model takes no missing values and one is missing, or has no finite
-        prediction for a row, and :class:`StoreError` if the online store cannot be read.
+        prediction for a row, :class:`StoreError` if the online store cannot be read, and :class:`ProcessError` if the
+        version is executed by a process that is not there.
 
         Args:
             now_us: The time of the request, in microseconds since 1970; the event time of models whose requests carry
@@ -116,22 +133,14 @@ class ServedModel:
         missing: dict[str, list[int]] = {}
         if len(rows) == 1 and reused is None:
             row = rows[0]
-            used = self._pipeline.used(row, self._look_up(self._lookups, row, now_us, missing))
-            value: Any = self._predictor.predict_one(self._pipeline.encode(row, used))
-            total = sum(value) if type(value) is list else value
-            if total - total != 0.0:  # infinite or NaN, without a function call
-                raise _not_finite(total)
+            value, used = self._run_one(row, self._look_up(self._lookups, row, now_us, missing))
             return RowPredictions([value], missing, (used,))
         if reused is None:
             looked_up = self._look_up_all(rows, now_us, missing)
         else:
             looked_up = [self._reuse(row, other, now_us) for row, other in zip(rows, reused, strict=True)]
-        all_used = list(map(self._pipeline.used, rows, looked_up))
-        predictions = self._predictor.predict(self._pipeline.encode_all(rows, all_used))
-        # The sum is one pass in C; that of large but finite predictions may overflow, hence the second look.
-        if not isfinite(predictions.sum()) and (broken := [value for value in predictions.flat if not isfinite(value)]):
-            raise _not_finite(broken[0])
-        return RowPredictions(predictions.tolist(), missing, all_used)
+        values, all_used = self._execution.run(rows, looked_up)
+        return RowPredictions(values, missing, all_used)
 
     def predict_partially(
         self, rows: Sequence[Row], *, now_us: int, reused: Sequence[ReusedFeatures] | None = None
@@ -150,7 +159,7 @@ class ServedModel:
                 predicted.append((places, self.predict([rows[place] for place in places], now_us=now_us, reused=own)))
             except Exception as error:  # noqa: BLE001 - whatever a model or a project's code raises: returned
                 half = len(places) // 2
-                if isinstance(error, StoreError):  # no row's fault; the store is not queried again for each
+                if isinstance(error, StoreError | ProcessError):  # no row's fault; none of them is tried alone
                     failed.update(dict.fromkeys(places, error))
                 elif half:
                     waiting += [places[half:], places[:half]]
@@ -199,11 +208,13 @@ class ServedModel:
             return []
         at_us = self.event_us(row, now_us)
         found: list[Any] = []
-        for view, keys, features, ttl_us in lookups:
+        for view, keys, features, ttl_us, definition in lookups:
             key = tuple([row[place] for place in keys])
             values = None
             if at_us is not None and None not in key:
-                values = self._online.get_one(view, key, at_us=at_us, ttl_us=ttl_us, features=features)
+                values = self._online.get_one(
+                    view, key, at_us=at_us, ttl_us=ttl_us, features=features, definition=definition
+                )
             if values is None:
                 missing[view] = [0]
                 values = [None] * len(features)
@@ -225,7 +236,8 @@ class ServedModel:
 
     def places_of(self, wanted: BoundLookup) -> tuple[int, ...] | None:
         """Return the places of a look-up's features in :attr:`features`; ``None`` if this version's look-up differs."""
-        same = [own for own in self._lookups if (own.view, own.ttl_us) == (wanted.view, wanted.ttl_us)]
+        rows = wanted.view, wanted.definition, wanted.ttl_us
+        same = [own for own in self._lookups if (own.view, own.definition, own.ttl_us) == rows]
         if not same or not set(wanted.features) <= set(same[0].features):
             return None
         return tuple(self.features.index(f"{wanted.view}.{feature}") for feature in wanted.features)
@@ -234,28 +246,25 @@ class ServedModel:
         found: list[list[Any]] = [[] for _ in rows]
         if not self._lookups:
             return found
-        by_instant: dict[int, list[int]] = {}
-        for place, row in enumerate(rows):
-            at_us = self.event_us(row, now_us)
-            if at_us is not None:
-                by_instant.setdefault(at_us, []).append(place)
-        for view, keys, features, ttl_us in self._lookups:
-            results: dict[int, list[Any] | None] = {}
-            for at_us, places in by_instant.items():
-                wanted = {place: tuple([rows[place][key] for key in keys]) for place in places}
-                wanted = {place: key for place, key in wanted.items() if None not in key}
-                values = self._online.get(view, list(wanted.values()), at_us=at_us, ttl_us=ttl_us, features=features)
-                results.update(zip(wanted, values, strict=True))
+        instants = {
+            place: at_us
+            for place, at_us in enumerate([self.event_us(row, now_us) for row in rows])
+            if at_us is not None
+        }
+        for view, keys, features, ttl_us, definition in self._lookups:
+            wanted = {place: tuple([rows[place][key] for key in keys]) for place in instants}
+            wanted = {place: key for place, key in wanted.items() if None not in key}
+            values = self._online.get(
+                view,
+                list(wanted.values()),
+                at_us=[instants[place] for place in wanted],
+                ttl_us=ttl_us,
+                features=features,
+                definition=definition,
+            )
+            results = dict(zip(wanted, values, strict=True))
             for place in range(len(rows)):
                 found[place] += results.get(place) or [None] * len(features)
             if lacking := [place for place in range(len(rows)) if results.get(place) is None]:
                 missing[view] = lacking
         return found
-
-
-def _not_finite(value: float) -> InvalidRequestError:
-    return InvalidRequestError(
-        "a row must be one for which the model has a finite prediction",
-        value=str(float(value)),
-        remedy="Look for a number far outside of what the model was trained on.",
-    )

@@ -38,6 +38,11 @@ class ShadowRunner:
         self._requests: queue.Queue[_ShadowRequest | None] = queue.Queue(maxsize=256)
         self._thread: threading.Thread | None = None
 
+    @property
+    def waiting(self) -> int:
+        """Number of submitted requests whose predictions are not logged yet."""
+        return self._requests.unfinished_tasks
+
     def submit(
         self, model: ServedModel, rows: Sequence[Row], ids: Sequence[str], now_us: int, reused: Sequence[ReusedFeatures]
     ) -> None:
@@ -58,17 +63,30 @@ class ShadowRunner:
             self._thread = None
 
     def _run(self) -> None:
-        while (request := self._requests.get()) is not None:
-            began_s = perf_counter()
-            try:
-                self._predict(request, began_s)
-            except EverfitError as error:
-                self.dropped_rows += len(request.rows)
-                _log.warning("%s version %s in shadow: %s", request.model.name, request.model.version, error)
-            except Exception:  # noqa: BLE001 - whatever a model or a project's code raises; the response was sent
-                self.dropped_rows += len(request.rows)
-                _log.exception("%s version %s failed in shadow", request.model.name, request.model.version)
-            time.sleep((perf_counter() - began_s) * (1 / _CPU_SHARE - 1))
+        while self._run_once():
+            pass
+
+    def _run_once(self) -> bool:
+        """Predict for the next request; return false once the queue is closed.
+
+        Between two calls nothing refers to a version, so that one that is no longer deployed can be given back.
+        """
+        request = self._requests.get()
+        if request is None:
+            return False
+        began_s = perf_counter()
+        try:
+            self._predict(request, began_s)
+        except EverfitError as error:
+            self.dropped_rows += len(request.rows)
+            _log.warning("%s version %s in shadow: %s", request.model.name, request.model.version, error)
+        except Exception:  # noqa: BLE001 - whatever a model or a project's code raises; the response was sent
+            self.dropped_rows += len(request.rows)
+            _log.exception("%s version %s failed in shadow", request.model.name, request.model.version)
+        finally:
+            self._requests.task_done()
+        time.sleep((perf_counter() - began_s) * (1 / _CPU_SHARE - 1))
+        return True
 
     def _predict(self, request: _ShadowRequest, began_s: float) -> None:
         model, rows, ids, now_us, reused = request

@@ -31,6 +31,21 @@ class Variants(Struct, frozen=True, kw_only=True):
         return {route: model for route, model in loaded.items() if model is not None}
 
     @property
+    def is_remote(self) -> bool:
+        """True if another process executes one of the versions."""
+        canary, shadow = self.canary, self.shadow
+        return (
+            self.champion.is_remote
+            or (canary is not None and canary.is_remote)
+            or (shadow is not None and shadow.is_remote)
+        )
+
+    def wait(self) -> None:
+        """Wait until the champion can be executed, unless another version predicts where it fails."""
+        if self.fallback_for(self.champion) is None:
+            self.champion.wait()
+
+    @property
     def versions(self) -> dict[int, ServedModel]:
         """Every loaded version by its number."""
         return {model.version: model for model in reversed(self.by_route.values())}

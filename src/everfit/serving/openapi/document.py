@@ -14,10 +14,10 @@ from everfit.serving.openapi.template import Json, fill, load_template
 
 if TYPE_CHECKING:
     from everfit.serving.app import App
-    from everfit.serving.feature_push import ViewColumns
     from everfit.serving.http.connection import HttpRequest
     from everfit.serving.http.routes import Route
     from everfit.serving.inference.variants import Variants
+    from everfit.serving.push_targets import RowColumns
 
 _HTML = b"text/html; charset=utf-8"
 _PAGE_HEADERS = (
@@ -39,7 +39,7 @@ class OpenApi:
     def __init__(self, routes: Sequence[Route], app: App) -> None:
         self._routes = routes
         self._app = app
-        self._made_of: tuple[Mapping[str, Variants], Mapping[str, ViewColumns]] | None = None
+        self._made_of: tuple[Mapping[str, Variants], Mapping[str, RowColumns]] | None = None
         self._document = self._page = b""
 
     def document(self) -> Response:
@@ -60,7 +60,7 @@ class OpenApi:
         self._document, self._page = encode_json(document), write_docs_page(document, models)
         self._made_of = models, views
 
-    def _describe(self, models: Mapping[str, Variants], views: Mapping[str, ViewColumns]) -> Json:
+    def _describe(self, models: Mapping[str, Variants], views: Mapping[str, RowColumns]) -> Json:
         template = load_template()
         schemas: Json = dict(template["schemas"])
         # The values of the template's placeholders: for each model, for each view, and of the service.
@@ -95,13 +95,13 @@ class OpenApi:
         described |= {name: static[name] for name in ("description", "parameters") if name in static}
         if "{version}" in route.path:
             described["parameters"] = [template["version_parameter"], *static.get("parameters", ())]
-        takes, gives, errors = route.bodies
+        takes, gives, errors, status, _ = route.bodies
         if takes:
             content = _content(takes, static["body"])
             if "example" in static:
                 content[JSON.decode()]["example"] = static["example"]
             described["requestBody"] = {"required": not static.get("optional_body"), "content": content}
-        responses = {"200": {"description": "The response.", "content": _content(gives, static.get("answer"))}}
+        responses = {str(status): {"description": "The response.", "content": _content(gives, static.get("answer"))}}
         if 403 in errors:  # either the operation is allowed, or it always gives this error
             may_control = self._app.settings.repository_control
             errors = tuple(set(errors) - {403}) if may_control else (403,)

@@ -10,13 +10,13 @@ import msgspec
 from everfit.artifact.schema import RequestField
 from everfit.core.class_names import LONGEST_CLASS
 from everfit.core.instants import YEARS
-from everfit.serving.feature_push import ViewColumns
 from everfit.serving.inference.served_model import ServedModel
 from everfit.serving.inference.variants import Variants
 from everfit.serving.openapi.template import Json, fill, load_template
 from everfit.serving.protocols.json import RequestDecoder
 from everfit.serving.protocols.open_inference.tensor import FIELD_DATATYPES, datatypes
 from everfit.serving.protocols.tabular_request import KINDS
+from everfit.serving.push_targets import RowColumns
 
 _PROBABILITY: Json = {"type": "number", "minimum": 0, "maximum": 1}
 _NUMBER: Json = {"type": "number", "format": "double"}
@@ -61,7 +61,7 @@ def request_row(model: str, decoder: RequestDecoder) -> Json:
     return row
 
 
-def pushed_row(columns: ViewColumns) -> Json:
+def pushed_row(columns: RowColumns) -> Json:
     """Return the schema of a pushed row."""
     return _schemas(columns.row_type())["PushedRow"]
 

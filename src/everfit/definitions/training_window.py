@@ -1,0 +1,61 @@
+"""Training window of a model: the newest part of its history that it is trained on, or judged on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import cast
+
+from everfit.core.duration import format_duration, parse_duration
+from everfit.core.errors import DefinitionError
+
+LEAST_LABELS = 200
+"""With fewer labelled rows every metric is uncertain."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingWindow:
+    """The newest part of a model's events, by time or by number; one of both is given.
+
+    >>> print(TrainingWindow(span=timedelta(days=120)))
+    the last 120d
+    >>> print(TrainingWindow(rows=50_000))
+    the newest 50,000 labelled rows
+    """
+
+    span: timedelta | None = None
+    """Time before the training's end."""
+    rows: int | None = None
+    """Number of labelled rows."""
+
+    def __str__(self) -> str:
+        if self.span is not None:
+            return f"the last {format_duration(self.span)}"
+        return f"the newest {self.rows:,} labelled rows"
+
+
+def parse_training_window(
+    value: str | int | timedelta | None, *, place: str, name: str = "history", default: str = "train on all history"
+) -> TrainingWindow | None:
+    """Return the window of an argument such as ``history``; ``None`` where it was left out.
+
+    Raises :class:`DefinitionError` if it is neither a positive duration nor a sufficient number of rows.
+
+    Args:
+        name: The argument, for the error message.
+        default: The purpose of leaving it out.
+    """
+    if value is None:
+        return None
+    if type(value) is int:
+        if value < LEAST_LABELS:
+            rule = f"{name} must be a duration, or at least {LEAST_LABELS} labelled rows"
+            remedy = f"With fewer rows every metric is uncertain. For {value} days, write '{value}d'."
+            raise DefinitionError(rule, value=value, remedy=remedy, place=place)
+        return TrainingWindow(rows=value)
+    try:
+        return TrainingWindow(span=parse_duration(cast("str | timedelta", value), name=name))
+    except DefinitionError as error:
+        rule = f"{name} must be a duration such as '120d', or a number of labelled rows such as 50_000"
+        remedy = f"Leave it out to {default}."
+        raise DefinitionError(rule, value=value, remedy=remedy, place=place) from error
