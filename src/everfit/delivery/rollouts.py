@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from everfit.core.errors import StoreError
 from everfit.core.event_log import log_event
-from everfit.core.rollout import Rollout, RolloutState, Transition, TransitionRecord, apply_transition
-from everfit.definitions.rollout import RolloutPlan, Shadow
+from everfit.core.rollout import Rollout, Transition, apply_transition
+from everfit.definitions.rollout import RolloutPlan
 from everfit.delivery.manual_steps import supersede
-from everfit.delivery.state_machine import POLICY
+from everfit.delivery.state_machine import POLICY, begun_rollout
 from everfit.store.ledger import ROLLOUTS
 
 _log = logging.getLogger(__name__)
@@ -42,20 +42,8 @@ class Rollouts:
 
         A version that is being rolled out, or was for the same training order, is not rolled out again.
         """
-        first, waits = plan.stages[0], plan.approval == "required"
-        state: RolloutState = "waiting_approval" if waits else "shadow" if isinstance(first, Shadow) else "canary"
-        begun = Rollout(
-            number=0,
-            model=model,
-            version=version,
-            previous=previous,
-            order=order,
-            cause=cause,
-            state=state,
-            share=0.0 if waits else first.share,
-            began_at=now,
-            entered_at=now,
-            history=(TransitionRecord(at=now, actor=actor, action="begin", state=state, stage=0, sentence=cause),),
+        begun = begun_rollout(
+            model, version, previous=previous, plan=plan, cause=cause, now=now, order=order, actor=actor
         )
         superseded: list[Rollout] = []
         with self._engine.begin() as connection:

@@ -7,12 +7,41 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from everfit.core.duration import format_roughly
-from everfit.core.rollout import Action, Rollout, RolloutState, StageEvidence, Transition
+from everfit.core.rollout import Action, Rollout, RolloutState, StageEvidence, Transition, TransitionRecord
 from everfit.definitions.rollout import RolloutPlan, Shadow
 from everfit.delivery.guardrails import guardrail_violations
 
 POLICY = "policy"
 """The actor of automatic transitions."""
+
+
+def begun_rollout(
+    model: str,
+    version: int,
+    *,
+    previous: int,
+    plan: RolloutPlan,
+    cause: str,
+    now: datetime,
+    order: int | None = None,
+    actor: str = POLICY,
+) -> Rollout:
+    """Return a version's rollout at its beginning, without a number; ``previous`` is the champion."""
+    first, waits = plan.stages[0], plan.approval == "required"
+    state: RolloutState = "waiting_approval" if waits else "shadow" if isinstance(first, Shadow) else "canary"
+    return Rollout(
+        number=0,
+        model=model,
+        version=version,
+        previous=previous,
+        order=order,
+        cause=cause,
+        state=state,
+        share=0.0 if waits else first.share,
+        began_at=now,
+        entered_at=now,
+        history=(TransitionRecord(at=now, actor=actor, action="begin", state=state, stage=0, sentence=cause),),
+    )
 
 
 def advance(rollout: Rollout, plan: RolloutPlan, evidence: StageEvidence, now: datetime) -> Transition:

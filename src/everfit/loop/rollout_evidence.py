@@ -43,8 +43,29 @@ def rollout_evidence(
         history: The model's predictions and labels, caught up.
         now: Nothing that was recorded or became known later is used.
     """
-    schema, challenger = schemas[rollout.previous], schemas[rollout.version]
     joined = join_labels(history.as_of(now), known_labels(history.outcomes, history.labels, now))
+    failures = scan_failures(system.lake, system.journal, definition.name).filter(pl.col("recorded_at") <= now)
+    own = failures.filter(pl.col("version").is_in([rollout.version, rollout.previous])).collect()
+    return evidence_of(joined, own, definition=definition, rollout=rollout, schemas=schemas, now=now)
+
+
+def evidence_of(
+    joined: pl.DataFrame,
+    failures: pl.DataFrame,
+    *,
+    definition: Model,
+    rollout: Rollout,
+    schemas: Mapping[int, InputSchema],
+    now: datetime,
+) -> StageEvidence:
+    """Return the evidence by predictions with their labels, and rows that could not be predicted. Pure.
+
+    Args:
+        joined: Of all versions, as :func:`~everfit.journal.label_join.join_labels` returns them.
+        failures: As :func:`~everfit.delivery.stage_metrics.stage_evidence` takes them.
+        schemas: Of the champion and of the challenger, by number.
+    """
+    schema, challenger = schemas[rollout.previous], schemas[rollout.version]
     champion = standard_rows(own_rows(joined, rollout.previous, ANSWERS), schema)
     wait_s = learn_delays(champion, as_of=now, classes=schema.classes).age_known_s(_MATURE)
     scoring = Scoring(
@@ -63,10 +84,9 @@ def rollout_evidence(
         turned = pl.when(pl.col("version") == rollout.version).then(1.0 - pl.col(PREDICTION)).otherwise(PREDICTION)
         joined = joined.with_columns(turned.alias(PREDICTION))
     before = joined.filter(pl.col("recorded_at") < rollout.began_at, pl.col("route").is_in(["champion", "canary"]))
-    failures = scan_failures(system.lake, system.journal, definition.name).filter(pl.col("recorded_at") <= now)
     return stage_evidence(
         joined.filter(pl.col("recorded_at") >= rollout.began_at),
-        failures.filter(pl.col("version").is_in([rollout.version, rollout.previous])).collect(),
+        failures,
         rollout=rollout,
         plan=definition.rollout_plan,
         scoring=replace(scoring, design_effect=_alike(scoring, before, now)),

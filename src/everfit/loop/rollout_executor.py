@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from everfit.journal.prediction_history import PredictionHistory
     from everfit.system import System
 
-_ORDER_ENDS: dict[RolloutState, OrderState] = {
+ORDER_ENDS: dict[RolloutState, OrderState] = {
     "watching": "shipped",
     "kept": "shipped",
     "refused": "taken_back",
@@ -201,7 +201,7 @@ def deployed_version(system: System, version: ModelVersion) -> Deployed:
 
 
 def _end_order(system: System, rollout: Rollout, now: datetime) -> None:
-    state = _ORDER_ENDS.get(rollout.state)
+    state = ORDER_ENDS.get(rollout.state)
     if rollout.order is not None and state is not None:
         system.orders.finish(rollout.order, state=state, sentence=rollout.history[-1].sentence, now=now)
 

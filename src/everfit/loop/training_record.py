@@ -134,11 +134,16 @@ def register_outcome(
     metrics = {score.metric: score.value for score in candidate.scores}
     registry.end_run(run_id, status="FINISHED", params=candidate.params, metrics=metrics, report=candidate.report)
     if version is None:
-        reasons = "; ".join(verdict.sentence.rstrip(".") for verdict in candidate.report.failures)
-        return RegisteredOutcome(run_id=run_id, state="refused", sentence=f"The candidate was refused: {reasons}.")
+        return RegisteredOutcome(run_id=run_id, state="refused", sentence=refusal_sentence(candidate.report))
     registry.nominate(version, actor=actor, reason=reason)
     sentence = f"Version {version.version} is registered as challenger."
     return RegisteredOutcome(run_id=run_id, state="registered", sentence=sentence, version=version)
+
+
+def refusal_sentence(report: GateReport) -> str:
+    """Return the result of an order whose candidate did not pass its gates."""
+    reasons = "; ".join(verdict.sentence.rstrip(".") for verdict in report.failures)
+    return f"The candidate was refused: {reasons}."
 
 
 def log_outcome(model: str, order: int, outcome: TrainingOutcome) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2b
 
 from msgspec import Struct
 
+from everfit.core.canary_assignment import is_assigned
 from everfit.core.errors import UnknownModelError
 from everfit.serving.inference.served_model import ServedModel
 from everfit.serving.protocols.json import RequestDecoder
@@ -79,9 +79,7 @@ class Variants(Struct, frozen=True, kw_only=True):
         """
         if self.canary is None:
             return False
-        key = f"{self.champion.name}\0{self.canary.version}\0{id}".encode()
-        drawn = blake2b(key, digest_size=8).digest()
-        return int.from_bytes(drawn, "big") < self.canary_share * 2.0**64
+        return is_assigned(self.champion.name, self.canary.version, id, share=self.canary_share)
 
     def assign(self, ids: Sequence[str], version: int | None) -> list[tuple[Route, ServedModel, list[int]]]:
         """Return routes and versions with the places of their rows, together every row once.
