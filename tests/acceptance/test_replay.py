@@ -155,7 +155,7 @@ def test_history_waits_for_the_controller(fresh: Path) -> None:
 def test_transitions_take_effect_at_the_instant_at_which_they_are_due(tmp_path: Path) -> None:
     """Of the first request after a day's end on, the service predicts as the rollout's new state says."""
     definitions = DEFINITIONS + (
-        "\nlate.retrain_when(ef.Every('2d'), least_labels=10)\n"
+        "\nlate.retrain_when(ef.Every('2d'), least_labels=10, budget=1)\n"
         "late.ship_when(ef.MaxLatency(p99_ms=1000))\n"
         "late.roll_out(ef.Shadow(requests=50), ef.Canary(0.5, requests=20), watch='1d')\n"
     )

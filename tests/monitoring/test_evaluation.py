@@ -102,6 +102,13 @@ def test_calm_days_have_no_finding(reference: ReferenceProfile) -> None:
     assert told == {each.name for each in GAUGES} - {"everfit_model_source_age_seconds"}
 
 
+def test_a_request_without_a_time_counts_for_no_instant(reference: ReferenceProfile) -> None:
+    rows = live()
+    undated = rows.head(1).with_columns(pl.lit("undated").alias(ID), pl.lit(None, rows.schema[TIME]).alias(TIME))
+    (version,) = seen(pl.concat([rows, undated]).sort(TIME), reference).versions
+    assert version.first_asked == rows[TIME].min()
+
+
 def test_infinite_values_of_a_view_are_named(reference: ReferenceProfile) -> None:
     part = SourceFreshness(source="kitchen_reports", view="view", age=DAY / 2, ttl=DAY, rows=10, infinite={"load": 3})
     found = only(seen(live(), reference, freshness=[part], sources={"view": "kitchen_reports"}))

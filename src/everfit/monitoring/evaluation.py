@@ -228,7 +228,7 @@ class _VersionEvaluation:
         return VersionReport(
             version=self.version,
             route=self.route,
-            first_asked=min(self.rows[TIME][0], self.settled.first or self.rows[TIME][0]),
+            first_asked=self._first_asked,
             last_asked=self.rows[TIME][-1],
             reference=None if self.reference is None else self.reference.performance,
             overall=overall,
@@ -246,6 +246,12 @@ class _VersionEvaluation:
             distributions=tuple(self.distributions()),
             comparison=self.comparison(all_rows),
         )
+
+    @property
+    def _first_asked(self) -> datetime:
+        # A request need not state its time: such rows come first.
+        times = (self.settled.first, self.rows[TIME].min())
+        return min(time for time in times if isinstance(time, datetime))
 
     def findings(self, stale: Collection[str]) -> list[Finding]:
         model, reference = self.scope.model, self.reference
