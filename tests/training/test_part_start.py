@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.training.world import START
 
 from everfit.definitions.training_window import LEAST_LABELS, TrainingWindow
-from everfit.training.part_start import LEAST_MINORITY, LEAST_ROWS, LEAST_SPAN, PartStart, part_start
+from everfit.training.part_start import LEAST_MINORITY, LEAST_ROWS, LEAST_SPAN, PartStart, after_change, part_start
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MATURE = "up to the newest mature label"
@@ -123,3 +123,29 @@ def test_older_rows_do_not_change_a_part_that_is_sufficient(
     assert after.instant <= before.instant
     if MATURE in before.rule:
         assert after == before
+
+
+@pytest.mark.parametrize(
+    ("days", "a_day", "changed", "rows"),
+    [
+        # Two weeks would be all that is known of the new world: a fifth of it, or a hundred rows.
+        (365, 96, 10, 192),
+        (365, 96, 4, 100),
+        (365, 96, 27, 518),
+        # As many rows are left to learn from as to judge by.
+        (365, 96, 29, 14 * 96),
+        (365, 96, 300, 14 * 96),
+        # Too few to learn from.
+        (365, 96, 2, 14 * 96),
+        (365, 24, 10, 500),
+    ],
+)
+def test_rows_since_a_change_are_left_to_learn_from(days: int, a_day: int, changed: float, rows: int) -> None:
+    step = DAY / a_day
+    times = pl.Series([START + number * step for number in range(days * a_day)], dtype=pl.Datetime("us", "UTC"))
+    labels = pl.Series([number % 2 == 0 for number in range(len(times))])
+    part = part_start(times, labels, mature_until=times[-1], window=None, share=0.2)
+    found = after_change(part, times, times[-1] + step - changed * DAY, share=0.2)
+    assert int((times >= found.instant).sum()) == rows
+    assert ("since the change" in found.rule) == (found is not part)
+    assert after_change(part, times, None, share=0.2) is part

@@ -45,6 +45,9 @@ class TrainingFrame:
     """The request fields."""
     manifest: FrameManifest
     """Time range, sources and digest of the data."""
+    changed_at: datetime | None = None
+    """Estimated event time since which the world is another one: a version became worse. ``None`` if it is not known to
+    have changed."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,6 +60,7 @@ class Model:
             last 120 days before the training's end; or a number such as ``50_000``, the events since the oldest of the
             newest 50,000 labelled ones. Tuning, hold-out and the rows that drift is compared with come from within it.
             It limits events only: their features are computed from rows as old as they need. By default all history.
+            Where the world has changed, it may be what came since; that is decided by evidence.
         half_life: Duration such as ``"30d"`` by which the weight of a row halves: of two rows, the one that is 30 days
             older counts half. It multiplies the weights of ``labels``; the trainer must take ``weight``. Candidates are
             scored without it. By default all rows count alike.
@@ -251,7 +252,8 @@ class Model:
 
         Args:
             *triggers: Triggers, combined with *or*; combine with ``&`` for *and*.
-            cooldown: Duration after a training order in which no other is given.
+            cooldown: Duration after a training order in which no other is given. One that was in vain is repeated
+                before, once the labels since the begin of the same incident have doubled.
             budget: Largest number of training orders in any period of length ``per``; ``None``: no limit.
             per: Period of the budget, a duration.
             least_labels: Number of known labels that the events' source must have, of events later than the champion's

@@ -35,7 +35,11 @@ class TrainingWindow:
 
 
 def parse_training_window(
-    value: str | int | timedelta | None, *, place: str, name: str = "history", default: str = "train on all history"
+    value: str | int | timedelta | None,
+    *,
+    place: str,
+    name: str = "history",
+    default: str = "train on all history",
 ) -> TrainingWindow | None:
     """Return the window of an argument such as ``history``; ``None`` where it was left out.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ from everfit.training.recipe import better_recipe
 from everfit.training.refit import refit
 from everfit.training.split import holdout_rows
 from everfit.training.train import train
+from everfit.training.window_choice import better_history
 
 _log = logging.getLogger(__name__)
 
@@ -58,8 +60,13 @@ def build_candidate(
     frame = build_frame(
         definition, system.reader, start=request.start, end=request.end, as_of=request.as_of, progress=progress
     )
+    frame = replace(frame, changed_at=request.changed_at)
     rows, labelled, history = frame.manifest.rows, frame.manifest.labelled, frame.manifest.history or "all history"
     _log.info("%s: %s rows of %s, %s with a label", request.model, rows, history, labelled)
+    if request.start is None:
+        progress.start("choosing history")
+        frame = better_history(definition, frame, settings=system.project.settings.training)
+        progress.finish("choosing history", note=frame.manifest.history or f"from {frame.manifest.start:%Y-%m-%d} on")
     return train_candidate(system, definition, frame, champion=request.champion, into=into, progress=progress)
 
 

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import polars as pl
 from msgspec.structs import replace
 
+from everfit.artifact.manifest import Lineage
 from everfit.artifact.package import open_package
 from everfit.core.errors import EverfitError
 from everfit.core.finding import Finding, FindingKind, Severity
 from everfit.core.order import OrderRecord, OrderState, RetrainOrder
 from everfit.features.label_counts import LabelCounter
+from everfit.loop.training_record import last_change
 from everfit.triggers.decide import POLICY, Decision, consider
 from everfit.triggers.signals import AGAIN, Champion, Facts
 
@@ -65,8 +67,15 @@ class PolicyInputs:
                 # This does not prevent the first training.
                 _log.warning("the labels of %s could not be counted: %s", self._definition.name, error)
                 return facts
-        counts = self._labels.count(now, as_of=champion.as_of, trained_until=champion.trained_until)
-        return replace(facts, labels_since=counts.of_later_events, rows_since=counts.known_since)
+        changed = last_change(self._system, self._definition.name, now)
+        counts = self._labels.count(now, as_of=champion.as_of, trained_until=champion.trained_until, changed_at=changed)
+        return replace(
+            facts,
+            labels_since=counts.of_later_events,
+            rows_since=counts.known_since,
+            changed_at=changed,
+            labels_since_change=counts.since_change,
+        )
 
     def _deployed(self) -> Champion | None:
         """Return the deployed version, with what its package records of its training."""
@@ -77,13 +86,18 @@ class PolicyInputs:
         deployed = present.champion
         if self._champion is None or self._champion[0] != deployed.digest:
             lineage = open_package(deployment.folder_of(deployed), trust=self._system.trust).manifest.lineage
-            frame, split = lineage.frame, lineage.split
-            learnt_until = frame.end if lineage.refitted or split is None else split.holdout_from
-            # A frame's end may lie after its as-of; no event later than that was learnt from.
-            until, code = min(learnt_until, frame.as_of), lineage.code.digest
-            champion = Champion(version=deployed.version, as_of=frame.as_of, trained_until=until, code=code)
+            champion = champion_of(deployed.version, lineage)
             self._champion = deployed.digest, champion
         return self._champion[1]
+
+
+def champion_of(version: int, lineage: Lineage) -> Champion:
+    """Return a version as the policy knows its champion, by what its package records of its training."""
+    frame, split = lineage.frame, lineage.split
+    learnt_until = frame.end if lineage.refitted or split is None else split.holdout_from
+    # A frame's end may lie after its as-of; no event later than that was learnt from.
+    until = min(learnt_until, frame.as_of)
+    return Champion(version=version, as_of=frame.as_of, trained_until=until, code=lineage.code.digest)
 
 
 def decide_on(definition: Model, facts: Facts, history: Sequence[OrderRecord], now: datetime) -> Decision:

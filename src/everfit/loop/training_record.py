@@ -6,16 +6,20 @@ Recording again after a crash changes nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct, field
 
 from everfit.core.event_log import log_event
+from everfit.core.finding import Incident
 from everfit.core.records import FrameManifest, GateReport, ModelVersion, Score, SliceScore, TimeSplit
 from everfit.system import System
+
+_REMEMBERED = timedelta(days=90)
+"""Chosen: a change is part of the history that is trained on by then, and the hold-out is after it."""
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +47,8 @@ class TrainingRequest(Struct, frozen=True, kw_only=True):
     as_of: datetime
     """Nothing that became known later is used."""
     champion: ChampionPackage | None = field(default=None, name="opponent")
+    changed_at: datetime | None = None
+    """Event time at which a version became worse; see :attr:`everfit.core.evidence.TrainingFrame.changed_at`."""
 
 
 class JudgedCandidate(Struct, frozen=True, kw_only=True):
@@ -104,7 +110,28 @@ def begin_training(
         end=end,
         as_of=as_of or now,
         champion=champion,
+        changed_at=last_change(system, model, as_of or now),
     )
+
+
+def last_change(system: System, model: str, now: datetime) -> datetime | None:
+    """Return when the world changed last, by the incidents in the ledger; see :func:`changed_at`."""
+    return changed_at(system.incidents.of(model, since=now - _REMEMBERED, as_of=now), now)
+
+
+def changed_at(incidents: Sequence[Incident], now: datetime) -> datetime | None:
+    """Return when the world changed last: the instant since which a version had become worse, by its incident.
+
+    ``None`` if there was no such incident, or the last one ended too long ago to say anything about what to learn from.
+    """
+    found = [
+        incident.finding.since
+        for incident in incidents
+        if incident.finding.kind == "performance_drop"
+        and incident.finding.since is not None
+        and (incident.resolved_at is None or now - incident.resolved_at <= _REMEMBERED)
+    ]
+    return max(found, default=None)
 
 
 def register_outcome(

@@ -17,6 +17,8 @@ LEAST_ROWS = 500
 weeks, of which a champion that is a month old has learnt a part; 500 are three weeks."""
 LEAST_MINORITY = 100
 """A rare class has so many labels: the standard error of its rate is a tenth of it; chosen."""
+_LEAST_SINCE = 250
+"""Labelled rows since a change, of which 150 are left to learn from; chosen."""
 _MATURE = "up to the newest mature label"
 
 
@@ -59,6 +61,29 @@ def part_start(
     if window is not None and times[place] < bound:
         largest += f", the most that [training] allows of {window}"
     return PartStart(instant=bound, rule=largest)
+
+
+def after_change(part: PartStart, times: pl.Series, changed_at: datetime | None, *, share: float) -> PartStart:
+    """Return the start of a part such that rows since a change of the world are left to learn from.
+
+    A candidate that is judged on all of them has learnt from none of them. Where fewer would be left before the part
+    than are in it, it is a share of them, and :data:`LEAST_MINORITY` rows at least. From too few rows nothing can be
+    learnt: then the part stays.
+
+    Args:
+        times: Event times of the labelled rows, ascending.
+        changed_at: Event time since which the world is another one; ``None`` if it is not known to have changed.
+        share: Share of the rows since then, in (0, 1).
+    """
+    if changed_at is None:
+        return part
+    first, place = (int(times.search_sorted(instant, side="left")) for instant in (changed_at, part.instant))
+    since = len(times) - first
+    size = max(round(since * share), LEAST_MINORITY)
+    if place - first >= len(times) - place or since < _LEAST_SINCE:
+        return part
+    rule = f"the newest {size:,} of the {since:,} labelled rows since the change on {changed_at:%Y-%m-%d}"
+    return PartStart(instant=times[len(times) - size], rule=rule)
 
 
 def _stated(window: TrainingWindow, times: pl.Series) -> list[tuple[int, str]]:

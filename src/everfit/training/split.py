@@ -13,7 +13,7 @@ from everfit.core.evidence import TrainingFrame
 from everfit.core.records import TimeSplit
 from everfit.definitions.model import Model
 from everfit.training.labels import judging, learnable, mature_until
-from everfit.training.part_start import PartStart, part_start
+from everfit.training.part_start import PartStart, after_change, part_start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,8 @@ def holdout_rows(frame: pl.DataFrame, split: TimeSplit) -> pl.DataFrame:
 
 def _start(model: Model, frame: TrainingFrame, labelled: pl.DataFrame, *, by: datetime, share: float) -> PartStart:
     until = mature_until(model, frame, by=by)
-    return part_start(labelled[TIME], labelled[LABEL], mature_until=until, window=model.holdout, share=share)
+    part = part_start(labelled[TIME], labelled[LABEL], mature_until=until, window=model.holdout, share=share)
+    return after_change(part, labelled[TIME], frame.changed_at, share=share)
 
 
 def _require_variety(labels: pl.Series, what: str, place: str) -> None:

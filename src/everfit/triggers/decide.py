@@ -15,7 +15,7 @@ from everfit.core.duration import format_roughly
 from everfit.core.order import OrderRecord, RetrainOrder
 from everfit.definitions.policy import Policy
 from everfit.definitions.trigger import NewRelease, Trigger, instant_at
-from everfit.triggers.signals import AGAIN, Champion, Facts, Signal, Signals
+from everfit.triggers.signals import AGAIN, LABELS_SINCE_CHANGE, Champion, Facts, Signal, Signals
 
 POLICY = "policy"
 """The actor of automatic orders."""
@@ -56,7 +56,7 @@ def consider(policy: Policy, facts: Facts, history: Sequence[OrderRecord], now: 
     enough = facts.labels_since >= policy.least_labels
     ready = [signal for signal in fresh if enough or not signal.needs_labels]
     holds = [
-        (signal, _cooling_down(policy, known, signal, now) or _over_budget(policy, known, signal, now))
+        (signal, _cooling_down(policy, known, signal, facts, now) or _over_budget(policy, known, signal, now))
         for signal in ready or fresh
     ]
     free = next((signal for signal, held in holds if held is None), None)
@@ -98,12 +98,13 @@ def _trigger(policy: Policy, facts: Facts) -> Trigger:
 
 
 def _order(signal: Signal, facts: Facts, now: datetime) -> RetrainOrder:
+    changed = {} if facts.changed_at is None else {LABELS_SINCE_CHANGE: float(facts.labels_since_change)}
     return RetrainOrder(
         model=facts.model,
         cause=signal.cause,
         reason=f"{signal.sentence}.",
         findings=signal.findings,
-        numbers=signal.numbers | {"labels_since": float(facts.labels_since)},
+        numbers=signal.numbers | {"labels_since": float(facts.labels_since)} | changed,
         asked_at=now,
         actor=POLICY,
         due_at=signal.due_at,
@@ -138,7 +139,9 @@ def _spent(signal: Signal, history: Sequence[OrderRecord]) -> str:
     return f"{signal.sentence}; that was ordered already, and order {last.number} was {last.state}{outcome}"
 
 
-def _cooling_down(policy: Policy, history: Sequence[OrderRecord], signal: Signal, now: datetime) -> str | None:
+def _cooling_down(
+    policy: Policy, history: Sequence[OrderRecord], signal: Signal, facts: Facts, now: datetime
+) -> str | None:
     if signal.released_at is not None:
         # Neither a training before it nor other code's failures say anything about a release; only its own do.
         own = _since_release(signal, _orders_for(signal, history))
@@ -146,6 +149,8 @@ def _cooling_down(policy: Policy, history: Sequence[OrderRecord], signal: Signal
     if not history:
         return None
     last = history[-1]
+    if _has_more_evidence(last, signal, facts):
+        return None
     judged = (record for record in reversed(history) if record.state != "cancelled")
     in_vain = list(takewhile(lambda record: record.brought_nothing, judged))
     # From the request, so that a daily schedule stays daily; but the result is only known at its end.
@@ -157,6 +162,17 @@ def _cooling_down(policy: Policy, history: Sequence[OrderRecord], signal: Signal
         return None
     after = f"order {last.number}" if len(in_vain) < 2 else f"{len(in_vain)} orders in a row that brought nothing"
     return f"Cooling down until {until:%Y-%m-%d %H:%M} UTC after {after}.{_ahead(last, now)}"
+
+
+def _has_more_evidence(last: OrderRecord, signal: Signal, facts: Facts) -> bool:
+    """Return true if an order for the same incident was in vain, and twice as many labels since its begin are known.
+
+    Then there is reason to expect another candidate, however long the back-off.
+    """
+    if signal.incident is None or last.order.incident != signal.incident or not last.brought_nothing:
+        return False
+    had = last.order.numbers.get(LABELS_SINCE_CHANGE)
+    return had is not None and facts.labels_since_change >= 2 * max(had, 1)
 
 
 def _waited(since: datetime, record: OrderRecord, wait: timedelta, signal: Signal) -> datetime:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import product
 
 from msgspec import Struct
@@ -20,6 +20,10 @@ from everfit.core.order import IN_VAIN, OrderRecord, OrderState
 from everfit.definitions.trigger import AllOf, AnyOf, Cron, Every, NewData, NewRelease, StaleModel, Trigger
 from everfit.definitions.watch import Drift, PerformanceDrop
 
+LABELS_SINCE_CHANGE = "labels_since_change"
+"""In an order's numbers: :attr:`Facts.labels_since_change` when it was given."""
+_SETTLING = timedelta(days=30)
+"""Time after a change in which a model is retrained as its labels double; chosen: later, schedules suffice."""
 AGAIN = "/again-"
 """Between a cause and the number of its repetition."""
 _AND = " & "
@@ -59,6 +63,10 @@ class Facts(Struct, frozen=True, kw_only=True):
     """Known labels, in the events' source, of events from the champion's ``trained_until`` on."""
     rows_since: int = 0
     """Labels in the events' source that became known after the champion's ``as_of``, whatever their events' times."""
+    changed_at: datetime | None = None
+    """Event time since which a version had become worse, by the latest incident; ``None`` if none is recent."""
+    labels_since_change: int = 0
+    """Known labels, in the events' source, of events from ``changed_at`` on."""
     labels: int | None = None
     """All labels that the events' source has; counted only while no version is deployed, ``None`` if it cannot be."""
 
@@ -138,9 +146,25 @@ class Signals:
 
     def _performance_drop(self) -> Signal:
         incident = self._dropped
-        if incident is None:
-            return Signal(sentence=f"version {self.champion.version} is not known to have become worse")
-        return self._of_incident(incident, _first_sentence(incident))
+        return self._after_drop() if incident is None else self._of_incident(incident, _first_sentence(incident))
+
+    def _after_drop(self) -> Signal:
+        """Fire once the labels of the changed world have doubled since the last training, which learnt from few."""
+        calm = f"version {self.champion.version} is not known to have become worse"
+        since, known = self.facts.changed_at, self.facts.labels_since_change
+        given = [record for record in self.history if LABELS_SINCE_CHANGE in record.order.numbers]
+        if since is None or self.now - since > _SETTLING or not given or given[-1].order.asked_at < since:
+            return Signal(sentence=calm)
+        last = given[-1]
+        wanted = 2 * int(last.order.numbers[LABELS_SINCE_CHANGE])
+        if known < max(wanted, 1):
+            return Signal(sentence=f"{calm}, and {known:,} of {wanted:,} labels are known since the world changed")
+        return Signal(
+            cause=f"after_drop/v{self.champion.version}/{wanted}",
+            sentence=f"{known:,} labels are known since the world changed on {since:%Y-%m-%d}, twice as many as "
+            f"for order {last.number}",
+            numbers={LABELS_SINCE_CHANGE: float(known)},
+        )
 
     def _drift(self, trigger: Drift) -> Signal:
         drifts = [found for found in self.facts.incidents if found.finding.kind in {"drift", "prediction_drift"}]
