@@ -26,6 +26,7 @@ ROOMS = {
     "definitions",
     "loop",
     "measures",
+    "backtest",
     "replay",
     "runtime",
     "store",

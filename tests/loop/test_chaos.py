@@ -11,7 +11,7 @@ import pytest
 from tests.loop.chaos import Life, assert_whole, plan_kills
 from tests.loop.parcels import make_champion
 
-LIVES = int(os.environ.get("EVERFIT_TEST_CHAOS", "3"))
+LIVES = int(os.environ.get("EVERFIT_TEST_CHAOS", "2"))
 
 
 @pytest.fixture(scope="module")

@@ -94,6 +94,7 @@ _COMMANDS: Mapping[str, Lazy | Mapping[str, Lazy]] = {
     },
     "explain": Lazy("explain:explain", "Show a prediction with its features, version, data and outcome."),
     "monitor": Lazy("monitor:monitor", "Evaluate a model: performance, drift, data quality, coverage."),
+    "backtest": Lazy("backtest:backtest", "Compare retraining policies on history."),
     "replay": Lazy("replay:replay", "Replay history against the running system."),
     "reproduce": Lazy("reproduce:reproduce", "Train a version again as recorded; compare the predictions."),
     "docs": Lazy("documents:docs", "Write the project's documentation as a site of plain files."),
