@@ -17,9 +17,8 @@ from everfit.measures.bins import Bins
 from everfit.measures.confidence import wilson_interval
 from everfit.measures.sketch import ColumnSketch, Sketch
 from everfit.monitoring.reference import Watched
+from everfit.monitoring.windows import LEAST_ROWS
 
-LEAST_ROWS = 50
-"""Windows with fewer rows are not evaluated: shares mean nothing there."""
 _WORTH_A_LOOK, _MUCH = 0.01, 0.1
 _MARGIN = 0.1
 _SKEW = timedelta(minutes=5)

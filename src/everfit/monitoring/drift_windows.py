@@ -18,10 +18,9 @@ from everfit.definitions.watch import Drift, Season
 from everfit.measures.bins import Bins
 from everfit.measures.overdispersion import Dispersion
 from everfit.measures.sketch import ColumnSketch, Sketch
-from everfit.monitoring.data_quality import LEAST_ROWS
 from everfit.monitoring.drift import ColumnDrift, dispersions, drift, ranked
 from everfit.monitoring.reference import HELD_OUT, ReferenceProfile, Watched
-from everfit.monitoring.windows import WINDOW, Length, Window, complete_windows, placed
+from everfit.monitoring.windows import WINDOW, Length, Window, complete_windows, joined_where_thin, placed
 
 _YEAR = timedelta(days=365)
 _TRAILING = timedelta(days=28)
@@ -89,10 +88,26 @@ Judged = dict[tuple[object, ...], DriftWindow]
 
 def newest_windows(
     rows: pl.DataFrame, length: Length, *, until: datetime, settled: pl.DataFrame | None = None
-) -> list[Window]:
-    """Return the newest complete windows with rows enough, oldest first; arguments as for :func:`complete_windows`."""
-    newest = complete_windows(rows, length, until=until, settled=settled)[-_MOST_WINDOWS:]
-    return [window for window in newest if window.rows >= LEAST_ROWS]
+) -> list[list[Window]]:
+    """Return the newest complete windows, oldest first, in groups that :func:`join` makes one window of.
+
+    A group is one window, or several where they are thin. Arguments are those of :func:`complete_windows`.
+    """
+    groups = joined_where_thin(complete_windows(rows, length, until=until, settled=settled))
+    taken = [len(group) for group in groups]
+    while sum(taken) > _MOST_WINDOWS and len(taken) > 1:
+        del taken[0]
+    return groups[-len(taken) :] if taken else []
+
+
+def join(windows: Sequence[Counted]) -> Counted:
+    """Return successive windows as one; its number is that of the first."""
+    first, *others = windows
+    for window in others:
+        inputs, answers = first.inputs.merge(window.inputs), first.answers.merge(window.answers)
+        rows, mark = first.rows + window.rows, first.mark + window.mark
+        first = replace(first, end=window.end, rows=rows, mark=mark, inputs=inputs, answers=answers)
+    return first
 
 
 def count(window: Window, rows: pl.DataFrame, reference: ReferenceProfile) -> Counted:
@@ -176,9 +191,10 @@ def _judge(window: Counted, before: Before, reference: ReferenceProfile, watch: 
     compared_with = watch.against
     answers = [(season, [one.answers for one in windows]) for season, windows in before]
     inputs = [(season, [one.inputs for one in windows]) for season, windows in before]
+    joined = 1 if isinstance(reference.window, int) else round((window.end - window.start) / reference.window)
     for watched, sketch, base, importance in (
-        (reference.answers, window.answers, _base(reference.answers, answers, watch), {}),
-        (reference.inputs, window.inputs, _base(reference.inputs, inputs, watch), reference.importance),
+        (reference.answers, window.answers, _base(reference.answers, answers, watch, joined), {}),
+        (reference.inputs, window.inputs, _base(reference.inputs, inputs, watch, joined), reference.importance),
     ):
         if base is not None and watched.layout.columns:
             compared_with, against, spread = base
@@ -196,11 +212,14 @@ def _judge(window: Counted, before: Before, reference: ReferenceProfile, watch: 
 
 
 def _base(
-    watched: Watched, before: Sequence[tuple[Season, Sequence[Sketch]]], watch: Drift
+    watched: Watched, before: Sequence[tuple[Season, Sequence[Sketch]]], watch: Drift, joined: int
 ) -> tuple[Season, Sketch, Mapping[str, Dispersion] | None] | None:
-    """Return the merged comparison windows with their overdispersion; ``None`` if there are too few rows."""
+    """Return the merged comparison windows with their overdispersion; ``None`` if there are too few rows.
+
+    The window to be judged is ``joined`` of so many.
+    """
     if watch.against == "training":
-        return watch.against, watched.sketch, watched.dispersions
+        return watch.against, watched.sketch, watched.dispersions(joined)
     for season, sketches in before:
         enough = [sketch for sketch in sketches if sketch.rows >= _FEW_ROWS]
         if len(enough) >= _LEAST_BEFORE:

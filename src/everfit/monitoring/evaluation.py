@@ -11,6 +11,7 @@ from functools import cached_property
 import polars as pl
 
 from everfit.core.columns import KNOWN_AT, LABEL, ROUTE, TIME, VERSION
+from everfit.core.duration import format_roughly
 from everfit.core.evidence import SourceFreshness
 from everfit.core.finding import SEVERITIES, Finding
 from everfit.definitions.watch import Drift, PerformanceDrop, Watch
@@ -35,6 +36,7 @@ from everfit.monitoring.performance_alarm import Alarm, PerformanceTest, alarm_f
 from everfit.monitoring.reference import ReferenceProfile
 from everfit.monitoring.report.report import MonitorReport, VersionReport
 from everfit.monitoring.settled import NOTHING_SETTLED, ReportCounts, Settled
+from everfit.monitoring.windows import LEAST_ROWS
 
 ANSWERS, SHADOW = "answers", "shadow"
 _A_DAY = timedelta(days=1)
@@ -325,8 +327,31 @@ class _VersionEvaluation:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        note = history_note(self.drift, self.drift_watch) if self.drift_watch else None
-        return () if note is None else (note,)
+        history = history_note(self.drift, self.drift_watch) if self.drift_watch else None
+        return tuple(note for note in (self._unwatched(), history) if note is not None)
+
+    def _unwatched(self) -> str | None:
+        """Return a sentence on why inputs are not evaluated, or on windows of several days; ``None`` without need."""
+        if self.reference is None:
+            return (
+                f"The package of version {self.version} keeps no profile of its training rows, so that its inputs "
+                "are not watched."
+            )
+        if self.before is None:
+            return None
+        if not self.windows:
+            rows = self.rows.height + self.settled.rows
+            return (
+                f"The inputs of version {self.version} are not watched yet: no window is complete that has "
+                f"{LEAST_ROWS} of its {rows:,} predictions."
+            )
+        span, length = self.windows[-1].end - self.windows[-1].start, self.reference.window
+        if isinstance(length, int) or span <= length:
+            return None
+        return (
+            f"Inputs are watched in windows of several days, the newest of {format_roughly(span)}, "
+            f"since a window needs {LEAST_ROWS} predictions."
+        )
 
     @cached_property
     def drift(self) -> tuple[DriftWindow, ...]:

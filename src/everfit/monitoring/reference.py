@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import polars as pl
@@ -39,6 +39,7 @@ class Watched:
         self.sketch = self.count(rows)
         self._rows = rows
         self._window = window
+        self._dispersions: dict[int, Mapping[str, Dispersion] | None] = {}
 
     def count(self, rows: pl.DataFrame) -> Sketch:
         """Count rows in the reference's layout."""
@@ -61,12 +62,24 @@ class Watched:
             if name not in self.layout.numeric
         }
 
-    @cached_property
-    def dispersions(self) -> Mapping[str, Dispersion] | None:
-        """Overdispersion of its windows, column by column; ``None`` where there are too few windows."""
+    def dispersions(self, windows: int = 1) -> Mapping[str, Dispersion] | None:
+        """Return the overdispersion, column by column, of so many successive windows together.
+
+        Where there are too few windows for that it is that of fewer together, and ``None`` where there are too few
+        for any.
+        """
+        if windows not in self._dispersions:
+            single = self._blocks()
+            parts = [single[first : first + windows] for first in range(0, len(single), windows)]
+            blocks = [reduce(Sketch.merge, part) for part in parts if len(part) == windows]
+            found = dispersions(blocks) if len(blocks) >= _LEAST_BLOCKS else None
+            self._dispersions[windows] = self.dispersions(windows // 2) if found is None and windows > 1 else found
+        return self._dispersions[windows]
+
+    def _blocks(self) -> list[Sketch]:
+        """Return its windows, but the first and the last, which are cut off."""
         parts = placed(self._rows, self._window).partition_by(WINDOW, maintain_order=True)
-        # The first and the last window are cut off.
-        return dispersions([self.count(part) for part in parts[1:-1]]) if len(parts) >= _LEAST_BLOCKS + 2 else None
+        return [self.count(part) for part in parts[1:-1]]
 
 
 @dataclass(frozen=True)
