@@ -412,6 +412,7 @@ MEANINGS: Mapping[str, str] = {
     "joint_drift": "no column moved alone, but the columns together did",
     "missing_values": "a feature is missing much more often; `critical` in half of the rows more than usual, or in all",
     "unseen_categories": "a feature has new categories, more of them than usual",
+    "unit_change": "a feature's values jumped by a factor and an offset, as if its unit, scale or sign had changed",
     "out_of_range": "a feature is beyond what training saw",
     "constant_alive": "a feature that varied has one value only",
     "stale_source": "the newest row of a source is older than the ttl of its view, so that the features are missing",

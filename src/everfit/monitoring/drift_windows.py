@@ -18,6 +18,8 @@ from everfit.definitions.watch import Drift, Season
 from everfit.measures.bins import Bins
 from everfit.measures.overdispersion import Dispersion
 from everfit.measures.sketch import ColumnSketch, Sketch
+from everfit.measures.weighting import Floats
+from everfit.monitoring.column_levels import levels
 from everfit.monitoring.drift import ColumnDrift, dispersions, drift, ranked
 from everfit.monitoring.reference import HELD_OUT, ReferenceProfile, Watched
 from everfit.monitoring.windows import WINDOW, Length, Window, complete_windows, joined_where_thin, placed
@@ -76,6 +78,12 @@ class Counted(Window):
     inputs: Sketch
     answers: Sketch
 
+    @cached_property
+    def levels(self) -> Mapping[str, Floats]:
+        """The levels of its numeric features: see :func:`everfit.monitoring.column_levels.levels`."""
+        names = self.inputs.layout.numeric
+        return dict(zip(names, levels(self.inputs, names), strict=True))
+
     def add(self, rows: pl.DataFrame, reference: ReferenceProfile) -> Counted:
         """Return the window with more of its rows counted."""
         inputs, answers = reference.inputs.count(rows), reference.answers.count(rows)
@@ -108,6 +116,12 @@ def join(windows: Sequence[Counted]) -> Counted:
         rows, mark = first.rows + window.rows, first.mark + window.mark
         first = replace(first, end=window.end, rows=rows, mark=mark, inputs=inputs, answers=answers)
     return first
+
+
+def windows_joined(window: Window, reference: ReferenceProfile) -> int:
+    """Return the number of windows of the reference's length that a window spans."""
+    length = reference.window
+    return 1 if isinstance(length, int) else max(1, round((window.end - window.start) / length))
 
 
 def count(window: Window, rows: pl.DataFrame, reference: ReferenceProfile) -> Counted:
@@ -191,7 +205,7 @@ def _judge(window: Counted, before: Before, reference: ReferenceProfile, watch: 
     compared_with = watch.against
     answers = [(season, [one.answers for one in windows]) for season, windows in before]
     inputs = [(season, [one.inputs for one in windows]) for season, windows in before]
-    joined = 1 if isinstance(reference.window, int) else round((window.end - window.start) / reference.window)
+    joined = windows_joined(window, reference)
     for watched, sketch, base, importance in (
         (reference.answers, window.answers, _base(reference.answers, answers, watch, joined), {}),
         (reference.inputs, window.inputs, _base(reference.inputs, inputs, watch, joined), reference.importance),

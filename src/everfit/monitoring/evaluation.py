@@ -36,6 +36,7 @@ from everfit.monitoring.performance_alarm import Alarm, PerformanceTest, alarm_f
 from everfit.monitoring.reference import ReferenceProfile
 from everfit.monitoring.report.report import MonitorReport, VersionReport
 from everfit.monitoring.settled import NOTHING_SETTLED, ReportCounts, Settled
+from everfit.monitoring.unit_change import UnitChange, unit_changes_of, unit_findings
 from everfit.monitoring.windows import LEAST_ROWS
 
 ANSWERS, SHADOW = "answers", "shadow"
@@ -257,7 +258,9 @@ class _VersionEvaluation:
         if self.windows:
             newest = self.windows[-1]
             excused = views_of(reference.features, self.scope.sources, stale)
-            found += column_findings(reference.inputs, newest.inputs, model, since=newest.start, excused=excused)
+            found += unit_findings(self._unit_changes(reference), model)
+            graver = [*excused, *(finding.subject for finding in found)]
+            found += column_findings(reference.inputs, newest.inputs, model, since=newest.start, excused=graver)
             graver = [*excused, *(finding.subject for finding in found)]
             found += drift_findings(self.drift, reference.answers.layout.columns, model, excused=graver)
         found += alarm_findings(self.alarm, model, self.version)
@@ -273,6 +276,10 @@ class _VersionEvaluation:
             since = min(firsts, default=None)
             found += label_delay_findings(delay, self.scope.expected_delay, model, self.version, since=since)
         return found
+
+    def _unit_changes(self, reference: ReferenceProfile) -> tuple[UnitChange, ...]:
+        watch = self.drift_watch or Drift()
+        return unit_changes_of(self.windows, reference, alpha=watch.alpha)
 
     @property
     def settled(self) -> Settled:

@@ -17,6 +17,7 @@ from everfit.measures.confidence import alpha_per_window
 from everfit.measures.layout import Form, SketchLayout
 from everfit.measures.overdispersion import Dispersion
 from everfit.measures.sketch import Column, Sketch
+from everfit.monitoring.column_levels import UsualLevels, measured_columns, usual_levels
 from everfit.monitoring.drift import dispersions
 from everfit.monitoring.performance import Figure, Scale, figure
 from everfit.monitoring.prediction_frame import prediction_columns, truth_codes
@@ -40,6 +41,7 @@ class Watched:
         self._rows = rows
         self._window = window
         self._dispersions: dict[int, Mapping[str, Dispersion] | None] = {}
+        self._usual: dict[tuple[int, float], UsualLevels] = {}
 
     def count(self, rows: pl.DataFrame) -> Sketch:
         """Count rows in the reference's layout."""
@@ -75,6 +77,20 @@ class Watched:
             found = dispersions(blocks) if len(blocks) >= _LEAST_BLOCKS else None
             self._dispersions[windows] = self.dispersions(windows // 2) if found is None and windows > 1 else found
         return self._dispersions[windows]
+
+    @cached_property
+    def measured(self) -> tuple[str, ...]:
+        """The numeric columns that have values enough to have a unit."""
+        return measured_columns(self.sketch)
+
+    def usual(self, windows: int, alpha: float) -> UsualLevels:
+        """Return the levels of so many successive windows together, and how far they differ without a change."""
+        if (windows, alpha) not in self._usual:
+            single = self._blocks()
+            parts = [single[first : first + windows] for first in range(0, len(single), windows)]
+            blocks = [reduce(Sketch.merge, part) for part in parts if len(part) == windows]
+            self._usual[windows, alpha] = usual_levels(blocks, self.sketch, self.measured, alpha=alpha)
+        return self._usual[windows, alpha]
 
     def _blocks(self) -> list[Sketch]:
         """Return its windows, but the first and the last, which are cut off."""
