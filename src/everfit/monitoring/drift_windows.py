@@ -19,6 +19,7 @@ from everfit.measures.bins import Bins
 from everfit.measures.overdispersion import Dispersion
 from everfit.measures.sketch import ColumnSketch, Sketch
 from everfit.measures.weighting import Floats
+from everfit.monitoring.calendar_columns import WEEK
 from everfit.monitoring.column_levels import levels
 from everfit.monitoring.drift import ColumnDrift, dispersions, drift, ranked
 from everfit.monitoring.reference import HELD_OUT, ReferenceProfile, Watched
@@ -148,8 +149,10 @@ def drift_windows(
     for place, window in enumerate(windows):
         if since is not None and window.end <= since:
             continue
-        key = (watch, window.start, window.mark, *(one.mark for _, before in history.served(place) for one in before))
-        judged[key] = known.get(key) or _judge(window, history.before(place), reference, watch)
+        week = _week_until(windows, place)
+        marks = (one.mark for part in (week, *(before for _, before in history.served(place))) for one in part)
+        key = (watch, window.start, window.mark, *marks)
+        judged[key] = known.get(key) or _judge(window, week, history.before(place), reference, watch)
     return tuple(judged.values())
 
 
@@ -199,35 +202,59 @@ def _about(windows: Sequence[Counted], moment: datetime) -> list[Counted]:
     return [window for window in windows if abs(window.start - moment) <= _TRAILING / 2]
 
 
-def _judge(window: Counted, before: Before, reference: ReferenceProfile, watch: Drift) -> DriftWindow:
-    alpha = reference.window_level(watch.alpha)
-    columns: list[ColumnDrift] = []
-    compared_with = watch.against
+def _week_until(windows: Sequence[Counted], place: int) -> Sequence[Counted]:
+    """Return the windows of the week that ends with one; none if they do not reach back so far."""
+    since = windows[place].end - WEEK
+    first = next((begin for begin in range(place, -1, -1) if windows[begin].start <= since), None)
+    return () if first is None else windows[first : place + 1]
+
+
+def _judge(
+    window: Counted, week: Sequence[Counted], before: Before, reference: ReferenceProfile, watch: Drift
+) -> DriftWindow:
+    """Compare a window's columns; those that the clock determines in the week that ends with it, if there is one."""
     answers = [(season, [one.answers for one in windows]) for season, windows in before]
     inputs = [(season, [one.inputs for one in windows]) for season, windows in before]
-    joined = windows_joined(window, reference)
-    for watched, sketch, base, importance in (
-        (reference.answers, window.answers, _base(reference.answers, answers, watch, joined), {}),
-        (reference.inputs, window.inputs, _base(reference.inputs, inputs, watch, joined), reference.importance),
-    ):
-        if base is not None and watched.layout.columns:
-            compared_with, against, spread = base
-            columns += drift(
-                against,
-                sketch,
-                importance=importance,
-                alpha=alpha * len(watched.layout.columns) / reference.tests,
-                worthwhile=watch.effect,
-                dispersions=spread,
+    weekly, joined = reference.inputs.weekly, windows_joined(window, reference)
+    found = [
+        (
+            _compare(
+                reference, reference.answers, window.answers, _base(reference.answers, answers, watch, joined), watch
             )
+        ),
+        (_compare(reference, reference.inputs, window.inputs, _base(reference.inputs, inputs, watch, joined), watch)),
+    ]
+    columns = [column for part in found if part for column in part[1] if column.column not in weekly]
+    if weekly and week:
+        joined = sum(windows_joined(part, reference) for part in week)
+        base = _base(reference.inputs, inputs, watch, joined)
+        whole = _compare(reference, reference.inputs, join(week).inputs, base, watch)
+        columns += [column for column in whole[1] if column.column in weekly] if whole else []
+    against = next((part[0] for part in reversed(found) if part), watch.against)
     return DriftWindow(
-        start=window.start, end=window.end, rows=window.inputs.rows, columns=ranked(columns), against=compared_with
+        start=window.start, end=window.end, rows=window.inputs.rows, columns=ranked(columns), against=against
     )
+
+
+_Base = tuple[Season, Sketch, Mapping[str, Dispersion] | None]
+
+
+def _compare(
+    reference: ReferenceProfile, watched: Watched, sketch: Sketch, base: _Base | None, watch: Drift
+) -> tuple[Season, tuple[ColumnDrift, ...]] | None:
+    """Compare all columns of a sketch; ``None`` without any, or without anything to compare with."""
+    if base is None or not watched.layout.columns:
+        return None
+    season, against, spread = base
+    level = reference.window_level(watch.alpha) * len(watched.layout.columns) / reference.tests
+    importance = reference.importance if watched is reference.inputs else {}
+    found = drift(against, sketch, importance=importance, alpha=level, worthwhile=watch.effect, dispersions=spread)
+    return season, found
 
 
 def _base(
     watched: Watched, before: Sequence[tuple[Season, Sequence[Sketch]]], watch: Drift, joined: int
-) -> tuple[Season, Sketch, Mapping[str, Dispersion] | None] | None:
+) -> _Base | None:
     """Return the merged comparison windows with their overdispersion; ``None`` if there are too few rows.
 
     The window to be judged is ``joined`` of so many.

@@ -17,6 +17,7 @@ from everfit.measures.confidence import alpha_per_window
 from everfit.measures.layout import Form, SketchLayout
 from everfit.measures.overdispersion import Dispersion
 from everfit.measures.sketch import Column, Sketch
+from everfit.monitoring.calendar_columns import dated_columns, weekly_columns
 from everfit.monitoring.column_levels import UsualLevels, measured_columns, usual_levels
 from everfit.monitoring.drift import dispersions
 from everfit.monitoring.performance import Figure, Scale, figure
@@ -79,9 +80,16 @@ class Watched:
         return self._dispersions[windows]
 
     @cached_property
+    def weekly(self) -> frozenset[str]:
+        """The columns that hour and weekday determine: only whole weeks of them are alike."""
+        return weekly_columns(self._rows, list(self.layout.columns))
+
+    @cached_property
     def measured(self) -> tuple[str, ...]:
-        """The numeric columns that have values enough to have a unit."""
-        return measured_columns(self.sketch)
+        """The numeric columns that have values enough to have a unit, and are no part of a date."""
+        found = measured_columns(self.sketch)
+        calendar = self.weekly | dated_columns(self._rows, found)
+        return tuple(name for name in found if name not in calendar)
 
     def usual(self, windows: int, alpha: float) -> UsualLevels:
         """Return the levels of so many successive windows together, and how far they differ without a change."""
