@@ -410,7 +410,7 @@ MEANINGS: Mapping[str, str] = {
     "drift": "a feature is not distributed as in the reference; `warning` if the model uses it enough to notice",
     "prediction_drift": "the same of the model's predictions",
     "joint_drift": "no column moved alone, but the columns together did",
-    "missing_values": "a feature is missing much more often; `critical` in half of the rows more than usual, or in all",
+    "missing_values": "a feature is missing more than days differ in that; `critical`: half of the rows more, or all",
     "unseen_categories": "a feature has new categories, more of them than usual",
     "unit_change": "a feature's values jumped by a factor and an offset, as if its unit, scale or sign had changed",
     "out_of_range": "a feature is beyond what training saw",

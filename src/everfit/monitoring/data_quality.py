@@ -16,6 +16,8 @@ from everfit.core.finding import Finding
 from everfit.measures.bins import Bins
 from everfit.measures.confidence import wilson_interval
 from everfit.measures.sketch import ColumnSketch, Sketch
+from everfit.monitoring.drift import ALPHA
+from everfit.monitoring.gaps import UsualGaps
 from everfit.monitoring.reference import Watched
 from everfit.monitoring.windows import LEAST_ROWS
 
@@ -130,36 +132,64 @@ def _clock_skew(rows: pl.DataFrame, model: str) -> list[Finding]:
 
 
 def column_findings(
-    reference: Watched, window: Sketch, model: str, *, since: datetime, excused: Collection[str]
+    reference: Watched,
+    window: Sketch,
+    model: str,
+    *,
+    since: datetime,
+    excused: Collection[str],
+    joined: int = 1,
+    alpha: float = ALPHA,
 ) -> list[Finding]:
     """Return problems of single columns of a window that begins at an instant; for each column the gravest at most.
 
-    Gaps of excused columns are explained by something else, such as a source that stopped.
+    Args:
+        excused: Columns whose gaps are explained by something else, such as a source that stopped.
+        joined: Number of windows of the reference's length that the window spans.
+        alpha: The probability that any column of a window is found to have gaps without a change.
     """
     if window.rows < LEAST_ROWS:
         return []
     found: list[Finding] = []
+    gaps = reference.gaps(joined)
     for name in reference.layout.columns:
         if name not in excused:
             finding = partial(Finding, model=model, subject=name, since=since)
             before, after = reference.sketch.column(name), window.column(name)
+            if more_gaps(before, after, gaps.get(name), alpha / len(reference.layout.columns)):
+                found.append(_missing_finding(name, before, after, finding))
+                continue
             found += islice(_column_findings(name, before, after, reference.novelty.get(name, 0.0), finding), 1)
     return found
+
+
+def more_gaps(reference: ColumnSketch, window: ColumnSketch, usual: UsualGaps | None, alpha: float) -> bool:
+    """Return true if more of a window is missing than days differ in that; by 10 points where no days are known."""
+    share, before = window.missing / window.rows, reference.missing / max(reference.rows, 1)
+    if usual is None:
+        return share - before >= _MUCH
+    if share - max(before, usual.largest) < _WORTH_A_LOOK:
+        return False
+    return usual.p_value(reference, window) <= alpha or (window.missing == window.rows and usual.largest < 0.5)
+
+
+def _missing_finding(
+    name: str, reference: ColumnSketch, window: ColumnSketch, finding: Callable[..., Finding]
+) -> Finding:
+    missing, usual = window.missing / window.rows, reference.missing / max(reference.rows, 1)
+    whole = window.missing == window.rows
+    text = f"{name} is missing in every one" if whole else f"{name} is missing in {missing:.0%}"
+    return finding(
+        kind="missing_values",
+        severity="critical" if whole or missing - usual >= 0.5 else "warning",
+        sentence=f"{text} of {window.rows:,} rows, where it was {usual:.1%} in what the model was made from.",
+        numbers={"missing_share": missing, "usual_share": usual, "rows": window.rows},
+    )
 
 
 def _column_findings(
     name: str, reference: ColumnSketch, window: ColumnSketch, novelty: float, finding: Callable[..., Finding]
 ) -> Iterator[Finding]:
-    missing, usual = window.missing / window.rows, reference.missing / max(reference.rows, 1)
-    if missing - usual >= _MUCH:
-        whole = window.missing == window.rows
-        text = f"{name} is missing in every one" if whole else f"{name} is missing in {missing:.0%}"
-        yield finding(
-            kind="missing_values",
-            severity="critical" if whole or missing - usual >= 0.5 else "warning",
-            sentence=f"{text} of {window.rows:,} rows, where it was {usual:.1%} in what the model was made from.",
-            numbers={"missing_share": missing, "usual_share": usual, "rows": window.rows},
-        )
     if isinstance(reference.form, Bins):
         yield from _numeric_findings(name, reference, window, finding)
         return

@@ -26,6 +26,7 @@ from everfit.monitoring.drift_windows import (
     drift_findings,
     drift_windows,
     history_note,
+    windows_joined,
 )
 from everfit.monitoring.estimate import learn_estimator
 from everfit.monitoring.figure_rows import FigureRows
@@ -260,7 +261,15 @@ class _VersionEvaluation:
             excused = views_of(reference.features, self.scope.sources, stale)
             found += unit_findings(self._unit_changes(reference), model)
             graver = [*excused, *(finding.subject for finding in found)]
-            found += column_findings(reference.inputs, newest.inputs, model, since=newest.start, excused=graver)
+            found += column_findings(
+                reference.inputs,
+                newest.inputs,
+                model,
+                since=newest.start,
+                excused=graver,
+                joined=windows_joined(newest, reference),
+                alpha=reference.window_level((self.drift_watch or Drift()).alpha),
+            )
             graver = [*excused, *(finding.subject for finding in found)]
             found += drift_findings(self.drift, reference.answers.layout.columns, model, excused=graver)
         found += alarm_findings(self.alarm, model, self.version)

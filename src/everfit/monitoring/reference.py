@@ -20,6 +20,7 @@ from everfit.measures.sketch import Column, Sketch
 from everfit.monitoring.calendar_columns import dated_columns, weekly_columns
 from everfit.monitoring.column_levels import UsualLevels, measured_columns, usual_levels
 from everfit.monitoring.drift import dispersions
+from everfit.monitoring.gaps import UsualGaps, usual_gaps
 from everfit.monitoring.performance import Figure, Scale, figure
 from everfit.monitoring.prediction_frame import prediction_columns, truth_codes
 from everfit.monitoring.windows import WINDOW, Length, placed
@@ -42,6 +43,7 @@ class Watched:
         self._rows = rows
         self._window = window
         self._dispersions: dict[int, Mapping[str, Dispersion] | None] = {}
+        self._gaps: dict[int, Mapping[str, UsualGaps]] = {}
         self._usual: dict[tuple[int, float], UsualLevels] = {}
 
     def count(self, rows: pl.DataFrame) -> Sketch:
@@ -72,9 +74,7 @@ class Watched:
         for any.
         """
         if windows not in self._dispersions:
-            single = self._blocks()
-            parts = [single[first : first + windows] for first in range(0, len(single), windows)]
-            blocks = [reduce(Sketch.merge, part) for part in parts if len(part) == windows]
+            blocks = self._blocks(windows)
             found = dispersions(blocks) if len(blocks) >= _LEAST_BLOCKS else None
             self._dispersions[windows] = self.dispersions(windows // 2) if found is None and windows > 1 else found
         return self._dispersions[windows]
@@ -94,16 +94,27 @@ class Watched:
     def usual(self, windows: int, alpha: float) -> UsualLevels:
         """Return the levels of so many successive windows together, and how far they differ without a change."""
         if (windows, alpha) not in self._usual:
-            single = self._blocks()
-            parts = [single[first : first + windows] for first in range(0, len(single), windows)]
-            blocks = [reduce(Sketch.merge, part) for part in parts if len(part) == windows]
+            blocks = self._blocks(windows)
             self._usual[windows, alpha] = usual_levels(blocks, self.sketch, self.measured, alpha=alpha)
         return self._usual[windows, alpha]
 
-    def _blocks(self) -> list[Sketch]:
-        """Return its windows, but the first and the last, which are cut off."""
+    def gaps(self, windows: int) -> Mapping[str, UsualGaps]:
+        """Return how much is missing of each column in so many successive windows together; none of few windows."""
+        if windows not in self._gaps:
+            blocks = self._blocks(windows)
+            self._gaps[windows] = {
+                name: usual_gaps([block.column(name) for block in blocks])
+                for name in self.layout.columns
+                if len(blocks) >= _LEAST_BLOCKS
+            }
+        return self._gaps[windows]
+
+    def _blocks(self, windows: int) -> list[Sketch]:
+        """Return so many of its successive windows together, without the first and the last, which are cut off."""
         parts = placed(self._rows, self._window).partition_by(WINDOW, maintain_order=True)
-        return [self.count(part) for part in parts[1:-1]]
+        single = [self.count(part) for part in parts[1:-1]]
+        joined = [single[first : first + windows] for first in range(0, len(single), windows)]
+        return [reduce(Sketch.merge, part) for part in joined if len(part) == windows]
 
 
 @dataclass(frozen=True)
