@@ -16,6 +16,7 @@ from everfit.core.evidence import SourceFreshness
 from everfit.core.finding import SEVERITIES, Finding
 from everfit.definitions.watch import Drift, PerformanceDrop, Watch
 from everfit.measures.delays import Delays
+from everfit.monitoring.common_cause import by_source
 from everfit.monitoring.data_quality import column_findings, feed_findings, views_of
 from everfit.monitoring.drift_windows import (
     Counted,
@@ -259,18 +260,18 @@ class _VersionEvaluation:
         if self.windows:
             newest = self.windows[-1]
             excused = views_of(reference.features, self.scope.sources, stale)
-            found += unit_findings(self._unit_changes(reference), model)
-            graver = [*excused, *(finding.subject for finding in found)]
-            found += column_findings(
+            columns = unit_findings(self._unit_changes(reference), model)
+            columns += column_findings(
                 reference.inputs,
                 newest.inputs,
                 model,
                 since=newest.start,
-                excused=graver,
+                excused=[*excused, *(finding.subject for finding in columns)],
                 joined=windows_joined(newest, reference),
                 alpha=reference.window_level((self.drift_watch or Drift()).alpha),
             )
-            graver = [*excused, *(finding.subject for finding in found)]
+            graver = [*excused, *(finding.subject for finding in columns)]
+            found += by_source(columns, self.scope.sources)
             found += drift_findings(self.drift, reference.answers.layout.columns, model, excused=graver)
         found += alarm_findings(self.alarm, model, self.version)
         known = reference.labelled
