@@ -23,6 +23,8 @@ from everfit.monitoring.windows import LEAST_ROWS
 
 _WORTH_A_LOOK, _MUCH = 0.01, 0.1
 _MARGIN = 0.1
+_BEYOND = 1.25
+"""New categories are usual up to this many times the largest share of a window of the reference; chosen."""
 _SKEW = timedelta(minutes=5)
 _NEWEST = 10_000
 _LONGER = 3.0
@@ -151,7 +153,7 @@ def column_findings(
     if window.rows < LEAST_ROWS:
         return []
     found: list[Finding] = []
-    gaps = reference.gaps(joined)
+    gaps, largest_novelty = reference.gaps(joined), reference.largest_novelty(joined)
     for name in reference.layout.columns:
         if name not in excused:
             finding = partial(Finding, model=model, subject=name, since=since)
@@ -159,7 +161,8 @@ def column_findings(
             if more_gaps(before, after, gaps.get(name), alpha / len(reference.layout.columns)):
                 found.append(_missing_finding(name, before, after, finding))
                 continue
-            found += islice(_column_findings(name, before, after, reference.novelty.get(name, 0.0), finding), 1)
+            usual = reference.novelty.get(name, 0.0), largest_novelty.get(name, 0.0)
+            found += islice(_column_findings(name, before, after, usual, finding), 1)
     return found
 
 
@@ -188,16 +191,23 @@ def _missing_finding(
 
 
 def _column_findings(
-    name: str, reference: ColumnSketch, window: ColumnSketch, novelty: float, finding: Callable[..., Finding]
+    name: str,
+    reference: ColumnSketch,
+    window: ColumnSketch,
+    novelty: tuple[float, float],
+    finding: Callable[..., Finding],
 ) -> Iterator[Finding]:
     if isinstance(reference.form, Bins):
         yield from _numeric_findings(name, reference, window, finding)
         return
     strangers = int(window.counts[reference.form.unseen])
-    share, ordinary = strangers / window.rows, max(novelty, reference.form.novelty)
+    share, ordinary = strangers / window.rows, max(novelty[0], reference.form.novelty)
     # New categories are clustered: one new aircraft flies often. Twice what is usual is still nothing to speak of.
     tolerated = min(2 * ordinary, (1 + ordinary) / 2)
-    if share - ordinary < _WORTH_A_LOOK or wilson_interval(strangers, window.rows, level=_SURE)[0] <= tolerated:
+    if (
+        share - max(ordinary, _BEYOND * novelty[1]) < _WORTH_A_LOOK
+        or wilson_interval(strangers, window.rows, level=_SURE)[0] <= tolerated
+    ):
         return
     beside = f", where {ordinary:.1%} are usual" if ordinary else ""
     yield finding(

@@ -27,6 +27,7 @@ from everfit.monitoring.windows import WINDOW, Length, placed
 
 HELD_OUT = "held_out"
 _LEAST_BLOCKS = 7
+_FEW_ROWS = 20
 _YEAR = timedelta(days=365)
 
 
@@ -43,6 +44,7 @@ class Watched:
         self._rows = rows
         self._window = window
         self._dispersions: dict[int, Mapping[str, Dispersion] | None] = {}
+        self._largest_novelty: dict[int, Mapping[str, float]] = {}
         self._gaps: dict[int, Mapping[str, UsualGaps]] = {}
         self._usual: dict[tuple[int, float], UsualLevels] = {}
 
@@ -60,12 +62,31 @@ class Watched:
         drawn from one urn. Over time aircraft come and go, and each comes often: in two months of flights, six times as
         many rows were strangers as that says.
         """
-        earlier, later = self._rows.head(self._rows.height // 2), self._rows.slice(self._rows.height // 2)
-        return {
-            name: int((~later[name].drop_nulls().is_in(earlier[name].unique().implode())).sum()) / max(later.height, 1)
-            for name in self.layout.columns
-            if name not in self.layout.numeric
-        }
+        rows = max(self._later.height, 1)
+        return {name: int(self._new_in_later(name).sum()) / rows for name in self._text_columns}
+
+    def largest_novelty(self, windows: int) -> Mapping[str, float]:
+        """Return the largest share of such categories in so many successive windows together of the later half."""
+        if windows not in self._largest_novelty:
+            place = (placed(self._later, self._window)[WINDOW].rank("dense").cast(pl.Int64) - 1) // windows
+            self._largest_novelty[windows] = {
+                name: _largest_share(place, self._new_in_later(name)) for name in self._text_columns
+            }
+        return self._largest_novelty[windows]
+
+    @property
+    def _text_columns(self) -> list[str]:
+        return [name for name in self.layout.columns if name not in self.layout.numeric]
+
+    @property
+    def _later(self) -> pl.DataFrame:
+        return self._rows.slice(self._rows.height // 2)
+
+    def _new_in_later(self, name: str) -> pl.Series:
+        """Return for each row of the later half whether its category is new to the earlier one; false where missing."""
+        known = self._rows[name].head(self._rows.height // 2).unique().implode()
+        later = self._later[name]
+        return (later.is_not_null() & ~later.is_in(known)).fill_null(False)
 
     def dispersions(self, windows: int = 1) -> Mapping[str, Dispersion] | None:
         """Return the overdispersion, column by column, of so many successive windows together.
@@ -195,6 +216,13 @@ def _columns_of(rows: pl.DataFrame, layout: SketchLayout) -> dict[str, Column]:
         else:
             found[name] = {**_counts(values), None: values.null_count()}
     return found
+
+
+def _largest_share(place: pl.Series, new: pl.Series) -> float:
+    shares = pl.DataFrame({"place": place, "new": new}).group_by("place").agg(rows=pl.len(), share=pl.col("new").mean())
+    # The share of a handful of rows says nothing.
+    largest = shares.filter(pl.col("rows") >= _FEW_ROWS)["share"].max()
+    return largest if isinstance(largest, float) else 0.0
 
 
 def _form(values: pl.Series) -> Form | None:
