@@ -96,3 +96,22 @@ def test_with_few_days_of_reference_nothing_is_said() -> None:
     short = ReferenceProfile(rows, reference().scale, ("temp",), {}, DAY)
     later = weather().slice(20 * PER_DAY, 20 * PER_DAY).with_columns(pl.col("temp") * 1.8 + 32)
     assert unit_changes_of(count_windows(later, short, until=START + YEAR * DAY), short, alpha=0.05) == ()
+
+
+def test_columns_that_are_constant_or_zero_in_most_windows_raise_nothing() -> None:
+    """Logarithms of zero are no levels; a warning would be an error here."""
+    dice = np.random.default_rng(5)
+    rows = weather().head((YEAR + 30) * PER_DAY)
+    late = np.minimum(dice.exponential(size=rows.height).round(1), 0.9) * (dice.random(rows.height) < 0.4)
+    rows = rows.with_columns(pl.Series("temp", late), pl.lit(True).alias(HELD_OUT))
+    learnt = ReferenceProfile(rows.head(YEAR * PER_DAY), reference().scale, ("temp",), {}, DAY)
+    assert learnt.inputs.measured == ("temp",)
+    for factor, offset in ((1.8, 32.0), (-5.0, 0.0), (0.0, 10.0), (0.0, 0.0)):
+        changed = rows.tail(30 * PER_DAY).with_columns(
+            pl.when(pl.col(TIME) < START + (YEAR + 15) * DAY)
+            .then("temp")
+            .otherwise(pl.col("temp") * factor + offset)
+            .alias("temp")
+        )
+        held = count_windows(changed, learnt, until=START + 2 * YEAR * DAY)
+        assert len([unit_changes_of(held[:newest], learnt, alpha=0.05) for newest in range(1, 31)]) == 30

@@ -198,7 +198,8 @@ def _explain(before: Floats, after: Floats, limits: Floats) -> _Conversion | Non
 def _with_spread(level: Floats) -> Floats:
     """Return three levels with the logarithms of their distance, and of the two greater ones."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.append(level, np.log([level[2] - level[0], level[1], level[2]]))
+        logs = np.log([level[2] - level[0], level[1], level[2]])
+    return np.append(level, np.where(np.isfinite(logs), logs, np.nan))
 
 
 def _with_limit(limits: Floats, part: slice) -> Floats:
