@@ -15,7 +15,7 @@ from everfit.artifact.schema import Column, InputSchema
 from everfit.core.columns import KNOWN_AT, LABEL, PREDICTION, TIME
 from everfit.journal.prediction_history import PredictionHistory
 from everfit.monitoring.cache import CachedVersion
-from everfit.monitoring.drift_windows import Counted, newest_windows
+from everfit.monitoring.drift_windows import Counted, join, newest_windows
 from everfit.monitoring.drift_windows import count as count_window
 from everfit.monitoring.evaluation import CountedBefore, own_rows, versions_by_route
 from everfit.monitoring.performance import Scale
@@ -34,11 +34,13 @@ SCHEMA = InputSchema(
 
 
 def count_windows(rows: pl.DataFrame, reference: ReferenceProfile, *, until: datetime) -> tuple[Counted, ...]:
-    """The newest complete windows with rows enough, oldest first, of rows in monitoring's form."""
+    """The newest complete windows, thin ones joined, oldest first, of rows in monitoring's form."""
     inside = placed(rows, reference.window)
     parts = inside.partition_by(WINDOW, as_dict=True)
     newest = newest_windows(inside, reference.window, until=until)
-    return tuple(count_window(window, parts[(window.number,)], reference) for window in newest)
+    return tuple(
+        join([count_window(window, parts[(window.number,)], reference) for window in group]) for group in newest
+    )
 
 
 def counted_before(

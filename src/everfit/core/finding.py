@@ -20,6 +20,7 @@ FindingKind = Literal[
     "joint_drift",
     "missing_values",
     "unseen_categories",
+    "unit_change",
     "out_of_range",
     "constant_alive",
     "stale_source",

@@ -16,12 +16,15 @@ from everfit.core.finding import Finding
 from everfit.measures.bins import Bins
 from everfit.measures.confidence import wilson_interval
 from everfit.measures.sketch import ColumnSketch, Sketch
+from everfit.monitoring.drift import ALPHA
+from everfit.monitoring.gaps import UsualGaps
 from everfit.monitoring.reference import Watched
+from everfit.monitoring.windows import LEAST_ROWS
 
-LEAST_ROWS = 50
-"""Windows with fewer rows are not evaluated: shares mean nothing there."""
 _WORTH_A_LOOK, _MUCH = 0.01, 0.1
 _MARGIN = 0.1
+_BEYOND = 1.25
+"""New categories are usual up to this many times the largest share of a window of the reference; chosen."""
 _SKEW = timedelta(minutes=5)
 _NEWEST = 10_000
 _LONGER = 3.0
@@ -131,44 +134,80 @@ def _clock_skew(rows: pl.DataFrame, model: str) -> list[Finding]:
 
 
 def column_findings(
-    reference: Watched, window: Sketch, model: str, *, since: datetime, excused: Collection[str]
+    reference: Watched,
+    window: Sketch,
+    model: str,
+    *,
+    since: datetime,
+    excused: Collection[str],
+    joined: int = 1,
+    alpha: float = ALPHA,
 ) -> list[Finding]:
     """Return problems of single columns of a window that begins at an instant; for each column the gravest at most.
 
-    Gaps of excused columns are explained by something else, such as a source that stopped.
+    Args:
+        excused: Columns whose gaps are explained by something else, such as a source that stopped.
+        joined: Number of windows of the reference's length that the window spans.
+        alpha: The probability that any column of a window is found to have gaps without a change.
     """
     if window.rows < LEAST_ROWS:
         return []
     found: list[Finding] = []
+    gaps, largest_novelty = reference.gaps(joined), reference.largest_novelty(joined)
     for name in reference.layout.columns:
         if name not in excused:
             finding = partial(Finding, model=model, subject=name, since=since)
             before, after = reference.sketch.column(name), window.column(name)
-            found += islice(_column_findings(name, before, after, reference.novelty.get(name, 0.0), finding), 1)
+            if more_gaps(before, after, gaps.get(name), alpha / len(reference.layout.columns)):
+                found.append(_missing_finding(name, before, after, finding))
+                continue
+            usual = reference.novelty.get(name, 0.0), largest_novelty.get(name, 0.0)
+            found += islice(_column_findings(name, before, after, usual, finding), 1)
     return found
 
 
-def _column_findings(
-    name: str, reference: ColumnSketch, window: ColumnSketch, novelty: float, finding: Callable[..., Finding]
-) -> Iterator[Finding]:
+def more_gaps(reference: ColumnSketch, window: ColumnSketch, usual: UsualGaps | None, alpha: float) -> bool:
+    """Return true if more of a window is missing than days differ in that; by 10 points where no days are known."""
+    share, before = window.missing / window.rows, reference.missing / max(reference.rows, 1)
+    if usual is None:
+        return share - before >= _MUCH
+    if share - max(before, usual.largest) < _WORTH_A_LOOK:
+        return False
+    return usual.p_value(reference, window) <= alpha or (window.missing == window.rows and usual.largest < 0.5)
+
+
+def _missing_finding(
+    name: str, reference: ColumnSketch, window: ColumnSketch, finding: Callable[..., Finding]
+) -> Finding:
     missing, usual = window.missing / window.rows, reference.missing / max(reference.rows, 1)
-    if missing - usual >= _MUCH:
-        whole = window.missing == window.rows
-        text = f"{name} is missing in every one" if whole else f"{name} is missing in {missing:.0%}"
-        yield finding(
-            kind="missing_values",
-            severity="critical" if whole or missing - usual >= 0.5 else "warning",
-            sentence=f"{text} of {window.rows:,} rows, where it was {usual:.1%} in what the model was made from.",
-            numbers={"missing_share": missing, "usual_share": usual, "rows": window.rows},
-        )
+    whole = window.missing == window.rows
+    text = f"{name} is missing in every one" if whole else f"{name} is missing in {missing:.0%}"
+    return finding(
+        kind="missing_values",
+        severity="critical" if whole or missing - usual >= 0.5 else "warning",
+        sentence=f"{text} of {window.rows:,} rows, where it was {usual:.1%} in what the model was made from.",
+        numbers={"missing_share": missing, "usual_share": usual, "rows": window.rows},
+    )
+
+
+def _column_findings(
+    name: str,
+    reference: ColumnSketch,
+    window: ColumnSketch,
+    novelty: tuple[float, float],
+    finding: Callable[..., Finding],
+) -> Iterator[Finding]:
     if isinstance(reference.form, Bins):
         yield from _numeric_findings(name, reference, window, finding)
         return
     strangers = int(window.counts[reference.form.unseen])
-    share, ordinary = strangers / window.rows, max(novelty, reference.form.novelty)
+    share, ordinary = strangers / window.rows, max(novelty[0], reference.form.novelty)
     # New categories are clustered: one new aircraft flies often. Twice what is usual is still nothing to speak of.
     tolerated = min(2 * ordinary, (1 + ordinary) / 2)
-    if share - ordinary < _WORTH_A_LOOK or wilson_interval(strangers, window.rows, level=_SURE)[0] <= tolerated:
+    if (
+        share - max(ordinary, _BEYOND * novelty[1]) < _WORTH_A_LOOK
+        or wilson_interval(strangers, window.rows, level=_SURE)[0] <= tolerated
+    ):
         return
     beside = f", where {ordinary:.1%} are usual" if ordinary else ""
     yield finding(

@@ -18,10 +18,12 @@ from everfit.definitions.watch import Drift, Season
 from everfit.measures.bins import Bins
 from everfit.measures.overdispersion import Dispersion
 from everfit.measures.sketch import ColumnSketch, Sketch
-from everfit.monitoring.data_quality import LEAST_ROWS
+from everfit.measures.weighting import Floats
+from everfit.monitoring.calendar_columns import WEEK
+from everfit.monitoring.column_levels import levels
 from everfit.monitoring.drift import ColumnDrift, dispersions, drift, ranked
 from everfit.monitoring.reference import HELD_OUT, ReferenceProfile, Watched
-from everfit.monitoring.windows import WINDOW, Length, Window, complete_windows, placed
+from everfit.monitoring.windows import WINDOW, Length, Window, complete_windows, joined_where_thin, placed
 
 _YEAR = timedelta(days=365)
 _TRAILING = timedelta(days=28)
@@ -77,6 +79,12 @@ class Counted(Window):
     inputs: Sketch
     answers: Sketch
 
+    @cached_property
+    def levels(self) -> Mapping[str, Floats]:
+        """The levels of its numeric features: see :func:`everfit.monitoring.column_levels.levels`."""
+        names = self.inputs.layout.numeric
+        return dict(zip(names, levels(self.inputs, names), strict=True))
+
     def add(self, rows: pl.DataFrame, reference: ReferenceProfile) -> Counted:
         """Return the window with more of its rows counted."""
         inputs, answers = reference.inputs.count(rows), reference.answers.count(rows)
@@ -89,10 +97,32 @@ Judged = dict[tuple[object, ...], DriftWindow]
 
 def newest_windows(
     rows: pl.DataFrame, length: Length, *, until: datetime, settled: pl.DataFrame | None = None
-) -> list[Window]:
-    """Return the newest complete windows with rows enough, oldest first; arguments as for :func:`complete_windows`."""
-    newest = complete_windows(rows, length, until=until, settled=settled)[-_MOST_WINDOWS:]
-    return [window for window in newest if window.rows >= LEAST_ROWS]
+) -> list[list[Window]]:
+    """Return the newest complete windows, oldest first, in groups that :func:`join` makes one window of.
+
+    A group is one window, or several where they are thin. Arguments are those of :func:`complete_windows`.
+    """
+    groups = joined_where_thin(complete_windows(rows, length, until=until, settled=settled))
+    taken = [len(group) for group in groups]
+    while sum(taken) > _MOST_WINDOWS and len(taken) > 1:
+        del taken[0]
+    return groups[-len(taken) :] if taken else []
+
+
+def join(windows: Sequence[Counted]) -> Counted:
+    """Return successive windows as one; its number is that of the first."""
+    first, *others = windows
+    for window in others:
+        inputs, answers = first.inputs.merge(window.inputs), first.answers.merge(window.answers)
+        rows, mark = first.rows + window.rows, first.mark + window.mark
+        first = replace(first, end=window.end, rows=rows, mark=mark, inputs=inputs, answers=answers)
+    return first
+
+
+def windows_joined(window: Window, reference: ReferenceProfile) -> int:
+    """Return the number of windows of the reference's length that a window spans."""
+    length = reference.window
+    return 1 if isinstance(length, int) else max(1, round((window.end - window.start) / length))
 
 
 def count(window: Window, rows: pl.DataFrame, reference: ReferenceProfile) -> Counted:
@@ -119,8 +149,10 @@ def drift_windows(
     for place, window in enumerate(windows):
         if since is not None and window.end <= since:
             continue
-        key = (watch, window.start, window.mark, *(one.mark for _, before in history.served(place) for one in before))
-        judged[key] = known.get(key) or _judge(window, history.before(place), reference, watch)
+        week = _week_until(windows, place)
+        marks = (one.mark for part in (week, *(before for _, before in history.served(place))) for one in part)
+        key = (watch, window.start, window.mark, *marks)
+        judged[key] = known.get(key) or _judge(window, week, history.before(place), reference, watch)
     return tuple(judged.values())
 
 
@@ -170,37 +202,65 @@ def _about(windows: Sequence[Counted], moment: datetime) -> list[Counted]:
     return [window for window in windows if abs(window.start - moment) <= _TRAILING / 2]
 
 
-def _judge(window: Counted, before: Before, reference: ReferenceProfile, watch: Drift) -> DriftWindow:
-    alpha = reference.window_level(watch.alpha)
-    columns: list[ColumnDrift] = []
-    compared_with = watch.against
+def _week_until(windows: Sequence[Counted], place: int) -> Sequence[Counted]:
+    """Return the windows of the week that ends with one; none if they do not reach back so far."""
+    since = windows[place].end - WEEK
+    first = next((begin for begin in range(place, -1, -1) if windows[begin].start <= since), None)
+    return () if first is None else windows[first : place + 1]
+
+
+def _judge(
+    window: Counted, week: Sequence[Counted], before: Before, reference: ReferenceProfile, watch: Drift
+) -> DriftWindow:
+    """Compare a window's columns; those that the clock determines in the week that ends with it, if there is one."""
     answers = [(season, [one.answers for one in windows]) for season, windows in before]
     inputs = [(season, [one.inputs for one in windows]) for season, windows in before]
-    for watched, sketch, base, importance in (
-        (reference.answers, window.answers, _base(reference.answers, answers, watch), {}),
-        (reference.inputs, window.inputs, _base(reference.inputs, inputs, watch), reference.importance),
-    ):
-        if base is not None and watched.layout.columns:
-            compared_with, against, spread = base
-            columns += drift(
-                against,
-                sketch,
-                importance=importance,
-                alpha=alpha * len(watched.layout.columns) / reference.tests,
-                worthwhile=watch.effect,
-                dispersions=spread,
+    weekly, joined = reference.inputs.weekly, windows_joined(window, reference)
+    found = [
+        (
+            _compare(
+                reference, reference.answers, window.answers, _base(reference.answers, answers, watch, joined), watch
             )
+        ),
+        (_compare(reference, reference.inputs, window.inputs, _base(reference.inputs, inputs, watch, joined), watch)),
+    ]
+    columns = [column for part in found if part for column in part[1] if column.column not in weekly]
+    if weekly and week:
+        joined = sum(windows_joined(part, reference) for part in week)
+        base = _base(reference.inputs, inputs, watch, joined)
+        whole = _compare(reference, reference.inputs, join(week).inputs, base, watch)
+        columns += [column for column in whole[1] if column.column in weekly] if whole else []
+    against = next((part[0] for part in reversed(found) if part), watch.against)
     return DriftWindow(
-        start=window.start, end=window.end, rows=window.inputs.rows, columns=ranked(columns), against=compared_with
+        start=window.start, end=window.end, rows=window.inputs.rows, columns=ranked(columns), against=against
     )
 
 
+_Base = tuple[Season, Sketch, Mapping[str, Dispersion] | None]
+
+
+def _compare(
+    reference: ReferenceProfile, watched: Watched, sketch: Sketch, base: _Base | None, watch: Drift
+) -> tuple[Season, tuple[ColumnDrift, ...]] | None:
+    """Compare all columns of a sketch; ``None`` without any, or without anything to compare with."""
+    if base is None or not watched.layout.columns:
+        return None
+    season, against, spread = base
+    level = reference.window_level(watch.alpha) * len(watched.layout.columns) / reference.tests
+    importance = reference.importance if watched is reference.inputs else {}
+    found = drift(against, sketch, importance=importance, alpha=level, worthwhile=watch.effect, dispersions=spread)
+    return season, found
+
+
 def _base(
-    watched: Watched, before: Sequence[tuple[Season, Sequence[Sketch]]], watch: Drift
-) -> tuple[Season, Sketch, Mapping[str, Dispersion] | None] | None:
-    """Return the merged comparison windows with their overdispersion; ``None`` if there are too few rows."""
+    watched: Watched, before: Sequence[tuple[Season, Sequence[Sketch]]], watch: Drift, joined: int
+) -> _Base | None:
+    """Return the merged comparison windows with their overdispersion; ``None`` if there are too few rows.
+
+    The window to be judged is ``joined`` of so many.
+    """
     if watch.against == "training":
-        return watch.against, watched.sketch, watched.dispersions
+        return watch.against, watched.sketch, watched.dispersions(joined)
     for season, sketches in before:
         enough = [sketch for sketch in sketches if sketch.rows >= _FEW_ROWS]
         if len(enough) >= _LEAST_BEFORE:

@@ -11,10 +11,12 @@ from functools import cached_property
 import polars as pl
 
 from everfit.core.columns import KNOWN_AT, LABEL, ROUTE, TIME, VERSION
+from everfit.core.duration import format_roughly
 from everfit.core.evidence import SourceFreshness
 from everfit.core.finding import SEVERITIES, Finding
 from everfit.definitions.watch import Drift, PerformanceDrop, Watch
 from everfit.measures.delays import Delays
+from everfit.monitoring.common_cause import by_source
 from everfit.monitoring.data_quality import column_findings, feed_findings, views_of
 from everfit.monitoring.drift_windows import (
     Counted,
@@ -25,6 +27,7 @@ from everfit.monitoring.drift_windows import (
     drift_findings,
     drift_windows,
     history_note,
+    windows_joined,
 )
 from everfit.monitoring.estimate import learn_estimator
 from everfit.monitoring.figure_rows import FigureRows
@@ -35,6 +38,8 @@ from everfit.monitoring.performance_alarm import Alarm, PerformanceTest, alarm_f
 from everfit.monitoring.reference import ReferenceProfile
 from everfit.monitoring.report.report import MonitorReport, VersionReport
 from everfit.monitoring.settled import NOTHING_SETTLED, ReportCounts, Settled
+from everfit.monitoring.unit_change import UnitChange, unit_changes_of, unit_findings
+from everfit.monitoring.windows import LEAST_ROWS
 
 ANSWERS, SHADOW = "answers", "shadow"
 _A_DAY = timedelta(days=1)
@@ -261,8 +266,18 @@ class _VersionEvaluation:
         if self.windows:
             newest = self.windows[-1]
             excused = views_of(reference.features, self.scope.sources, stale)
-            found += column_findings(reference.inputs, newest.inputs, model, since=newest.start, excused=excused)
-            graver = [*excused, *(finding.subject for finding in found)]
+            columns = unit_findings(self._unit_changes(reference), model)
+            columns += column_findings(
+                reference.inputs,
+                newest.inputs,
+                model,
+                since=newest.start,
+                excused=[*excused, *(finding.subject for finding in columns)],
+                joined=windows_joined(newest, reference),
+                alpha=reference.window_level((self.drift_watch or Drift()).alpha),
+            )
+            graver = [*excused, *(finding.subject for finding in columns)]
+            found += by_source(columns, self.scope.sources)
             found += drift_findings(self.drift, reference.answers.layout.columns, model, excused=graver)
         found += alarm_findings(self.alarm, model, self.version)
         known = reference.labelled
@@ -277,6 +292,10 @@ class _VersionEvaluation:
             since = min(firsts, default=None)
             found += label_delay_findings(delay, self.scope.expected_delay, model, self.version, since=since)
         return found
+
+    def _unit_changes(self, reference: ReferenceProfile) -> tuple[UnitChange, ...]:
+        watch = self.drift_watch or Drift()
+        return unit_changes_of(self.windows, reference, alpha=watch.alpha)
 
     @property
     def settled(self) -> Settled:
@@ -331,8 +350,31 @@ class _VersionEvaluation:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        note = history_note(self.drift, self.drift_watch) if self.drift_watch else None
-        return () if note is None else (note,)
+        history = history_note(self.drift, self.drift_watch) if self.drift_watch else None
+        return tuple(note for note in (self._unwatched(), history) if note is not None)
+
+    def _unwatched(self) -> str | None:
+        """Return a sentence on why inputs are not evaluated, or on windows of several days; ``None`` without need."""
+        if self.reference is None:
+            return (
+                f"The package of version {self.version} keeps no profile of its training rows, so that its inputs "
+                "are not watched."
+            )
+        if self.before is None:
+            return None
+        if not self.windows:
+            rows = self.rows.height + self.settled.rows
+            return (
+                f"The inputs of version {self.version} are not watched yet: no window is complete that has "
+                f"{LEAST_ROWS} of its {rows:,} predictions."
+            )
+        span, length = self.windows[-1].end - self.windows[-1].start, self.reference.window
+        if isinstance(length, int) or span <= length:
+            return None
+        return (
+            f"Inputs are watched in windows of several days, the newest of {format_roughly(span)}, "
+            f"since a window needs {LEAST_ROWS} predictions."
+        )
 
     @cached_property
     def drift(self) -> tuple[DriftWindow, ...]:

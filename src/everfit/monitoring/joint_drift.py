@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from everfit.core.finding import Finding
 from everfit.definitions.watch import Drift
 from everfit.measures.weighting import Floats
-from everfit.monitoring.data_quality import LEAST_ROWS
 from everfit.monitoring.feature_matrix import FeatureMatrix
 from everfit.monitoring.reference import ReferenceProfile
-from everfit.monitoring.windows import WINDOW, placed
+from everfit.monitoring.windows import LEAST_ROWS, WINDOW, placed
 
 _MOST_ROWS = 500
 """Of a window."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import polars as pl
@@ -17,13 +17,17 @@ from everfit.measures.confidence import alpha_per_window
 from everfit.measures.layout import Form, SketchLayout
 from everfit.measures.overdispersion import Dispersion
 from everfit.measures.sketch import Column, Sketch
+from everfit.monitoring.calendar_columns import dated_columns, weekly_columns
+from everfit.monitoring.column_levels import UsualLevels, measured_columns, usual_levels
 from everfit.monitoring.drift import dispersions
+from everfit.monitoring.gaps import UsualGaps, usual_gaps
 from everfit.monitoring.performance import Figure, Scale, figure
 from everfit.monitoring.prediction_frame import prediction_columns, truth_codes
 from everfit.monitoring.windows import WINDOW, Length, placed
 
 HELD_OUT = "held_out"
 _LEAST_BLOCKS = 7
+_FEW_ROWS = 20
 _YEAR = timedelta(days=365)
 
 
@@ -39,6 +43,10 @@ class Watched:
         self.sketch = self.count(rows)
         self._rows = rows
         self._window = window
+        self._dispersions: dict[int, Mapping[str, Dispersion] | None] = {}
+        self._largest_novelty: dict[int, Mapping[str, float]] = {}
+        self._gaps: dict[int, Mapping[str, UsualGaps]] = {}
+        self._usual: dict[tuple[int, float], UsualLevels] = {}
 
     def count(self, rows: pl.DataFrame) -> Sketch:
         """Count rows in the reference's layout."""
@@ -54,19 +62,80 @@ class Watched:
         drawn from one urn. Over time aircraft come and go, and each comes often: in two months of flights, six times as
         many rows were strangers as that says.
         """
-        earlier, later = self._rows.head(self._rows.height // 2), self._rows.slice(self._rows.height // 2)
-        return {
-            name: int((~later[name].drop_nulls().is_in(earlier[name].unique().implode())).sum()) / max(later.height, 1)
-            for name in self.layout.columns
-            if name not in self.layout.numeric
-        }
+        rows = max(self._later.height, 1)
+        return {name: int(self._new_in_later(name).sum()) / rows for name in self._text_columns}
+
+    def largest_novelty(self, windows: int) -> Mapping[str, float]:
+        """Return the largest share of such categories in so many successive windows together of the later half."""
+        if windows not in self._largest_novelty:
+            place = (placed(self._later, self._window)[WINDOW].rank("dense").cast(pl.Int64) - 1) // windows
+            self._largest_novelty[windows] = {
+                name: _largest_share(place, self._new_in_later(name)) for name in self._text_columns
+            }
+        return self._largest_novelty[windows]
+
+    @property
+    def _text_columns(self) -> list[str]:
+        return [name for name in self.layout.columns if name not in self.layout.numeric]
+
+    @property
+    def _later(self) -> pl.DataFrame:
+        return self._rows.slice(self._rows.height // 2)
+
+    def _new_in_later(self, name: str) -> pl.Series:
+        """Return for each row of the later half whether its category is new to the earlier one; false where missing."""
+        known = self._rows[name].head(self._rows.height // 2).unique().implode()
+        later = self._later[name]
+        return (later.is_not_null() & ~later.is_in(known)).fill_null(False)
+
+    def dispersions(self, windows: int = 1) -> Mapping[str, Dispersion] | None:
+        """Return the overdispersion, column by column, of so many successive windows together.
+
+        Where there are too few windows for that it is that of fewer together, and ``None`` where there are too few
+        for any.
+        """
+        if windows not in self._dispersions:
+            blocks = self._blocks(windows)
+            found = dispersions(blocks) if len(blocks) >= _LEAST_BLOCKS else None
+            self._dispersions[windows] = self.dispersions(windows // 2) if found is None and windows > 1 else found
+        return self._dispersions[windows]
 
     @cached_property
-    def dispersions(self) -> Mapping[str, Dispersion] | None:
-        """Overdispersion of its windows, column by column; ``None`` where there are too few windows."""
+    def weekly(self) -> frozenset[str]:
+        """The columns that hour and weekday determine: only whole weeks of them are alike."""
+        return weekly_columns(self._rows, list(self.layout.columns))
+
+    @cached_property
+    def measured(self) -> tuple[str, ...]:
+        """The numeric columns that have values enough to have a unit, and are no part of a date."""
+        found = measured_columns(self.sketch)
+        calendar = self.weekly | dated_columns(self._rows, found)
+        return tuple(name for name in found if name not in calendar)
+
+    def usual(self, windows: int, alpha: float) -> UsualLevels:
+        """Return the levels of so many successive windows together, and how far they differ without a change."""
+        if (windows, alpha) not in self._usual:
+            blocks = self._blocks(windows)
+            self._usual[windows, alpha] = usual_levels(blocks, self.sketch, self.measured, alpha=alpha)
+        return self._usual[windows, alpha]
+
+    def gaps(self, windows: int) -> Mapping[str, UsualGaps]:
+        """Return how much is missing of each column in so many successive windows together; none of few windows."""
+        if windows not in self._gaps:
+            blocks = self._blocks(windows)
+            self._gaps[windows] = {
+                name: usual_gaps([block.column(name) for block in blocks])
+                for name in self.layout.columns
+                if len(blocks) >= _LEAST_BLOCKS
+            }
+        return self._gaps[windows]
+
+    def _blocks(self, windows: int) -> list[Sketch]:
+        """Return so many of its successive windows together, without the first and the last, which are cut off."""
         parts = placed(self._rows, self._window).partition_by(WINDOW, maintain_order=True)
-        # The first and the last window are cut off.
-        return dispersions([self.count(part) for part in parts[1:-1]]) if len(parts) >= _LEAST_BLOCKS + 2 else None
+        single = [self.count(part) for part in parts[1:-1]]
+        joined = [single[first : first + windows] for first in range(0, len(single), windows)]
+        return [reduce(Sketch.merge, part) for part in joined if len(part) == windows]
 
 
 @dataclass(frozen=True)
@@ -147,6 +216,13 @@ def _columns_of(rows: pl.DataFrame, layout: SketchLayout) -> dict[str, Column]:
         else:
             found[name] = {**_counts(values), None: values.null_count()}
     return found
+
+
+def _largest_share(place: pl.Series, new: pl.Series) -> float:
+    shares = pl.DataFrame({"place": place, "new": new}).group_by("place").agg(rows=pl.len(), share=pl.col("new").mean())
+    # The share of a handful of rows says nothing.
+    largest = shares.filter(pl.col("rows") >= _FEW_ROWS)["share"].max()
+    return largest if isinstance(largest, float) else 0.0
 
 
 def _form(values: pl.Series) -> Form | None:

@@ -21,7 +21,7 @@ import polars as pl
 from everfit.core.columns import ID, TIME
 from everfit.core.errors import DataError, StoreError
 from everfit.measures.sketch import Sketch
-from everfit.monitoring.drift_windows import Counted, count, newest_windows
+from everfit.monitoring.drift_windows import Counted, count, join, newest_windows
 from everfit.monitoring.prediction_frame import MARK
 from everfit.monitoring.reference import ReferenceProfile
 from everfit.monitoring.windows import WINDOW, Window, placed
@@ -49,7 +49,7 @@ class Counts:
     def windows(
         self, rows: pl.DataFrame, read: Read, *, until: datetime, settled: pl.DataFrame | None = None
     ) -> tuple[Counted, ...]:
-        """Return the newest complete windows with rows enough, oldest first; new ones are read and counted.
+        """Return the newest complete windows, oldest first, thin ones joined; new ones are read and counted.
 
         All rows of the version are given, with :data:`MARK`, but for those that are ``settled``, of which
         :func:`~everfit.monitoring.windows.tallied` is given; features are not needed. A window of rows, not of time,
@@ -58,7 +58,8 @@ class Counts:
         """
         length = self._reference.window
         inside = placed(rows, length)
-        present = newest_windows(inside, length, until=until, settled=settled)
+        groups = newest_windows(inside, length, until=until, settled=settled)
+        present = [window for group in groups for window in group]
         known = {window.number: self._known(window) for window in present}
         missing = [window for window in present if known[window.number] is None]
         own = dict(inside.group_by(WINDOW).len().iter_rows())
@@ -68,7 +69,8 @@ class Counts:
             counted |= {window.number: self._count_between(window, read) for window in parts}
         found = {number: window or counted.get(number) for number, window in known.items()}
         self._held = {number: window for number, window in found.items() if window is not None}
-        return tuple(self._held.values())
+        held = ([self._held[part.number] for part in group if part.number in self._held] for group in groups)
+        return tuple(join(parts) for parts, group in zip(held, groups, strict=True) if len(parts) == len(group))
 
     def _count(self, rows: pl.DataFrame, missing: Sequence[Window], read: Read) -> dict[int, Counted]:
         """Count windows piece by piece, and keep them."""

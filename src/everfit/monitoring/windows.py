@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,6 +16,11 @@ WINDOW = "__window"
 
 Length = timedelta | int
 """A duration, or a number of rows."""
+
+LEAST_ROWS = 50
+"""Windows with fewer rows are not evaluated: shares mean nothing there."""
+_LONGEST = timedelta(days=91)
+"""Windows that lie farther apart are not joined: they are of two seasons."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,3 +80,20 @@ def complete_windows(
         start = pl.from_epoch(WINDOW, "us").dt.replace_time_zone("UTC")
         found = found.with_columns(start=start, end=start + length).filter(pl.col("end") <= until)
     return tuple(Window(number=row.pop(WINDOW), **row) for row in found.iter_rows(named=True))
+
+
+def joined_where_thin(windows: Iterable[Window]) -> list[list[Window]]:
+    """Return successive windows in groups of :data:`LEAST_ROWS` rows or more: one window, or several that are thin.
+
+    Windows come oldest first; the newest ones are left out as long as they have too few rows together. A group does not
+    depend on later windows, so that what was found in it stays.
+    """
+    groups: list[list[Window]] = []
+    group: list[Window] = []
+    for window in windows:
+        group = [thin for thin in group if window.end - thin.start <= _LONGEST]
+        group.append(window)
+        if sum(part.rows for part in group) >= LEAST_ROWS:
+            groups.append(group)
+            group = []
+    return groups
