@@ -17,6 +17,7 @@ from everfit.measures.bins import Bins
 from everfit.measures.confidence import wilson_interval
 from everfit.measures.sketch import ColumnSketch, Sketch
 from everfit.monitoring.reference import Watched
+from everfit.store.timestamps import instant_literal
 
 LEAST_ROWS = 50
 """Windows with fewer rows are not evaluated: shares mean nothing there."""
@@ -42,7 +43,7 @@ def feed_findings(
         *_stale_sources(freshness, model, now=as_of),
         *_infinite_values(freshness, model),
         *_silence(asked, model, as_of=as_of),
-        *_clock_skew(asked.filter(pl.col(TIME) >= since), model),
+        *_clock_skew(asked.filter(pl.col(TIME) >= instant_literal(since)), model),
     ]
 
 
