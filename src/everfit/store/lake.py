@@ -72,7 +72,8 @@ def append(lake: Path, table: str, parts: Sequence[SegmentRows]) -> int:
             rows = pl.concat([frame.select(settled.names()).cast(settled) for frame in frames])
             variant = _variant(folder, number)
             with naming_table(variant):
-                _sync(variant, append_rows(variant, rows))
+                opened = tables[number] if number < len(tables) and tables[number].folder == variant else None
+                _sync(variant, append_rows(variant, rows, opened))
     return sum(frame.height for frames in members for frame in frames)
 
 
