@@ -18,7 +18,7 @@ from everfit.journal.prediction_rows import BASE
 from everfit.journal.ship import ship
 from everfit.journal.tables import scan_outcomes, scan_predictions
 from everfit.store.lake import scan_tables
-from everfit.store.pushed_rows import scan_pushed
+from everfit.store.pushed_rows import PushTailer
 from everfit.store.segments import SegmentWriter, sealed_segments
 
 WRITER = """
@@ -134,7 +134,7 @@ def test_a_segment_that_comes_back_is_not_shipped_twice(journal: Path, lake: Pat
     assert (again.rows, [each.segments for each in again.logs]) == (0, [1, 1, 1, 0, 0])
     assert ids(lake, journal) == ["a", "b", "c"]
     assert scan_outcomes(lake, journal, "late").collect().height == 1
-    assert scan_pushed(lake, journal, "load").collect().height == 1
+    assert PushTailer(lake, journal, "load").scan().collect().height == 1
 
 
 @pytest.mark.parametrize("place", ["delete", "write"])

@@ -86,6 +86,35 @@ class ServiceResponse(NamedTuple):
         return found
 
 
+class _Connection(HTTPConnection):
+    """Connection that hands head and body of a request to the system together.
+
+    As two packets they wake the service twice, and take a call of the system more.
+    """
+
+    _parts: list[bytes] | None = None
+
+    def request_at_once(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> None:
+        """Send a request. Raises what :meth:`request` raises."""
+        parts: list[bytes] = []
+        self._parts = parts
+        try:
+            self.request(method, path, body, headers)
+        finally:
+            self._parts = None
+        self.send(b"".join(parts))
+
+    def send(self, data: Any) -> None:
+        if self._parts is None:
+            super().send(data)
+        else:
+            self._parts.append(data)
+
+
+class _EncryptedConnection(_Connection, HTTPSConnection):
+    """The same over TLS."""
+
+
 class Channel:
     """Connections to one service; thread-safe, one connection for each request at a time.
 
@@ -104,11 +133,11 @@ class Channel:
             raise SettingsError("a token must be printable ASCII without blanks", remedy="Look for a line end in it.")
         self.url = url
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        self._connection = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        self._connection = _EncryptedConnection if parts.scheme == "https" else _Connection
         self._host, self._port = parts.hostname, parts.port
         self._prefix = parts.path.rstrip("/")
         self._timeout_s = timeout_s
-        self._idle: deque[HTTPConnection] = deque()
+        self._idle: deque[_Connection] = deque()
 
     def request(self, method: str, path: str, body: bytes | None = None, *, retries: int) -> ServiceResponse:
         """Send a request, and repeat it up to ``retries`` times while the service responds 503 or cannot be reached.
@@ -151,10 +180,10 @@ class Channel:
         fresh = self._connection(self._host, self._port, timeout=self._timeout_s)
         return self._exchange(fresh, method, path, body)
 
-    def _exchange(self, connection: HTTPConnection, method: str, path: str, body: bytes | None) -> ServiceResponse:
+    def _exchange(self, connection: _Connection, method: str, path: str, body: bytes | None) -> ServiceResponse:
         headers = self._headers | ({"Content-Type": "application/json"} if body is not None else {})
         try:
-            connection.request(method, self._prefix + path, body, headers)
+            connection.request_at_once(method, self._prefix + path, body, headers)
             received = connection.getresponse()
             # HTTP allows a date too; the service sends seconds, and without them there is still the pause.
             seconds = received.getheader("Retry-After", "")

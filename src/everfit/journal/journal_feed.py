@@ -16,7 +16,7 @@ from everfit.journal.logs import LABEL, LABEL_LOG, OUTCOME, OUTCOME_LOG, PREDICT
 from everfit.journal.prediction_rows import BASE
 from everfit.store.lake import PLACE, SEGMENT, SegmentRows, united
 from everfit.store.table_tailer import Span, TableMark, TableTailer
-from everfit.store.timestamps import in_years
+from everfit.store.timestamps import in_years, instant_literal
 
 EARLIER = timedelta(days=30)
 """A label that was known so long before the first predicted event was no prediction's."""
@@ -170,6 +170,22 @@ class JournalFeed:
         return self._labels.between(begin, END, lambda _: True)
 
 
+@dataclass(frozen=True)
+class _LoggedPart:
+    """Rows of a segment of the log for one table."""
+
+    rows: pl.DataFrame
+    kept: pl.DataFrame
+    """Those whose instants keep the rule for instants."""
+    end: int
+    """The place after the last one; 0 without rows."""
+
+    @classmethod
+    def of(cls, rows: pl.DataFrame) -> _LoggedPart:
+        last = rows[PLACE].max()
+        return cls(rows, in_years(rows), last + 1 if isinstance(last, int) else 0)
+
+
 @dataclass
 class _Stream:
     """Rows of one kind, from the tables of the lake and from the log."""
@@ -181,6 +197,8 @@ class _Stream:
     """By segment, the place up to which its rows were read from the log."""
     _waiting: list[pl.DataFrame] = field(default_factory=list)
     """Rows that the log holds and the tables do not."""
+    _logged: dict[tuple[str, str], _LoggedPart] = field(default_factory=dict)
+    """What the log held at the last call, by segment and table: most of it has not changed since."""
     _gathered: list[pl.DataFrame] = field(default_factory=list)
     _is_all: bool = False
     _left_out: int = 0
@@ -213,17 +231,23 @@ class _Stream:
         # A segment is shipped table by table; what was read of it counts until the log has it no more.
         logged = {part.segment for part in own}
         taken_until = {name: place for name, place in self._taken.items() if name in logged}
+        parts: dict[tuple[str, str], _LoggedPart] = {}
         for part in own:
             if part.segment in self.tailer.segments:
                 continue
-            kept, begin = in_years(part.rows), self._taken.get(part.segment, 0)
+            begin, key = self._taken.get(part.segment, 0), (part.segment, part.table)
+            logged_part = self._logged.get(key)
+            if logged_part is None or logged_part.rows is not part.rows:
+                logged_part = _LoggedPart.of(part.rows)
+            parts[key] = logged_part
+            kept, end = logged_part.kept, logged_part.end
             self._waiting.append(kept)
             self._left_out += part.rows.height - kept.height
-            new = kept.filter(pl.col(PLACE) >= begin)
-            self._gathered.append(new.select(name for name in new.columns if self.tailer.wanted(name)))
-            end = part.rows.select(pl.col(PLACE).max()).item()
-            taken_until[part.segment] = max(taken_until.get(part.segment, begin), begin if end is None else end + 1)
-        self._taken = taken_until
+            if begin < end:
+                new = kept.filter(pl.col(PLACE) >= begin)
+                self._gathered.append(new.select(name for name in new.columns if self.tailer.wanted(name)))
+            taken_until[part.segment] = max(taken_until.get(part.segment, begin), end)
+        self._taken, self._logged = taken_until, parts
 
     def _gather_shipped(
         self,
@@ -257,7 +281,7 @@ class _Stream:
         return [first for first in firsts if isinstance(first, datetime)]
 
     def between(self, first: datetime, last: datetime, wanted: Callable[[str], bool]) -> pl.DataFrame:
-        inside = pl.col(self.tailer.instant).is_between(first, last)
+        inside = pl.col(self.tailer.instant).is_between(instant_literal(first), instant_literal(last))
         waiting = [
             frame.lazy().filter(inside).select(name for name in frame.columns if wanted(name))
             for frame in self._waiting

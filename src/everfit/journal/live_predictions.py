@@ -15,7 +15,7 @@ from everfit.journal.label_join import join_labels, known_labels
 from everfit.journal.logs import LABEL, OUTCOME
 from everfit.journal.prediction_history import KEPT, columns_of, marked
 from everfit.store.lake import PLACE, SEGMENT
-from everfit.store.timestamps import INSTANT
+from everfit.store.timestamps import INSTANT, instant_literal
 
 _PORTION_ROWS = 50_000
 _MOST_MOMENTS = 10_000
@@ -73,7 +73,7 @@ class LivePredictions:
         self.moments = moments.sort(RECORDED_AT).tail(_MOST_MOMENTS)
         own = self._own(predictions)
         own = own if self._ahead.is_empty() else pl.concat([self._ahead, own], how="diagonal_relaxed")
-        is_next = pl.lit(True) if new.until is None else pl.col(TIME) < new.until
+        is_next = pl.lit(True) if new.until is None else pl.col(TIME) < instant_literal(new.until)
         self._ahead, own = own.filter(~is_next), self._first(own.filter(is_next))
         own = marked(own).with_columns(pl.int_range(pl.len()).alias(ARRIVAL) + self._arrived)
         self._arrived += own.height
@@ -114,13 +114,13 @@ class LivePredictions:
 
     def labels_since(self, begin: datetime) -> pl.DataFrame:
         """Return the labels of the events' source that were known at an instant or later, those held among them."""
-        held = self.labels.filter(pl.col("known_at") >= pl.lit(begin, dtype=INSTANT))
+        held = self.labels.filter(pl.col("known_at") >= instant_literal(begin))
         recorded = self.feed.labels_since(begin)
         return pl.concat([recorded, held], how="diagonal_relaxed").unique([ID, "value", "known_at"])
 
     def joined(self, as_of: datetime) -> pl.DataFrame:
         """Return the predictions that had been made, with the labels that were known; see :func:`join_labels`."""
-        made = self.rows.filter(pl.col(RECORDED_AT) <= as_of)
+        made = self.rows.filter(pl.col(RECORDED_AT) <= instant_literal(as_of))
         return join_labels(made, known_labels(self.outcomes, self.labels, as_of)).sort(TIME, ID)
 
     def between(self, first: datetime, last: datetime, columns: Sequence[str]) -> pl.DataFrame:

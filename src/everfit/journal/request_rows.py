@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import polars as pl
 
 ROW = "row"
@@ -16,9 +17,8 @@ def request_rows(records: pl.DataFrame, rows: Sequence[int]) -> pl.DataFrame:
     Args:
         rows: How many rows each record has; of length ``records.height``.
     """
-    number, first = pl.int_range(pl.len()), pl.col("rows").cum_sum() - pl.col("rows")
-    counts = pl.DataFrame({"rows": pl.Series(rows, dtype=pl.Int64)}).select("rows", number=number, first=first)
-    # Without those that have none: they would be exploded to a null.
-    repeated = counts.filter(pl.col("rows") > 0).select(pl.col("number", "first").repeat_by("rows").explode())
-    within = (pl.int_range(pl.len()) - pl.col("first")).alias(ROW)
-    return records[repeated["number"]].hstack(repeated.select(within))
+    # By NumPy: expressions of Polars take 0.6 ms of processor time for few rows, and a round of the loop has several.
+    counts = np.asarray(rows, dtype=np.int64)
+    number = np.repeat(np.arange(len(counts)), counts)
+    within = np.arange(len(number)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return records[number].hstack([pl.Series(ROW, within, dtype=pl.Int64)])

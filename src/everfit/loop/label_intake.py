@@ -23,7 +23,7 @@ from everfit.store.lake import PLACE, SEGMENT
 from everfit.store.ledger import is_writable
 from everfit.store.record_log import RecordLog
 from everfit.store.sqlite_file import file_lock
-from everfit.store.timestamps import INSTANT
+from everfit.store.timestamps import instant_literal
 from everfit.system import System
 
 _RECORD_ROWS = 50_000
@@ -101,7 +101,7 @@ class LabelIntake:
             rows = found.with_columns(pl.col("value").cast(pl.String)).collect()
         new = rows.join(history.labels_since(begin), on=[ID, "value", "known_at"], how="anti")
         nowhere = (pl.lit(None, dtype=LABEL[name]).alias(name) for name in (SEGMENT, PLACE))
-        return new.with_columns(pl.lit(now, dtype=INSTANT).alias(RECORDED_AT), *nowhere).select(*LABEL)
+        return new.with_columns(instant_literal(now).alias(RECORDED_AT), *nowhere).select(*LABEL)
 
     def _record(self, new: pl.DataFrame, now: datetime) -> None:
         """Write labels to the log; they are on the disk when this returns, before the mark moves."""

@@ -38,6 +38,7 @@ from everfit.registry.history import AliasHistory
 from everfit.registry.registry import CHAMPION
 from everfit.store.gauges import write_samples
 from everfit.store.ledger import is_writable
+from everfit.store.timestamps import instant_literal
 from everfit.system import System
 
 _LOOK_BACK = timedelta(days=90)
@@ -171,7 +172,7 @@ def watch(
         system.incidents.record(definition.name, also, now=as_of, not_evaluated=FOUND_BY_MONITORING)
         return Evaluation(findings=tuple(also), incidents=system.incidents.of(definition.name, since=as_of))
     scope = live_scope(system, definition, monitoring, as_of, expected_delay=expected_delay)
-    moments = live.moments.filter(pl.col(RECORDED_AT) <= as_of)
+    moments = live.moments.filter(pl.col(RECORDED_AT) <= instant_literal(as_of))
     found = present_findings(moments, monitoring.rows, scope, since=as_of - _LOOK_BACK, as_of=as_of)
     drop = _estimated_drop(found, scope, version, live.between)
     system.incidents.record(definition.name, (*also, *found), now=as_of, not_evaluated=DEEP_KINDS)

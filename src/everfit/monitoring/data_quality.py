@@ -20,6 +20,7 @@ from everfit.monitoring.drift import ALPHA
 from everfit.monitoring.gaps import UsualGaps
 from everfit.monitoring.reference import Watched
 from everfit.monitoring.windows import LEAST_ROWS
+from everfit.store.timestamps import instant_literal
 
 _WORTH_A_LOOK, _MUCH = 0.01, 0.1
 _MARGIN = 0.1
@@ -45,7 +46,7 @@ def feed_findings(
         *_stale_sources(freshness, model, now=as_of),
         *_infinite_values(freshness, model),
         *_silence(asked, model, as_of=as_of),
-        *_clock_skew(asked.filter(pl.col(TIME) >= since), model),
+        *_clock_skew(asked.filter(pl.col(TIME) >= instant_literal(since)), model),
     ]
 
 

@@ -40,6 +40,7 @@ from everfit.monitoring.report.report import MonitorReport, VersionReport
 from everfit.monitoring.settled import NOTHING_SETTLED, ReportCounts, Settled
 from everfit.monitoring.unit_change import UnitChange, unit_changes_of, unit_findings
 from everfit.monitoring.windows import LEAST_ROWS
+from everfit.store.timestamps import instant_literal
 
 ANSWERS, SHADOW = "answers", "shadow"
 _A_DAY = timedelta(days=1)
@@ -99,7 +100,7 @@ def build_report(rows: pl.DataFrame, scope: EvaluationScope, *, since: datetime,
     Rows are in the form of :mod:`everfit.monitoring.prediction_frame`, each version's by its own scale. What was asked
     before ``since`` is left out of figures and plots; alarms see everything.
     """
-    recent = rows.filter(pl.col(TIME) >= since)
+    recent = rows.filter(pl.col(TIME) >= instant_literal(since))
     parts = {
         (version, route): _VersionEvaluation(own_rows(rows, version, route), scope, version, route, since, as_of)
         for version, route in versions_by_route(recent)

@@ -17,6 +17,7 @@ from everfit.measures.weighting import Floats
 from everfit.monitoring.performance import Scale
 from everfit.monitoring.prediction_frame import NEW_CLASS, by_time
 from everfit.monitoring.settled import NOTHING_SETTLED, ReportCounts, Settled
+from everfit.store.timestamps import instant_literal
 
 LEAST_EXPECTED = 30.0
 """Fewer outcomes than this that fail to come may be chance."""
@@ -199,7 +200,7 @@ def new_class_findings(
 
     Predictions of earlier events are left out; of those that are settled, by whole days.
     """
-    rows = rows if since is None else rows.filter(pl.col(TIME) >= since)
+    rows = rows if since is None else rows.filter(pl.col(TIME) >= instant_literal(since))
     present = rows.filter(pl.col(NEW_CLASS).is_not_null()) if NEW_CLASS in rows.columns else rows.clear()
     earlier, hours = settled.new_classes, settled.hours
     if since is not None:

@@ -18,6 +18,8 @@ Stop = Callable[[], bool]
 
 _POLL_S = 0.002
 """Time between two reads of the reports; a read takes a tenth of a millisecond."""
+_ALIVE_S = 0.1
+"""Time between two checks that the controller's process is there: they take as long as reading its report."""
 _RESTART_S = 60.0
 """Longest time without a controller; its supervisor restarts it."""
 
@@ -79,16 +81,18 @@ class ControllerBarrier:
         self.next += self._every
 
     def _wait_for_controller(self, instant: datetime, began_s: float, stop: Stop) -> None:
-        seen_s = began_s
+        seen_s, checked_s = began_s, began_s
         while not stop():
             report = read_controller_report(self._state)
             if report is not None and report.watched_until_us == to_us(instant) and not report.busy:
                 return
             now_s = time.monotonic()
-            if self._is_alive():
-                seen_s = now_s
-            elif now_s - seen_s > _RESTART_S:
-                raise self._gone()
+            if now_s - checked_s >= _ALIVE_S:
+                checked_s = now_s
+                if self._is_alive():
+                    seen_s = now_s
+                elif now_s - seen_s > _RESTART_S:
+                    raise self._gone()
             if now_s - began_s > self._patience_s:
                 raise NotReadyError(
                     f"the controller must evaluate the model as of {instant.isoformat()} within {self._patience_s:g} s",

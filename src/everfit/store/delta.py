@@ -156,8 +156,8 @@ def delete_rows(folder: Path, column: str, before: datetime) -> int:
     return int(done["num_deleted_rows"])
 
 
-def append_rows(folder: Path, rows: pl.DataFrame) -> int:
-    """Add rows to a table in one commit, making it if need be.
+def append_rows(folder: Path, rows: pl.DataFrame, opened: LakeTable | None = None) -> int:
+    """Add rows to a table in one commit, making it if need be; one that is open already is not opened again.
 
     Returns the version that holds them. Raises deltalake's :class:`DeltaError` if they cannot be written, and
     :class:`OSError` if the disk refuses.
@@ -166,8 +166,11 @@ def append_rows(folder: Path, rows: pl.DataFrame) -> int:
 
     folder.mkdir(parents=True, exist_ok=True)
     if not _UNBEARABLE.search(str(folder)):
-        write_deltalake(folder, rows, mode="append")
-        return int(DeltaTable(folder).version())
+        if opened is None:
+            write_deltalake(folder, rows, mode="append")
+            return int(DeltaTable(folder).version())
+        write_deltalake(opened.table, rows, mode="append")
+        return opened.version()
     for attempt in range(_ATTEMPTS):
         with TemporaryDirectory(prefix="everfit-delta-") as name:
             copy = Path(name)

@@ -59,7 +59,7 @@ def append(lake: Path, table: str, parts: Sequence[SegmentRows]) -> int:
         if part.segment in known or part.rows.is_empty():
             continue
         types = part.rows.schema
-        number = next((number for number, shape in enumerate(shapes) if _fits(types, shape)), len(shapes))
+        number = next((number for number, shape in enumerate(shapes) if fits(types, shape)), len(shapes))
         if number == len(shapes):
             shapes.append(dict(types))
             members.append([])
@@ -72,7 +72,8 @@ def append(lake: Path, table: str, parts: Sequence[SegmentRows]) -> int:
             rows = pl.concat([frame.select(settled.names()).cast(settled) for frame in frames])
             variant = _variant(folder, number)
             with naming_table(variant):
-                _sync(variant, append_rows(variant, rows))
+                opened = tables[number] if number < len(tables) and tables[number].folder == variant else None
+                _sync(variant, append_rows(variant, rows, opened))
     return sum(frame.height for frames in members for frame in frames)
 
 
@@ -166,7 +167,8 @@ def naming_table(folder: Path) -> Iterator[None]:
         raise StoreError(f"a table of the lake could not be read or written: {error}", value=str(folder)) from error
 
 
-def _fits(rows: Mapping[str, pl.DataType], shape: Mapping[str, pl.DataType]) -> bool:
+def fits(rows: Mapping[str, pl.DataType], shape: Mapping[str, pl.DataType]) -> bool:
+    """Return true if rows have the columns of a shape in its types; nothing but nulls fits any type."""
     return rows.keys() == shape.keys() and all(
         dtype == shape[name] or pl.Null in (dtype, shape[name]) for name, dtype in rows.items()
     )

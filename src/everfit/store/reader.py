@@ -25,7 +25,7 @@ from everfit.store.delta import LakeTable, delta_error, scan_delta
 from everfit.store.digest import canonical_order, frame_digest
 from everfit.store.journal_records import PUSHES
 from everfit.store.plain_values import plain_values
-from everfit.store.pushed_rows import KEY, scan_pushed
+from everfit.store.pushed_rows import KEY, PushTailer
 from everfit.store.source_files import SourceFiles, find_files
 from everfit.store.sql_reader import SqlReader
 from everfit.store.sql_statements import SqlQuery
@@ -69,6 +69,7 @@ class Reader:
         self._root = root
         self._paths = dict(paths)
         self._pushes = pushes
+        self._pushed: dict[str, PushTailer] = {}
         self._frozen: dict[str, pl.DataFrame] = {}
         self._returned: dict[tuple[Source, tuple[str, ...] | None], pl.LazyFrame] | None = None
         self._call_s: dict[Source, float] = {}
@@ -238,7 +239,7 @@ class Reader:
         if self._pushes is None:
             return self._frozen[view].lazy() if view in self._frozen else None
         lake, journal = self._pushes
-        rows = scan_pushed(lake, journal, view)
+        rows = self._pushed.setdefault(view, PushTailer(lake, journal, view)).scan()
         return rows if any(name.startswith(KEY) for name in rows.collect_schema()) else None
 
     def pushed_version(self, view: str, *, as_of: datetime) -> SourceVersion | None:
