@@ -37,9 +37,9 @@ def backtest(
     jobs: Annotated[int, typer.Option("--jobs", help="Processes at the same time.")] = _MOST_JOBS,
     project: ProjectFolder = None,
 ) -> Output:
-    """Compare retraining policies on history, by the code that runs live.
+    """Compare retraining policies on history.
 
-    Policies are project (the model's own), never, drop, 'every 30d', 'stale 30d', and 'refit 30d', which fits and
+    It calls the code that runs live. Policies are project (the model's own), never, drop, 'every 30d', 'stale 30d', and 'refit 30d', which fits and
     replaces as a cron job does; with a training window after a slash: 'refit 7d/120d'. Ctrl-C stops it; the same
     command goes on.
     """

@@ -198,7 +198,7 @@ class _Stream:
     _waiting: list[pl.DataFrame] = field(default_factory=list)
     """Rows that the log holds and the tables do not."""
     _logged: dict[tuple[str, str], _LoggedPart] = field(default_factory=dict)
-    """What the log held at the last call, by segment and table: most of it has not changed since."""
+    """Rows of the log at the last call, by segment and table: most of it has not changed since."""
     _gathered: list[pl.DataFrame] = field(default_factory=list)
     _is_all: bool = False
     _left_out: int = 0
