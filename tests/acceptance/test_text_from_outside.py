@@ -160,6 +160,7 @@ SAID: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "journal status": ((), ("predictions",)),
     "explain": (("1[/x]",), (COLUMN, SHOWN, "1[/x], row 0")),
     "monitor": (("--html", "[/x].html"), ("The page is [/x].html.",)),
+    "backtest": (("--from", "2026-01-10", "--to", "2026-01-12", "--policies", "[/x]"), ("[/x]",)),
     "replay": (("--from", "2026-01-20", "--to", "2026-01-21", "--url", "URL"), ()),
     "reproduce": ((), ("late version 1",)),
     "status": ((), ("champion version 1",)),
