@@ -24,6 +24,8 @@ repository = "{repository}"
 # Neither the settings of the demo's user nor a signature, an editor or a hook of theirs.
 _OWN: Mapping[str, str] = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0"}
 _AUTHOR = ("-c", "user.name=Ada", "-c", "user.email=ada@deliveries.example")
+_WAIT_S = 1.0
+"""Longest time until a Ctrl-C is noticed."""
 
 
 def missing_tool() -> str:
@@ -108,8 +110,9 @@ def _lines(process: subprocess.Popen[bytes]) -> Iterator[str]:
     assert process.stdout is not None
     number, rest = process.stdout.fileno(), b""
     while True:
-        # Polars lets a read go on that Ctrl-C has interrupted; a select always ends.
-        select.select([number], [], [])
+        # Polars lets a read go on that Ctrl-C has interrupted; a select ends. A Ctrl-C just before it does not end it.
+        if not select.select([number], [], [], _WAIT_S)[0]:
+            continue
         if not (chunk := os.read(number, 65536)):
             break
         *lines, rest = (rest + chunk).split(b"\n")
