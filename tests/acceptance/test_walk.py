@@ -128,7 +128,7 @@ def test_a_second_version_is_compared_with_the_champion_and_can_be_taken_back(ow
 
 
 @pytest.mark.slow
-def test_a_second_version_is_tried_beside_the_champion(own: Path) -> None:
+def test_a_second_version_is_tried_beside_the_champion(own: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert everfit(own, "train", *AS_OF, "--seed", "1").code == 0
     assert everfit(own, "promote", "late", "challenger", "--canary", "50").code == 2
     assert everfit(own, "promote", "late", "challenger", "--canary", "0.5", "--shadow").code == 2
@@ -145,7 +145,13 @@ def test_a_second_version_is_tried_beside_the_champion(own: Path) -> None:
         # The champion alone again, and the other one in its shadow.
         assert everfit(own, "promote", "late", "champion").code == 0
         assert everfit(own, "promote", "late", "2", "--shadow").code == 0
-        wait_for(lambda: {post(f"{url}/predict/late", {"inputs": ROW})[1]["version"] for _ in range(20)} == {1})
+        logged: list[str] = []
+
+        def both_have_it() -> bool:
+            logged.append(capfd.readouterr().err)
+            return "".join(logged).count("serves version 2 as shadow") == 2
+
+        wait_for(both_have_it)
         assert post(f"{url}/predict/late", {"inputs": ROW, "id": "seen-by-both"})[1]["version"] == 1
     routes = [answer["answer"]["route"] for answer in everfit(own, "explain", "seen-by-both", "--json").json["answers"]]
     assert sorted(routes) == ["champion", "shadow"]

@@ -14,6 +14,7 @@ from tests.monitoring.counted import count_windows
 import everfit as ef
 from everfit.core.columns import KNOWN_AT, LABEL, PREDICTION, TIME
 from everfit.core.finding import Finding, Incident
+from everfit.monitoring.common_cause import with_unit_changes
 from everfit.monitoring.data_quality import column_findings
 from everfit.monitoring.drift_windows import Counted, Judged, drift_findings, drift_windows, windows_joined
 from everfit.monitoring.incidents import reconcile
@@ -133,11 +134,10 @@ def evaluations(reference: ReferenceProfile, windows: tuple[Counted, ...]) -> li
         newest = windows[place - 1]
         now = windows[:place]
         level, joined = reference.window_level(watch.alpha), windows_joined(newest, reference)
-        findings = unit_findings(unit_changes_of(now, reference, alpha=watch.alpha), "m")
-        findings += column_findings(
-            reference.inputs, newest.inputs, "m", since=newest.start, joined=joined, alpha=level,
-            excused=[one.subject for one in findings],
-        )  # fmt: skip
+        findings = column_findings(
+            reference.inputs, newest.inputs, "m", since=newest.start, joined=joined, alpha=level, excused=[]
+        )
+        findings = with_unit_changes(findings, unit_findings(unit_changes_of(now, reference, alpha=watch.alpha), "m"))
         drifts = drift_windows(now, reference, watch, judged=judged, since=now[-30].start if place > 30 else None)
         findings += drift_findings(drifts, (PREDICTION,), "m", excused=[one.subject for one in findings])
         found.append(findings)

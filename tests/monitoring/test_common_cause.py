@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everfit.core.finding import Finding, FindingKind, Severity
-from everfit.monitoring.common_cause import by_source
+from everfit.monitoring.common_cause import by_source, with_unit_changes
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SOURCES = {"weather": "reports", "wind": "reports", "shop": "sales"}
@@ -43,6 +43,12 @@ def test_other_causes_stay_apart() -> None:
     ]  # fmt: skip
     assert by_source(columns, SOURCES) == columns
     assert by_source(columns, {}) == columns
+
+
+def test_a_changed_unit_explains_strange_values_but_no_missing_ones() -> None:
+    units = [finding("weather.rain", "unit_change"), finding("weather.sun", "unit_change")]
+    columns = [finding("weather.rain", "missing_values"), finding("weather.sun", "out_of_range"), finding("distance")]
+    assert with_unit_changes(columns, units) == [units[1], columns[0], columns[2]]
 
 
 @given(

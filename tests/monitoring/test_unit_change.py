@@ -98,11 +98,23 @@ def test_with_few_days_of_reference_nothing_is_said() -> None:
     assert unit_changes_of(count_windows(later, short, until=START + YEAR * DAY), short, alpha=0.05) == ()
 
 
-def test_columns_that_are_constant_or_zero_in_most_windows_raise_nothing() -> None:
+def test_dry_weeks_and_wet_ones_are_no_units() -> None:
+    dice, rows = np.random.default_rng(6), weather().head((YEAR + 60) * PER_DAY)
+    # Nights of rain come in spells; a wet week after two dry ones is times 66 of them.
+    wet = np.repeat(np.repeat(dice.random((YEAR + 60) // 5 + 1) < 0.3, 5)[: YEAR + 60], PER_DAY)
+    rain = np.where(wet & (dice.random(rows.height) < 0.6), dice.exponential(2.0, rows.height), 0.0)
+    rows = rows.with_columns(pl.Series("temp", rain), pl.lit(True).alias(HELD_OUT))
+    learnt = ReferenceProfile(rows.head(55 * PER_DAY), reference().scale, ("temp",), {}, DAY)
+    assert learnt.inputs.measured == ()
+    held = count_windows(rows.slice(55 * PER_DAY, 60 * PER_DAY), learnt, until=START + 2 * YEAR * DAY)
+    assert not [newest for newest in range(1, 61) if unit_changes_of(held[:newest], learnt, alpha=0.05)]
+
+
+def test_columns_that_are_often_zero_or_become_constant_raise_nothing() -> None:
     """Logarithms of zero are no levels; a warning would be an error here."""
     dice = np.random.default_rng(5)
     rows = weather().head((YEAR + 30) * PER_DAY)
-    late = np.minimum(dice.exponential(size=rows.height).round(1), 0.9) * (dice.random(rows.height) < 0.4)
+    late = np.minimum(dice.exponential(size=rows.height).round(1), 0.9) * (dice.random(rows.height) < 0.9)
     rows = rows.with_columns(pl.Series("temp", late), pl.lit(True).alias(HELD_OUT))
     learnt = ReferenceProfile(rows.head(YEAR * PER_DAY), reference().scale, ("temp",), {}, DAY)
     assert learnt.inputs.measured == ("temp",)

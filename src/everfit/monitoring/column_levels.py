@@ -23,6 +23,8 @@ _SHARES = (0.1, 0.5, 0.9)
 _FEW_ROWS = 10
 _LEAST_BINS = 10
 """A column with fewer values, such as a flag or a small count, has steps of its own."""
+_MOST_ZEROS = 0.25
+"""Share of zeros from which they decide the levels; no factor moves them, and dry weeks are no other unit."""
 _LEAST_WINDOWS = 21
 _BEYOND = 1.25
 """A jump is no usual one beyond this many times the largest of the reference; chosen."""
@@ -43,13 +45,21 @@ class UsualLevels:
 
 
 def measured_columns(sketch: Sketch) -> tuple[str, ...]:
-    """Return the numeric columns of a reference that have values enough to have a unit, and seldom none."""
+    """Return the numeric columns of a reference that have values enough to have a unit, and seldom none or zero."""
     columns = {name: sketch.column(name) for name in sketch.layout.numeric}
     return tuple(
         name
         for name, column in columns.items()
-        if np.count_nonzero(column.counts) >= _LEAST_BINS and column.missing < column.rows / 2
+        if np.count_nonzero(column.counts) >= _LEAST_BINS
+        and column.missing < column.rows / 2
+        and _zeros(column) <= _MOST_ZEROS * column.present
     )
+
+
+def _zeros(column: ColumnSketch) -> int:
+    """Return the number of values in the bin of zero, which has no others where zeros are many."""
+    assert isinstance(column.form, Bins)
+    return int(column.counts[np.searchsorted(column.form.edges, 0.0)])
 
 
 def levels(sketch: Sketch, names: Sequence[str]) -> Floats:

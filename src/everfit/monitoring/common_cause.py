@@ -1,4 +1,4 @@
-"""Findings of one cause: columns of one source that go wrong together are one finding, and so one incident."""
+"""Findings of one cause are one: columns of one source that go wrong together, strange values of a changed unit."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ from msgspec.structs import replace
 from everfit.core.finding import SEVERITIES, Finding
 
 _NAMED = 10
+
+
+def with_unit_changes(columns: Sequence[Finding], units: Sequence[Finding]) -> list[Finding]:
+    """Return findings of columns with those of changed units: these explain values, but never that there are none."""
+    gone = {finding.subject for finding in columns if finding.kind == "missing_values"}
+    explaining = [finding for finding in units if finding.subject not in gone]
+    explained = {finding.subject for finding in explaining}
+    return [*explaining, *(finding for finding in columns if finding.subject not in explained)]
 
 
 def by_source(findings: Sequence[Finding], sources: Mapping[str, str]) -> list[Finding]:

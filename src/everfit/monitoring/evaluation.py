@@ -16,7 +16,7 @@ from everfit.core.evidence import SourceFreshness
 from everfit.core.finding import SEVERITIES, Finding
 from everfit.definitions.watch import Drift, PerformanceDrop, Watch
 from everfit.measures.delays import Delays
-from everfit.monitoring.common_cause import by_source
+from everfit.monitoring.common_cause import by_source, with_unit_changes
 from everfit.monitoring.data_quality import column_findings, feed_findings, views_of
 from everfit.monitoring.drift_windows import (
     Counted,
@@ -267,16 +267,16 @@ class _VersionEvaluation:
         if self.windows:
             newest = self.windows[-1]
             excused = views_of(reference.features, self.scope.sources, stale)
-            columns = unit_findings(self._unit_changes(reference), model)
-            columns += column_findings(
+            columns = column_findings(
                 reference.inputs,
                 newest.inputs,
                 model,
                 since=newest.start,
-                excused=[*excused, *(finding.subject for finding in columns)],
+                excused=excused,
                 joined=windows_joined(newest, reference),
                 alpha=reference.window_level((self.drift_watch or Drift()).alpha),
             )
+            columns = with_unit_changes(columns, unit_findings(self._unit_changes(reference), model))
             graver = [*excused, *(finding.subject for finding in columns)]
             found += by_source(columns, self.scope.sources)
             found += drift_findings(self.drift, reference.answers.layout.columns, model, excused=graver)
