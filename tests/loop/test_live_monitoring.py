@@ -130,7 +130,7 @@ def test_a_life_in_rounds_is_the_life_at_once(
     for number in range(900):
         now += float(dice.exponential(0.25))
         service, name = services[dice.integers(2)], f"order-{number}"
-        value, fall = float(dice.random()), 0.9 if number > 450 else 0.0
+        value, fall = float(dice.random()), 1.0 if number > 150 else 0.0
         row = (7, hour(now), hour(now).date(), "ok")
         load = dice.normal() + (2 if number > 600 else 0)
         features = load, int(dice.integers(0, 50)), str(dice.choice(["new", "old"]))

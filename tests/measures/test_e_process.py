@@ -9,14 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everfit.core.errors import DataError
-from everfit.measures.e_process import BETS, Stakes, Wealth, bet, lifetime_stakes, steady_stakes
+from everfit.measures.e_process import (
+    BETS,
+    Stakes,
+    Wealth,
+    betting_factors,
+    go_on,
+    lifetime_stakes,
+    steady_stakes,
+)
 from everfit.measures.weighting import Floats
 
 ALPHA = 0.05
 
 
 def betting_evidence(losses: Floats, bound: float, *, stakes: Stakes = lifetime_stakes) -> Floats:
-    return bet(Wealth(), losses, bound, stakes=stakes)[1]
+    return go_on(Wealth(), betting_factors(losses, bound), stakes=stakes)[1]
 
 
 def one_by_one(losses: list[float], bound: float) -> list[float]:

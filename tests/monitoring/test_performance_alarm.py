@@ -22,7 +22,7 @@ from everfit.monitoring.reference import HELD_OUT, ReferenceProfile
 WATCH = ef.PerformanceDrop(alpha=0.05)
 
 
-def life_of(task: Task, seed: int, *, days: int = 30) -> tuple[ReferenceProfile, pl.DataFrame]:
+def life_of(task: Task, seed: int, *, days: int = 90) -> tuple[ReferenceProfile, pl.DataFrame]:
     """A life that is worse for six days, better for some weeks, and worse again."""
     kind, dice = KINDS[task], np.random.default_rng(seed)
     life = Life.of(kind, dice)
@@ -42,7 +42,7 @@ def ranked(seed: int) -> tuple[ReferenceProfile, pl.DataFrame]:
 
     held_out = answers(-20, 20, 0.5).with_columns(pl.lit(True).alias(HELD_OUT))
     reference = ReferenceProfile(held_out, scale, (), {}, DAY)
-    return reference, pl.concat([answers(0, 10, 0.5), answers(10, 30, 0.1), answers(40, 60, 0.5)])
+    return reference, pl.concat([answers(0, 10, 0.5), answers(10, 30, 0.1), answers(40, 120, 0.5)])
 
 
 LIVES: dict[str, tuple[ReferenceProfile, pl.DataFrame]] = {"pairs": ranked(0)}

@@ -21,7 +21,7 @@ from everfit.monitoring.performance_alarm import Alarm, performance_alarm
 from everfit.monitoring.reference import HELD_OUT, ReferenceProfile
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
-PER_DAY, HELD_OUT_DAYS, BAD_DAYS = 200, 20, 6
+PER_DAY, HELD_OUT_DAYS, BAD_DAYS = 200, 20, 12
 BAD_UNTIL = START + BAD_DAYS * DAY
 ALPHA = 0.05
 LIVES = int(os.environ.get("EVERFIT_TEST_RECOVERY_LIVES", "400"))
@@ -97,7 +97,7 @@ class Life(NamedTuple):
     def of(cls, kind: Kind, dice: np.random.Generator) -> Life:
         held_out = rows(kind, dice, START - HELD_OUT_DAYS * DAY, cyclic(kind.usual, HELD_OUT_DAYS, 0.3))
         reference = ReferenceProfile(held_out.with_columns(pl.lit(True).alias(HELD_OUT)), kind.scale, (), {}, DAY)
-        bad = rows(kind, dice, START, cyclic(min(3 * kind.usual, 0.5), BAD_DAYS))
+        bad = rows(kind, dice, START, cyclic(min(3 * kind.usual, 0.7), BAD_DAYS, 0.4))
         opened = cls(reference, bad, None).alarm(bad)  # type: ignore[arg-type]
         return cls(reference, bad, opened)
 
@@ -143,7 +143,7 @@ def test_a_recovery_ends_the_episode(task: Task) -> None:
     for seed in range(10):
         dice = np.random.default_rng(seed)
         life = Life.of(kind, dice)
-        later = rows(kind, dice, BAD_UNTIL, cyclic(kind.usual, 60))
+        later = rows(kind, dice, BAD_UNTIL, cyclic(kind.usual, 120))
         episode = life.alarm(pl.concat([life.bad, later])).episodes[0]
         if episode.recovered_at is not None:
             needed.append((episode.recovered_at - BAD_UNTIL) / DAY * PER_DAY)

@@ -22,7 +22,7 @@ from everfit.system import System
 
 _CATCH_UP_S = 2.0
 _log = logging.getLogger(__name__)
-_SNAPSHOT = 2
+_SNAPSHOT = 3
 """Number of the form of snapshots; another one is not read."""
 _SAVE_S, _SAVE_SHARE = 60.0, 0.02
 

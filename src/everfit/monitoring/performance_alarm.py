@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from operator import itemgetter
 
 import numpy as np
@@ -15,21 +16,20 @@ from everfit.core.clock import from_us
 from everfit.core.columns import ID, KNOWN_AT, LABEL, TIME
 from everfit.core.finding import Finding
 from everfit.definitions.watch import PerformanceDrop
-from everfit.measures.confidence import RunningMean, go_on
-from everfit.measures.e_process import lifetime_stakes, steady_stakes
+from everfit.measures.e_process import Stakes, lifetime_stakes, steady_stakes
 from everfit.measures.overdispersion import design_effect
 from everfit.measures.row_loss import PairsWaiting
-from everfit.measures.weighting import Floats
-from everfit.monitoring.loss import loss_for
+from everfit.monitoring.alarm_steps import DAY_US, EnteredLosses, RowSteps, StepMaker, StepState, day_steps
+from everfit.monitoring.loss import Losses, loss_for
 from everfit.monitoring.reference import ReferenceProfile
-from everfit.monitoring.sequential_test import LifeState, SequentialTest, Steps, Stretch, evidence_of
+from everfit.monitoring.sequential_test import LifeState, SequentialTest, Stretch, evidence_of
 
 _REFERENCE_SHARE = 0.2
 """Of alpha, spent on how well the hold-out is known."""
 _RELATIVE = 0.05
 _LONGEST_WAIT = timedelta(days=30)
 _LEAST_HELD_OUT = 50
-_NONE: Floats = np.empty(0)
+_CALM_DAYS = 20
 _FIRST = itemgetter(0)
 MOST_KEPT = 100_000
 """Rows that entered last, which a late row or a corrected label can still change; some thirty bytes each."""
@@ -62,7 +62,7 @@ class Alarm(Struct, frozen=True, kw_only=True):
     outcomes: int
     """Number of labelled rows used."""
     group: int
-    """Number of dependent rows that count as one."""
+    """Number of dependent rows that count as one; where days count, as a day has in the mean."""
     loss: str
     """Name of the loss; see :mod:`everfit.monitoring.loss`."""
     reference: float
@@ -84,14 +84,9 @@ class AlarmState:
     """All that the test of a version's further rows needs to know of those before."""
 
     test: LifeState = field(default_factory=LifeState)
-    mean: RunningMean
-    """Of the surprise, the hold-out's included."""
+    steps: StepState
     waiting: PairsWaiting = field(default_factory=PairsWaiting)
-    losses: Floats = field(default_factory=lambda: np.empty(0))
-    """Of the rows that do not make a whole step yet, in order."""
-    surprises: Floats = field(default_factory=lambda: np.empty(0))
     outcomes: int = 0
-    tolerated: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,44 +107,63 @@ class PerformanceTest:
 
     Rows are all of the version since its deployment. A label enters when its row has the age at which nine in ten
     labels used to be known (thirty days at most), or when it becomes known if that is later, since the first labels to
-    come are not like the rest. Rows of a day are dependent (a storm makes all flights late): as many rows as have the
-    information of one independent row (:func:`everfit.measures.overdispersion.design_effect`, on the hold-out) count as
-    one, by their mean.
+    come are not like the rest.
 
     The test is on the loss beyond the expected loss of such predictions: a week of hard rows is no drop as long as the
-    version predicts how hard they are. That also removes most of the dependence within days.
+    version predicts how hard they are. What remains still depends on the day (a storm makes all flights late), and
+    often on the day before. So one step is a day, less what it inherits from the day before, in the standard deviations
+    of the hold-out's days (:class:`~everfit.monitoring.alarm_steps.DaySteps`). One day alone makes no alarm, however
+    bad it is. Only where the hold-out shows its days to be alike, or has too few of them, a step is of rows, as many as
+    have the information of one independent row (:func:`everfit.measures.overdispersion.design_effect`).
 
-    The probability of any false alarm is at most ``alpha`` if, without a change, the conditional mean is at most that
-    of the hold-out, whose upper confidence bound is used, plus ``by``. The version's own life makes that bound closer,
-    but never lower than the hold-out's mean. With ``run_length`` it is instead the e-detector of Shin, Ramdas, Rinaldo
-    2022, with that mean number of steps to a false alarm.
+    The probability of any false alarm is at most ``alpha`` if, without a change, the mean is at most that of the
+    hold-out, whose upper confidence bound is used, plus ``by``; of days, if what they do not inherit is about normal.
+    The version's own life makes that bound closer, but never lower than the hold-out's mean. With ``run_length`` it is
+    instead the e-detector of Shin, Ramdas, Rinaldo 2022, with that mean number of rows to a false alarm.
     """
 
     def __init__(self, reference: ReferenceProfile, watch: PerformanceDrop, *, kept: int = MOST_KEPT) -> None:
         self._kept = kept
-        held_out, self._scale, self._watch = reference.labelled, reference.scale, watch
+        self._scale, self._watch = reference.scale, watch
+        self._wait = _waiting(reference.labelled)
+        held_out = self.in_order(reference.labelled)
         truth, predicted = self._scale.read(held_out)
         self._loss = loss_for(self._scale, truth, predicted)
         known = self._loss.of(truth, predicted)
-        surprise, self._usual = known.values - known.expected, float(known.values.mean())
-        days = held_out[TIME].dt.epoch("d").to_numpy()[known.rows]
-        self._group = math.ceil(design_effect(surprise, days))
-        self._wait = _waiting(held_out)
-        self._by = _RELATIVE * self._usual if watch.by is None else watch.by
         # No easier than the easiest: what bets can lose is bounded by how hard rows are expected to be.
         self._hardest = float(known.expected.max())
-        self._least_bound = float(surprise.mean())
-        before = _means(surprise, self._group)
-        self._first = max(len(before), 2)
-        mean, _ = self._bounds(RunningMean(), before)
-        self.beginning = AlarmState(mean=mean, tolerated=self._by)
-        self._test = SequentialTest(
-            level=math.log(watch.run_length or 1.0 / ((1.0 - _REFERENCE_SHARE) * watch.alpha)),
-            stakes=steady_stakes if watch.run_length else lifetime_stakes,
-        )
+        self._usual = float(known.values.mean())
+        self._steps = self._step_maker(self._entered_losses(known, held_out))
+        self.beginning = AlarmState(steps=self._steps.beginning)
+        self._test = self._sequential_test()
         self._entered: pl.DataFrame | None = None
         self._checkpoints: list[tuple[int, AlarmState]] = []
         """States by the number of rows that they hold, of the last rows that were tested."""
+
+    def _step_maker(self, known: EnteredLosses) -> StepMaker:
+        by = _RELATIVE * self._usual if self._watch.by is None else self._watch.by
+        alpha, wait_us = _REFERENCE_SHARE * self._watch.alpha, self._wait // timedelta(microseconds=1)
+        days = day_steps(known, wait_us=wait_us, by=by, alpha=alpha)
+        if days is not None:
+            return days
+        group = math.ceil(design_effect(known.surprises, known.times_us // DAY_US))
+        return RowSteps(known, group=group, by=by, hardest=self._hardest, reach=self._loss.reach, alpha=alpha)
+
+    def _sequential_test(self) -> SequentialTest:
+        length, stakes = self._watch.run_length, lifetime_stakes
+        chosen: Stakes = partial(stakes, calm=_CALM_DAYS) if self._steps.normal else stakes
+        level = math.log(1.0 / ((1.0 - _REFERENCE_SHARE) * self._watch.alpha))
+        if length is not None:
+            chosen = steady_stakes
+            level = math.log(max(length / self._steps.group, 2.0) if self._steps.normal else length)
+        return SequentialTest(level=level, stakes=chosen, normal=self._steps.normal)
+
+    def _entered_losses(self, found: Losses, entered: pl.DataFrame) -> EnteredLosses:
+        # A request need not state its time.
+        columns = entered.select(pl.col(TIME).fill_null(pl.col(ENTRY)), ENTRY)
+        times, entries = (columns[name].dt.epoch("us").to_numpy()[found.rows] for name in (TIME, ENTRY))
+        surprises = found.values - np.minimum(found.expected, self._hardest)
+        return EnteredLosses(losses=found.values, surprises=surprises, times_us=times, entered_us=entries)
 
     def of(self, rows: pl.DataFrame) -> Alarm:
         """Return the alarm of a version's whole life, where the test goes on from the life of the last call.
@@ -202,32 +216,12 @@ class PerformanceTest:
     def advance(self, state: AlarmState, entered: pl.DataFrame) -> AlarmState:
         """Return the state after further rows, as :meth:`in_order` returns them."""
         waiting, found = self._loss.go_on(state.waiting, *self._scale.read(entered))
-        surprises = np.append(state.surprises, found.values - np.minimum(found.expected, self._hardest))
-        losses = np.append(state.losses, found.values)
-        group, whole = self._group, len(losses) // self._group * self._group
-        # A step ends with a new row, whatever was left from before.
-        last = found.rows[group - 1 - len(state.losses) :: group][: whole // group]
-        after = _means(surprises, group)
-        mean, said = self._bounds(state.mean, after)
-        # What is held before a step must not know of it.
-        bounds = np.maximum(np.append(state.mean.bound, said)[:-1], self._least_bound) + self._by
-        span = self._hardest + self._loss.reach
-        steps = Steps(
-            scaled=np.clip((after + self._hardest) / span, 0.0, 1.0),
-            bounds=np.clip((bounds + self._hardest) / span, 1e-9, 1.0 - 1e-9),
-            losses=_means(losses, group),
-            surprises=after,
-            times_us=entered[TIME].dt.epoch("us").to_numpy()[last],
-            entered_us=entered[ENTRY].dt.epoch("us").to_numpy()[last],
-        )
+        after, steps = self._steps.go_on(state.steps, self._entered_losses(found, entered))
         return AlarmState(
             test=self._test.advance(state.test, steps),
-            mean=mean,
+            steps=after,
             waiting=waiting,
-            losses=losses[whole:],
-            surprises=surprises[whole:],
             outcomes=state.outcomes + entered.height,
-            tolerated=float(bounds[-1]) if len(bounds) else state.tolerated,
         )
 
     def alarm(self, state: AlarmState) -> Alarm:
@@ -235,21 +229,18 @@ class PerformanceTest:
         test, alpha = state.test, self._watch.alpha
         episodes = [_episode(one.stretch, one.alarmed_us, one.recovered_us) for one in test.ended]
         if test.alarmed_us is not None:
-            episodes.append(_episode(test.stretch, test.alarmed_us, None, rest=state.losses, group=self._group))
+            episodes.append(_episode(test.stretch, test.alarmed_us, None, rest=state.steps))
         return Alarm(
             episodes=tuple(episodes),
             evidence=evidence_of(test),
             outcomes=state.outcomes,
-            group=self._group,
+            group=self._steps.group,
             loss=self._loss.name,
             reference=self._usual,
-            tolerated=state.tolerated,
+            tolerated=state.steps.tolerated,
             alpha=alpha,
             run_length=self._watch.run_length,
         )
-
-    def _bounds(self, mean: RunningMean, values: Floats) -> tuple[RunningMean, Floats]:
-        return go_on(mean, values, _REFERENCE_SHARE * self._watch.alpha, first=self._first)
 
 
 def performance_test(
@@ -269,17 +260,15 @@ def performance_alarm(rows: pl.DataFrame, reference: ReferenceProfile, watch: Pe
     return None if test is None else test.alarm(test.advance(test.beginning, test.in_order(rows)))
 
 
-def _episode(
-    stretch: Stretch, alarmed_us: int, recovered_us: int | None, *, rest: Floats = _NONE, group: int = 1
-) -> Episode:
-    """Return an episode; ``rest`` are losses that do not make a whole step yet."""
-    losses = stretch.losses * group + float(rest.sum())
+def _episode(stretch: Stretch, alarmed_us: int, recovered_us: int | None, *, rest: StepState | None = None) -> Episode:
+    """Return an episode, with the rows that do not make a whole step yet."""
+    losses, rows = (0.0, 0) if rest is None else (float(rest.losses.sum()), rest.rows)
     return Episode(
         since=from_us(stretch.since_us),
         alarmed_at=from_us(alarmed_us),
         recovered_at=None if recovered_us is None else from_us(recovered_us),
-        loss=losses / (stretch.steps * group + len(rest)),
-        surprise=stretch.surprises / stretch.steps,
+        loss=(stretch.losses + losses) / (stretch.rows + rows),
+        surprise=stretch.surprises / stretch.rows,
     )
 
 
@@ -295,13 +284,6 @@ def _thinned(checkpoints: list[tuple[int, AlarmState]]) -> list[tuple[int, Alarm
     """Return the newest of the checkpoints whose distance from the end has the same power of two."""
     last = checkpoints[-1][0]
     return sorted({(last - held).bit_length(): (held, state) for held, state in checkpoints}.values(), key=_FIRST)
-
-
-def _means(values: Floats, group: int) -> Floats:
-    """Return means of successive values, ``group`` at a time; a remainder at the end is left out."""
-    count = len(values) // group
-    means: Floats = values[: count * group].reshape(count, group).mean(axis=1)
-    return means
 
 
 def alarm_findings(alarm: Alarm | None, model: str, version: int) -> list[Finding]:
