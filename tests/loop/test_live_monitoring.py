@@ -31,14 +31,16 @@ from everfit.monitoring.windows import Length
 from everfit.store.deployment import Deployed
 from everfit.store.snapshot import read_snapshot, write_snapshot
 
-WATCHES: tuple[Watch, ...] = (PerformanceDrop(), Drift())
+DROP = PerformanceDrop(alpha=0.5)
+"""In nine days there must be an alarm, with or without a cause."""
+WATCHES: tuple[Watch, ...] = (DROP, Drift())
 CHAMPION = Deployed(version=3, digest="sha256:1", folder="")
 
 
 def begun(lake: Path, journal: Path, folder: Path, window: Length) -> LiveMonitoring:
     learnt = version(window)
     assert learnt.reference is not None
-    test = PerformanceTest(learnt.reference, PerformanceDrop(), kept=160)
+    test = PerformanceTest(learnt.reference, DROP, kept=160)
     live = LivePredictions(lake, journal, "late", labels="", version=3)
     return LiveMonitoring(CHAMPION, live, folder, version=learnt, test=test)
 
@@ -182,7 +184,7 @@ def test_a_life_in_rounds_is_the_life_at_once(
     assert monitoring.rows is not None
     reference = version(window).reference
     assert reference is not None
-    alarm, whole = monitoring.test.of(monitoring.rows), performance_alarm(rows, reference, PerformanceDrop())
+    alarm, whole = monitoring.test.of(monitoring.rows), performance_alarm(rows, reference, DROP)
     assert whole is not None
     assert alarm.outcomes == whole.outcomes
     assert [(one.since, one.alarmed_at, one.recovered_at) for one in alarm.episodes] == [

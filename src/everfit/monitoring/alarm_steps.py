@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,10 @@ DAY_US = 86_400_000_000
 _LEAST_BLOCKS = 7
 _AT_ONCE, _OVER_LIFE = 0.75, 0.25
 """Shares of the error probability of the hold-out's mean: as it was, and as the version's own life makes it closer."""
+_LEARNT_AFTER = 7
+"""Days until a day is learnt from, so that a change is found before it is usual."""
+_NOT_LEARNT = 3.0
+"""Standard deviations beyond the mean from which a day is never learnt from."""
 _ALIKE = 0.5
 """Days whose levels differ by no more than this share of what is tolerated decide nothing."""
 
@@ -38,6 +42,15 @@ class EnteredLosses:
     """Event times, in microseconds since 1970."""
     entered_us: NDArray[np.int64]
     """Entries, in microseconds since 1970; they never fall."""
+
+
+class DayMean(NamedTuple):
+    """Mean surprise of a day, or of some days together."""
+
+    surprise: float
+    rows: int
+    since_us: int
+    """Event time of the first row, in microseconds since 1970."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +70,12 @@ class StepState:
     """Event time of the first of these rows."""
     last_us: tuple[int, int] | None = None
     """Event time and entry of the last row."""
-    before: tuple[float, float, int] | None = None
-    """Mean surprise of the last day, its number of rows and when it began, in microseconds since 1970."""
+    days: tuple[DayMean, ...] = ()
+    """The last ones, which are not learnt from yet."""
+    dependence: SerialDependence | None = None
+    """Of the days before these, the hold-out's included."""
+    learnt: float | None = None
+    """Mean of the last day that was learnt from, if that is the one before :attr:`days`."""
 
 
 class StepMaker(Protocol):
@@ -141,10 +158,14 @@ class DaySteps:
     change, is at most what is tolerated. A block of rows is over with the first row of a day after that on which it has
     rows enough.
 
+    Days of the version's life are learnt from, too, as they pass: what is allowed for the few days of a hold-out
+    vanishes.
+
     Args:
         dependence: Of the hold-out's blocks.
         least_rows: Fewest rows of a block.
         wait_us: Time after its event time with which a row usually enters, in microseconds.
+        length_us: Usual distance of blocks, in microseconds.
         by: Tolerated surprise beyond the hold-out's.
         alpha: Error probability of the hold-out's mean.
     """
@@ -154,20 +175,17 @@ class DaySteps:
     def __init__(
         self, dependence: SerialDependence, *, least_rows: int, wait_us: int, length_us: float, by: float, alpha: float
     ) -> None:
-        self._dependence, self._least_rows, self._wait_us, self._length_us = dependence, least_rows, wait_us, length_us
+        self._known, self._least_rows, self._wait_us, self._length_us = dependence, least_rows, wait_us, length_us
         self._by, self._alpha = by, alpha
         self.group = max(1, round(dependence.typical_rows))
-        count, correlation = dependence.blocks, dependence.correlation
-        variance = (dependence.level_variance + dependence.row_variance / dependence.typical_rows) * (
-            (1.0 + correlation) / (1.0 - correlation)
-        )
-        mean = RunningMean(
+        count, mean = dependence.blocks, dependence.mean
+        before = RunningMean(
             count=count,
-            total=dependence.mean * count,
-            squares=(dependence.mean**2 + variance) * count,
+            total=mean * count,
+            squares=(mean**2 + dependence.long_run_variance()) * count,
             bound=dependence.mean_at_most(_AT_ONCE * alpha),
         )
-        self.beginning = StepState(mean=mean, tolerated=max(mean.bound, dependence.mean) + by)
+        self.beginning = StepState(mean=before, tolerated=max(before.bound, mean) + by, dependence=dependence)
 
     def go_on(self, state: StepState, entered: EnteredLosses) -> tuple[StepState, Steps]:
         """Return the state after further losses, and the steps that they complete."""
@@ -191,10 +209,13 @@ class DaySteps:
         whole = len(ends)
         rows = held_rows[:whole]
         means = surprises[:whole] / np.maximum(rows, 1)
-        mean, bounds, (worse, better) = self._deviations(state, means, rows, since[:whole])
+        days = map(DayMean, means.tolist(), rows.tolist(), since[:whole].tolist())
+        after, deviations = state, np.empty((whole, 2))
+        for place, day in enumerate(days):
+            after, deviations[place] = self._day(after, day)
         steps = Steps(
-            worse=worse,
-            better=better,
+            worse=deviations[:, 0],
+            better=deviations[:, 1],
             bounds=np.zeros(whole),
             rows=rows,
             losses=losses[:whole] / np.maximum(rows, 1),
@@ -202,43 +223,44 @@ class DaySteps:
             times_us=since[:whole],
             entered_us=entered.entered_us[ends],
         )
-        after = replace(
-            state,
-            mean=mean,
-            tolerated=float(bounds[-1]) if whole else state.tolerated,
+        rest = replace(
+            after,
             losses=losses[whole:],
             surprises=surprises[whole:],
             rows=int(held_rows[whole]),
             since_us=int(since[whole]),
             last_us=(int(entered.times_us[-1]), int(entered.entered_us[-1])),
-            before=(float(means[-1]), float(rows[-1]), int(since[whole - 1])) if whole else state.before,
         )
-        return after, steps
+        return rest, steps
 
-    def _deviations(
-        self, state: StepState, means: Floats, rows: NDArray[np.int64], since: NDArray[np.int64]
-    ) -> tuple[RunningMean, Floats, tuple[Floats, Floats]]:
-        """Return the mean after further blocks, each block's bound, and its deviations for bets on worse and better."""
-        known = self._dependence
-        previous = np.append(known.mean if state.before is None else state.before[0], means)[:-1]
-        correlation = known.correlation
-        fresh = (means - correlation * previous) / (1.0 - correlation)
-        if state.before is None and len(fresh):
-            fresh[0] = means[0]
-        mean, said = go_on(state.mean, fresh, _OVER_LIFE * self._alpha, first=known.blocks)
-        bounds = np.maximum(np.append(state.mean.bound, said)[:-1], known.mean) + self._by
-        spread = known.spread(rows.astype(np.float64))
-        own = (means - bounds) / np.maximum(spread, 1e-12)
-        first = (0.0, 1.0, 0) if state.before is None else state.before
-        spread_before = known.spread(np.append(first[1], rows)[:-1].astype(np.float64))
-        inherited = known.inherited((since - np.append(first[2], since)[:-1]) / self._length_us)
-        if state.before is None:
-            inherited[:1] = 0.0
-        before = (previous - bounds) / np.maximum(spread_before, 1e-12)
-        unit = np.sqrt(1.0 - inherited**2) * known.widening
-        worse = (own - inherited * np.maximum(before, 0.0)) / unit
-        better = (own - inherited * np.minimum(before, 0.0)) / unit
-        return mean, bounds, (worse, better)
+    def _day(self, state: StepState, day: DayMean) -> tuple[StepState, tuple[float, float]]:
+        """Return the state after a further day, and its deviations for bets on worse and on better."""
+        usual = state.dependence or self._known
+        bound = max(state.mean.bound, self._known.mean) + self._by
+        own, unit, fresh = (day.surprise - bound) / usual.spread(day.rows), usual.widening, day.surprise
+        bad = good = 0.0
+        if state.days:
+            before = state.days[-1]
+            correlation = usual.correlation
+            inherited = correlation ** max((day.since_us - before.since_us) / self._length_us, 1.0)
+            deviation = inherited * (before.surprise - bound) / usual.spread(before.rows)
+            bad, good = max(deviation, 0.0), min(deviation, 0.0)
+            unit *= math.sqrt(1.0 - inherited**2)
+            fresh = (day.surprise - correlation * before.surprise) / (1.0 - correlation)
+        mean, _ = go_on(state.mean, np.array([fresh]), _OVER_LIFE * self._alpha, first=self._known.blocks)
+        after = replace(_learn(state, usual), mean=mean, tolerated=bound)
+        return replace(after, days=(*after.days, day)), ((own - bad) / unit, (own - good) / unit)
+
+
+def _learn(state: StepState, usual: SerialDependence) -> StepState:
+    """Return the state after the first of its days was learnt from, once there are enough."""
+    if len(state.days) < _LEARNT_AFTER:
+        return state
+    first = state.days[0]
+    if (first.surprise - usual.mean) / usual.spread(first.rows) > _NOT_LEARNT * usual.widening:
+        return replace(state, days=state.days[1:], learnt=None)
+    dependence = usual.add(first.surprise, first.rows, state.learnt)
+    return replace(state, days=state.days[1:], dependence=dependence, learnt=first.surprise)
 
 
 def day_steps(known: EnteredLosses, *, wait_us: int, by: float, alpha: float) -> DaySteps | None:
@@ -254,7 +276,7 @@ def day_steps(known: EnteredLosses, *, wait_us: int, by: float, alpha: float) ->
     blocks = np.zeros(whole, dtype=np.int64)
     blocks[ends[:-1]] = 1
     found = serial_dependence(known.surprises[:whole], blocks.cumsum())
-    if found.most_level_spread <= _ALIKE * by:
+    if math.sqrt(found.most_level_variance) <= _ALIKE * by:
         return None
     length = max(float(known.times_us[whole - 1] - known.times_us[0]) / len(ends), float(DAY_US) / 2.0)
     return DaySteps(found, least_rows=least, wait_us=wait_us, length_us=length, by=by, alpha=alpha)
