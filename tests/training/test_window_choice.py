@@ -15,7 +15,7 @@ from everfit.core.columns import LABEL, TIME
 from everfit.core.evidence import TrainingFrame
 from everfit.training.split import split_by_time
 from everfit.training.train import train
-from everfit.training.window_choice import better_history
+from everfit.training.window_choice import choose_history
 
 COUNT = 6_000
 CHANGED = START + timedelta(minutes=10 * (COUNT - 600))
@@ -47,7 +47,7 @@ def world(task: str, data: pl.DataFrame) -> tuple[Any, TrainingFrame]:
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_after_a_break_the_former_world_is_forgotten(task: str) -> None:
     model, frame = world(task, broken(task))
-    chosen = better_history(model, frame, settings=QUICK)
+    chosen = choose_history(model, frame, settings=QUICK)
     assert chosen.data[TIME][0] == CHANGED
     assert chosen.manifest.start == CHANGED
     assert chosen.manifest.rows == chosen.data.height == 600
@@ -61,7 +61,7 @@ def test_after_a_break_the_former_world_is_forgotten(task: str) -> None:
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_after_a_false_alarm_all_history_counts(task: str) -> None:
     model, frame = world(task, rows(COUNT))
-    chosen = better_history(model, frame, settings=QUICK)
+    chosen = choose_history(model, frame, settings=QUICK)
     assert chosen.data is frame.data
     assert chosen.changed_at is None
 
@@ -69,11 +69,11 @@ def test_after_a_false_alarm_all_history_counts(task: str) -> None:
 def test_without_a_change_nothing_is_fitted() -> None:
     model, frame = world("binary", broken("binary"))
     plain = replace(frame, changed_at=None)
-    assert better_history(make_model(), plain, settings=QUICK) is plain
+    assert choose_history(make_model(), plain, settings=QUICK) is plain
     assert split_by_time(model, plain, holdout_share=0.2, validation_share=0.2).split.holdout_from < CHANGED
 
 
 def test_a_change_of_an_hour_ago_is_too_young() -> None:
     model, frame = world("binary", broken("binary"))
     young = replace(frame, changed_at=AS_OF - timedelta(hours=3))
-    assert better_history(model, young, settings=QUICK).data is young.data
+    assert choose_history(model, young, settings=QUICK).data is young.data

@@ -25,6 +25,7 @@ def data_blocks(facts: VersionFacts) -> Iterator[Block]:
     frame, split = facts.manifest.lineage.frame, facts.manifest.lineage.split
     rows = [
         ("Events", f"from {instant(frame.start)} to {instant(frame.end)}{frame.history and f', {frame.history}'}"),
+        *([("Choice of the history", frame.history_choice)] if frame.history_choice else []),
         ("Known as of", instant(frame.as_of)),
         ("Rows", f"{frame.rows:,}, of which {frame.labelled:,} had a label"),
         ("Labels used", facts.manifest.lineage.labels),
