@@ -50,8 +50,6 @@ def train(
 def _text(result: TrainingResult) -> Iterator[Item]:
     yield score_table(result.scores)
     yield from gate_lines(result.report)
-    if result.manifest.history_choice:
-        yield result.manifest.history_choice
     if result.version is None:
         yield f"It would be served {result.runtime}."
         yield FAILED, f"{result.model} was not registered: a gate refused it (run {result.run_id})."

@@ -122,7 +122,7 @@ def _check_model_rows(
         *leaks.check_strength(model, frame),
         *check_declared(system.project, model, frame, as_of=as_of),
     ]
-    return problems, [labels.describe_history(model.history, frame)] if model.history else []
+    return problems, [labels.describe_history(model, frame)] if model.history_text else []
 
 
 def check_history(model: Model, frame: TrainingFrame, reader: Reader, *, as_of: datetime) -> list[Problem]:

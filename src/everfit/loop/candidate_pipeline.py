@@ -61,7 +61,8 @@ def build_candidate(
         definition, system.reader, start=request.start, end=request.end, as_of=request.as_of, progress=progress
     )
     frame = replace(frame, changed_at=request.changed_at)
-    rows, labelled, history = frame.manifest.rows, frame.manifest.labelled, frame.manifest.history or "all history"
+    rows, labelled = frame.manifest.rows, frame.manifest.labelled
+    history = "all history" if definition.history is None else str(definition.history)
     _log.info("%s: %s rows of %s, %s with a label", request.model, rows, history, labelled)
     if request.start is None:
         frame = choose_history(definition, frame, settings=system.project.settings.training, progress=progress)

@@ -61,9 +61,10 @@ def choose_history(
     The frame is the widest window. In the order of their length, each shorter window must beat the best one so far:
     the upper confidence limit of the mean difference of the losses, on the same rows, must be below 0. The limit is
     that of means of time blocks (:func:`everfit.measures.block_means.mean_limit`): half the time between two origins,
-    a day at least. Origins are at most :data:`MOST_ORIGINS`, as far apart as the validation part is long, in the newer
-    half of what comes before the hold-out, and two at least. Rows since a change are compared in the same way, at
-    origins since then (:func:`everfit.training.part_start.after_change`); one origin and shorter blocks suffice.
+    a day at least. Origins are :data:`MOST_ORIGINS` in the newer half of what comes before the hold-out, and no farther
+    apart than the validation part is long; windows must differ at two of them. Rows since a change are compared in the
+    same way, at origins since then (:func:`everfit.training.part_start.after_change`); one origin and shorter blocks
+    suffice.
 
     Fits are with every parameter's default: at most :data:`MOST_ORIGINS` for a window, and twice as many for a change.
     Nothing from the hold-out on is used. Where there is nothing to choose from, nothing is fitted. The sentence on the
@@ -118,6 +119,8 @@ def _origins(model: Model, frame: TrainingFrame, settings: TrainingSettings) -> 
         return _Origins()
     changed, step, end = frame.changed_at, split.holdout_from - split.validation_from, split.holdout_from
     earliest = split.start + (end - split.start) / 2 if changed is None else changed
+    if changed is None:
+        step = min(step, (end - earliest) / MOST_ORIGINS)
     found = (end - step * number for number in range(MOST_ORIGINS, 0, -1))
     instants = tuple(instant for instant in found if instant >= earliest)
     return _Origins(instants=instants, until=end, is_after_change=changed is not None)
@@ -207,7 +210,7 @@ class _Contest:
             if shown.is_better
             else f"{max(-limit.low, 0.0):.3g} less is possible"
         )
-        sample = f", every {self.every}th of them" if self.every > 1 else ""
+        sample = f", one in {self.every}" if self.every > 1 else ""
         return (
             f"It learns from {_words(chosen)}: {_words(shown.shorter)} had {abs(limit.mean):.3g} {side} {loss} than "
             f"{_words(shown.wider)} on {shown.rows:,} rows after {shown.origins} origins{sample} ({proven} by "
@@ -217,20 +220,21 @@ class _Contest:
     def _compare(self, shorter: _Option, wider: _Option, origins: _Origins) -> _Comparison | None:
         """Return the comparison on the rows after origins at which both can be learnt from and differ.
 
-        ``None`` without enough of them, or if there is too little to learn from at the last one.
+        ``None`` without enough of them, or if there is too little to learn from at the last one with labelled rows.
         """
-        differences, times, compared = list[Floats](), list[pl.Series](), list[datetime]()
+        differences, times, compared, last = list[Floats](), list[pl.Series](), list[datetime](), None
         for origin, until in origins.slices:
             known = learnable(self.model, self._thin, by=origin, before=origin)
             long, short = (self._within(known, option, origin) for option in (wider, shorter))
             scored = judging(self.model, self._thin, by=origins.slices[-1][1], since=origin, before=until)
+            last = last if scored.is_empty() else origin
             if short.height == long.height or scored.is_empty() or not self._can_teach(short, long, shorter):
                 continue
             own, others = (self._losses_of(rows, scored, origin) for rows in (short, long))
             differences.append(own - others)
             times.append(scored[TIME])
             compared.append(origin)
-        if len(compared) < (1 if origins.is_after_change else 2) or compared[-1] != origins.instants[-1]:
+        if len(compared) < (1 if origins.is_after_change else 2) or compared[-1] != last:
             return None
         since_us = (together := pl.concat(times).dt.epoch("us").to_numpy()) - together[0]
         blocks = np.floor(since_us / origins.block_us(float(since_us[-1]) + 1.0))
