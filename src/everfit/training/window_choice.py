@@ -39,7 +39,8 @@ MOST_ORIGINS = 6
 MOST_ROWS = 50_000
 """Of a larger frame every second, third, … row is fitted and scored. A short window loses most by it."""
 ALPHA = 0.05
-"""Chance that some window is taken for better though none is, shared by the comparisons (Bonferroni); chosen."""
+"""Chance that some window is taken for better though none is, shared by the shorter windows (Bonferroni), and that of
+the rows since a change, for which there is an alarm besides; chosen."""
 _LEAST_SINCE = 100
 """Labelled rows since a change from which it is learnt; chosen."""
 _LEAST_BLOCKS = 4
@@ -74,7 +75,7 @@ def choose_history(
     if changed is None and len(model.histories) == 1:
         return frame
     progress.start("choosing history")
-    contest = _Contest(model, frame, settings, comparisons=len(model.histories) - 1 + (changed is not None))
+    contest = _Contest(model, frame, settings)
     chosen: _Option = model.history
     if len(model.histories) > 1:
         origins = _origins(model, plain, settings)
@@ -150,8 +151,6 @@ class _Contest:
     model: Model
     frame: TrainingFrame
     settings: TrainingSettings
-    comparisons: int
-    """Number of those that may be made, which share :data:`ALPHA`."""
     found: list[_Comparison] = field(default_factory=list)
     fits: int = 0
     _losses: dict[tuple[datetime, int, int], Floats] = field(default_factory=dict)
@@ -238,7 +237,8 @@ class _Contest:
             return None
         since_us = (together := pl.concat(times).dt.epoch("us").to_numpy()) - together[0]
         blocks = np.floor(since_us / origins.block_us(float(since_us[-1]) + 1.0))
-        limit = mean_limit(np.concatenate(differences), blocks, alpha=ALPHA / self.comparisons)
+        alpha = ALPHA if origins.is_after_change else ALPHA / (len(self.model.histories) - 1)
+        limit = mean_limit(np.concatenate(differences), blocks, alpha=alpha)
         if limit is None or limit.blocks < _LEAST_BLOCKS:
             return None
         return _Comparison(shorter=shorter, wider=wider, limit=limit, rows=len(since_us), origins=len(compared))
