@@ -121,7 +121,7 @@ def _origins(model: Model, frame: TrainingFrame, settings: TrainingSettings) -> 
     changed, step, end = frame.changed_at, split.holdout_from - split.validation_from, split.holdout_from
     earliest = split.start + (end - split.start) / 2 if changed is None else changed
     if changed is None:
-        step = min(step, (end - earliest) / MOST_ORIGINS)
+        step = min(step, (end - earliest) // MOST_ORIGINS)
     found = (end - step * number for number in range(MOST_ORIGINS, 0, -1))
     instants = tuple(instant for instant in found if instant >= earliest)
     return _Origins(instants=instants, until=end, is_after_change=changed is not None)
@@ -174,11 +174,7 @@ class _Contest:
         except TrainingError as failure:
             _log.info("%s: %s cannot be judged: %s", self.model.name, _words(shorter), failure)
             return wider
-        if comparison is None:
-            return wider
-        try:
-            _split(self.model, self.part(shorter), self.settings)
-        except (EmptyWindowError, LabelError):
+        if comparison is None or (comparison.is_better and not self._has_parts(shorter)):
             return wider
         self.found.append(comparison)
         return shorter if comparison.is_better else wider
@@ -194,6 +190,13 @@ class _Contest:
         digest = frame_digest(data)
         manifest = structs.replace(frame.manifest, start=start, rows=data.height, labelled=labelled, digest=digest)
         return replace(frame, data=data, manifest=manifest, changed_at=changed)
+
+    def _has_parts(self, option: _Option) -> bool:
+        try:
+            _split(self.model, self.part(option), self.settings)
+        except (EmptyWindowError, LabelError):
+            return False
+        return True
 
     def sentence(self, chosen: _Option) -> str:
         """Return the choice with its figures."""
