@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from msgspec import structs
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression
 from tests.training.world import LABELS, QUICK, START, make_frame, make_model, rows
@@ -236,7 +237,16 @@ def test_a_short_history_is_kept_whole() -> None:
     young = make_frame(model, START + timedelta(days=30))
     chosen = choose_history(model, young, settings=QUICK)
     assert chosen.manifest.start == young.manifest.start
-    assert chosen.manifest.history_choice.startswith("It learns from all history: there is too little history")
+    assert chosen.manifest.history_choice == ""
+
+
+def test_what_takes_too_long_is_not_judged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    model, frame, sizes = linear(series(3, turns=2 * np.pi))
+    hurried = structs.replace(QUICK, seconds=1e-9)
+    chosen = choose_history(model, frame, settings=hurried)
+    assert (chosen.manifest.start, sizes) == (frame.manifest.start, [])
+    assert "[training] seconds are over before the last 60d was judged" in caplog.text
 
 
 def test_a_window_that_lacks_a_class_is_not_taken() -> None:

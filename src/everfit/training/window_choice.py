@@ -8,6 +8,7 @@ rows up to the next origin. So a window is judged as it is used: on what comes a
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -68,8 +69,8 @@ def choose_history(
     suffice.
 
     Fits are with every parameter's default: at most :data:`MOST_ORIGINS` for a window, and twice as many for a change.
-    Nothing from the hold-out on is used. Where there is nothing to choose from, nothing is fitted. The sentence on the
-    choice is ``history_choice`` of the manifest.
+    After ``[training] seconds`` no further window is judged. Nothing from the hold-out on is used. Where there is
+    nothing to choose from, nothing is fitted. The sentence on the choice is ``history_choice`` of the manifest.
     """
     plain, changed = replace(frame, changed_at=None), frame.changed_at
     if changed is None and len(model.histories) == 1:
@@ -84,7 +85,8 @@ def choose_history(
     if changed is not None and changed > (contest.first(chosen, contest.end) or frame.manifest.start):
         chosen = contest.better(changed, chosen, _origins(model, frame, settings))
     parts, sentence = contest.part(chosen), contest.sentence(chosen)
-    _log.info("%s: %s", model.name, sentence)
+    if sentence:
+        _log.info("%s: %s", model.name, sentence)
     progress.finish("choosing history", note=_words(chosen))
     return replace(parts, manifest=structs.replace(parts.manifest, history_choice=sentence))
 
@@ -153,6 +155,7 @@ class _Contest:
     settings: TrainingSettings
     found: list[_Comparison] = field(default_factory=list)
     fits: int = 0
+    began_s: float = field(default_factory=time.monotonic)
     _losses: dict[tuple[datetime, int, int], Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -199,9 +202,9 @@ class _Contest:
         return True
 
     def sentence(self, chosen: _Option) -> str:
-        """Return the choice with its figures."""
+        """Return the choice with its figures; empty where there was too little history to compare windows on."""
         if not self.found:
-            return f"It learns from {_words(chosen)}: there is too little history to compare windows on."
+            return ""
         decisive = [one for one in self.found if one.shorter == chosen or not one.is_better]
         shown = next((one for one in decisive if one.shorter == chosen), None)
         shown = shown or min(decisive, key=lambda one: one.limit.mean)
@@ -226,6 +229,9 @@ class _Contest:
         """
         differences, times, compared, last = list[Floats](), list[pl.Series](), list[datetime](), None
         for origin, until in origins.slices:
+            if time.monotonic() - self.began_s > self.settings.seconds:
+                _log.info("%s: [training] seconds are over before %s was judged", self.model.name, _words(shorter))
+                return None
             known = learnable(self.model, self._thin, by=origin, before=origin)
             long, short = (self._within(known, option, origin) for option in (wider, shorter))
             scored = judging(self.model, self._thin, by=origins.slices[-1][1], since=origin, before=until)
