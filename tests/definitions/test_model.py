@@ -112,5 +112,6 @@ def test_a_choice_of_history_is_named_by_its_windows() -> None:
     model = ef.Model("late", **GOOD, history=ef.Choice("14d", "all", "60d"))
     assert model.history is None
     assert model.history_text == "all history, the last 60d or the last 14d"
-    assert ef.Model("late", **GOOD).history_text == ""
+    assert ef.Model("late", **GOOD).history_text == "all history, the last 180d or the last 60d"
+    assert ef.Model("late", **GOOD, history="all").history_text == ""
     assert ef.Model("late", **GOOD, history="60d").history_text == "the last 60d"

@@ -9,7 +9,7 @@ import pytest
 
 import everfit as ef
 from everfit.core.errors import DefinitionError
-from everfit.definitions.training_window import TrainingWindow, parse_history, parse_training_window
+from everfit.definitions.training_window import DEFAULT_HISTORY, TrainingWindow, parse_history, parse_training_window
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,13 @@ def test_the_windows_of_a_choice_are_ordered() -> None:
     )
 
 
+def test_the_default_is_a_choice() -> None:
+    windows = (None, TrainingWindow(span=timedelta(days=180)), TrainingWindow(span=timedelta(days=60)))
+    assert parse_history(None, place="model late") == parse_history(DEFAULT_HISTORY, place="model late") == windows
+
+
 def test_without_a_choice_there_is_one_window() -> None:
-    assert parse_history(None, place="model late") == parse_history("all", place="model late") == (None,)
+    assert parse_history("all", place="model late") == (None,)
     assert parse_history("60d", place="model late") == (TrainingWindow(span=timedelta(days=60)),)
 
 

@@ -114,7 +114,7 @@ def test_a_choice_is_recorded_judged_and_reproduced(tmp_path: Path) -> None:
     first = trained(system)
     manifest = first.manifest
     assert (manifest.history, manifest.start) == ("all history or the last 6d", AS_OF - timedelta(days=6))
-    assert manifest.history_choice.startswith("It learns from the last 6d: the last 6d had ")
+    assert manifest.history_choice.startswith("It learns from the last 6d: the log loss of what the last 6d ")
     verdict = next(one for one in first.report.verdicts if one.gate == "label_coverage")
     assert manifest.history_choice in verdict.sentence
     assert first.version is not None

@@ -75,7 +75,7 @@ def test_after_a_false_alarm_all_history_counts(task: str) -> None:
 def test_without_a_change_nothing_is_fitted() -> None:
     model, frame = world("binary", broken("binary"))
     plain = replace(frame, changed_at=None)
-    assert choose_history(make_model(), plain, settings=QUICK) is plain
+    assert choose_history(make_model(history="all"), plain, settings=QUICK) is plain
     assert split_by_time(model, plain, holdout_share=0.2, validation_share=0.2).split.holdout_from < CHANGED
 
 
@@ -195,7 +195,7 @@ def test_of_a_large_frame_a_sample_is_fitted(monkeypatch: pytest.MonkeyPatch) ->
     model, frame, sizes = linear(series(2, turns=2 * np.pi))
     chosen = choose_history(model, frame, settings=QUICK)
     assert max(sizes) <= 1_000
-    assert ", one in 2 (" in chosen.manifest.history_choice
+    assert "rows, one in 2 after" in chosen.manifest.history_choice
     assert chosen.manifest.start > frame.manifest.start
 
 
@@ -204,14 +204,14 @@ def test_the_choice_is_said_with_its_figures(caplog: pytest.LogCaptureFixture) -
     model, frame, _ = linear(series(3, turns=2 * np.pi))
     sentence = choose_history(model, frame, settings=QUICK).manifest.history_choice
     assert re.fullmatch(
-        r"It learns from the last 20d: the last 20d had [\d.]+ less absolute error than the last 60d on [\d,]+ rows "
-        r"after \d origins \([\d.]+ or more is proven by \d+ time blocks; \d+ fits\)\.",
+        r"It learns from the last 20d: the absolute error of what the last 20d taught minus that of the last 60d is "
+        r"-0\.\d+, between -0\.\d+ and -0\.\d+ by 1\d time blocks \([\d,]+ rows after \d origins, \d+ fits\)\.",
         sentence,
     ), sentence
     assert sentence in caplog.text
     model, frame, _ = linear(series(3))
     sentence = choose_history(model, frame, settings=QUICK).manifest.history_choice
-    assert sentence.startswith("It learns from all history: the last 60d had "), sentence
+    assert sentence.startswith("It learns from all history: the absolute error of what the last 60d "), sentence
 
 
 def test_numbers_of_rows_are_windows_too() -> None:
@@ -227,7 +227,7 @@ def test_a_half_life_counts_in_every_fit() -> None:
     for more in ({}, {"half_life": "4d"}):
         model, frame, _ = linear(series(5, turns=2 * np.pi), ef.Choice("all", "20d"), **more)
         sentence = choose_history(model, frame, settings=QUICK).manifest.history_choice
-        found.append(float(re.search(r"had ([\d.]+) less", sentence)[1]))  # type: ignore[index]
+        found.append(float(re.search(r"is -([\d.]+),", sentence)[1]))  # type: ignore[index]
     assert found[1] < found[0] / 5
 
 

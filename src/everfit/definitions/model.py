@@ -61,8 +61,8 @@ class Model:
             newest 50,000 labelled ones; or ``"all"``. Tuning, hold-out and the rows that drift is compared with come
             from within it. It limits events only: their features are computed from rows as old as they need. With
             several windows, ``Choice("all", "180d", "60d")``, each training chooses by rolling-origin validation: the
-            widest, unless a shorter one is proven to be better. By default all history. Where the world has changed, it
-            may be what came since; that is decided by evidence.
+            widest, unless a shorter one is proven to be better. This choice is the default. Where the world has
+            changed, it may be what came since; that is decided by evidence.
         half_life: Duration such as ``"30d"`` by which the weight of a row halves: of two rows, the one that is 30 days
             older counts half. It multiplies the weights of ``labels``; the trainer must take ``weight``. Candidates are
             scored without it. By default all rows count alike.

@@ -12,6 +12,8 @@ from everfit.definitions.space import Choice
 
 ALL = "all"
 """All history, as an argument."""
+DEFAULT_HISTORY = Choice(ALL, "180d", "60d")
+"""Half a year, and two months: as good as all history or better on bikes, Elec2 and flights (decision 45)."""
 LEAST_LABELS = 200
 """With fewer labelled rows every metric is uncertain."""
 
@@ -71,11 +73,13 @@ def parse_training_window(
 def parse_history(value: str | int | timedelta | Choice | None, *, place: str) -> tuple[TrainingWindow | None, ...]:
     """Return the windows that a model's ``history`` leaves to choose from, the widest first; ``None`` is all history.
 
-    Raises :class:`DefinitionError` if an option is no window, windows cannot be ordered, or one stands there twice.
+    Without a value it is :data:`DEFAULT_HISTORY`. Raises :class:`DefinitionError` if an option is no window,
+    windows cannot be ordered, or one stands there twice.
 
     >>> [str(window) for window in parse_history(Choice("14d", "all", "60d"), place="model late")]
     ['None', 'the last 60d', 'the last 14d']
     """
+    value = DEFAULT_HISTORY if value is None else value
     if not isinstance(value, Choice):
         return (None if value == ALL else parse_training_window(value, place=place),)
     if value.default is not None:
@@ -98,3 +102,7 @@ def parse_history(value: str | int | timedelta | Choice | None, *, place: str) -
         raise DefinitionError("a choice of history must have each window once", value=value.options, place=place)
     ordered = sorted(windows, key=lambda window: (window.span or timedelta(), window.rows or 0), reverse=True)
     return (*((None,) if None in options else ()), *ordered)
+
+
+DEFAULT_WINDOWS = parse_history(DEFAULT_HISTORY, place="a model")
+"""The windows of a model that states none."""

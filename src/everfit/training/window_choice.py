@@ -209,17 +209,11 @@ class _Contest:
         shown = next((one for one in decisive if one.shorter == chosen), None)
         shown = shown or min(decisive, key=lambda one: one.limit.mean)
         limit, loss = shown.limit, LOSS_WORDS[self._kind]
-        side = "less" if limit.mean < 0 else "more"
-        proven = (
-            f"{-limit.high:.3g} or more is proven"
-            if shown.is_better
-            else f"{max(-limit.low, 0.0):.3g} less is possible"
-        )
         sample = f", one in {self.every}" if self.every > 1 else ""
         return (
-            f"It learns from {_words(chosen)}: {_words(shown.shorter)} had {abs(limit.mean):.3g} {side} {loss} than "
-            f"{_words(shown.wider)} on {shown.rows:,} rows after {shown.origins} origins{sample} ({proven} by "
-            f"{limit.blocks} time blocks; {self.fits} fits)."
+            f"It learns from {_words(chosen)}: the {loss} of what {_words(shown.shorter)} taught minus that of "
+            f"{_words(shown.wider)} is {limit.mean:.3g}, between {limit.low:.3g} and {limit.high:.3g} by "
+            f"{limit.blocks} time blocks ({shown.rows:,} rows{sample} after {shown.origins} origins, {self.fits} fits)."
         )
 
     def _compare(self, shorter: _Option, wider: _Option, origins: _Origins) -> _Comparison | None:
