@@ -64,6 +64,14 @@ def test_after_a_break_the_former_world_is_forgotten(task: str) -> None:
     assert train(model, chosen, settings=QUICK).split.holdout_rows >= 100
 
 
+def test_of_the_rows_since_a_change_none_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(window_choice, "MOST_ROWS", 600)
+    model, frame = world("binary", broken("binary"))
+    chosen = choose_history(model, frame, settings=QUICK)
+    assert chosen.data[TIME][0] == CHANGED
+    assert "one in" not in chosen.manifest.history_choice
+
+
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_after_a_false_alarm_all_history_counts(task: str) -> None:
     model, frame = world(task, rows(COUNT))

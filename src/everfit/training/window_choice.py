@@ -38,7 +38,8 @@ from everfit.training.trainer import encode_rows, fit, predict_rows
 MOST_ORIGINS = 6
 """Two to three months of judgement by default. Four to eight choose alike on bikes and Elec2 (decision 45)."""
 MOST_ROWS = 50_000
-"""Of a larger frame every second, third, … row is fitted and scored. A short window loses most by it."""
+"""Of a larger frame every second, third, … row is fitted and scored, but all rows since a change. A short window loses
+most by it."""
 ALPHA = 0.05
 """Chance that some window is taken for better though none is, shared by the shorter windows (Bonferroni), and that of
 the rows since a change, for which there is an alarm besides; chosen."""
@@ -160,7 +161,12 @@ class _Contest:
 
     def __post_init__(self) -> None:
         self.every = -(-max(self.frame.manifest.labelled, 1) // MOST_ROWS)
-        self._thin = replace(self.frame, data=self.frame.data.gather_every(self.every))
+        data, changed = self.frame.data, self.frame.changed_at
+        self._thin = self._since = replace(self.frame, data=data.gather_every(self.every))
+        if changed is not None and self.every > 1:
+            # The rows since then are few; what they teach must not be lost.
+            sampled = pl.int_range(pl.len()) % self.every == 0
+            self._since = replace(self.frame, data=data.filter(sampled | (pl.col(TIME) >= changed)))
         kind = LOSS_KINDS[self.model.metric]
         # The order of pairs has no loss of single rows.
         self._kind: LossKind = kind if kind in MEAN_LOSSES else "log_loss"
@@ -209,7 +215,7 @@ class _Contest:
         shown = next((one for one in decisive if one.shorter == chosen), None)
         shown = shown or min(decisive, key=lambda one: one.limit.mean)
         limit, loss = shown.limit, LOSS_WORDS[self._kind]
-        sample = f", one in {self.every}" if self.every > 1 else ""
+        sample = f", one in {self.every}" if self.every > 1 and not isinstance(shown.shorter, datetime) else ""
         return (
             f"It learns from {_words(chosen)}: the {loss} of what {_words(shown.shorter)} taught minus that of "
             f"{_words(shown.wider)} is {limit.mean:.3g}, between {limit.low:.3g} and {limit.high:.3g} by "
@@ -222,13 +228,14 @@ class _Contest:
         ``None`` without enough of them, or if there is too little to learn from at the last one with labelled rows.
         """
         differences, times, compared, last = list[Floats](), list[pl.Series](), list[datetime](), None
+        frame = self._since if origins.is_after_change else self._thin
         for origin, until in origins.slices:
             if time.monotonic() - self.began_s > self.settings.seconds:
                 _log.info("%s: [training] seconds are over before %s was judged", self.model.name, _words(shorter))
                 return None
-            known = learnable(self.model, self._thin, by=origin, before=origin)
+            known = learnable(self.model, frame, by=origin, before=origin)
             long, short = (self._within(known, option, origin) for option in (wider, shorter))
-            scored = judging(self.model, self._thin, by=origins.slices[-1][1], since=origin, before=until)
+            scored = judging(self.model, frame, by=origins.slices[-1][1], since=origin, before=until)
             last = last if scored.is_empty() else origin
             if short.height == long.height or scored.is_empty() or not self._can_teach(short, long, shorter):
                 continue
@@ -263,7 +270,7 @@ class _Contest:
     def _can_teach(self, short: pl.DataFrame, long: pl.DataFrame, option: _Option) -> bool:
         """Return true if a window has sufficient rows, and every class; a version must not forget one."""
         least = _LEAST_SINCE if isinstance(option, datetime) else LEAST_LABELS
-        if short.height * self.every < least:
+        if short.height * (1 if isinstance(option, datetime) else self.every) < least:
             return False
         return self.model.task == "regression" or short[LABEL].n_unique() == long[LABEL].n_unique()
 
