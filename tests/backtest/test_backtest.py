@@ -143,3 +143,14 @@ def test_the_command_prints_what_it_found(project: Path) -> None:
     printed = everfit(project, *words, "--json").json
     assert [result["policy"] for result in printed["policies"]] == list(NAMES)
     assert everfit(project, *words[:-1], "sometimes").code == 2
+
+
+def test_a_schedule_chooses_its_window(tmp_path: Path) -> None:
+    """The world broke in the first days; all history remembers it, three days do not."""
+    was_other = pl.col("ordered_at") < FIRST + 5 * DAY
+    old = orders(3_000).with_columns((pl.col("late") ^ was_other).alias("late"))
+    root = make_project(tmp_path / "shop", definitions=MODEL + POLICY, data=old)
+    contenders = parse_contenders("refit 4d/all, refit 4d/all|4d")
+    found = backtest(open_system(root), "late", plan(start=FIRST + 12 * DAY, contenders=contenders))
+    everything, chosen = found.policies
+    assert chosen.metric < everything.metric

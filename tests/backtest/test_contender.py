@@ -38,6 +38,7 @@ def test_every_default_is_a_policy() -> None:
         ("refit 7d / 120d", "refit", "7d", "120d"),
         ("refit 7d/5000", "refit", "7d", "5000"),
         ("project/all", "loop", "", "all"),
+        ("refit 7d/all|60d", "refit", "7d", "all|60d"),
         ("never", "never", "", ""),
     ],
 )
@@ -47,7 +48,19 @@ def test_a_policy_is_read(text: str, kind: str, period: str, window: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "text", ["", "sometimes", "refit", "every", "never 3d", "project 3d", "refit soon", "refit 7d/3", "never/30d"]
+    "text",
+    [
+        "",
+        "sometimes",
+        "refit",
+        "every",
+        "never 3d",
+        "project 3d",
+        "refit soon",
+        "refit 7d/3",
+        "never/30d",
+        "drop/all|x",
+    ],
 )
 def test_what_is_no_policy_is_refused(text: str) -> None:
     with pytest.raises((MisuseError, DefinitionError), match=r"policy|period|window|duration"):
@@ -74,3 +87,5 @@ def test_a_window_changes_a_copy_of_the_model() -> None:
     assert varied.history is None
     assert own.history is not None
     assert own.history.span == timedelta(days=60)
+    chosen = parse_contender("refit 7d/all | 60d|14d").definition(own)
+    assert chosen.history_text == "all history, the last 60d or the last 14d"

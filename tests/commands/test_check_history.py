@@ -9,8 +9,10 @@ import pytest
 from tests.acceptance.shop import DEFINITIONS, make_project, orders
 from tests.training.world import START, make_model
 
+import everfit as ef
 from everfit.commands.validate import check, check_history
 from everfit.core.records import Problem
+from everfit.design.labels import describe_history
 from everfit.features.history import build_frame
 from everfit.store.reader import Reader
 from everfit.wiring import open_system
@@ -35,6 +37,14 @@ def test_the_window_and_a_sufficient_one_are_named() -> None:
 @pytest.mark.parametrize(("history", "hours"), [("36h", 72), ("2d", 72), (200, 72), ("5d", 20), (500, 20)])
 def test_a_window_that_is_not_the_cause_is_not_refused(history: str | int, hours: int) -> None:
     assert problems(history, hours=hours) == []
+
+
+def test_a_choice_is_named_with_its_windows() -> None:
+    model = make_model(history=ef.Choice("all", "2d"))
+    frame = build_frame(model, READER, as_of=START + timedelta(hours=90))
+    assert describe_history(model, frame) == (
+        "late is trained on all history or the last 2d: each training chooses by evidence."
+    )
 
 
 def test_check_names_the_window(tmp_path: Path) -> None:

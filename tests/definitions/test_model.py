@@ -92,9 +92,26 @@ def test_a_view_computes_or_names_its_features() -> None:
         (lambda: ef.Float(0, 1, log=True), "must start above 0"),
         (lambda: ef.Int(1, 5, default=9), "between 1 and 5 inclusive, but got 9"),
         (lambda: ef.Choice([]), "at least one option"),
+        (ef.Choice, "at least one option"),
         (lambda: ef.Choice(["a"], default="b"), "one of its options"),
     ],
 )
 def test_a_search_space_makes_sense(make: Any, message: str) -> None:
     with pytest.raises(DefinitionError, match=message):
         make()
+
+
+def test_options_are_listed_or_in_a_list() -> None:
+    assert ef.Choice("all", "60d") == ef.Choice(["all", "60d"])
+    assert ef.Choice("all").options == ("all",)
+    assert ef.Choice(None).options == (None,)
+    assert ef.Choice(3, 5, default=5).untuned == 5
+
+
+def test_a_choice_of_history_is_named_by_its_windows() -> None:
+    model = ef.Model("late", **GOOD, history=ef.Choice("14d", "all", "60d"))
+    assert model.history is None
+    assert model.history_text == "all history, the last 60d or the last 14d"
+    assert ef.Model("late", **GOOD).history_text == "all history, the last 180d or the last 60d"
+    assert ef.Model("late", **GOOD, history="all").history_text == ""
+    assert ef.Model("late", **GOOD, history="60d").history_text == "the last 60d"

@@ -74,7 +74,7 @@ def test_features_look_back_beyond_the_window(history: str | int) -> None:
     assert frame.manifest.start == training_start(limited, READER, as_of=AS_OF)
     assert frame.manifest.start > WHOLE.manifest.start
     assert_frame_equal(frame.data, WHOLE.data.filter(pl.col(TIME) >= frame.manifest.start))
-    assert (frame.manifest.history, WHOLE.manifest.history) == (str(limited.history), "")
+    assert (frame.manifest.history, WHOLE.manifest.history) == (str(limited.history), model(None).history_text)
     assert 200 <= frame.manifest.labelled < WHOLE.manifest.labelled
 
 

@@ -31,7 +31,8 @@ AS_OF = START + 100 * HOUR
         ("50h", "60h", AS_OF - 10 * HOUR - 48 * HOUR),
         (None, "50h", AS_OF - 10 * HOUR - 45 * HOUR),
         ("50h", 300, AS_OF - 11 * HOUR - 239 * HOUR / 6),
-        (None, 10_000, START),
+        (None, 10_000, None),
+        ("all", 10_000, START),
     ],
 )
 def test_as_large_a_part_of_its_own_window(

@@ -6,8 +6,9 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
-from tests.acceptance.shop import DEFINITIONS, make_project
+from tests.acceptance.shop import DEFINITIONS, make_project, orders
 
 from everfit.artifact.encode import encode_inputs
 from everfit.artifact.package import open_package
@@ -97,6 +98,36 @@ def test_a_champion_is_refitted_on_its_own_window(root: Path, tmp_path: Path) ->
     assert (found.problem, found.refitted) == ("", True)
     assert found.prediction is not None
     assert found.prediction.tolist() == expected.tolist()
+
+
+@pytest.mark.slow
+def test_a_choice_is_recorded_judged_and_reproduced(tmp_path: Path) -> None:
+    """Until the ninth day labels were the opposite."""
+    data = orders(3_000)
+    was_other = pl.col("ordered_at") < data["ordered_at"][0] + timedelta(days=9)
+    root = make_project(
+        tmp_path / "shop",
+        definitions=with_history("ef.Choice('all', '6d')"),
+        data=data.with_columns((pl.col("late") ^ was_other).alias("late")),
+    )
+    system = open_system(root)
+    first = trained(system)
+    manifest = first.manifest
+    assert (manifest.history, manifest.start) == ("all history or the last 6d", AS_OF - timedelta(days=6))
+    assert manifest.history_choice.startswith("It learns from the last 6d: the log loss of what the last 6d ")
+    verdict = next(one for one in first.report.verdicts if one.gate == "label_coverage")
+    assert manifest.history_choice in verdict.sentence
+    assert first.version is not None
+    assert manifest.history_choice in str(list(data_blocks(version_facts(system, first.version))))
+    promote(system, MODEL, first.version.version, actor=WHO, reason="the first")
+    assert reproduce(system, MODEL).identical
+    # The champion's recipe is fitted on the rows that the candidate has.
+    package = open_package(system.registry.fetch(first.version), trust=system.trust)
+    definition = system.project.model(MODEL)
+    assert package.manifest.lineage.frame == manifest
+    assert learning_start(definition, system.reader, manifest, first.split.holdout_from) == manifest.start
+    by_hand = train(system, start=AS_OF - timedelta(days=10), as_of=AS_OF, actor=WHO)
+    assert by_hand.manifest.history_choice == ""
 
 
 WEIGHTED = DEFINITIONS.replace("learning_rate, seed):", "learning_rate, weight, seed):").replace(

@@ -14,7 +14,8 @@ from everfit.core.errors import MisuseError
 from everfit.core.suggestion import did_you_mean
 from everfit.definitions.model import Model
 from everfit.definitions.policy import Policy
-from everfit.definitions.training_window import parse_training_window
+from everfit.definitions.space import Choice
+from everfit.definitions.training_window import TrainingWindow, parse_history
 from everfit.definitions.trigger import AnyOf, Every, StaleModel, Trigger
 from everfit.definitions.watch import PerformanceDrop
 
@@ -73,15 +74,15 @@ class Contender(Struct, frozen=True, kw_only=True):
         if not self.window:
             return model
         varied = copy.copy(model)
-        value = None if self.window == "all" else int(self.window) if self.window.isdecimal() else self.window
-        varied.history = parse_training_window(value, place=f"policy {self.name}")
+        varied.histories = _histories(self.window, place=f"policy {self.name}")
         return varied
 
 
 def parse_contender(text: str) -> Contender:
     """Return the policy of a name such as ``project``, ``every 30d`` or ``refit 7d/120d``.
 
-    After a slash stands a training window: a duration, a number of labelled rows, or ``all``.
+    After a slash stands a training window: a duration, a number of labelled rows, or ``all``; or several to choose from
+    at each training, with ``|`` between them.
 
     >>> parse_contender("refit 7d/120d").window
     '120d'
@@ -106,11 +107,17 @@ def parse_contender(text: str) -> Contender:
         parse_duration(period, name=f"the period of {word}")
     if window and word == "never":
         raise MisuseError("a model that is never retrained has no further training window", value=text)
-    if window and window != "all":
-        parse_training_window(int(window) if window.isdecimal() else window, place=f"policy {text}")
+    if window:
+        _histories(window, place=f"policy {text}")
     kind: Kind = "never" if word == "never" else "refit" if word == "refit" else "loop"
     name = f"{named.strip().lower()}/{window}" if window else named.strip().lower()
     return Contender(name=name, kind=kind, word=word, period=period, window=window)
+
+
+def _histories(window: str, *, place: str) -> tuple[TrainingWindow | None, ...]:
+    """Return the training windows of a policy; raises :class:`DefinitionError` if one is not valid."""
+    options = [int(option) if option.isdecimal() else option for option in map(str.strip, window.split("|"))]
+    return parse_history(options[0] if len(options) == 1 else Choice(options), place=place)
 
 
 def parse_contenders(names: str) -> tuple[Contender, ...]:

@@ -90,6 +90,6 @@ class Past:
             rows=data.height,
             labelled=data.height - data[LABEL].null_count(),
             digest=frame_digest(data),
-            history="" if model.history is None else str(model.history),
+            history=model.history_text,
         )
         return replace(self.frame, data=data, manifest=manifest)

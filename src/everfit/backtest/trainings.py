@@ -22,7 +22,7 @@ from everfit.loop.candidate_pipeline import train_candidate
 from everfit.loop.training_record import ChampionPackage, TrainingOutcome
 from everfit.system import System
 from everfit.training.refit import refit_as_recorded
-from everfit.training.window_choice import better_history
+from everfit.training.window_choice import choose_history
 
 _OUTCOME = "outcome.json"
 _BLOCK = 8192
@@ -97,7 +97,7 @@ class Trainings:
         package = None if champion is None else ChampionPackage(version=champion.number, folder=str(champion.folder))
         try:
             frame = replace(self.past.frame_at(model, instant), changed_at=changed)
-            frame = better_history(model, frame, settings=self.system.project.settings.training)
+            frame = choose_history(model, frame, settings=self.system.project.settings.training)
             candidate = train_candidate(self.system, model, frame, champion=package, into=own)
             outcome = TrainingOutcome(
                 candidate=msgspec.structs.replace(candidate, folder=str(folder / Path(candidate.folder).name))
@@ -121,7 +121,9 @@ class Trainings:
         Shape ``(rows,)``, or ``(rows, classes)`` in the order of the first version's classes. Raises
         :class:`TrainingError` if the trainer fails, and :class:`DataError` if an event cannot be predicted.
         """
-        frame = self.past.frame_at(model, instant)
+        frame = choose_history(
+            model, self.past.frame_at(model, instant), settings=self.system.project.settings.training
+        )
         lineage = msgspec.structs.replace(first.package.manifest.lineage, refitted=True)
         fitted = refit_as_recorded(model, frame, lineage)
         rows = self.past.rows[self.past.place(instant) : self.past.place(until)]
@@ -143,7 +145,7 @@ def _in_order(predicted: NDArray[np.float64], own: InputSchema, wanted: InputSch
 
 
 def _key(model: Model, instant: datetime, champion: str, changed: datetime | None) -> str:
-    parts = (instant.isoformat(), str(model.history), champion, str(changed))
+    parts = (instant.isoformat(), model.history_text, champion, str(changed))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
 

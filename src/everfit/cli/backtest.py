@@ -40,8 +40,8 @@ def backtest(
     """Compare retraining policies on history.
 
     It calls the code that runs live. Policies are project (the model's own), never, drop, 'every 30d', 'stale 30d', and
-    'refit 30d', which fits and replaces as a cron job does; with a training window after a slash: 'refit 7d/120d'.
-    Ctrl-C stops it; the same command goes on.
+    'refit 30d', which fits and replaces as a cron job does; with a training window after a slash: 'refit 7d/120d', or
+    several to choose from: 'project/all|60d'. Ctrl-C stops it; the same command goes on.
     """
     plan = BacktestPlan(
         start=start,

@@ -15,7 +15,7 @@ from everfit.core.records import DesignCheck, Problem
 from everfit.core.suggestion import did_you_mean
 from everfit.definitions.model import Model
 from everfit.definitions.project import Project
-from everfit.definitions.training_window import LEAST_LABELS
+from everfit.definitions.training_window import DEFAULT_WINDOWS, LEAST_LABELS
 from everfit.definitions.view import FeatureView
 from everfit.design import labels, leaks, modules, sources
 from everfit.design.problems import caught, error, from_exception
@@ -122,7 +122,8 @@ def _check_model_rows(
         *leaks.check_strength(model, frame),
         *check_declared(system.project, model, frame, as_of=as_of),
     ]
-    return problems, [labels.describe_history(model.history, frame)] if model.history else []
+    is_stated = model.histories != DEFAULT_WINDOWS and model.history_text
+    return problems, [labels.describe_history(model, frame)] if is_stated else []
 
 
 def check_history(model: Model, frame: TrainingFrame, reader: Reader, *, as_of: datetime) -> list[Problem]:

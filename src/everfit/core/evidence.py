@@ -104,6 +104,8 @@ class Evidence:
     """The size of the hold-out in words, such as "the last 14d up to the newest mature label"."""
     holdout_from: datetime | None = None
     """First event time of the hold-out, in UTC."""
+    history_choice: str = ""
+    """Sentence on the training window that was chosen, with figures; empty where there was nothing to choose."""
     unlabelled: int
     """Number of rows in the hold-out's time range without a label, which are not in ``holdout``."""
     labels_to_come: float

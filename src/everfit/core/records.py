@@ -44,7 +44,9 @@ class FrameManifest(Struct, frozen=True, kw_only=True):
     digest: str
     """``sha256:…`` of every value of the frame, in order of time and id."""
     history: str = ""
-    """The model's training window, as text, where ``start`` follows from it; empty otherwise."""
+    """The model's training windows, as text, where ``start`` follows from them; empty otherwise."""
+    history_choice: str = ""
+    """Sentence on the training window that was chosen, with figures; empty where there was nothing to choose."""
 
 
 class Score(Struct, frozen=True, kw_only=True):

@@ -65,7 +65,7 @@ class TrainingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trials: Annotated[int, Meta(ge=0, le=10_000)] = 20
     """Number of tuning trials; with 0, each parameter has its default."""
     seconds: Positive = 600.0
-    """Time budget of the tuning, in seconds."""
+    """Time budget of the tuning, and that of the choice of the history, in seconds."""
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
     """Number of trials at the same time."""
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0

@@ -20,7 +20,7 @@ from everfit.definitions.on_demand import OnDemand
 from everfit.definitions.policy import Policy
 from everfit.definitions.rollout import Approval, FastWhen, RolloutPlan, Stage
 from everfit.definitions.space import Choice, Float, Int, Parameter
-from everfit.definitions.training_window import parse_training_window
+from everfit.definitions.training_window import TrainingWindow, parse_history, parse_training_window
 from everfit.definitions.trigger import AnyOf, StaleModel, Trigger
 from everfit.definitions.view import FeatureView
 from everfit.definitions.watch import Drift, PerformanceDrop, Watch
@@ -58,9 +58,11 @@ class Model:
             weighted labels.
         history: The part of the history that is used for training: a duration such as ``"120d"``, the events of the
             last 120 days before the training's end; or a number such as ``50_000``, the events since the oldest of the
-            newest 50,000 labelled ones. Tuning, hold-out and the rows that drift is compared with come from within it.
-            It limits events only: their features are computed from rows as old as they need. By default all history.
-            Where the world has changed, it may be what came since; that is decided by evidence.
+            newest 50,000 labelled ones; or ``"all"``. Tuning, hold-out and the rows that drift is compared with come
+            from within it. It limits events only: their features are computed from rows as old as they need. With
+            several windows, ``Choice("all", "180d", "60d")``, each training chooses by rolling-origin validation: the
+            widest, unless a shorter one is proven to be better. This choice is the default. Where the world has
+            changed, it may be what came since; that is decided by evidence.
         half_life: Duration such as ``"30d"`` by which the weight of a row halves: of two rows, the one that is 30 days
             older counts half. It multiplies the weights of ``labels``; the trainer must take ``weight``. Candidates are
             scored without it. By default all rows count alike.
@@ -89,7 +91,7 @@ class Model:
         features: Sequence[FeatureView | OnDemand | str],
         label: Label,
         labels: LabelUse = "known",
-        history: str | int | None = None,
+        history: str | int | Choice | None = None,
         half_life: str | None = None,
         holdout: str | int | None = None,
         metric: str | None = None,
@@ -107,7 +109,7 @@ class Model:
         if labels not in get_args(LabelUse):
             raise self._wrong("labels must be known, mature or weighted", labels)
         self.labels: LabelUse = labels
-        self.history = parse_training_window(history, place=f"model {name}")
+        self.histories = parse_history(history, place=f"model {name}")
         self.half_life = self._parse_half_life(half_life)
         default = "judge on 14 days, or longer where labels are few"
         self.holdout = parse_training_window(holdout, name="holdout", default=default, place=f"model {name}")
@@ -121,6 +123,19 @@ class Model:
         self._watched_by_policy: tuple[Watch, ...] = ()
         self._trainer: Trainer | None = None
         self._check()
+
+    @property
+    def history(self) -> TrainingWindow | None:
+        """Return the widest training window; ``None`` for all history."""
+        return self.histories[0]
+
+    @property
+    def history_text(self) -> str:
+        """Return the training windows in words: empty for all history, several where they are a choice."""
+        if len(self.histories) == 1:
+            return "" if self.history is None else str(self.history)
+        *others, last = ("all history" if window is None else str(window) for window in self.histories)
+        return f"{', '.join(others)} or {last}"
 
     @property
     def views(self) -> tuple[FeatureView, ...]:

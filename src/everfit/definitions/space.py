@@ -81,24 +81,30 @@ class Int(_Range):
         return round(super().untuned)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Choice:
-    """One of several values.
+    """One of several values: of a tuned parameter, or of a model's ``history``.
 
     Args:
-        options: The values, at least one: text, numbers, booleans or ``None``.
+        *options: The values, at least one: text, numbers, booleans or ``None``; or one list of them.
         default: The value without tuning; by default the first option.
 
     Raises:
         DefinitionError: If there is no option, or the default is none of them.
     """
 
-    options: Sequence[str | int | float | bool | None]
-    _: KW_ONLY
-    default: str | int | float | bool | None = None
+    options: tuple[str | int | float | bool | None, ...]
+    default: str | int | float | bool | None
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "options", tuple(self.options))
+    def __init__(
+        self,
+        *options: str | int | float | bool | Sequence[str | int | float | bool | None] | None,
+        default: str | int | float | bool | None = None,
+    ) -> None:
+        first = options[0] if len(options) == 1 else None
+        listed = options if first is None or isinstance(first, str | int | float) else tuple(first)
+        object.__setattr__(self, "options", listed)
+        object.__setattr__(self, "default", default)
         if not self.options:
             raise DefinitionError("a choice needs at least one option")
         if self.default is not None and self.default not in self.options:

@@ -50,9 +50,11 @@ def check_labels(model: Model, frame: TrainingFrame) -> list[Problem]:
     return []
 
 
-def describe_history(window: TrainingWindow, frame: TrainingFrame) -> str:
+def describe_history(model: Model, frame: TrainingFrame) -> str:
     """Return a model's training window in a sentence; a frame that is a sample of it does not tell its size."""
-    manifest = frame.manifest
+    manifest, window = frame.manifest, model.history_text
+    if len(model.histories) > 1:
+        return f"{manifest.model} is trained on {window}: each training chooses by evidence."
     since, labelled = f"{manifest.start:%Y-%m-%d %H:%M} UTC", f"{manifest.labelled:,} labelled events"
     if not manifest.history:
         return f"{manifest.model} is trained on {window}; a part of it was checked: {labelled}, from {since} on."

@@ -65,7 +65,7 @@ def build_frame(
     end = as_of if end is None else end
     require_zone(as_of=as_of, start=start, end=end)
     progress.start(_TASK, total=len(model.views) + 2)
-    history = "" if start is not None or model.history is None else str(model.history)
+    history = "" if start is not None else model.history_text
     with reader.naming_damage(model.events.source, *(view.source for view in model.views)):
         start = training_start(model, reader, as_of=as_of, end=end) if start is None else start
         events = _read_events(model, reader, as_of=as_of, start=start, end=end)
@@ -172,7 +172,7 @@ def _read_events(
     if frame.is_empty():
         rule = f"there must be events from {start or 'the beginning'} until {end}"
         remedy = _extent(model, reader)
-        remedy += f" The model's history is {model.history}." if model.history else ""
+        remedy += f" The model's history is {model.history_text}." if model.history else ""
         raise EmptyWindowError(rule, place=place, remedy=remedy)
     return frame
 

@@ -152,10 +152,11 @@ class LabelCoverage:
 
 
 def _describe_holdout(evidence: Evidence) -> str:
-    """Describe, with a leading space, the time of the hold-out and the reason for its size."""
+    """Describe, with a leading space, the time of the hold-out and the reason for its size, and the training window."""
+    chosen = f" {evidence.history_choice}" if evidence.history_choice else ""
     if evidence.holdout_from is None:
-        return ""
-    return f" The hold-out is {evidence.holdout_rule}: from {evidence.holdout_from:%Y-%m-%d %H:%M} UTC on."
+        return chosen
+    return f" The hold-out is {evidence.holdout_rule}: from {evidence.holdout_from:%Y-%m-%d %H:%M} UTC on.{chosen}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -304,8 +304,7 @@ def learning_start(definition: Model, reader: Reader, asked: FrameManifest, hold
         definition: The champion's.
         asked: Of the candidate's frame.
     """
-    own = "" if definition.history is None else str(definition.history)
-    if own == asked.history:
+    if definition.history_text == asked.history:
         return asked.start
     share = (holdout_from - asked.start) / (min(asked.end, asked.as_of) - asked.start)
     first = training_start(definition, reader, as_of=holdout_from, share=share)

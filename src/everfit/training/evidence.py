@@ -63,6 +63,7 @@ def gather_evidence(
         holdout=holdout.drop(WEIGHT),
         holdout_rule=split.holdout_rule,
         holdout_from=split.holdout_from,
+        history_choice=frame.manifest.history_choice,
         unlabelled=since_holdout.height - holdout.height,
         labels_to_come=labels_to_come(model, frame, by=frame.manifest.as_of, since=split.holdout_from),
         classes=schema.classes,

@@ -23,8 +23,10 @@ def instant(value: datetime) -> str:
 def data_blocks(facts: VersionFacts) -> Iterator[Block]:
     """Yield the training data."""
     frame, split = facts.manifest.lineage.frame, facts.manifest.lineage.split
+    window = "" if frame.history_choice else frame.history
     rows = [
-        ("Events", f"from {instant(frame.start)} to {instant(frame.end)}{frame.history and f', {frame.history}'}"),
+        ("Events", f"from {instant(frame.start)} to {instant(frame.end)}{window and f', {window}'}"),
+        *([("Choice of the history", frame.history_choice)] if frame.history_choice else []),
         ("Known as of", instant(frame.as_of)),
         ("Rows", f"{frame.rows:,}, of which {frame.labelled:,} had a label"),
         ("Labels used", facts.manifest.lineage.labels),
