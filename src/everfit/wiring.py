@@ -391,9 +391,10 @@ def _open_ledger(url: str) -> Engine:
 def _open_registry(tracking: str, state: Path, clock: Clock, ledger: Engine) -> Registry:
     from everfit.registry.history import AliasHistory
     from everfit.registry.registry import Registry
+    from everfit.registry.version_list import ARTIFACTS
 
     is_server = tracking.startswith(("http://", "https://"))
-    artifacts, history = None if is_server else state / "artifacts", AliasHistory(ledger)
+    artifacts, history = None if is_server else state / ARTIFACTS, AliasHistory(ledger)
     return Registry(tracking, artifacts=artifacts, history=history, cache=state / "cache", clock=clock)
 
 

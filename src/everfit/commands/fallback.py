@@ -16,7 +16,7 @@ from everfit.core.design_record import DesignRecord, FallbackPlan
 from everfit.core.errors import DefinitionError, ProcessError, UnknownVersionError
 from everfit.core.records import ModelVersion
 from everfit.design.record import design_digest, read_design
-from everfit.registry.registry import PREVIOUS
+from everfit.registry.aliases import PREVIOUS
 from everfit.store.temporary_folder import temporary_folder
 from everfit.system import System
 from everfit.training.constant import chosen_class, constant_model

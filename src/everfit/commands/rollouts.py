@@ -18,6 +18,7 @@ from everfit.loop.rollout_executor import (
     deploy_champion,
     execute_transition,
 )
+from everfit.registry.aliases import PREVIOUS
 from everfit.system import System
 
 
@@ -94,8 +95,6 @@ def roll_back(system: System, model: str, *, actor: str, reason: str, progress: 
         transition = manual_steps.roll_back(running, actor=actor, reason=reason)
         execute_transition(system, running.number, transition, now=system.clock.now())
         return system.registry.version(model, running.previous)
-
-    from everfit.registry.registry import PREVIOUS  # MLflow takes seconds to import
 
     with ExitStack() as stack:
         for version in system.registry.versions(model):

@@ -6,13 +6,15 @@ import logging
 from datetime import datetime
 
 from everfit.artifact.package import open_package
-from everfit.core.errors import EverfitError
+from everfit.core.errors import EverfitError, StoreError
 from everfit.core.event_log import log_event
 from everfit.core.records import ModelVersion
+from everfit.core.sqlite_url import anchor_url
 from everfit.delivery.alias_conflict import AliasConflict, find_alias_conflict
 from everfit.delivery.state_machine import POLICY
 from everfit.loop.rollout_executor import begin_rollout, deploy_champion, sync_deployment
-from everfit.registry.registry import CHAMPION
+from everfit.registry.aliases import CHAMPION
+from everfit.registry.version_list import list_versions
 from everfit.system import System
 
 _log = logging.getLogger(__name__)
@@ -25,9 +27,12 @@ def reconcile(system: System, model: str, now: datetime) -> AliasConflict | None
     this system, it must have passed its gates, and it goes through the model's stages. The alias is moved back where
     that ends otherwise.
     """
-    registry, present = system.registry, system.deployment.of(model)
+    present = system.deployment.of(model)
+    if present is None or _named_in_store(system, model) == present.champion.version:
+        return None
+    registry = system.registry  # from here on by MLflow itself
     named = registry.champion(model)
-    if named is None or present is None or named.version == present.champion.version:
+    if named is None or named.version == present.champion.version:
         return None
     changes = reversed(registry.history(model))
     recorded = next((change.version for change in changes if change.alias == CHAMPION), None)
@@ -54,6 +59,15 @@ def reconcile(system: System, model: str, now: datetime) -> AliasConflict | None
     registry.set_champion(model, found.deployed, actor=POLICY, reason=reason)
     system.audit.append(at=now, actor=POLICY, action="restore", model=model, version=found.deployed, reason=reason)
     return found
+
+
+def _named_in_store(system: System, model: str) -> int | None:
+    """Return the champion's number by MLflow's store; ``None`` if there is none, or MLflow itself must be asked."""
+    try:
+        versions = list_versions(anchor_url(system.project.settings.stores.tracking, system.project.root), model)
+    except StoreError:
+        return None
+    return next((version.version for version in versions if CHAMPION in version.aliases), None)
 
 
 def _unusable(system: System, version: ModelVersion) -> str:

@@ -32,7 +32,7 @@ DEEP_KINDS: frozenset[FindingKind] = frozenset({"joint_drift", "parity"})
 """Kinds that only deep checks find."""
 NEWEST = 2_000
 """Predictions whose features are recomputed."""
-_AREAS = 1
+_AREAS = 2
 """Number of the form of what is kept of a reference; another one is not read."""
 
 

@@ -26,8 +26,8 @@ from everfit.monitoring.evaluation import CountedBefore, build_live_report
 from everfit.monitoring.figure_rows import FigureRows
 from everfit.monitoring.prediction_frame import MARK, standard_rows
 from everfit.monitoring.report.report import MonitorReport
+from everfit.registry.aliases import CHAMPION
 from everfit.registry.history import AliasHistory
-from everfit.registry.registry import CHAMPION
 from everfit.system import System
 
 _MOST_FIGURES = 100

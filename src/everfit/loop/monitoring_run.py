@@ -34,8 +34,8 @@ from everfit.monitoring.performance_alarm import Alarm
 from everfit.monitoring.performance_store import keep_figures
 from everfit.monitoring.report.gauges import samples_of
 from everfit.monitoring.report.report import MonitorReport
+from everfit.registry.aliases import CHAMPION
 from everfit.registry.history import AliasHistory
-from everfit.registry.registry import CHAMPION
 from everfit.store.gauges import write_samples
 from everfit.store.ledger import is_writable
 from everfit.store.timestamps import instant_literal

@@ -18,8 +18,11 @@ from everfit.core.clock import from_us
 from everfit.core.errors import StoreError
 from everfit.core.progress import SILENT, Progress
 from everfit.core.records import ModelVersion
+from everfit.core.sqlite_url import anchor_url
 from everfit.definitions.view import FeatureView
 from everfit.features.materialize import MaterializedView, materialize
+from everfit.registry.aliases import PREVIOUS
+from everfit.registry.version_list import ARTIFACTS, ListedVersion, list_versions, local_package
 from everfit.runtime.launcher import release_launcher
 from everfit.runtime.subprocess_runner import ProcessLimits, run_child
 from everfit.store.active_release import read_active, release_of
@@ -75,17 +78,29 @@ def needed_versions(system: System) -> list[VersionViews]:
     These are the deployed ones, those of a rollout that has not ended, and the one that ``everfit rollback`` restores.
     Raises :class:`PackageError` if the package of one cannot be read.
     """
-    from everfit.registry.registry import PREVIOUS  # MLflow takes seconds to import
-
     found = {(version.model, version.version): version for version in deployed_versions(system)}
     for model in {model for model, _ in found} | set(system.project.models):
         running = system.rollouts.running(model)
         wanted = {running.version, running.previous} if running else set()
-        for version in system.registry.versions(model):
+        for version in _listed_versions(system, model):
             key = model, version.version
             if key not in found and (version.version in wanted or PREVIOUS in version.aliases):
-                found[key] = views_of(system, *key, system.registry.fetch(version))
+                found[key] = views_of(system, *key, _package_folder(system, model, version))
     return sorted(found.values(), key=lambda version: version.version, reverse=True)
+
+
+def _listed_versions(system: System, model: str) -> Sequence[ListedVersion]:
+    """Return the registered versions, by MLflow itself only where its store has to be asked through it."""
+    try:
+        return list_versions(anchor_url(system.project.settings.stores.tracking, system.project.root), model)
+    except StoreError:
+        found = system.registry.versions(model)
+        return [ListedVersion(version=one.version, run_id=one.run_id, aliases=one.aliases) for one in found]
+
+
+def _package_folder(system: System, model: str, version: ListedVersion) -> Path:
+    folder = local_package(system.state / ARTIFACTS, model, version.run_id)
+    return folder if folder.is_dir() else system.registry.fetch(system.registry.version(model, version.version))
 
 
 def of_other_definitions(

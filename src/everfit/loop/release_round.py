@@ -22,6 +22,7 @@ from everfit.loop.release_decisions import ModelHistory, reason_to_take_back
 from everfit.loop.release_job import choose_next
 from everfit.loop.release_restoration import restore
 from everfit.loop.release_watch import RepositoryWatch
+from everfit.registry.history import AliasHistory
 from everfit.runtime.workflows import Engine, Workflow
 from everfit.store.active_release import read_active
 from everfit.system import System
@@ -115,11 +116,12 @@ class ReleaseRound:
         active = system.releases.active()
         if active is None:
             return ""
+        changes = AliasHistory(system.ledger)  # MLflow, which the registry imports, stays in memory
         histories = {
             model: ModelHistory(
                 orders=system.orders.of(model),
                 rollouts=system.rollouts.of(model),
-                changes=system.registry.history(model),
+                changes=changes.of(model),
             )
             for model in system.project.models
         }

@@ -27,10 +27,11 @@ from everfit.core.errors import RegistryError, StoreError, UnknownVersionError
 from everfit.core.event_log import log_event
 from everfit.core.records import AliasChange, GateReport, ModelVersion
 from everfit.core.sqlite_url import sqlite_path
+from everfit.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS
 from everfit.registry.history import AliasHistory
+from everfit.registry.version_list import local_artifacts, local_package
 from everfit.store.sqlite_file import creation_lock, is_read_only, read_only_uri
 
-CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 _log = logging.getLogger(__name__)
 
 _DIGEST_TAG, _ORDER_TAG, _GATES_TAG = "everfit.digest", "everfit.order", "everfit.gates"
@@ -225,7 +226,7 @@ class Registry:
         """Return a local folder with the version's package, which is verified when it is opened."""
         if self._artifacts is not None:
             # Not version.location: that is absolute, and the state folder may have been moved since.
-            return self._local_artifacts(version.model, version.run_id) / _PACKAGE_FOLDER
+            return local_package(self._artifacts, version.model, version.run_id)
         folder = self._cache / version.digest.removeprefix("sha256:")
         if not folder.is_dir():
             self._cache.mkdir(parents=True, exist_ok=True)
@@ -268,7 +269,7 @@ class Registry:
 
     def _local_artifacts(self, model: str, run_id: str) -> Path:
         assert self._artifacts is not None
-        return self._artifacts / model / run_id / "artifacts"
+        return local_artifacts(self._artifacts, model, run_id)
 
     def _aliases(self, model: str) -> dict[str, int]:
         aliases: dict[str, str] = {}

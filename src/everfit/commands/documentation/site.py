@@ -15,7 +15,7 @@ from everfit.commands.documentation.html import MARK, STYLE, STYLESHEET, to_page
 from everfit.core.errors import EverfitError
 from everfit.core.records import ModelVersion
 from everfit.definitions.model import Model
-from everfit.registry.registry import CHALLENGER, CHAMPION, PREVIOUS
+from everfit.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS
 from everfit.store.atomic_file import replace_file
 from everfit.system import System
 

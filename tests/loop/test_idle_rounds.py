@@ -1,0 +1,50 @@
+"""Rounds of a controller in which nothing has changed: what they must not load."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from mlflow import MlflowClient
+from tests.loop.town import found
+
+_ROUNDS = """
+import sys
+from pathlib import Path
+from tests.loop.town import HOUR, town
+
+with town(Path(sys.argv[1]), "late.retrain_when()") as living:
+    loaded = {name.partition(".")[0] for name in sys.modules}
+    for _ in range(3):
+        living.loop._models["late"]._reconcile_at_s = 0.0
+        living.loop._online._others._next_s = 0.0
+        living.go_on(HOUR)
+        living.round()
+    begun = {name.partition(".")[0] for name in sys.modules} - loaded
+    print("mlflow" in loaded, "mlflow" in begun, len(living.system.rollouts.of("late")))
+"""
+
+
+def rounds(folder: Path) -> list[str]:
+    """Make three rounds with predictions in a process of their own; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", _ROUNDS, str(folder)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_idle_rounds_do_not_import_mlflow_and_one_with_a_moved_alias_does(tmp_path: Path) -> None:
+    folder = found(tmp_path / "town")
+    assert rounds(folder)[:2] == ["False", "False"]
+    client = MlflowClient(tracking_uri=f"sqlite:///{folder}/.everfit/tracking.db")
+    client.create_model_version("late", source="file:///nowhere")
+    client.set_registered_model_alias("late", "champion", "2")
+    # A version without a package is not delivered: the alias is moved back.
+    assert rounds(folder)[:2] == ["False", "True"]
+    assert client.get_model_version_by_alias("late", "champion").version == 1
