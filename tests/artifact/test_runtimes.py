@@ -134,7 +134,9 @@ def test_boosters_are_stored_in_their_own_form_and_accelerated(
 ) -> None:
     choice, _, _ = prove(tmp_path, boosted(task, library), task, classes=classes, scale=1e6)
     assert choice.native == library
-    assert choice.runtime == {"lightgbm": "lightgbm-fast", "xgboost": "treelite"}[library], choice.proofs
+    equal = {proof.runtime: proof.row_us or 0.0 for proof in choice.proofs if proof.equal}
+    assert {"lightgbm": "lightgbm-fast", "xgboost": "treelite"}[library] in equal, choice.proofs
+    assert choice.runtime == min(equal, key=equal.__getitem__)
 
 
 def test_split_points_are_found_in_every_library() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from everfit.measures.confidence import student_quantile
 from everfit.measures.weighting import Floats
 
 
@@ -41,8 +42,6 @@ def mean_limit(values: Floats, blocks: NDArray[Any], *, alpha: float) -> MeanLim
     >>> limit.low < 0 < limit.high, limit.blocks
     (True, 40)
     """
-    from scipy.special import stdtrit
-
     names, place = np.unique(blocks, return_inverse=True)
     count = len(names)
     if count < 2:
@@ -50,5 +49,5 @@ def mean_limit(values: Floats, blocks: NDArray[Any], *, alpha: float) -> MeanLim
     rows, totals = np.bincount(place), np.bincount(place, weights=values)
     mean = float(values.mean())
     error = math.sqrt(count / (count - 1) * float(((totals - mean * rows) ** 2).sum())) / len(values)
-    reach = float(stdtrit(count - 1, 1.0 - alpha)) * error
+    reach = student_quantile(count - 1, 1.0 - alpha) * error
     return MeanLimit(mean=mean, low=mean - reach, high=mean + reach, blocks=count)

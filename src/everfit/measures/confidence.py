@@ -1,4 +1,4 @@
-"""Confidence limits of a proportion, a quantile and a running mean, and levels of many tests."""
+"""Confidence limits of a proportion, a quantile and a running mean, Student's quantiles, and levels of many tests."""
 
 from __future__ import annotations
 
@@ -64,6 +64,17 @@ def quantile_bounds(values: Floats, quantile: float, *, alpha: float) -> tuple[f
     fewer = bdtr(places - 1.0, rows, quantile)
     low, high = places[fewer <= alpha], places[fewer >= 1 - alpha]
     return float(ordered[low[-1] - 1]) if len(low) else None, float(ordered[high[0] - 1]) if len(high) else None
+
+
+def student_quantile(degrees: int, level: float) -> float:
+    """Return the quantile of Student's t distribution with some degrees of freedom at a level in (0, 1).
+
+    >>> round(student_quantile(13, 0.95), 3)
+    1.771
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, level))
 
 
 @dataclass(frozen=True, kw_only=True)

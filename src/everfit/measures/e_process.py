@@ -78,7 +78,7 @@ def normal_factors(deviations: Floats) -> Floats:
     """Return the logarithm of what each value multiplies the wealth of bets on greater means by.
 
     It is the likelihood ratio of a shift. Clipping from above can only lower it, so that rare great values, whose
-    distribution nobody knows, decide nothing alone.
+    distribution is not known, decide nothing alone.
 
     Args:
         deviations: Of values from the greatest mean under the null hypothesis, in standard deviations; about normal,

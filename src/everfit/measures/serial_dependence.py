@@ -13,6 +13,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from everfit.measures.confidence import student_quantile
 from everfit.measures.weighting import Floats
 
 _MOST_INHERITED = 0.9
@@ -118,10 +119,8 @@ class SerialDependence:
 
     def mean_at_most(self, alpha: float) -> float:
         """Return the upper confidence limit of the common mean at level ``alpha``, by Student's quantile."""
-        from scipy.special import stdtrit
-
         reach = math.sqrt(self.long_run_variance() / self.blocks)
-        return self.mean - float(stdtrit(max(self.blocks - 2, 1), alpha)) * reach
+        return self.mean - student_quantile(max(self.blocks - 2, 1), alpha) * reach
 
 
 def serial_dependence(values: Floats, blocks: NDArray[np.integer]) -> SerialDependence:

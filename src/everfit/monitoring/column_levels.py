@@ -11,6 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from everfit.measures.bins import Bins
+from everfit.measures.confidence import student_quantile
 from everfit.measures.sketch import ColumnSketch, Sketch
 from everfit.measures.weighting import Floats
 
@@ -96,8 +97,6 @@ def usual_levels(windows: Sequence[Sketch], reference: Sketch, names: Sequence[s
     A jump is usual up to Student's quantile at ``alpha`` of as many independent differences as the windows hold, and
     up to somewhat more than the largest one among them.
     """
-    from scipy.special import stdtrit
-
     held = np.array([levels(window, names) for window in windows]).reshape(len(windows), len(names), LEVELS)
     newest = held[-max(SPANS) :]
     if len(windows) < _LEAST_WINDOWS or not names:
@@ -109,7 +108,7 @@ def usual_levels(windows: Sequence[Sketch], reference: Sketch, names: Sequence[s
         known = np.isfinite(found)
         found = np.where(known, found, 0.0)
         root = np.sqrt((found**2).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
-        far = -float(stdtrit(max(len(windows) // span - 2, 2), alpha / 2))
+        far = -student_quantile(max(len(windows) // span - 2, 2), alpha / 2)
         limits[span] = np.maximum.reduce([least, far * root, _BEYOND * found.max(axis=0)])
     return UsualLevels(newest=newest, limits=limits)
 

@@ -26,10 +26,9 @@ class Steps:
     """Steps of a test, in the order in which they entered. All arrays are of shape ``(steps,)``."""
 
     worse: Floats
-    """What bets on a worse mean are on: values in [0, 1], or, where means are normal, standard deviations beyond the
-    bound."""
+    """Values for bets on a worse mean: in [0, 1], or, where means are normal, standard deviations beyond the bound."""
     better: Floats
-    """What bets on a better mean are on, likewise."""
+    """Values for bets on a better mean, likewise."""
     bounds: Floats
     """Greatest mean of each under the null hypothesis: in (0, 1), or 0."""
     rows: NDArray[np.int64]
