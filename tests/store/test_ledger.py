@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from everfit.core.sqlite_url import sqlite_url
-from everfit.store.ledger import METADATA, ORDERS, open_ledger
+from everfit.store.ledger import METADATA, NEWEST_REVISION, ORDERS, open_ledger
 
 FORMS = {
     "0001": """
@@ -67,3 +71,19 @@ def test_a_ledger_of_any_form_becomes_what_is_declared(tmp_path: Path, form: str
         assert kept == ([] if form is None else ["the first"])
     (unique,) = sa.inspect(ledger).get_unique_constraints(ORDERS.name)
     assert unique["column_names"] == ["model", "cause"]
+
+
+def test_the_newest_revision_is_that_of_the_migrations() -> None:
+    config = Config()
+    config.set_main_option("script_location", "everfit:store/migrations")
+    assert ScriptDirectory.from_config(config).get_heads() == [NEWEST_REVISION]
+
+
+def test_only_a_ledger_that_must_be_migrated_needs_alembic(tmp_path: Path) -> None:
+    script = "import sys; from everfit.store.ledger import open_ledger as o; o(sys.argv[1]); print('alembic' in sys.modules)"
+    url = sqlite_url(tmp_path / "ledger.db")
+    first, second = (
+        subprocess.run([sys.executable, "-c", script, url], capture_output=True, text=True, check=True).stdout.strip()
+        for _ in range(2)
+    )
+    assert (first, second) == ("True", "False")

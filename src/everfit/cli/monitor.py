@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +43,8 @@ def monitor(
         html.parent.mkdir(parents=True, exist_ok=True)
         html.write_text(write_page(report), encoding="utf-8")
     critical = any(finding.severity == "critical" for finding in report.findings)
-    return Output(report, _text(report, html), code=1 if fail and critical else 0)
+    after = None if as_of is not None else partial(monitoring_run.log_live_metrics, system, report)
+    return Output(report, _text(report, html), code=1 if fail and critical else 0, after=after)
 
 
 def _text(report: MonitorReport, html: Path | None) -> Iterator[Item]:

@@ -70,6 +70,8 @@ class Output(NamedTuple):
     """Shown otherwise. A generator is not run for nothing."""
     code: int = 0
     """The exit code."""
+    after: Callable[[], None] | None = None
+    """Work of the command that can wait until the output was printed."""
 
 
 OK = Styled("✓", "green")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import wraps
 from inspect import Parameter, signature
@@ -34,6 +35,9 @@ def printed(function: Callable[..., Output]) -> Callable[..., None]:
             print_json(output.document)
         else:
             Terminal().show(output.text)
+        if output.after is not None:
+            sys.stdout.flush()
+            output.after()
         raise typer.Exit(output.code)
 
     options = [option.replace(kind=Parameter.KEYWORD_ONLY) for name, option in own.items() if name not in _GIVEN]

@@ -145,6 +145,15 @@ class JournalFeed:
             until = min([until, *self._predictions.waiting_from(waiting)])
         return NewRows(predictions=predictions, outcomes=outcomes, labels=labels, until=until)
 
+    def read_labels(self) -> Portion:
+        """Return the labels of the events' source that were added since the last call of :meth:`read`.
+
+        Nothing must be left for later calls.
+        """
+        waiting = [part for tailer in self._logs if tailer.log is LABEL_LOG for part in tailer.unshipped()]
+        self._labels.gather(waiting)
+        return self._labels.drain()
+
     def mark(self) -> FeedMark:
         """Return what was read; nothing must be left for later calls."""
         return FeedMark(

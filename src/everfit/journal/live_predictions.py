@@ -82,6 +82,12 @@ class LivePredictions:
         self.labels = together(self.labels, new.labels.rows)
         self.is_behind, self._was_read = new.until is not None, True
 
+    def catch_up_labels(self) -> None:
+        """Read the labels of the events' source that were added; nothing must be left to read."""
+        new = self.feed.read_labels()
+        self.is_void = self.is_void or new.is_all
+        self.labels = together(self.labels, new.rows)
+
     def state(self) -> LiveState:
         """Return the state by which another one can go on; nothing must be left to read."""
         return LiveState(

@@ -87,6 +87,10 @@ class PredictionHistory:
         self.outcomes = new.outcomes.added_to(self.outcomes)
         self.labels = new.labels.added_to(self.labels)
 
+    def catch_up_labels(self) -> None:
+        """Read the labels of the events' source that were added since the last call."""
+        self.labels = self.feed.read_labels().added_to(self.labels)
+
     def hold(self, labels: pl.DataFrame) -> None:
         """Add labels that are not recorded in the journal."""
         self.labels = pl.concat([self.labels, labels], how="diagonal_relaxed")

@@ -82,7 +82,7 @@ class LabelIntake:
             new = self._new(history, begin, now)
             if new.height:
                 self._record(new, now)
-                history.catch_up()
+                history.catch_up_labels()
             moved = first_mark(begin, now) if mark is None else mark.moved(begin, now)
             write_label_mark(state, name, self._digest, moved)
         if self._log is not None:

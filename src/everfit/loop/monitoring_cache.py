@@ -55,12 +55,13 @@ class MonitoringCache:
         next call goes on. Raises :class:`StoreError`, :class:`PackageError` if the champion's package cannot be read,
         and :class:`SourceError` if the source cannot be read.
         """
+        until_s = time.monotonic() + _CATCH_UP_S
         deployment = system.deployment.of(definition.name)
         deployed = None if deployment is None else deployment.champion
         if self._champion is None or self._champion.champion != deployed or self._champion.live.is_void:
             self._champion = self._begun(system, definition, deployed)
         self._labels = self._labels or LabelIntake(system, definition)
-        live, until_s = self._champion.live, time.monotonic() + _CATCH_UP_S
+        live = self._champion.live
         while live.is_behind:
             live.catch_up()
             if live.is_void:

@@ -66,8 +66,9 @@ def monitor(
 ) -> MonitorReport:
     """Return a report on all versions of a model: a full pass, with the deep checks.
 
-    Without ``as_of`` it is about the present: incidents open and end, alerts are sent, and figures are kept. With it,
-    roles, alarms and incidents are shown as they were then, and nothing is recorded. Raises
+    Without ``as_of`` it is about the present: incidents open and end, alerts are sent, and figures are kept;
+    :func:`log_live_metrics` is called apart. With it, roles, alarms and incidents are shown as they were then, and
+    nothing is recorded. Raises
     :class:`EmptyWindowError` if there was no prediction by then, :class:`StoreError` if the log, the lake or the ledger
     cannot be read, and :class:`AlertError` if an alert did not reach its channel; all else is done then.
 
@@ -262,13 +263,23 @@ def _record(system: System, report: MonitorReport, freshness: Sequence[SourceFre
     keep_figures(system.ledger, report)
     recorded = structs.replace(report, incidents=incidents.of(report.model, since=report.since))
     write_samples(system.state / "gauges", report.model, samples_of(recorded, freshness))
+    _send_alerts(system, report.model, now=report.as_of)
+    return recorded
+
+
+def log_live_metrics(system: System, report: MonitorReport) -> None:
+    """Log the metrics of a report of the present to the runs of its versions, in MLflow.
+
+    Apart from :func:`monitor`, since importing MLflow takes half as long as the report. Raises :class:`StoreError` if
+    MLflow's store cannot be opened.
+    """
+    if not is_writable(system.ledger):
+        return
     known = {version.version: version for version in system.registry.versions(report.model)}
     for version in report.versions:
         if version.route == ANSWERS and version.version in known and version.overall.value is not None:
             live = {report.metric: version.overall.value, "label_coverage": version.overall.coverage}
             system.registry.log_live(known[version.version], live, at=report.as_of)
-    _send_alerts(system, report.model, now=report.as_of)
-    return recorded
 
 
 def _send_alerts(system: System, model: str, *, now: datetime) -> None:

@@ -74,7 +74,7 @@ def look_together(
         usual: Returns :func:`usual_areas` of the reference for a number of rows, which take seconds, from where they
             are kept; they are computed without it.
     """
-    from scipy.stats import t
+    from scipy.special import stdtr
 
     blocks = _blocks(reference)
     if not blocks or rows.height < LEAST_ROWS:
@@ -87,7 +87,7 @@ def look_together(
     mean, deviation = float(areas.mean()), float(areas.std(ddof=1))
     # Even where the reference's windows chance to be alike, an area of so few rows is no surer than that.
     spread = max(deviation, math.sqrt(1.0 / (12.0 * size))) * math.sqrt(1.0 + 1.0 / len(areas))
-    p_value = min(1.0, reference.tests * float(t.sf((found - mean) / spread, len(areas) - 1)))
+    p_value = min(1.0, reference.tests * float(stdtr(len(areas) - 1, (mean - found) / spread)))
     effect = max(0.0, _moved(found) - _moved(mean))
     return Together(
         start=start,
