@@ -80,7 +80,9 @@ def test_the_newest_revision_is_that_of_the_migrations() -> None:
 
 
 def test_only_a_ledger_that_must_be_migrated_needs_alembic(tmp_path: Path) -> None:
-    script = "import sys; from everfit.store.ledger import open_ledger as o; o(sys.argv[1]); print('alembic' in sys.modules)"
+    script = (
+        "import sys; from everfit.store.ledger import open_ledger as o; o(sys.argv[1]); print('alembic' in sys.modules)"
+    )
     url = sqlite_url(tmp_path / "ledger.db")
     first, second = (
         subprocess.run([sys.executable, "-c", script, url], capture_output=True, text=True, check=True).stdout.strip()

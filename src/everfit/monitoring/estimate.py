@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from everfit.core.columns import LABEL, TIME
 from everfit.core.finding import EstimatedDrop
+from everfit.measures.confidence import student_quantile
 from everfit.measures.quality import Metric
 from everfit.measures.weighting import Floats
 from everfit.monitoring.loss_estimation import Expectation, PerformanceEstimation, estimation_for
@@ -116,8 +117,6 @@ class Estimator:
         been thinned, and rows of one time share their fortune. Where it is too short for enough of those, shorter ones
         are taken; then what chance does to a window is shrunk accordingly, but not what it did to the hold-out itself.
         """
-        from scipy.special import stdtrit
-
         whole = self.held_out.height
         span = self.held_out[TIME][-1] - self.held_out[TIME][0]
         alike = min(rows, math.ceil(whole * (length / span))) if span else rows
@@ -127,7 +126,7 @@ class Estimator:
         if len(off) < _LEAST_CHUNKS:
             return None
         share = min(1.0, size / wanted + size / whole)
-        return float(stdtrit(len(off), (1.0 + _LEVEL) / 2.0)) * math.sqrt(share * float((off**2).mean()))
+        return student_quantile(len(off), (1.0 + _LEVEL) / 2.0) * math.sqrt(share * float((off**2).mean()))
 
     def _off(self, size: int) -> Floats:
         """Realised less estimated on stretches of the hold-out of some size, where both are defined."""
