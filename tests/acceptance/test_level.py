@@ -73,10 +73,23 @@ def _reasons(report: LevelReport) -> str:
 
 
 def process_of(supervisor: psutil.Process, *words: str) -> psutil.Process:
-    """Return the newest child whose command has these words."""
-    found = [child for child in supervisor.children() if set(words) <= set(_command(child))]
-    assert found, words
-    return max(found, key=lambda child: child.create_time())
+    """Return the newest child whose command has these words; one that was started a moment ago has others yet."""
+
+    def found() -> list[psutil.Process]:
+        return [child for child in supervisor.children() if set(words) <= set(_command(child))]
+
+    wait_for(lambda: bool(found()))
+    return max(found(), key=lambda child: child.create_time())
+
+
+def lasting(supervisor: psutil.Process, *words: str) -> psutil.Process:
+    """Return the child that has been the newest one for three seconds: a new release replaces processes."""
+    found, since_s = process_of(supervisor, *words), time.monotonic()
+    while time.monotonic() < since_s + 3:
+        time.sleep(0.1)
+        if (newest := process_of(supervisor, *words)) != found:
+            found, since_s = newest, time.monotonic()
+    return found
 
 
 def _command(process: psutil.Process) -> list[str]:
@@ -236,8 +249,9 @@ def test_each_part_of_a_fully_automatic_project(full: Path) -> None:
         assert judge(project).reached == "full"
         wait_for(lambda: "release 1 (" in pipelines(project) and "is active" in pipelines(project), seconds=300)
         is_broken(project, set())
+        controller = lasting(supervisor, "controller")
         with held(supervisor):
-            process_of(supervisor, "controller").kill()
+            controller.kill()
             is_broken(project, LOOP | {"delivery of pipelines"}, "No controller leads")
         is_broken(project, set())
         monitoring = frozenset({"real-time monitoring"})  # says so once a round has met it
