@@ -29,7 +29,8 @@ def test_the_loop_closes_and_new_code_is_refused_or_delivered(tmp_path: Path) ->
     events = answer.json["timeline"]
     when = {what: datetime.fromisoformat(each["at"]) for each in reversed(events) for what in [each["what"]]}
     assert when["truth"] == ROAD_WORKS
-    assert ROAD_WORKS < when["order"] <= when["gates"] <= when["rollout"] <= when["champion"] < when["kept"]
+    # A version that learnt from more days since then may replace the new champion before its watch has ended.
+    assert ROAD_WORKS < when["order"] <= when["gates"] <= when["rollout"] <= when["champion"]
     drop = next(each for each in events if each["what"] == "finding" and "has become worse" in each["sentence"])
     assert datetime.fromisoformat(drop["at"]) > ROAD_WORKS
     assert "taken back" not in when
