@@ -29,12 +29,12 @@ _INTRODUCTION = (
 )
 _HOOK = "A push of main is tried at once, and its author sees the result."
 _REFUSED, _REASON = "kitchen: use reports sooner", "Reports would be used before the service has them."
-_DELIVERED, _REVERT = "trainer: learn from the newest 20,000 orders", "git revert --no-edit HEAD"
+_DELIVERED, _REVERT = "trainer: learn from the newest 10,000 orders", "git revert --no-edit HEAD"
 _FILE = "deliveries.py"
 _LEAK = {'pl.col("created").max(),  # known once the last': 'pl.col("created").min(),  # known once the first'}
 """A feature that would use reports before they have arrived; a test of the project says so."""
 _TRAINER = {
-    "    return HistGradientBoostingClassifier(": "    X, y = X[-20_000:], y[-20_000:]\n"
+    "    return HistGradientBoostingClassifier(": "    X, y = X[-10_000:], y[-10_000:]\n"
     "    return HistGradientBoostingClassifier("
 }
 """The rows of a training are in order of time: most of those that are left are from after the road works began."""
