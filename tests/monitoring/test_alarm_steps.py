@@ -23,7 +23,7 @@ from everfit.monitoring.reference import HELD_OUT, ReferenceProfile
 START = datetime(2026, 3, 1, tzinfo=UTC)
 SCALE = Scale(task="regression", metric="mae", classes=())
 ALPHA = 0.05
-LIVES = int(os.environ.get("EVERFIT_TEST_DEPENDENT_LIVES", "25"))
+LIVES = int(os.environ.get("EVERFIT_TEST_DEPENDENT_LIVES", "10"))
 """A second each at 300 rows a day; 400 are the whole proof."""
 DAY_US = 86_400_000_000
 Shocks = Literal["normal", "skewed"]
@@ -90,7 +90,7 @@ def test_a_year_of_dependent_days_has_a_false_alarm_with_the_stated_chance(per_d
 @pytest.mark.parametrize(("per_day", "most_days"), [(30, 3.25), (300, 3.25), (3_000, 3.25)])
 @pytest.mark.parametrize("correlation", [0.0, 0.3, 0.6])
 def test_a_doubled_loss_is_found_within_days(per_day: int, most_days: float, correlation: float) -> None:
-    found = [alarms(seed, per_day, correlation, days=80, worse_from=60) for seed in range(12)]
+    found = [alarms(seed, per_day, correlation, days=80, worse_from=60) for seed in range(7)]
     delays = [min((day for day in days if day >= 60), default=80.0) - 60 for days in found]
     sys.stdout.write(f"{per_day} rows a day, {correlation}: median delay {np.median(delays):.1f} days\n")
     assert np.median(delays) <= most_days

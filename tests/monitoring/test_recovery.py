@@ -24,7 +24,7 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 PER_DAY, HELD_OUT_DAYS, BAD_DAYS = 200, 20, 12
 BAD_UNTIL = START + BAD_DAYS * DAY
 ALPHA = 0.05
-LIVES = int(os.environ.get("EVERFIT_TEST_RECOVERY_LIVES", "100"))
+LIVES = int(os.environ.get("EVERFIT_TEST_RECOVERY_LIVES", "40"))
 TASKS: list[Task] = ["binary", "multiclass", "regression"]
 
 
